@@ -1,0 +1,50 @@
+# Every command sets up what it needs first; nothing left to do takes less than a second.
+# ARGS goes to the command: make demo ARGS="--repeats 1", make test ARGS="-k uris".
+
+SHELL := bash
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+ARGS ?=
+# JupyterLab refuses to run as root unless it is told that this is meant.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: setup
+setup: ## Set up all that the lab needs: Debian packages, and Python in .venv
+	@.ci/setup
+
+.PHONY: setup-dev
+setup-dev:
+	@.ci/setup --dev
+
+.PHONY: demo
+demo: setup ## Migrate a guest live between two hosts, in both modes, and report
+	@$(BIN)/migrationlab demo $(ARGS)
+
+.PHONY: lab
+lab: setup ## Open the notebooks in JupyterLab
+	@$(BIN)/jupyter lab $(AS_ROOT) $(ARGS) notebooks/00_start_here.ipynb
+
+.PHONY: test
+test: setup-dev ## Run the tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: setup-dev ## Check style, types and the import rules
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+.PHONY: bench
+bench: setup-dev ## Measure what the README states, on this machine
+	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+.PHONY: clean
+clean: ## Remove what was made in this folder (images stay in the user's cache)
+	rm -rf .venv build demo-output helpers/*.egg-info
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find helpers notebooks tests -name __pycache__ -prune -exec rm -rf {} +

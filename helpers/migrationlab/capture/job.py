@@ -1,0 +1,132 @@
+"""Samples a migration while it runs: libvirt's job statistics, and bytes on the wire.
+
+One thread, on a connection of its own, so that it never waits for the call that migrates.
+Statistics by libvirt's names (``virDomainGetJobStats``, include/libvirt/libvirt-domain.h).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import libvirt
+
+from migrationlab.hosts import Host
+
+DEFAULT_INTERVAL_S = 0.05
+
+#: libvirt's name of each statistic, and ours with its unit.
+STATISTICS = {
+    "memory_iteration": "iteration",
+    "time_elapsed": "time_elapsed_ms",
+    "downtime": "expected_downtime_ms",
+    "data_total": "data_total_bytes",
+    "data_processed": "data_processed_bytes",
+    "data_remaining": "data_remaining_bytes",
+    "memory_total": "memory_total_bytes",
+    "memory_processed": "memory_processed_bytes",
+    "memory_remaining": "memory_remaining_bytes",
+    "memory_bps": "memory_bps",
+    "memory_dirty_rate": "dirty_rate_pages_s",
+    "memory_page_size": "page_size_bytes",
+    "memory_constant": "constant_pages",
+    "memory_normal": "normal_pages",
+}
+JOB_COLUMNS = ("time_ns", *STATISTICS.values())
+WIRE_COLUMNS = ("time_ns", "sent_bytes", "received_bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Job statistics at one moment.
+
+    Attributes:
+        time_ns: When, CLOCK_REALTIME.
+        values: By the names of :data:`STATISTICS`; libvirt leaves out what it doesn't know.
+    """
+
+    time_ns: int
+    values: dict[str, int]
+
+
+class Sampler:
+    """Samples from :meth:`start` to :meth:`stop`.
+
+    Args:
+        source: The host that the domain leaves.
+        destination: The host that it goes to.
+        domain_name: The domain.
+        interval_s: The time from one sample to the next.
+        on_sample: Hears each sample, on the sampler's thread.
+    """
+
+    def __init__(
+        self,
+        source: Host,
+        destination: Host,
+        domain_name: str,
+        interval_s: float = DEFAULT_INTERVAL_S,
+        on_sample: Callable[[Sample], None] = lambda sample: None,
+    ) -> None:
+        self._sent = source.sent_bytes
+        self._received = destination.sent_bytes
+        self._connection = source.new_connection()
+        self._domain = self._connection.lookupByName(domain_name)
+        self._interval_s = interval_s
+        self._on_sample = on_sample
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="migration-sampler", daemon=True)
+        self._samples: list[Sample] = []
+        self._wire: list[tuple[int, int, int]] = []
+        self._first: tuple[int, int] | None = None
+
+    def start(self) -> None:
+        """Begin to sample; the wire's bytes are counted from here."""
+        self._sample_wire()
+        self._thread.start()
+
+    def stop(self) -> tuple[list[Sample], list[tuple[int, int, int]]]:
+        """Stop, and return the samples of the job and of the wire."""
+        self._stop.set()
+        self._thread.join()
+        self._sample_wire()
+        try:
+            self._connection.close()
+        except libvirt.libvirtError:
+            pass  # the host is gone; so is the connection
+        return self._samples, self._wire
+
+    def _run(self) -> None:
+        asking = True
+        while not self._stop.wait(self._interval_s):
+            self._sample_wire()
+            if asking:
+                asking = self._sample_job()
+
+    def _sample_job(self) -> bool:
+        """Take one sample; return whether it is worth asking again."""
+        try:
+            found = self._domain.jobStats()
+        except libvirt.libvirtError:
+            # The domain has left, or its host is gone. Whether that is an error, the call
+            # that migrates will say.
+            return False
+        if found.get("type", libvirt.VIR_DOMAIN_JOB_NONE) == libvirt.VIR_DOMAIN_JOB_NONE:
+            return True  # not begun yet, or over: then the figures are zeros that mean nothing
+        values = {ours: int(found[theirs]) for theirs, ours in STATISTICS.items() if theirs in found}
+        if "data_total_bytes" in values:
+            sample = Sample(time.time_ns(), values)
+            self._samples.append(sample)
+            self._on_sample(sample)
+        return True
+
+    def _sample_wire(self) -> None:
+        if self._sent is None or self._received is None:
+            return
+        now = time.time_ns()
+        sent, received = self._sent(), self._received()
+        if self._first is None:
+            self._first = (sent, received)
+        self._wire.append((now, sent - self._first[0], received - self._first[1]))

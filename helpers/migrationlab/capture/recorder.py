@@ -1,0 +1,140 @@
+"""Records one migration from both sides: puts the instruments together, and their frames.
+
+Watches and never acts: it neither starts nor steers a migration. Each instrument that a host
+or a guest cannot offer leaves its frame empty, never filled with zeros.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import libvirt
+import pandas as pd
+
+from migrationlab.capture import daemonlog
+from migrationlab.capture.events import COLUMNS, EventLog
+from migrationlab.capture.job import (
+    DEFAULT_INTERVAL_S,
+    JOB_COLUMNS,
+    WIRE_COLUMNS,
+    Sample,
+    Sampler,
+)
+from migrationlab.hosts import Host
+
+#: How long before the call the beats begin: the jitter is judged by the last second of these.
+BEFORE_NS = 1_200_000_000
+BEAT_COLUMNS = ("arrival_ns", "sequence", "guest_ns", "writes")
+
+
+class Beats(Protocol):
+    """Where the beats of a guest come from."""
+
+    def place(self, back_s: float = 0.0) -> int:
+        """Return a place in the stream of beats, ``back_s`` before now or earlier."""
+
+    def read(self, first: int) -> pd.DataFrame:
+        """Return the guest's beats from a place on, with the columns of :data:`BEAT_COLUMNS`."""
+
+
+class Recorder:
+    """Records from :meth:`start` to :meth:`stop`.
+
+    Args:
+        source: The host that the domain leaves.
+        destination: The host that it goes to.
+        domain: The domain's name.
+        uuid: The domain's UUID.
+        beats: Its beats, where it sends any.
+        interval_s: The time from one sample to the next.
+        on_sample: Hears each sample of the job, on the sampler's thread.
+
+    Raises:
+        HostError: A host could not be listened to.
+    """
+
+    def __init__(
+        self,
+        source: Host,
+        destination: Host,
+        *,
+        domain: str,
+        uuid: str,
+        beats: Beats | None = None,
+        interval_s: float = DEFAULT_INTERVAL_S,
+        on_sample: Callable[[Sample], None] = lambda sample: None,
+    ) -> None:
+        self.events = EventLog(uuid)
+        self._sides = {"source": source, "destination": destination}
+        self._logs = {side: daemonlog.size(host.log) for side, host in self._sides.items()}
+        self._beats = beats
+        self._first_beat = 0
+        self._connections: list[libvirt.virConnect] = []
+        self._domain = domain
+        try:
+            for side, host in self._sides.items():
+                connection = host.new_connection()
+                self._connections.append(connection)
+                self.events.listen(connection, side)
+            self._sampler = Sampler(source, destination, domain, interval_s, on_sample)
+        except BaseException:
+            self._close()
+            raise
+
+    def start(self) -> None:
+        """Begin to record."""
+        if self._beats is not None:
+            self._first_beat = self._beats.place(BEFORE_NS / 1e9)
+        self._sampler.start()
+
+    def stop(self, called_ns: int) -> dict[str, pd.DataFrame]:
+        """Stop, and return the frames of a run: events, job, beats, wire_bytes.
+
+        Args:
+            called_ns: When libvirt's call was made.
+        """
+        samples, wire = self._sampler.stop()
+        self._close()
+        rows = self.events.drain()
+        for side, host in self._sides.items():
+            rows += daemonlog.phases(host.log, self._logs[side], side)
+        rows.sort()
+        return {
+            "events": pd.DataFrame(rows, columns=list(COLUMNS)),
+            "job": pd.DataFrame(
+                [{"time_ns": sample.time_ns, **sample.values} for sample in samples],
+                columns=list(JOB_COLUMNS),
+                dtype="Int64",
+            ),
+            "beats": self._recorded_beats(called_ns),
+            "wire_bytes": pd.DataFrame(wire, columns=list(WIRE_COLUMNS), dtype="int64"),
+        }
+
+    def _recorded_beats(self, called_ns: int) -> pd.DataFrame:
+        if self._beats is None:
+            return pd.DataFrame(columns=list(BEAT_COLUMNS), dtype="int64")
+        beats = self._beats.read(self._first_beat)
+        return beats[beats["arrival_ns"] >= called_ns - BEFORE_NS].reset_index(drop=True)
+
+    def _close(self) -> None:
+        self.events.close()
+        for connection in self._connections:
+            try:
+                connection.close()
+            except libvirt.libvirtError as error:
+                self.events.warnings.append(f"a connection could not be closed: {error}")
+        self._connections.clear()
+
+
+def wait_for_beat(beats: Beats, since_ns: int, timeout_s: float) -> bool:
+    """Wait until a beat has arrived after a moment; return whether one did."""
+    end = time.monotonic() + timeout_s
+    place = beats.place(timeout_s)
+    while time.monotonic() < end:
+        arrivals = beats.read(place)["arrival_ns"]
+        if not arrivals.empty and int(arrivals.iloc[-1]) > since_ns:
+            return True
+        time.sleep(0.01)
+    return False

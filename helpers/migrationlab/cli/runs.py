@@ -1,0 +1,127 @@
+"""``migrationlab runs`` and ``migrationlab report``: what is stored, as a table or as a page.
+
+Own the two commands' options and the table's columns; the numbers are the runs' summaries.
+Import no libvirt: they work on any machine that has the files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import click
+
+UNKNOWN = "-"
+MIB = 1024 * 1024
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="A table to read, or one JSON object with all numbers.",
+)
+def runs(directory: Path, output_format: Literal["text", "json"]) -> None:
+    """List the runs stored in DIRECTORY, oldest first."""
+    from migrationlab.store import load_runs  # noqa: PLC0415 (pandas: not for --help)
+
+    summaries = [run.summary() for run in load_runs(directory)]
+    if output_format == "json":
+        click.echo(json.dumps({"runs": summaries}))
+    elif summaries:
+        click.echo(table(summaries))
+    else:
+        click.echo(f"No runs in {directory}.")
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path), metavar="RUNS_DIR")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("report.html"),
+    show_default=True,
+    help="The HTML file to write.",
+)
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="The file's path alone, or one JSON object.",
+)
+def report(directory: Path, output: Path, output_format: Literal["text", "json"]) -> None:
+    """Write one self-contained HTML report of the runs stored in RUNS_DIR."""
+    from migrationlab import report as reports  # noqa: PLC0415 (matplotlib: not for --help)
+    from migrationlab.store import load_runs  # noqa: PLC0415 (likewise)
+
+    written = str(reports.write(load_runs(directory), output))
+    click.echo(json.dumps({"report": written}) if output_format == "json" else written)
+
+
+def table(summaries: Iterable[Mapping[str, object]]) -> str:
+    """Give summaries as a table in plain text, of the same width wherever it goes.
+
+    Args:
+        summaries: What :meth:`migrationlab.runs.Run.summary` gives, at least one.
+
+    Returns:
+        Its lines: a head, and one for each run.
+    """
+    rows = [_cells(summary) for summary in summaries]
+    widths = [max(map(len, column)) for column in zip(_HEAD, *rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            # Words to the left, numbers to the right.
+            cell.ljust(width) if index < _WORDS else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in (_HEAD, *rows)
+    )
+
+
+_WORDS = 4
+_HEAD = (
+    "run",
+    "mode",
+    "outcome",
+    "way",
+    "total ms",
+    "down ms: requested",
+    "reported",
+    "event",
+    "network",
+    "MiB/s",
+    "passes",
+    "intact",
+)
+
+
+def _cells(summary: Mapping[str, object]) -> tuple[str, ...]:
+    rate = summary["throughput_bytes_per_s"]
+    return (
+        str(summary["run_id"]),
+        str(summary["mode"]),
+        str(summary["outcome"]),
+        f"{summary['source']} → {summary['destination']}",
+        _number(summary["total_ms"]),
+        _number(summary["downtime_requested_ms"]),
+        _number(summary["downtime_reported_ms"]),
+        _number(summary["downtime_event_ms"]),
+        _number(summary["downtime_network_ms"]),
+        _number(rate / MIB if isinstance(rate, int) else None),
+        _number(summary["iterations"]),
+        {True: "yes", False: "NO"}.get(summary["guest_intact"], UNKNOWN),  # type: ignore[call-overload]
+    )
+
+
+def _number(value: object) -> str:
+    return f"{value:.0f}" if isinstance(value, (int, float)) else UNKNOWN

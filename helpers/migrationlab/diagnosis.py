@@ -1,0 +1,93 @@
+"""What the doctor found: checks, each with its hint, and the table of them.
+
+Plain frozen records without any look at the machine. Imports nothing of the kit.
+"""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """How a check went: ``warn`` costs a feature, ``fail`` the lab."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding.
+
+    Attributes:
+        name: What was looked at.
+        status: How it went.
+        detail: What was found.
+        hint: What to do about it; empty where the status is ``ok``.
+    """
+
+    name: str
+    status: Status
+    detail: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Diagnosis:
+    """All findings; ``str()`` is a table of them, and a notebook shows them as one."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the lab can run here."""
+        return not any(check.status is Status.FAIL for check in self.checks)
+
+    @property
+    def verdict(self) -> str:
+        """The whole in one sentence."""
+        failed = self._names(Status.FAIL)
+        if failed:
+            return f"The lab cannot run here yet: mend {', '.join(failed)}."
+        warned = ", ".join(self._names(Status.WARN))
+        return f"The lab can run here, without {warned}." if warned else "The lab can run here."
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain values, ready for JSON."""
+        checks = [
+            {"name": c.name, "status": str(c.status), "detail": c.detail, "hint": c.hint}
+            for c in self.checks
+        ]
+        return {"ok": self.ok, "verdict": self.verdict, "checks": checks}
+
+    def _names(self, status: Status) -> list[str]:
+        return [check.name for check in self.checks if check.status is status]
+
+    def __repr__(self) -> str:
+        warned, failed = (len(self._names(status)) for status in (Status.WARN, Status.FAIL))
+        word = "ok" if self.ok else "not ok"
+        return f"Diagnosis({word}, {len(self.checks)} checks, {warned} warned, {failed} failed)"
+
+    def __str__(self) -> str:
+        width = max((len(check.name) for check in self.checks), default=0)
+        lines = []
+        for check in self.checks:
+            lines.append(f"{check.status:4}  {check.name:{width}}  {check.detail}")
+            if check.hint:
+                lines.append(f"{'':4}  {'':{width}}  → {check.hint}")
+        return "\n".join([*lines, "", self.verdict])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td><b>{check.status}</b></td><td>{html.escape(check.name)}</td>"
+            f"<td>{html.escape(check.detail)}</td><td>{html.escape(check.hint)}</td></tr>"
+            for check in self.checks
+        )
+        head = "".join(f"<th>{title}</th>" for title in ("status", "what", "found", "what to do"))
+        return (
+            f"<table><caption>{html.escape(self.verdict)}</caption>"
+            f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        )

@@ -1,0 +1,1 @@
+"""The lab: two real hypervisor hosts on this machine, a wire between them, and guests."""

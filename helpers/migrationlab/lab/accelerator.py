@@ -1,0 +1,117 @@
+"""Whether KVM really runs guests here, found out by booting one.
+
+``/dev/kvm`` can be there, and QEMU can call KVM enabled, on machines where no guest ever gets
+past its first instruction. So the lab's own guest is booted once, with a time limit, and the
+verdict is kept until the machine or the image changes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import select
+import subprocess
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from migrationlab.errors import LabError
+from migrationlab.lab import namespaces, places
+from migrationlab.lab.bootfiles import PAYLOAD, BootFiles
+from migrationlab.steps import Listener, ignore, step
+
+DEVICE = Path("/dev/kvm")
+#: A guest that KVM runs is up in well under a second; under TCG it takes about two.
+TIME_LIMIT_S = 6.0
+MARK = b"migrationlab: workload runs"
+
+
+@dataclass(frozen=True, slots=True)
+class KvmVerdict:
+    """Whether a guest boots with KVM here.
+
+    Attributes:
+        boots: Whether one did.
+        reason: Why not, in a few words; empty where it did.
+    """
+
+    boots: bool
+    reason: str = ""
+
+
+def known_verdict(root: Path) -> KvmVerdict | None:
+    """Return the verdict where it is known without booting anything, else None.
+
+    Args:
+        root: The host image whose QEMU would be used.
+    """
+    if not DEVICE.exists():
+        return KvmVerdict(False, "there is no /dev/kvm")
+    if not os.access(DEVICE, os.R_OK | os.W_OK):
+        return KvmVerdict(False, "this user may not open /dev/kvm")
+    try:
+        kept = json.loads(_file(root).read_text())
+    except (OSError, ValueError):
+        return None
+    return KvmVerdict(**kept["verdict"]) if kept.get("about") == _about(root) else None
+
+
+def kvm_verdict(root: Path, boot: BootFiles, on_step: Listener = ignore) -> KvmVerdict:
+    """Return whether a guest boots with KVM here; tried now if it isn't known yet.
+
+    Args:
+        root: The host image whose QEMU is used.
+        boot: What the guest boots.
+        on_step: Hears of the trial, which can take some seconds.
+    """
+    verdict = known_verdict(root)
+    if verdict is None:
+        with step(on_step, "trying whether KVM boots a guest here"):
+            verdict = _try(root, boot)
+        kept = {"about": _about(root), "verdict": asdict(verdict)}
+        partial = _file(root).with_suffix(f".{os.getpid()}")
+        partial.write_text(json.dumps(kept))
+        partial.replace(_file(root))
+    return verdict
+
+
+def _file(root: Path) -> Path:
+    return places.cache() / f"kvm-{root.name}.json"
+
+
+def _about(root: Path) -> list[str]:
+    """Return all that the verdict depends on."""
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return [boot_id, platform.release(), root.name, str(os.geteuid())]
+
+
+def _try(root: Path, boot: BootFiles) -> KvmVerdict:
+    argv = [
+        *namespaces.unshare("--mount", "--net", "--pid", "--fork", "--kill-child"),
+        *("sh", str(PAYLOAD / "kvm-trial.sh"), str(root), str(boot.kernel), str(boot.initramfs)),
+    ]
+    try:
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+    except FileNotFoundError as error:
+        raise LabError("the program unshare is missing", hint="run `make setup`") from error
+    said = b""
+    with process:
+        assert process.stdout is not None
+        end = time.monotonic() + TIME_LIMIT_S
+        while MARK not in said:
+            ready, _, _ = select.select([process.stdout], [], [], max(end - time.monotonic(), 0))
+            more = os.read(process.stdout.fileno(), 4096) if ready else b""
+            if not more:
+                break
+            said += more
+        ended = process.poll() is not None
+        process.kill()
+    if MARK in said:
+        return KvmVerdict(True)
+    if not ended:
+        return KvmVerdict(False, f"a guest did not boot with KVM within {TIME_LIMIT_S:g} s")
+    last = said.decode(errors="replace").strip().splitlines()
+    return KvmVerdict(False, f"QEMU said: {last[-1] if last else 'nothing'}")

@@ -1,0 +1,182 @@
+"""Host images: a Debian release with libvirt and QEMU, built once and cached.
+
+An image is a folder named for its release and for the hash of its recipe, so a new recipe
+never meets an old image. It is built beside its place and renamed into it, under a lock: an
+interrupted build leaves nothing that could be taken for an image.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from migrationlab.errors import LabError, UsageError
+from migrationlab.lab import namespaces, places
+from migrationlab.steps import Listener, Step, ignore, step
+
+RELEASES = ("trixie", "bookworm")
+DEFAULT = "trixie"
+
+PACKAGES = (
+    "libvirt-daemon",
+    "libvirt-daemon-driver-qemu",
+    "libvirt-daemon-system",
+    "libvirt-daemon-log",
+    "libvirt-clients",
+    "qemu-system-x86",
+    "qemu-utils",
+    "iproute2",
+    "openssh-server",
+    "openssh-client",
+    "busybox-static",
+)
+#: Parts of packages that a lab host never reads.
+LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
+KERNEL = "var/lib/migrationlab/kernel.deb"
+#: The guests' kernel comes along as a package file: it is unpacked, never installed.
+FETCH_KERNEL = (
+    'mkdir -p "$1/var/lib/migrationlab" && chroot "$1" sh -euc \''
+    "cd /var/lib/migrationlab; "
+    "name=$(apt-cache depends linux-image-cloud-amd64 | sed -n \"s/.*Depends: linux/linux/p\"); "
+    'apt-get download "$name"; mv linux-image-*.deb kernel.deb\''
+)
+
+
+def path_of(release: str) -> Path:
+    """Return where the image of a release is, or would be.
+
+    Raises:
+        UsageError: The release is not one that hosts are made from.
+    """
+    if release not in RELEASES:
+        raise UsageError(
+            f"no host image is made from {release!r}", hint=f"choose one of {', '.join(RELEASES)}"
+        )
+    recipe = json.dumps([1, release, PACKAGES, LEFT_OUT, FETCH_KERNEL])
+    digest = hashlib.sha256(recipe.encode()).hexdigest()[:12]
+    return places.cache() / "images" / f"{release}-{digest}"
+
+
+def cached(release: str) -> bool:
+    """Return whether the image of a release is there."""
+    return path_of(release).is_dir()
+
+
+def ensure(release: str, on_step: Listener = ignore) -> Path:
+    """Return the image of a release, built now if it isn't there.
+
+    Args:
+        release: A Debian release, one of :data:`RELEASES`.
+        on_step: Hears how the build goes.
+
+    Returns:
+        The folder of the host's root file system.
+
+    Raises:
+        LabError: It could not be built; nothing is left behind.
+    """
+    image = path_of(release)
+    if image.is_dir():
+        return image
+    with _lock(image), step(on_step, f"building the {release} host image"):
+        if not image.is_dir():  # else somebody else built it while we waited for the lock
+            _build(release, image, on_step)
+    return image
+
+
+def capabilities(image: Path) -> Path:
+    """Return the folder where libvirt keeps what it found out about an image's QEMU.
+
+    libvirt checks itself whether that still holds (binaries' dates, kernel, CPU, KVM).
+    """
+    folder = image.with_name(f"{image.name}.capabilities")
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def remove(release: str) -> bool:
+    """Delete the image of a release; return whether there was one."""
+    image = path_of(release)
+    with _lock(image):
+        found = image.is_dir()
+        for path in (image, capabilities(image), _partial(image)):
+            namespaces.remove_tree(path)
+    return found
+
+
+def _partial(image: Path) -> Path:
+    return image.with_name(f".{image.name}.partial")
+
+
+@contextmanager
+def _lock(image: Path) -> Iterator[None]:
+    image.parent.mkdir(parents=True, exist_ok=True)
+    with open(image.with_name(f".{image.name}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _build(release: str, image: Path, on_step: Listener) -> None:
+    partial = _partial(image)
+    namespaces.remove_tree(partial)  # of a build that was killed
+    partial.mkdir()
+    tar = partial / "image.tar"
+    root = partial / "root"
+    try:
+        _mmdebstrap(release, tar, on_step)
+        root.mkdir()
+        # Unpacked in a user namespace, so that the files' owners are mapped as they will be.
+        namespaces.run(
+            [
+                *namespaces.unshare(),
+                *("tar", "--extract", "--file", str(tar), "--directory", str(root)),
+                *("--numeric-owner", "--exclude=./dev/*"),
+            ],
+            timeout_s=300,
+        )
+        os.rename(root, image)
+    finally:
+        namespaces.remove_tree(partial)
+
+
+def _mmdebstrap(release: str, tar: Path, on_step: Listener) -> None:
+    argv = [
+        *("mmdebstrap", "--variant=apt", "--skip=check/empty"),
+        f"--mode={'unshare' if namespaces.rootless() else 'root'}",
+        *(f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT),
+        f"--include={','.join(PACKAGES)}",
+        f"--customize-hook={FETCH_KERNEL}",
+        *(release, str(tar)),
+    ]
+    said: list[str] = []
+    try:
+        process = subprocess.Popen(
+            argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+            text=True, errors="replace",
+        )  # fmt: skip
+    except FileNotFoundError as error:
+        raise LabError("mmdebstrap is missing", hint="run `make setup`") from error
+    with process:
+        assert process.stderr is not None
+        try:
+            for line in process.stderr:
+                said.append(line.rstrip())
+                if line.startswith("I: "):
+                    what = f"building the {release} host image"
+                    on_step(Step(what, "progress", line[3:].strip()))
+        except BaseException:
+            process.terminate()  # mmdebstrap cleans up after itself on SIGTERM
+            raise
+    if process.returncode != 0:
+        end = "\n".join(line for line in said if not line.startswith("I: "))[-1500:]
+        raise LabError(
+            f"the {release} host image could not be built:\n{end}",
+            hint="check that Debian's mirror can be reached and that there is disk space; "
+            "`migrationlab doctor` checks the rest",
+        )

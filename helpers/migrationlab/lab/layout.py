@@ -1,0 +1,107 @@
+"""Where everything of a lab is: names, addresses, files. Pure data, no I/O.
+
+A lab's folder holds, for its owner and for its hosts alike::
+
+    lab.json  rack.log  door  beats.ring  guests/  disks/  routes/
+    host-a/{run,log,etc,ssh}  host-b/{run,log,etc,ssh}
+
+The networks exist only inside the rack, so all labs use the same addresses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+HOST_NAMES = ("host-a", "host-b")
+WIRE_ADDRESSES = ("10.11.0.1", "10.11.0.2")
+#: On the LAN: the observer, and the hosts as whoever administers them reaches them.
+OBSERVER = "10.22.0.1"
+LAN_ADDRESSES = ("10.22.0.11", "10.22.0.12")
+LAN_PREFIX = 24
+BEAT_PORT = 7007
+CONTROL_PORT = 7008
+LIBVIRT_PORT = 16509
+#: Records of the ring of beats: a quarter of an hour of one guest's beats.
+RING_RECORDS = 1 << 20
+#: Where hosts see the lab's folder of guests.
+GUESTS_AT_HOST = "/var/lib/migrationlab/guests"
+FIRST_GUEST, LAST_GUEST = 1, 150
+
+
+def guest_address(number: int) -> str:
+    """Return the LAN address of a guest."""
+    return f"10.22.0.{100 + number}"
+
+
+@dataclass(frozen=True, slots=True)
+class HostFiles:
+    """The folder of one host."""
+
+    directory: Path
+
+    @property
+    def socket(self) -> Path:
+        """Return libvirtd's socket, as this process sees it."""
+        return self.directory / "run" / "libvirt-sock"
+
+    @property
+    def log(self) -> Path:
+        """Return libvirtd's log."""
+        return self.directory / "log" / "libvirtd.log"
+
+
+@dataclass(frozen=True, slots=True)
+class LabFiles:
+    """The folder of one lab."""
+
+    directory: Path
+
+    @property
+    def state(self) -> Path:
+        """Return the file that says what the lab consists of."""
+        return self.directory / "lab.json"
+
+    @property
+    def rack_log(self) -> Path:
+        """Return what the rack and its programs complained about."""
+        return self.directory / "rack.log"
+
+    @property
+    def door(self) -> Path:
+        """Return the socket that hands out sockets on the LAN."""
+        return self.directory / "door"
+
+    @property
+    def ring(self) -> Path:
+        """Return the ring of beats."""
+        return self.directory / "beats.ring"
+
+    @property
+    def guests(self) -> Path:
+        """Return the folder of guests' files, seen by both hosts."""
+        return self.directory / "guests"
+
+    @property
+    def disks(self) -> Path:
+        """Return where the rack keeps the hosts' own changes, in memory."""
+        return self.directory / "disks"
+
+    @property
+    def routes(self) -> Path:
+        """Return the folder of programs by which this process reaches into the lab."""
+        return self.directory / "routes"
+
+    @property
+    def ssh_key(self) -> Path:
+        """Return the private key that opens both hosts."""
+        return self.host(HOST_NAMES[0]).directory / "ssh" / "id_ed25519"
+
+    @property
+    def known_hosts(self) -> Path:
+        """Return the hosts' public keys, for whoever dials them."""
+        return self.host(HOST_NAMES[0]).directory / "ssh" / "known_hosts"
+
+    def host(self, name: str) -> HostFiles:
+        """Return the folder of the host ``name``."""
+        return HostFiles(self.directory / name)

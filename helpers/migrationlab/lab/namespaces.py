@@ -1,0 +1,120 @@
+"""How this process makes and enters Linux namespaces: the one place that knows.
+
+As an ordinary user the lab lives in a user namespace, in which that user is root; as root no
+user namespace is needed. Everything is done by util-linux's ``unshare`` and ``nsenter``,
+called with argument lists. Imports nothing of the lab and no libvirt.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from migrationlab.errors import LabError
+
+
+def rootless() -> bool:
+    """Return whether this process needs a user namespace to be root somewhere."""
+    return os.geteuid() != 0
+
+
+def unshare(*options: str) -> list[str]:
+    """Return the start of a command that runs in new namespaces, as their root.
+
+    ``--map-auto`` maps the user's sub-uids too: with a single uid libvirtd dies on
+    "cannot set supplemental groups".
+    """
+    user = ["--user", "--map-root-user", "--map-auto"] if rootless() else []
+    return ["unshare", *user, *options, "--"]
+
+
+def nsenter(pid: int, *options: str) -> list[str]:
+    """Return the start of a command that runs in the namespaces of the process ``pid``."""
+    user = ["--user", "--preserve-credentials"] if rootless() else []
+    return ["nsenter", "--target", str(pid), *user, *options, "--"]
+
+
+def run(argv: Sequence[str], *, timeout_s: float = 30, text: str = "") -> str:
+    """Run a program to its end and return what it printed, as text.
+
+    Args:
+        argv: The program and its arguments.
+        timeout_s: How long it may take.
+        text: What it reads on standard input.
+
+    Raises:
+        LabError: It is missing, failed, or took too long; the message has its own words.
+    """
+    return run_bytes(argv, timeout_s=timeout_s, text=text).decode(errors="replace")
+
+
+def run_bytes(
+    argv: Sequence[str], *, timeout_s: float = 30, text: str = "", cwd: Path | None = None
+) -> bytes:
+    """Do as :func:`run` does, in the folder ``cwd``, and return the output as it came."""
+    command = " ".join(argv)
+    try:
+        done = subprocess.run(
+            argv, input=text.encode(), capture_output=True, timeout=timeout_s, cwd=cwd
+        )
+    except FileNotFoundError as error:
+        raise LabError(
+            f"the program {error.filename} is missing", hint="run `make setup`"
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise LabError(f"{command} took more than {timeout_s:g} s") from error
+    if done.returncode != 0:
+        said = (done.stderr.strip() or done.stdout.strip()).decode(errors="replace")
+        raise LabError(
+            f"{command} failed: {said}",
+            hint="`migrationlab doctor` shows what this machine lacks",
+        )
+    return done.stdout
+
+
+def remove_tree(path: Path) -> None:
+    """Delete a folder, also where its files belong to the user's sub-uids.
+
+    Raises:
+        LabError: It could not be deleted.
+    """
+    if not path.exists():
+        return
+    try:
+        shutil.rmtree(path)
+    except PermissionError:
+        # Only root in a namespace with the same map may delete what sub-uids own.
+        run([*unshare(), "rm", "-rf", "--one-file-system", str(path)], timeout_s=120)
+
+
+def pid_outside(pid: int, rack: int) -> int:
+    """Return this process's number for what is ``pid`` inside a rack.
+
+    Args:
+        pid: The number in the rack's pid namespace.
+        rack: This process's number for the rack's first process.
+
+    Raises:
+        LabError: There is no such process.
+    """
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            text = status.read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended while we looked
+        line = next((row for row in text.splitlines() if row.startswith("NSpid:")), "")
+        numbers = line.split()[1:]
+        outside = int(status.parent.name)
+        if len(numbers) > 1 and int(numbers[-1]) == pid and _same_pid_namespace(outside, rack):
+            return outside
+    raise LabError(f"process {pid} of the rack is gone", hint="start a new lab")
+
+
+def _same_pid_namespace(one: int, other: int) -> bool:
+    try:
+        return os.readlink(f"/proc/{one}/ns/pid") == os.readlink(f"/proc/{other}/ns/pid")
+    except (FileNotFoundError, PermissionError):
+        return False

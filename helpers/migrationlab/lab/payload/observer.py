@@ -1,0 +1,53 @@
+"""The observer on the lab's LAN: writes down when each beat of each guest arrived.
+
+Runs inside the rack, as a process of its own so that nothing the owner does can delay it.
+The stamps are the kernel's, taken as a datagram arrives (SO_TIMESTAMPNS, CLOCK_REALTIME).
+Standard library only. Read by ``migrationlab.lab.beatring``:
+
+    observer.py ADDRESS PORT RING RECORDS
+
+RING is a file of a 64-byte header, whose first eight bytes count the records ever written,
+then RECORDS records that are written over and over. All numbers little-endian.
+"""
+
+import mmap
+import os
+import socket
+import struct
+import sys
+
+BEAT = struct.Struct("<4sIQQQ")  # struct beat in workload.c
+RECORD = struct.Struct("<QQQQQ")  # arrival_ns, guest, sequence, guest_ns, writes
+HEADER = 64
+STAMP = struct.Struct("@qq")  # struct timespec
+SO_TIMESTAMPNS = 35  # include/uapi/asm-generic/socket.h; Python has no name for it
+
+
+def main(address: str, port: int, path: str, records: int) -> None:
+    """Receive until killed."""
+    receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    receiver.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+    receiver.bind((address, port))
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    os.ftruncate(descriptor, HEADER + records * RECORD.size)
+    ring = mmap.mmap(descriptor, 0)
+    written = 0
+    print("ready", flush=True)
+    while True:
+        data, ancillary, _, _ = receiver.recvmsg(64, 64)
+        if len(data) != BEAT.size:
+            continue
+        magic, guest, sequence, guest_ns, writes = BEAT.unpack(data)
+        if magic != b"MLB1" or not ancillary:
+            continue
+        seconds, nanoseconds = STAMP.unpack(ancillary[0][2])
+        arrival = seconds * 1_000_000_000 + nanoseconds
+        place = HEADER + written % records * RECORD.size
+        RECORD.pack_into(ring, place, arrival, guest, sequence, guest_ns, writes)
+        written += 1
+        # The count goes last, and in one piece ("@"), so a reader never sees half a record.
+        struct.pack_into("@Q", ring, 0, written)
+
+
+main(sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4]))

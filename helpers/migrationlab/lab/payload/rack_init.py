@@ -1,0 +1,152 @@
+"""The first process of a rack: makes the lab's network and hosts, and keeps them.
+
+It runs inside new namespaces (see ``lab/rack.py``), as pid 1 of the rack: when it ends, every
+process, interface and mount of the lab ends with it. It ends when its owner does. Standard
+library only, and nothing of the kit: it starts as a file, without the owner's packages.
+
+Reads one JSON object from standard input; answers with JSON lines on standard output:
+``{"up": {…pids…}}`` or ``{"error": "…"}``, later ``{"ended": "host-a"}``.
+"""
+
+import json
+import os
+import selectors
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+
+
+def say(**message: Any) -> None:
+    """Tell the owner."""
+    print(json.dumps(message), flush=True)
+
+
+def end_with(owner: int) -> None:
+    """Wait for the owner (a pidfd) to end, then end the rack and all that is in it."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(owner, selectors.EVENT_READ)
+        selector.select()
+    os._exit(0)
+
+
+def run(*argv: str, text: str | None = None) -> None:
+    """Run a program to its end, and raise with what it said if it failed."""
+    done = subprocess.run(argv, input=text, text=True, capture_output=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(argv)}: {done.stderr.strip()}")
+
+
+def start_host(host: dict[str, str], spec: dict[str, Any]) -> subprocess.Popen[str]:
+    """Start a host up to the point where it waits for its network cards."""
+    process = subprocess.Popen(
+        [
+            *("unshare", "--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child"),
+            *("--", "sh", str(HERE / "host.sh")),
+            *(host["name"], host["image"], host["directory"], spec["guests"]),
+            *(f"{spec['disks']}/{host['name']}", host["capabilities"]),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    expect(process, "ready", host["name"])
+    return process
+
+
+def expect(process: subprocess.Popen[str], word: str, name: str) -> None:
+    """Read one line from a host, which must be ``word``."""
+    assert process.stdout is not None
+    line = process.stdout.readline().strip()
+    if line != word:
+        raise RuntimeError(f"{name} did not come as far as {word!r}: see rack.log")
+
+
+def connect_hosts(hosts: dict[str, subprocess.Popen[str]], spec: dict[str, Any]) -> None:
+    """Give the rack its LAN, and each host its ends of the LAN and of the wire."""
+    # A host's unshare process is itself in the host's namespaces, so its pid names them.
+    (a, b) = (process.pid for process in hosts.values())
+    lines = [
+        "link set lo up",
+        "link add lan type bridge",
+        f"address add {spec['observer']} dev lan",
+        "link set lan up",
+        f"link add wire netns {a} type veth peer name wire netns {b}",
+    ]
+    for number, process in enumerate(hosts.values()):
+        lines += [
+            f"link add port{number} type veth peer name uplink netns {process.pid}",
+            f"link set port{number} master lan",
+            f"link set port{number} up",
+        ]
+    run("ip", "-batch", "-", text="\n".join(lines))
+
+
+def open_door(path: str, address: str) -> None:
+    """Hand a UDP socket on the rack's LAN to whoever connects to ``path``.
+
+    A socket stays in the network namespace that it was made in, so its new owner speaks on
+    the LAN without entering the rack. The path lies in a folder of the owner's alone.
+    """
+    door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    door.bind(path)
+    door.listen()
+
+    def serve() -> None:
+        while True:
+            visitor, _ = door.accept()
+            with visitor, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as lan:
+                lan.bind((address, 0))
+                socket.send_fds(visitor, [b"lan"], [lan.fileno()])
+
+    threading.Thread(target=serve, daemon=True).start()
+
+
+def build(spec: dict[str, Any]) -> dict[int, str]:
+    """Build the lab; the names of its processes by pid."""
+    disks = Path(spec["disks"])
+    disks.mkdir(exist_ok=True)
+    # The hosts' own changes live in memory that only the rack can see, so they go with it.
+    run("mount", "-t", "tmpfs", "-o", "mode=700", "tmpfs", str(disks))
+    hosts = {host["name"]: start_host(host, spec) for host in spec["hosts"]}
+    connect_hosts(hosts, spec)
+    address = spec["observer"].partition("/")[0]
+    observer = subprocess.Popen(
+        [
+            *(sys.executable, "-I", "-S", str(HERE / "observer.py")),
+            *(address, str(spec["beat_port"]), spec["ring"], str(spec["ring_records"])),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    expect(observer, "ready", "the observer")
+    open_door(spec["door"], address)
+    for process in hosts.values():
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for name, process in hosts.items():
+        expect(process, "running", name)
+    return {observer.pid: "observer", **{process.pid: name for name, process in hosts.items()}}
+
+
+def main() -> None:
+    """Build what the owner asked for, then wait."""
+    threading.Thread(target=end_with, args=[int(sys.argv[1])], daemon=True).start()
+    try:
+        names = build(json.loads(sys.stdin.readline()))
+    except Exception as error:  # whatever it was, the owner is the one to tell
+        say(error=str(error))
+        raise
+    say(up={name: pid for pid, name in names.items()})
+    while True:  # pid 1 is the parent of every process that lost its own
+        pid, _ = os.wait()
+        if pid in names:
+            say(ended=names[pid])
+
+
+main()

@@ -1,0 +1,167 @@
+"""The rack: the namespaces that hold a lab's network and hosts, seen from its owner.
+
+Theory of operation. The owner starts ``unshare`` with new namespaces; its child, pid 1 there,
+is ``payload/rack_init.py``, which builds the network and the hosts and then only waits. The
+kernel does the cleaning up: when pid 1 of a pid namespace ends, everything in it is killed,
+and with the last process go interfaces and mounts. Three things end pid 1: ``unshare`` ends
+(``--kill-child``); the owner ends (pid 1 holds a pidfd of it, which the kernel signals also
+after SIGKILL); someone kills it by its number. Nothing is ever looked for by name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from migrationlab.errors import LabError
+from migrationlab.lab import image, namespaces
+from migrationlab.lab.layout import (
+    BEAT_PORT,
+    LAN_PREFIX,
+    OBSERVER,
+    RING_RECORDS,
+    LabFiles,
+)
+
+PAYLOAD = Path(__file__).parent / "payload"
+START_TIMEOUT_S = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Rack:
+    """A running rack.
+
+    Attributes:
+        pid: The rack's ``unshare`` process; killing it ends the lab.
+        hosts: Each host's first process, by this process's numbers.
+        observer: The observer's process, which stands in the rack's own network.
+    """
+
+    pid: int
+    hosts: dict[str, int]
+    observer: int
+
+    def in_host(self, host: str) -> list[str]:
+        """Return the start of a command that runs inside a host."""
+        return namespaces.nsenter(
+            self.hosts[host], "--mount", "--net", "--uts", "--ipc", "--pid", "--root", "--wd"
+        )
+
+    def in_host_network(self, host: str) -> list[str]:
+        """Return the start of a command that runs with this machine's files on a host's network."""
+        return namespaces.nsenter(self.hosts[host], "--net")
+
+    def in_rack_network(self) -> list[str]:
+        """Return the start of a command that runs on the rack's own network."""
+        return namespaces.nsenter(self.observer, "--net")
+
+
+def start(
+    files: LabFiles, hosts: Sequence[tuple[str, Path]]
+) -> tuple[Rack, subprocess.Popen[bytes]]:
+    """Start a rack in a lab's folder.
+
+    Args:
+        files: The lab's folder, with the hosts' settings in it.
+        hosts: Each host's name and image.
+
+    Returns:
+        The rack, and its process as this process's child.
+
+    Raises:
+        LabError: It did not start; nothing of it is left running.
+    """
+    spec = {
+        "hosts": [
+            {
+                "name": name,
+                "image": str(root),
+                "directory": str(files.host(name).directory),
+                "capabilities": str(image.capabilities(root)),
+            }
+            for name, root in hosts
+        ],
+        "guests": str(files.guests),
+        "disks": str(files.disks),
+        "observer": f"{OBSERVER}/{LAN_PREFIX}",
+        "beat_port": BEAT_PORT,
+        "ring": str(files.ring),
+        "ring_records": RING_RECORDS,
+        "door": str(files.door),
+    }
+    options = ("--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
+    owner = os.pidfd_open(os.getpid())
+    try:
+        with files.rack_log.open("wb") as log:
+            process = subprocess.Popen(
+                [
+                    *namespaces.unshare(*options),
+                    *(sys.executable, "-I", "-S", str(PAYLOAD / "rack_init.py"), str(owner)),
+                ],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                pass_fds=[owner],
+                cwd=files.directory,
+            )
+    except FileNotFoundError as error:
+        raise LabError("the program unshare is missing", hint="run `make setup`") from error
+    finally:
+        os.close(owner)
+    try:
+        pids = _tell(process, spec, files)
+        first = _only_child(process.pid)
+        return (
+            Rack(
+                pid=process.pid,
+                hosts={
+                    name: _only_child(namespaces.pid_outside(pids[name], first))
+                    for name, _ in hosts
+                },
+                observer=namespaces.pid_outside(pids["observer"], first),
+            ),
+            process,
+        )
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+
+
+def _tell(process: subprocess.Popen[bytes], spec: dict[str, Any], files: LabFiles) -> dict[str, int]:
+    """Send the rack what to build, and wait until it stands."""
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        process.stdin.write(json.dumps(spec).encode() + b"\n")
+        process.stdin.flush()
+    except BrokenPipeError:
+        pass  # it has ended already; why is read below
+    ready, _, _ = select.select([process.stdout], [], [], START_TIMEOUT_S)
+    answer = json.loads(process.stdout.readline() or "{}") if ready else {}
+    if "up" in answer:
+        pids: dict[str, int] = answer["up"]
+        return pids
+    process.kill()
+    process.wait()
+    said = str(answer.get("error", "")) + "\n" + files.rack_log.read_text(errors="replace")[-1500:]
+    raise LabError(
+        f"the lab's rack did not start: {said.strip() or 'no answer'}",
+        hint="`migrationlab doctor` shows whether this machine allows what the lab needs",
+    )
+
+
+def _only_child(pid: int) -> int:
+    """Return the child of an ``unshare --fork``, which is pid 1 of its pid namespace."""
+    children = psutil.Process(pid).children()
+    if len(children) != 1:
+        raise LabError(f"process {pid} of the rack has {len(children)} children, not one")
+    return children[0].pid

@@ -1,0 +1,123 @@
+"""Which labs are up: their names, their locks, and what dead ones left behind.
+
+A lab's owner holds a lock on a file beside the lab's folder. The kernel lets go of the lock
+when the owner ends, however it ends, so a folder whose lock nobody holds is a dead lab's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from migrationlab.errors import UsageError
+from migrationlab.lab import namespaces, places
+from migrationlab.lab.layout import LabFiles
+
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
+
+
+def files(name: str) -> LabFiles:
+    """Return where the lab ``name`` is, or would be.
+
+    Raises:
+        UsageError: No lab can have that name.
+    """
+    if not NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot name a lab",
+            hint="use small letters, digits and hyphens, 31 at most, no hyphen first",
+        )
+    return LabFiles(places.labs() / name)
+
+
+def take(name: str) -> int:
+    """Take the name of a new lab, and return a descriptor that holds it until closed.
+
+    Raises:
+        UsageError: A lab of that name is up.
+    """
+    descriptor = _try(_lock(files(name).directory), create=True)
+    if descriptor is None:
+        raise UsageError(
+            f"a lab {name!r} is up already",
+            hint=f"use it, choose another name, or `migrationlab lab down {name}`",
+        )
+    return descriptor
+
+
+def release(name: str, descriptor: int) -> None:
+    """Give back a name, and clear away the lab's folder."""
+    directory = files(name).directory
+    namespaces.remove_tree(directory)
+    _lock(directory).unlink(missing_ok=True)
+    os.close(descriptor)
+
+
+def is_up(name: str) -> bool:
+    """Return whether the owner of a lab lives."""
+    lock = _lock(files(name).directory)
+    if not lock.exists():
+        return False
+    descriptor = _try(lock)
+    if descriptor is not None:
+        os.close(descriptor)
+    return descriptor is None
+
+
+def sweep() -> list[str]:
+    """Clear away what dead labs left behind, and return their names."""
+    swept = []
+    for lock in sorted(places.labs().glob("*.lock")):
+        descriptor = _try(lock)
+        if descriptor is not None:
+            release(lock.stem, descriptor)
+            swept.append(lock.stem)
+    return swept
+
+
+def names() -> list[str]:
+    """Return the names of this user's labs that are up."""
+    return sorted(lock.stem for lock in places.labs().glob("*.lock") if is_up(lock.stem))
+
+
+def state(name: str) -> dict[str, Any]:
+    """Return what the owner of a running lab wrote down of it.
+
+    Raises:
+        UsageError: No lab of that name is up, or it isn't yet.
+    """
+    path = files(name).state
+    if is_up(name) and path.exists():
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
+    up = ", ".join(names()) or "none; `migrationlab lab up` starts one"
+    raise UsageError(f"no lab {name!r} is up", hint=f"labs that are up: {up}")
+
+
+def _lock(directory: Path) -> Path:
+    return directory.with_name(f"{directory.name}.lock")
+
+
+def _try(lock: Path, *, create: bool = False) -> int | None:
+    """Return a descriptor that holds a lock, or None where somebody else does."""
+    while True:
+        flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+        try:
+            descriptor = os.open(lock, flags, 0o600)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever held it may have deleted it meanwhile: then this is nobody's lock.
+            if lock.stat().st_ino == os.fstat(descriptor).st_ino:
+                return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except FileNotFoundError:
+            pass
+        os.close(descriptor)

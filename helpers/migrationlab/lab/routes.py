@@ -1,0 +1,65 @@
+"""How this process dials a lab host by the URI that the host's neighbours use.
+
+``qemu+ssh://root@host-b/system`` means something inside the lab only: outside, nobody knows
+host-b. So a URI that names a lab host is led through a small program that enters the lab's
+network and there does what the URI says: ssh to the host's sshd, or TCP to its libvirtd. The
+connection is then a true one of its transport, with the host's key checked.
+
+Parameters of connection URIs: libvirt's docs/uri.rst.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from migrationlab.lab.layout import HOST_NAMES, LAN_ADDRESSES, LIBVIRT_PORT, LabFiles
+from migrationlab.lab.rack import Rack
+
+ADDRESSES = dict(zip(HOST_NAMES, LAN_ADDRESSES, strict=True))
+
+
+def write(files: LabFiles, rack: Rack, busybox: Path) -> None:
+    """Write the programs that lead into the lab.
+
+    Args:
+        files: The lab's folder.
+        rack: Its running rack.
+        busybox: A static busybox, whose ``nc`` carries a TCP connection.
+    """
+    files.routes.mkdir()
+    enter = shlex.join(rack.in_rack_network())
+    for name, address in ADDRESSES.items():
+        ssh = shlex.join(
+            [
+                *("ssh", "-F", "none", "-i", str(files.ssh_key)),
+                *("-o", f"UserKnownHostsFile={files.known_hosts}"),
+                *("-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes"),
+                *("-o", f"HostName={address}", "-o", f"HostKeyAlias={name}"),
+            ]
+        )
+        # libvirt gives the program ssh's arguments, of which the host's name is one.
+        _write(files.routes / f"ssh-{name}", f'{enter} {ssh} "$@"')
+        _write(
+            files.routes / f"tcp-{name}",
+            f"{enter} {shlex.join([str(busybox), 'nc', address, str(LIBVIRT_PORT)])}",
+        )
+
+
+def route(files: LabFiles, uri: str) -> str:
+    """Return the URI by which this process reaches what ``uri`` means inside the lab."""
+    parts = urlsplit(uri)
+    transport = parts.scheme.partition("+")[2]
+    if parts.hostname not in ADDRESSES or transport not in ("ssh", "tcp"):
+        return uri
+    program = quote(str(files.routes / f"{transport}-{parts.hostname}"))
+    if transport == "tcp":
+        return f"qemu+ext://{parts.path}?command={program}"
+    query = f"{parts.query}&" if parts.query else ""
+    return parts._replace(query=f"{query}command={program}").geturl()
+
+
+def _write(path: Path, command: str) -> None:
+    path.write_text(f"#!/bin/sh\nexec {command}\n")
+    path.chmod(0o700)

@@ -1,0 +1,13 @@
+"""Figures of runs. Each says its message in its title, and in words for who cannot see it.
+
+Draws on ``matplotlib.figure.Figure`` and never on pyplot, which keeps state between calls and
+must not be touched from a widget's thread. Works from runs alone: no libvirt, no lab; nothing
+here measures, that is the timeline's work.
+"""
+
+from migrationlab.plots._downtime import downtime
+from migrationlab.plots._progress import progress
+from migrationlab.plots._timeline import timeline
+from migrationlab.plots.picture import Picture
+
+__all__ = ["Picture", "downtime", "progress", "timeline"]

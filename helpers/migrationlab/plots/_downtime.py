@@ -1,0 +1,111 @@
+"""The downtimes of many runs, by kind and by mode: every number a point, with the medians."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from migrationlab.plots.picture import (
+    BLUE,
+    INK,
+    VERMILION,
+    WIDTH_INCHES,
+    Picture,
+    head,
+    legend,
+    style,
+)
+from migrationlab.runs import Run, Runs
+
+MODE_MARKS = {"normal": (BLUE, "o"), "peer2peer": (VERMILION, "s")}
+KINDS = {
+    "requested": "requested\n(the limit)",
+    "reported": "reported\n(libvirt)",
+    "event": "event\n(QEMU's STOP to RESUME)",
+    "network": "network\n(silence of the beats)",
+}
+
+
+def downtime(runs: Iterable[Run]) -> Picture:
+    """Draw every completed run's downtimes by kind and mode, with their medians."""
+    table = Runs(runs).downtimes()
+    modes = [mode for mode in MODE_MARKS if (table["mode"] == mode).any()]
+    title = _title(table, modes)
+    with style():
+        figure = Figure(figsize=(WIDTH_INCHES, 5.2))
+        axes = figure.subplots()
+        for index, mode in enumerate(modes):
+            offset = (index - (len(modes) - 1) / 2) * 0.4
+            _draw_mode(axes, table[table["mode"] == mode], mode, offset)
+        axes.set_xticks(range(len(KINDS)), list(KINDS.values()))
+        axes.set_xlim(-0.5, len(KINDS) - 0.5)
+        # Room for the medians' numbers above the points.
+        axes.set_ylim(0, table["downtime_ms"].max() * 1.12 if len(table) else 1)
+        axes.grid(visible=False, axis="x")
+        axes.set_ylabel("downtime (ms)")
+        if modes:
+            axes.plot([], color=INK, linewidth=2.2, label="median")
+            legend(axes)
+        head(figure, title, "each point is a completed run")
+    return Picture(figure, title, _alt(title, table, modes))
+
+
+def _draw_mode(axes: Axes, table: pd.DataFrame, mode: str, offset: float) -> None:
+    colour, marker = MODE_MARKS[mode]
+    label = f"{mode} (n = {table['run_id'].nunique()})"
+    for index, kind in enumerate(KINDS):
+        values = table.loc[table["kind"] == kind, "downtime_ms"].to_numpy(dtype=np.float64)
+        if not len(values):
+            continue
+        centre = index + offset
+        # Spread by order, not by chance: the same runs give the same figure.
+        spread = np.linspace(-0.1, 0.1, len(values)) if len(values) > 1 else np.zeros(1)
+        places = centre + spread
+        axes.plot(
+            places, values, marker, color=colour, alpha=0.75, markersize=7, mew=0, label=label
+        )
+        label = "_"  # one entry a mode
+        median = float(np.median(values))
+        axes.hlines(median, centre - 0.16, centre + 0.16, color=INK, linewidth=2.2)
+        axes.annotate(
+            f"{median:.0f}",
+            (centre, values.max()),
+            xytext=(0, 9),
+            textcoords="offset points",
+            ha="center",
+            color=colour,
+            fontweight="bold",
+        )
+
+
+def _median(table: pd.DataFrame, mode: str, kind: str) -> float | None:
+    values = table.loc[(table["mode"] == mode) & (table["kind"] == kind), "downtime_ms"]
+    return float(values.median()) if len(values) else None
+
+
+def _title(table: pd.DataFrame, modes: Sequence[str]) -> str:
+    parts = []
+    for mode in modes:
+        for kind in ("event", "reported", "network"):
+            if (median := _median(table, mode, kind)) is not None:
+                parts.append(f"{median:.0f} ms in {mode}")
+                break
+    if not parts:
+        return "No run completed, so there is no downtime to compare"
+    return f"The guest stood still for {' and '.join(parts)} mode (median)"
+
+
+def _alt(title: str, table: pd.DataFrame, modes: Sequence[str]) -> str:
+    text = f"{title}. Points by kind of downtime and by mode."
+    for mode in modes:
+        medians = (
+            f"{kind} {median:.0f} ms"
+            for kind in KINDS
+            if (median := _median(table, mode, kind)) is not None
+        )
+        text += f" Medians in {mode}: {', '.join(medians)}."
+    return text

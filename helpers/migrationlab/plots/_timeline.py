@@ -1,0 +1,199 @@
+"""The timeline of one run: phases, passes, where the guest was; and the stop in close-up."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from migrationlab.capture.timeline import Timeline
+from migrationlab.plots.picture import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    OUTCOMES,
+    PURPLE,
+    SKY,
+    VERMILION,
+    WIDTH_INCHES,
+    YELLOW,
+    Picture,
+    describe,
+    head,
+    second,
+    style,
+)
+from migrationlab.runs import Outcome, Run
+
+PHASE_COLOURS = {
+    "Begin": PURPLE,
+    "Prepare": ORANGE,
+    "Perform": SKY,
+    "Finish": YELLOW,
+    "Confirm": GREY,
+}
+DOWNTIMES = {
+    "requested": ("requested (limit)", "#D8D8D8"),
+    "reported": ("reported (libvirt)", SKY),
+    "event": ("event (QEMU)", VERMILION),
+    "network": ("network (beats)", PURPLE),
+}
+MOST_NUMBERED_PASSES = 12
+
+
+def timeline(run: Run) -> Picture:
+    """Draw a run's phases, its passes over memory, and where the guest was.
+
+    Where the guest stopped, a second plot below shows the stop itself: the four downtimes, and
+    the beats that were heard around it.
+    """
+    line = run.timeline()
+    stopped = line.stop_ns is not None and line.resume_ns is not None
+    with style():
+        figure = Figure(figsize=(WIDTH_INCHES, 6.4 if stopped else 3.7))
+        ratios = [1.0, 1.0] if stopped else [1.0]
+        axes = figure.subplots(len(ratios), 1, height_ratios=ratios, squeeze=False)[:, 0]
+        _draw_migration(axes[0], run, line)
+        if stopped:
+            _draw_stop(axes[1], run, line)
+        title = _title(run, line)
+        head(figure, title, describe(run))
+    return Picture(figure, title, _alt(run, line))
+
+
+def _draw_migration(axes: Axes, run: Run, line: Timeline) -> None:
+    """Draw three lanes over the whole call: phases, passes, and the guest."""
+    handles = []
+    for row in line.phases.dropna(subset=["start_ns"]).itertuples():
+        colour = PHASE_COLOURS[row.phase]
+        _bar(axes, 2, _span(run, row.start_ns, row.end_ns), colour, edge=colour)
+        state = "" if row.state == "complete" else f", {row.state}"
+        label = f"{row.phase} {_duration(row.duration_ms)}{state}"
+        handles.append(Patch(facecolor=colour, label=label))
+    numbered = len(line.passes) <= MOST_NUMBERED_PASSES
+    for index, row in enumerate(line.passes.itertuples()):
+        shade = "#7E97AD" if index % 2 else "#B9C8D6"
+        _bar(
+            axes,
+            1,
+            _span(run, row.start_ns, row.end_ns),
+            shade,
+            edge="white" if numbered else "none",
+        )
+        # A number wants about a fortieth of the width.
+        if numbered and (row.end_ns - row.start_ns) * 40 > line.returned_ns - line.called_ns:
+            middle = second(run, (row.start_ns + row.end_ns) / 2)
+            axes.text(middle, 1, str(row[1]), ha="center", va="center", fontsize=11)
+    handles += _draw_guest(axes, run, line)
+    axes.set_yticks([2, 1, 0], ["phases", "passes", "guest"])
+    axes.set_ylim(-0.6, 2.6)
+    axes.set_xlim(0, max(second(run, line.returned_ns), 1e-3))
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("time since the call (s)")
+    axes.legend(
+        handles=handles,
+        ncols=4,
+        loc="lower left",
+        bbox_to_anchor=(-0.01, 1.0),
+        fontsize=10.5,
+        handlelength=1.2,
+        columnspacing=1.4,
+    )
+
+
+def _draw_guest(axes: Axes, run: Run, line: Timeline) -> list[Patch]:
+    source, destination = run.source["name"], run.destination["name"]
+    stop, resume = line.stop_ns, line.resume_ns
+    at_source = Patch(facecolor=BLUE, label=f"guest runs at {source}")
+    _bar(axes, 0, _span(run, line.called_ns, line.returned_ns if stop is None else stop), BLUE)
+    if stop is None:
+        return [at_source]
+    still = Patch(facecolor=VERMILION, label="guest stands still")
+    _bar(axes, 0, _span(run, stop, line.returned_ns if resume is None else resume), VERMILION)
+    if resume is None:
+        return [at_source, still]
+    if run.outcome is not Outcome.COMPLETED:
+        _bar(axes, 0, _span(run, resume, line.returned_ns), BLUE)
+        return [at_source, still]
+    _bar(axes, 0, _span(run, resume, line.returned_ns), GREEN)
+    return [at_source, still, Patch(facecolor=GREEN, label=f"guest runs at {destination}")]
+
+
+def _draw_stop(axes: Axes, run: Run, line: Timeline) -> None:
+    """Draw the four downtimes as bars from the stop on, and the beats heard around it."""
+    stop, resume = line.stop_ns, line.resume_ns
+    assert stop is not None
+    assert resume is not None
+    lengths = {kind: getattr(line, f"downtime_{kind}_ms") for kind in DOWNTIMES}
+    silent_from = 0.0 if line.silent_from_ns is None else (line.silent_from_ns - stop) / 1e6
+    longest = (resume - stop) / 1e6
+    for row, kind in enumerate(reversed(DOWNTIMES)):
+        start = silent_from if kind == "network" else 0.0
+        length, colour = lengths[kind], DOWNTIMES[kind][1]
+        if length is None:
+            axes.text(0, row, " not measured", va="center", color=INK, fontsize=11)
+            continue
+        axes.barh(row, length, left=start, height=0.62, color=colour, edgecolor=INK, linewidth=0.8)
+        axes.text(start + length / 2, row, f"{length:.0f} ms", ha="center", va="center")
+        longest = max(longest, start + length)
+    margin = max(longest * 0.12, 20.0)
+    axes.set_xlim(-margin, longest + margin)
+    beats = (run.beats["arrival_ns"].to_numpy(dtype=np.float64) - stop) / 1e6
+    beats = beats[(beats > -margin) & (beats < longest + margin)]
+    if len(beats):
+        axes.vlines(beats, -1.3, -0.7, color=INK, linewidth=0.5)
+    rows = ["beats heard"] if len(beats) else []
+    labels = [*rows, *(DOWNTIMES[kind][0] for kind in reversed(DOWNTIMES))]
+    axes.set_yticks(range(-len(rows), len(DOWNTIMES)), labels)
+    axes.set_ylim(-len(rows) - 0.6, len(DOWNTIMES) - 0.4)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    axes.axvline(0, color=INK, linewidth=1)
+    axes.axvline((resume - stop) / 1e6, color=INK, linewidth=1, linestyle="--")
+    axes.set_xlabel("time since the guest's stop (ms); dashed: it runs again")
+
+
+def _bar(
+    axes: Axes, lane: int, span: tuple[float, float], colour: str, *, edge: str = "white"
+) -> None:
+    width = span[1] - span[0]
+    axes.barh(lane, width, left=span[0], height=0.72, color=colour, edgecolor=edge, linewidth=0.8)
+
+
+def _span(run: Run, start_ns: int, end_ns: int) -> tuple[float, float]:
+    return second(run, start_ns), second(run, end_ns)
+
+
+def _title(run: Run, line: Timeline) -> str:
+    took = f"{line.call_ms / 1000:.1f} s"
+    if run.outcome is not Outcome.COMPLETED:
+        still = "never stopped" if line.stop_ns is None else f"runs on at {run.source['name']}"
+        return f"{OUTCOMES[run.outcome]} after {took}: the guest {still}"
+    still_ms = line.downtime_event_ms
+    if still_ms is None:
+        return f"The migration took {took}; how long the guest stood still is not known"
+    return f"The guest stood still for {still_ms:.0f} ms of a {took} migration"
+
+
+def _alt(run: Run, line: Timeline) -> str:
+    phases = ", ".join(
+        f"{row.phase} {_duration(row.duration_ms)}"
+        for row in line.phases.dropna(subset=["start_ns"]).itertuples()
+    )
+    downs = ", ".join(
+        f"{kind} {getattr(line, f'downtime_{kind}_ms'):.0f} ms"
+        for kind in DOWNTIMES
+        if getattr(line, f"downtime_{kind}_ms") is not None
+    )
+    return (
+        f"Bars over time of a {run.plan.mode} migration. Phases: {phases}. "
+        f"{len(line.passes)} passes over memory. Downtimes: {downs}."
+    )
+
+
+def _duration(ms: float) -> str:
+    return f"{ms / 1000:.2f} s" if ms >= 1000 else f"{ms:.0f} ms"

@@ -1,0 +1,128 @@
+"""What all figures share: their look, their head, and the thing that a notebook shows.
+
+The colours are Okabe and Ito's, which stay apart for colour-blind eyes. Imports no pyplot and no
+IPython: a notebook finds ``_repr_html_`` by itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from migrationlab import store
+from migrationlab.runs import Outcome, Run
+
+BLUE, ORANGE, SKY, GREEN = "#0072B2", "#E69F00", "#56B4E9", "#009E73"
+VERMILION, PURPLE, YELLOW, GREY, INK = "#D55E00", "#CC79A7", "#F0E442", "#999999", "#222222"
+
+WIDTH_INCHES = 10.0
+MIB = 1024 * 1024
+
+OUTCOMES = {
+    Outcome.COMPLETED: "Completed",
+    Outcome.CANCELLED: "Cancelled",
+    Outcome.TIMED_OUT: "Stopped at its deadline",
+    Outcome.FAILED: "Failed",
+}
+
+
+def style() -> AbstractContextManager[None]:
+    """Give all figures one look, while the context lasts and for them alone."""
+    return mpl.rc_context(
+        {
+            "font.size": 12.0,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.edgecolor": INK,
+            "axes.labelcolor": INK,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "grid.color": "#DDDDDD",
+            "legend.frameon": False,
+            "legend.fontsize": 10.5,
+            "figure.facecolor": "white",
+            "figure.constrained_layout.use": True,
+            "svg.hashsalt": "migrationlab",  # else each save names its parts anew
+        }
+    )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Picture:
+    """A figure with its message and its description; a notebook shows it with both.
+
+    Attributes:
+        figure: Matplotlib's figure, to be changed or saved by its own means.
+        title: What the figure says, in one sentence.
+        alt: What is to be seen in it, for who cannot see it.
+    """
+
+    figure: Figure
+    title: str
+    alt: str
+
+    def __repr__(self) -> str:
+        return f"Picture({self.title!r})"
+
+    def _repr_html_(self) -> str:
+        data = base64.b64encode(self.render("png")).decode()
+        return (
+            f'<figure style="margin:0"><img src="data:image/png;base64,{data}" '
+            f'alt="{html.escape(self.alt)}" style="max-width:100%;width:{WIDTH_INCHES * 80:.0f}px">'
+            f"<figcaption>{html.escape(self.title)}</figcaption></figure>"
+        )
+
+    def render(self, kind: str) -> bytes:
+        """Give the figure as ``png``, ``svg`` or ``pdf``, the same bytes each time."""
+        buffer = io.BytesIO()
+        dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+        with style():
+            self.figure.savefig(buffer, format=kind, dpi=150, metadata=dates.get(kind))
+        return buffer.getvalue()
+
+    def save(self, path: str | Path) -> Path:
+        """Write the figure to a file whose name ends in .png, .svg or .pdf.
+
+        Raises:
+            StoreError: The disk refused.
+        """
+        return store.write_file(path, self.render(Path(path).suffix.lstrip(".") or "png"))
+
+
+def head(figure: Figure, title: str, subtitle: str) -> None:
+    """Write the message over a figure, and below it, smaller, what it is drawn from."""
+    height = float(figure.get_figheight())
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.set(rect=(0, 0, 1, 1 - 0.72 / height))  # type: ignore[call-arg]
+    figure.text(0.01, 1 - 0.1 / height, title, va="top", fontsize=15, fontweight="bold")
+    figure.text(0.01, 1 - 0.44 / height, subtitle, va="top", fontsize=11.5, color="#555555")
+
+
+def describe(run: Run) -> str:
+    """Say in one line what a figure of this run is drawn from."""
+    way = f"{run.source['name']} → {run.destination['name']}"
+    parts = [str(run.plan.mode), way]
+    if "memory_mib" in run.guest:
+        parts.append(f"{run.guest['memory_mib']} MiB guest")
+    if run.guest.get("dirty_mib_s") is not None:
+        parts.append(f"writing {run.guest['dirty_mib_s']:.0f} MiB/s")
+    return ", ".join([*parts, run.accelerator])
+
+
+def legend(axes: Axes) -> None:
+    """Put the legend above the axes, where it hides no data."""
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3)
+
+
+def second(run: Run, time_ns: float) -> float:
+    """Give a moment as seconds since the run's call."""
+    return (time_ns - run.called_ns) / 1e9

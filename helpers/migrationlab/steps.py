@@ -1,0 +1,51 @@
+"""One stream of progress for everything that takes a while.
+
+The lab, the image build, a migration and the demo report :class:`Step` objects to a
+listener; the command line, the widgets and a log draw the same stream each in its own way.
+Imports nothing of the kit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+State = Literal["started", "progress", "done", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A moment in the life of one piece of work.
+
+    Attributes:
+        what: The piece of work, the same text from its start to its end.
+        state: ``started``, ``progress``, ``done`` or ``failed``.
+        detail: A short remark on this moment.
+        fraction: Share of the work done, 0 to 1, or None where it is not known.
+    """
+
+    what: str
+    state: State
+    detail: str = ""
+    fraction: float | None = None
+
+
+Listener = Callable[[Step], None]
+
+
+def ignore(step: Step) -> None:
+    """Be the listener of those who asked for none."""
+
+
+@contextmanager
+def step(listener: Listener, what: str) -> Iterator[None]:
+    """Report ``what`` as started, then as done, or as failed if the body raises."""
+    listener(Step(what, "started"))
+    try:
+        yield
+    except BaseException as error:
+        listener(Step(what, "failed", str(error)))
+        raise
+    listener(Step(what, "done"))

@@ -1,0 +1,91 @@
+"""What a migration needs to know of the guest that it moves.
+
+A guest of the lab brings its own answers (``lab.guest.Guest`` has the same methods); a domain
+of a real host is wrapped here. Never imports ``lab``.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from typing import Protocol
+
+from migrationlab.capture.recorder import Beats
+from migrationlab.hosts import Host, refusals
+
+
+class Subject(Protocol):
+    """A guest that can be migrated."""
+
+    @property
+    def name(self) -> str:
+        """Return the domain's name."""
+
+    @property
+    def host(self) -> Host:
+        """Return the host that it runs on now."""
+
+    @property
+    def accelerator(self) -> str:
+        """Return what runs it: "tcg" or "kvm"."""
+
+    @property
+    def beat_source(self) -> Beats | None:
+        """Return where its beats come from, None where it sends none."""
+
+    def record(self) -> Mapping[str, object]:
+        """Return what a run should say of it."""
+
+    def wire(self) -> Mapping[str, object] | None:
+        """Return what a run should say of the wire, None where that isn't known."""
+
+    def checked(self) -> Mapping[str, object] | None:
+        """Return what it finds when it checks its memory, None where it has no check.
+
+        Raises:
+            LabError: It was asked and did not answer.
+        """
+
+
+class PlainDomain:
+    """A domain that knows nothing of the kit.
+
+    Args:
+        name: The domain's name.
+        host: The host that it runs on.
+
+    Raises:
+        GuestError: The host has no such domain, or that isn't running.
+    """
+
+    def __init__(self, name: str, host: Host) -> None:
+        domain = host.domain(name)
+        with refusals():
+            xml = ET.fromstring(domain.XMLDesc())
+            self._memory_mib = domain.maxMemory() >> 10
+        self.name = name
+        self.host = host
+        # A domain's type is "qemu" where QEMU emulates its processor.
+        self.accelerator = "kvm" if xml.get("type") == "kvm" else "tcg"
+        os_type = xml.find("os/type")
+        self._machine = os_type.get("machine", "") if os_type is not None else ""
+
+    def __repr__(self) -> str:
+        return f"PlainDomain({self.name!r}, {self.host!r})"
+
+    @property
+    def beat_source(self) -> Beats | None:
+        """Return None: it sends no beats."""
+        return None
+
+    def record(self) -> Mapping[str, object]:
+        """Return its name, memory and machine type."""
+        return {"name": self.name, "memory_mib": self._memory_mib, "machine": self._machine}
+
+    def wire(self) -> Mapping[str, object] | None:
+        """Return None: the network between real hosts is not the kit's to know."""
+        return None
+
+    def checked(self) -> Mapping[str, object] | None:
+        """Return None: it has no check of its memory."""
+        return None

@@ -1,0 +1,302 @@
+"""Plans: values that can be compared, stored, judged, and said in virsh's words."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shlex
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migrationlab.errors import PlanError, UsageError
+from migrationlab.plan import Mode, Party, Plan, Talk, judge_domain
+
+GOOD = Plan(migration_uri="tcp://node2", connection_uri="qemu+ssh://root@node2/system")
+URIS = st.one_of(
+    st.none(),
+    st.text(),
+    st.sampled_from(["tcp://node2", "qemu+ssh://root@node2/system", "node2", "qemu:///system"]),
+)
+COUNTS = st.one_of(st.none(), st.integers())
+PLANS = st.builds(
+    Plan,
+    mode=st.sampled_from(Mode),
+    migration_uri=URIS,
+    connection_uri=URIS,
+    bandwidth_mib_s=COUNTS,
+    max_downtime_ms=COUNTS,
+    deadline_s=st.floats(),
+    allow_unsafe_tcg=st.booleans(),
+)
+
+
+def test_default_plan_is_valid() -> None:
+    """A plan with nothing set can work: what is left out is not wrong."""
+    assert Plan().problems() == ()
+    Plan().require_valid()
+
+
+def test_plan_is_a_value() -> None:
+    """Equal plans are one key; a plan cannot be changed, only replaced."""
+    assert Plan(mode="peer2peer") == Plan(mode=Mode.PEER2PEER)  # type: ignore[arg-type]
+    assert len({Plan(), Plan(), Plan(bandwidth_mib_s=5)}) == 2
+    with pytest.raises(FrozenInstanceError):
+        Plan().mode = Mode.PEER2PEER  # type: ignore[misc]
+    values: Any = np.arange(10, 40, 10)
+    sweep = [replace(GOOD, bandwidth_mib_s=value) for value in values]
+    assert [plan.bandwidth_mib_s for plan in sweep] == [10, 20, 30]
+    assert all(type(plan.bandwidth_mib_s) is int for plan in sweep)
+    assert pickle.loads(pickle.dumps(GOOD)) == GOOD
+
+
+@pytest.mark.parametrize(
+    ("plan", "shown"),
+    [
+        (Plan(), "Plan()"),
+        (Plan(mode=Mode.PEER2PEER), "Plan(mode='peer2peer')"),
+        (
+            Plan(migration_uri="tcp://node2", deadline_s=5),
+            "Plan(migration_uri='tcp://node2', deadline_s=5.0)",
+        ),
+    ],
+)
+def test_repr_shows_what_was_set(plan: Plan, shown: str) -> None:
+    """The repr is one line, holds what differs from the defaults, and makes the plan again."""
+    assert repr(plan) == shown
+    assert eval(shown, {"Plan": Plan}) == plan
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"migration_uri": 5}, "migration_uri cannot be of type int"),
+        ({"connection_uri": b"qemu:///system"}, "connection_uri cannot be of type bytes"),
+        ({"bandwidth_mib_s": "50"}, "bandwidth_mib_s cannot be of type str"),
+        ({"bandwidth_mib_s": 1.5}, "bandwidth_mib_s cannot be of type float"),
+        ({"max_downtime_ms": True}, "max_downtime_ms cannot be of type bool"),
+        ({"deadline_s": None}, "deadline_s cannot be of type NoneType"),
+        ({"deadline_s": "120"}, "deadline_s cannot be of type str"),
+        ({"allow_unsafe_tcg": 1}, "allow_unsafe_tcg cannot be of type int"),
+        ({"mode": "managed"}, "unknown mode 'managed'"),
+        ({"mode": None}, "unknown mode 'None'"),
+    ],
+)
+def test_wrong_types_are_refused(wrong: dict[str, Any], message: str) -> None:
+    """A value of a wrong type never makes a plan."""
+    with pytest.raises(PlanError, match=message) as caught:
+        Plan(**wrong)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("bandwidth_mib_s", -5),
+        ("bandwidth_mib_s", 0),
+        ("bandwidth_mib_s", 10**9),
+        ("bandwidth_mib_s", 10**400),
+        ("max_downtime_ms", 0),
+        ("max_downtime_ms", -1),
+        ("max_downtime_ms", 2_000_001),
+        ("deadline_s", 0),
+        ("deadline_s", -1.0),
+        ("deadline_s", float("nan")),
+        ("deadline_s", float("inf")),
+        ("deadline_s", 10**400),
+    ],
+)
+def test_absurd_numbers_are_problems(field: str, value: float) -> None:
+    """A number that no migration can have is a problem of its field, with a hint."""
+    (problem,) = Plan.from_dict({field: value}).problems()
+    assert problem.field == field
+    assert problem.hint.startswith("Give ")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("bandwidth_mib_s", 1),
+        ("bandwidth_mib_s", 1_048_576),
+        ("max_downtime_ms", 1),
+        ("max_downtime_ms", 2_000_000),
+        ("deadline_s", 0.1),
+        ("deadline_s", 7 * 86_400),
+    ],
+)
+def test_limits_are_inclusive(field: str, value: float) -> None:
+    """The least and the greatest number that a hint names are good."""
+    assert Plan.from_dict({field: value}).problems() == ()
+
+
+def test_all_problems_are_listed() -> None:
+    """Every problem is reported at once, and the error that is raised names them all."""
+    plan = Plan(
+        migration_uri="qemu+ssh://root@node2/system",
+        connection_uri="node2",
+        bandwidth_mib_s=-5,
+        max_downtime_ms=-5,
+        deadline_s=-5,
+    )
+    fields = [problem.field for problem in plan.problems()]
+    assert fields == [
+        "migration_uri", "connection_uri", "bandwidth_mib_s", "max_downtime_ms", "deadline_s",
+    ]  # fmt: skip
+    with pytest.raises(UsageError) as caught:
+        plan.require_valid()
+    assert all(field in str(caught.value) for field in fields)
+    assert "This would do: tcp://node2" in caught.value.hint
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_swapped_uris_are_recognised(mode: Mode) -> None:
+    """Two good URIs in each other's place are to be swapped, not derived from each other."""
+    plan = Plan(
+        mode=mode, migration_uri="qemu+ssh://root@node2/system", connection_uri="tcp://10.0.0.2"
+    )
+    migration, connection = plan.problems()
+    assert "swap them" in migration.hint
+    assert migration.suggestion == "tcp://10.0.0.2"
+    assert connection.suggestion == "qemu+ssh://root@node2/system"
+
+
+def test_same_host_twice() -> None:
+    """A plan from a host to itself is a problem, by the names or by a URI."""
+    (problem,) = GOOD.problems(source="node2", destination="NODE2.")[:1]
+    assert problem.field == "destination"
+    migration, connection = GOOD.problems(source="node2", destination="node3")
+    assert migration.suggestion == "tcp://node3"
+    assert connection.suggestion == "qemu+ssh://root@node3/system"
+    assert GOOD.problems(source="node1", destination="node2") == ()
+    with pytest.raises(PlanError, match="same host"):
+        GOOD.require_valid(source="node2", destination="node2")
+
+
+def test_filled() -> None:
+    """What was left out is filled in with good URIs; what was given stays."""
+    filled = Plan(bandwidth_mib_s=5).filled(destination="fd00::2")
+    assert filled == Plan(
+        migration_uri="tcp://[fd00::2]",
+        connection_uri="qemu+ssh://root@[fd00::2]/system",
+        bandwidth_mib_s=5,
+    )
+    assert filled.problems(source="host-a", destination="fd00::2") == ()
+    assert GOOD.filled(destination="node3") == GOOD
+    # An empty URI is a mistake, not one left out.
+    assert Plan(migration_uri="").filled(destination="node2").migration_uri == ""
+    with pytest.raises(PlanError, match="is no host name"):
+        Plan().filled(destination="no de")
+
+
+def test_flags_and_parameters() -> None:
+    """Flags and typed parameters have libvirt's names; the connection URI is none of them."""
+    assert Plan().flags() == ("LIVE",)
+    assert Plan(mode=Mode.PEER2PEER).flags() == ("LIVE", "PEER2PEER")
+    assert Plan().parameters() == {}
+    plan = replace(GOOD, bandwidth_mib_s=50, max_downtime_ms=100)
+    assert plan.parameters() == {"migrate_uri": "tcp://node2", "bandwidth": 50}
+
+
+def test_talks() -> None:
+    """The modes differ in who dials the destination's libvirtd, and in nothing else."""
+    connection, migration = "qemu+ssh://root@node2/system", "tcp://node2"
+    first = Talk(Party.CLIENT, Party.SOURCE_LIBVIRTD, "control", "qemu+ssh://node1/system")
+    memory = Talk(Party.SOURCE_QEMU, Party.DESTINATION_QEMU, "guest memory", migration)
+    for mode, controller in (
+        (Mode.NORMAL, Party.CLIENT),
+        (Mode.PEER2PEER, Party.SOURCE_LIBVIRTD),
+    ):
+        assert replace(GOOD, mode=mode).talks(source_uri="qemu+ssh://node1/system") == (
+            first,
+            Talk(controller, Party.DESTINATION_LIBVIRTD, "control", connection),
+            memory,
+        )
+    assert memory.to_dict() == {
+        "who": "source QEMU",
+        "to": "destination QEMU",
+        "about": "guest memory",
+        "uri": "tcp://node2",
+    }
+
+
+def test_virsh() -> None:
+    """The virsh line says mode, URIs and bandwidth, with virsh's own option names."""
+    assert shlex.join(GOOD.virsh("web1")) == (
+        "virsh --connect qemu:///system migrate --live --domain web1 "
+        "--desturi qemu+ssh://root@node2/system --migrateuri tcp://node2"
+    )
+    plan = replace(GOOD, mode=Mode.PEER2PEER, migration_uri=None, bandwidth_mib_s=50)
+    assert plan.virsh("-a guest", source_uri="qemu+tcp://node1/system") == [
+        "virsh", "--connect", "qemu+tcp://node1/system", "migrate", "--live", "--p2p",
+        "--domain", "-a guest", "--desturi", "qemu+ssh://root@node2/system", "--bandwidth", "50",
+    ]  # fmt: skip
+
+
+def test_virsh_refuses() -> None:
+    """There is no virsh line for a plan that cannot work, has no destination, or no guest."""
+    with pytest.raises(PlanError, match="no scheme"):
+        replace(GOOD, migration_uri="node2").virsh("web1")
+    with pytest.raises(PlanError, match="connection URI"):
+        Plan().virsh("web1")
+    for name in ("", " ", "a/b", "a\nb", "\udcff"):
+        assert judge_domain(name)
+        with pytest.raises(PlanError, match="guest's name"):
+            GOOD.virsh(name)
+
+
+def test_notes_say_what_virsh_cannot() -> None:
+    """Maximum downtime and deadline, for which virsh migrate has no option, are noted."""
+    (deadline,) = GOOD.notes("web1")
+    assert "timeout --signal=INT 120 before it" in deadline
+    notes = replace(GOOD, max_downtime_ms=100, connection_uri="qemu://node2/system").notes("web 1")
+    assert "libvirt uses TLS" in notes[0]
+    assert notes[1].endswith("virsh --connect qemu:///system migrate-setmaxdowntime 'web 1' 100")
+
+
+@pytest.mark.parametrize(
+    ("values", "message", "hint"),
+    [
+        ({"bandwith_mib_s": 5}, "no 'bandwith_mib_s'", "Did you mean bandwidth_mib_s?"),
+        ({"zzz": "red"}, "no 'zzz'", "A plan has mode, migration_uri"),
+        ({"mode": 7}, "unknown mode '7'", "The modes are normal and peer2peer."),
+        ({"bandwidth_mib_s": "5"}, "cannot be of type str", "It must be a whole number, or None."),
+        ([1], "a plan cannot be of type list", "It must be a mapping."),
+    ],
+)
+def test_from_dict_refuses(values: Any, message: str, hint: str) -> None:
+    """What is no plan's dictionary is refused with what was meant."""
+    with pytest.raises(PlanError, match=message) as caught:
+        Plan.from_dict(values)
+    assert caught.value.hint.startswith(hint)
+
+
+@given(plan=PLANS.filter(lambda plan: plan.deadline_s == plan.deadline_s))
+def test_round_trip(plan: Plan) -> None:
+    """A plan goes through a dictionary, and through JSON, unchanged."""
+    assert Plan.from_dict(plan.to_dict()) == plan
+    assert Plan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+
+
+@given(plan=PLANS, domain=st.text(), host=st.one_of(st.none(), st.text()))
+def test_judging_never_raises(plan: Plan, domain: str, host: str | None) -> None:
+    """Any plan gets an answer; a good one fills in well and has a virsh line and notes."""
+    plan.problems(source=host, destination=host)
+    judge_domain(domain)
+    assert "\n" not in repr(plan)
+    if not plan.problems():
+        filled = plan.filled(destination="node2")
+        assert filled.problems() == ()
+        assert filled.virsh("web1")[0] == "virsh"
+        assert filled.notes("web1")
+
+
+def test_plan_needs_no_libvirt() -> None:
+    """Plans work on a machine without libvirt: importing them does not import it."""
+    code = "import sys, migrationlab.plan; sys.exit('libvirt' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
