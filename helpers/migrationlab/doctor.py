@@ -272,7 +272,7 @@ def _kvm(machine: Machine) -> Check:
     answer = machine.run([*apart, *opener])
     if answer.status:
         name = machine.user
-        if os.access(device, os.R_OK | os.W_OK):
+        if machine.opens(device):
             detail = f"{name} opens /dev/kvm by a group, which a rootless libvirtd gives up"
         else:
             detail = f"{name} cannot open /dev/kvm"

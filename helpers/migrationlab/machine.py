@@ -110,6 +110,7 @@ class Machine:
     apart: Callable[..., list[str]] = namespaces.unshare
     run: Callable[[Sequence[str]], Answer] = run
     which: Callable[[str], str | None] = lambda name: shutil.which(name, path=search_path())
+    opens: Callable[[Path], bool] = lambda path: os.access(path, os.R_OK | os.W_OK)
     userfaultfd: Callable[[], str] = open_userfaultfd
     free_disk: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free
     free_memory: Callable[[], int] = lambda: psutil.virtual_memory().available

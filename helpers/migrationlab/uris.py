@@ -309,7 +309,8 @@ def _mended_connection(text: str, destination: str | None) -> Iterator[str]:
     for host in (bare(parts.host), destination):
         if not host:
             continue
-        if qemu_like and not migration:
+        # "qemu:///system" says nothing of TLS: only with a host does no transport mean that.
+        if qemu_like and not migration and (transport or parts.host):
             kept = ConnectionUri(
                 transport=transport or None, user=user, host=host, port=port, path=path,
                 query=parts.query,

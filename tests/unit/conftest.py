@@ -91,6 +91,7 @@ class Recording:
             size = min(took / 1000 * self.dirty_mib_s, 64.0)
             if size / self.wire_mib_s < 0.3 and completed:
                 break
+            size = max(size, 10.0)  # what is cancelled here never gets small enough to stop
             passes.append((len(passes) + 1, now))
         stop, resume = now, now + self.downtime_ms
         sent = resume - 4

@@ -107,7 +107,7 @@ else:
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(make_run: MakeRun, tmp_path: Path) -> None:
-    """On a real file system without room the run is refused with a hint, and no part of it stays."""
+    """A real file system without room gives an error with a hint, and no part of the run."""
     folder = store.save_run(make_run(), tmp_path / "runs")
     disk = tmp_path / "disk"
     disk.mkdir()

@@ -219,7 +219,7 @@ def test_destination_completes_suggestions() -> None:
         for uri in ("qemu:///system", "qemu+tcp:///system", "qemu+unix:///system", "")
     }
     assert suggest == {
-        "qemu:///system": "qemu://node2/system",
+        "qemu:///system": "qemu+ssh://root@node2/system",
         "qemu+tcp:///system": "qemu+tcp://node2/system",
         "qemu+unix:///system": "qemu+ssh://root@node2/system",
         "": "qemu+ssh://root@node2/system",

@@ -113,10 +113,10 @@ class Sampler:
             # The domain has left, or its host is gone. Whether that is an error, the call
             # that migrates will say.
             return False
-        if found.get("type", libvirt.VIR_DOMAIN_JOB_NONE) == libvirt.VIR_DOMAIN_JOB_NONE:
-            return True  # not begun yet, or over: then the figures are zeros that mean nothing
         values = {ours: int(found[theirs]) for theirs, ours in STATISTICS.items() if theirs in found}
-        if "data_total_bytes" in values:
+        # Before QEMU has begun, and once a job is aborted, there are no figures yet or any more:
+        # libvirt leaves them out, or says zero bytes in all.
+        if values.get("data_total_bytes"):
             sample = Sample(time.time_ns(), values)
             self._samples.append(sample)
             self._on_sample(sample)

@@ -97,3 +97,8 @@ def _fill(tree: Path, root: Path, unpacked: Path) -> None:
             if found.suffix == ".xz":
                 data = lzma.decompress(data)
             (tree / "modules" / f"{module}.ko").write_bytes(data)
+
+
+def remove() -> None:
+    """Delete all cached boot files."""
+    namespaces.remove_tree(places.cache() / "guests")

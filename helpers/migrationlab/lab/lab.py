@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import libvirt
+import psutil
 
 from migrationlab.errors import GuestError, HostError, LabError, UsageError
 from migrationlab.hosts import Host, refusals
@@ -100,6 +101,7 @@ class Lab:
             "owner": os.getpid(),
             "images": list(self.images),
             "rack": dataclasses.asdict(self.rack),
+            "rack_started": psutil.Process(self.rack.pid).create_time(),
         }
         self.files.state.write_text(json.dumps(state, indent=1))
         self._connect()

@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,8 @@ def take(name: str) -> int:
             f"a lab {name!r} is up already",
             hint=f"use it, choose another name, or `migrationlab lab down {name}`",
         )
+    os.truncate(descriptor, 0)
+    os.write(descriptor, str(os.getpid()).encode())
     return descriptor
 
 
@@ -68,10 +71,27 @@ def is_up(name: str) -> bool:
     return descriptor is None
 
 
-def sweep() -> list[str]:
-    """Clear away what dead labs left behind, and return their names."""
+def owner(name: str) -> int | None:
+    """Return the process that holds a lab's name, or None where none does."""
+    try:
+        return int(_lock(files(name).directory).read_text() or 0) or None
+    except FileNotFoundError:
+        return None
+
+
+def sweep(only: Sequence[str] | None = None) -> list[str]:
+    """Clear away what dead labs left behind.
+
+    Args:
+        only: The names to look at; None for all.
+
+    Returns:
+        The names of the labs whose remains were cleared away.
+    """
     swept = []
     for lock in sorted(places.labs().glob("*.lock")):
+        if only is not None and lock.stem not in only:
+            continue
         descriptor = _try(lock)
         if descriptor is not None:
             release(lock.stem, descriptor)

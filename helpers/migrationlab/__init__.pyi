@@ -1,0 +1,40 @@
+from . import plots, report
+from .doctor import doctor
+from .errors import GuestError, HostError, LabError, MigrationLabError, PlanError, StoreError, UsageError
+from .hosts import Host
+from .lab.lab import Lab
+from .migrate import Migration, Progress, migrate, start
+from .plan import Plan
+from .runs import Outcome, Run, Runs
+from .steps import Step
+from .store import load_run, load_runs, save_run
+from .uris import Mode, Problem
+
+__all__ = [
+    "GuestError",
+    "Host",
+    "HostError",
+    "Lab",
+    "LabError",
+    "Migration",
+    "MigrationLabError",
+    "Mode",
+    "Outcome",
+    "Plan",
+    "PlanError",
+    "Problem",
+    "Progress",
+    "Run",
+    "Runs",
+    "Step",
+    "StoreError",
+    "UsageError",
+    "doctor",
+    "load_run",
+    "load_runs",
+    "migrate",
+    "plots",
+    "report",
+    "save_run",
+    "start",
+]

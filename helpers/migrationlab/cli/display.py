@@ -1,0 +1,75 @@
+"""Shows the stream of steps on standard error, live on a terminal, a line a step elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from migrationlab.steps import Step
+
+
+class StepDisplay:
+    """A listener for steps, to be used as a context manager."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._tasks: dict[str, TaskID] = {}
+        self._started: dict[str, float] = {}
+        self._progress = Progress(
+            SpinnerColumn(finished_text="✓"),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[detail]}", style="dim"),
+            TimeElapsedColumn(),
+            console=self._console,
+            disable=not sys.stderr.isatty(),
+        )
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def __call__(self, step: Step) -> None:
+        """Show a step."""
+        if self._progress.disable:
+            self._line(step)
+            return
+        if step.state == "started":
+            self._tasks[step.what] = self._progress.add_task(step.what, total=None, detail="")
+        task = self._tasks.get(step.what)
+        if task is None:
+            return
+        detail = step.detail[:60]
+        if step.state == "done":
+            self._progress.update(task, total=1, completed=1, detail=detail)
+        elif step.state == "failed":
+            self._progress.update(task, detail=f"failed: {detail}")
+            self._progress.stop_task(task)
+        elif step.fraction is None:
+            self._progress.update(task, detail=detail)
+        else:
+            self._progress.update(task, total=1, completed=step.fraction, detail=detail)
+
+    def _line(self, step: Step) -> None:
+        now = time.monotonic()
+        if step.state == "started":
+            self._started[step.what] = now
+            self._console.print(f"{step.what} …", soft_wrap=True, markup=False)
+        elif step.state in ("done", "failed"):
+            seconds = now - self._started.get(step.what, now)
+            detail = f" ({step.detail})" if step.detail else ""
+            text = f"{step.what}: {step.state} in {seconds:.1f} s{detail}"
+            self._console.print(text, soft_wrap=True, markup=False)

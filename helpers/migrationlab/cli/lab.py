@@ -1,0 +1,236 @@
+"""``migrationlab lab``: bring a lab up, look at it, boot guests, set its wire, take it down."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from migrationlab.cli.display import StepDisplay
+
+Format = Literal["text", "json"]
+format_option = click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Tables to read, or one JSON object.",
+)
+
+
+def complete_names(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """Return the labs whose names begin so, for tab completion."""
+    from migrationlab.lab import registry  # noqa: PLC0415 (not for --help)
+
+    return [name for name in registry.names() if name.startswith(begun)]
+
+
+name_argument = click.argument("name", default="lab", shell_complete=complete_names)
+
+
+@click.group()
+def lab() -> None:
+    """Two real hosts on this machine: up, inspect, boot, wire, down, clean."""
+
+
+@lab.command()
+@name_argument
+@click.option("--image", default="trixie", show_default=True, help="Both hosts' Debian release.")
+@click.option("--image-b", help="The second host's, where it differs.")
+@click.option(
+    "--wire-mbit-s", default=1000.0, show_default=True, help="The wire's rate; 0 for no limit."
+)
+@format_option
+def up(
+    name: str, image: str, image_b: str | None, wire_mbit_s: float, output_format: Format
+) -> None:
+    """Start the lab NAME; it stays up until `lab down`."""
+    from migrationlab.lab import remote  # noqa: PLC0415 (libvirt: not for --help)
+
+    with StepDisplay() as display:
+        remote.up(
+            name,
+            images=(image, image_b or image),
+            wire_mbit_s=wire_mbit_s or None,
+            on_step=display,
+        )
+    _show([_inspected(name)], output_format)
+
+
+@lab.command()
+@click.argument("name", required=False, shell_complete=complete_names)
+@format_option
+def inspect(name: str | None, output_format: Format) -> None:
+    """Show the lab NAME, or all labs: hosts, addresses, URIs, guests, processes."""
+    from migrationlab.lab import registry  # noqa: PLC0415 (not for --help)
+
+    names = [name] if name else registry.names()
+    found = [_inspected(each) for each in names]
+    if not found and output_format == "text":
+        click.echo("no lab is up; `migrationlab lab up` starts one")
+        return
+    _show(found, output_format)
+
+
+@lab.command()
+@name_argument
+@click.option("--all", "every", is_flag=True, help="Take down all labs of this user.")
+@format_option
+def down(name: str, every: bool, output_format: Format) -> None:
+    """Take down the lab NAME, whatever state it is in, and clear away what is left of it."""
+    from migrationlab.lab import registry, remote  # noqa: PLC0415 (libvirt: not for --help)
+
+    names = registry.names() if every else [name]
+    ended = [each for each in names if remote.down(each)]
+    swept = registry.sweep() if every else []
+    if output_format == "json":
+        click.echo(json.dumps({"down": [*ended, *swept]}))
+    else:
+        for each in [*ended, *swept]:
+            click.echo(f"lab {each} is down")
+        if not ended and not swept:
+            click.echo("there was no lab to take down")
+
+
+@lab.command()
+@name_argument
+@click.option("--guest", help="The guest's name.  [default: guest- and its number]")
+@click.option("--memory-mib", default=256, show_default=True, help="Its memory.")
+@click.option("--working-set-mib", default=64, show_default=True, help="What its workload writes.")
+@click.option("--dirty-mib-s", default="40", show_default=True, help='How fast, or "max".')
+@click.option(
+    "--pattern", type=click.Choice(["sequential", "random"]), default="sequential",
+    show_default=True, help="In which order.",
+)  # fmt: skip
+@click.option("--on", default="host-a", show_default=True, help="The host to boot it on.")
+@format_option
+def boot(
+    name: str,
+    guest: str | None,
+    memory_mib: int,
+    working_set_mib: int,
+    dirty_mib_s: str,
+    pattern: Literal["sequential", "random"],
+    on: str,
+    output_format: Format,
+) -> None:
+    """Boot a guest in the lab NAME."""
+    from migrationlab.lab.lab import Lab  # noqa: PLC0415 (libvirt: not for --help)
+
+    rate: float | Literal["max"] = "max" if dirty_mib_s == "max" else _number(dirty_mib_s)
+    with StepDisplay() as display:
+        running = Lab.attach(name, on_step=display)
+        host = next((each for each in running.hosts if each.name == on), None)
+        if host is None:
+            raise click.BadParameter(f"no host {on!r}; there are host-a and host-b")
+        booted = running.boot(
+            guest,
+            memory_mib=memory_mib,
+            working_set_mib=working_set_mib,
+            dirty_mib_s=rate,
+            pattern=pattern,
+            on=host,
+        )
+    record = {**booted.record(), "host": booted.host.name, "uri": booted.host.uri}
+    click.echo(json.dumps(record) if output_format == "json" else f"{booted.name} runs on {on}")
+
+
+@lab.command()
+@name_argument
+@click.option("--rate-mbit-s", type=float, help="The rate each way; 0 for no limit.")
+@click.option("--delay-ms", type=float, default=0.0, help="Delay one way (needs netem).")
+@click.option("--loss-percent", type=float, default=0.0, help="Frames lost (needs netem).")
+@format_option
+def wire(
+    name: str,
+    rate_mbit_s: float | None,
+    delay_ms: float,
+    loss_percent: float,
+    output_format: Format,
+) -> None:
+    """Show the wire of the lab NAME, or set it while it runs."""
+    import dataclasses  # noqa: PLC0415 (as below)
+
+    from migrationlab.lab.lab import Lab  # noqa: PLC0415 (libvirt: not for --help)
+
+    running = Lab.attach(name).wire
+    if rate_mbit_s is not None or delay_ms or loss_percent:
+        rate = running.settings.rate_mbit_s if rate_mbit_s is None else rate_mbit_s
+        running.set(rate or None, delay_ms=delay_ms, loss_percent=loss_percent)
+    settings = dataclasses.asdict(running.settings)
+    click.echo(json.dumps(settings) if output_format == "json" else _wire_text(settings))
+
+
+@lab.command()
+def clean() -> None:
+    """Delete the cached host images and guest files; the next lab builds them anew."""
+    from migrationlab.lab import bootfiles, image, registry  # noqa: PLC0415 (not for --help)
+
+    if names := registry.names():
+        raise click.ClickException(f"first take down {', '.join(names)}: they use the images")
+    for release in image.RELEASES:
+        if image.remove(release):
+            click.echo(f"deleted the {release} host image")
+    bootfiles.remove()
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise click.BadParameter(f'{text!r} is neither a number nor "max"') from error
+
+
+def _inspected(name: str) -> dict[str, Any]:
+    from migrationlab.lab.lab import Lab  # noqa: PLC0415 (libvirt: not for --help)
+
+    running = Lab.attach(name)
+    try:
+        return running.inspect()
+    finally:
+        running.close()
+
+
+def _wire_text(settings: dict[str, Any]) -> str:
+    rate = settings["rate_mbit_s"]
+    parts = ["no limit" if rate is None else f"{rate:g} Mbit/s each way"]
+    if settings["delay_ms"]:
+        parts.append(f"{settings['delay_ms']:g} ms delay")
+    if settings["loss_percent"]:
+        parts.append(f"{settings['loss_percent']:g} % loss")
+    return ", ".join(parts)
+
+
+def _show(labs: list[dict[str, Any]], output_format: Format) -> None:
+    if output_format == "json":
+        click.echo(json.dumps({"labs": labs}))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    for each in labs:
+        console.print(f"lab {each['name']}, wire {_wire_text(each['wire'])}", markup=False)
+        hosts = Table("host", "image", "libvirt", "QEMU", "wire", "LAN", box=None)
+        for host in each["hosts"]:
+            hosts.add_row(
+                host["name"], host["image"], host["libvirt"], host["qemu"],
+                host["wire_address"], host["lan_address"],
+            )  # fmt: skip
+        console.print(hosts)
+        for host in each["hosts"]:
+            console.print(f"virsh --connect '{host['uri']}' list", markup=False)
+        guests = Table("guest", "on", "MiB", "working set", "dirtied at", "reached", box=None)
+        for guest in each["guests"]:
+            reached = guest["reached_mib_s"]
+            guests.add_row(
+                guest["name"], guest["host"], str(guest["memory_mib"]),
+                f"{guest['working_set_mib']} MiB", f"{guest['dirty_mib_s']} MiB/s",
+                "-" if reached is None else f"{reached:.1f} MiB/s",
+            )  # fmt: skip
+        console.print(guests if each["guests"] else "no guests; `migrationlab lab boot` makes one")
+        processes = Table("pid", "host", "program", box=None)
+        for process in each["processes"]:
+            processes.add_row(str(process["pid"]), process["host"], process["program"])
+        console.print(processes)

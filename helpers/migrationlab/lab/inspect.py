@@ -1,0 +1,77 @@
+"""What a running lab consists of, as plain values: for people, and as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from migrationlab.errors import GuestError, LabError
+from migrationlab.lab.layout import HOST_NAMES, LAN_ADDRESSES, WIRE_ADDRESSES, guest_address
+
+if TYPE_CHECKING:
+    from migrationlab.lab.guest import Guest
+    from migrationlab.lab.lab import Lab
+
+
+def inspect_lab(lab: Lab) -> dict[str, Any]:
+    """Return a lab's hosts, addresses, URIs, wire, guests and processes.
+
+    Raises:
+        LabError: The lab is down.
+    """
+    if not lab.alive:
+        raise LabError(f"lab {lab.name} is down", hint="start a new one")
+    addresses = zip(HOST_NAMES, WIRE_ADDRESSES, LAN_ADDRESSES, strict=True)
+    return {
+        "name": lab.name,
+        "hosts": [
+            {
+                "name": name,
+                "image": host.image,
+                "libvirt": host.facts.libvirt_version,
+                "qemu": host.facts.qemu_version,
+                "wire_address": wire,
+                "lan_address": lan,
+                # From this machine, as in `virsh --connect URI list`; and as the other host
+                # dials it.
+                "uri": host.uri,
+                "peer_uri": host.peer_uri,
+                "log": str(host.log),
+            }
+            for (name, wire, lan), host in zip(addresses, lab.hosts, strict=True)
+        ],
+        "wire": dataclasses.asdict(lab.wire.settings),
+        "guests": [_guest(guest) for guest in lab.guests],
+        "processes": _processes(lab),
+    }
+
+
+def _guest(guest: Guest) -> dict[str, Any]:
+    try:
+        host = guest.host.name
+    except GuestError:
+        host = "on its way"
+    return {
+        **dataclasses.asdict(guest.spec),
+        "host": host,
+        "address": guest_address(guest.spec.number),
+        "reached_mib_s": guest.reached_mib_s(),
+    }
+
+
+def _processes(lab: Lab) -> list[dict[str, Any]]:
+    """Return every process of the lab, by this machine's numbers, and the host it is on."""
+    places = {pid: name for name, pid in lab.rack.hosts.items()}
+    found: list[dict[str, Any]] = []
+    for process in psutil.Process(lab.rack.pid).children(recursive=True):
+        try:
+            host = next(
+                (places[parent.pid] for parent in [process, *process.parents()] if parent.pid in places),
+                "rack",
+            )
+            found.append({"pid": process.pid, "host": host, "program": process.name()})
+        except psutil.NoSuchProcess:
+            continue  # it ended while we looked
+    return found
