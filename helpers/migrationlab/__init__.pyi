@@ -1,6 +1,14 @@
 from . import plots, report
 from .doctor import doctor
-from .errors import GuestError, HostError, LabError, MigrationLabError, PlanError, StoreError, UsageError
+from .errors import (
+    GuestError,
+    HostError,
+    LabError,
+    MigrationLabError,
+    PlanError,
+    StoreError,
+    UsageError,
+)
 from .hosts import Host
 from .lab.lab import Lab
 from .migrate import Migration, Progress, migrate, start

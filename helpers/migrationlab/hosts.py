@@ -68,7 +68,7 @@ def open_connection(uri: str) -> libvirt.virConnect:
 
 def _start_library() -> None:
     """Start libvirt's event loop in a thread of its own; before the first connection, once."""
-    global _library_ready
+    global _library_ready  # noqa: PLW0603 - a library has one event loop a process
     with _library_lock:
         if _library_ready:
             return
@@ -102,6 +102,23 @@ class HostFacts:
     def qemu(self) -> tuple[int, ...]:
         """Return QEMU's version as numbers that compare."""
         return tuple(int(part) for part in self.qemu_version.split("."))
+
+
+@dataclass(frozen=True, slots=True)
+class DomainState:
+    """A domain at one moment.
+
+    Attributes:
+        name: Its name.
+        paused: Whether it stands still.
+        moving: Whether it stands still because it is on its way from or to another host.
+        metadata: The metadata that was asked for, None where it has none.
+    """
+
+    name: str
+    paused: bool
+    moving: bool
+    metadata: str | None
 
 
 class Host:
@@ -211,11 +228,74 @@ class Host:
 
     def domain_names(self) -> list[str]:
         """Return the names of the domains that run on this host."""
+        return sorted(domain.name for domain in self.domains())
+
+    def domains(self, metadata: str | None = None) -> list[DomainState]:
+        """Return the domains that run on this host, paused and moving ones too.
+
+        Args:
+            metadata: Of which XML namespace to read each domain's metadata.
+
+        Raises:
+            HostError: The host could not be asked.
+        """
+        with refusals(f"check that libvirtd of {self.name} runs"):
+            found = self.connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
+        states = []
+        for domain in found:
+            try:
+                state, reason = domain.state()
+                text = _metadata(domain, metadata) if metadata else None
+            except libvirt.libvirtError as error:
+                if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                    continue  # it ended since it was listed
+                raise refusal(error) from error
+            paused = state == libvirt.VIR_DOMAIN_PAUSED
+            moving = paused and reason == libvirt.VIR_DOMAIN_PAUSED_MIGRATION
+            states.append(DomainState(domain.name(), paused, moving, text))
+        return states
+
+    def create(self, xml: str) -> None:
+        """Start a transient domain.
+
+        Args:
+            xml: The domain's XML.
+
+        Raises:
+            HostError: libvirt refused it.
+        """
+        with refusals(f"the log of {self.name} is {self.log}" if self.log else ""):
+            self.connection.createXML(xml, 0)
+
+    def destroy(self, name: str) -> None:
+        """End a domain at once; one that is not there is no error.
+
+        Raises:
+            HostError: libvirt refused.
+        """
+        try:
+            self.connection.lookupByName(name).destroy()
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                raise refusal(error) from error
+
+    def capabilities(self) -> str:
+        """Return the host's capabilities XML."""
         with refusals():
-            domains = self.connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
-            return sorted(domain.name() for domain in domains)
+            capabilities: str = self.connection.getCapabilities()
+        return capabilities
 
     def close(self) -> None:
         """Close the connection; the host itself goes on."""
         with refusals():
             self.connection.close()
+
+
+def _metadata(domain: libvirt.virDomain, namespace: str) -> str | None:
+    try:
+        text: str = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, namespace)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_METADATA:
+            return None
+        raise
+    return text

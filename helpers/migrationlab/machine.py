@@ -40,8 +40,8 @@ class Answer:
 
 def run(argv: Sequence[str]) -> Answer:
     """Run a try; a missing program and a passed time limit are answers too."""
-    # An ordinary user's PATH on Debian lacks sbin, where tc is; hints match English texts.
-    environment = os.environ | {"PATH": search_path(), "LC_ALL": "C"}
+    # Hints match English texts.
+    environment = namespaces.child_environment() | {"LC_ALL": "C"}
     try:
         done = subprocess.run(
             argv,
@@ -59,11 +59,6 @@ def run(argv: Sequence[str]) -> Answer:
         return Answer(124, f"{argv[0]}: no answer within {TRY_LIMIT_S:g} s")
     text = done.stdout if done.returncode == 0 else done.stderr.strip() or done.stdout
     return Answer(done.returncode, " ".join(text.split()))
-
-
-def search_path() -> str:
-    """Return PATH with the system's folders in it."""
-    return os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 
 
 def open_userfaultfd() -> str:
@@ -109,7 +104,9 @@ class Machine:
     cache: Path = field(default_factory=lambda: Path(platformdirs.user_cache_dir("migrationlab")))
     apart: Callable[..., list[str]] = namespaces.unshare
     run: Callable[[Sequence[str]], Answer] = run
-    which: Callable[[str], str | None] = lambda name: shutil.which(name, path=search_path())
+    which: Callable[[str], str | None] = lambda name: shutil.which(
+        name, path=namespaces.child_environment()["PATH"]
+    )
     opens: Callable[[Path], bool] = lambda path: os.access(path, os.R_OK | os.W_OK)
     userfaultfd: Callable[[], str] = open_userfaultfd
     free_disk: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free

@@ -28,7 +28,7 @@ from migrationlab.errors import HostError, LabError, PlanError, UsageError
 from migrationlab.hosts import Host, library_version, refusal, refusals
 from migrationlab.plan import Plan
 from migrationlab.runs import Outcome, Run, RunError, new_run_id
-from migrationlab.steps import Listener, Step, ignore
+from migrationlab.steps import Listener, State, Step, ignore
 from migrationlab.subjects import PlainDomain, Subject
 from migrationlab.uris import Mode
 
@@ -70,9 +70,11 @@ class Progress:
 
 
 class Migration:
-    """A migration under way; made by :func:`start`."""
+    """A migration under way; made, and begun, by :func:`start`."""
 
-    def __init__(self, subject: Subject, to: Host, plan: Plan, what: _Prepared) -> None:
+    def __init__(
+        self, subject: Subject, to: Host, plan: Plan, what: _Prepared, on_step: Listener
+    ) -> None:
         self.subject = subject
         self.source = what.source
         self.destination = to
@@ -88,6 +90,8 @@ class Migration:
         self._stop_lock = threading.Lock()
         self._run: Run | None = None
         self._failure: BaseException | None = None
+        self._on_step = on_step
+        threading.Thread(target=self._go, name="migration").start()
 
     def __repr__(self) -> str:
         way = f"{self.source.name} → {self.destination.name}"
@@ -132,7 +136,7 @@ class Migration:
         self._stop(Outcome.CANCELLED)
 
     def _progress(self, state: str, elapsed_ms: int) -> Progress:
-        values = self._sample.values if self._sample else {}
+        values = self._sample.statistics if self._sample else {}
         return Progress(
             state,
             elapsed_ms,
@@ -162,15 +166,14 @@ class Migration:
                 if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
                     self._recorder.events.note("abort_refused", text=str(error))
 
-    def _go(self, interval_listener: Listener) -> None:
+    def _go(self) -> None:
         """Do the migration; the body of its thread."""
-        self._listener = interval_listener
         deadline = threading.Timer(self.plan.deadline_s, self._stop, [Outcome.TIMED_OUT])
         deadline.daemon = True
         error: HostError | None = None
         try:
             self._report("started", str(self.plan.mode))
-            self._recorder.start()
+            self._recorder.start(self._on_sample)
             deadline.start()
             self._called_ns = self._recorder.events.note("call")
             self._called.set()
@@ -183,7 +186,7 @@ class Migration:
             deadline.cancel()
             self._run = self._finish(returned_ns, error)
             self._report("done" if error is None else "failed", str(self._run.outcome))
-        except BaseException as failure:  # handed to whoever waits
+        except BaseException as failure:  # noqa: BLE001 - handed to whoever waits
             self._failure = failure
             self._report("failed", str(failure))
         finally:
@@ -204,9 +207,9 @@ class Migration:
             progress.fraction,
         )
 
-    def _report(self, state: str, detail: str, fraction: float | None = None) -> None:
+    def _report(self, state: State, detail: str, fraction: float | None = None) -> None:
         what = f"migrating {self.subject.name} from {self.source.name} to {self.destination.name}"
-        self._listener(Step(what, state, detail, fraction))  # type: ignore[arg-type]
+        self._on_step(Step(what, state, detail, fraction))
 
     def _finish(self, returned_ns: int, error: HostError | None) -> Run:
         outcome = Outcome.COMPLETED
@@ -224,14 +227,7 @@ class Migration:
             created=datetime.fromtimestamp(self._called_ns / 1e9, UTC).isoformat(),
             kit_version=version("migrationlab"),
             outcome=outcome,
-            error=error
-            and RunError(
-                kind=type(error).__name__,
-                text=str(error),
-                hint=error.hint,
-                code=error.code,
-                domain=error.domain,
-            ),
+            error=None if error is None else _error_record(error),
             plan=self.plan,
             guest={**self.subject.record(), "uuid": self._what.uuid},
             source=_host_record(self.source),
@@ -318,12 +314,7 @@ def start(
     host = subject.host
     if judge:
         _judge(subject, host, to, plan)
-    cell: list[Migration] = []
-    prepared = _prepare(subject, host, to, plan, interval_s, lambda s: cell[0]._on_sample(s))
-    migration = Migration(subject, to, plan, prepared)
-    cell.append(migration)
-    threading.Thread(target=migration._go, args=[on_step], name="migration").start()
-    return migration
+    return Migration(subject, to, plan, _prepare(subject, host, to, plan, interval_s), on_step)
 
 
 def migrate(
@@ -392,7 +383,6 @@ def _prepare(
     to: Host,
     plan: Plan,
     interval_s: float,
-    on_sample: Callable[[Sample], None],
 ) -> _Prepared:
     connections: list[libvirt.virConnect] = []
     try:
@@ -430,7 +420,6 @@ def _prepare(
             uuid=uuid,
             beats=subject.beat_source,
             interval_s=interval_s,
-            on_sample=on_sample,
         )
     except BaseException:
         for connection in connections:
@@ -446,6 +435,16 @@ def _prepare(
         max_downtime_ms=max_downtime_ms,
         wire=subject.wire(),
         environment=environment(library_version()),
+    )
+
+
+def _error_record(error: HostError) -> RunError:
+    return RunError(
+        kind=type(error).__name__,
+        text=str(error),
+        hint=error.hint,
+        code=error.code,
+        domain=error.domain,
     )
 
 

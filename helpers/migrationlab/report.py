@@ -20,6 +20,7 @@ import jinja2
 import pandas as pd
 
 from migrationlab import plots, store
+from migrationlab.capture.timeline import Timeline
 from migrationlab.errors import StoreError
 from migrationlab.runs import DOWNTIMES, Run, Runs
 
@@ -27,7 +28,7 @@ UNKNOWN = "–"
 MIB = 1024 * 1024
 
 # What differs from run to run by itself, and so makes no difference between environments.
-_EVER_CHANGING = frozenset({"load"})
+_EVER_CHANGING = frozenset({"load_1min"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ def _run(run: Run) -> dict[str, object]:
     """Gather what the report says of one run."""
     summary = run.summary()
     line = run.timeline()
+    problems = run.plan.problems()
     phases = line.phases.astype(object).where(line.phases.notna(), None)
     return {
         "id": run.run_id,
@@ -113,9 +115,22 @@ def _run(run: Run) -> dict[str, object]:
             {**row, "duration": _number(row["duration_ms"], digits=1)}
             for row in phases.to_dict(orient="records")
         ],
-        "virsh": shlex.join(run.plan.virsh(str(run.guest.get("name", "GUEST")))),
-        "figures": [_figure(plots.timeline(run)), _figure(plots.progress(run))],
+        "before_begin": _number(_before(line), digits=1),
+        # A lesson may have tried what cannot work on purpose: there is no such line for virsh.
+        "problems": problems,
+        "virsh": "" if problems else shlex.join(run.plan.virsh(str(run.guest["name"]))),
+        # Refused before it began, a migration has no progress to draw.
+        "figures": [
+            _figure(draw(run))
+            for draw in (plots.timeline, plots.progress)[: 1 + bool(len(run.job))]
+        ],
     }
+
+
+def _before(line: Timeline) -> float | None:
+    """Tell how long it took from the call to the first phase."""
+    first = line.phases["start_ns"].min()
+    return None if pd.isna(first) else (int(first) - line.called_ns) / 1e6
 
 
 def _facts(runs: Runs) -> dict[str, list[str]]:

@@ -203,10 +203,11 @@ class Run:
         object.__setattr__(self, "outcome", Outcome(self.outcome))
         object.__setattr__(self, "warnings", tuple(self.warnings))
         for name in ("guest", "source", "destination", "environment", "completed_job"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise TypeError(f"{name} of a run is a mapping")
             object.__setattr__(self, name, _frozen(getattr(self, name)))
         for name in ("wire", "guest_check"):
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, _frozen(getattr(self, name)))
+            object.__setattr__(self, name, _frozen(getattr(self, name)))
 
     def __eq__(self, other: object) -> bool:
         return self.run_id == other.run_id if isinstance(other, Run) else NotImplemented
@@ -305,7 +306,14 @@ def frame(name: str, rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     Returns:
         The frame, with the columns and types that ``FRAMES`` gives it.
     """
-    return conform(name, pd.DataFrame(list(rows), columns=list(FRAMES[name])))
+    given = list(rows)
+    # Column by column with its type: by way of floats great whole numbers would be rounded.
+    return pd.DataFrame(
+        {
+            column: pd.Series([row.get(column) for row in given], dtype=kind)
+            for column, kind in FRAMES[name].items()
+        }
+    )
 
 
 def conform(name: str, given: pd.DataFrame) -> pd.DataFrame:

@@ -6,9 +6,10 @@ of a real host is wrapped here. Never imports ``lab``.
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from typing import Protocol
+
+from defusedxml.ElementTree import fromstring
 
 from migrationlab.capture.recorder import Beats
 from migrationlab.hosts import Host, refusals
@@ -61,7 +62,7 @@ class PlainDomain:
     def __init__(self, name: str, host: Host) -> None:
         domain = host.domain(name)
         with refusals():
-            xml = ET.fromstring(domain.XMLDesc())
+            xml = fromstring(domain.XMLDesc())
             self._memory_mib = domain.maxMemory() >> 10
         self.name = name
         self.host = host

@@ -151,7 +151,7 @@ class Recording:
                 "cpu_model": "Example CPU @ 2.0GHz",
                 "cpus": 2,
                 "python": "3.11.2",
-                "load": 0.4 + self.number / 10,
+                "load_1min": 0.4 + self.number / 10,
             },
             "called_ns": self.at(0),
             "returned_ns": self.at(returned),
@@ -261,7 +261,7 @@ def _host(name: str) -> dict[str, str]:
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_run() -> Callable[..., Run]:
     """Give a maker of fake runs: keywords are the recording's fields."""
 

@@ -11,6 +11,7 @@ import json
 import queue
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import libvirt
@@ -79,17 +80,13 @@ class EventLog:
         with refusals():
             for event, callback in callbacks.items():
                 number = connection.domainEventRegisterAny(None, event, callback, side)
-                self._undo.append(lambda n=number: connection.domainEventDeregisterAny(n))
+                self._undo.append(partial(connection.domainEventDeregisterAny, number))
         try:
-            number = libvirt_qemu.qemuMonitorEventRegister(
-                connection, None, None, self._qemu, side
-            )
+            number = libvirt_qemu.qemuMonitorEventRegister(connection, None, None, self._qemu, side)
         except libvirt.libvirtError as error:
             self.warnings.append(f"no QEMU events from the {side}: {error}")
         else:
-            self._undo.append(
-                lambda: libvirt_qemu.qemuMonitorEventDeregister(connection, number)
-            )
+            self._undo.append(partial(libvirt_qemu.qemuMonitorEventDeregister, connection, number))
 
     def drain(self) -> list[Row]:
         """Return, and forget, all rows so far."""
@@ -131,7 +128,7 @@ class EventLog:
         if self._is_ours(domain):
             self._put(side, "job_completed", stats)
 
-    def _qemu(
+    def _qemu(  # noqa: PLR0917 - libvirt calls it so
         self, _connection: object, domain: libvirt.virDomain, event: str, seconds: int,
         micros: int, detail: str | None, side: str,
     ) -> None:  # fmt: skip

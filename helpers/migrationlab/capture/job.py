@@ -6,6 +6,7 @@ Statistics by libvirt's names (``virDomainGetJobStats``, include/libvirt/libvirt
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -44,11 +45,11 @@ class Sample:
 
     Attributes:
         time_ns: When, CLOCK_REALTIME.
-        values: By the names of :data:`STATISTICS`; libvirt leaves out what it doesn't know.
+        statistics: By the names of :data:`STATISTICS`; libvirt leaves out what it doesn't know.
     """
 
     time_ns: int
-    values: dict[str, int]
+    statistics: dict[str, int]
 
 
 class Sampler:
@@ -59,7 +60,6 @@ class Sampler:
         destination: The host that it goes to.
         domain_name: The domain.
         interval_s: The time from one sample to the next.
-        on_sample: Hears each sample, on the sampler's thread.
     """
 
     def __init__(
@@ -68,44 +68,48 @@ class Sampler:
         destination: Host,
         domain_name: str,
         interval_s: float = DEFAULT_INTERVAL_S,
-        on_sample: Callable[[Sample], None] = lambda sample: None,
     ) -> None:
         self._sent = source.sent_bytes
         self._received = destination.sent_bytes
         self._connection = source.new_connection()
         self._domain = self._connection.lookupByName(domain_name)
         self._interval_s = interval_s
-        self._on_sample = on_sample
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="migration-sampler", daemon=True)
+        self._thread: threading.Thread | None = None
         self._samples: list[Sample] = []
         self._wire: list[tuple[int, int, int]] = []
         self._first: tuple[int, int] | None = None
 
-    def start(self) -> None:
-        """Begin to sample; the wire's bytes are counted from here."""
+    def start(self, on_sample: Callable[[Sample], None]) -> None:
+        """Begin to sample; the wire's bytes are counted from here.
+
+        Args:
+            on_sample: Hears each sample of the job, on the sampler's thread.
+        """
         self._sample_wire()
+        self._thread = threading.Thread(
+            target=self._run, args=[on_sample], name="migration-sampler", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> tuple[list[Sample], list[tuple[int, int, int]]]:
         """Stop, and return the samples of the job and of the wire."""
         self._stop.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
         self._sample_wire()
-        try:
+        with contextlib.suppress(libvirt.libvirtError):  # where the host is gone, so is this
             self._connection.close()
-        except libvirt.libvirtError:
-            pass  # the host is gone; so is the connection
         return self._samples, self._wire
 
-    def _run(self) -> None:
+    def _run(self, on_sample: Callable[[Sample], None]) -> None:
         asking = True
         while not self._stop.wait(self._interval_s):
             self._sample_wire()
             if asking:
-                asking = self._sample_job()
+                asking = self._sample_job(on_sample)
 
-    def _sample_job(self) -> bool:
+    def _sample_job(self, on_sample: Callable[[Sample], None]) -> bool:
         """Take one sample; return whether it is worth asking again."""
         try:
             found = self._domain.jobStats()
@@ -113,13 +117,15 @@ class Sampler:
             # The domain has left, or its host is gone. Whether that is an error, the call
             # that migrates will say.
             return False
-        values = {ours: int(found[theirs]) for theirs, ours in STATISTICS.items() if theirs in found}
+        values = {
+            ours: int(found[theirs]) for theirs, ours in STATISTICS.items() if theirs in found
+        }
         # Before QEMU has begun, and once a job is aborted, there are no figures yet or any more:
         # libvirt leaves them out, or says zero bytes in all.
         if values.get("data_total_bytes"):
             sample = Sample(time.time_ns(), values)
             self._samples.append(sample)
-            self._on_sample(sample)
+            on_sample(sample)
         return True
 
     def _sample_wire(self) -> None:

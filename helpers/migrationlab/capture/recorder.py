@@ -49,7 +49,6 @@ class Recorder:
         uuid: The domain's UUID.
         beats: Its beats, where it sends any.
         interval_s: The time from one sample to the next.
-        on_sample: Hears each sample of the job, on the sampler's thread.
 
     Raises:
         HostError: A host could not be listened to.
@@ -64,7 +63,6 @@ class Recorder:
         uuid: str,
         beats: Beats | None = None,
         interval_s: float = DEFAULT_INTERVAL_S,
-        on_sample: Callable[[Sample], None] = lambda sample: None,
     ) -> None:
         self.events = EventLog(uuid)
         self._sides = {"source": source, "destination": destination}
@@ -78,16 +76,20 @@ class Recorder:
                 connection = host.new_connection()
                 self._connections.append(connection)
                 self.events.listen(connection, side)
-            self._sampler = Sampler(source, destination, domain, interval_s, on_sample)
+            self._sampler = Sampler(source, destination, domain, interval_s)
         except BaseException:
             self._close()
             raise
 
-    def start(self) -> None:
-        """Begin to record."""
+    def start(self, on_sample: Callable[[Sample], None]) -> None:
+        """Begin to record.
+
+        Args:
+            on_sample: Hears each sample of the job, on the sampler's thread.
+        """
         if self._beats is not None:
             self._first_beat = self._beats.place(BEFORE_NS / 1e9)
-        self._sampler.start()
+        self._sampler.start(on_sample)
 
     def stop(self, called_ns: int) -> dict[str, pd.DataFrame]:
         """Stop, and return the frames of a run: events, job, beats, wire_bytes.
@@ -104,7 +106,7 @@ class Recorder:
         return {
             "events": pd.DataFrame(rows, columns=list(COLUMNS)),
             "job": pd.DataFrame(
-                [{"time_ns": sample.time_ns, **sample.values} for sample in samples],
+                [{"time_ns": sample.time_ns, **sample.statistics} for sample in samples],
                 columns=list(JOB_COLUMNS),
                 dtype="Int64",
             ),

@@ -23,11 +23,12 @@ Finish    source ``perform3_done``             source QEMU's ``completed``, else
 Confirm   source ``confirm3``                  destination's RESUMED.MIGRATED, else QEMU's RESUME
 ========= ==================================== ==============================================
 
-The last one ends where the call returned. ``state`` is ``complete``; ``cut short`` (the phase in
-which a migration failed or was cancelled); ``rolled back`` (what followed it, to undo);
-``not reached``; or ``missing``: it took place, but nothing recorded shows where it began, so its
-time is in the row of its neighbour. In peer2peer the client makes one call only, but between the
-daemons the phases are the same five.
+The last one ends where the call returned. What lies between the call and Begin is in no phase:
+in peer2peer the source's daemon dials the destination's there. ``state`` is ``complete``;
+``cut short`` (the phase in which a migration failed or was cancelled); ``rolled back`` (what
+followed it, to undo); ``not reached``; or ``missing``: it took place, but nothing recorded shows
+where it began, so its time is in the row of its neighbour. In peer2peer the client makes one
+call only, but between the daemons the phases are the same five.
 
 **Downtimes.** ``event`` runs from QEMU's STOP to QEMU's RESUME. ``network`` is the longest time
 between two arrivals of beats around the stop, as it is: the beat's own period of 1 ms is in it,
@@ -41,21 +42,26 @@ to the last sample.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from migrationlab.capture import silence
+from migrationlab.capture.moments import (
+    Event,
+    clock_notes,
+    clock_shifts,
+    coalesce,
+    first,
+    read,
+)
 
 PHASES = ("Begin", "Prepare", "Perform", "Finish", "Confirm")
 
 MS = 1_000_000
-CLOCK_TOLERANCE_NS = 50 * MS
 LOG_RESOLUTION_NS = MS  # the daemons' logs cut their stamps to the millisecond
 
 
@@ -112,15 +118,6 @@ class Timeline:
         return f"Timeline({self.call_ms:.0f} ms, {len(self.passes)} passes, downtime {downtime})"
 
 
-@dataclass(frozen=True, slots=True)
-class _Event:
-    time_ns: int
-    side: str
-    origin: str
-    name: str
-    detail: Mapping[str, Any]
-
-
 def build(
     *,
     events: pd.DataFrame,
@@ -150,19 +147,17 @@ def build(
         The timeline; it holds new frames, free to be changed.
     """
     returned_ns = max(called_ns, returned_ns)
-    shifts = _clock_shifts(events)
-    seen = _read(events, shifts, not_before_ns=called_ns - LOG_RESOLUTION_NS)
+    shifts = clock_shifts(events)
+    seen = read(events, shifts, not_before_ns=called_ns - LOG_RESOLUTION_NS)
     stop, resume, event_ms = _standstill(seen)
-    active = _first(seen, origin="qemu", name="MIGRATION", side="source", status="active")
-    done = _first(seen, origin="qemu", name="MIGRATION", side="source", status="completed")
+    active = first(seen, origin="qemu", name="MIGRATION", side="source", status="active")
+    done = first(seen, origin="qemu", name="MIGRATION", side="source", status="completed")
     quiet = silence.around_stop(beats, stop, resume)
     transferred = _number(completed_job, "data_processed", "memory_processed")
     sent_until = done
-    if transferred is None and len(job):
-        last = job.dropna(subset=["data_processed_bytes"]).tail(1)
-        if len(last):
-            transferred = int(last["data_processed_bytes"].iloc[0])
-            sent_until = int(last["time_ns"].iloc[0])
+    if transferred is None and (transferred := _greatest(job, "data_processed_bytes")) is not None:
+        reached = job["data_processed_bytes"].eq(transferred).fillna(value=False)
+        sent_until = int(job.loc[reached, "time_ns"].iloc[0])
     total = _number(completed_job, "time_elapsed")
     iterations = _number(completed_job, "memory_iteration")
     return Timeline(
@@ -176,7 +171,7 @@ def build(
         resume_ns=resume,
         silent_from_ns=quiet.start_ns,
         silent_until_ns=quiet.end_ns,
-        total_ms=_last(job, "time_elapsed_ms") if total is None else total,
+        total_ms=_greatest(job, "time_elapsed_ms") if total is None else total,
         call_ms=_ms(called_ns, returned_ns),
         downtime_requested_ms=downtime_requested_ms,
         downtime_reported_ms=_number(completed_job, "downtime"),
@@ -188,78 +183,15 @@ def build(
         transferred_bytes=transferred,
         wire_bytes=_growth(wire_bytes, "sent_bytes"),
         throughput_bytes_per_s=_rate(transferred, active, sent_until),
-        iterations=_last(job, "iteration") if iterations is None else iterations,
-        notes=(*_clock_notes(shifts), *quiet.notes),
+        iterations=_greatest(job, "iteration") if iterations is None else iterations,
+        notes=(*clock_notes(shifts), *quiet.notes),
     )
 
 
-# --- events -----------------------------------------------------------------------------------
+# --- standstill ------------------------------------------------------------------------------
 
 
-def _clock_shifts(events: pd.DataFrame) -> dict[str, int]:
-    """Tell by how much each host's clock differs, for those where it matters."""
-    stamped = events[events["origin"] == "qemu"]
-    delays = (stamped["received_ns"] - stamped["time_ns"]).groupby(stamped["side"]).min()
-    return {
-        str(side): int(delay)
-        for side, delay in delays.items()
-        if abs(int(delay)) > CLOCK_TOLERANCE_NS
-    }
-
-
-def _clock_notes(shifts: Mapping[str, int]) -> Iterable[str]:
-    for side, shift in shifts.items():
-        yield (
-            f"The {side}'s clock differs from this machine's by {abs(shift) / 1e9:.3f} s: "
-            "its stamps were moved, so numbers across hosts are less sure."
-        )
-
-
-def _read(events: pd.DataFrame, shifts: Mapping[str, int], *, not_before_ns: int) -> list[_Event]:
-    columns = (events[name].tolist() for name in ("time_ns", "side", "origin", "name", "detail"))
-    found = [
-        _Event(
-            time_ns + (shifts.get(side, 0) if origin == "qemu" else 0),
-            side,
-            origin,
-            name,
-            json.loads(detail or "{}"),
-        )
-        for time_ns, side, origin, name, detail in zip(*columns, strict=True)
-    ]
-    return sorted(
-        (event for event in found if event.time_ns >= not_before_ns),
-        key=lambda event: event.time_ns,
-    )
-
-
-def _first(
-    events: Iterable[_Event],
-    *,
-    origin: str,
-    name: str,
-    side: str | None = None,
-    after_ns: int = 0,
-    **detail: str,
-) -> int | None:
-    """Give the time of the first event that matches, or None."""
-    for event in events:
-        if (
-            event.origin == origin
-            and event.name == name
-            and side in (None, event.side)
-            and event.time_ns >= after_ns
-            and all(event.detail.get(key) == value for key, value in detail.items())
-        ):
-            return event.time_ns
-    return None
-
-
-def _known(times: Iterable[int | None]) -> int | None:
-    return next((time_ns for time_ns in times if time_ns is not None), None)
-
-
-def _standstill(events: list[_Event]) -> tuple[int | None, int | None, float | None]:
+def _standstill(events: list[Event]) -> tuple[int | None, int | None, float | None]:
     """Find when the guest stopped and ran again, and the downtime where QEMU itself told both.
 
     libvirt's own events bear no stamp, so they place the stop but do not measure it.
@@ -268,22 +200,22 @@ def _standstill(events: list[_Event]) -> tuple[int | None, int | None, float | N
     stops = [e.time_ns for e in events if (e.origin, e.name, e.side) == ("qemu", "STOP", "source")]
     if stops:
         stop = stops[-1]
-        resume = _first(events, origin="qemu", name="RESUME", after_ns=stop)
+        resume = first(events, origin="qemu", name="RESUME", after_ns=stop)
         if resume is not None:
             return stop, resume, _ms(stop, resume)
         return stop, None, None
-    suspended = _first(events, origin="libvirt", name="lifecycle.SUSPENDED.MIGRATED", side="source")
+    suspended = first(events, origin="libvirt", name="lifecycle.SUSPENDED.MIGRATED", side="source")
     if suspended is None:
         return None, None, None
     resumed = "lifecycle.RESUMED.MIGRATED"
-    return suspended, _first(events, origin="libvirt", name=resumed, after_ns=suspended), None
+    return suspended, first(events, origin="libvirt", name=resumed, after_ns=suspended), None
 
 
 # --- phases and passes ------------------------------------------------------------------------
 
 
 def _phases(
-    events: list[_Event], called_ns: int, returned_ns: int, *, completed: bool
+    events: list[Event], called_ns: int, returned_ns: int, *, completed: bool
 ) -> pd.DataFrame:
     basis, starts = "log", _starts_by_log(events, completed=completed)
     if not any(starts):
@@ -292,68 +224,61 @@ def _phases(
     # What failed or was cancelled was cut short in the last phase before the way back began.
     forward = [i for i in known if i < 3 or (i == 3 and _performed(events))]
     cut = None if completed else max(forward, default=None)
-    rows = []
+    spans: list[tuple[int | None, int | None]] = []
     earliest = called_ns
-    for index, phase in enumerate(PHASES):
-        start, end = starts[index], None
-        if start is not None:
-            following = _known(starts[index + 1 :])
-            start = min(max(start, earliest), returned_ns)
-            end = min(max(start, returned_ns if following is None else following), returned_ns)
-            earliest = end
-        rows.append((phase, _state(index, start, cut, completed=completed), start, end))
-    frame = pd.DataFrame(rows, columns=["phase", "state", "start_ns", "end_ns"])
-    frame = frame.astype({"phase": "str", "state": "str", "start_ns": "Int64", "end_ns": "Int64"})
+    for index, start in enumerate(starts):
+        if start is None:
+            spans.append((None, None))
+            continue
+        following = coalesce(*starts[index + 1 :])
+        begun = min(max(start, earliest), returned_ns)
+        earliest = min(max(begun, returned_ns if following is None else following), returned_ns)
+        spans.append((begun, earliest))
+    states = [_state(i, start, cut, completed=completed) for i, start in enumerate(starts)]
+    frame = pd.DataFrame({"phase": pd.Series(PHASES, dtype="str"), "state": states})
+    # Made as Int64 at once: by way of floats the nanoseconds would be rounded.
+    frame["start_ns"] = pd.array([start for start, _ in spans], dtype="Int64")
+    frame["end_ns"] = pd.array([end for _, end in spans], dtype="Int64")
     frame["duration_ms"] = _durations(frame)
     frame["basis"] = basis
     return frame
 
 
-def _starts_by_log(events: list[_Event], *, completed: bool) -> list[int | None]:
-    def logged(job: str, *phases: str) -> int | None:
-        return _known(
-            _first(events, origin="log", name="phase", job=job, phase=phase) for phase in phases
-        )
+def _starts_by_log(events: list[Event], *, completed: bool) -> list[int | None]:
+    def logged(job: str, phase: str) -> int | None:
+        return first(events, origin="log", name="phase", job=job, phase=phase)
 
-    performed = logged("out", "perform3_done")
+    undone = None if completed else logged("out", "confirm3_cancelled")
     return [
         logged("out", "begin3"),
         logged("in", "prepare"),
         logged("out", "perform3"),
         # finish3 comes a moment after perform3_done; in a rollback it comes without it.
-        performed if performed is not None else logged("in", "finish3"),
-        logged("out", *(("confirm3",) if completed else ("confirm3_cancelled", "confirm3"))),
+        coalesce(logged("out", "perform3_done"), logged("in", "finish3")),
+        coalesce(undone, logged("out", "confirm3")),
     ]
 
 
-def _starts_by_events(events: list[_Event], called_ns: int, *, completed: bool) -> list[int | None]:
+def _starts_by_events(events: list[Event], called_ns: int, *, completed: bool) -> list[int | None]:
     def lifecycle(name: str, side: str) -> int | None:
-        return _first(events, origin="libvirt", name=f"lifecycle.{name}", side=side)
+        return first(events, origin="libvirt", name=f"lifecycle.{name}", side=side)
 
     prepared = lifecycle("STARTED.MIGRATED", "destination")
     if not completed:
         return [None, called_ns, prepared, None, None]
+    sent = first(events, origin="qemu", name="MIGRATION", side="source", status="completed")
+    resumed = first(events, origin="qemu", name="RESUME", side="destination")
     return [
         None,
         called_ns,
         prepared,
-        _known(
-            (
-                _first(events, origin="qemu", name="MIGRATION", side="source", status="completed"),
-                lifecycle("SUSPENDED.MIGRATED", "source"),
-            )
-        ),
-        _known(
-            (
-                lifecycle("RESUMED.MIGRATED", "destination"),
-                _first(events, origin="qemu", name="RESUME", side="destination"),
-            )
-        ),
+        coalesce(sent, lifecycle("SUSPENDED.MIGRATED", "source")),
+        coalesce(lifecycle("RESUMED.MIGRATED", "destination"), resumed),
     ]
 
 
-def _performed(events: list[_Event]) -> bool:
-    return _first(events, origin="log", name="phase", phase="perform3_done") is not None
+def _performed(events: list[Event]) -> bool:
+    return first(events, origin="log", name="phase", phase="perform3_done") is not None
 
 
 def _state(index: int, start: int | None, cut: int | None, *, completed: bool) -> str:
@@ -365,7 +290,7 @@ def _state(index: int, start: int | None, cut: int | None, *, completed: bool) -
 
 
 def _passes(
-    events: list[_Event], returned_ns: int, *, stop: int | None, sent: int | None
+    events: list[Event], returned_ns: int, *, stop: int | None, sent: int | None
 ) -> pd.DataFrame:
     """Give the passes over memory; one is cut at the stop, where the guest's writing ended."""
     basis, name, key = "qemu", "MIGRATION_PASS", "pass"
@@ -375,16 +300,11 @@ def _passes(
     for event in events:
         if event.name == name and event.origin == basis and event.side == "source":
             starts.setdefault(int(event.detail[key]), event.time_ns)
-    ended = _known(
-        (
-            sent,
-            *(
-                _first(events, origin="qemu", name="MIGRATION", side="source", status=status)
-                for status in ("cancelling", "cancelled", "failing", "failed")
-            ),
-            returned_ns,
-        )
+    given_up = (
+        first(events, origin="qemu", name="MIGRATION", side="source", status=status)
+        for status in ("cancelling", "cancelled", "failing", "failed")
     )
+    ended = coalesce(sent, *given_up, returned_ns)
     assert ended is not None
     rows = []
     times = [*starts.values(), max([ended, *starts.values()])]
@@ -418,9 +338,10 @@ def _number(facts: Mapping[str, int | str], *keys: str) -> int | None:
     return next((int(facts[key]) for key in keys if key in facts), None)
 
 
-def _last(frame: pd.DataFrame, column: str) -> int | None:
+def _greatest(frame: pd.DataFrame, column: str) -> int | None:
+    """Give the last value of a counter, which after an abort can fall back to 0."""
     known = frame[column].dropna()
-    return int(known.iloc[-1]) if len(known) else None
+    return int(known.max()) if len(known) else None
 
 
 def _growth(frame: pd.DataFrame, column: str) -> int | None:

@@ -47,9 +47,9 @@ def known_verdict(root: Path) -> KvmVerdict | None:
         root: The host image whose QEMU would be used.
     """
     if not DEVICE.exists():
-        return KvmVerdict(False, "there is no /dev/kvm")
+        return KvmVerdict(boots=False, reason="there is no /dev/kvm")
     if not os.access(DEVICE, os.R_OK | os.W_OK):
-        return KvmVerdict(False, "this user may not open /dev/kvm")
+        return KvmVerdict(boots=False, reason="this user may not open /dev/kvm")
     try:
         kept = json.loads(_file(root).read_text())
     except (OSError, ValueError):
@@ -93,7 +93,11 @@ def _try(root: Path, boot: BootFiles) -> KvmVerdict:
     ]
     try:
         process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=namespaces.child_environment(),
         )
     except FileNotFoundError as error:
         raise LabError("the program unshare is missing", hint="run `make setup`") from error
@@ -110,8 +114,10 @@ def _try(root: Path, boot: BootFiles) -> KvmVerdict:
         ended = process.poll() is not None
         process.kill()
     if MARK in said:
-        return KvmVerdict(True)
+        return KvmVerdict(boots=True)
     if not ended:
-        return KvmVerdict(False, f"a guest did not boot with KVM within {TIME_LIMIT_S:g} s")
+        return KvmVerdict(
+            boots=False, reason=f"a guest did not boot with KVM within {TIME_LIMIT_S:g} s"
+        )
     last = said.decode(errors="replace").strip().splitlines()
-    return KvmVerdict(False, f"QEMU said: {last[-1] if last else 'nothing'}")
+    return KvmVerdict(boots=False, reason=f"QEMU said: {last[-1] if last else 'nothing'}")

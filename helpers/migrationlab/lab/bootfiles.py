@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import lzma
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -77,7 +76,7 @@ def _make(root: Path, package: Path, folder: Path) -> None:
         )
         (made / "initramfs").write_bytes(archive)
         try:
-            os.rename(made, folder)
+            made.rename(folder)
         except OSError:
             if not folder.is_dir():  # else another lab made the same files first
                 raise

@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import secrets
-import socket
 import time
-import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+from xml.etree import ElementTree as ET
 
-import libvirt
 import numpy as np
 import pandas as pd
+from defusedxml.ElementTree import fromstring
 
 from migrationlab.errors import GuestError, LabError
-from migrationlab.hosts import Host, refusals
+from migrationlab.hosts import Host
 from migrationlab.lab.beatring import BeatRing
 from migrationlab.lab.layout import (
     BEAT_PORT,
@@ -98,7 +96,7 @@ class GuestSpec:
             )
 
 
-def pages_per_second(dirty_mib_s: Rate) -> int:
+def pages_per_second(dirty_mib_s: object) -> int:
     """Return a dirty rate as the workload takes it; -1 is as fast as it goes.
 
     Raises:
@@ -107,8 +105,8 @@ def pages_per_second(dirty_mib_s: Rate) -> int:
     if dirty_mib_s == "max":
         return -1
     if (
-        isinstance(dirty_mib_s, str)
-        or not math.isfinite(dirty_mib_s)
+        not isinstance(dirty_mib_s, int | float)
+        or isinstance(dirty_mib_s, bool)
         or not 0 <= dirty_mib_s <= HIGHEST_DIRTY_MIB_S
     ):
         raise GuestError(
@@ -153,7 +151,7 @@ def domain_xml(spec: GuestSpec) -> str:
         if spec.accelerator == "kvm"
         else "<cpu mode='custom' match='exact'><model>qemu64</model></cpu>"
     )
-    domain = ET.fromstring(f"""
+    domain: ET.Element = fromstring(f"""
 <domain type='{"kvm" if spec.accelerator == "kvm" else "qemu"}'>
   <name>{spec.name}</name>
   <metadata><m:guest xmlns:m='{NAMESPACE}'/></metadata>
@@ -185,13 +183,9 @@ def domain_xml(spec: GuestSpec) -> str:
     return ET.tostring(domain, encoding="unicode")
 
 
-def spec_of(domain: libvirt.virDomain) -> GuestSpec | None:
-    """Return what a domain was made of, or None where it isn't a guest of the kit."""
-    try:
-        text = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, NAMESPACE)
-    except libvirt.libvirtError:
-        return None  # not ours, or gone since it was listed
-    return GuestSpec(**json.loads(ET.fromstring(text).text or "{}"))
+def spec_from(metadata: str) -> GuestSpec:
+    """Return what a guest was made of, from its domain's metadata of :data:`NAMESPACE`."""
+    return GuestSpec(**json.loads(fromstring(metadata).text or "{}"))
 
 
 class GuestBeats:
@@ -266,16 +260,12 @@ class Guest:
         """
         waiting = None
         for host in self.lab.hosts:
-            with refusals():
-                for domain in host.connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
-                    if domain.name() != self.name:
-                        continue
-                    state, reason = domain.state()
-                    if state != libvirt.VIR_DOMAIN_PAUSED:
+            for domain in host.domains():
+                if domain.name == self.name:
+                    if not domain.paused:
                         return host
-                    # While it arrives it is there already, paused, but does not run there yet.
-                    if reason != libvirt.VIR_DOMAIN_PAUSED_MIGRATION:
-                        waiting = host
+                    # While it arrives it is there already, paused, but runs elsewhere yet.
+                    waiting = waiting if domain.moving else host
         if waiting is not None:
             return waiting
         raise GuestError(
@@ -353,8 +343,7 @@ class Guest:
 
     def destroy(self) -> None:
         """Stop the guest at once."""
-        with refusals():
-            self.host.domain(self.name).destroy()
+        self.host.destroy(self.name)
 
     def _ask(self, request: str, timeout_s: float) -> dict[str, str]:
         token = secrets.token_hex(8)
@@ -362,10 +351,12 @@ class Guest:
             # The LAN can lose a datagram while the guest moves, so ask more than once.
             lan.settimeout(timeout_s / 4)
             for _ in range(4):
-                lan.sendto(f"{token} {request}".encode(), (guest_address(self.spec.number), CONTROL_PORT))
+                lan.sendto(
+                    f"{token} {request}".encode(), (guest_address(self.spec.number), CONTROL_PORT)
+                )
                 try:
                     words = lan.recv(512).decode(errors="replace").split()
-                except (socket.timeout, OSError):
+                except OSError:
                     continue
                 if words[:1] == [token]:
                     answer = dict(word.split("=", 1) for word in words[1:])
@@ -374,6 +365,7 @@ class Guest:
                     return answer
         tail = self.console()[-500:]
         raise LabError(
-            f"the guest {self.name!r} does not answer" + (f"; its console ends with:\n{tail}" if tail else ""),
+            f"the guest {self.name!r} does not answer"
+            + (f"; its console ends with:\n{tail}" if tail else ""),
             hint="if its kernel has panicked, its memory is damaged: boot a new guest",
         )

@@ -81,9 +81,7 @@ def write(files: LabFiles) -> None:
     for name, lan in zip(HOST_NAMES, LAN_ADDRESSES, strict=True):
         texts = {
             "etc/hosts": hosts,
-            "etc/libvirt/libvirtd.conf": LIBVIRTD.format(
-                port=LIBVIRT_PORT, uuid=uuid.uuid4()
-            ),
+            "etc/libvirt/libvirtd.conf": LIBVIRTD.format(port=LIBVIRT_PORT, uuid=uuid.uuid4()),
             "etc/libvirt/qemu.conf": QEMU,
             "etc/ssh/sshd_config": SSHD,
             "etc/ssh/ssh_host_ed25519_key": _private(host_keys[name]),

@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,7 +42,7 @@ KERNEL = "var/lib/migrationlab/kernel.deb"
 FETCH_KERNEL = (
     'mkdir -p "$1/var/lib/migrationlab" && chroot "$1" sh -euc \''
     "cd /var/lib/migrationlab; "
-    "name=$(apt-cache depends linux-image-cloud-amd64 | sed -n \"s/.*Depends: linux/linux/p\"); "
+    'name=$(apt-cache depends linux-image-cloud-amd64 | sed -n "s/.*Depends: linux/linux/p"); '
     'apt-get download "$name"; mv linux-image-*.deb kernel.deb\''
 )
 
@@ -140,7 +139,7 @@ def _build(release: str, image: Path, on_step: Listener) -> None:
             ],
             timeout_s=300,
         )
-        os.rename(root, image)
+        root.rename(image)
     finally:
         namespaces.remove_tree(partial)
 
@@ -158,7 +157,7 @@ def _mmdebstrap(release: str, tar: Path, on_step: Listener) -> None:
     try:
         process = subprocess.Popen(
             argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
-            text=True, errors="replace",
+            text=True, errors="replace", env=namespaces.child_environment(),
         )  # fmt: skip
     except FileNotFoundError as error:
         raise LabError("mmdebstrap is missing", hint="run `make setup`") from error

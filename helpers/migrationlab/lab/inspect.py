@@ -68,7 +68,11 @@ def _processes(lab: Lab) -> list[dict[str, Any]]:
     for process in psutil.Process(lab.rack.pid).children(recursive=True):
         try:
             host = next(
-                (places[parent.pid] for parent in [process, *process.parents()] if parent.pid in places),
+                (
+                    places[parent.pid]
+                    for parent in [process, *process.parents()]
+                    if parent.pid in places
+                ),
                 "rack",
             )
             found.append({"pid": process.pid, "host": host, "program": process.name()})

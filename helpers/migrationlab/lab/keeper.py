@@ -45,7 +45,8 @@ def _report(step: Step) -> None:
 
 
 def _say(**message: object) -> None:
-    print(json.dumps(message), flush=True)
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -17,16 +17,16 @@ import socket
 import subprocess
 import threading
 import time
-import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import libvirt
 import psutil
+from defusedxml.ElementTree import fromstring
 
 from migrationlab.errors import GuestError, HostError, LabError, UsageError
-from migrationlab.hosts import Host, refusals
+from migrationlab.hosts import Host
 from migrationlab.lab import (
     accelerator,
     bootfiles,
@@ -37,7 +37,17 @@ from migrationlab.lab import (
     routes,
 )
 from migrationlab.lab.beatring import BeatRing
-from migrationlab.lab.guest import Guest, GuestSpec, Pattern, Rate, domain_xml, spec_of
+from migrationlab.lab.guest import (
+    NAMESPACE,
+    Guest,
+    GuestBeats,
+    GuestSpec,
+    Pattern,
+    Rate,
+    domain_xml,
+    spec_from,
+)
+from migrationlab.lab.inspect import inspect_lab
 from migrationlab.lab.layout import FIRST_GUEST, HOST_NAMES, LAST_GUEST
 from migrationlab.lab.network import Wire
 from migrationlab.steps import Listener, ignore, step
@@ -67,21 +77,27 @@ class Lab:
         images: str | tuple[str, str] = image.DEFAULT,
         wire_mbit_s: float | None = 1000,
         on_step: Listener = ignore,
+        _state: Mapping[str, Any] | None = None,
     ) -> None:
         self.name = name or f"lab-{os.getpid()}-{secrets.token_hex(2)}"
         self.on_step = on_step
-        self._process: subprocess.Popen[bytes] | None = None
-        self.files = registry.files(self.name)
-        registry.sweep()
-        self._lock: int | None = registry.take(self.name)
         self.hosts: tuple[Host, ...] = ()
         self._boot_lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock: int | None = None
+        self.files = registry.files(self.name)
+        if _state is not None:
+            self.images = tuple(_state["images"])
+            self.rack = rack.Rack(**_state["rack"])
+            self._connect()
+            return
+        self.images = (images, images) if isinstance(images, str) else tuple(images)
+        if len(self.images) != 2:
+            raise UsageError("a lab has two hosts", hint='give images=("bookworm", "trixie")')
+        registry.sweep()
+        self._lock = registry.take(self.name)
         try:
-            pair = (images, images) if isinstance(images, str) else tuple(images)
-            if len(pair) != 2:
-                raise UsageError("a lab has two hosts", hint='give images=("bookworm", "trixie")')
-            self.images = pair
-            roots = [image.ensure(release, on_step) for release in pair]
+            roots = [image.ensure(release, on_step) for release in self.images]
             with step(on_step, f"starting lab {self.name}"):
                 self._start(roots, wire_mbit_s)
         except BaseException:
@@ -92,9 +108,7 @@ class Lab:
         self.files.directory.mkdir(mode=0o700)
         self.files.guests.mkdir()
         hostconfig.write(self.files)
-        self.rack, self._process = rack.start(
-            self.files, list(zip(HOST_NAMES, roots, strict=True))
-        )
+        self.rack, self._process = rack.start(self.files, list(zip(HOST_NAMES, roots, strict=True)))
         routes.write(self.files, self.rack, roots[0] / "bin/busybox")
         state = {
             "name": self.name,
@@ -144,19 +158,7 @@ class Lab:
         Raises:
             UsageError: No lab of that name is up.
         """
-        state = registry.state(name)
-        lab = cls.__new__(cls)
-        lab.name = name
-        lab.on_step = on_step
-        lab._process = None
-        lab._lock = None
-        lab._boot_lock = threading.Lock()
-        lab.files = registry.files(name)
-        lab.images = tuple(state["images"])
-        lab.rack = rack.Rack(**state["rack"])
-        lab.hosts = ()
-        lab._connect()
-        return lab
+        return cls(name=name, on_step=on_step, _state=registry.state(name))
 
     def __repr__(self) -> str:
         images = " and ".join(dict.fromkeys(self.images))
@@ -199,10 +201,10 @@ class Lab:
         """Return the guests on both hosts, by number."""
         found: dict[int, Guest] = {}
         for host in self.hosts:
-            with refusals("the lab may be down: start a new one"):
-                domains = host.connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
-            for spec in filter(None, map(spec_of, domains)):
-                found[spec.number] = Guest(self, spec)
+            for domain in host.domains(NAMESPACE):
+                if domain.metadata is not None:
+                    spec = spec_from(domain.metadata)
+                    found[spec.number] = Guest(self, spec)
         return [found[number] for number in sorted(found)]
 
     def guest(self, name: str) -> Guest:
@@ -276,23 +278,25 @@ class Lab:
             shutil.copyfile(made.kernel, self.files.guests / "kernel")
         beats = guest.beat_source
         first = beats.place()
-        with refusals(f"the log of {host.name} is {host.log}"):
-            domain = host.connection.createXML(domain_xml(guest.spec), 0)
-        end = time.monotonic() + BOOT_TIMEOUT_S
+        host.create(domain_xml(guest.spec))
         try:
-            while beats.read(first).empty:
-                if time.monotonic() > end or not domain.isActive():
-                    raise LabError(
-                        f"the guest {guest.name!r} did not come up; its console ends with:\n"
-                        f"{guest.console()[-800:]}",
-                        hint=f"QEMU's own log is on {host.name}: /var/log/libvirt/qemu",
-                    )
-                time.sleep(0.01)
+            self._await_beat(guest, host, beats, first)
         except BaseException:
-            if domain.isActive():
-                domain.destroy()
+            host.destroy(guest.name)
             raise
         return guest
+
+    @staticmethod
+    def _await_beat(guest: Guest, host: Host, beats: GuestBeats, first: int) -> None:
+        end = time.monotonic() + BOOT_TIMEOUT_S
+        while beats.read(first).empty:
+            if time.monotonic() > end or guest.name not in host.domain_names():
+                raise LabError(
+                    f"the guest {guest.name!r} did not come up; its console ends with:\n"
+                    f"{guest.console()[-800:]}",
+                    hint=f"QEMU's own log is on {host.name}: /var/log/libvirt/qemu",
+                )
+            time.sleep(0.01)
 
     def _accelerator(self, wanted: str) -> str:
         if wanted == "tcg":
@@ -333,8 +337,6 @@ class Lab:
 
     def inspect(self) -> dict[str, Any]:
         """Return what the lab consists of: hosts, addresses, URIs, wire, guests, processes."""
-        from migrationlab.lab.inspect import inspect_lab
-
         return inspect_lab(self)
 
     def close(self) -> None:
@@ -346,11 +348,7 @@ class Lab:
                 continue  # its daemon is gone already, which is what we are here for
         self.hosts = ()
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            for stream in (self._process.stdin, self._process.stdout):
-                if stream is not None:
-                    stream.close()
+            rack.end(self._process)
             self._process = None
         if self._lock is not None:
             registry.release(self.name, self._lock)
@@ -358,8 +356,7 @@ class Lab:
 
 
 def _machines(host: Host) -> set[str]:
-    with refusals():
-        capabilities = ET.fromstring(host.connection.getCapabilities())
+    capabilities = fromstring(host.capabilities())
     found: set[str] = set()
     for arch in capabilities.iterfind("guest/arch[@name='x86_64']"):
         for machine in arch.iterfind("machine"):

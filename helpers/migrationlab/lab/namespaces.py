@@ -37,6 +37,12 @@ def nsenter(pid: int, *options: str) -> list[str]:
     return ["nsenter", "--target", str(pid), *user, *options, "--"]
 
 
+def child_environment() -> dict[str, str]:
+    """Return the environment for programs: an ordinary user's PATH may lack sbin, where tc is."""
+    path = os.environ.get("PATH", os.defpath)
+    return os.environ | {"PATH": f"{path}:/usr/local/sbin:/usr/sbin:/sbin"}
+
+
 def run(argv: Sequence[str], *, timeout_s: float = 30, text: str = "") -> str:
     """Run a program to its end and return what it printed, as text.
 
@@ -58,7 +64,13 @@ def run_bytes(
     command = " ".join(argv)
     try:
         done = subprocess.run(
-            argv, input=text.encode(), capture_output=True, timeout=timeout_s, cwd=cwd
+            argv,
+            input=text.encode(),
+            capture_output=True,
+            timeout=timeout_s,
+            cwd=cwd,
+            env=child_environment(),
+            check=False,
         )
     except FileNotFoundError as error:
         raise LabError(
@@ -115,6 +127,7 @@ def pid_outside(pid: int, rack: int) -> int:
 
 def _same_pid_namespace(one: int, other: int) -> bool:
     try:
-        return os.readlink(f"/proc/{one}/ns/pid") == os.readlink(f"/proc/{other}/ns/pid")
+        one_link, other_link = (Path(f"/proc/{pid}/ns/pid").readlink() for pid in (one, other))
     except (FileNotFoundError, PermissionError):
         return False
+    return one_link == other_link

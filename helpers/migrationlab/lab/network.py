@@ -91,17 +91,18 @@ class Wire:
             )
         for host in self._rack.hosts:
             # Deleted first: a change of only the inner or only the outer would leave the other.
-            lines = [f"qdisc replace dev {DEVICE} root handle 1: noqueue"]
+            lines = [f"qdisc replace dev {DEVICE} root noqueue"]
             if rate_mbit_s is not None:
                 burst = max(math.ceil(rate_mbit_s * 1e6 / 8 * BURST_S), SMALLEST_BURST_BYTES)
-                lines = [
-                    f"qdisc replace dev {DEVICE} root handle 1: tbf "
-                    f"rate {rate_mbit_s * 1e6:.0f}bit burst {burst} latency 50ms"
-                ]
+                bucket = f"rate {rate_mbit_s * 1e6:.0f}bit burst {burst} latency 50ms"
+                lines = [f"qdisc replace dev {DEVICE} root handle 1: tbf {bucket}"]
             if impaired:
                 where = "root handle 1:" if rate_mbit_s is None else "parent 1:1 handle 10:"
                 netem = f"netem delay {delay_ms}ms loss {loss_percent}%"
-                lines = [*([] if rate_mbit_s is None else lines), f"qdisc replace dev {DEVICE} {where} {netem}"]
+                lines = [
+                    *([] if rate_mbit_s is None else lines),
+                    f"qdisc replace dev {DEVICE} {where} {netem}",
+                ]
             argv = [*self._rack.in_host_network(host), "tc", "-batch", "-"]
             namespaces.run(argv, text="\n".join(lines))
         return self.settings

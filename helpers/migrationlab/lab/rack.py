@@ -41,7 +41,7 @@ class Rack:
     """A running rack.
 
     Attributes:
-        pid: The rack's ``unshare`` process; killing it ends the lab.
+        pid: The rack's first process, by this process's number; when it is killed the lab ends.
         hosts: Each host's first process, by this process's numbers.
         observer: The observer's process, which stands in the rack's own network.
     """
@@ -112,6 +112,7 @@ def start(
                 stderr=log,
                 pass_fds=[owner],
                 cwd=files.directory,
+                env=namespaces.child_environment(),
             )
     except FileNotFoundError as error:
         raise LabError("the program unshare is missing", hint="run `make setup`") from error
@@ -122,7 +123,7 @@ def start(
         first = _only_child(process.pid)
         return (
             Rack(
-                pid=process.pid,
+                pid=first,
                 hosts={
                     name: _only_child(namespaces.pid_outside(pids[name], first))
                     for name, _ in hosts
@@ -132,14 +133,32 @@ def start(
             process,
         )
     except BaseException:
-        process.kill()
-        process.wait()
+        end(process)
         raise
 
 
-def _tell(process: subprocess.Popen[bytes], spec: dict[str, Any], files: LabFiles) -> dict[str, int]:
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a rack, and return when every process in it has ended.
+
+    Args:
+        process: The rack's process, as :func:`start` gave it.
+    """
+    # Its child is killed, not itself: it ends only after its child has, and that one, as pid 1
+    # of its namespace, only after all others there have.
+    for first in psutil.Process(process.pid).children() if process.poll() is None else []:
+        first.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            stream.close()
+
+
+def _tell(
+    process: subprocess.Popen[bytes], spec: dict[str, Any], files: LabFiles
+) -> dict[str, int]:
     """Send the rack what to build, and wait until it stands."""
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     try:
         process.stdin.write(json.dumps(spec).encode() + b"\n")
         process.stdin.flush()
@@ -150,8 +169,7 @@ def _tell(process: subprocess.Popen[bytes], spec: dict[str, Any], files: LabFile
     if "up" in answer:
         pids: dict[str, int] = answer["up"]
         return pids
-    process.kill()
-    process.wait()
+    end(process)
     said = str(answer.get("error", "")) + "\n" + files.rack_log.read_text(errors="replace")[-1500:]
     raise LabError(
         f"the lab's rack did not start: {said.strip() or 'no answer'}",
@@ -164,4 +182,4 @@ def _only_child(pid: int) -> int:
     children = psutil.Process(pid).children()
     if len(children) != 1:
         raise LabError(f"process {pid} of the rack has {len(children)} children, not one")
-    return children[0].pid
+    return int(children[0].pid)

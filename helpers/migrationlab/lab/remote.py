@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 import time
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
@@ -50,18 +50,10 @@ def up(
         text=True,
         start_new_session=True,  # so that a Ctrl-C in this terminal later does not reach it
     )
-    assert keeper.stdout is not None and keeper.stderr is not None
+    assert keeper.stdout is not None
+    assert keeper.stderr is not None
     try:
-        for line in keeper.stdout:
-            message = json.loads(line)
-            if "step" in message:
-                on_step(Step(**message["step"]))
-            elif "up" in message:
-                return
-            else:
-                family = UsageError if message["usage"] else LabError
-                raise family(message["error"], hint=message["hint"])
-        raise LabError(f"the lab's keeper died: {keeper.stderr.read().strip()[-800:]}")
+        _follow(keeper.stdout, keeper.stderr, on_step)
     except BaseException:
         keeper.terminate()
         keeper.wait()
@@ -69,6 +61,19 @@ def up(
     finally:
         keeper.stdout.close()
         keeper.stderr.close()
+
+
+def _follow(said: IO[str], complaints: IO[str], on_step: Listener) -> None:
+    """Pass on what a keeper reports, until its lab is up."""
+    for line in said:
+        message = json.loads(line)
+        if "up" in message:
+            return
+        if "error" in message:
+            family = UsageError if message["usage"] else LabError
+            raise family(message["error"], hint=message["hint"])
+        on_step(Step(**message["step"]))
+    raise LabError(f"the lab's keeper died: {complaints.read().strip()[-800:]}")
 
 
 def down(name: str) -> bool:

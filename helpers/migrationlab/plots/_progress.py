@@ -19,6 +19,7 @@ from migrationlab.plots.picture import (
     WIDTH_INCHES,
     Picture,
     describe,
+    duration,
     head,
     legend,
     second,
@@ -27,6 +28,7 @@ from migrationlab.plots.picture import (
 from migrationlab.runs import Outcome, Run
 
 BIN_MS = 50.0
+MOST_TIMES = 4.0
 PAGE_BYTES = 4096  # what the workload of a lab's guest counts in its writes
 
 Numbers = npt.NDArray[np.float64]
@@ -49,8 +51,7 @@ def progress(run: Run) -> Picture:
         above.fill_between(seconds, left, color=BLUE, alpha=0.15, linewidth=0)
         above.set_ylabel("memory (MiB)")
         below.plot(sent_at, sent, color=GREEN, marker=".", label="sent over the wire")
-        if len(wrote):
-            below.step(wrote_at, wrote, where="mid", color=ORANGE, label="written by the guest")
+        _draw_writing(below, wrote_at, wrote, sent)
         below.set_ylabel("rate (MiB/s)")
         below.set_xlabel("time since the call (s)")
         below.set_xlim(0, second(run, line.returned_ns))
@@ -58,6 +59,9 @@ def progress(run: Run) -> Picture:
             axes.set_ylim(bottom=0)
             _mark_stop(axes, run, line, label)
             legend(axes)
+        if not len(samples):
+            above.set_ylim(0, 1)
+            above.text(0.5, 0.5, "not sampled", transform=above.transAxes, ha="center")
         title = _title(run, line)
         head(figure, title, describe(run))
     return Picture(figure, title, _alt(title, left, sent, wrote))
@@ -84,6 +88,18 @@ def _write_rates(run: Run) -> tuple[Numbers, Numbers]:
     return _rates(edges, np.interp(edges, heard, written))
 
 
+def _draw_writing(axes: Axes, at: Numbers, wrote: Numbers, sent: Numbers) -> None:
+    if not len(wrote):
+        return
+    label = "written by the guest"
+    typical = float(np.median(wrote))
+    # A guest that writes the same pages over and over would make the wire's line a flat one.
+    if len(sent) and typical > MOST_TIMES * sent.max():
+        axes.plot([], color=ORANGE, label=f"{label}: {typical:,.0f} MiB/s, off the scale")
+    else:
+        axes.step(at, wrote, where="mid", color=ORANGE, label=label)
+
+
 def _mark_stop(axes: Axes, run: Run, line: Timeline, label: str) -> None:
     if line.stop_ns is None:
         return
@@ -106,7 +122,8 @@ def _title(run: Run, line: Timeline) -> str:
     size = _late_pass_mib(run)
     if run.outcome is not Outcome.COMPLETED and size is not None:
         return f"After {passes} each pass still found about {size:.0f} MiB to send"
-    return f"{OUTCOMES[run.outcome]} after {line.call_ms / 1000:.1f} s, in {passes}"
+    how_far = f"in {passes}" if len(line.passes) else "before any memory was sent"
+    return f"{OUTCOMES[run.outcome]} after {duration(line.call_ms)}, {how_far}"
 
 
 def _late_pass_mib(run: Run) -> float | None:

@@ -22,12 +22,14 @@ from migrationlab.plots.picture import (
     YELLOW,
     Picture,
     describe,
+    duration,
     head,
     second,
     style,
 )
 from migrationlab.runs import Outcome, Run
 
+PALE = "#E4E4E4"
 PHASE_COLOURS = {
     "Begin": PURPLE,
     "Prepare": ORANGE,
@@ -36,12 +38,13 @@ PHASE_COLOURS = {
     "Confirm": GREY,
 }
 DOWNTIMES = {
-    "requested": ("requested (limit)", "#D8D8D8"),
+    "requested": ("requested (limit)", PALE),
     "reported": ("reported (libvirt)", SKY),
     "event": ("event (QEMU)", VERMILION),
     "network": ("network (beats)", PURPLE),
 }
 MOST_NUMBERED_PASSES = 12
+LEAST_SHOWN_NS = 10_000_000
 
 
 def timeline(run: Run) -> Picture:
@@ -67,11 +70,16 @@ def timeline(run: Run) -> Picture:
 def _draw_migration(axes: Axes, run: Run, line: Timeline) -> None:
     """Draw three lanes over the whole call: phases, passes, and the guest."""
     handles = []
+    begun = line.phases["start_ns"].min()
+    if begun - line.called_ns > LEAST_SHOWN_NS:
+        before = duration((begun - line.called_ns) / 1e6)
+        _bar(axes, 2, _span(run, line.called_ns, begun), PALE, edge=PALE)
+        handles.append(Patch(facecolor=PALE, label=f"before Begin {before}"))
     for row in line.phases.dropna(subset=["start_ns"]).itertuples():
         colour = PHASE_COLOURS[row.phase]
         _bar(axes, 2, _span(run, row.start_ns, row.end_ns), colour, edge=colour)
         state = "" if row.state == "complete" else f", {row.state}"
-        label = f"{row.phase} {_duration(row.duration_ms)}{state}"
+        label = f"{row.phase} {duration(row.duration_ms)}{state}"
         handles.append(Patch(facecolor=colour, label=label))
     numbered = len(line.passes) <= MOST_NUMBERED_PASSES
     for index, row in enumerate(line.passes.itertuples()):
@@ -169,7 +177,7 @@ def _span(run: Run, start_ns: int, end_ns: int) -> tuple[float, float]:
 
 
 def _title(run: Run, line: Timeline) -> str:
-    took = f"{line.call_ms / 1000:.1f} s"
+    took = duration(line.call_ms)
     if run.outcome is not Outcome.COMPLETED:
         still = "never stopped" if line.stop_ns is None else f"runs on at {run.source['name']}"
         return f"{OUTCOMES[run.outcome]} after {took}: the guest {still}"
@@ -181,7 +189,7 @@ def _title(run: Run, line: Timeline) -> str:
 
 def _alt(run: Run, line: Timeline) -> str:
     phases = ", ".join(
-        f"{row.phase} {_duration(row.duration_ms)}"
+        f"{row.phase} {duration(row.duration_ms)}"
         for row in line.phases.dropna(subset=["start_ns"]).itertuples()
     )
     downs = ", ".join(
@@ -193,7 +201,3 @@ def _alt(run: Run, line: Timeline) -> str:
         f"Bars over time of a {run.plan.mode} migration. Phases: {phases}. "
         f"{len(line.passes)} passes over memory. Downtimes: {downs}."
     )
-
-
-def _duration(ms: float) -> str:
-    return f"{ms / 1000:.2f} s" if ms >= 1000 else f"{ms:.0f} ms"

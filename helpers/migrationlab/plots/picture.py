@@ -18,12 +18,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from migrationlab import store
+from migrationlab.errors import StoreError
 from migrationlab.runs import Outcome, Run
 
 BLUE, ORANGE, SKY, GREEN = "#0072B2", "#E69F00", "#56B4E9", "#009E73"
 VERMILION, PURPLE, YELLOW, GREY, INK = "#D55E00", "#CC79A7", "#F0E442", "#999999", "#222222"
 
 WIDTH_INCHES = 10.0
+KINDS = ("png", "svg", "pdf")
 MIB = 1024 * 1024
 
 OUTCOMES = {
@@ -92,9 +94,15 @@ class Picture:
         """Write the figure to a file whose name ends in .png, .svg or .pdf.
 
         Raises:
-            StoreError: The disk refused.
+            StoreError: The name ends otherwise, or the disk refused.
         """
-        return store.write_file(path, self.render(Path(path).suffix.lstrip(".") or "png"))
+        kind = Path(path).suffix.lstrip(".")
+        if kind not in KINDS:
+            raise StoreError(
+                f"a figure cannot be saved as {Path(path).name}",
+                hint=f"Let the name end in {', '.join('.' + known for known in KINDS)}.",
+            )
+        return store.write_file(path, self.render(kind))
 
 
 def head(figure: Figure, title: str, subtitle: str) -> None:
@@ -114,13 +122,22 @@ def describe(run: Run) -> str:
     if "memory_mib" in run.guest:
         parts.append(f"{run.guest['memory_mib']} MiB guest")
     if run.guest.get("dirty_mib_s") is not None:
-        parts.append(f"writing {run.guest['dirty_mib_s']:.0f} MiB/s")
+        parts.append(f"writing {_rate(run.guest['dirty_mib_s'])}")
     return ", ".join([*parts, run.accelerator])
+
+
+def _rate(mib_s: float | str) -> str:
+    return mib_s if isinstance(mib_s, str) else f"{mib_s:.0f} MiB/s"
 
 
 def legend(axes: Axes) -> None:
     """Put the legend above the axes, where it hides no data."""
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3)
+
+
+def duration(ms: float) -> str:
+    """Write a duration in the unit that suits it."""
+    return f"{ms / 1000:.2f} s" if ms >= 1000 else f"{ms:.0f} ms"
 
 
 def second(run: Run, time_ns: float) -> float:

@@ -14,7 +14,8 @@ done
 mount -t tmpfs tmpfs "$image/tmp"
 cp "$2" "$image/tmp/kernel"
 cp "$3" "$image/tmp/initramfs"
-exec chroot "$image" /usr/bin/qemu-system-x86_64 -machine q35,accel=kvm -m 128 \
+# As libvirtd does: a group that may open /dev/kvm is of no use to the lab's QEMU.
+exec setpriv --clear-groups chroot "$image" /usr/bin/qemu-system-x86_64 -machine q35,accel=kvm -m 128 \
     -display none -nodefaults -serial stdio -no-reboot \
     -kernel /tmp/kernel -initrd /tmp/initramfs -append "console=ttyS0 quiet panic=-1 \
 migrationlab.guest=0 migrationlab.pages=256 migrationlab.rate=0 migrationlab.pattern=sequential \

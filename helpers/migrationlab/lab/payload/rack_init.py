@@ -36,7 +36,7 @@ def end_with(owner: int) -> None:
 
 def run(*argv: str, text: str | None = None) -> None:
     """Run a program to its end, and raise with what it said if it failed."""
-    done = subprocess.run(argv, input=text, text=True, capture_output=True)
+    done = subprocess.run(argv, check=False, input=text, text=True, capture_output=True)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(argv)}: {done.stderr.strip()}")
 

@@ -1,0 +1,103 @@
+"""The panel's fields as plain text, and the plan that they make, or what is wrong with them.
+
+Pure: what is wrong is ``Plan.problems()``'s to say; here text becomes numbers, and a field gets
+the words that stand beside it in each mode. Imports neither IPython nor ipywidgets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from migrationlab.plan import Mode, Plan, Problem
+
+Number = TypeVar("Number", int, float)
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The two hosts of the next migration, by the names and the URI that others use for them."""
+
+    source: str
+    destination: str
+    connection_uri: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """What stands in the fields; empty for what is left out."""
+
+    mode: Mode
+    migration_uri: str = ""
+    connection_uri: str = ""
+    bandwidth_mib_s: str = ""
+    max_downtime_ms: str = ""
+    deadline_s: str = ""
+
+    def read(self, ends: Ends) -> Reading:
+        """Judge the fields for a migration between ``ends``."""
+        problems: list[Problem] = []
+
+        def number(field: str, kind: Callable[[str], Number], wanted: str) -> Number | None:
+            text = getattr(self, field).strip()
+            if not text:
+                return None
+            try:
+                return kind(text)
+            except ValueError:
+                problems.append(Problem(field, f"{text!r} is not {wanted}", f"Give {wanted}."))
+                return None
+
+        deadline_s = number("deadline_s", float, "a number of seconds")
+        plan = Plan(
+            mode=self.mode,
+            migration_uri=self.migration_uri.strip() or None,
+            connection_uri=self.connection_uri.strip() or None,
+            bandwidth_mib_s=number("bandwidth_mib_s", int, "a whole number of MiB/s"),
+            max_downtime_ms=number("max_downtime_ms", int, "a whole number of ms"),
+        )
+        if deadline_s is not None:
+            plan = replace(plan, deadline_s=deadline_s)
+        problems += plan.problems(source=ends.source, destination=ends.destination)
+        filled = replace(plan, connection_uri=plan.connection_uri or ends.connection_uri)
+        return Reading(filled.filled(destination=ends.destination), tuple(problems))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the fields say.
+
+    Attributes:
+        plan: The plan, left-out URIs filled in; not to be used while there are problems.
+        problems: What is wrong; empty where the plan can work.
+    """
+
+    plan: Plan
+    problems: tuple[Problem, ...]
+
+    def about(self, field: str) -> tuple[Problem, ...]:
+        """Give the problems of one field."""
+        return tuple(problem for problem in self.problems if problem.field == field)
+
+
+def uri_fields(mode: Mode, ends: Ends) -> tuple[tuple[str, str], ...]:
+    """Give the two URI fields, the one to ask for first at the head, each with its explanation."""
+    source, destination = ends.source, ends.destination
+    memory = f"Where {destination}'s QEMU listens for the guest's memory. {source} dials it."
+    if mode is Mode.PEER2PEER:
+        dialler = f"{source}'s libvirtd dials it, with its own keys and names, not with yours."
+        first = ("connection_uri", f"Where {destination}'s libvirtd is. {dialler}")
+        return first, ("migration_uri", memory)
+    second = f"Where {destination}'s libvirtd is. The client dials it: this notebook."
+    return ("migration_uri", memory), ("connection_uri", second)
+
+
+def meaning(mode: Mode, ends: Ends) -> str:
+    """Say in one sentence what a mode is."""
+    if mode is Mode.PEER2PEER:
+        return (
+            f"The client talks to {ends.source}'s libvirtd only, "
+            f"which controls {ends.destination}'s itself."
+        )
+    return "The client talks to both libvirtds and leads each through its part."

@@ -1,0 +1,111 @@
+"""Pieces of HTML that the panel is made of, each also readable without eyes or colours.
+
+Pure: records in, escaped HTML out. Imports neither IPython nor ipywidgets.
+"""
+
+from __future__ import annotations
+
+import html
+import shlex
+from collections.abc import Iterable
+
+import pandas as pd
+
+from migrationlab.plan import Plan, Problem
+from migrationlab.runs import Outcome, Run, Runs
+
+# ipywidgets gives an HTML widget the height of one line.
+_LINES = "line-height:1.45"
+_RED = "color:#A62B00"
+
+
+def note(text: str) -> str:
+    """Give an explanation beside a field."""
+    return f'<div style="{_LINES};opacity:0.8">{html.escape(text)}</div>'
+
+
+def status(text: str, *, hint: str = "", bad: bool = False) -> str:
+    """Give a message that a screen reader reads out when it appears."""
+    look = f"{_LINES};{_RED}" if bad else _LINES
+    more = f"<br>{html.escape(hint)}" if hint else ""
+    return f'<div role="status" style="{look}"><b>{html.escape(text)}</b>{more}</div>'
+
+
+def explained(problems: Iterable[Problem]) -> str:
+    """Say what is wrong with a field and what would do; nothing where nothing is wrong."""
+    items = "".join(
+        f"<div>⚠ {html.escape(problem.reason)} <b>{html.escape(problem.hint)}</b></div>"
+        for problem in problems
+    )
+    return f'<div role="status" style="{_LINES};{_RED}">{items}</div>' if items else ""
+
+
+def progress(text: str, fraction: float | None) -> str:
+    """Give a bar and, in words, what it says."""
+    value = "" if fraction is None else f' value="{fraction:.3f}"'
+    return (
+        f'<div style="{_LINES}"><progress max="1"{value} style="width:14em;vertical-align:middle" '
+        f'aria-label="Share of the guest\'s memory that has arrived"></progress> '
+        f"<span>{html.escape(text)}</span></div>"
+    )
+
+
+def virsh_line(plan: Plan, domain: str) -> str:
+    """Give the ``virsh migrate`` that does the same."""
+    line = html.escape(shlex.join(plan.virsh(domain)))
+    return (
+        f'<pre style="{_LINES};white-space:pre-wrap;overflow-wrap:anywhere;margin:0;'
+        f'padding:0.4em 0.6em;background:#F4F6F8;color:#222222"><code>{line}</code></pre>'
+    )
+
+
+def verdict(run: Run) -> str:
+    """Say how a run ended."""
+    seconds = run.summary()["call_ms"] / 1000
+    words = {
+        Outcome.COMPLETED: f"completed in {seconds:.1f} s: it runs on {run.destination['name']}",
+        Outcome.CANCELLED: f"cancelled after {seconds:.1f} s",
+        Outcome.TIMED_OUT: f"stopped at its deadline, after {seconds:.1f} s",
+        Outcome.FAILED: f"failed after {seconds:.1f} s",
+    }
+    text = f"{run.guest['name']}: {words[run.outcome]}"
+    if run.outcome is not Outcome.COMPLETED:
+        text += f"; it goes on at {run.source['name']}"
+    if run.guest_check is not None:
+        intact = "intact" if run.guest_check["intact"] else "DAMAGED"
+        text += f". Every page that it writes was checked: {intact}"
+    hint = ""
+    if run.outcome is Outcome.FAILED and run.error is not None:
+        hint = " ".join(filter(None, (run.error.text, run.error.hint)))
+    return status(f"{text}.", hint=hint, bad=run.outcome is not Outcome.COMPLETED)
+
+
+def table(runs: Runs) -> str:
+    """Give the runs' main numbers, the newest run first."""
+    frame = runs.frame().iloc[::-1]
+
+    def number(column: str, unit: float = 1) -> pd.Series[float]:
+        return frame[column].astype("Float64").astype("float64") / unit
+
+    shown = pd.DataFrame(
+        {
+            "mode": frame["mode"],
+            "way": frame["source"] + " → " + frame["destination"],
+            "outcome": frame["outcome"],
+            "call s": number("call_ms", 1000),
+            "downtime reported, ms": number("downtime_reported_ms"),
+            "event, ms": number("downtime_event_ms"),
+            "network, ms": number("downtime_network_ms"),
+            "sent, MiB": number("transferred_bytes", 2**20),
+            "passes": number("iterations"),
+        }
+    )
+    text = shown.to_html(
+        index=False,
+        na_rep="–",
+        formatters={"call s": "{:.2f}".format},
+        float_format="{:.0f}".format,
+        border=0,
+    )
+    # Jupyter's own class for tables.
+    return f'<div class="jp-RenderedHTMLCommon" style="overflow-x:auto">{text}</div>'

@@ -1,0 +1,282 @@
+"""The lab itself: two hosts that are really two, a wire, and an end that leaves nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import libvirt
+import psutil
+import pytest
+
+from migrationlab.errors import LabError, UsageError
+from migrationlab.lab import namespaces, places, registry
+from migrationlab.lab.lab import Lab
+
+pytestmark = pytest.mark.lab
+
+#: A lab of a process of its own, which says what the lab consists of and then waits.
+OWNER = """
+import json, sys
+from migrationlab.lab.lab import Lab
+lab = Lab(name=sys.argv[1])
+lab.boot(memory_mib=128, working_set_mib=1, dirty_mib_s=0)
+print(json.dumps(lab.inspect()), flush=True)
+sys.stdin.read()
+"""
+
+
+def mounts_and_interfaces() -> tuple[str, list[str]]:
+    """Return this machine's mounts and network interfaces, as far as this process sees any."""
+    return Path("/proc/self/mounts").read_text(), sorted(psutil.net_if_addrs())
+
+
+def has_ended(pid: int, timeout_s: float = 10) -> bool:
+    """Wait until a process has ended; return whether it has."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        ready, _, _ = select.select([descriptor], [], [], timeout_s)
+    finally:
+        os.close(descriptor)
+    return bool(ready)
+
+
+def test_hosts_are_two(lab: Lab) -> None:
+    """Each host has its own name, identity, file system and network."""
+    a, b = lab.hosts
+    assert [host.facts.hostname for host in lab.hosts] == ["host-a", "host-b"]
+    uuids = []
+    for host in lab.hosts:
+        xml = host.connection.getCapabilities()
+        uuids.append(xml.partition("<uuid>")[2].partition("</uuid>")[0])
+    assert len(set(uuids)) == 2
+    namespaces.run([*lab.rack.in_host(a.name), "touch", "/root/only-on-a"])
+    assert "only-on-a" in namespaces.run([*lab.rack.in_host(a.name), "ls", "/root"])
+    assert "only-on-a" not in namespaces.run([*lab.rack.in_host(b.name), "ls", "/root"])
+    interfaces = namespaces.run([*lab.rack.in_host(a.name), "ip", "-brief", "address"])
+    assert "10.11.0.1/30" in interfaces
+    assert "10.11.0.2/30" not in interfaces
+
+
+@pytest.mark.parametrize("transport", ["ssh", "tcp"])
+def test_hosts_reach_each_other(lab: Lab, transport: str) -> None:
+    """The source's libvirtd can dial the destination's by the URIs that peer2peer uses."""
+    uri = f"qemu+{transport}://{'root@' if transport == 'ssh' else ''}host-b/system"
+    argv = [*lab.rack.in_host("host-a"), "virsh", "--connect", uri, "hostname"]
+    assert namespaces.run(argv).strip() == "host-b"
+
+
+def test_virsh_connects_with_the_printed_uri(lab: Lab) -> None:
+    """The URI that inspect prints opens the right host from this machine, as virsh would."""
+    for host in lab.inspect()["hosts"]:
+        connection = libvirt.open(host["uri"])
+        assert connection.getHostname() == host["name"]
+        connection.close()
+
+
+@pytest.mark.parametrize("uri", ["qemu+ssh://root@host-b/system", "qemu+tcp://host-b/system"])
+def test_this_process_dials_lab_names(lab: Lab, uri: str) -> None:
+    """In normal mode the client dials the destination by the same URI as a neighbour would."""
+    connection = lab.host_b.new_connection(uri)
+    assert connection.getHostname() == "host-b"
+    connection.close()
+
+
+def test_inspect_shows_everything(lab: Lab) -> None:
+    """Inspect has hosts, wire, guests and processes, and is plain JSON."""
+    shown = json.loads(json.dumps(lab.inspect()))
+    assert [host["name"] for host in shown["hosts"]] == ["host-a", "host-b"]
+    assert shown["wire"] == {"rate_mbit_s": 1000.0, "delay_ms": 0.0, "loss_percent": 0.0}
+    programs = [(process["host"], process["program"]) for process in shown["processes"]]
+    for host in ("host-a", "host-b"):
+        assert (host, "libvirtd") in programs
+        assert (host, "sshd") in programs
+
+
+def test_wire_is_set_while_it_runs(lab: Lab) -> None:
+    """What is set is what the kernel then says, both ways and back."""
+    try:
+        assert lab.wire.set(250).rate_mbit_s == 250
+        assert lab.wire.set(None).rate_mbit_s is None
+    finally:
+        assert lab.wire.set(1000).rate_mbit_s == 1000
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"rate_mbit_s": -1},
+        {"rate_mbit_s": 0},
+        {"rate_mbit_s": 1e9},
+        {"rate_mbit_s": 100, "delay_ms": -1},
+        {"rate_mbit_s": 100, "loss_percent": 101},
+    ],
+)
+def test_wire_refuses_absurd_figures(lab: Lab, wrong: dict[str, float]) -> None:
+    """A figure out of its range is refused with a hint, and the wire stays as it was."""
+    with pytest.raises(UsageError) as caught:
+        lab.wire.set(**wrong)
+    assert caught.value.hint
+    assert lab.wire.settings.rate_mbit_s == 1000
+
+
+def test_delay_works_or_is_refused(lab: Lab) -> None:
+    """Where the kernel has netem a delay is set and read back, elsewhere refused with a hint."""
+    if lab.wire.can_impair():
+        try:
+            assert lab.wire.set(1000, delay_ms=5, loss_percent=1).delay_ms == pytest.approx(5)
+        finally:
+            assert lab.wire.set(1000).delay_ms == 0
+    else:
+        with pytest.raises(LabError, match="no netem") as caught:
+            lab.wire.set(1000, delay_ms=5)
+        assert "sch_netem" in caught.value.hint
+        assert lab.wire.settings.rate_mbit_s == 1000
+
+
+def test_second_lab_of_the_same_name(lab: Lab) -> None:
+    """A name is taken once, and the first lab goes on."""
+    with pytest.raises(UsageError, match="is up already") as caught:
+        Lab(name=lab.name)
+    assert "lab down" in caught.value.hint
+    assert lab.alive
+    assert lab.files.state.exists()
+
+
+@pytest.mark.parametrize("name", ["", "-x", "a b", "../up", "x" * 40, "Lab"])
+def test_names_that_cannot_be(name: str) -> None:
+    """A name that is no plain word is refused before anything is made of it."""
+    with pytest.raises(UsageError, match="cannot name a lab"):
+        registry.files(name)
+
+
+def test_unknown_release() -> None:
+    """A release that is not offered is refused with those that are."""
+    with pytest.raises(UsageError) as caught:
+        Lab(images="sid")
+    assert "trixie" in caught.value.hint
+    assert "bookworm" in caught.value.hint
+
+
+def test_two_labs_side_by_side(lab: Lab) -> None:
+    """Two labs with the same addresses inside do not see each other's guests."""
+    with Lab() as other:
+        there = other.boot("elsewhere", memory_mib=128, working_set_mib=1, dirty_mib_s=1)
+        assert [guest.name for guest in other.guests] == ["elsewhere"]
+        assert "elsewhere" not in [guest.name for guest in lab.guests]
+        assert there.check().intact
+        assert set(registry.names()) >= {lab.name, other.name}
+    assert lab.alive
+
+
+def test_closing_leaves_nothing() -> None:
+    """After close there is no process, mount, interface or folder of the lab."""
+    before = mounts_and_interfaces()
+    lab = Lab()
+    pids = [process["pid"] for process in lab.inspect()["processes"]]
+    folder = lab.files.directory
+    lab.close()
+    assert all(has_ended(pid) for pid in pids)
+    assert not folder.exists()
+    assert mounts_and_interfaces() == before
+    lab.close()  # once more does no harm
+
+
+def test_death_of_the_owner_ends_the_lab() -> None:
+    """A SIGKILL of the owner ends every process; a new lab of the name starts from the rest."""
+    before = mounts_and_interfaces()
+    name = f"killed-{os.getpid()}"
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with owner:
+        assert owner.stdout is not None
+        shown = json.loads(owner.stdout.readline())
+        pids = [process["pid"] for process in shown["processes"]]
+        assert any(process["program"].startswith("qemu-system") for process in shown["processes"])
+        owner.kill()
+    assert all(has_ended(pid) for pid in pids)
+    assert mounts_and_interfaces() == before
+    assert not registry.is_up(name)
+    assert (places.labs() / name).exists()  # what a kill leaves is files only
+    with Lab(name=name) as again:
+        assert again.alive
+    assert not (places.labs() / name).exists()
+
+
+def test_attach(lab: Lab) -> None:
+    """Another owner's lab can be used by its name, and letting go of it leaves it up."""
+    guest = lab.boot("seen", memory_mib=128, working_set_mib=2, dirty_mib_s=1, pattern="random")
+    try:
+        attached = Lab.attach(lab.name)
+        assert attached.guest("seen").spec == guest.spec
+        assert attached.guest("seen").check().intact
+        attached.close()
+        assert lab.alive
+    finally:
+        guest.destroy()
+
+
+def test_attach_to_nothing() -> None:
+    """A lab that isn't up is told from one that is."""
+    with pytest.raises(UsageError, match="no lab 'nobody' is up"):
+        Lab.attach("nobody")
+
+
+def test_repr_is_one_plain_line(lab: Lab) -> None:
+    """A lab, a host and a wire say what they are without addresses in memory."""
+    for thing in (lab, lab.host_a, lab.wire, lab.ring):
+        assert "\n" not in repr(thing)
+        assert " at 0x" not in repr(thing)
+
+
+def test_namespaces_refused() -> None:
+    """Without the right to make namespaces: a clear error with a hint, and nothing left."""
+    if namespaces.rootless():
+        pytest.skip("the way to take this right away needs root")
+    script = "from migrationlab.lab.lab import Lab; Lab(name='refused')"
+    done = subprocess.run(
+        ["setpriv", "--bounding-set=-sys_admin", sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "LabError: the lab's rack did not start" in done.stderr
+    assert "Operation not permitted" in done.stderr
+    assert not registry.is_up("refused")
+    assert not (places.labs() / "refused").exists()
+
+
+def test_missing_programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without unshare the lab says which program is missing, and how to get it."""
+    monkeypatch.setattr(namespaces, "child_environment", lambda: {"PATH": str(tmp_path)})
+    with pytest.raises(LabError, match="missing") as caught:
+        Lab(name="missing")
+    assert "make setup" in caught.value.hint
+    assert not (places.labs() / "missing").exists()
+
+
+def test_interrupt_while_it_starts() -> None:
+    """Ctrl-C while a lab comes up leaves nothing of it."""
+    name = f"interrupted-{os.getpid()}"
+    script = (
+        "import sys; from migrationlab.lab.lab import Lab; "
+        "Lab(name=sys.argv[1], on_step=lambda step: print(step.state, flush=True))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, name], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"started\n"
+        owner.send_signal(signal.SIGINT)
+    assert owner.returncode != 0
+    assert not (places.labs() / name).exists()

@@ -1,0 +1,117 @@
+"""The notebooks run from top to bottom, and are committed with what a reader needs, no more.
+
+They are live: figures and times differ from run to run. nbval runs every cell, and compares the
+output of those tagged ``nbval-check-output``: libvirt's words, and what must hold in each run.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+START = ROOT / "notebooks/00_start_here.ipynb"
+CELL_TIMEOUT_S = 120
+# A figure's own bytes can spell anything.
+IMAGE = re.compile(r"data:image/[a-z+]+;base64,[0-9A-Za-z+/=]+")
+MACHINE = re.compile(r"/(?:home|root|Users|tmp|var|work|usr/local|opt)/|socket=")
+
+named = pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
+
+
+def load_refresh() -> object:
+    """Load refresh.py, which stands beside this file and belongs to no package."""
+    spec = importlib.util.spec_from_file_location("refresh", Path(__file__).with_name("refresh.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def code_cells(path: Path) -> list[NotebookNode]:
+    """Return the notebook's code cells that hold code."""
+    cells = nbformat.read(path, as_version=4).cells
+    return [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def texts(path: Path) -> Iterator[str]:
+    """Return all that a reader sees of the outputs."""
+    for cell in code_cells(path):
+        for output in cell.outputs:
+            yield output.get("text", "")
+            for text in output.get("data", {}).values():
+                yield IMAGE.sub("", text if isinstance(text, str) else "")
+
+
+@pytest.mark.lab
+@pytest.mark.timeout(300)
+@named
+def test_every_cell_runs_and_says_what_it_must(path: Path) -> None:
+    """On this machine no cell fails, and the tagged ones print what the committed ones do."""
+    options = ["--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={CELL_TIMEOUT_S}"]
+    ran = subprocess.run(
+        [
+            sys.executable, "-m", "pytest", *options, "-p", "no:cacheprovider", "--color=no",
+            "-q", "-o", "addopts=", "-o", "testpaths=", str(path),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@named
+def test_committed_with_the_outputs_of_one_run_from_top_to_bottom(path: Path) -> None:
+    """Each cell was run, in order, and none ended in an error that it isn't tagged for."""
+    cells = code_cells(path)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    for cell in cells:
+        failed = [o for o in cell.outputs if o.output_type == "error" or o.get("name") == "stderr"]
+        assert not failed or "raises-exception" in cell.metadata.get("tags", []), cell.source
+    assert any(cell.outputs for cell in cells)
+
+
+@named
+def test_committed_without_what_belongs_to_one_machine(path: Path) -> None:
+    """There is no widget's state, no kernel's local name, and no path of a machine."""
+    notebook = nbformat.read(path, as_version=4)
+    assert load_refresh().cleaned(notebook, str(Path.home())) == notebook
+    assert [text for text in texts(path) if MACHINE.search(text)] == []
+
+
+@named
+def test_pictures_say_in_words_what_they_show(path: Path) -> None:
+    """Each image of an output has an alternative text, each drawing a title and a description."""
+    for text in texts(path):
+        for image in re.findall(r"<img [^>]*>", text):
+            assert re.search(r'alt="[^"]{30,}"', image), image[:200]
+        assert text.count("<svg ") == text.count("<title ") == text.count("<desc ")
+
+
+@named
+def test_one_idea_a_cell(path: Path) -> None:
+    """Code cells are short, and each is announced by words that stand before it."""
+    cells = nbformat.read(path, as_version=4).cells
+    assert cells[0].cell_type == "markdown"
+    for cell in cells:
+        if cell.cell_type == "code":
+            assert len(cell.source.splitlines()) <= 10, cell.source
+
+
+def test_index_leads_to_each_lesson() -> None:
+    """The start lists every numbered lesson, and each link in it leads to a file."""
+    text = "\n".join(cell.source for cell in nbformat.read(START, as_version=4).cells)
+    linked = set(re.findall(r"\]\(([^)]+\.ipynb)\)", text))
+    assert linked == {path.name for path in NOTEBOOKS} - {START.name}
