@@ -102,7 +102,7 @@ def test_pictures_say_in_words_what_they_show(path: Path) -> None:
 
 @named
 def test_one_idea_a_cell(path: Path) -> None:
-    """Code cells are short, and each is announced by words that stand before it."""
+    """A lesson begins with words, and its code cells are short."""
     cells = nbformat.read(path, as_version=4).cells
     assert cells[0].cell_type == "markdown"
     for cell in cells:

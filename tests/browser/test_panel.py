@@ -1,0 +1,137 @@
+"""The first lesson in JupyterLab, driven by keyboard and mouse as a reader would.
+
+Widget logic is tested without a browser. Here it is shown that all of it arrives on a page: with
+the roles and names that a screen reader finds, and through real kernels and real hosts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import nbformat
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+LESSON = "01_normal_and_peer2peer.ipynb"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+SERVER_TIMEOUT_S = 60
+# Up to the panel the lesson starts a lab and migrates six times.
+LESSON_TIMEOUT_MS = 90_000
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.lab,
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here"),
+]
+
+
+def copied_lesson(folder: Path) -> Path:
+    """Copy the lesson up to its panel, without outputs: what is seen then was made here."""
+    notebook = nbformat.read(ROOT / "notebooks" / LESSON, as_version=4)
+    tagged = [i for i, cell in enumerate(notebook.cells) if "panel" in cell.metadata.get("tags", [])]
+    notebook.cells = notebook.cells[: tagged[0] + 1]
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    path = folder / LESSON
+    nbformat.write(notebook, path)
+    return path
+
+
+@contextmanager
+def jupyter(folder: Path, home: Path) -> Iterator[str]:
+    """Keep a JupyterLab of its own for ``folder``, and give the address to open."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token = secrets.token_hex(16)
+    own = {
+        name: str(home / name.lower())
+        for name in (
+            "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR",
+            "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR",
+        )
+    }  # fmt: skip
+    server = subprocess.Popen(
+        [
+            sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
+            f"--ServerApp.root_dir={folder}", "--ServerApp.ip=127.0.0.1",
+            f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
+            f"--IdentityProvider.token={token}", "--LabApp.news_url=None",
+            "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        ],
+        env=os.environ | own,
+        stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    assert server.stderr is not None
+    said = []
+    try:
+        for line in server.stderr:
+            said.append(line)
+            if "is running at" in line:
+                break
+        else:
+            pytest.fail("JupyterLab did not start:\n" + "".join(said))
+        threading.Thread(target=said.extend, args=[server.stderr], daemon=True).start()
+        yield f"http://127.0.0.1:{port}/lab/tree/{{}}?token={token}"
+    finally:
+        server.terminate()
+        try:
+            server.wait(SERVER_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    """Open the lesson in a browser, and run its cells up to the panel."""
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    lesson = copied_lesson(folder)
+    with jupyter(folder, tmp_path) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1300, "height": 1400})
+        page.goto(address.format(lesson.name))
+        try:
+            yield page
+        finally:
+            page.screenshot(path=tmp_path / "end.png")
+            browser.close()
+
+
+def run_all_cells(page: Page) -> None:
+    """Run the notebook from top to bottom."""
+    expect(page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]')).to_be_visible(timeout=30_000)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_visible(timeout=LESSON_TIMEOUT_MS)
+
+
+def test_try(page: Page, tmp_path: Path) -> None:
+    """Try."""
+    run_all_cells(page)
+    page.screenshot(path="/tmp/nb/lab1.png")
+    open("/tmp/nb/aria.txt","w").write(page.locator(".jp-OutputArea").last.aria_snapshot())
+    page.get_by_role("radio", name="peer2peer").check()
+    page.get_by_label("Connection URI").fill("tcp://host-b")
+    page.wait_for_timeout(500)
+    page.screenshot(path="/tmp/nb/lab2.png")
+    open("/tmp/nb/aria2.txt","w").write(page.locator(".jp-OutputArea").last.aria_snapshot())

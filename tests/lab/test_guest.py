@@ -1,0 +1,132 @@
+"""Guests: the rate they really reach, the check of their memory, and what cannot be booted."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from migrationlab.capture.recorder import wait_for_beat
+from migrationlab.errors import GuestError
+from migrationlab.lab.guest import Guest
+from migrationlab.lab.lab import Lab
+
+pytestmark = pytest.mark.lab
+
+PAGES_PER_MIB = 256
+
+
+def beats_of_the_next(guest: Guest, milliseconds: int) -> pd.DataFrame:
+    """Wait for that many more beats, and return them."""
+    source = guest.beat_source
+    first = source.place()
+    while len(beats := source.read(first)) < milliseconds:
+        last = int(beats["arrival_ns"].iloc[-1]) if len(beats) else 0
+        assert wait_for_beat(source, last, 5), "the beats have stopped"
+    return beats
+
+
+def reached(beats: pd.DataFrame) -> float:
+    """Return the MiB of pages that a guest wrote a second, by its own clock."""
+    first, last = beats.iloc[0], beats.iloc[-1]
+    pages = last["writes"] - first["writes"]
+    return float(pages / PAGES_PER_MIB / ((last["guest_ns"] - first["guest_ns"]) / 1e9))
+
+
+@pytest.mark.parametrize("pattern", ["sequential", "random"])
+def test_workload_writes_at_its_rate(guest: Guest, pattern: str) -> None:
+    """A paced workload reaches the rate that was set, in both orders, with its memory intact."""
+    guest.set_workload(20, pattern)
+    # A machine that other tests keep busy may slow a guest down, never speed it up.
+    assert 10 < reached(beats_of_the_next(guest, 800)) < 20.5
+    assert guest.check().intact
+
+
+def test_workload_can_stand_still_and_race(guest: Guest) -> None:
+    """Rate 0 writes nothing; "max" writes far more than a paced one."""
+    guest.set_workload(0)
+    assert reached(beats_of_the_next(guest, 200)) == 0
+    guest.set_workload("max")
+    assert reached(beats_of_the_next(guest, 200)) > 60
+    assert guest.check().intact
+
+
+def test_beats_come_each_millisecond(guest: Guest) -> None:
+    """Beats are numbered without a gap, and the guest's clock says one each millisecond."""
+    beats = beats_of_the_next(guest, 500)
+    assert set(beats["sequence"].diff().dropna()) == {1}
+    median_ms = beats["guest_ns"].diff().median() / 1e6
+    assert median_ms == pytest.approx(1, abs=0.2)
+
+
+def test_check_looks_at_every_page(guest: Guest) -> None:
+    """The check covers the whole working set, and the workload goes on after it."""
+    check = guest.check()
+    assert check.intact
+    assert check.pages == guest.spec.working_set_mib * PAGES_PER_MIB
+    assert reached(beats_of_the_next(guest, 300)) > 0
+
+
+def test_check_finds_one_spoilt_byte(lab: Lab) -> None:
+    """One page changed behind the workload's back is found, and counted once."""
+    guest = lab.boot("spoilt", memory_mib=128, working_set_mib=4, dirty_mib_s=0)
+    try:
+        assert guest.check().bad_pages == 0
+        guest.spoil(1023)
+        check = guest.check()
+        assert not check.intact
+        assert check.bad_pages == 1
+    finally:
+        guest.destroy()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"memory_mib": 96, "working_set_mib": 64}, "too little for a working set"),
+        ({"working_set_mib": 0}, "at least 1 MiB"),
+        ({"dirty_mib_s": -1}, "cannot be"),
+        ({"dirty_mib_s": 1e12}, "cannot be"),
+        ({"dirty_mib_s": float("nan")}, "cannot be"),
+        ({"dirty_mib_s": "fast"}, "cannot be"),
+        ({"pattern": "zigzag"}, "order 'zigzag'"),
+        ({"accelerator": "xen"}, "accelerator"),
+        ({"name": "a/b"}, "cannot name a guest"),
+        ({"name": "shared"}, "already"),
+    ],
+)
+def test_guests_that_cannot_be(
+    lab: Lab, guest: Guest, wrong: dict[str, object], message: str
+) -> None:
+    """A guest that cannot be as asked is refused with a hint, and nothing is started."""
+    before = [known.name for known in lab.guests]
+    with pytest.raises(GuestError, match=message) as caught:
+        lab.boot(**wrong)  # type: ignore[arg-type]
+    assert caught.value.hint
+    assert [known.name for known in lab.guests] == before
+
+
+def test_smallest_guest_boots(lab: Lab) -> None:
+    """A guest with just the memory that the kit asks for has room for its working set."""
+    guest = lab.boot("smallest", memory_mib=144, working_set_mib=64, dirty_mib_s="max")
+    try:
+        assert guest.check().intact
+    finally:
+        guest.destroy()
+
+
+def test_unknown_guest(lab: Lab, guest: Guest) -> None:
+    """The answer to an unknown name has the known ones."""
+    with pytest.raises(GuestError, match="no guest 'ghost'") as caught:
+        lab.guest("ghost")
+    assert guest.name in caught.value.hint
+    with pytest.raises(GuestError, match="no guest 'ghost'"):
+        lab.host_a.domain("ghost")
+
+
+def test_guest_that_ended(lab: Lab) -> None:
+    """A guest that was destroyed says that it runs on neither host."""
+    guest = lab.boot("short-lived", memory_mib=128, working_set_mib=1, dirty_mib_s=0)
+    guest.destroy()
+    with pytest.raises(GuestError, match="runs on neither host") as caught:
+        _ = guest.host
+    assert "boot" in caught.value.hint

@@ -1,0 +1,345 @@
+"""Real migrations: both modes, what is measured of them, how they are stopped and refused."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from migrationlab.errors import GuestError, HostError, LabError, PlanError, UsageError
+from migrationlab.hosts import Host
+from migrationlab.lab import namespaces
+from migrationlab.lab.guest import Guest
+from migrationlab.lab.lab import Lab
+from migrationlab.migrate import migrate, start
+from migrationlab.plan import Plan
+from migrationlab.runs import SUMMARY, Outcome, Run
+from migrationlab.steps import Step
+from migrationlab.uris import Mode
+
+pytestmark = pytest.mark.lab
+
+#: So slow that a test can act long before the migration is over.
+SLOW = Plan(bandwidth_mib_s=4)
+
+
+def names(run: Run, side: str, origin: str) -> list[str]:
+    """Return the names of a run's events of one side and origin, in order."""
+    events = run.events
+    return list(events[(events["side"] == side) & (events["origin"] == origin)]["name"])
+
+
+@pytest.fixture(scope="module")
+def completed(lab: Lab, shared_guest: Guest) -> Iterator[dict[Mode, Run]]:
+    """Give one completed run of each mode, with the URIs filled in."""
+    shared_guest.set_workload(20, "sequential")
+    yield {
+        mode: migrate(shared_guest, to=lab.other(shared_guest.host), plan=Plan(mode=mode))
+        for mode in Mode
+    }
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_both_modes_move_the_guest(completed: dict[Mode, Run], mode: Mode) -> None:
+    """In both modes the guest arrives, every page of its memory as it was last written."""
+    run = completed[mode]
+    assert run.outcome is Outcome.COMPLETED
+    assert run.error is None
+    assert run.warnings == ()
+    assert run.source["name"] != run.destination["name"]
+    assert run.guest_check is not None
+    assert run.guest_check["intact"] is True
+    assert run.guest_check["pages"] == 32 * 256
+    assert run.plan.mode is mode
+    assert run.plan.migration_uri == f"tcp://{run.destination['name']}"
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_events_of_both_sides(completed: dict[Mode, Run], mode: Mode) -> None:
+    """Both hosts' libvirt and both QEMUs report, and the guest stops before it resumes."""
+    run = completed[mode]
+    assert "lifecycle.SUSPENDED.MIGRATED" in names(run, "source", "libvirt")
+    assert "lifecycle.STARTED.MIGRATED" in names(run, "destination", "libvirt")
+    assert "lifecycle.RESUMED.MIGRATED" in names(run, "destination", "libvirt")
+    assert "STOP" in names(run, "source", "qemu")
+    assert "RESUME" in names(run, "destination", "qemu")
+    assert names(run, "client", "kit") == ["call", "return"]
+    line = run.timeline()
+    assert line.stop_ns is not None
+    assert line.resume_ns is not None
+    assert run.called_ns < line.stop_ns < line.resume_ns < run.returned_ns
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_five_phases_in_order(completed: dict[Mode, Run], mode: Mode) -> None:
+    """In the lab all five phases are seen, from the daemons' logs, one after the other."""
+    phases = completed[mode].timeline().phases
+    assert list(phases["phase"]) == ["Begin", "Prepare", "Perform", "Finish", "Confirm"]
+    assert set(phases["state"]) == {"complete"}
+    assert set(phases["basis"]) == {"log"}
+    assert (phases["duration_ms"] >= 0).all()
+    assert (phases["start_ns"].iloc[1:].to_numpy() == phases["end_ns"].iloc[:-1].to_numpy()).all()
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_downtimes_agree(completed: dict[Mode, Run], mode: Mode) -> None:
+    """The four downtimes are there, and stand to each other as they must."""
+    summary = completed[mode].summary()
+    assert list(summary) == list(SUMMARY)
+    assert summary["downtime_requested_ms"] == 300
+    # libvirt measures a little more than QEMU's stop to resume; both mean the same moment.
+    assert summary["downtime_reported_ms"] == pytest.approx(summary["downtime_event_ms"], abs=40)
+    # The world outside cannot hear the guest while it stands still.
+    assert summary["downtime_network_ms"] > summary["downtime_event_ms"] - 5
+    assert summary["network_jitter_ms"] >= 1
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_bytes_agree(completed: dict[Mode, Run], mode: Mode) -> None:
+    """What libvirt says was sent went over the wire, and little else did."""
+    summary = completed[mode].summary()
+    assert summary["wire_bytes"] == pytest.approx(summary["transferred_bytes"], rel=0.05)
+    # No faster than the wire, which carries 1 Gbit/s.
+    assert 0 < summary["throughput_bytes_per_s"] < 130e6
+    assert summary["iterations"] >= 2
+
+
+def test_client_dials_in_normal_mode_only(completed: dict[Mode, Run]) -> None:
+    """The source's libvirtd opens an ssh connection in peer2peer, the client in normal."""
+    normal, peer2peer = (completed[mode].plan for mode in Mode)
+    assert normal.talks()[1].who == "client"
+    assert peer2peer.talks()[1].who == "source libvirtd"
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("transport", ["ssh", "tcp"])
+def test_connection_uris(lab: Lab, guest: Guest, mode: Mode, transport: str) -> None:
+    """Both transports work in both modes, with the URI as a neighbour of the host writes it."""
+    to = lab.other(guest.host)
+    user = "root@" if transport == "ssh" else ""
+    uri = f"qemu+{transport}://{user}{to.name}/system"
+    run = migrate(guest, to=to, plan=Plan(mode=mode, connection_uri=uri))
+    assert run.outcome is Outcome.COMPLETED
+    assert run.plan.connection_uri == uri
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_virsh_line_does_the_same(lab: Lab, guest: Guest, mode: Mode) -> None:
+    """The virsh line of a plan, run as it is on the source host, migrates the guest."""
+    source, to = guest.host, lab.other(guest.host)
+    plan = Plan(mode=mode, bandwidth_mib_s=500).filled(destination=to.name)
+    namespaces.run([*lab.rack.in_host(source.name), *plan.virsh(guest.name)], timeout_s=60)
+    assert guest.host is to
+    assert guest.check().intact
+
+
+@pytest.mark.parametrize(
+    ("uri", "code", "text"),
+    [
+        ("qemu+ssh://root@host-b/system", 74, "unsupported scheme qemu+ssh in migration URI"),
+        ("host-b", 8, "missing scheme in migration URI: host-b"),
+        ("tcp://", 8, "missing host in migration URI: tcp://"),
+    ],
+)
+def test_the_mistake_of_2011(lab: Lab, guest: Guest, uri: str, code: int, text: str) -> None:
+    """A wrong migration URI is refused by the plan, and by libvirt when sent all the same."""
+    to = lab.other(guest.host)
+    plan = Plan(migration_uri=uri)
+    with pytest.raises(PlanError) as caught:
+        migrate(guest, to=to, plan=plan)
+    assert "tcp://" in caught.value.hint
+    assert guest.host is not to
+
+    run = migrate(guest, to=to, plan=plan, judge=False)
+    assert run.outcome is Outcome.FAILED
+    assert run.error is not None
+    assert run.error.code == code
+    assert text in run.error.text
+    assert guest.host is not to
+    assert guest.check().intact
+
+
+def test_cancel(lab: Lab, guest: Guest) -> None:
+    """A cancelled migration ends soon, the guest runs on at the source, and the run says so."""
+    source = guest.host
+    seen = threading.Event()
+
+    def on_step(step: Step) -> None:
+        if step.state == "progress":
+            seen.set()
+
+    migration = start(guest, to=lab.other(source), plan=SLOW, on_step=on_step)
+    assert seen.wait(30)
+    progress = migration.progress()
+    assert progress.state == "running"
+    assert progress.memory_total_bytes
+    assert progress.fraction is not None
+    assert 0 <= progress.fraction < 1
+    migration.cancel()
+    run = migration.wait(30)
+    assert run.outcome is Outcome.CANCELLED
+    assert migration.progress().state == "cancelled"
+    assert guest.host is source
+    assert run.guest_check is not None
+    assert run.guest_check["intact"]
+    assert "cancel" in names(run, "client", "kit")
+    assert len(run.job) > 0
+    migration.cancel()  # once more does no harm
+
+
+def test_cancel_in_the_first_moment(lab: Lab, guest: Guest) -> None:
+    """A cancel before libvirt has a job to abort is not lost."""
+    source = guest.host
+    migration = start(guest, to=lab.other(source), plan=SLOW)
+    migration.cancel()
+    assert migration.wait(30).outcome is Outcome.CANCELLED
+    assert guest.host is source
+
+
+def test_deadline(lab: Lab, guest: Guest) -> None:
+    """A migration that passes its deadline is cancelled, and recorded as timed out."""
+    source = guest.host
+    run = migrate(guest, to=lab.other(source), plan=Plan(bandwidth_mib_s=4, deadline_s=1.5))
+    assert run.outcome is Outcome.TIMED_OUT
+    assert "deadline" in names(run, "client", "kit")
+    assert guest.host is source
+    summary = run.summary()
+    assert summary["downtime_event_ms"] is None
+    assert summary["transferred_bytes"] > 0
+
+
+def test_wait_has_a_limit(lab: Lab, guest: Guest) -> None:
+    """Waiting too short a time is no end of the migration."""
+    migration = start(guest, to=lab.other(guest.host), plan=SLOW)
+    try:
+        with pytest.raises(TimeoutError, match="is not over"):
+            migration.wait(0.01)
+        assert not migration.done
+    finally:
+        migration.cancel()
+        migration.wait(30)
+
+
+def test_downtime_limit_is_the_plans(lab: Lab, guest: Guest) -> None:
+    """The maximum downtime of the plan is in force while the guest migrates."""
+    run = migrate(guest, to=lab.other(guest.host), plan=Plan(max_downtime_ms=1500))
+    assert run.outcome is Outcome.COMPLETED
+    assert run.downtime_requested_ms == 1500
+    # A longer limit lets QEMU stop the guest with more left to send, so after fewer passes.
+    assert run.summary()["iterations"] <= 4
+    # The next plan says nothing of it, and gets QEMU's own limit again.
+    again = migrate(guest, to=lab.other(guest.host))
+    assert again.downtime_requested_ms == 300
+
+
+def test_bandwidth_limit_is_kept(lab: Lab, guest: Guest) -> None:
+    """A bandwidth of 40 MiB/s is not exceeded."""
+    guest.set_workload(1)
+    run = migrate(guest, to=lab.other(guest.host), plan=Plan(bandwidth_mib_s=40))
+    assert run.outcome is Outcome.COMPLETED
+    assert run.summary()["throughput_bytes_per_s"] < 40 * 2**20 * 1.15
+
+
+def test_memory_damaged_before_is_seen_after(lab: Lab) -> None:
+    """The check after a migration really checks: a spoilt page makes the run say so."""
+    guest = lab.boot("damaged", memory_mib=128, working_set_mib=1, dirty_mib_s=0)
+    try:
+        guest.spoil(7)
+        run = migrate(guest, to=lab.host_b)
+        assert run.outcome is Outcome.COMPLETED
+        assert run.summary()["guest_intact"] is False
+    finally:
+        guest.destroy()
+
+
+def test_domain_by_name_between_hosts(lab: Lab, guest: Guest) -> None:
+    """A plain domain between two Host objects migrates too; what it can't tell stays unknown."""
+    source, to = (Host(host.uri, peer_uri=host.peer_uri) for host in _way(lab, guest))
+    try:
+        # The client is outside of the lab's network, so that it dials by socket.
+        plan = Plan(mode=Mode.PEER2PEER)
+        run = migrate(guest.name, source=source, to=to, plan=plan)
+        assert run.outcome is Outcome.COMPLETED
+        summary = run.summary()
+        assert summary["downtime_event_ms"] > 0
+        for unknown in ("downtime_network_ms", "wire_bytes", "guest_intact"):
+            assert summary[unknown] is None
+        assert guest.check().intact
+    finally:
+        source.close()
+        to.close()
+
+
+def test_same_host_twice(lab: Lab, guest: Guest) -> None:
+    """A guest cannot be migrated to where it is."""
+    with pytest.raises(PlanError) as caught:
+        start(guest, to=guest.host)
+    assert caught.value.hint
+
+
+def test_unknown_and_ended_guests(lab: Lab) -> None:
+    """An unknown name and a guest that ended are told before anything starts."""
+    with pytest.raises(GuestError, match="no guest 'ghost'"):
+        start("ghost", source=lab.host_a, to=lab.host_b)
+    with pytest.raises(UsageError, match="where does 'ghost' run"):
+        start("ghost", to=lab.host_b)
+    guest = lab.boot("ended", memory_mib=128, working_set_mib=1, dirty_mib_s=0)
+    guest.destroy()
+    with pytest.raises(GuestError, match="runs on neither host"):
+        start(guest, to=lab.host_b)
+
+
+def test_destination_that_does_not_resolve(lab: Lab, guest: Guest) -> None:
+    """In normal mode the client cannot dial it; in peer2peer the source's libvirtd can't."""
+    source, to = guest.host, lab.other(guest.host)
+    uri = "qemu+tcp://nowhere.invalid/system"
+    with pytest.raises(HostError, match=r"nowhere\.invalid"):
+        start(guest, to=to, plan=Plan(connection_uri=uri))
+    run = migrate(guest, to=to, plan=Plan(mode=Mode.PEER2PEER, connection_uri=uri))
+    assert run.outcome is Outcome.FAILED
+    assert run.error is not None
+    assert "nowhere.invalid" in run.error.text
+    run = migrate(guest, to=to, plan=Plan(migration_uri="tcp://nowhere.invalid"))
+    assert run.outcome is Outcome.FAILED
+    assert guest.host is source
+    assert guest.check().intact
+
+
+def test_host_that_cannot_be_reached() -> None:
+    """A host whose libvirtd isn't there is the host's refusal, with libvirt's own words."""
+    with pytest.raises(HostError, match="No such file or directory") as caught:
+        Host("qemu+unix:///system?socket=/nonexistent/libvirt-sock")
+    assert caught.value.code is not None
+    assert caught.value.hint
+    assert caught.value.__cause__ is not None
+
+
+def test_guest_that_does_not_answer(lab: Lab) -> None:
+    """A paused guest sends no beats and no answer; its run says so and claims nothing."""
+    guest = lab.boot("silent", memory_mib=128, working_set_mib=1, dirty_mib_s=0)
+    try:
+        guest.host.domain(guest.name).suspend()
+        with pytest.raises(LabError, match="does not answer"):
+            guest.check(timeout_s=0.4)
+        run = migrate(guest, to=lab.host_b)
+        assert run.outcome is Outcome.COMPLETED
+        assert run.guest_check is None
+        assert run.summary()["guest_intact"] is None
+        assert any("could not be checked" in warning for warning in run.warnings)
+    finally:
+        guest.host.destroy(guest.name)
+
+
+def test_run_is_complete_json(completed: dict[Mode, Run]) -> None:
+    """A summary is plain JSON, and says where the run was made."""
+    for run in completed.values():
+        assert json.loads(json.dumps(run.summary())) == run.summary()
+        assert run.wire == {"rate_mbit_s": 1000.0, "delay_ms": 0.0, "loss_percent": 0.0}
+        assert run.environment["kernel"]
+        assert run.source["qemu_version"].count(".") == 2
+
+
+def _way(lab: Lab, guest: Guest) -> tuple[Host, Host]:
+    return guest.host, lab.other(guest.host)
