@@ -7,6 +7,7 @@ interrupted demo loses none that was over.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 from migrationlab import plots, report
 from migrationlab.errors import UsageError
 from migrationlab.lab.lab import Lab
-from migrationlab.migrate import start
+from migrationlab.migrate import Migration, start
 from migrationlab.plan import Plan
 from migrationlab.runs import Run, Runs
 from migrationlab.steps import Listener, ignore, step
@@ -22,6 +23,9 @@ from migrationlab.store import save_run, write_file
 from migrationlab.uris import Mode
 
 MOST_REPEATS = 1000
+POLL_S = 0.1
+#: What the results of a short demo take, with something to spare.
+ROOM_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,12 @@ def order(repeats: int) -> Iterator[Mode]:
 
 
 def demo(
-    output: Path, *, repeats: int = 3, image: str = "trixie", on_step: Listener = ignore
+    output: Path,
+    *,
+    repeats: int = 3,
+    image: str = "trixie",
+    on_step: Listener = ignore,
+    stop: threading.Event | None = None,
 ) -> DemoResult:
     """Migrate a guest of the lab in both modes, and write down, draw and report it.
 
@@ -58,8 +67,11 @@ def demo(
         repeats: How many migrations in each mode, 1 to 1000.
         image: The Debian release that both hosts run.
         on_step: Hears how it goes.
+        stop: Ends the demo when set, as a KeyboardInterrupt would, which a signal's handler
+            cannot be sure to get through: Python drops one that hits a ``__del__``.
 
     Raises:
+        KeyboardInterrupt: It was stopped; the migration under way is cancelled and stored.
         UsageError: ``repeats`` is out of its range.
         StoreError: ``output`` cannot be written to; found out before anything starts.
         LabError: The lab did not come up.
@@ -68,7 +80,7 @@ def demo(
     if not 1 <= repeats <= MOST_REPEATS:
         raise UsageError(f"{repeats} repeats cannot be", hint=f"give 1 to {MOST_REPEATS}")
     # Nobody should learn after a minute of migrations that their results can't be kept.
-    write_file(output / ".writable", b"").unlink()
+    write_file(output / ".room", bytes(ROOM_BYTES)).unlink()
     kept: list[Run] = []
     with Lab(images=image, on_step=on_step) as lab:
         guest = lab.boot()
@@ -77,18 +89,26 @@ def demo(
                 guest, to=lab.other(guest.host), plan=Plan(mode=mode), on_step=on_step
             )
             try:
+                _wait(migration, stop)
+            finally:
+                migration.cancel()  # which does nothing to one that is over
                 run = migration.wait()
-            except KeyboardInterrupt:
-                migration.cancel()
-                save_run(migration.wait(), output / "runs")
-                raise
-            save_run(run, output / "runs")
+                save_run(run, output / "runs")
             kept.append(run)
     runs = Runs(kept)
     with step(on_step, "drawing the figures and writing the report"):
         figures = _draw(runs, output / "figures")
         page = report.write(runs, output / "report.html")
     return DemoResult(runs, output / "runs", figures, page)
+
+
+def _wait(migration: Migration, stop: threading.Event | None) -> None:
+    while not migration.done:
+        try:
+            migration.wait(POLL_S)
+        except TimeoutError:
+            if stop is not None and stop.is_set():
+                raise KeyboardInterrupt from None
 
 
 def _draw(runs: Runs, directory: Path) -> tuple[Path, ...]:

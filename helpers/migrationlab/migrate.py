@@ -91,7 +91,14 @@ class Migration:
         self._run: Run | None = None
         self._failure: BaseException | None = None
         self._on_step = on_step
-        threading.Thread(target=self._go, name="migration").start()
+        try:
+            threading.Thread(target=self._go, name="migration").start()
+        except KeyboardInterrupt:
+            # Thread.start() waits for the thread, and a Ctrl-C can come in just then, when
+            # nobody has this object yet to cancel it.
+            self.cancel()
+            self._done.wait()
+            raise
 
     def __repr__(self) -> str:
         way = f"{self.source.name} → {self.destination.name}"
@@ -212,19 +219,21 @@ class Migration:
         self._on_step(Step(what, state, detail, fraction))
 
     def _finish(self, returned_ns: int, error: HostError | None) -> Run:
+        called = datetime.fromtimestamp(self._called_ns / 1e9, UTC)
         outcome = Outcome.COMPLETED
         if error is not None:
             outcome = self._stop_reason or Outcome.FAILED
-        warnings = list(self._recorder.events.warnings)
+        warnings: list[str] = []
         completed_job = self._completed_job() if error is None else {}
         check = self._check(warnings)
         beats = self.subject.beat_source
         if beats is not None and not wait_for_beat(beats, returned_ns, BEAT_TIMEOUT_S):
             warnings.append("no beat came after the migration")
         frames = self._recorder.stop(self._called_ns)
+        warnings += self._recorder.events.warnings
         return Run(
-            run_id=new_run_id(),
-            created=datetime.fromtimestamp(self._called_ns / 1e9, UTC).isoformat(),
+            run_id=new_run_id(called),
+            created=called.isoformat(),
             kit_version=version("migrationlab"),
             outcome=outcome,
             error=None if error is None else _error_record(error),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -32,10 +31,10 @@ def names(run: Run, side: str, origin: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def completed(lab: Lab, shared_guest: Guest) -> Iterator[dict[Mode, Run]]:
+def completed(lab: Lab, shared_guest: Guest) -> dict[Mode, Run]:
     """Give one completed run of each mode, with the URIs filled in."""
     shared_guest.set_workload(20, "sequential")
-    yield {
+    return {
         mode: migrate(shared_guest, to=lab.other(shared_guest.host), plan=Plan(mode=mode))
         for mode in Mode
     }

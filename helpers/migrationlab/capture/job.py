@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import libvirt
 
+from migrationlab.errors import LabError
 from migrationlab.hosts import Host
 
 DEFAULT_INTERVAL_S = 0.05
@@ -74,6 +75,7 @@ class Sampler:
         self._connection = source.new_connection()
         self._domain = self._connection.lookupByName(domain_name)
         self._interval_s = interval_s
+        self.warnings: list[str] = []
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._samples: list[Sample] = []
@@ -132,7 +134,12 @@ class Sampler:
         if self._sent is None or self._received is None:
             return
         now = time.time_ns()
-        sent, received = self._sent(), self._received()
+        try:
+            sent, received = self._sent(), self._received()
+        except LabError as error:
+            self.warnings.append(f"the bytes on the wire end early: {error}")
+            self._sent = None
+            return
         if self._first is None:
             self._first = (sent, received)
         self._wire.append((now, sent - self._first[0], received - self._first[1]))

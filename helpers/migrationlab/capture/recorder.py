@@ -98,6 +98,7 @@ class Recorder:
             called_ns: When libvirt's call was made.
         """
         samples, wire = self._sampler.stop()
+        self.events.warnings += self._sampler.warnings
         self._close()
         rows = self.events.drain()
         for side, host in self._sides.items():

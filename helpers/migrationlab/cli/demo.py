@@ -9,6 +9,7 @@ from typing import Literal
 import click
 
 from migrationlab.cli.display import StepDisplay
+from migrationlab.cli.interrupts import interrupts
 from migrationlab.cli.runs import table
 
 
@@ -44,9 +45,9 @@ def demo(
     """
     from migrationlab.demo import demo as run_demo  # noqa: PLC0415 (libvirt: not for --help)
 
-    with StepDisplay() as display:
+    with interrupts() as stop, StepDisplay() as display:
         try:
-            result = run_demo(output, repeats=repeats, image=image, on_step=display)
+            result = run_demo(output, repeats=repeats, image=image, on_step=display, stop=stop)
         except KeyboardInterrupt:
             kept = output / "runs"
             if kept.is_dir():

@@ -16,7 +16,6 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from migrationlab.errors import LabError
 from migrationlab.lab import namespaces, places
 from migrationlab.lab.bootfiles import PAYLOAD, BootFiles
 from migrationlab.steps import Listener, ignore, step
@@ -87,23 +86,17 @@ def _about(root: Path) -> list[str]:
 
 
 def _try(root: Path, boot: BootFiles) -> KvmVerdict:
-    argv = [
-        *namespaces.unshare("--mount", "--net", "--pid", "--fork", "--kill-child"),
-        *("sh", str(PAYLOAD / "kvm-trial.sh"), str(root), str(boot.kernel), str(boot.initramfs)),
-    ]
-    try:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=namespaces.child_environment(),
-        )
-    except FileNotFoundError as error:
-        raise LabError("the program unshare is missing", hint="run `make setup`") from error
+    script = [str(PAYLOAD / "kvm-trial.sh"), str(root), str(boot.kernel), str(boot.initramfs)]
+    process = namespaces.start_guarded(
+        ["sh", *script],
+        "--net",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert process.stdout is not None
     said = b""
-    with process:
-        assert process.stdout is not None
+    try:
         end = time.monotonic() + TIME_LIMIT_S
         while MARK not in said:
             ready, _, _ = select.select([process.stdout], [], [], max(end - time.monotonic(), 0))
@@ -112,7 +105,8 @@ def _try(root: Path, boot: BootFiles) -> KvmVerdict:
                 break
             said += more
         ended = process.poll() is not None
-        process.kill()
+    finally:
+        namespaces.end_guarded(process)
     if MARK in said:
         return KvmVerdict(boots=True)
     if not ended:

@@ -146,6 +146,9 @@ def _build(release: str, image: Path, on_step: Listener) -> None:
 
 def _mmdebstrap(release: str, tar: Path, on_step: Listener) -> None:
     argv = [
+        # In the guard's namespaces, so that a build ends with its owner, and all that it writes
+        # is beside the image.
+        *("env", f"TMPDIR={tar.parent}"),
         *("mmdebstrap", "--variant=apt", "--skip=check/empty"),
         f"--mode={'unshare' if namespaces.rootless() else 'root'}",
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT),
@@ -153,29 +156,23 @@ def _mmdebstrap(release: str, tar: Path, on_step: Listener) -> None:
         f"--customize-hook={FETCH_KERNEL}",
         *(release, str(tar)),
     ]
+    null = subprocess.DEVNULL
+    process = namespaces.start_guarded(argv, stdin=null, stdout=null, stderr=subprocess.PIPE)
+    assert process.stderr is not None
     said: list[str] = []
     try:
-        process = subprocess.Popen(
-            argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
-            text=True, errors="replace", env=namespaces.child_environment(),
-        )  # fmt: skip
-    except FileNotFoundError as error:
-        raise LabError("mmdebstrap is missing", hint="run `make setup`") from error
-    with process:
-        assert process.stderr is not None
-        try:
-            for line in process.stderr:
-                said.append(line.rstrip())
-                if line.startswith("I: "):
-                    what = f"building the {release} host image"
-                    on_step(Step(what, "progress", line[3:].strip()))
-        except BaseException:
-            process.terminate()  # mmdebstrap cleans up after itself on SIGTERM
-            raise
+        for row in process.stderr:
+            line = row.decode(errors="replace").rstrip()
+            said.append(line)
+            if line.startswith("I: "):
+                on_step(Step(f"building the {release} host image", "progress", line[3:]))
+        process.wait()
+    finally:
+        namespaces.end_guarded(process)
     if process.returncode != 0:
         end = "\n".join(line for line in said if not line.startswith("I: "))[-1500:]
         raise LabError(
             f"the {release} host image could not be built:\n{end}",
-            hint="check that Debian's mirror can be reached and that there is disk space; "
-            "`migrationlab doctor` checks the rest",
+            hint="run `make setup` if mmdebstrap is missing; check that Debian's mirror can be "
+            "reached and that there is disk space; `migrationlab doctor` checks the rest",
         )

@@ -32,6 +32,7 @@ from migrationlab.lab import (
     bootfiles,
     hostconfig,
     image,
+    namespaces,
     rack,
     registry,
     routes,
@@ -348,7 +349,7 @@ class Lab:
                 continue  # its daemon is gone already, which is what we are here for
         self.hosts = ()
         if self._process is not None:
-            rack.end(self._process)
+            namespaces.end_guarded(self._process)
             self._process = None
         if self._lock is not None:
             registry.release(self.name, self._lock)

@@ -10,10 +10,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
+
+import psutil
 
 from migrationlab.errors import LabError
+
+GUARD = Path(__file__).parent / "payload" / "guard.py"
 
 
 def rootless() -> bool:
@@ -85,6 +91,58 @@ def run_bytes(
             hint="`migrationlab doctor` shows what this machine lacks",
         )
     return done.stdout
+
+
+def start_guarded(
+    argv: Sequence[str], *options: str, stdin: int, stdout: int, stderr: int | IO[bytes]
+) -> subprocess.Popen[bytes]:
+    """Start a program in new namespaces that end with this process, however that ends.
+
+    Args:
+        argv: The program and its arguments.
+        options: The namespaces besides mount and pid, as options of ``unshare``.
+        stdin: As for ``subprocess.Popen``.
+        stdout: Likewise.
+        stderr: Likewise.
+
+    Returns:
+        The ``unshare`` process; to be ended by :func:`end_guarded`.
+
+    Raises:
+        LabError: ``unshare`` is missing.
+    """
+    owner = os.pidfd_open(os.getpid())
+    try:
+        return subprocess.Popen(
+            [
+                *unshare(*options, "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
+                *(sys.executable, "-I", "-S", str(GUARD), str(owner)),
+                *argv,
+            ],
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            pass_fds=[owner],
+            env=child_environment(),
+            # A Ctrl-C in the owner's terminal is the owner's to answer.
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        raise LabError("the program unshare is missing", hint="run `make setup`") from error
+    finally:
+        os.close(owner)
+
+
+def end_guarded(process: subprocess.Popen[bytes]) -> None:
+    """End what :func:`start_guarded` started, and return when every process of it has ended."""
+    # Its child is killed, not itself: it ends only after its child has, and that one, as pid 1
+    # of its namespace, only after all others there have.
+    for first in psutil.Process(process.pid).children() if process.poll() is None else []:
+        first.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
 
 
 def remove_tree(path: Path) -> None:

@@ -1,17 +1,16 @@
 """The rack: the namespaces that hold a lab's network and hosts, seen from its owner.
 
 Theory of operation. The owner starts ``unshare`` with new namespaces; its child, pid 1 there,
-is ``payload/rack_init.py``, which builds the network and the hosts and then only waits. The
-kernel does the cleaning up: when pid 1 of a pid namespace ends, everything in it is killed,
-and with the last process go interfaces and mounts. Three things end pid 1: ``unshare`` ends
-(``--kill-child``); the owner ends (pid 1 holds a pidfd of it, which the kernel signals also
-after SIGKILL); someone kills it by its number. Nothing is ever looked for by name.
+is ``payload/guard.py``, which runs ``payload/rack_init.py``, which builds the network and the
+hosts and then only waits. The kernel does the cleaning up: when pid 1 of a pid namespace ends,
+everything in it is killed, and with the last process go interfaces and mounts. Pid 1 ends when
+the owner does (it holds a pidfd of it, which the kernel signals also after SIGKILL), or when it
+is killed by its number. Nothing is ever looked for by name.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import select
 import subprocess
 import sys
@@ -98,26 +97,10 @@ def start(
         "ring_records": RING_RECORDS,
         "door": str(files.door),
     }
-    options = ("--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
-    owner = os.pidfd_open(os.getpid())
-    try:
-        with files.rack_log.open("wb") as log:
-            process = subprocess.Popen(
-                [
-                    *namespaces.unshare(*options),
-                    *(sys.executable, "-I", "-S", str(PAYLOAD / "rack_init.py"), str(owner)),
-                ],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                pass_fds=[owner],
-                cwd=files.directory,
-                env=namespaces.child_environment(),
-            )
-    except FileNotFoundError as error:
-        raise LabError("the program unshare is missing", hint="run `make setup`") from error
-    finally:
-        os.close(owner)
+    program = [sys.executable, "-I", "-S", str(PAYLOAD / "rack_init.py")]
+    pipe = subprocess.PIPE
+    with files.rack_log.open("wb") as log:
+        process = namespaces.start_guarded(program, "--net", stdin=pipe, stdout=pipe, stderr=log)
     try:
         pids = _tell(process, spec, files)
         first = _only_child(process.pid)
@@ -133,24 +116,8 @@ def start(
             process,
         )
     except BaseException:
-        end(process)
+        namespaces.end_guarded(process)
         raise
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """End a rack, and return when every process in it has ended.
-
-    Args:
-        process: The rack's process, as :func:`start` gave it.
-    """
-    # Its child is killed, not itself: it ends only after its child has, and that one, as pid 1
-    # of its namespace, only after all others there have.
-    for first in psutil.Process(process.pid).children() if process.poll() is None else []:
-        first.kill()
-    process.wait()
-    for stream in (process.stdin, process.stdout):
-        if stream is not None:
-            stream.close()
 
 
 def _tell(
@@ -169,7 +136,7 @@ def _tell(
     if "up" in answer:
         pids: dict[str, int] = answer["up"]
         return pids
-    end(process)
+    namespaces.end_guarded(process)
     said = str(answer.get("error", "")) + "\n" + files.rack_log.read_text(errors="replace")[-1500:]
     raise LabError(
         f"the lab's rack did not start: {said.strip() or 'no answer'}",

@@ -1,8 +1,7 @@
-"""The first process of a rack: makes the lab's network and hosts, and keeps them.
+"""Makes a lab's network and hosts inside a rack's new namespaces, and waits for their end.
 
-It runs inside new namespaces (see ``lab/rack.py``), as pid 1 of the rack: when it ends, every
-process, interface and mount of the lab ends with it. It ends when its owner does. Standard
-library only, and nothing of the kit: it starts as a file, without the owner's packages.
+Runs under ``guard.py``: when this program ends, the whole rack does. Standard library only, and
+nothing of the kit: it starts as a file, without the owner's packages.
 
 Reads one JSON object from standard input; answers with JSON lines on standard output:
 ``{"up": {…pids…}}`` or ``{"error": "…"}``, later ``{"ended": "host-a"}``.
@@ -10,7 +9,6 @@ Reads one JSON object from standard input; answers with JSON lines on standard o
 
 import json
 import os
-import selectors
 import socket
 import subprocess
 import sys
@@ -24,14 +22,6 @@ HERE = Path(__file__).parent
 def say(**message: Any) -> None:
     """Tell the owner."""
     print(json.dumps(message), flush=True)
-
-
-def end_with(owner: int) -> None:
-    """Wait for the owner (a pidfd) to end, then end the rack and all that is in it."""
-    with selectors.DefaultSelector() as selector:
-        selector.register(owner, selectors.EVENT_READ)
-        selector.select()
-    os._exit(0)
 
 
 def run(*argv: str, text: str | None = None) -> None:
@@ -136,17 +126,15 @@ def build(spec: dict[str, Any]) -> dict[int, str]:
 
 def main() -> None:
     """Build what the owner asked for, then wait."""
-    threading.Thread(target=end_with, args=[int(sys.argv[1])], daemon=True).start()
     try:
         names = build(json.loads(sys.stdin.readline()))
     except Exception as error:  # whatever it was, the owner is the one to tell
         say(error=str(error))
         raise
     say(up={name: pid for pid, name in names.items()})
-    while True:  # pid 1 is the parent of every process that lost its own
+    while True:
         pid, _ = os.wait()
-        if pid in names:
-            say(ended=names[pid])
+        say(ended=names.get(pid))
 
 
 main()

@@ -1,0 +1,35 @@
+"""Ctrl-C that is never lost.
+
+Python raises KeyboardInterrupt wherever the main thread happens to be, and drops one that hits
+a ``__del__``, as of the libvirt binding's objects. So the wish to stop is also kept in an event.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def interrupts() -> Iterator[threading.Event]:
+    """Give an event that Ctrl-C sets, besides raising KeyboardInterrupt as ever."""
+    stop = threading.Event()
+
+    def on_interrupt(*_: object) -> None:
+        stop.set()
+        raise KeyboardInterrupt
+
+    def on_unraisable(dropped: sys.UnraisableHookArgs) -> None:
+        if not isinstance(dropped.exc_value, KeyboardInterrupt):
+            sys.__unraisablehook__(dropped)
+
+    handler = signal.signal(signal.SIGINT, on_interrupt)
+    sys.unraisablehook = on_unraisable
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        sys.unraisablehook = sys.__unraisablehook__

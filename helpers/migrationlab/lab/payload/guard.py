@@ -1,0 +1,36 @@
+"""The first process of a new pid namespace: runs one program, and ends with its owner.
+
+    guard.py OWNER PROGRAM [ARGUMENT …]
+
+OWNER is an open pidfd of the process that all this belongs to. When that process ends, however
+it ends, or PROGRAM does, the guard ends; and when the first process of a pid namespace ends,
+the kernel ends every other one there. Meanwhile the guard reaps what loses its parent.
+Standard library only, and nothing of the kit: it starts as a file, without the owner's packages.
+"""
+
+import os
+import selectors
+import subprocess
+import sys
+import threading
+
+
+def end_with(owner: int) -> None:
+    """Wait for the owner to end, then end."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(owner, selectors.EVENT_READ)
+        selector.select()
+    os._exit(1)
+
+
+def main(owner: int, argv: list[str]) -> int:
+    """Run ``argv`` to its end; return its exit status."""
+    threading.Thread(target=end_with, args=[owner], daemon=True).start()
+    program = subprocess.Popen(argv)
+    while True:
+        pid, status = os.wait()
+        if pid == program.pid:
+            return abs(os.waitstatus_to_exitcode(status))
+
+
+sys.exit(main(int(sys.argv[1]), sys.argv[2:]))

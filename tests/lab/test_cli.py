@@ -1,0 +1,213 @@
+"""The command line, as a person or a script meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from migrationlab import store
+from migrationlab.lab import namespaces, registry
+from migrationlab.lab.lab import Lab
+from migrationlab.runs import SUMMARY
+
+pytestmark = pytest.mark.lab
+
+COMMAND = [sys.executable, "-m", "migrationlab.cli"]
+
+
+def call(*words: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """Run a verb to its end."""
+    return subprocess.run(
+        [*prefix, *COMMAND, *words], capture_output=True, text=True, check=False, timeout=110
+    )
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], status: int, *texts: str) -> None:
+    """See that a call failed as it should: its status, its words, a hint, and no traceback."""
+    assert done.returncode == status
+    for text in texts:
+        assert text in done.stderr
+    assert "hint:" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def name() -> str:
+    """Give the name of a lab of this test's own."""
+    return f"cli-{os.getpid()}"
+
+
+def test_demo(tmp_path: Path) -> None:
+    """The demo prints its summaries as JSON, and leaves runs, figures and a report."""
+    before = set(registry.names())
+    done = call("demo", "--repeats", "1", "--output", str(tmp_path), "--format", "json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert [run["mode"] for run in answer["runs"]] == ["normal", "peer2peer"]
+    for run in answer["runs"]:
+        assert list(run) == list(SUMMARY)
+        assert run["outcome"] == "completed"
+        assert run["guest_intact"] is True
+        for key in ("total_ms", "downtime_event_ms", "downtime_network_ms", "wire_bytes"):
+            assert run[key] > 0
+    page = Path(answer["report"]).read_text()
+    assert all(run["run_id"] in page for run in answer["runs"])
+    assert len(store.load_runs(answer["runs_directory"])) == 2
+    assert all(Path(figure).stat().st_size > 10_000 for figure in answer["figures"])
+    assert set(registry.names()) == before
+
+
+def test_demo_interrupted(tmp_path: Path) -> None:
+    """Ctrl-C in a migration of the demo: status 130, no lab left, and no run lost."""
+    before = set(registry.names())
+    with subprocess.Popen(
+        [*COMMAND, "demo", "--repeats", "50", "--output", str(tmp_path)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    ) as demo:
+        assert demo.stderr is not None
+        said = []
+        for line in demo.stderr:
+            said.append(line)
+            if line.startswith("migrating") and "…" in line and len(said) > 6:
+                demo.send_signal(signal.SIGINT)
+                break
+        rest = demo.stderr.read()
+    assert demo.returncode == 130, rest
+    assert "interrupted" in rest
+    assert "Traceback" not in rest
+    assert set(registry.names()) == before
+    outcomes = [run.outcome for run in store.load_runs(tmp_path / "runs")]
+    assert outcomes.count("completed") >= 1
+    assert not list((tmp_path / "runs").glob(".*"))
+
+
+def test_demo_on_a_full_disk(tmp_path: Path) -> None:
+    """A full disk under the output is found out before any lab is started."""
+    script = 'mount -t tmpfs -o size=4k tmpfs "$0" && printf %4096s x >"$0/full"; "$@"'
+    prefix = (*namespaces.unshare("--mount"), "sh", "-c", script, str(tmp_path))
+    done = call("demo", "--output", str(tmp_path), prefix=prefix)
+    assert_refused(done, 2, "No space left on device")
+    assert "starting lab" not in done.stderr
+
+
+def test_demo_where_nobody_may_write() -> None:
+    """A folder that can't be made is refused before any lab is started."""
+    assert_refused(call("demo", "--output", "/proc/nowhere"), 2, "/proc/nowhere")
+
+
+@pytest.mark.parametrize("repeats", ["0", "-1", "1000000"])
+def test_demo_with_absurd_repeats(repeats: str, tmp_path: Path) -> None:
+    """Repeats out of their range are refused."""
+    done = call("demo", "--repeats", repeats, "--output", str(tmp_path))
+    assert_refused(done, 2, "repeats cannot be")
+
+
+def test_up_inspect_boot_wire_down(name: str) -> None:
+    """The three verbs and what is between them, each with plain JSON."""
+    try:
+        up = call("lab", "up", name, "--format", "json")
+        assert up.returncode == 0, up.stderr
+        assert [host["name"] for host in json.loads(up.stdout)["labs"][0]["hosts"]] == [
+            "host-a",
+            "host-b",
+        ]
+        assert_refused(call("lab", "up", name), 2, f"a lab '{name}' is up already")
+        booted = call("lab", "boot", name, "--guest", "web1", "--memory-mib", "128",
+                      "--working-set-mib", "8", "--format", "json")  # fmt: skip
+        assert json.loads(booted.stdout)["host"] == "host-a"
+        assert_refused(
+            call("lab", "boot", name, "--memory-mib", "90", "--working-set-mib", "64"),
+            2,
+            "too little for a working set",
+        )
+        wire = call("lab", "wire", name, "--rate-mbit-s", "100", "--format", "json")
+        assert json.loads(wire.stdout)["rate_mbit_s"] == 100
+        shown = json.loads(call("lab", "inspect", name, "--format", "json").stdout)["labs"][0]
+        assert [guest["name"] for guest in shown["guests"]] == ["web1"]
+        assert shown["wire"]["rate_mbit_s"] == 100
+        text = call("lab", "inspect", name).stdout
+        assert f"virsh --connect '{shown['hosts'][0]['uri']}' list" in text
+    finally:
+        down = call("lab", "down", name, "--format", "json")
+    assert json.loads(down.stdout) == {"down": [name]}
+    assert not [process for process in shown["processes"] if psutil.pid_exists(process["pid"])]
+    again = call("lab", "down", name)
+    assert again.returncode == 0
+    assert "no lab to take down" in again.stdout
+
+
+def test_down_after_the_keeper_was_killed(name: str) -> None:
+    """When the keeper of a lab is killed, down clears away the rest, and up works anew."""
+    try:
+        assert call("lab", "up", name).returncode == 0
+        owner = registry.owner(name)
+        assert owner is not None
+        keeper = psutil.Process(owner)
+        keeper.kill()
+        keeper.wait()
+        assert_refused(call("lab", "inspect", name), 2, f"no lab '{name}' is up")
+        assert call("lab", "up", name).returncode == 0
+        psutil.Process(registry.owner(name)).kill()
+    finally:
+        down = call("lab", "down", name)
+    assert down.returncode == 0
+    assert not registry.files(name).directory.exists()
+
+
+def test_down_of_a_lab_that_a_program_owns(lab: Lab) -> None:
+    """A lab of a program is ended, not the program, which is asked to let go of the name."""
+    script = (
+        "import sys; from migrationlab.lab.lab import Lab; lab = Lab(name=sys.argv[1]); "
+        "print('up', flush=True); sys.stdin.read(); print(lab.alive); lab.close()"
+    )
+    name = f"owned-{os.getpid()}"
+    with subprocess.Popen(
+        [sys.executable, "-c", script, name],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as owner:
+        assert owner.stdout is not None
+        assert owner.stdin is not None
+        assert owner.stdout.readline() == "up\n"
+        done = call("lab", "down", name)
+        assert_refused(done, 1, f"process {owner.pid} still holds the name")
+        owner.stdin.close()
+        assert owner.stdout.readline() == "False\n"
+    assert owner.returncode == 0
+    assert not registry.files(name).directory.exists()
+    assert lab.alive
+
+
+def test_up_in_a_second_release_that_is_none() -> None:
+    """An unknown release is refused with the known ones."""
+    assert_refused(call("lab", "up", "none", "--image", "potato"), 2, "potato", "trixie")
+
+
+def test_help_is_there_for_every_verb() -> None:
+    """Each verb explains itself."""
+    for words in (["demo"], ["doctor"], ["lab"], ["lab", "up"], ["plan"], ["runs"], ["report"]):
+        done = call(*words, "--help")
+        assert done.returncode == 0
+        assert "Usage:" in done.stdout
+
+
+def test_names_are_completed(lab: Lab) -> None:
+    """Tab completion offers the labs that are up."""
+    environment = os.environ | {
+        "_MIGRATIONLAB_COMPLETE": "bash_complete",
+        "COMP_WORDS": "migrationlab lab inspect ",
+        "COMP_CWORD": "3",
+    }
+    program = Path(sys.executable).with_name("migrationlab")
+    done = subprocess.run([program], env=environment, capture_output=True, text=True, check=False)
+    assert lab.name in done.stdout
