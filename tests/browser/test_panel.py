@@ -68,36 +68,35 @@ def jupyter(folder: Path, home: Path) -> Iterator[str]:
             "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR",
         )
     }  # fmt: skip
-    server = subprocess.Popen(
-        [
-            sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
-            f"--ServerApp.root_dir={folder}", "--ServerApp.ip=127.0.0.1",
-            f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
-            f"--IdentityProvider.token={token}", "--LabApp.news_url=None",
-            "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-        ],
-        env=os.environ | own,
-        stderr=subprocess.PIPE,
-        text=True,
-    )  # fmt: skip
-    assert server.stderr is not None
-    said = []
-    try:
+    command = [
+        sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
+        f"--ServerApp.root_dir={folder}", "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
+        f"--IdentityProvider.token={token}", "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]  # fmt: skip
+    with subprocess.Popen(command, env=os.environ | own, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        said = []
         for line in server.stderr:
             said.append(line)
             if "is running at" in line:
                 break
         else:
             pytest.fail("JupyterLab did not start:\n" + "".join(said))
-        threading.Thread(target=said.extend, args=[server.stderr], daemon=True).start()
-        yield f"http://127.0.0.1:{port}/lab/tree/{{}}?token={token}"
-    finally:
-        server.terminate()
+        # A pipe that nobody empties would stop the server one day.
+        rest = threading.Thread(target=said.extend, args=[server.stderr])
+        rest.start()
         try:
-            server.wait(SERVER_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+            yield f"http://127.0.0.1:{port}/lab/tree/{{}}?token={token}"
+        finally:
+            # It ends its kernels, and with them their labs.
+            server.terminate()
+            try:
+                server.wait(SERVER_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                server.kill()
+            rest.join()
 
 
 @pytest.fixture
@@ -117,6 +116,11 @@ def page(tmp_path: Path) -> Iterator[Page]:
             browser.close()
 
 
+def probe(page):
+    page.wait_for_timeout(6000)
+    page.screenshot(path="/tmp/nb/lab0.png")
+
+
 def run_all_cells(page: Page) -> None:
     """Run the notebook from top to bottom."""
     expect(page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]')).to_be_visible(timeout=30_000)
@@ -127,7 +131,7 @@ def run_all_cells(page: Page) -> None:
 
 def test_try(page: Page, tmp_path: Path) -> None:
     """Try."""
-    run_all_cells(page)
+    probe(page); run_all_cells(page)
     page.screenshot(path="/tmp/nb/lab1.png")
     open("/tmp/nb/aria.txt","w").write(page.locator(".jp-OutputArea").last.aria_snapshot())
     page.get_by_role("radio", name="peer2peer").check()

@@ -26,7 +26,6 @@ PACKAGES = (
     "libvirt-daemon",
     "libvirt-daemon-driver-qemu",
     "libvirt-daemon-system",
-    "libvirt-daemon-log",
     "libvirt-clients",
     "qemu-system-x86",
     "qemu-utils",
@@ -100,13 +99,17 @@ def capabilities(image: Path) -> Path:
 
 
 def remove(release: str) -> bool:
-    """Delete the image of a release; return whether there was one."""
+    """Delete every image of a release, those of older recipes too.
+
+    Returns:
+        Whether there was one.
+    """
     image = path_of(release)
     with _lock(image):
-        found = image.is_dir()
-        for path in (image, capabilities(image), _partial(image)):
+        found = [path for path in image.parent.glob(f"{release}-*") if path.is_dir()]
+        for path in [*found, *image.parent.glob(f".{release}-*.partial")]:
             namespaces.remove_tree(path)
-    return found
+    return bool(found)
 
 
 def _partial(image: Path) -> Path:
@@ -152,6 +155,8 @@ def _mmdebstrap(release: str, tar: Path, on_step: Listener) -> None:
         *("mmdebstrap", "--variant=apt", "--skip=check/empty"),
         f"--mode={'unshare' if namespaces.rootless() else 'root'}",
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT),
+        # apt's own user can't look into a cache that is this user's alone.
+        '--aptopt=APT::Sandbox::User "root"',
         f"--include={','.join(PACKAGES)}",
         f"--customize-hook={FETCH_KERNEL}",
         *(release, str(tar)),
