@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
 
 import click
 
 from migrationlab.cli.display import StepDisplay
 from migrationlab.cli.interrupts import interrupts
+from migrationlab.cli.options import Format, format_option
 from migrationlab.cli.runs import table
 
 
@@ -23,21 +23,14 @@ from migrationlab.cli.runs import table
 )
 @click.option("--repeats", default=3, show_default=True, help="Migrations in each mode.")
 @click.option("--image", default="trixie", show_default=True, help="The hosts' Debian release.")
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="A table and the files' names, or one JSON object.",
-)
+@format_option
 @click.pass_context
 def demo(
     context: click.Context,
     output: Path,
     repeats: int,
     image: str,
-    output_format: Literal["text", "json"],
+    output_format: Format,
 ) -> None:
     """Migrate a real guest between two real hosts, in both modes, and show what was measured.
 

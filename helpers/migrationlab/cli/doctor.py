@@ -6,24 +6,17 @@ Prints what :mod:`migrationlab.doctor` found and adds nothing to it. Imports no 
 from __future__ import annotations
 
 import json
-from typing import Literal
 
 import click
 
+from migrationlab.cli.options import Format, format_option
 from migrationlab.doctor import doctor as examine
 
 
 @click.command()
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="A table to read, or one JSON object.",
-)
+@format_option
 @click.pass_context
-def doctor(context: click.Context, output_format: Literal["text", "json"]) -> None:
+def doctor(context: click.Context, output_format: Format) -> None:
     """Check what the lab needs here; exit 0 when it can run, else 1."""
     diagnosis = examine()
     click.echo(json.dumps(diagnosis.to_dict()) if output_format == "json" else str(diagnosis))

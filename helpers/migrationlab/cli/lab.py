@@ -10,16 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from migrationlab.cli.display import StepDisplay
-
-Format = Literal["text", "json"]
-format_option = click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="Tables to read, or one JSON object.",
-)
+from migrationlab.cli.options import Format, format_option
 
 
 def complete_names(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import click
 
+from migrationlab.cli.options import Format, format_option
 from migrationlab.errors import PlanError
 from migrationlab.plan import Mode, Party, Plan, Problem, judge_domain
 from migrationlab.uris import host_of, is_local, quote, same_machine
@@ -45,14 +46,7 @@ _NUMBERS: dict[type, str] = {int: "a whole number", float: "a number"}
 @click.option(
     "--destination", help="The destination's host name. [default: the URIs' host, or host-b]"
 )
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="How to answer.",
-)
+@format_option
 @click.pass_context
 def plan(
     context: click.Context,
@@ -66,7 +60,7 @@ def plan(
     domain: str,
     source: str,
     destination: str | None,
-    output_format: str,
+    output_format: Format,
 ) -> None:
     """Say what a migration would do: flags, URIs, who talks to whom, the equal virsh line.
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
 
 import click
+
+from migrationlab.cli.options import Format, format_option
 
 UNKNOWN = "-"
 MIB = 1024 * 1024
@@ -19,15 +20,8 @@ MIB = 1024 * 1024
 
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="A table to read, or one JSON object with all numbers.",
-)
-def runs(directory: Path, output_format: Literal["text", "json"]) -> None:
+@format_option
+def runs(directory: Path, output_format: Format) -> None:
     """List the runs stored in DIRECTORY, oldest first."""
     from migrationlab.store import load_runs  # noqa: PLC0415 (pandas: not for --help)
 
@@ -50,15 +44,8 @@ def runs(directory: Path, output_format: Literal["text", "json"]) -> None:
     show_default=True,
     help="The HTML file to write.",
 )
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="The file's path alone, or one JSON object.",
-)
-def report(directory: Path, output: Path, output_format: Literal["text", "json"]) -> None:
+@format_option
+def report(directory: Path, output: Path, output_format: Format) -> None:
     """Write one self-contained HTML report of the runs stored in RUNS_DIR."""
     from migrationlab import report as reports  # noqa: PLC0415 (matplotlib: not for --help)
     from migrationlab.store import load_runs  # noqa: PLC0415 (likewise)

@@ -16,7 +16,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from migrationlab.lab import namespaces, places
+from migrationlab.errors import GuestError
+from migrationlab.lab import bootfiles, namespaces, places
 from migrationlab.lab.bootfiles import PAYLOAD, BootFiles
 from migrationlab.steps import Listener, ignore, step
 
@@ -73,6 +74,30 @@ def kvm_verdict(root: Path, boot: BootFiles, on_step: Listener = ignore) -> KvmV
         partial.write_text(json.dumps(kept))
         partial.replace(_file(root))
     return verdict
+
+
+def choose(wanted: str, root: Path, on_step: Listener = ignore) -> str:
+    """Return the accelerator for a guest: "kvm" or "tcg".
+
+    Args:
+        wanted: "kvm", "tcg", or "auto" for KVM where that really boots guests.
+        root: The host image whose QEMU is used.
+        on_step: Hears of a trial.
+
+    Raises:
+        GuestError: There is no such accelerator, or KVM was asked for and runs no guests here.
+    """
+    if wanted not in ("auto", "kvm", "tcg"):
+        raise GuestError(f"no accelerator {wanted!r}", hint="choose auto, kvm or tcg")
+    if wanted == "tcg":
+        return wanted
+    verdict = kvm_verdict(root, bootfiles.ensure(root, on_step), on_step)
+    if wanted == "kvm" and not verdict.boots:
+        raise GuestError(
+            f"KVM runs no guests here: {verdict.reason}",
+            hint='`migrationlab doctor` says more; or boot with accelerator="tcg"',
+        )
+    return "kvm" if verdict.boots else "tcg"
 
 
 def _file(root: Path) -> Path:

@@ -56,6 +56,7 @@ class BeatRing:
         start = max(end + first if first < 0 else first, 0)
         places = np.arange(max(start, end - len(self._records)), end) % len(self._records)
         taken: Records = self._records[places]
-        # While they were copied the observer went on, perhaps over the oldest of them.
-        overtaken = max(self.count - len(self._records) - (end - len(taken)), 0)
+        # While they were copied the observer went on, perhaps over the oldest of them; and the
+        # record that it is writing now is not counted yet.
+        overtaken = max(self.count + 1 - len(self._records) - (end - len(taken)), 0)
         return taken[overtaken:]

@@ -12,7 +12,7 @@ import json
 import secrets
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -30,9 +30,7 @@ from migrationlab.lab.layout import (
     OBSERVER,
     guest_address,
 )
-
-if TYPE_CHECKING:
-    from migrationlab.lab.lab import Lab
+from migrationlab.lab.site import Site
 
 NAMESPACE = "urn:migrationlab:guest"
 PAGE_BYTES = 4096
@@ -230,7 +228,7 @@ class Guest:
         spec: What it was made of.
     """
 
-    def __init__(self, lab: Lab, spec: GuestSpec) -> None:
+    def __init__(self, lab: Site, spec: GuestSpec) -> None:
         self.lab = lab
         self.spec = spec
 
@@ -245,6 +243,11 @@ class Guest:
     def name(self) -> str:
         """Return the guest's name."""
         return self.spec.name
+
+    @property
+    def other_host(self) -> Host:
+        """Return the host that the guest doesn't run on now: where it can migrate to."""
+        return self.lab.other(self.host)
 
     @property
     def accelerator(self) -> str:

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 import psutil
 
-from migrationlab.errors import GuestError, LabError
+from migrationlab.errors import GuestError
+from migrationlab.lab.guest import Guest
 from migrationlab.lab.layout import HOST_NAMES, LAN_ADDRESSES, WIRE_ADDRESSES, guest_address
-
-if TYPE_CHECKING:
-    from migrationlab.lab.guest import Guest
-    from migrationlab.lab.lab import Lab
+from migrationlab.lab.site import Site
 
 
-def inspect_lab(lab: Lab) -> dict[str, Any]:
+def inspect_site(lab: Site, guests: Iterable[Guest]) -> dict[str, Any]:
     """Return a lab's hosts, addresses, URIs, wire, guests and processes.
 
-    Raises:
-        LabError: The lab is down.
+    Args:
+        lab: The running lab.
+        guests: Its guests.
     """
-    if not lab.alive:
-        raise LabError(f"lab {lab.name} is down", hint="start a new one")
     addresses = zip(HOST_NAMES, WIRE_ADDRESSES, LAN_ADDRESSES, strict=True)
     return {
         "name": lab.name,
@@ -43,7 +41,7 @@ def inspect_lab(lab: Lab) -> dict[str, Any]:
             for (name, wire, lan), host in zip(addresses, lab.hosts, strict=True)
         ],
         "wire": dataclasses.asdict(lab.wire.settings),
-        "guests": [_guest(guest) for guest in lab.guests],
+        "guests": [_guest(guest) for guest in guests],
         "processes": _processes(lab),
     }
 
@@ -61,7 +59,7 @@ def _guest(guest: Guest) -> dict[str, Any]:
     }
 
 
-def _processes(lab: Lab) -> list[dict[str, Any]]:
+def _processes(lab: Site) -> list[dict[str, Any]]:
     """Return every process of the lab, by this machine's numbers, and the host it is on."""
     places = {pid: name for name, pid in lab.rack.hosts.items()}
     found: list[dict[str, Any]] = []

@@ -7,13 +7,10 @@ A lab belongs to the process that made it and ends with that process, however it
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import os
-import re
 import secrets
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -23,12 +20,10 @@ from types import TracebackType
 from typing import Any, Self
 
 import psutil
-from defusedxml.ElementTree import fromstring
 
-from migrationlab.errors import GuestError, HostError, LabError, UsageError
+from migrationlab.errors import GuestError, LabError, UsageError
 from migrationlab.hosts import Host
 from migrationlab.lab import (
-    accelerator,
     bootfiles,
     hostconfig,
     image,
@@ -37,7 +32,7 @@ from migrationlab.lab import (
     registry,
     routes,
 )
-from migrationlab.lab.beatring import BeatRing
+from migrationlab.lab.accelerator import choose
 from migrationlab.lab.guest import (
     NAMESPACE,
     Guest,
@@ -48,16 +43,15 @@ from migrationlab.lab.guest import (
     domain_xml,
     spec_from,
 )
-from migrationlab.lab.inspect import inspect_lab
-from migrationlab.lab.layout import FIRST_GUEST, HOST_NAMES, LAST_GUEST
-from migrationlab.lab.network import Wire
+from migrationlab.lab.inspect import inspect_site
+from migrationlab.lab.layout import FIRST_GUEST, HOST_NAMES, LAST_GUEST, LabFiles
+from migrationlab.lab.site import Site
 from migrationlab.steps import Listener, ignore, step
 
-HOSTS_TIMEOUT_S = 30
 BOOT_TIMEOUT_S = 60
 
 
-class Lab:
+class Lab(Site):
     """Two real hosts on this machine; up once it is made, gone once it is closed.
 
     Args:
@@ -82,75 +76,46 @@ class Lab:
     ) -> None:
         self.name = name or f"lab-{os.getpid()}-{secrets.token_hex(2)}"
         self.on_step = on_step
-        self.hosts: tuple[Host, ...] = ()
         self._boot_lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: int | None = None
-        self.files = registry.files(self.name)
+        files = registry.files(self.name)
         if _state is not None:
-            self.images = tuple(_state["images"])
-            self.rack = rack.Rack(**_state["rack"])
-            self._connect()
+            running = rack.Rack(**_state["rack"])
+            super().__init__(self.name, files, tuple(_state["images"]), running)
             return
-        self.images = (images, images) if isinstance(images, str) else tuple(images)
-        if len(self.images) != 2:
+        pair = (images, images) if isinstance(images, str) else tuple(images)
+        if len(pair) != 2:
             raise UsageError("a lab has two hosts", hint='give images=("bookworm", "trixie")')
+        for release in pair:
+            image.path_of(release)  # which refuses an unknown one, before anything is made
+        self.images = pair
         registry.sweep()
         self._lock = registry.take(self.name)
         try:
-            roots = [image.ensure(release, on_step) for release in self.images]
+            roots = [image.ensure(release, on_step) for release in pair]
             with step(on_step, f"starting lab {self.name}"):
-                self._start(roots, wire_mbit_s)
+                self._start(files, roots)
+                self.wire.set(wire_mbit_s)
         except BaseException:
             self.close()
             raise
 
-    def _start(self, roots: list[Path], wire_mbit_s: float | None) -> None:
-        self.files.directory.mkdir(mode=0o700)
-        self.files.guests.mkdir()
-        hostconfig.write(self.files)
-        self.rack, self._process = rack.start(self.files, list(zip(HOST_NAMES, roots, strict=True)))
-        routes.write(self.files, self.rack, roots[0] / "bin/busybox")
+    def _start(self, files: LabFiles, roots: list[Path]) -> None:
+        files.directory.mkdir(mode=0o700)
+        files.guests.mkdir()
+        hostconfig.write(files)
+        running, self._process = rack.start(files, list(zip(HOST_NAMES, roots, strict=True)))
+        routes.write(files, running, roots[0] / "bin/busybox")
         state = {
             "name": self.name,
             "owner": os.getpid(),
             "images": list(self.images),
-            "rack": dataclasses.asdict(self.rack),
-            "rack_started": psutil.Process(self.rack.pid).create_time(),
+            "rack": dataclasses.asdict(running),
+            "rack_started": psutil.Process(running.pid).create_time(),
         }
-        self.files.state.write_text(json.dumps(state, indent=1))
-        self._connect()
-        self.wire.set(wire_mbit_s)
-
-    def _connect(self) -> None:
-        self.wire = Wire(self.rack)
-        self.ring = BeatRing(self.files.ring)
-        for name, release in zip(HOST_NAMES, self.images, strict=True):
-            self.hosts = (*self.hosts, self._host(name, release))
-
-    def _host(self, name: str, release: str) -> Host:
-        end = time.monotonic() + HOSTS_TIMEOUT_S
-        files = self.files.host(name)
-        while True:
-            try:
-                return Host(
-                    f"qemu+unix:///system?socket={files.socket}",
-                    name=name,
-                    peer_uri=f"qemu+ssh://root@{name}/system",
-                    image=release,
-                    log=files.log,
-                    sent_bytes=functools.partial(self.wire.sent_bytes, name),
-                    route=functools.partial(routes.route, self.files),
-                )
-            except HostError as error:
-                # libvirtd makes its socket a moment after it starts; there is no event for it.
-                if time.monotonic() > end or not self.alive:
-                    said = (files.directory / "log/libvirtd.err").read_text(errors="replace")
-                    raise LabError(
-                        f"libvirtd of {name} did not start: {error}\n{said[-800:]}",
-                        hint=f"its log is {files.log}",
-                    ) from error
-                time.sleep(0.02)
+        files.state.write_text(json.dumps(state, indent=1))
+        super().__init__(self.name, files, self.images, running)
 
     @classmethod
     def attach(cls, name: str, *, on_step: Listener = ignore) -> Self:
@@ -175,27 +140,6 @@ class Lab:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-    @property
-    def host_a(self) -> Host:
-        """Return the first host."""
-        return self.hosts[0]
-
-    @property
-    def host_b(self) -> Host:
-        """Return the second host."""
-        return self.hosts[1]
-
-    @property
-    def alive(self) -> bool:
-        """Return whether the lab is up."""
-        if self._process is not None:
-            return self._process.poll() is None
-        return self._lock is None and registry.is_up(self.name)
-
-    def other(self, host: Host) -> Host:
-        """Return the host that ``host`` is not."""
-        return self.host_b if host is self.host_a else self.host_a
 
     @property
     def guests(self) -> list[Guest]:
@@ -265,8 +209,8 @@ class Lab:
                 working_set_mib=working_set_mib,
                 dirty_mib_s=dirty_mib_s,
                 pattern=pattern,
-                accelerator=self._accelerator(accelerator),
-                machine=self._machine(),
+                accelerator=choose(accelerator, image.path_of(self.images[0]), self.on_step),
+                machine=self.machine,
             )
             spec.require_possible()
             with step(self.on_step, f"booting {name}"):
@@ -299,67 +243,22 @@ class Lab:
                 )
             time.sleep(0.01)
 
-    def _accelerator(self, wanted: str) -> str:
-        if wanted == "tcg":
-            return wanted
-        if wanted not in ("auto", "kvm"):
-            raise GuestError(f"no accelerator {wanted!r}", hint="choose auto, kvm or tcg")
-        root = image.path_of(self.images[0])
-        boot = bootfiles.ensure(root, self.on_step)
-        verdict = accelerator.kvm_verdict(root, boot, self.on_step)
-        if verdict.boots:
-            return "kvm"
-        if wanted == "kvm":
-            raise GuestError(
-                f"KVM runs no guests here: {verdict.reason}",
-                hint='`migrationlab doctor` says more; or boot with accelerator="tcg"',
-            )
-        return "tcg"
-
-    @functools.lru_cache(maxsize=1)  # noqa: B019 - a lab has one answer, and dies with it
-    def _machine(self) -> str:
-        """Return the newest q35 machine type that QEMU has on both hosts."""
-        common = set.intersection(*(_machines(host) for host in self.hosts))
-        return max(common, key=lambda name: [int(part) for part in name[7:].split(".")])
-
-    def lan_socket(self) -> socket.socket:
-        """Return a new UDP socket that speaks on the guests' LAN.
+    def inspect(self) -> dict[str, Any]:
+        """Return what the lab consists of: hosts, addresses, URIs, wire, guests, processes.
 
         Raises:
             LabError: The lab is down.
         """
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as visitor:
-                visitor.connect(str(self.files.door))
-                _, descriptors, _, _ = socket.recv_fds(visitor, 16, 1)
-            return socket.socket(fileno=descriptors[0])
-        except (OSError, IndexError) as error:
-            raise LabError(f"lab {self.name} is down", hint="start a new one") from error
-
-    def inspect(self) -> dict[str, Any]:
-        """Return what the lab consists of: hosts, addresses, URIs, wire, guests, processes."""
-        return inspect_lab(self)
+        if not self.alive:
+            raise LabError(f"lab {self.name} is down", hint="start a new one")
+        return inspect_site(self, self.guests)
 
     def close(self) -> None:
         """End the lab and clear away its folder; of an attached lab, only let go of it."""
-        for host in self.hosts:
-            try:
-                host.close()
-            except HostError:
-                continue  # its daemon is gone already, which is what we are here for
-        self.hosts = ()
+        super().close()
         if self._process is not None:
             namespaces.end_guarded(self._process)
             self._process = None
         if self._lock is not None:
             registry.release(self.name, self._lock)
             self._lock = None
-
-
-def _machines(host: Host) -> set[str]:
-    capabilities = fromstring(host.capabilities())
-    found: set[str] = set()
-    for arch in capabilities.iterfind("guest/arch[@name='x86_64']"):
-        for machine in arch.iterfind("machine"):
-            found.update([machine.text or "", machine.get("canonical", "")])
-    return {name for name in found if re.fullmatch(r"pc-q35-\d+\.\d+", name)}

@@ -49,6 +49,10 @@ class Rack:
     hosts: dict[str, int]
     observer: int
 
+    def is_alive(self) -> bool:
+        """Return whether the rack, and with it both hosts, is there."""
+        return bool(psutil.pid_exists(self.pid))
+
     def in_host(self, host: str) -> list[str]:
         """Return the start of a command that runs inside a host."""
         return namespaces.nsenter(

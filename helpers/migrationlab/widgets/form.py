@@ -94,10 +94,11 @@ def uri_fields(mode: Mode, ends: Ends) -> tuple[tuple[str, str], ...]:
 
 
 def meaning(mode: Mode, ends: Ends) -> str:
-    """Say in one sentence what a mode is."""
+    """Say what a mode is."""
+    filled_in = "A URI left empty is filled in as shown."
     if mode is Mode.PEER2PEER:
         return (
-            f"The client talks to {ends.source}'s libvirtd only, "
-            f"which controls {ends.destination}'s itself."
+            f"The client talks to {ends.source}'s libvirtd only, which controls "
+            f"{ends.destination}'s itself. {filled_in}"
         )
-    return "The client talks to both libvirtds and leads each through its part."
+    return f"The client talks to both libvirtds and leads each through its part. {filled_in}"

@@ -52,9 +52,11 @@ def progress(text: str, fraction: float | None) -> str:
 
 def virsh_line(plan: Plan, domain: str) -> str:
     """Give the ``virsh migrate`` that does the same."""
-    line = html.escape(shlex.join(plan.virsh(domain)))
+    # Broken at spaces only: a browser would break at hyphens too.
+    words = (html.escape(shlex.quote(word)) for word in plan.virsh(domain))
+    line = " ".join(f'<span style="white-space:nowrap">{word}</span>' for word in words)
     return (
-        f'<pre style="{_LINES};white-space:pre-wrap;overflow-wrap:anywhere;margin:0;'
+        f'<pre style="{_LINES};white-space:pre-wrap;margin:0;'
         f'padding:0.4em 0.6em;background:#F4F6F8;color:#222222"><code>{line}</code></pre>'
     )
 

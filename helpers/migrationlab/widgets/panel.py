@@ -74,12 +74,8 @@ class MigrationPanel:
         self.bandwidth = _field("Bandwidth, MiB/s", "no limit")
         self.max_downtime = _field("Max downtime, ms", "300, which is QEMU's default")
         self.deadline = _field("Deadline, s", "120")
-        self.start_button = widgets.Button(
-            description="Start", icon="play", button_style="success", tooltip="Start the migration"
-        )
-        self.cancel_button = widgets.Button(
-            description="Cancel", icon="stop", disabled=True, tooltip="Cancel the migration"
-        )
+        self.start_button = widgets.Button(description="Start", button_style="success")
+        self.cancel_button = widgets.Button(description="Cancel", disabled=True)
         self._fields = {
             "migration_uri": self.migration_uri,
             "connection_uri": self.connection_uri,
@@ -87,8 +83,8 @@ class MigrationPanel:
             "max_downtime_ms": self.max_downtime,
             "deadline_s": self.deadline,
         }
-        self._notes = {name: widgets.HTML() for name in self._fields}
-        self._faults = {name: widgets.HTML() for name in self._fields}
+        self._notes = {name: widgets.HTML(layout=_beneath()) for name in self._fields}
+        self._faults = {name: widgets.HTML(layout=_beneath()) for name in self._fields}
         self._remedies = {name: self._remedy(name) for name in self._fields}
         self._rows = {
             name: widgets.VBox([field, self._notes[name], self._faults[name], self._remedies[name]])
@@ -221,8 +217,8 @@ class MigrationPanel:
                 self._form_box.children = rows
             good = Plan(mode=mode, connection_uri=ends.connection_uri)
             good = good.filled(destination=ends.destination)
-            self.migration_uri.placeholder = f"{good.migration_uri}, if left empty"
-            self.connection_uri.placeholder = f"{good.connection_uri}, if left empty"
+            self.migration_uri.placeholder = good.migration_uri
+            self.connection_uri.placeholder = good.connection_uri
             for name in self._fields:
                 self._explain(name, reading.about(name))
             drawn = draw(
@@ -248,7 +244,7 @@ class MigrationPanel:
 
     def _remedy(self, name: str) -> widgets.Button:
         """Make the button that puts the URI that would do into its field."""
-        button = widgets.Button(layout=widgets.Layout(width="auto", display="none"))
+        button = widgets.Button(layout=_beneath(width="auto", display="none"))
 
         def use(_button: widgets.Button) -> None:
             suggestion = next((p.suggestion for p in self._read().about(name) if p.suggestion), "")
@@ -322,7 +318,8 @@ class MigrationPanel:
         self._refresh()
 
 
-_LABEL = {"description_width": "9em"}
+_LABEL_WIDTH = "10em"
+_LABEL = {"description_width": _LABEL_WIDTH}
 
 
 def _field(description: str, placeholder: str = "") -> widgets.Text:
@@ -332,6 +329,11 @@ def _field(description: str, placeholder: str = "") -> widgets.Text:
         style=_LABEL,
         layout=widgets.Layout(width="98%"),
     )
+
+
+def _beneath(**layout: str) -> widgets.Layout:
+    """Give the layout of what stands beneath a field: in line with it, not with its label."""
+    return widgets.Layout(margin=f"0 0 0 {_LABEL_WIDTH}", **layout)
 
 
 def _within(box: widgets.Box) -> Iterable[widgets.Widget]:
