@@ -11,7 +11,8 @@ from .errors import (
 )
 from .hosts import Host
 from .lab.lab import Lab
-from .migrate import Migration, Progress, migrate, start
+from .migrate import migrate, start
+from .migration import Migration, Progress
 from .plan import Plan
 from .runs import Outcome, Run, Runs
 from .steps import Step

@@ -15,7 +15,8 @@ from pathlib import Path
 from migrationlab import plots, report
 from migrationlab.errors import UsageError
 from migrationlab.lab.lab import Lab
-from migrationlab.migrate import Migration, start
+from migrationlab.migrate import start
+from migrationlab.migration import Migration
 from migrationlab.plan import Plan
 from migrationlab.runs import Run, Runs
 from migrationlab.steps import Listener, ignore, step

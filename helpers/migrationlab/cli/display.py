@@ -17,14 +17,14 @@ class StepDisplay:
     """A listener for steps, to be used as a context manager."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Console(stderr=True, highlight=False, emoji=False)
         self._tasks: dict[str, TaskID] = {}
         self._started: dict[str, float] = {}
         self._progress = Progress(
             SpinnerColumn(finished_text="✓"),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[detail]}", style="dim"),
+            TextColumn("{task.fields[detail]}", style="dim", markup=False),
             TimeElapsedColumn(),
             console=self._console,
             disable=not sys.stderr.isatty(),

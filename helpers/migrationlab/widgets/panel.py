@@ -23,7 +23,7 @@ from migrationlab import plots
 from migrationlab.errors import LabError, MigrationLabError
 from migrationlab.hosts import Host
 from migrationlab.lab.guest import Guest
-from migrationlab.migrate import Migration
+from migrationlab.migration import Migration
 from migrationlab.migrate import start as start_migration
 from migrationlab.plan import Mode, Plan, Problem
 from migrationlab.runs import Outcome, Run, Runs
