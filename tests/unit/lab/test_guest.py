@@ -1,0 +1,186 @@
+"""Guests: what can be one, and that all it is made of stands in its domain XML."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from defusedxml.ElementTree import fromstring
+
+from migrationlab.errors import GuestError
+from migrationlab.hosts import Host
+from migrationlab.lab.beatring import HEADER, RECORD, BeatRing
+from migrationlab.lab.guest import (
+    NAMESPACE,
+    GuestBeats,
+    GuestSpec,
+    domain_xml,
+    pages_per_second,
+    spec_from,
+)
+
+SPEC = GuestSpec(
+    name="guest-7",
+    number=7,
+    memory_mib=256,
+    working_set_mib=64,
+    dirty_mib_s=40,
+    pattern="random",
+    accelerator="tcg",
+    machine="pc-q35-10.0",
+)
+FASTEST = dataclasses.replace(SPEC, dirty_mib_s="max", accelerator="kvm")
+
+
+def command_line(spec: GuestSpec) -> dict[str, str]:
+    """Return the kit's own words of a guest's kernel command line, by name."""
+    words = (fromstring(domain_xml(spec)).findtext("os/cmdline") or "").split()
+    own = [word.removeprefix("migrationlab.") for word in words if word.startswith("migrationlab.")]
+    return dict(word.split("=", 1) for word in own)
+
+
+@pytest.mark.parametrize(
+    ("rate", "pages"),
+    [(0, 0), (1, 256), (0.5, 128), (40, 10240), (100_000, 25_600_000), ("max", -1)],
+)
+def test_rates_as_the_workload_takes_them(rate: object, pages: int) -> None:
+    """A rate in MiB/s is told to the workload in pages a second, and "max" as -1."""
+    assert pages_per_second(rate) == pages
+
+
+@pytest.mark.parametrize(
+    "rate", [-1, -0.001, 100_001, math.inf, math.nan, "fast", "40", "", True, None, [40]]
+)
+def test_rates_that_cannot_be(rate: object) -> None:
+    """What is negative, absurd or no number is refused, and the hint says what would do."""
+    with pytest.raises(GuestError, match="MiB/s cannot be") as caught:
+        pages_per_second(rate)
+    assert "0 to 100000" in caught.value.hint
+    assert '"max"' in caught.value.hint
+
+
+def test_a_possible_guest_is_accepted() -> None:
+    """What can be is accepted, to the limit: the working set and what the system needs."""
+    SPEC.require_possible()
+    FASTEST.require_possible()
+    dataclasses.replace(SPEC, working_set_mib=176).require_possible()
+    dataclasses.replace(SPEC, working_set_mib=1, dirty_mib_s=0, name="x" * 60).require_possible()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message", "hint"),
+    [
+        ({"name": ""}, "cannot name a guest", "letters, digits and hyphens"),
+        ({"name": "-"}, "cannot name a guest", "letters, digits and hyphens"),
+        ({"name": "a b"}, "cannot name a guest", "letters, digits and hyphens"),
+        ({"name": "a/../b"}, "cannot name a guest", "letters, digits and hyphens"),
+        ({"name": "<a>"}, "cannot name a guest", "letters, digits and hyphens"),
+        ({"name": "x" * 61}, "cannot name a guest", "letters, digits and hyphens"),
+        ({"working_set_mib": 0}, "at least 1 MiB", "working_set_mib=64"),
+        ({"working_set_mib": -5}, "at least 1 MiB", "working_set_mib=64"),
+        ({"working_set_mib": 177}, "too little for a working set of 177 MiB", "memory_mib=257"),
+        ({"memory_mib": 64}, "64 MiB of memory are too little", "memory_mib=144"),
+        ({"memory_mib": -1}, "-1 MiB of memory are too little", "memory_mib=144"),
+        ({"dirty_mib_s": -1}, "a dirty rate of -1 MiB/s", "max"),
+        ({"pattern": "zigzag"}, "in the order 'zigzag'", "sequential or random"),
+    ],
+)
+def test_impossible_guests_are_refused(changes: dict[str, object], message: str, hint: str) -> None:
+    """Each thing that can't be is refused by name, with what would do instead."""
+    with pytest.raises(GuestError) as caught:
+        dataclasses.replace(SPEC, **changes).require_possible()
+    assert message in str(caught.value)
+    assert hint in caught.value.hint
+
+
+def test_the_workload_is_told_all() -> None:
+    """The kernel command line has all that guest-init.sh hands to the workload."""
+    assert command_line(SPEC) == {
+        "guest": "7",
+        "pages": "16384",
+        "rate": "10240",
+        "pattern": "random",
+        "address": "10.22.0.107/24",
+        "observer": "10.22.0.1",
+        "beat_port": "7007",
+        "control_port": "7008",
+    }
+    assert command_line(FASTEST)["rate"] == "-1"
+
+
+def test_domain_xml_follows_the_accelerator() -> None:
+    """A TCG guest has a CPU that any host can emulate; a KVM guest has its host's."""
+    emulated, native = fromstring(domain_xml(SPEC)), fromstring(domain_xml(FASTEST))
+    assert emulated.get("type") == "qemu"
+    assert emulated.findtext("cpu/model") == "qemu64"
+    assert native.get("type") == "kvm"
+    assert native.find("cpu").get("mode") == "host-model"
+
+
+def test_guests_differ_on_the_lan() -> None:
+    """Each guest has its own name, address, hardware address and console file."""
+    other = dataclasses.replace(SPEC, name="guest-150", number=150)
+    one, two = fromstring(domain_xml(SPEC)), fromstring(domain_xml(other))
+    for path, attribute in [
+        ("devices/interface/mac", "address"),
+        ("devices/serial/source", "path"),
+    ]:
+        assert one.find(path).get(attribute) != two.find(path).get(attribute)
+    assert two.find("devices/interface/mac").get("address") == "52:54:00:11:0b:96"
+    assert command_line(other)["address"] == "10.22.0.250/24"
+
+
+@pytest.mark.parametrize(
+    "spec", [SPEC, FASTEST, dataclasses.replace(SPEC, dirty_mib_s=0.25, pattern="sequential")]
+)
+def test_a_guest_is_found_again_through_libvirt(spec: GuestSpec, tmp_path: Path) -> None:
+    """What a guest was made of comes back, exactly, from the metadata that libvirt keeps."""
+    domain = fromstring(domain_xml(spec))
+    # libvirt's test driver keeps a domain's metadata, but knows none of its devices.
+    domain.set("type", "test")
+    for name in ("devices", "cpu", "features", "os"):
+        domain.remove(domain.find(name))
+    domain.append(ET.fromstring("<os><type>hvm</type></os>"))
+    node = tmp_path / "node.xml"
+    node.write_text(f"<node>{ET.tostring(domain, encoding='unicode')}</node>")
+    host = Host(f"test://{node}")
+    (found,) = host.domains(NAMESPACE)
+    assert found.name == spec.name
+    assert found.metadata is not None
+    assert spec_from(found.metadata) == spec
+    host.close()
+
+
+def test_a_guest_is_found_again_from_a_real_daemons_metadata() -> None:
+    """The metadata of a real guest, as libvirtd 11.3 gave it back, is read."""
+    found = spec_from(
+        '<guest>{"name": "guest-1", "number": 1, "memory_mib": 160, "working_set_mib": 16, '
+        '"dirty_mib_s": 10, "pattern": "sequential", "accelerator": "tcg", '
+        '"machine": "pc-q35-10.0"}</guest>'
+    )
+    assert found.name == "guest-1"
+    assert found.working_set_mib == 16
+    assert json.dumps(dataclasses.asdict(found)).startswith('{"name": "guest-1", "number": 1')
+
+
+def test_beats_are_those_of_one_guest(tmp_path: Path) -> None:
+    """Of a ring that all guests share, a guest's beats are its own, as signed numbers."""
+    path = tmp_path / "ring"
+    with path.open("wb") as file:
+        file.write((4).to_bytes(8, "little").ljust(HEADER, b"\0"))
+        for number in range(8):
+            for value in (1000 + number, 7 + number % 2, number // 2, 10 * number, 100 * number):
+                file.write(value.to_bytes(RECORD["sequence"].itemsize, "little"))
+    beats = GuestBeats(BeatRing(path), 7)
+    assert beats.place() == 4
+    frame = beats.read(0)
+    assert list(frame.columns) == ["arrival_ns", "sequence", "guest_ns", "writes"]
+    assert set(frame.dtypes.astype(str)) == {"int64"}
+    assert frame.to_numpy().tolist() == [[1000, 0, 0, 0], [1002, 1, 20, 200]]
+    assert beats.read(4).empty
+    # All that arrived lately is none: these arrived in 1970.
+    assert beats.place(back_s=1) == 4

@@ -1,0 +1,44 @@
+"""Names, addresses and files of a lab fit together."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+from migrationlab.lab import layout
+from migrationlab.lab.layout import HostFiles, LabFiles
+
+
+def test_addresses_on_the_lan_are_all_different() -> None:
+    """Observer, hosts and every guest have an address of their own on the one LAN."""
+    guests = [
+        layout.guest_address(number) for number in range(layout.FIRST_GUEST, layout.LAST_GUEST + 1)
+    ]
+    everyone = [layout.OBSERVER, *layout.LAN_ADDRESSES, *guests]
+    lan = ip_network(f"{layout.OBSERVER}/{layout.LAN_PREFIX}", strict=False)
+    assert len(set(everyone)) == len(everyone)
+    assert set(map(ip_address, everyone)) <= set(lan.hosts())
+
+
+def test_wire_is_a_network_of_its_own() -> None:
+    """The wire's two addresses are each other's only neighbours, and not on the LAN."""
+    (a, b) = layout.WIRE_ADDRESSES
+    wire = ip_network(f"{a}/30", strict=False)
+    assert set(wire.hosts()) == {ip_address(a), ip_address(b)}
+    assert not wire.overlaps(ip_network(f"{layout.OBSERVER}/{layout.LAN_PREFIX}", strict=False))
+
+
+def test_all_files_are_beneath_the_labs_folder() -> None:
+    """No file of a lab is outside its folder, and no two are the same."""
+    folder = Path("/labs/one")
+    lab = LabFiles(folder)
+    assert [field.name for field in fields(lab)] == ["directory"]
+    paths = [
+        getattr(lab, name) for name, kind in vars(LabFiles).items() if isinstance(kind, property)
+    ]
+    hosts = [lab.host(name) for name in layout.HOST_NAMES]
+    assert all(isinstance(host, HostFiles) for host in hosts)
+    paths += [path for host in hosts for path in (host.directory, host.socket, host.log)]
+    assert all(path.is_relative_to(folder) for path in paths)
+    assert len(set(paths)) == len(paths)

@@ -1,0 +1,124 @@
+"""Names of labs: one owner each, for as long as it lives."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from migrationlab.errors import UsageError
+from migrationlab.lab import registry
+
+#: An owner that takes a name, says so, and then holds it.
+OWNER = """
+import sys
+from migrationlab.lab import registry
+registry.take(sys.argv[1])
+registry.files(sys.argv[1]).directory.mkdir()
+print("taken", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize(
+    "name", ["", "-a", "A", "a b", "a/b", "..", "a.lock", "é", "x" * 32, "a\n"]
+)
+def test_names_that_cannot_be(cache: Path, name: str) -> None:
+    """A name that would be no good file name is refused, and the hint says which would be."""
+    with pytest.raises(UsageError, match="cannot name a lab") as caught:
+        registry.files(name)
+    assert "small letters" in caught.value.hint
+
+
+def test_names_that_can_be(cache: Path) -> None:
+    """Small letters, digits and hyphens name a lab; its folder is called so."""
+    for name in ("a", "1", "lab-2", "x" * 31):
+        assert registry.files(name).directory == cache / "labs" / name
+
+
+def test_a_name_is_taken_once(cache: Path) -> None:
+    """A name that is held is refused to the next, and free again once it is given back."""
+    first = registry.take("one")
+    assert registry.is_up("one")
+    assert registry.owner("one") == os.getpid()
+    with pytest.raises(UsageError, match="a lab 'one' is up already") as caught:
+        registry.take("one")
+    assert "migrationlab lab down one" in caught.value.hint
+    registry.release("one", first)
+    assert not registry.is_up("one")
+    assert registry.owner("one") is None
+    registry.release("one", registry.take("one"))
+    assert list((cache / "labs").iterdir()) == []
+
+
+def test_a_lock_deleted_meanwhile_is_not_held(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever gets the lock of a file that was deleted meanwhile takes the new file's instead."""
+    lock = cache / "labs" / "one.lock"
+    flock = fcntl.flock
+    deleted = []
+
+    def deleted_before(descriptor: int, operation: int) -> None:
+        if not deleted:
+            lock.unlink()
+            deleted.append(descriptor)
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", deleted_before)
+    held = registry.take("one")
+    assert os.fstat(held).st_ino == lock.stat().st_ino
+    assert registry.is_up("one")
+    registry.release("one", held)
+
+
+def test_up_are_those_whose_owner_lives(cache: Path) -> None:
+    """Only names that are held are listed, in order; looking at one does not take it."""
+    two, one = registry.take("two"), registry.take("one")
+    (cache / "labs" / "dead.lock").touch()
+    assert registry.names() == ["one", "two"]
+    assert not registry.is_up("dead")
+    assert not registry.is_up("never")
+    assert registry.names() == ["one", "two"]
+    registry.release("one", one)
+    registry.release("two", two)
+
+
+def test_a_dead_owners_lab_is_swept(cache: Path) -> None:
+    """A lab outlives nobody: when its owner is killed its name is free, its folder cleared away."""
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER, "gone"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"taken\n"
+        assert registry.is_up("gone")
+        assert registry.owner("gone") == owner.pid
+        assert registry.sweep() == []
+        owner.kill()
+    assert not registry.is_up("gone")
+    assert (cache / "labs" / "gone").is_dir()
+    assert registry.sweep(["other"]) == []
+    assert registry.sweep() == ["gone"]
+    assert list((cache / "labs").iterdir()) == []
+
+
+def test_state_is_that_of_labs_that_are_up(cache: Path) -> None:
+    """What an owner wrote down is told while it lives; before and after, which labs are up is."""
+    other, held = registry.take("other"), registry.take("one")
+    with pytest.raises(UsageError, match="no lab 'one' is up"):
+        registry.state("one")  # it has not come as far
+    files = registry.files("one")
+    files.directory.mkdir()
+    files.state.write_text(json.dumps({"rack": 1}))
+    assert registry.state("one") == {"rack": 1}
+    os.close(held)
+    with pytest.raises(UsageError, match="no lab 'one' is up") as caught:
+        registry.state("one")
+    assert caught.value.hint == "labs that are up: other"
+    registry.release("other", other)
+    with pytest.raises(UsageError) as caught:
+        registry.state("other")
+    assert "migrationlab lab up" in caught.value.hint

@@ -1,0 +1,236 @@
+"""The workload itself, natively: a guest's program needs no guest to be tested.
+
+Compiled as for a guest, but with the compiler's checks of addresses and of undefined
+behaviour, which end it with a message on standard error.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from migrationlab.lab.bootfiles import COMPILE, PAYLOAD
+
+PAGES = 256
+MAX, STOPPED = -1, 0
+#: As ``struct beat`` of workload.c: magic, guest, sequence, guest_ns, writes.
+BEAT = struct.Struct("<4sIQQQ")
+MS = 1_000_000
+#: workload.c, LONGEST_CREDIT: what a stall of the machine is made up for at most.
+CREDIT_NS = 20 * MS
+
+
+@dataclass(frozen=True)
+class Beat:
+    """A beat as it came."""
+
+    guest: int
+    sequence: int
+    guest_ns: int
+    writes: int
+
+
+class Workload:
+    """Speaks with a running workload as the lab speaks with a guest's."""
+
+    def __init__(self, beats: socket.socket, control: socket.socket) -> None:
+        self._beats = beats
+        self._control = control
+        self._number = 0
+
+    def ask(self, request: str) -> dict[str, int | str]:
+        """Return its answer to a request."""
+        self._number += 1
+        token = f"request-{self._number}"
+        self._control.send(f"{token} {request}".encode())
+        words = self._control.recv(512).decode().split()
+        assert words[0] == token
+        pairs = dict(word.split("=", 1) for word in words[1:])
+        return {name: int(text) if text.isdigit() else text for name, text in pairs.items()}
+
+    def check(self) -> dict[str, int | str]:
+        """Let it check its pages."""
+        return self.ask("check")
+
+    def beats(self, count: int) -> list[Beat]:
+        """Return its next beats; those that wait already are forgotten."""
+        self._beats.setblocking(False)
+        try:
+            while True:
+                self._beats.recv(64)
+        except BlockingIOError:
+            self._beats.settimeout(10)
+        return [self._beat() for _ in range(count)]
+
+    def _beat(self) -> Beat:
+        data = self._beats.recv(64)
+        assert len(data) == BEAT.size
+        magic, *numbers = BEAT.unpack(data)
+        assert magic == b"MLB1"
+        return Beat(*numbers)
+
+
+Start = Callable[..., "contextmanager[Workload]"]
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the compiled workload."""
+    path = tmp_path_factory.mktemp("workload") / "workload"
+    flags = [flag for flag in COMPILE if flag != "-static"]
+    checks = ["-Werror", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover"]
+    subprocess.run([*flags, *checks, "-o", path, PAYLOAD / "workload.c"], check=True)
+    return path
+
+
+@contextmanager
+def running(program: Path, rate: int, pattern: str = "sequential") -> Iterator[Workload]:
+    """Run the workload; see that it says nothing but that it runs, and does not end by itself."""
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as beats,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control,
+    ):
+        beats.bind(("127.0.0.1", 0))
+        control.bind(("127.0.0.1", 0))
+        control.settimeout(10)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind(("0.0.0.0", 0))
+            port = probe.getsockname()[1]
+        arguments = [42, PAGES, rate, pattern, "127.0.0.1", beats.getsockname()[1], port]
+        with subprocess.Popen(
+            [program, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            try:
+                assert process.stdout.readline() == b"migrationlab: workload runs\n"
+                control.connect(("127.0.0.1", port))
+                yield Workload(beats, control)
+            finally:
+                ended = process.poll()
+                process.kill()
+                complaints = process.stderr.read().decode()
+            assert (ended, complaints) == (None, "")
+
+
+def assert_intact(workload: Workload) -> int:
+    """See that every page holds what was last written; return the count of writes."""
+    answer = workload.check()
+    assert answer.keys() == {"pages", "bad_pages", "writes"}
+    assert (answer["pages"], answer["bad_pages"]) == (PAGES, 0)
+    return int(answer["writes"])
+
+
+def test_beats_have_the_documented_layout(program: Path) -> None:
+    """A beat comes each millisecond, numbered, with the guest's number, clock and writes."""
+    with running(program, STOPPED) as workload:
+        beats = workload.beats(200)
+    assert {beat.guest for beat in beats} == {42}
+    assert {beat.writes for beat in beats} == {PAGES}
+    first = beats[0].sequence
+    assert [beat.sequence for beat in beats] == list(range(first, first + 200))
+    times = [beat.guest_ns for beat in beats]
+    assert times == sorted(times)
+    # Never sooner, and later only where this machine was busy.
+    assert times[-1] - times[0] >= 198 * MS
+
+
+def test_at_rate_zero_nothing_is_written(program: Path) -> None:
+    """At rate 0 each page is written once, at the start, and then no more."""
+    with running(program, STOPPED) as workload:
+        assert assert_intact(workload) == PAGES
+        assert {beat.writes for beat in workload.beats(50)} == {PAGES}
+        assert assert_intact(workload) == PAGES
+
+
+@pytest.mark.parametrize("pattern", ["sequential", "random"])
+def test_a_set_rate_is_kept(program: Path, pattern: str) -> None:
+    """A set rate is kept by the guest's own clock, and every page holds what it must."""
+    rate = 25_600
+    with running(program, rate, pattern) as workload:
+        first, *_, last = workload.beats(300)
+        seconds = (last.guest_ns - first.guest_ns) / 1e9
+        written = last.writes - first.writes
+        assert written <= rate * (seconds + CREDIT_NS / 1e9)
+        # A busy machine makes it slower, but not idle.
+        assert written >= rate * seconds / 2
+        assert_intact(workload)
+
+
+@pytest.mark.parametrize("pattern", ["sequential", "random"])
+def test_as_fast_as_it_goes(program: Path, pattern: str) -> None:
+    """Without a limit it writes more than any set rate here, and goes on after each check."""
+    with running(program, MAX, pattern) as workload:
+        first, *_, last = workload.beats(100)
+        assert (last.writes - first.writes) / (last.guest_ns - first.guest_ns) * 1e9 > 100_000
+        one = assert_intact(workload)
+        workload.beats(10)
+        assert last.writes < one < assert_intact(workload)
+
+
+def test_the_workload_can_be_changed(program: Path) -> None:
+    """Rate and order change while it runs, both ways and often, and the pages stay right."""
+    with running(program, MAX) as workload:
+        for rate, pattern in [
+            (STOPPED, "random"), (MAX, "random"), (MAX, "sequential"), (5_000, "sequential"),
+            (MAX, "random"), (MAX, "random"), (STOPPED, "sequential"),
+        ]:  # fmt: skip
+            assert workload.ask(f"set {rate} {pattern}") == {"ok": 1}
+            workload.beats(5)
+            assert_intact(workload)
+        # At rate 0, and in the same order as before, not one page is written.
+        writes = assert_intact(workload)
+        assert workload.ask(f"set {STOPPED} sequential") == {"ok": 1}
+        assert assert_intact(workload) == writes
+        # Another order begins with a write to each page.
+        workload.ask(f"set {STOPPED} random")
+        assert assert_intact(workload) == writes + PAGES
+
+
+@pytest.mark.parametrize("rate", [STOPPED, MAX])
+@pytest.mark.parametrize("pattern", ["sequential", "random"])
+def test_a_check_finds_spoilt_pages(program: Path, rate: int, pattern: str) -> None:
+    """Each page that was damaged behind its back is found: one, the first and the last too."""
+    with running(program, rate, pattern) as workload:
+        assert_intact(workload)
+        for bad, page in enumerate((5, 0, PAGES - 1), start=1):
+            assert workload.ask(f"spoil {page}") == {"ok": 1}
+            assert workload.check()["bad_pages"] == bad
+        workload.ask("spoil 5")
+        assert workload.check()["bad_pages"] == 3
+
+
+def test_what_it_does_not_know_it_refuses(program: Path) -> None:
+    """A request that is none, lacks a word, or names no page of its own changes nothing."""
+    with running(program, STOPPED) as workload:
+        for request in (
+            "", "sing", "set", "set 5", "spoil", "spoil -1", f"spoil {PAGES}", "check" * 9,
+        ):  # fmt: skip
+            assert workload.ask(request) == {"error": "unknown"}
+        assert assert_intact(workload) == PAGES
+
+
+def test_bad_calls_end_at_once(program: Path) -> None:
+    """Called with too few arguments, or on a port that is taken, it says so and ends."""
+    done = subprocess.run([program, "1"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("workload GUEST PAGES RATE PATTERN")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("0.0.0.0", 0))
+        port = str(taken.getsockname()[1])
+        arguments = ["1", str(PAGES), "0", "random", "127.0.0.1", port, port]
+        # It ends by itself with its pages mapped, which is no leak that anybody need hear of.
+        done = subprocess.run(
+            [program, *arguments], capture_output=True, text=True, check=False,
+            env=os.environ | {"ASAN_OPTIONS": "detect_leaks=0"},
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert "workload: control port: Address already in use" in done.stderr

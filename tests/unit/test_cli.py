@@ -1,0 +1,127 @@
+"""The command: its verbs, and the exit status and words of every error."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from migrationlab.cli import VERBS, main
+from migrationlab.errors import GuestError, HostError, LabError, MigrationLabError, UsageError
+from migrationlab.lab import registry
+
+
+def run(*words: str) -> Result:
+    """Run the command; what is not an exit is a bug."""
+    result = CliRunner().invoke(main, words)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+@pytest.fixture
+def raises(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[BaseException]]:
+    """Give a list whose last error ``lab inspect`` comes upon."""
+    errors: list[BaseException] = []
+
+    def names() -> list[str]:
+        raise errors[-1]
+
+    monkeypatch.setattr(registry, "names", names)
+    return errors
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (UsageError("it cannot be", hint="ask otherwise"), 2),
+        (GuestError("it cannot be", hint="ask otherwise"), 2),
+        (HostError("it cannot be", hint="ask otherwise", code=38), 1),
+        (LabError("it cannot be", hint="ask otherwise"), 1),
+    ],
+)
+def test_errors_have_a_status_and_a_hint(
+    raises: list[BaseException], error: MigrationLabError, status: int
+) -> None:
+    """The caller's mistake is 2, all else 1; words and hint go to standard error, alone."""
+    raises.append(error)
+    result = run("lab", "inspect")
+    assert result.exit_code == status
+    assert result.stdout == ""
+    assert result.stderr == "migrationlab: it cannot be\nhint: ask otherwise\n"
+
+
+def test_an_error_without_a_hint_has_no_empty_one(raises: list[BaseException]) -> None:
+    """Where there is nothing useful to say, nothing is said."""
+    raises.append(LabError("it broke"))
+    assert run("lab", "inspect").stderr == "migrationlab: it broke\n"
+
+
+def test_ctrl_c_is_130(raises: list[BaseException]) -> None:
+    """Ctrl-C ends the command with the status that shells give it, and without a traceback."""
+    raises.append(KeyboardInterrupt())
+    result = run("lab", "inspect")
+    assert result.exit_code == 130
+    assert result.stderr == "interrupted\n"
+
+
+def test_a_broken_cache_is_told_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real error of the lab comes out with its hint: a cache that others may write to."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "migrationlab").mkdir()
+    (tmp_path / "migrationlab").chmod(0o777)
+    result = run("lab", "inspect")
+    assert result.exit_code == 1
+    assert "is not a folder of this user's alone" in result.stderr
+    assert f"hint: look who made it; then remove it, or `chmod 700 {tmp_path}" in result.stderr
+
+
+def test_an_unknown_verb_is_refused() -> None:
+    """A verb that there is not is named, with the status of a call that cannot be."""
+    result = run("migrat")
+    assert result.exit_code == 2
+    assert "No such command 'migrat'" in result.stderr
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb: str) -> None:
+    """Each verb is in the list, is what it is called, and has a help of its own."""
+    assert verb in run("--help").stdout
+    result = run(verb, "--help")
+    assert result.exit_code == 0
+    assert f"Usage: main {verb}" in result.stdout
+    command = main.get_command(click.Context(main), verb)
+    assert command is not None
+    assert command.name == verb
+
+
+def test_help_is_quick() -> None:
+    """Help, of a verb too, loads neither libvirt nor pandas."""
+    script = (
+        "import sys\n"
+        "from migrationlab.cli import main\n"
+        "try:\n    main(['demo', '--help'])\n"
+        "except SystemExit:\n    pass\n"
+        "print({'libvirt', 'pandas', 'matplotlib'} & set(sys.modules))\n"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    assert said.stdout.splitlines()[-1] == "set()"
+
+
+def test_a_reader_that_goes_away_is_no_traceback() -> None:
+    """What is printed may be piped to a program that ends early, as head does."""
+    command = [sys.executable, "-m", "migrationlab.cli", "--help"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert "Traceback" not in process.stderr.read()

@@ -1,0 +1,115 @@
+"""The display of steps: lines in a log, and a live table on a real terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from migrationlab.cli.display import StepDisplay
+from migrationlab.steps import Step
+
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+@pytest.fixture
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[Step]], list[str]]:
+    """Give what shows steps on a real terminal, and returns the lines written there."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+
+    def show(steps: Sequence[Step]) -> list[str]:
+        controller, terminal = os.openpty()
+        with os.fdopen(terminal, "w") as stream, monkeypatch.context() as patched:
+            patched.setattr(sys, "stderr", stream)
+            with StepDisplay() as display:
+                for step in steps:
+                    display(step)
+        said = b""
+        # Once the terminal is closed and all has been read, reading is EIO.
+        with contextlib.suppress(OSError), os.fdopen(controller, "rb", buffering=0) as screen:
+            while True:
+                said += screen.read(65536)
+        return CONTROL.sub("", said.decode()).splitlines()
+
+    return show
+
+
+def test_a_log_gets_a_line_a_step(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where nobody watches, start and end of each step are a line, with the time it took."""
+    with StepDisplay() as display:
+        display(Step("booting", "started"))
+        display(Step("booting", "progress", "kernel", 0.5))
+        display(Step("booting", "done"))
+        display(Step("building", "started"))
+        display(Step("building", "failed", "no way to [fd00:100:2::1]"))
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert re.sub(r"\d+\.\d s", "0.0 s", captured.err).splitlines() == [
+        "booting …",
+        "booting: done in 0.0 s",
+        "building …",
+        "building: failed in 0.0 s (no way to [fd00:100:2::1])",
+    ]
+
+
+def test_a_log_does_not_wrap_or_paint(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long line stays one, without a terminal's codes, however narrow the window is."""
+    monkeypatch.setenv("COLUMNS", "20")
+    with StepDisplay() as display:
+        display(Step("a long name " * 10, "started"))
+    assert capsys.readouterr().err == "a long name " * 10 + " …\n"
+
+
+def test_a_terminal_shows_what_goes_on(
+    on_a_terminal: Callable[[Sequence[Step]], list[str]],
+) -> None:
+    """On a terminal each step is a row: what it is, how it stands, and a tick when it is done."""
+    *_, first, second = on_a_terminal(
+        [
+            Step("booting", "started"),
+            Step("booting", "progress", "waits for beats"),
+            Step("booting", "done"),
+            Step("migrating", "started"),
+            Step("migrating", "progress", "12 MiB left", 0.5),
+        ]
+    )
+    assert "✓ booting" in first
+    assert "migrating" in second
+    assert "12 MiB left" in second
+
+
+def test_a_terminal_shows_what_failed(
+    on_a_terminal: Callable[[Sequence[Step]], list[str]],
+) -> None:
+    """A step that failed says so, and why, and gets no tick."""
+    *_, row = on_a_terminal([Step("booting", "started"), Step("booting", "failed", "no answer")])
+    assert "failed: no answer" in row
+    assert "✓" not in row
+
+
+def test_a_terminal_shows_words_as_they_are(
+    on_a_terminal: Callable[[Sequence[Step]], list[str]],
+) -> None:
+    """What stands in brackets, as an IPv6 address does, is shown; it is no mark-up."""
+    what = "dialling [fd00:100:2::1]"
+    said = "sh said [/bin/x]: no [bold]"
+    *_, row = on_a_terminal([Step(what, "started"), Step(what, "failed", said)])
+    assert what in row
+    assert said in row
+
+
+def test_a_step_heard_of_late_is_left_out(
+    on_a_terminal: Callable[[Sequence[Step]], list[str]],
+) -> None:
+    """Progress of a step that was never started does no harm."""
+    lines = on_a_terminal([Step("booting", "progress", "kernel"), Step("waiting", "started")])
+    assert not [line for line in lines if "booting" in line]

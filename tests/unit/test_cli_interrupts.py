@@ -1,0 +1,88 @@
+"""Ctrl-C, given to a real process: it stops what runs, and is never lost."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+#: Waits within interrupts() and says what came of it.
+WAITING = """
+import sys
+from migrationlab.cli.interrupts import interrupts
+with interrupts() as stop:
+    try:
+        print("ready", flush=True)
+        sys.stdin.read()
+    except KeyboardInterrupt:
+        print("raised, kept" if stop.is_set() else "raised")
+"""
+#: The same, but the signal comes while an object is being deleted.
+DELETING = """
+import sys
+from migrationlab.cli.interrupts import interrupts
+
+class Connection:
+    def __del__(self):
+        print("ready", flush=True)
+        sys.stdin.readline()
+
+with interrupts() as stop:
+    try:
+        Connection()
+        print("kept" if stop.is_set() else "lost")
+    except KeyboardInterrupt:
+        print("raised")
+"""
+#: Another error in a ``__del__``, within and after.
+BROKEN = """
+import signal
+from migrationlab.cli.interrupts import interrupts
+
+class Broken:
+    def __del__(self):
+        raise ValueError("it is broken")
+
+before = signal.getsignal(signal.SIGINT)
+with interrupts() as stop:
+    print("ready", flush=True)
+    Broken()
+assert signal.getsignal(signal.SIGINT) is before
+assert not stop.is_set()
+Broken()
+"""
+
+
+def interrupted(script: str, *, send: bool = True) -> tuple[str, str]:
+    """Run a script, send it SIGINT once it is ready; return what it said, and complained of."""
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        if send:
+            process.send_signal(signal.SIGINT)
+        said, complaints = process.communicate(timeout=10)
+        assert process.returncode == 0, complaints
+    return said, complaints
+
+
+def test_ctrl_c_is_raised_and_kept() -> None:
+    """Ctrl-C raises KeyboardInterrupt as ever, and sets the event besides."""
+    assert interrupted(WAITING) == ("raised, kept\n", "")
+
+
+def test_ctrl_c_in_a_deletion_is_not_lost() -> None:
+    """Python drops an exception in a ``__del__``: the event is set all the same, and no noise."""
+    assert interrupted(DELETING) == ("kept\n", "")
+
+
+def test_other_errors_in_a_deletion_are_shown() -> None:
+    """What else goes wrong in a ``__del__`` is printed, within and after; the handler is undone."""
+    said, complaints = interrupted(BROKEN, send=False)
+    assert said == ""
+    assert complaints.count("ValueError: it is broken") == 2

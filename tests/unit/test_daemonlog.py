@@ -1,0 +1,95 @@
+"""The phases of migrations, read from what real libvirtds wrote."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from migrationlab.capture import daemonlog
+
+#: From the log of a lab host, Debian 13's libvirtd 11.3.0: a guest left by a normal migration
+#: and came back by a peer2peer one. Between the lines stood others of the same kinds.
+LINES = """\
+2026-11-22 19:55:48.550+0000: 66: info : libvirt version: 11.3.0, package: 11.3.0-3+deb13u3 (Debian)
+2026-11-22 19:55:48.550+0000: 66: info : hostname: host-a
+2026-11-22 19:56:04.679+0000: 51: debug : qemuDomainObjStartJobPhase:594 : Starting phase 'begin3' \
+of 'migration out' job
+2026-11-22 19:56:04.679+0000: 51: debug : qemuDomainObjSetJobPhase:564 : Setting 'migration out' \
+phase to 'begin3'
+2026-11-22 19:56:04.682+0000: 51: debug : qemuMigrationCookieFormat:1485 : cookielen=1013 \
+cookie=<qemu-migration>
+  <name>guest-1</name>
+  <hostname>host-a</hostname>
+2026-11-22 19:56:05.158+0000: 52: debug : qemuDomainObjSetJobPhase:564 : Setting 'migration out' \
+phase to 'perform3'
+2026-11-22 19:56:06.026+0000: 52: debug : qemuDomainObjSetJobPhase:564 : Setting 'migration out' \
+phase to 'perform3_done'
+2026-11-22 19:56:06.129+0000: 51: debug : qemuDomainObjSetJobPhase:564 : Setting 'migration out' \
+phase to 'confirm3'
+2026-11-22 19:56:06.135+0000: 51: debug : qemuDomainObjSetJobPhase:564 : Setting 'migration out' \
+phase to 'confirm3'
+2026-11-22 19:56:06.966+0000: 51: debug : qemuDomainObjSetJobPhase:564 : Setting 'migration in' \
+phase to 'prepare'
+2026-11-22 19:56:08.432+0000: 52: debug : qemuDomainObjSetJobPhase:564 : Setting 'migration in' \
+phase to 'finish3'
+"""
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Give a daemon's log."""
+    path = tmp_path / "libvirtd.log"
+    path.write_text(LINES)
+    return path
+
+
+def details(log: Path, start: int = 0) -> list[tuple[str, str]]:
+    """Return job and phase of each row."""
+    found = [json.loads(row[5]) for row in daemonlog.phases(log, start, "source")]
+    return [(detail["job"], detail["phase"]) for detail in found]
+
+
+def test_all_phases_are_found(log: Path) -> None:
+    """Each phase is found once, in order, also where the daemon names it twice running."""
+    assert details(log) == [
+        *(("out", name) for name in ("begin3", "perform3", "perform3_done", "confirm3")),
+        *(("in", name) for name in ("prepare", "finish3")),
+    ]
+
+
+def test_rows_have_the_moment_and_the_side(log: Path) -> None:
+    """A row's times are the line's, to the millisecond and exactly; its side is the caller's."""
+    first = daemonlog.phases(log, 0, "destination")[0]
+    moment = datetime.fromisoformat("2026-11-22T19:56:04.679+00:00")
+    expected = int(moment.timestamp()) * 1_000_000_000 + 679_000_000
+    assert first[:5] == (expected, expected, "destination", "log", "phase")
+
+
+def test_only_what_came_since_is_read(log: Path) -> None:
+    """From the length that the log had, only what was added since is read."""
+    before = daemonlog.size(log)
+    assert before == len(LINES)
+    assert details(log, before) == []
+    with log.open("a") as file:
+        file.write(LINES)
+    assert len(details(log, before)) == 6
+    assert len(details(log)) == 12
+
+
+def test_damaged_bytes_and_a_line_cut_off_do_no_harm(log: Path) -> None:
+    """A log read while it is written may end in the middle of a line, or hold strange bytes."""
+    with log.open("ab") as file:
+        file.write(
+            b"\xff\xfe\n2026-11-22 19:56:09.001+0000: 51: debug : qemuDomainObjSetJobPhase:5"
+        )
+    assert len(details(log)) == 6
+
+
+@pytest.mark.parametrize("path", [None, Path("/nowhere/libvirtd.log")])
+def test_without_a_log_there_are_no_phases(path: Path | None) -> None:
+    """Where there is no log that this process may read, there are simply no phases."""
+    assert daemonlog.size(path) == 0
+    assert daemonlog.phases(path, 0, "source") == []

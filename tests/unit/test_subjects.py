@@ -1,0 +1,62 @@
+"""A domain that knows nothing of the kit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from migrationlab.errors import GuestError
+from migrationlab.hosts import Host
+from migrationlab.subjects import PlainDomain
+
+NODE = """\
+<node>
+  <domain type='test'>
+    <name>web1</name><memory unit='MiB'>512</memory>
+    <os><type machine='pc-q35-9.2'>hvm</type></os>
+  </domain>
+</node>
+"""
+
+
+@pytest.fixture
+def default() -> Iterator[Host]:
+    """Give the test driver's own host, on which one domain runs."""
+    host = Host("test:///default")
+    yield host
+    host.close()
+
+
+def test_what_a_run_says_of_it(default: Host) -> None:
+    """A running domain is told by its name and memory; without KVM it is emulated."""
+    domain = PlainDomain("test", default)
+    assert domain.record() == {"name": "test", "memory_mib": 8192, "machine": ""}
+    assert domain.accelerator == "tcg"
+    assert domain.host is default
+    assert repr(domain) == f"PlainDomain('test', {default!r})"
+
+
+def test_what_nobody_knows_is_none(default: Host) -> None:
+    """It has no beats and no check, and nobody knows its wire: None, not an invented number."""
+    domain = PlainDomain("test", default)
+    assert domain.beat_source is None
+    assert domain.wire() is None
+    assert domain.checked() is None
+
+
+def test_its_machine_is_told(tmp_path: Path) -> None:
+    """A domain's machine type is told where it has one."""
+    node = tmp_path / "node.xml"
+    node.write_text(NODE)
+    host = Host(f"test://{node}")
+    record = PlainDomain("web1", host).record()
+    assert record == {"name": "web1", "memory_mib": 512, "machine": "pc-q35-9.2"}
+    host.close()
+
+
+def test_an_unknown_domain_is_refused(default: Host) -> None:
+    """A domain that the host does not have cannot be migrated."""
+    with pytest.raises(GuestError, match="has no guest 'web9'"):
+        PlainDomain("web9", default)
