@@ -1,9 +1,9 @@
 """The phases of a migration, read from a libvirtd's own log where this process may read it.
 
 Only the daemons know when a phase begins. With the log filters of a lab host they say so,
-to the millisecond (``qemuMigrationJobSetPhase`` in src/qemu/qemu_migration.c)::
+to the millisecond (``qemuDomainObjSetJobPhase`` in src/qemu/qemu_domainjob.c)::
 
-    2026-11-22 18:36:15.123+0000: 42: debug : qemuMigrationJobSetPhase:170 :
+    2026-11-22 18:36:15.123+0000: 42: debug : qemuDomainObjSetJobPhase:564 :
         Setting 'migration out' phase to 'begin3'
 """
 

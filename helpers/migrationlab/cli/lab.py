@@ -200,9 +200,9 @@ def _show(labs: list[dict[str, Any]], output_format: Format) -> None:
     if output_format == "json":
         click.echo(json.dumps({"labs": labs}))
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     for each in labs:
-        console.print(f"lab {each['name']}, wire {_wire_text(each['wire'])}", markup=False)
+        console.print(f"lab {each['name']}, wire {_wire_text(each['wire'])}")
         hosts = Table("host", "image", "libvirt", "QEMU", "wire", "LAN", box=None)
         for host in each["hosts"]:
             hosts.add_row(
@@ -211,7 +211,7 @@ def _show(labs: list[dict[str, Any]], output_format: Format) -> None:
             )  # fmt: skip
         console.print(hosts)
         for host in each["hosts"]:
-            console.print(f"virsh --connect '{host['uri']}' list", markup=False)
+            console.print(f"virsh --connect '{host['uri']}' list")
         guests = Table("guest", "on", "MiB", "working set", "dirtied at", "reached", box=None)
         for guest in each["guests"]:
             reached = guest["reached_mib_s"]

@@ -27,6 +27,7 @@ from migrationlab.lab.layout import (
     CONTROL_PORT,
     GUESTS_AT_HOST,
     LAN_PREFIX,
+    LAST_GUEST,
     OBSERVER,
     guest_address,
 )
@@ -38,6 +39,11 @@ PAGES_PER_MIB = (1 << 20) // PAGE_BYTES
 #: What the guest's kernel, its tables and the check need beside the working set.
 RESERVED_MIB = 80
 HIGHEST_DIRTY_MIB_S = 100_000
+#: What a guest of a lab has no use for, and a processor that TCG emulates takes a second for.
+QUICKER = (
+    "nosmp noreplace-smp mitigations=off tsc=reliable cryptomgr.notests ipv6.disable=1 "
+    "initcall_blacklist=jent_mod_init,trace_eval_init,load_system_certificate_list"
+)
 Pattern = Literal["sequential", "random"]
 Rate = float | Literal["max"]
 
@@ -159,7 +165,7 @@ def domain_xml(spec: GuestSpec) -> str:
     <type arch='x86_64' machine='{spec.machine}'>hvm</type>
     <kernel>{GUESTS_AT_HOST}/kernel</kernel>
     <initrd>{GUESTS_AT_HOST}/initramfs</initrd>
-    <cmdline>console=ttyS0 quiet oops=panic {words}</cmdline>
+    <cmdline>console=ttyS0 quiet oops=panic {QUICKER} {words}</cmdline>
   </os>
   <features><acpi/></features>
   {cpu}
@@ -203,9 +209,10 @@ class GuestBeats:
         if back_s == 0:
             return self._ring.count
         since = time.time_ns() - round(back_s * 1e9)
+        count = self._ring.count
         # So many that they reach back far enough even if all guests of a LAN send.
-        newest = self._ring.read(-round(back_s * 1000 * 200))
-        return self._ring.count - int(np.count_nonzero(newest["arrival_ns"] >= since))
+        newest = self._ring.read(-round(back_s * 1000 * LAST_GUEST), count)
+        return count - int(np.count_nonzero(newest["arrival_ns"] >= since))
 
     def read(self, first: int) -> pd.DataFrame:
         """Return the guest's beats from a place on.

@@ -41,7 +41,13 @@ def labs() -> Path:
 
 
 def _own(path: Path) -> Path:
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise LabError(
+            f"the folder {path} cannot be made: {error.strerror}",
+            hint="set XDG_CACHE_HOME to a folder that this user can write to",
+        ) from error
     found = path.stat(follow_symlinks=False)
     if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o022:
         raise LabError(

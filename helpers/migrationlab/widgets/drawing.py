@@ -99,7 +99,7 @@ def _svg(
     key = hashlib.sha256("\n".join([title, *sentences]).encode()).hexdigest()[:8]
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-labelledby="title-{key} desc-{key}" font-family="sans-serif" font-size="14" '
+        f'aria-labelledby="title-{key}" aria-describedby="desc-{key}" font-family="sans-serif" font-size="14" '
         f'style="width:100%;max-width:{WIDTH}px;height:auto">'
     )
     parts = [

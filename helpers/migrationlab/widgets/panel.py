@@ -23,8 +23,8 @@ from migrationlab import plots
 from migrationlab.errors import LabError, MigrationLabError
 from migrationlab.hosts import Host
 from migrationlab.lab.guest import Guest
-from migrationlab.migration import Migration
 from migrationlab.migrate import start as start_migration
+from migrationlab.migration import Migration
 from migrationlab.plan import Mode, Plan, Problem
 from migrationlab.runs import Outcome, Run, Runs
 from migrationlab.steps import Step

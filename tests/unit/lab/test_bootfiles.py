@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import lzma
+import struct
 import subprocess
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from migrationlab.errors import LabError
@@ -53,6 +55,36 @@ def test_boot_files_are_made_once(root: Path) -> None:
     assert [step.state for step in heard] == ["started", "done"]
     assert bootfiles.ensure(root, heard.append) == made
     assert len(heard) == 2
+
+
+def bz_image(payload: bytes) -> bytes:
+    """Make what a bzImage is to who unpacks it: header fields, set-up sectors, a payload."""
+    header = bytearray(0x260)
+    header[0x1F1] = 2  # set-up sectors, besides the boot sector
+    header[0x202:0x206] = b"HdrS"
+    struct.pack_into("<II", header, 0x248, 100, len(payload))
+    return bytes(header).ljust(3 * 512 + 100, b"\0") + payload + b"what follows"
+
+
+KERNEL = b"\x7fELF" + bytes(range(256)) * 40
+
+
+@pytest.mark.parametrize(
+    ("payload", "unpacked"),
+    [
+        (lzma.compress(KERNEL) + len(KERNEL).to_bytes(4, "little"), KERNEL),
+        (
+            pa.compress(KERNEL, codec="zstd", asbytes=True) + len(KERNEL).to_bytes(4, "little"),
+            KERNEL,
+        ),
+        (b"\x1f\x8bgzip", None),
+    ],
+    ids=["xz", "zstd", "another"],
+)
+def test_kernels_are_unpacked(payload: bytes, unpacked: bytes | None) -> None:
+    """A kernel packed by xz or zstd, as Debian's are, is unpacked; another stays as it is."""
+    packed = bz_image(payload)
+    assert bootfiles.unpack_kernel(packed) == (unpacked or packed)
 
 
 def test_modules_are_unpacked(root: Path, tmp_path: Path) -> None:

@@ -45,7 +45,9 @@ static _Atomic uint64_t writes; /* the number of the next write */
 static uint64_t filled_at;      /* the number of the write that began the latest fill */
 static _Atomic int64_t rate;    /* pages a second; -1: as fast as it goes */
 static bool random_order;
-static atomic_bool pause_wanted, paused;
+/* Odd while the writer is to stand still; the writer says which wish it has seen. With two flags
+ * a writer that is slow to wake could be taken for one that stands still. */
+static _Atomic uint64_t pause_wish, pause_seen;
 static struct sockaddr_in observer;
 static uint32_t guest;
 
@@ -104,13 +106,13 @@ static void *writer(void *unused)
 {
     uint64_t paid = now(); /* the time up to which writes have been made */
     for (;;) {
-        if (atomic_load(&pause_wanted)) {
-            atomic_store(&paused, true);
+        uint64_t wish = atomic_load(&pause_wish);
+        if (wish % 2) {
+            atomic_store(&pause_seen, wish);
             sleep_until(now() + MILLISECOND);
             paid = now();
             continue;
         }
-        atomic_store(&paused, false);
         int64_t wanted = atomic_load(&rate);
         if (wanted < 0) {
             write_some(64);
@@ -149,15 +151,14 @@ static void *beater(void *unused)
 
 static void pause_writer(void)
 {
-    atomic_store(&pause_wanted, true);
-    while (!atomic_load(&paused))
+    uint64_t wish = atomic_fetch_add(&pause_wish, 1) + 1;
+    while (atomic_load(&pause_seen) != wish)
         sleep_until(now() + MILLISECOND / 4);
 }
 
 static void resume_writer(void)
 {
-    atomic_store(&paused, false);
-    atomic_store(&pause_wanted, false);
+    atomic_fetch_add(&pause_wish, 1);
 }
 
 /* Count the pages that do not hold, in every byte, what was last written. */
