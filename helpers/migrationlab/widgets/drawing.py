@@ -18,19 +18,19 @@ from migrationlab.plan import Party, Plan, Talk
 # Okabe and Ito's blue and vermilion, as in the figures: control and memory stay apart for
 # colour-blind eyes, and differ in width besides.
 CONTROL, MEMORY, INK, PALE = "#0072B2", "#D55E00", "#222222", "#F4F6F8"
-WIDTH, HEIGHT = 720, 300
-LONGEST_LABEL = 36
+WIDTH, HEIGHT = 600, 300
+LONGEST_LABEL = 31
 
 # Left, top, width, height.
 Box = tuple[int, int, int, int]
 _BOXES: dict[Party, Box] = {
-    Party.CLIENT: (265, 12, 190, 46),
-    Party.SOURCE_LIBVIRTD: (34, 136, 152, 46),
-    Party.SOURCE_QEMU: (34, 226, 152, 46),
-    Party.DESTINATION_LIBVIRTD: (534, 136, 152, 46),
-    Party.DESTINATION_QEMU: (534, 226, 152, 46),
+    Party.CLIENT: (205, 12, 190, 46),
+    Party.SOURCE_LIBVIRTD: (28, 136, 128, 46),
+    Party.SOURCE_QEMU: (28, 226, 128, 46),
+    Party.DESTINATION_LIBVIRTD: (444, 136, 128, 46),
+    Party.DESTINATION_QEMU: (444, 226, 128, 46),
 }
-_HOSTS: tuple[Box, Box] = ((14, 98, 192, 190), (514, 98, 192, 190))
+_HOSTS: tuple[Box, Box] = ((12, 98, 160, 190), (428, 98, 160, 190))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -149,12 +149,11 @@ def _arrow(number: int, talk: Talk) -> Iterator[str]:
     if talk.uri:
         label = talk.uri if len(talk.uri) <= LONGEST_LABEL else talk.uri[: LONGEST_LABEL - 1] + "…"
         if y1 == y2:
-            yield _text(x, y - 20, label, size=12, fill=colour, mono=True)
+            yield _text(x, y - 20, label, size=11, fill=colour, mono=True)
         else:
-            # A slanted arrow leaves the client to one side: write above it, beside the client.
-            side, anchor = (1, "start") if x2 > x1 else (-1, "end")
-            beside = WIDTH / 2 + side * 115
-            yield _text(beside, 66, label, size=12, fill=colour, mono=True, anchor=anchor)
+            # A slanted arrow leaves the client to one side: write above it, at the margin.
+            beside, anchor = (WIDTH - 6, "end") if x2 > x1 else (6, "start")
+            yield _text(beside, 76, label, size=11, fill=colour, mono=True, anchor=anchor)
     if memory:
         yield _text(x, y + 30, "the guest's memory", size=12, fill=colour)
 

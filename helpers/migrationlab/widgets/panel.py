@@ -92,7 +92,7 @@ class MigrationPanel:
         }
         self.heading = widgets.HTML()
         self.meaning = widgets.HTML()
-        self.drawing = widgets.HTML(layout=widgets.Layout(flex="1 1 26em", min_width="20em"))
+        self.drawing = widgets.HTML(layout=widgets.Layout(flex="1.4 1 26em", min_width="20em"))
         self.virsh = widgets.HTML()
         self.progress = widgets.HTML()
         self.message = widgets.HTML()

@@ -19,8 +19,8 @@ NO_MIRROR = """\
 cat >&2 <<'END'
 I: automatically chosen format: tar
 I: running apt-get update...
-Err:1 http://deb.debian.org/debian trixie InRelease
-  Temporary failure resolving 'deb.debian.org'
+Err:1 http://mirror.invalid/debian trixie InRelease
+  Temporary failure resolving 'mirror.invalid'
 E: apt-get update --error-on=any -oAPT::Status-Fd=<$fd> failed
 END
 exit 1
