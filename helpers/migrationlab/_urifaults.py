@@ -207,6 +207,12 @@ def _text_fault(text: str, wanted: str) -> Fault | None:
 
 def _plain_faults(parts: Parts, said: str) -> Iterator[Fault]:
     """What no URI may hold beside its host; libvirt: 'Unable to parse URI'."""
+    if ":" in (parts.user or ""):
+        # libvirt would take "name:word" as a whole for the user's name (src/util/viruri.c).
+        yield Fault(
+            "a URI here takes a user's name, and no password.",
+            "Leave the password out: ssh has its keys for that.",
+        )
     for part, plain in (
         (parts.user or "", PLAIN_USER),
         (parts.path, PLAIN_TAIL),

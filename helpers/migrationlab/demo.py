@@ -14,6 +14,7 @@ from pathlib import Path
 
 from migrationlab import plots, report
 from migrationlab.errors import UsageError
+from migrationlab.lab.image import path_of as image_path_of
 from migrationlab.lab.lab import Lab
 from migrationlab.migrate import start
 from migrationlab.migration import Migration
@@ -80,6 +81,7 @@ def demo(
     """
     if not 1 <= repeats <= MOST_REPEATS:
         raise UsageError(f"{repeats} repeats cannot be", hint=f"give 1 to {MOST_REPEATS}")
+    image_path_of(image)  # which refuses an unknown release, before anything is made
     # Nobody should learn after a minute of migrations that their results can't be kept.
     write_file(output / ".room", bytes(ROOM_BYTES)).unlink()
     kept: list[Run] = []

@@ -81,12 +81,16 @@ class Diagnosis:
         return "\n".join([*lines, "", self.verdict])
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td><b>{check.status}</b></td><td>{html.escape(check.name)}</td>"
-            f"<td>{html.escape(check.detail)}</td><td>{html.escape(check.hint)}</td></tr>"
+        left = "style='text-align:left'"  # JupyterLab's own choice for cells is the right
+        cells = [
+            (f"<b>{check.status}</b>", *map(html.escape, (check.name, check.detail, check.hint)))
             for check in self.checks
+        ]
+        rows = "".join(
+            f"<tr>{''.join(f'<td {left}>{cell}</td>' for cell in row)}</tr>" for row in cells
         )
-        head = "".join(f"<th>{title}</th>" for title in ("status", "what", "found", "what to do"))
+        titles = ("status", "what", "found", "what to do")
+        head = "".join(f"<th {left}>{title}</th>" for title in titles)
         return (
             f"<table><caption>{html.escape(self.verdict)}</caption>"
             f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"

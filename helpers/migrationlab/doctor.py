@@ -270,6 +270,9 @@ def _kvm(machine: Machine) -> Check:
     opener = ["sh", "-c", ': <>"$0"', str(device)]
     apart = [] if machine.root else [*machine.apart(), "setpriv", "--clear-groups"]
     answer = machine.run([*apart, *opener])
+    if answer.status == 127:
+        detail = f"not tried, as a program is missing: {answer.text}"
+        return Check("kvm", Status.WARN, detail, "make setup")
     if answer.status:
         name = machine.user
         if machine.opens(device):

@@ -22,6 +22,8 @@ class MigrationLabError(Exception):
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+        if hint:
+            self.add_note(f"hint: {hint}")  # which a traceback shows, as in a notebook
 
 
 class UsageError(MigrationLabError):

@@ -7,6 +7,8 @@ fills in more. Never imports ``lab``.
 
 from __future__ import annotations
 
+import contextlib
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,11 +37,50 @@ def refusals(hint: str = "") -> Iterator[None]:
         raise refusal(error, hint) from error
 
 
+#: What to do about the refusals that people meet first, by the words of libvirt 9 to 11.
+HINTS = (
+    (
+        r"Could not resolve hostname|Unable to resolve address|Name or service not known",
+        (
+            "whoever dials that name must be able to resolve it: in normal mode this machine, in "
+            "peer2peer the source host (its DNS or /etc/hosts); or give an address"
+        ),
+    ),
+    (
+        r"Host key verification failed",
+        (
+            "whoever dials must know the host's key: in peer2peer root of the source host; log in "
+            "once by ssh from there"
+        ),
+    ),
+    (
+        r"unsupported scheme|missing scheme|missing host|Unable to parse URI",
+        "a migration URI says where the destination's QEMU listens: tcp://HOST",
+    ),
+    (
+        r"unable to connect to server|Connection refused|No route to host",
+        (
+            "see that the port is open between the hosts: 49152 to 49215 for QEMU, or give a port "
+            "in the migration URI"
+        ),
+    ),
+    (r"CA certificate|credentials", "that URI means TLS: name another transport, as qemu+ssh"),
+    (r"canceled by client", "it was cancelled, or its deadline passed: the guest goes on"),
+    (
+        r"client socket is closed|End of file while reading data|keepalive",
+        "the host or its libvirtd went away: see that it runs, and its log",
+    ),
+)
+UNKNOWN_HINT = "the logs of both libvirtds, and of the destination's QEMU, say more"
+
+
 def refusal(error: libvirt.libvirtError, hint: str = "") -> HostError:
     """Return the kit's error for a libvirt error, with code, domain and text kept."""
+    text = error.get_error_message() or str(error)
+    known = (hint for pattern, hint in HINTS if re.search(pattern, text))
     return HostError(
-        error.get_error_message() or str(error),
-        hint=hint,
+        text,
+        hint=hint or next(known, UNKNOWN_HINT),
         code=error.get_error_code(),
         domain=error.get_error_domain(),
     )
@@ -81,7 +122,9 @@ def _start_library() -> None:
 
 def _run_events() -> None:
     while True:
-        libvirt.virEventRunDefaultImpl()
+        # One turn that fails must not end all events of this process.
+        with contextlib.suppress(libvirt.libvirtError):
+            libvirt.virEventRunDefaultImpl()
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +321,12 @@ class Host:
         except libvirt.libvirtError as error:
             if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
                 raise refusal(error) from error
+
+    def is_busy(self, name: str) -> bool:
+        """Return whether a domain has a job under way, such as a migration."""
+        with refusals():
+            info = self.connection.lookupByName(name).jobInfo()
+        return bool(info[0] != libvirt.VIR_DOMAIN_JOB_NONE)
 
     def capabilities(self) -> str:
         """Return the host's capabilities XML."""

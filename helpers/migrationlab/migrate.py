@@ -7,13 +7,14 @@ What follows is ``migration``'s. Never imports ``lab``.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import libvirt
 
 from migrationlab.capture.environment import environment
 from migrationlab.capture.job import DEFAULT_INTERVAL_S
 from migrationlab.capture.recorder import Recorder
-from migrationlab.errors import PlanError, UsageError
+from migrationlab.errors import GuestError, PlanError, UsageError
 from migrationlab.hosts import Host, library_version, refusals
 from migrationlab.migration import Migration, Prepared
 from migrationlab.plan import Plan
@@ -25,6 +26,8 @@ from migrationlab.uris import Mode
 #: TCG on an older QEMU loses writes of a guest that is migrated: QEMU's commit 03bfc2188f06,
 #: "physmem: Fix migration dirty bitmap coherency with TCG memory access", in 9.0.
 SAFE_TCG_QEMU = (9, 0)
+#: A sample costs the source's libvirtd a millisecond or two.
+SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = 0.005, 60
 
 
 def start(
@@ -54,6 +57,15 @@ def start(
         GuestError: There is no such guest, or it isn't running.
         HostError: A host could not be reached, or refused before the migration began.
     """
+    if not isinstance(to, Host):
+        raise UsageError(f"{to!r} is no host", hint="give a Host, such as lab.host_b")
+    if plan is not None and not isinstance(plan, Plan):
+        raise UsageError(f"{plan!r} is no plan", hint='give a Plan, such as Plan(mode="peer2peer")')
+    if not SHORTEST_INTERVAL_S <= interval_s <= LONGEST_INTERVAL_S:
+        raise UsageError(
+            f"samples cannot be {interval_s} s apart",
+            hint=f"give {SHORTEST_INTERVAL_S} to {LONGEST_INTERVAL_S} s",
+        )
     subject = _subject(guest, source)
     plan = _filled(plan or Plan(), to)
     host = subject.host
@@ -106,11 +118,16 @@ def _filled(plan: Plan, to: Host) -> Plan:
 
 
 def _judge(subject: Subject, source: Host, to: Host, plan: Plan) -> None:
-    plan.require_valid(source=source.peer_name, destination=to.peer_name)
     if source is to:
         raise PlanError(
             f"the guest {subject.name!r} is on {to.name} already",
             hint="migrate it to the other host",
+        )
+    plan.require_valid(source=source.peer_name, destination=to.peer_name)
+    if source.is_busy(subject.name):
+        raise GuestError(
+            f"the guest {subject.name!r} has a job under way on {source.name} already",
+            hint="wait for that migration, or cancel it",
         )
     unsafe = subject.accelerator == "tcg" and source.facts.qemu < SAFE_TCG_QEMU
     if unsafe and not plan.allow_unsafe_tcg:
@@ -136,28 +153,31 @@ def _prepare(
         with refusals():
             domain = acting.lookupByName(subject.name)
             uuid: str = domain.UUIDString()
-            if plan.max_downtime_ms is not None:
-                domain.migrateSetMaxDowntime(plan.max_downtime_ms)
-            max_downtime_ms = plan.max_downtime_ms or domain.migrateGetMaxDowntime()
+            limit_before_ms: int = domain.migrateGetMaxDowntime()
             control_domain = control.lookupByName(subject.name)
         flags = 0
         for name in plan.flags():
             flags |= getattr(libvirt, f"VIR_MIGRATE_{name}")
         parameters = plan.parameters()
         if plan.mode is Mode.PEER2PEER:
-            uri = plan.connection_uri
-
-            def call() -> object:
-                return domain.migrateToURI3(uri, parameters, flags)
+            migrate_it = partial(domain.migrateToURI3, plan.connection_uri, parameters, flags)
         else:
-            there = to.new_connection(plan.connection_uri)
-            connections.append(there)
+            connections.append(to.new_connection(plan.connection_uri))
+            migrate_it = partial(domain.migrate3, connections[-1], parameters, flags)
 
-            def call() -> object:
-                return domain.migrate3(there, parameters, flags)
+        def call() -> None:
+            # The limit is the guest's, not the call's, so it is set at the last moment.
+            if plan.max_downtime_ms is not None:
+                domain.migrateSetMaxDowntime(plan.max_downtime_ms)
+            migrate_it()
+
+        def undo() -> None:
+            if plan.max_downtime_ms is not None:
+                control_domain.migrateSetMaxDowntime(limit_before_ms)
 
         # The first question about a host's QEMU can take a second: not while it migrates.
         _ = source.facts, to.facts
+        wire, surroundings = subject.wire(), environment(library_version())
         recorder = Recorder(
             source,
             to,
@@ -177,7 +197,8 @@ def _prepare(
         control=control_domain,
         connections=tuple(connections),
         uuid=uuid,
-        max_downtime_ms=max_downtime_ms,
-        wire=subject.wire(),
-        environment=environment(library_version()),
+        max_downtime_ms=plan.max_downtime_ms or limit_before_ms,
+        wire=wire,
+        environment=surroundings,
+        undo=undo,
     )

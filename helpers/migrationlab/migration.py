@@ -23,10 +23,10 @@ import libvirt
 from migrationlab.capture.job import Sample
 from migrationlab.capture.recorder import Recorder, wait_for_beat
 from migrationlab.errors import HostError, LabError
-from migrationlab.hosts import Host, refusal, refusals
+from migrationlab.hosts import Host, refusal
 from migrationlab.plan import Plan
 from migrationlab.runs import Outcome, Run, RunError, new_run_id
-from migrationlab.steps import Listener, State, Step
+from migrationlab.steps import Listener, State, Step, ignore
 from migrationlab.subjects import Subject
 
 ABORT_INTERVAL_S = 0.05
@@ -47,6 +47,7 @@ class Prepared:
         max_downtime_ms: The limit in force.
         wire: What the run should say of the wire.
         environment: What the run should say of this machine.
+        undo: Takes back what was set for this migration alone, where the guest did not leave.
     """
 
     source: Host
@@ -58,6 +59,7 @@ class Prepared:
     max_downtime_ms: int | None
     wire: Mapping[str, object] | None
     environment: Mapping[str, object]
+    undo: Callable[[], object]
 
     def close(self) -> None:
         """Close the connections."""
@@ -228,6 +230,7 @@ class Migration:
         finally:
             deadline.cancel()
             self._returned.set()
+            self._recorder.close()
             self._what.close()
             self._done.set()
 
@@ -245,7 +248,11 @@ class Migration:
 
     def _report(self, state: State, detail: str, fraction: float | None = None) -> None:
         what = f"migrating {self.subject.name} from {self.source.name} to {self.destination.name}"
-        self._on_step(Step(what, state, detail, fraction))
+        try:
+            self._on_step(Step(what, state, detail, fraction))
+        except Exception as error:  # noqa: BLE001 - a listener decides nothing of a migration
+            self._recorder.events.warnings.append(f"a listener failed and hears no more: {error!r}")
+            self._on_step = ignore
 
     def _finish(self, returned_ns: int, error: HostError | None) -> Run:
         called = datetime.fromtimestamp(self._called_ns / 1e9, UTC)
@@ -253,7 +260,9 @@ class Migration:
         if error is not None:
             outcome = self._stop_reason or Outcome.FAILED
         warnings: list[str] = []
-        completed_job = self._completed_job() if error is None else {}
+        completed_job = self._completed_job(warnings) if error is None else {}
+        if error is not None:
+            self._undo(warnings)
         check = self._check(warnings)
         beats = self.subject.beat_source
         if beats is not None and not wait_for_beat(beats, returned_ns, BEAT_TIMEOUT_S):
@@ -282,12 +291,21 @@ class Migration:
             **frames,
         )
 
-    def _completed_job(self) -> Mapping[str, int | str]:
+    def _undo(self, warnings: list[str]) -> None:
+        try:
+            self._what.undo()
+        except libvirt.libvirtError as error:
+            warnings.append(f"the guest's maximum downtime stays as the plan had it: {error}")
+
+    def _completed_job(self, warnings: list[str]) -> Mapping[str, int | str]:
         """Return the statistics of the completed job, which the destination keeps."""
         flags = libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED | libvirt.VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED
-        with refusals():
+        try:
             domain = self.destination.connection.lookupByName(self.subject.name)
             stats: Mapping[str, int | str] = domain.jobStats(flags)
+        except libvirt.libvirtError as error:
+            warnings.append(f"no statistics of the completed job: {error}")
+            return {}
         return stats
 
     def _check(self, warnings: list[str]) -> Mapping[str, object] | None:

@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import libvirt
@@ -16,6 +17,7 @@ import pytest
 
 from migrationlab.errors import LabError, UsageError
 from migrationlab.lab import namespaces, places, registry
+from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
 
 pytestmark = pytest.mark.lab
@@ -23,6 +25,7 @@ pytestmark = pytest.mark.lab
 #: A lab of a process of its own, which says what the lab consists of and then waits.
 OWNER = """
 import json, sys
+from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
 lab = Lab(name=sys.argv[1])
 lab.boot(memory_mib=128, working_set_mib=1, dirty_mib_s=0)
@@ -116,6 +119,7 @@ def test_wire_is_set_while_it_runs(lab: Lab) -> None:
         {"rate_mbit_s": -1},
         {"rate_mbit_s": 0},
         {"rate_mbit_s": 1e9},
+        {"rate_mbit_s": "fast"},
         {"rate_mbit_s": 100, "delay_ms": -1},
         {"rate_mbit_s": 100, "loss_percent": 101},
     ],
@@ -156,6 +160,46 @@ def test_names_that_cannot_be(name: str) -> None:
     """A name that is no plain word is refused before anything is made of it."""
     with pytest.raises(UsageError, match="cannot name a lab"):
         registry.files(name)
+
+
+def test_lab_with_an_absurd_wire() -> None:
+    """A wire that cannot be is refused before a lab is made."""
+    steps: list[object] = []
+    with pytest.raises(UsageError, match="rate of -4"):
+        Lab(name="absurd", wire_mbit_s=-4, on_step=steps.append)
+    assert steps == []
+
+
+def test_folder_without_its_lock() -> None:
+    """A folder of a lab's name that nobody holds is cleared away, and the name can be taken."""
+    name = f"stray-{os.getpid()}"
+    (places.labs() / name / "guests").mkdir(parents=True)
+    with Lab(name=name) as lab:
+        assert lab.alive
+    assert not (places.labs() / name).exists()
+
+
+def test_boots_of_two_processes(lab: Lab) -> None:
+    """Two who boot guests in one lab at the same time give each guest its own number."""
+    booted: list[Guest] = []
+
+    def boot(name: str) -> None:
+        other = Lab.attach(lab.name)
+        guest = other.boot(name, memory_mib=128, working_set_mib=1, dirty_mib_s=0)
+        other.close()
+        booted.append(lab.guest(guest.name))
+
+    threads = [threading.Thread(target=boot, args=[f"at-once-{n}"]) for n in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    try:
+        assert len({guest.spec.number for guest in booted}) == 2
+        assert {guest.name for guest in booted} <= {guest.name for guest in lab.guests}
+    finally:
+        for guest in booted:
+            guest.destroy()
 
 
 def test_unknown_release() -> None:

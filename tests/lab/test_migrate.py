@@ -271,6 +271,79 @@ def test_domain_by_name_between_hosts(lab: Lab, guest: Guest) -> None:
         to.close()
 
 
+def test_refused_plan_leaves_the_limit_alone(lab: Lab, guest: Guest) -> None:
+    """A maximum downtime is not left on a guest that did not go, so the next plan is as it says."""
+    to = lab.other(guest.host)
+    uri = "qemu+tcp://nowhere.invalid/system"
+    with pytest.raises(HostError):
+        start(guest, to=to, plan=Plan(max_downtime_ms=7, connection_uri=uri))
+    failed = migrate(
+        guest, to=to, plan=Plan(max_downtime_ms=7, mode=Mode.PEER2PEER, connection_uri=uri)
+    )
+    assert failed.outcome is Outcome.FAILED
+    assert failed.error is not None
+    assert "resolve" in failed.error.hint
+    assert migrate(guest, to=to).downtime_requested_ms == 300
+
+
+def test_second_migration_of_a_moving_guest(lab: Lab, guest: Guest) -> None:
+    """A guest that is on its way already is not sent a second time."""
+    under_way = threading.Event()
+
+    def on_step(step: Step) -> None:
+        if step.state == "progress":
+            under_way.set()
+
+    first = start(guest, to=lab.other(guest.host), plan=SLOW, on_step=on_step)
+    try:
+        assert under_way.wait(30)
+        with pytest.raises(GuestError, match="job under way"):
+            start(guest, to=lab.other(first.source))
+    finally:
+        first.cancel()
+        first.wait(30)
+
+
+def test_listener_that_fails(lab: Lab, guest: Guest) -> None:
+    """A listener that raises loses its steps; the migration and its run go on."""
+
+    def on_step(step: Step) -> None:
+        raise ValueError(step.state)
+
+    run = migrate(guest, to=lab.other(guest.host), on_step=on_step)
+    assert run.outcome is Outcome.COMPLETED
+    assert any("a listener failed" in warning for warning in run.warnings)
+    assert len(run.job) > 1
+
+
+def test_lab_that_dies_on_the_way() -> None:
+    """When both hosts are gone in the middle, the run says so, with what was seen until then."""
+    with Lab() as dying:
+        guest = dying.boot(memory_mib=128, working_set_mib=16, dirty_mib_s=10)
+        under_way = threading.Event()
+
+        def on_step(step: Step) -> None:
+            if step.state == "progress":
+                under_way.set()
+
+        migration = start(guest, to=dying.host_b, plan=SLOW, on_step=on_step)
+        assert under_way.wait(30)
+    run = migration.wait(60)
+    assert run.outcome is Outcome.FAILED
+    assert run.guest_check is None
+    assert len(run.job) > 0
+    assert run.warnings
+
+
+def test_wrong_types_are_told(lab: Lab, guest: Guest) -> None:
+    """What is no host, no plan, or no interval is refused in words."""
+    to = lab.other(guest.host)
+    for wrong in ({"to": "host-b"}, {"to": to, "plan": {}}, {"to": to, "interval_s": 0}):
+        with pytest.raises(UsageError) as caught:
+            start(guest, **wrong)  # type: ignore[arg-type]
+        assert caught.value.hint
+
+
 def test_same_host_twice(lab: Lab, guest: Guest) -> None:
     """A guest cannot be migrated to where it is."""
     with pytest.raises(PlanError) as caught:

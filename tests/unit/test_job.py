@@ -45,6 +45,13 @@ def test_columns_are_those_of_a_run() -> None:
     assert tuple(FRAMES["wire_bytes"]) == job.WIRE_COLUMNS
 
 
+#: What libvirt's test driver answers, said once however often it is asked.
+NO_JOBS = (
+    "a sample of the job was refused: this function is not supported by the connection driver: "
+    "virDomainGetJobStats"
+)
+
+
 class Counter:
     """A wire's counter that goes up by a hundred each time, and breaks after some."""
 
@@ -86,11 +93,11 @@ def test_bytes_are_counted_from_the_start() -> None:
     times, sent, received = zip(*wire, strict=True)
     assert list(times) == sorted(times)
     assert sent[:4] == received[:4] == (0, 100, 200, 300)
-    assert sampler.warnings == []
+    assert sampler.warnings == [NO_JOBS]
 
 
 def test_a_host_that_is_gone_ends_the_bytes() -> None:
     """When a host is gone what was counted until then stays, and a warning says that it ended."""
     sampler, wire = sampled(Counter(readings=2), Counter())
     assert [row[1] for row in wire] == [0, 100]
-    assert sampler.warnings == ["the bytes on the wire end early: host-a is gone"]
+    assert sampler.warnings[-1:] == ["the bytes on the wire end early: host-a is gone"]

@@ -146,13 +146,13 @@ def test_downtime_of_no_completed_run_says_so(make_run: MakeRun) -> None:
 
 
 def test_a_notebook_shows_a_picture_with_its_description(make_run: MakeRun) -> None:
-    """The HTML has image, alternative text and caption, and asks for nothing from outside."""
+    """The HTML has image and alternative text, and asks for nothing from outside."""
     run = make_run()
     run = dataclasses.replace(run, source={**run.source, "name": '<"host">'})
     shown = plots.timeline(run)._repr_html_()
     assert shown.startswith('<figure style="margin:0"><img src="data:image/png;base64,')
-    assert 'alt="Bars over time' in shown
-    assert "<figcaption>The guest stood still" in shown
+    assert "migration. Bars over time" in shown
+    assert 'alt="The guest stood still' in shown
     assert '<"host">' not in shown
 
 

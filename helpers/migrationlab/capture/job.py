@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import libvirt
 
 from migrationlab.errors import LabError
-from migrationlab.hosts import Host
+from migrationlab.hosts import Host, refusals
 
 DEFAULT_INTERVAL_S = 0.05
 
@@ -36,6 +36,8 @@ STATISTICS = {
     "memory_constant": "constant_pages",
     "memory_normal": "normal_pages",
 }
+#: What the source says once the domain has left it.
+LEFT = (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID)
 JOB_COLUMNS = ("time_ns", *STATISTICS.values())
 WIRE_COLUMNS = ("time_ns", "sent_bytes", "received_bytes")
 
@@ -73,9 +75,15 @@ class Sampler:
         self._sent = source.sent_bytes
         self._received = destination.sent_bytes
         self._connection = source.new_connection()
-        self._domain = self._connection.lookupByName(domain_name)
+        try:
+            with refusals():
+                self._domain = self._connection.lookupByName(domain_name)
+        except BaseException:
+            self._connection.close()
+            raise
         self._interval_s = interval_s
         self.warnings: list[str] = []
+        self._refused = False
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._samples: list[Sample] = []
@@ -95,7 +103,9 @@ class Sampler:
         self._thread.start()
 
     def stop(self) -> tuple[list[Sample], list[tuple[int, int, int]]]:
-        """Stop, and return the samples of the job and of the wire."""
+        """Stop, and return the samples of the job and of the wire; once more does no harm."""
+        if self._stop.is_set():
+            return self._samples, self._wire
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
@@ -115,10 +125,15 @@ class Sampler:
         """Take one sample; return whether it is worth asking again."""
         try:
             found = self._domain.jobStats()
-        except libvirt.libvirtError:
-            # The domain has left, or its host is gone. Whether that is an error, the call
-            # that migrates will say.
-            return False
+        except libvirt.libvirtError as error:
+            if error.get_error_code() in LEFT or not self._connection.isAlive():
+                # The domain has left, or its host is gone. Whether that is an error, the call
+                # that migrates will say.
+                return False
+            if not self._refused:
+                self.warnings.append(f"a sample of the job was refused: {error}")
+            self._refused = True
+            return True
         values = {
             ours: int(found[theirs]) for theirs, ours in STATISTICS.items() if theirs in found
         }

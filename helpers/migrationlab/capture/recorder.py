@@ -70,7 +70,7 @@ class Recorder:
         self._beats = beats
         self._first_beat = 0
         self._connections: list[libvirt.virConnect] = []
-        self._domain = domain
+        self._sampler: Sampler | None = None
         try:
             for side, host in self._sides.items():
                 connection = host.new_connection()
@@ -78,7 +78,7 @@ class Recorder:
                 self.events.listen(connection, side)
             self._sampler = Sampler(source, destination, domain, interval_s)
         except BaseException:
-            self._close()
+            self.close()
             raise
 
     def start(self, on_sample: Callable[[Sample], None]) -> None:
@@ -89,6 +89,7 @@ class Recorder:
         """
         if self._beats is not None:
             self._first_beat = self._beats.place(BEFORE_NS / 1e9)
+        assert self._sampler is not None
         self._sampler.start(on_sample)
 
     def stop(self, called_ns: int) -> dict[str, pd.DataFrame]:
@@ -97,9 +98,10 @@ class Recorder:
         Args:
             called_ns: When libvirt's call was made.
         """
+        assert self._sampler is not None
         samples, wire = self._sampler.stop()
         self.events.warnings += self._sampler.warnings
-        self._close()
+        self.close()
         rows = self.events.drain()
         for side, host in self._sides.items():
             rows += daemonlog.phases(host.log, self._logs[side], side)
@@ -119,9 +121,14 @@ class Recorder:
         if self._beats is None:
             return pd.DataFrame(columns=list(BEAT_COLUMNS), dtype="int64")
         beats = self._beats.read(self._first_beat)
+        if len(beats) and int(beats["arrival_ns"].iloc[0]) > called_ns:
+            self.events.warnings.append("the first beats were overwritten before they were read")
         return beats[beats["arrival_ns"] >= called_ns - BEFORE_NS].reset_index(drop=True)
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Let go of both hosts; does no harm where that is done already."""
+        if self._sampler is not None:
+            self._sampler.stop()
         self.events.close()
         for connection in self._connections:
             try:

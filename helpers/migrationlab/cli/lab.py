@@ -133,40 +133,49 @@ def boot(
 @lab.command()
 @name_argument
 @click.option("--rate-mbit-s", type=float, help="The rate each way; 0 for no limit.")
-@click.option("--delay-ms", type=float, default=0.0, help="Delay one way (needs netem).")
-@click.option("--loss-percent", type=float, default=0.0, help="Frames lost (needs netem).")
+@click.option("--delay-ms", type=float, help="Delay one way (needs netem).")
+@click.option("--loss-percent", type=float, help="Frames lost (needs netem).")
 @format_option
 def wire(
     name: str,
     rate_mbit_s: float | None,
-    delay_ms: float,
-    loss_percent: float,
+    delay_ms: float | None,
+    loss_percent: float | None,
     output_format: Format,
 ) -> None:
-    """Show the wire of the lab NAME, or set it while it runs."""
+    """Show the wire of the lab NAME, or set it while it runs; what isn't named stays."""
     import dataclasses  # noqa: PLC0415 (as below)
 
     from migrationlab.lab.lab import Lab  # noqa: PLC0415 (libvirt: not for --help)
 
     running = Lab.attach(name).wire
-    if rate_mbit_s is not None or delay_ms or loss_percent:
-        rate = running.settings.rate_mbit_s if rate_mbit_s is None else rate_mbit_s
-        running.set(rate or None, delay_ms=delay_ms, loss_percent=loss_percent)
+    wanted = {"rate_mbit_s": rate_mbit_s, "delay_ms": delay_ms, "loss_percent": loss_percent}
+    named = {key: value for key, value in wanted.items() if value is not None}
+    if named:
+        change = dataclasses.asdict(running.settings) | named
+        running.set(
+            change["rate_mbit_s"] or None,
+            delay_ms=change["delay_ms"],
+            loss_percent=change["loss_percent"],
+        )
     settings = dataclasses.asdict(running.settings)
     click.echo(json.dumps(settings) if output_format == "json" else _wire_text(settings))
 
 
 @lab.command()
-def clean() -> None:
+@format_option
+def clean(output_format: Format) -> None:
     """Delete the cached host images and guest files; the next lab builds them anew."""
     from migrationlab.lab import bootfiles, image, registry  # noqa: PLC0415 (not for --help)
 
     if names := registry.names():
         raise click.ClickException(f"first take down {', '.join(names)}: they use the images")
-    for release in image.RELEASES:
-        if image.remove(release):
-            click.echo(f"deleted the {release} host image")
+    deleted = [release for release in image.RELEASES if image.remove(release)]
     bootfiles.remove()
+    if output_format == "json":
+        click.echo(json.dumps({"deleted": deleted}))
+    else:
+        click.echo(f"deleted the host images of {', '.join(deleted) or 'no release'}")
 
 
 def _number(text: str) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import secrets
 import time
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pandas as pd
+import psutil
 from defusedxml.ElementTree import fromstring
 
 from migrationlab.errors import GuestError, LabError
@@ -38,6 +40,7 @@ PAGE_BYTES = 4096
 PAGES_PER_MIB = (1 << 20) // PAGE_BYTES
 #: What the guest's kernel, its tables and the check need beside the working set.
 RESERVED_MIB = 80
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,59}")
 HIGHEST_DIRTY_MIB_S = 100_000
 #: What a guest of a lab has no use for, and a processor that TCG emulates takes a second for.
 QUICKER = (
@@ -79,12 +82,22 @@ class GuestSpec:
         Raises:
             GuestError: A figure out of its range, or too little memory for the working set.
         """
-        if not self.name.replace("-", "").isalnum() or len(self.name) > 60:
+        if not NAME.fullmatch(str(self.name)):
             raise GuestError(
-                f"{self.name!r} cannot name a guest", hint="use letters, digits and hyphens"
+                f"{self.name!r} cannot name a guest",
+                hint="use letters, digits and hyphens, no hyphen first",
             )
+        for what, value in (("memory", self.memory_mib), ("working set", self.working_set_mib)):
+            if not _is_whole(value):
+                raise GuestError(f"a {what} of {value!r} MiB cannot be", hint="give a whole number")
         if self.working_set_mib < 1:
             raise GuestError("a working set is at least 1 MiB", hint="give working_set_mib=64")
+        here_mib = psutil.virtual_memory().total >> 20
+        if self.memory_mib > here_mib:
+            raise GuestError(
+                f"{self.memory_mib} MiB of memory are more than this machine has",
+                hint=f"give at most {here_mib}, and leave room for a second copy while it migrates",
+            )
         needed = self.working_set_mib + RESERVED_MIB
         if self.memory_mib < needed:
             raise GuestError(
@@ -98,6 +111,10 @@ class GuestSpec:
                 f"no workload writes in the order {self.pattern!r}",
                 hint="choose sequential or random",
             )
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def pages_per_second(dirty_mib_s: object) -> int:

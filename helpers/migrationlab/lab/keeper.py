@@ -34,6 +34,9 @@ def main(arguments: str) -> int:
                 os.dup2(null, stream.fileno())
             ended = os.pidfd_open(lab.rack.pid)
             select.select([ended], [], [])
+    except OSError as error:
+        _say(error=str(error), hint="see that this user may write there", usage=False)
+        return 1
     except MigrationLabError as error:
         _say(error=str(error), hint=error.hint, usage=isinstance(error, UsageError))
         return 1

@@ -7,6 +7,7 @@ A lab belongs to the process that made it and ends with that process, however it
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import json
 import os
 import secrets
@@ -14,7 +15,8 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -45,6 +47,7 @@ from migrationlab.lab.guest import (
 )
 from migrationlab.lab.inspect import inspect_site
 from migrationlab.lab.layout import FIRST_GUEST, HOST_NAMES, LAST_GUEST, LabFiles
+from migrationlab.lab.network import require_possible
 from migrationlab.lab.site import Site
 from migrationlab.steps import Listener, ignore, step
 
@@ -87,8 +90,10 @@ class Lab(Site):
         pair = (images, images) if isinstance(images, str) else tuple(images)
         if len(pair) != 2:
             raise UsageError("a lab has two hosts", hint='give images=("bookworm", "trixie")')
+        # What cannot be is refused before anything is made, or built for a minute.
         for release in pair:
-            image.path_of(release)  # which refuses an unknown one, before anything is made
+            image.path_of(release)
+        require_possible(rate_mbit_s=wire_mbit_s)
         self.images = pair
         registry.sweep()
         self._lock = registry.take(self.name)
@@ -102,6 +107,8 @@ class Lab(Site):
             raise
 
     def _start(self, files: LabFiles, roots: list[Path]) -> None:
+        # We hold the name, so what stands there belongs to nobody.
+        namespaces.remove_tree(files.directory)
         files.directory.mkdir(mode=0o700)
         files.guests.mkdir()
         hostconfig.write(files)
@@ -144,13 +151,13 @@ class Lab(Site):
     @property
     def guests(self) -> list[Guest]:
         """Return the guests on both hosts, by number."""
-        found: dict[int, Guest] = {}
+        found: dict[str, Guest] = {}
         for host in self.hosts:
             for domain in host.domains(NAMESPACE):
                 if domain.metadata is not None:
                     spec = spec_from(domain.metadata)
-                    found[spec.number] = Guest(self, spec)
-        return [found[number] for number in sorted(found)]
+                    found[spec.name] = Guest(self, spec)
+        return sorted(found.values(), key=lambda guest: guest.spec.number)
 
     def guest(self, name: str) -> Guest:
         """Return the guest called ``name``.
@@ -191,7 +198,9 @@ class Lab(Site):
             HostError: libvirt refused it.
             LabError: It did not come up; it is gone again.
         """
-        with self._boot_lock:
+        if on is not None and on not in self.hosts:
+            raise GuestError(f"{on!r} is no host of this lab", hint="give lab.host_a or lab.host_b")
+        with self._boot_lock, self._alone():
             taken = self.guests
             numbers = {guest.spec.number for guest in taken}
             number = next((n for n in range(FIRST_GUEST, LAST_GUEST) if n not in numbers), None)
@@ -216,11 +225,20 @@ class Lab(Site):
             with step(self.on_step, f"booting {name}"):
                 return self._boot(Guest(self, spec), on or self.host_a)
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other processes from giving a guest's number away a second time."""
+        with (self.files.directory / "boot.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
     def _boot(self, guest: Guest, host: Host) -> Guest:
         if not (self.files.guests / "kernel").exists():
             made = bootfiles.ensure(image.path_of(self.images[0]), self.on_step)
             shutil.copyfile(made.initramfs, self.files.guests / "initramfs")
-            shutil.copyfile(made.kernel, self.files.guests / "kernel")
+            partial = self.files.guests / ".kernel"
+            shutil.copyfile(made.kernel, partial)
+            partial.rename(self.files.guests / "kernel")
         beats = guest.beat_source
         first = beats.place()
         host.create(domain_xml(guest.spec))

@@ -7,6 +7,7 @@ called with argument lists. Imports nothing of the lab and no libvirt.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -142,7 +143,8 @@ def end_guarded(process: subprocess.Popen[bytes]) -> None:
     process.wait()
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream is not None:
-            stream.close()
+            with contextlib.suppress(BrokenPipeError):  # of what was never read
+                stream.close()
 
 
 def remove_tree(path: Path) -> None:

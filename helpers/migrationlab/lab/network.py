@@ -82,7 +82,7 @@ class Wire:
             UsageError: A figure out of its range; the wire is as before.
             LabError: The kernel has no netem; the wire is as before.
         """
-        self._judge(rate_mbit_s, delay_ms, loss_percent)
+        require_possible(rate_mbit_s, delay_ms, loss_percent)
         impaired = delay_ms > 0 or loss_percent > 0
         if impaired and not self.can_impair():
             raise LabError(
@@ -142,14 +142,23 @@ class Wire:
         numbers = rows[DEVICE].split()
         return int(numbers[8]), int(numbers[0])
 
-    @staticmethod
-    def _judge(rate_mbit_s: float | None, delay_ms: float, loss_percent: float) -> None:
-        if rate_mbit_s is not None and not LOWEST_MBIT_S <= rate_mbit_s <= HIGHEST_MBIT_S:
+
+def require_possible(
+    rate_mbit_s: float | None, delay_ms: float = 0, loss_percent: float = 0
+) -> None:
+    """Refuse a wire that cannot be.
+
+    Raises:
+        UsageError: A figure is out of its range, or none.
+    """
+    for name, value, least, most, unit in (
+        ("rate", rate_mbit_s, LOWEST_MBIT_S, HIGHEST_MBIT_S, "Mbit/s, or None for no limit"),
+        ("delay", delay_ms, 0, 10_000, "ms"),
+        ("loss", loss_percent, 0, 100, "%"),
+    ):
+        if value is None and name == "rate":
+            continue
+        if not isinstance(value, int | float) or not least <= value <= most:
             raise UsageError(
-                f"a wire of {rate_mbit_s} Mbit/s cannot be",
-                hint=f"give {LOWEST_MBIT_S} to {HIGHEST_MBIT_S}, or None for no limit",
+                f"a wire with a {name} of {value} cannot be", hint=f"give {least} to {most} {unit}"
             )
-        if not 0 <= delay_ms <= 10_000:
-            raise UsageError(f"a delay of {delay_ms} ms cannot be", hint="give 0 to 10000")
-        if not 0 <= loss_percent <= 100:
-            raise UsageError(f"a loss of {loss_percent} % cannot be", hint="give 0 to 100")

@@ -10,7 +10,8 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,9 @@ def take(name: str) -> int:
     Raises:
         UsageError: A lab of that name is up.
     """
-    descriptor = _try(_lock(files(name).directory), create=True)
+    directory = files(name).directory
+    with _alone():
+        descriptor = _try(_lock(directory), create=True)
     if descriptor is None:
         raise UsageError(
             f"a lab {name!r} is up already",
@@ -54,21 +57,20 @@ def take(name: str) -> int:
 
 def release(name: str, descriptor: int) -> None:
     """Give back a name, and clear away the lab's folder."""
-    directory = files(name).directory
-    namespaces.remove_tree(directory)
-    _lock(directory).unlink(missing_ok=True)
-    os.close(descriptor)
+    with _alone():
+        _release(name, descriptor)
 
 
 def is_up(name: str) -> bool:
     """Return whether the owner of a lab lives."""
     lock = _lock(files(name).directory)
-    if not lock.exists():
-        return False
-    descriptor = _try(lock)
-    if descriptor is not None:
-        os.close(descriptor)
-    return descriptor is None
+    with _alone():
+        if not lock.exists():
+            return False
+        descriptor = _try(lock)
+        if descriptor is not None:
+            os.close(descriptor)
+        return descriptor is None
 
 
 def owner(name: str) -> int | None:
@@ -89,19 +91,21 @@ def sweep(only: Sequence[str] | None = None) -> list[str]:
         The names of the labs whose remains were cleared away.
     """
     swept = []
-    for lock in sorted(places.labs().glob("*.lock")):
-        if only is not None and lock.stem not in only:
-            continue
-        descriptor = _try(lock)
-        if descriptor is not None:
-            release(lock.stem, descriptor)
-            swept.append(lock.stem)
+    with _alone():
+        for name in _known():
+            if only is not None and name not in only:
+                continue
+            # A folder whose lock is gone is a dead lab's too.
+            descriptor = _try(_lock(files(name).directory), create=True)
+            if descriptor is not None:
+                _release(name, descriptor)
+                swept.append(name)
     return swept
 
 
 def names() -> list[str]:
     """Return the names of this user's labs that are up."""
-    return sorted(lock.stem for lock in places.labs().glob("*.lock") if is_up(lock.stem))
+    return [name for name in _known() if is_up(name)]
 
 
 def state(name: str) -> dict[str, Any]:
@@ -118,26 +122,44 @@ def state(name: str) -> dict[str, Any]:
     raise UsageError(f"no lab {name!r} is up", hint=f"labs that are up: {up}")
 
 
+def _known() -> list[str]:
+    """Return the names of all labs, up or dead, that have left a trace."""
+    found = {path.name.removesuffix(".lock") for path in places.labs().iterdir()}
+    return sorted(name for name in found if NAME.fullmatch(name))
+
+
+def _release(name: str, descriptor: int) -> None:
+    directory = files(name).directory
+    namespaces.remove_tree(directory)
+    _lock(directory).unlink(missing_ok=True)
+    os.close(descriptor)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Be the only process of this user that looks at locks, makes or deletes one."""
+    with (places.cache() / "registry.lock").open("w") as registry:
+        fcntl.flock(registry, fcntl.LOCK_EX)
+        yield
+
+
 def _lock(directory: Path) -> Path:
     return directory.with_name(f"{directory.name}.lock")
 
 
 def _try(lock: Path, *, create: bool = False) -> int | None:
-    """Return a descriptor that holds a lock, or None where somebody else does."""
-    while True:
-        flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
-        try:
-            descriptor = os.open(lock, flags, 0o600)
-        except FileNotFoundError:
-            return None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever held it may have deleted it meanwhile: then this is nobody's lock.
-            if lock.stat().st_ino == os.fstat(descriptor).st_ino:
-                return descriptor
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        except FileNotFoundError:
-            pass
+    """Return a descriptor that holds a lock, or None where somebody else does, or it isn't there.
+
+    To be called while alone, so that the file isn't deleted between opening and locking it.
+    """
+    flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+    try:
+        descriptor = os.open(lock, flags, 0o600)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         os.close(descriptor)
+        return None
+    return descriptor

@@ -78,8 +78,8 @@ class Picture:
         data = base64.b64encode(self.render("png")).decode()
         return (
             f'<figure style="margin:0"><img src="data:image/png;base64,{data}" '
-            f'alt="{html.escape(self.alt)}" style="max-width:100%;width:{WIDTH_INCHES * 80:.0f}px">'
-            f"<figcaption>{html.escape(self.title)}</figcaption></figure>"
+            f'alt="{html.escape(f"{self.title}. {self.alt}")}" '
+            f'style="max-width:100%;width:{WIDTH_INCHES * 80:.0f}px"></figure>'
         )
 
     def render(self, kind: str) -> bytes:

@@ -7,6 +7,7 @@ sentence. Imports neither IPython nor ipywidgets.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import html
 import math
@@ -35,7 +36,7 @@ _HOSTS: tuple[Box, Box] = ((12, 98, 160, 190), (428, 98, 160, 190))
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Drawing:
-    """Who talks to whom; a notebook shows the drawing and, beside it, the sentences.
+    """Who talks to whom; a notebook shows the drawing and, below it, the sentences.
 
     Attributes:
         title: What the drawing shows.
@@ -54,10 +55,20 @@ class Drawing:
         lines = (f"{number}. {text}" for number, text in enumerate(self.sentences, 1))
         return "\n".join([self.title, *lines])
 
+    def html(self) -> str:
+        """Give drawing and sentences, the drawing as part of the page."""
+        return self._figure(self.svg)
+
     def _repr_html_(self) -> str:
+        # In a notebook that isn't trusted yet, Jupyter strips SVG elements, but no images.
+        data = base64.b64encode(self.svg.encode()).decode()
+        alt = html.escape(". ".join([self.title, *self.sentences]))
+        return self._figure(f'<img src="data:image/svg+xml;base64,{data}" alt="{alt}">')
+
+    def _figure(self, image: str) -> str:
         items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in self.sentences)
         return (
-            f'<figure style="margin:0">{self.svg}<figcaption style="line-height:1.5">'
+            f'<figure style="margin:0">{image}<figcaption style="line-height:1.5">'
             f'<ol style="margin:0.3em 0 0;padding-left:1.6em">{items}</ol></figcaption></figure>'
         )
 
@@ -98,8 +109,10 @@ def _svg(
     # Two drawings on one page must not share an id; the same drawing twice may.
     key = hashlib.sha256("\n".join([title, *sentences]).encode()).hexdigest()[:8]
     head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-labelledby="title-{key}" aria-describedby="desc-{key}" font-family="sans-serif" font-size="14" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
+        f'width="{WIDTH}" height="{HEIGHT}" role="img" '
+        f'aria-labelledby="title-{key}" aria-describedby="desc-{key}" '
+        'font-family="sans-serif" font-size="14" '
         f'style="width:100%;max-width:{WIDTH}px;height:auto">'
     )
     parts = [

@@ -79,7 +79,8 @@ def verdict(run: Run) -> str:
     hint = ""
     if run.outcome is Outcome.FAILED and run.error is not None:
         hint = " ".join(filter(None, (run.error.text, run.error.hint)))
-    return status(f"{text}.", hint=hint, bad=run.outcome is not Outcome.COMPLETED)
+    bad = "DAMAGED" in text or run.outcome in {Outcome.TIMED_OUT, Outcome.FAILED}
+    return status(f"{text}.", hint=hint, bad=bad)
 
 
 def table(runs: Runs) -> str:
@@ -92,7 +93,8 @@ def table(runs: Runs) -> str:
     shown = pd.DataFrame(
         {
             "mode": frame["mode"],
-            "way": frame["source"] + " → " + frame["destination"],
+            "from": frame["source"],
+            "to": frame["destination"],
             "outcome": frame["outcome"],
             "call s": number("call_ms", 1000),
             "downtime reported, ms": number("downtime_reported_ms"),

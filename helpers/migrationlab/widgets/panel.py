@@ -3,9 +3,9 @@
 Theory of operation. Depending on the version of ipykernel, a widget's callbacks run on the main
 thread after the cell or on another one beside it. So they are short: they judge the fields
 (``form``, well under a millisecond), set an event, or start the one worker thread, all under one
-lock. The worker calls ``migrationlab.start`` as a script would, and waits. What it shows goes
-into traits of HTML widgets, which any thread may set; nothing prints, and nothing touches
-pyplot.
+lock. The worker calls ``migrationlab.start`` as a script would, waits, and draws. What it
+shows goes into traits of HTML widgets, which any thread may set; nothing prints, and nothing
+touches pyplot.
 
 Holds no logic of migrations: ``form`` reads the fields, ``markup`` and ``drawing`` put into
 words and shapes.
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from enum import Enum, auto
 from typing import Any
 
 import ipywidgets as widgets
@@ -38,6 +39,13 @@ _LAB_HINT = "Run the cell with mig.Lab(…) again, then each cell from there to 
 _MODE_LABELS = {Mode.NORMAL: "normal", Mode.PEER2PEER: "peer2peer"}
 
 
+class _State(Enum):
+    IDLE = auto()
+    MIGRATING = auto()
+    CANCELLING = auto()
+    DRAWING = auto()
+
+
 class MigrationPanel:
     """Migrates one guest to and fro between the two hosts of its lab.
 
@@ -55,9 +63,9 @@ class MigrationPanel:
         self._start_migration = start
         # Setting a trait calls observers in the same thread, so the lock must let it in again.
         self._lock = threading.RLock()
+        self._state = _State.IDLE
         self._idle = threading.Event()
         self._idle.set()
-        self._cancel_asked = threading.Event()
         self._migration: Migration | None = None
         self._runs: tuple[Run, ...] = ()
         self._source, self._destination = self._find()
@@ -128,7 +136,7 @@ class MigrationPanel:
         """Give the live panel, and for readers of a saved notebook what it draws."""
         bundle: dict[str, Any] = self._box._repr_mimebundle_()
         static = markup.note("The panel is live: run this cell to use it.")
-        return {**bundle, "text/plain": repr(self), "text/html": static + self.drawing.value}
+        return {**bundle, "text/plain": repr(self), "text/html": static + self._drawn._repr_html_()}
 
     @property
     def runs(self) -> Runs:
@@ -142,28 +150,26 @@ class MigrationPanel:
         """
         with self._lock:
             reading = self._read()
-            if reading.problems or not self._idle.is_set():
+            if reading.problems or self._state is not _State.IDLE:
                 return
+            self._state = _State.MIGRATING
             self._idle.clear()
-            self._cancel_asked.clear()
-            ends = (self._source, self._destination)
-        self.message.value = ""
-        self.progress.value = markup.progress("connecting", None)
-        self._refresh()
-        threading.Thread(
-            target=self._work, args=[reading.plan, ends], name="migration-panel", daemon=True
-        ).start()
+            self.message.value = ""
+            self.progress.value = markup.progress("connecting", None)
+            work = [reading.plan, (self._source, self._destination)]
+            self._refresh()
+        threading.Thread(target=self._work, args=work, name="migration-panel", daemon=True).start()
 
     def cancel(self) -> None:
         """Ask for the running migration to be cancelled; returns at once."""
         with self._lock:
-            if self._idle.is_set():
+            if self._state is not _State.MIGRATING:
                 return
-            self._cancel_asked.set()
+            self._state = _State.CANCELLING
             if self._migration is not None:
                 self._migration.cancel()
-        self.cancel_button.disabled = True
-        self.message.value = markup.status("Cancelling…")
+            self.message.value = markup.status("Cancelling…")
+            self._refresh()
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until nothing runs.
@@ -203,7 +209,7 @@ class MigrationPanel:
         """Say anew what the fields mean; for every keystroke."""
         with self._lock:
             ends, mode, reading = self._ends(), self.mode.value, self._read()
-            valid, idle = not reading.problems, self._idle.is_set()
+            valid, idle = not reading.problems, self._state is _State.IDLE
             self.heading.value = (
                 f"<b>Migrate {self._guest.name}: {ends.source} → {ends.destination}</b>"
             )
@@ -224,14 +230,15 @@ class MigrationPanel:
             drawn = draw(
                 reading.plan if valid else good, source=ends.source, destination=ends.destination
             )
-            self.drawing.value = drawn._repr_html_()
+            self.drawing.value = drawn.html()
+            self._drawn = drawn
             self.virsh.value = markup.note(f"The same with virsh, on {ends.source}:") + (
                 markup.virsh_line(reading.plan, self._guest.name)
                 if valid
                 else markup.note("No command: this plan cannot work yet.")
             )
             self.start_button.disabled = not (valid and idle)
-            self.cancel_button.disabled = idle
+            self.cancel_button.disabled = self._state is not _State.MIGRATING
             for widget in (self.mode, *self._fields.values()):
                 widget.disabled = not idle
 
@@ -261,33 +268,40 @@ class MigrationPanel:
                 self._show(run)
         except MigrationLabError as error:
             if self._guest.lab.alive:
-                self.message.value = markup.status(str(error), hint=error.hint, bad=True)
+                self._say(markup.status(str(error), hint=error.hint, bad=True))
             else:
-                self.message.value = markup.status(_LAB_DOWN, hint=_LAB_HINT, bad=True)
+                self._say(markup.status(_LAB_DOWN, hint=_LAB_HINT, bad=True))
         except BaseException as error:
-            self.message.value = markup.status(f"A fault in the kit: {error!r}", bad=True)
+            self._say(markup.status(f"A fault in the kit: {error!r}", bad=True))
             raise
         finally:
-            self.progress.value = ""
             with self._lock:
-                self._migration = None
-                self._idle.set()
-            self._refresh()
+                self._state = _State.IDLE
+                self.progress.value = ""
+                self._refresh()
+            self._idle.set()
 
     def _migrate(self, plan: Plan, ends: tuple[Host, Host]) -> Run | None:
         now = self._find()
         if now != ends:
             self._turn(now)
-            self.message.value = markup.status(
-                "The guest has moved in the meantime: look again, then start.", bad=True
-            )
+            text = "The guest has moved in the meantime: look again, then start."
+            self._say(markup.status(text, bad=True))
             return None
         migration = self._start_migration(self._guest, to=ends[1], plan=plan, on_step=self._on_step)
         with self._lock:
             self._migration = migration
-            if self._cancel_asked.is_set():
+            if self._state is _State.CANCELLING:
                 migration.cancel()
         return migration.wait()
+
+    def _say(self, message: str) -> None:
+        """Show how it ended: from here on there is nothing to cancel."""
+        with self._lock:
+            self._state = _State.DRAWING
+            self._migration = None
+            self.message.value = message
+            self._refresh()
 
     def _on_step(self, step: Step) -> None:
         if step.state == "started":
@@ -298,7 +312,7 @@ class MigrationPanel:
     def _show(self, run: Run) -> None:
         """Show how it ended, the figures and the table, and turn to the way back."""
         self._runs = (*self._runs, run)
-        self.message.value = markup.verdict(run)
+        self._say(markup.verdict(run))
         self._turn(self._find())
         self.progress.value = markup.note("drawing…")
         pictures = [plots.timeline(run), plots.progress(run)]
@@ -333,7 +347,9 @@ def _field(description: str, placeholder: str = "") -> widgets.Text:
 
 def _beneath(**layout: str) -> widgets.Layout:
     """Give the layout of what stands beneath a field: in line with it, not with its label."""
-    return widgets.Layout(margin=f"0 0 0 {_LABEL_WIDTH}", **layout)
+    return widgets.Layout(
+        **{"margin": f"0 0 0 {_LABEL_WIDTH}", "width": f"calc(98% - {_LABEL_WIDTH})"} | layout
+    )
 
 
 def _within(box: widgets.Box) -> Iterable[widgets.Widget]:

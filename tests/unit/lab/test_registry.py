@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import subprocess
@@ -54,25 +53,6 @@ def test_a_name_is_taken_once(cache: Path) -> None:
     assert registry.owner("one") is None
     registry.release("one", registry.take("one"))
     assert list((cache / "labs").iterdir()) == []
-
-
-def test_a_lock_deleted_meanwhile_is_not_held(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever gets the lock of a file that was deleted meanwhile takes the new file's instead."""
-    lock = cache / "labs" / "one.lock"
-    flock = fcntl.flock
-    deleted = []
-
-    def deleted_before(descriptor: int, operation: int) -> None:
-        if not deleted:
-            lock.unlink()
-            deleted.append(descriptor)
-        flock(descriptor, operation)
-
-    monkeypatch.setattr(fcntl, "flock", deleted_before)
-    held = registry.take("one")
-    assert os.fstat(held).st_ino == lock.stat().st_ino
-    assert registry.is_up("one")
-    registry.release("one", held)
 
 
 def test_up_are_those_whose_owner_lives(cache: Path) -> None:
