@@ -14,6 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -25,7 +26,7 @@ from migrationlab.capture.recorder import Recorder, wait_for_beat
 from migrationlab.errors import HostError, LabError
 from migrationlab.hosts import Host, refusal
 from migrationlab.plan import Plan
-from migrationlab.runs import Outcome, Run, RunError, new_run_id
+from migrationlab.runs import Outcome, Run, RunError, conform, new_run_id
 from migrationlab.steps import Listener, State, Step, ignore
 from migrationlab.subjects import Subject
 
@@ -263,11 +264,15 @@ class Migration:
         completed_job = self._completed_job(warnings) if error is None else {}
         if error is not None:
             self._undo(warnings)
-        check = self._check(warnings)
-        beats = self.subject.beat_source
-        if beats is not None and not wait_for_beat(beats, returned_ns, BEAT_TIMEOUT_S):
-            warnings.append("no beat came after the migration")
-        frames = self._recorder.stop(self._called_ns)
+        with ThreadPoolExecutor(1) as pool:
+            # While the guest looks at its memory there is time for the rest.
+            checking = pool.submit(self._check, warnings)
+            beats = self.subject.beat_source
+            if beats is not None and not wait_for_beat(beats, returned_ns, BEAT_TIMEOUT_S):
+                warnings.append("no beat came after the migration")
+            frames = self._recorder.stop(self._called_ns)
+            frames = {name: conform(name, frame) for name, frame in frames.items()}
+            check = checking.result()
         warnings += self._recorder.events.warnings
         return Run(
             run_id=new_run_id(called),

@@ -178,10 +178,13 @@ static uint64_t check(void)
         }
     }
     for (uint64_t p = 0; p < pages; p++) {
-        const uint64_t *page = memory + p * WORDS;
+        const uint64_t *step = memory + p * WORDS;
         uint64_t wrong = !known[p];
-        for (int w = 0; w < WORDS; w++)
-            wrong |= page[w] ^ (w % STEP ? 0 : expected[p] * STAMPS + (uint64_t)(w / STEP));
+        for (uint64_t j = 0; j < STAMPS; j++, step += STEP) {
+            wrong |= step[0] ^ (expected[p] * STAMPS + j);
+            for (int w = 1; w < STEP; w++)
+                wrong |= step[w];
+        }
         bad += wrong != 0;
     }
     free(expected);
