@@ -12,6 +12,9 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from migrationlab.cli.runs import table as run_table
+from migrationlab.store import load_runs
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -113,3 +116,18 @@ def test_every_ignored_rule_has_its_reason() -> None:
     rules = [line for line in ignored.splitlines() if re.match(r'    "[A-Z]+\d*"', line)]
     assert rules
     assert [line for line in rules if not re.search(r",\s+# \w", line)] == []
+
+
+def test_readme_shows_the_recorded_runs() -> None:
+    """The table in the README is what the command says of the runs in data/, to the letter."""
+    shown = README.split("<!-- runs -->\n```\n")[1].split("\n```\n<!-- /runs -->")[0]
+    recorded = load_runs(ROOT / "data/runs")
+    assert len(recorded) == 6
+    assert shown == run_table([run.summary() for run in recorded])
+
+
+def test_readme_points_to_what_is_there() -> None:
+    """Every file that the README links to or shows exists."""
+    targets = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert "data/figures/timeline-peer2peer.png" in targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []
