@@ -36,9 +36,8 @@ def reached(beats: pd.DataFrame) -> float:
 def test_workload_writes_at_its_rate(guest: Guest, pattern: str) -> None:
     """A paced workload reaches the rate that was set, in both orders, with its memory intact."""
     guest.set_workload(20, pattern)
-    # A machine that is kept busy may slow a guest down, never speed it up: the workload makes
-    # up for at most 20 ms of what it has missed.
-    assert 0 < reached(beats_of_the_next(guest, 800)) < 21
+    # A machine that is kept busy may slow a guest down, never speed it up.
+    assert 10 < reached(beats_of_the_next(guest, 800)) < 20.5
     assert guest.check().intact
 
 
@@ -49,14 +48,16 @@ def test_workload_can_stand_still_and_race(guest: Guest) -> None:
     guest.set_workload(20)
     paced = reached(beats_of_the_next(guest, 200))
     guest.set_workload("max")
-    assert reached(beats_of_the_next(guest, 200)) > 3 * paced
+    assert reached(beats_of_the_next(guest, 200)) > max(60, 3 * paced)
     assert guest.check().intact
 
 
 def test_beats_come_each_millisecond(guest: Guest) -> None:
-    """Beats are numbered in order, and by the guest's clock none comes before its time."""
+    """Beats are numbered without a gap, and the guest's clock says one each millisecond."""
     beats = beats_of_the_next(guest, 500)
-    assert (beats["sequence"].diff().dropna() >= 1).all()
+    assert set(beats["sequence"].diff().dropna()) == {1}
+    median_ms = beats["guest_ns"].diff().median() / 1e6
+    assert median_ms == pytest.approx(1, abs=0.2)
     took_ms = (beats["guest_ns"].iloc[-1] - beats["guest_ns"].iloc[0]) / 1e6
     assert took_ms >= beats["sequence"].iloc[-1] - beats["sequence"].iloc[0] - 1
 

@@ -100,4 +100,4 @@ def test_a_host_that_is_gone_ends_the_bytes() -> None:
     """When a host is gone what was counted until then stays, and a warning says that it ended."""
     sampler, wire = sampled(Counter(readings=2), Counter())
     assert [row[1] for row in wire] == [0, 100]
-    assert sampler.warnings[-1:] == ["the bytes on the wire end early: host-a is gone"]
+    assert sampler.warnings == [NO_JOBS, "the bytes on the wire end early: host-a is gone"]

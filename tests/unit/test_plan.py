@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import copy
 import json
-import pickle
 import shlex
 import subprocess
 import sys
@@ -53,7 +53,7 @@ def test_plan_is_a_value() -> None:
     sweep = [replace(GOOD, bandwidth_mib_s=value) for value in values]
     assert [plan.bandwidth_mib_s for plan in sweep] == [10, 20, 30]
     assert all(type(plan.bandwidth_mib_s) is int for plan in sweep)
-    assert pickle.loads(pickle.dumps(GOOD)) == GOOD
+    assert copy.deepcopy(GOOD) == GOOD
 
 
 @pytest.mark.parametrize(
