@@ -4,11 +4,13 @@ One root, and beneath it a family for each answer to "whose turn is it now?": th
 (:class:`UsageError`), the administrator's of a host that refused (:class:`HostError`), the
 kit's or the machine's (:class:`LabError`). Each carries a ``hint``: what to do next.
 
-Imports nothing of the kit and no libvirt: ``hosts`` turns a libvirt error into a
-:class:`HostError`, so that this module can be read and tested anywhere.
+Imports no libvirt, and of the kit only ``explain``, which imports nothing: ``hosts`` turns a
+libvirt error into a :class:`HostError`, so that this module can be read and tested anywhere.
 """
 
 from __future__ import annotations
+
+from migrationlab.explain import Explanation, explain
 
 
 class MigrationLabError(Exception):
@@ -47,14 +49,24 @@ class HostError(MigrationLabError):
 
     Args:
         message: libvirt's text, as it came.
-        hint: What to do next.
+        hint: What to do next; by default what the explanation says.
         code: libvirt's ``VIR_ERR_*`` number, or None where the error is not libvirt's.
         domain: libvirt's ``VIR_FROM_*`` number, or None likewise.
+        explanation: What the message means; by default what :func:`explain` makes of it.
     """
 
     def __init__(
-        self, message: str, *, hint: str = "", code: int | None = None, domain: int | None = None
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        code: int | None = None,
+        domain: int | None = None,
+        explanation: Explanation | None = None,
     ) -> None:
+        self.explanation = explanation or explain(message, code=code, domain=domain)
+        if self.explanation.known or code is not None:
+            hint = hint or self.explanation.mend
         super().__init__(message, hint=hint)
         self.code = code
         self.domain = domain

@@ -1,0 +1,127 @@
+"""``migrationlab explain``: what an error message means, who noticed it, what to do.
+
+Prints what :mod:`migrationlab.explain` found, and the ends of a running lab's logs where they
+know more. Imports no libvirt: the logs are files.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from typing import Literal
+
+import click
+
+from migrationlab.cli.options import Format, format_option
+from migrationlab.errors import LabError, UsageError
+from migrationlab.explain import Explanation, NoticedBy, causes
+from migrationlab.explain import explain as explained
+from migrationlab.logs import LogTail, log_tails
+
+_DIALLERS = {"normal": NoticedBy.CLIENT, "peer2peer": NoticedBy.SOURCE_DAEMON}
+
+
+@click.command()
+@click.argument("words", metavar="TEXT...", nargs=-1)
+@click.option("--code", type=int, help="libvirt's number for the error (VIR_ERR_*).")
+@click.option("--domain", type=int, help="libvirt's number for its origin (VIR_FROM_*).")
+@click.option(
+    "--mode",
+    type=click.Choice(list(_DIALLERS)),
+    help="The migration's mode, which says who dialled the destination's libvirtd.",
+)
+@click.option("--lab", "lab_name", metavar="NAME", help="Show the logs of this lab.")
+@click.option("--list", "as_list", is_flag=True, help="List all causes that are known.")
+@format_option
+@click.pass_context
+def explain(
+    context: click.Context,
+    words: tuple[str, ...],
+    code: int | None,
+    domain: int | None,
+    mode: Literal["normal", "peer2peer"] | None,
+    lab_name: str | None,
+    as_list: bool,
+    output_format: Format,
+) -> None:
+    """Explain TEXT, an error of libvirt or QEMU; "-" reads it from standard input.
+
+    TEXT may hold more than the message: virsh's output, a log, a Python traceback. Where a lab
+    is up and its logs know more, their ends follow. Exit status 0 where the error is known, 1
+    where it is not.
+    """
+    if as_list:
+        click.echo(_list_json() if output_format == "json" else _list_text())
+        return
+    text = _from_stdin() if words == ("-",) else " ".join(words)
+    if not text.strip() and code is None:
+        raise UsageError(
+            "there is nothing to explain",
+            hint='give the message: migrationlab explain "error: …", or - and the log on '
+            "standard input",
+        )
+    found = explained(text, code=code, domain=domain, dialled_by=_DIALLERS[mode] if mode else None)
+    tails = _tails(found, lab_name)
+    if output_format == "json":
+        logs = [dataclasses.asdict(tail) for tail in tails]
+        click.echo(json.dumps({**found.to_dict(), "tails": logs}))
+    else:
+        click.echo("\n\n".join([str(found), *map(str, tails)]))
+    context.exit(0 if found.known else 1)
+
+
+def _from_stdin() -> str:
+    # Not as text: a log can hold bytes that are none.
+    return sys.stdin.buffer.read().decode(errors="replace")
+
+
+def _tails(found: Explanation, lab_name: str | None) -> tuple[LogTail, ...]:
+    """Return the ends of the logs that the explanation points to, of the lab that is up."""
+    if not found.logs and lab_name is None:
+        return ()
+    from migrationlab.lab import registry  # noqa: PLC0415 (not for --help)
+    from migrationlab.lab.layout import HOST_NAMES  # noqa: PLC0415 (as above)
+
+    if lab_name is None:
+        try:
+            names = registry.names()
+        except (LabError, OSError):
+            return ()  # this machine can have no lab: an explanation needs none
+        if len(names) > 1:
+            click.echo(
+                f"labs that are up: {', '.join(names)}; --lab NAME shows one's logs", err=True
+            )
+        if len(names) != 1:
+            return ()
+        (lab_name,) = names
+    else:
+        registry.state(lab_name)  # says so where there is none
+    files = registry.files(lab_name)
+    return tuple(
+        tail for host in HOST_NAMES for tail in log_tails(host, files.host(host).log, found.logs)
+    )
+
+
+def _list_json() -> str:
+    return json.dumps(
+        {
+            "causes": [
+                {
+                    "id": cause.id,
+                    "noticed_by": cause.by.value if cause.by else None,
+                    "cause": cause.cause,
+                    "mend": cause.mend,
+                    "wordings": list(cause.wordings),
+                    "codes": sorted(cause.codes | cause.alone),
+                    "seen": cause.seen,
+                }
+                for cause in causes()
+            ]
+        }
+    )
+
+
+def _list_text() -> str:
+    width = max(len(cause.id) for cause in causes())
+    return "\n".join(f"{cause.id:<{width}}  {cause.cause}" for cause in causes())
