@@ -34,6 +34,10 @@ from migrationlab._uriparts import (
 
 WANTED_MIGRATION = "a migration URI: where the destination's QEMU listens"
 WANTED_CONNECTION = "a connection URI: where the destination's libvirtd is"
+WANTED_DISKS = "where the destination's QEMU takes the disks: tcp://ADDRESS:PORT or unix:///PATH"
+WANTED_GRAPHICS = "where the console's clients go: spice://HOST:PORT or vnc://HOST:PORT"
+# sun_path of struct sockaddr_un, with the byte that ends it.
+LONGEST_SOCKET = 107
 
 
 def migration_faults(text: str, *, peer2peer: bool, source: str | None = None) -> Iterator[Fault]:
@@ -57,21 +61,9 @@ def migration_faults(text: str, *, peer2peer: bool, source: str | None = None) -
             f"dial. {wanted}, for the guest's memory.",
             "A connection URI belongs in the place of the connection URI (virsh: --desturi).",
         )
-    elif scheme == "rdma":
-        yield Fault(
-            f"{said} is a migration URI that libvirt knows, but RDMA needs RDMA network cards in "
-            "both hosts, a QEMU built with it and a memory hard_limit in the guest's XML; "
-            "a plan here sends memory over TCP.",
-            "Give a tcp:// URI.",
-        )
     elif scheme == "unix":
-        yield Fault(
-            f"{said} is a migration URI that libvirt knows, but a Unix socket needs somebody who "
-            "forwards it from the source host to the destination's; a plan here sends memory "
-            "over TCP.",
-            "Give a tcp:// URI.",
-        )
-    elif scheme != "tcp":
+        yield from _socket_faults(text, said)
+    elif scheme not in ("tcp", "rdma"):
         yield _unknown(said, "scheme", scheme, MIGRATION_SCHEMES, wanted)
     elif parts.lost_slashes:
         yield _lost_slashes(said)
@@ -86,12 +78,67 @@ def migration_faults(text: str, *, peer2peer: bool, source: str | None = None) -
                 "source and destination.",
                 "Name the destination as the source host sees it.",
             )
-        if not text.startswith("tcp://") and (parts.path or parts.query):
+        if not text.startswith(f"{scheme}://") and (parts.path or parts.query):
             # libvirt appends ":PORT" to the old form as it stands.
             yield Fault(
                 f"{said}: in the old form tcp:HOST nothing may follow host and port.",
                 "Write it with //.",
             )
+
+
+def disks_faults(text: str) -> Iterator[Fault]:
+    """What is wrong with ``text`` as a URI for the copied disks.
+
+    Source: qemuMigrationDstStartNBDServer in libvirt's ``src/qemu/qemu_migration.c``.
+    """
+    if fault := _text_fault(text, WANTED_DISKS):
+        yield fault
+        return
+    parts, said = read(text), quote(text)
+    if parts.scheme == "unix":
+        yield from _socket_faults(text, said)
+    elif parts.scheme != "tcp":
+        yield Fault(f"{said} is neither tcp:// nor unix://. Wanted here is {WANTED_DISKS}.", "")
+    elif not parts.host:
+        yield Fault(f"{said} names no host. Wanted here is {WANTED_DISKS}.", "")
+    else:
+        yield from _plain_faults(parts, said)
+        yield from _host_and_port_faults(parts, said, None)
+
+
+def graphics_faults(text: str) -> Iterator[Fault]:
+    """What is wrong with ``text`` as a URI for the clients of the console.
+
+    Source: qemuMigrationSrcGraphicsRelocate in libvirt's ``src/qemu/qemu_migration.c``, which
+    only warns in its log of what it cannot use.
+    """
+    if fault := _text_fault(text, WANTED_GRAPHICS):
+        yield fault
+        return
+    parts, said = read(text), quote(text)
+    if parts.scheme not in ("spice", "vnc") or not parts.host:
+        yield Fault(f"{said} is none. Wanted here is {WANTED_GRAPHICS}.", "")
+    else:
+        yield from _plain_faults(parts, said)
+        yield from _host_and_port_faults(parts, said, None)
+
+
+def _socket_faults(text: str, said: str) -> Iterator[Fault]:
+    """What is wrong with a ``unix:`` URI."""
+    rest = text.removeprefix("unix:")
+    path = rest.removeprefix("//")
+    if not path.startswith("/") or path.endswith("/"):
+        yield Fault(
+            f"{said} has no absolute path of a socket: no host goes into a unix: URI.",
+            "Give three slashes and a path.",
+        )
+    elif len(path.encode()) > LONGEST_SOCKET:
+        yield Fault(
+            f"{said} is too long: a socket's path may have {LONGEST_SOCKET} characters.",
+            "Choose a shorter path.",
+        )
+    elif not PLAIN_TAIL.fullmatch(path) or "?" in path:
+        yield Fault(f"{said} has what no path in a URI may have.", "Choose a plain path.")
 
 
 def connection_faults(text: str, *, peer2peer: bool, source: str | None = None) -> Iterator[Fault]:

@@ -1,14 +1,14 @@
 """The two URIs of a migration: parsed, judged for the place they stand in, mended.
 
 A *migration URI* says where the destination's QEMU listens for the guest's memory:
-``tcp://host[:port]``. A *connection URI* says where the destination's libvirtd is:
-``qemu+ssh://user@host/system``. Both name the destination, in both modes, and a URI of the one
-kind in the other's place is the mistake that this module is for: it says what the URI is, what
-is wanted there, and the URI that would do.
+``tcp://host[:port]``, or ``rdma://host``, or ``unix:///path``. A *connection URI* says where the
+destination's libvirtd is: ``qemu+ssh://user@host/system``. Both name the destination, in both
+modes, and a URI of the one kind in the other's place is the mistake that this module is for: it
+says what the URI is, what is wanted there, and the URI that would do.
 
 What is refused here, libvirt or QEMU refuses too, or takes for something else than was meant.
-Two exceptions: a port of 0 (libvirt would choose one), and ``rdma://`` and ``unix://``, which
-libvirt knows and a plan of this kit does not carry out.
+One exception: a port of 0 (libvirt would choose one). Besides the two there are the URI of the
+copied disks and that of the console's clients, judged likewise.
 Sources: libvirt's ``docs/uri.rst`` and ``docs/migration.rst``;
 ``src/qemu/qemu_migration.c`` (qemuMigrationAnyParseURI, qemuMigrationDstPrepareDirect);
 ``src/libvirt-domain.c`` (virDomainMigrateCheckNotLocal); ``src/remote/remote_driver.c``
@@ -25,7 +25,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-from migrationlab._urifaults import connection_faults, migration_faults
+from migrationlab._urifaults import (
+    connection_faults,
+    disks_faults,
+    graphics_faults,
+    migration_faults,
+)
 from migrationlab._uriparts import (
     DRIVERS,
     MIGRATION_SCHEMES,
@@ -47,8 +52,9 @@ from migrationlab.errors import PlanError
 
 __all__ = [
     "ConnectionUri", "MigrationUri", "Mode", "Problem", "connection_notes", "host_of", "is_local",
-    "judge_connection_uri", "judge_host_name", "judge_hosts", "judge_migration_uri",
-    "migration_notes", "nearest", "quote", "same_machine",
+    "judge_connection_uri", "judge_disks_uri", "judge_domain", "judge_graphics_uri",
+    "judge_host_name", "judge_hosts", "judge_migration_uri", "migration_notes", "nearest", "quote",
+    "same_machine",
 ]  # fmt: skip
 
 MIGRATION_FORM = "tcp://HOST or tcp://HOST:PORT"
@@ -80,23 +86,36 @@ class Problem:
         reason: What is wrong: what was given and what is wanted there.
         hint: What to do about it.
         suggestion: The URI that would do, itself judged good; None where none can be derived.
+        rule: The name of the rule that it breaks, which stays the same.
     """
 
     field: str
     reason: str
     hint: str
     suggestion: str | None = None
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MigrationUri:
-    """A migration URI taken apart; ``str()`` puts it together again in its canonical form."""
+    """A migration URI taken apart; ``str()`` puts it together again in its canonical form.
 
-    host: str
+    Attributes:
+        scheme: tcp, rdma or unix.
+        host: Empty for a Unix socket.
+        port: None where libvirt chooses it.
+        path: The socket's path, empty for a host.
+    """
+
+    scheme: str = "tcp"
+    host: str = ""
     port: int | None = None
+    path: str = ""
 
     def __str__(self) -> str:
-        return f"tcp://{bracketed(self.host)}" + (f":{self.port}" if self.port else "")
+        if self.path:
+            return f"{self.scheme}://{self.path}"
+        return f"{self.scheme}://{bracketed(self.host)}" + (f":{self.port}" if self.port else "")
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -106,8 +125,14 @@ class MigrationUri:
             PlanError: It is no migration URI that a plan could use.
         """
         _require_none(judge_migration_uri(text, Mode.NORMAL))
+        if text.startswith("unix:"):
+            return cls(scheme="unix", path=text.removeprefix("unix:").removeprefix("//"))
         parts = read_migration(text)
-        return cls(host=bare(parts.host), port=int(parts.port) if parts.port else None)
+        return cls(
+            scheme=parts.scheme or "tcp",
+            host=bare(parts.host),
+            port=int(parts.port) if parts.port else None,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +229,18 @@ def judge_connection_uri(
     return _problems("connection_uri", faults, next(good, None), CONNECTION_FORM)
 
 
+def judge_disks_uri(text: str) -> tuple[Problem, ...]:
+    """Say what is wrong with ``text`` as the URI of the copied disks; empty when nothing is."""
+    faults = tuple(disks_faults(text))
+    return _problems("disks_uri", faults, None, "tcp://ADDRESS:PORT or unix:///PATH")
+
+
+def judge_graphics_uri(text: str) -> tuple[Problem, ...]:
+    """Say what is wrong with ``text`` as the console's URI; empty when nothing is."""
+    faults = tuple(graphics_faults(text))
+    return _problems("graphics_uri", faults, None, "spice://HOST:PORT or vnc://HOST:PORT")
+
+
 def judge_host_name(text: str, field: str) -> tuple[Problem, ...]:
     """Say what is wrong with ``text`` as a host's name or address; empty when nothing is."""
     fault = host_fault(bracketed(text)) if text else Fault("empty", "")
@@ -211,6 +248,19 @@ def judge_host_name(text: str, field: str) -> tuple[Problem, ...]:
         return ()
     reason = f"{quote(text)} is no host name: {fault.reason}"
     return (Problem(field, reason, "Give a host name or an IP address, as host-b or 10.0.0.2."),)
+
+
+def judge_domain(name: str) -> tuple[Problem, ...]:
+    """Say what is wrong with ``name`` as a guest's name; empty when nothing is."""
+    if name.strip() and name.isprintable() and "/" not in name:
+        return ()
+    return (
+        Problem(
+            "domain",
+            f"{quote(name)} cannot be a guest's name",
+            "Give the name that virsh list shows.",
+        ),
+    )
 
 
 def judge_hosts(source: str | None, destination: str | None) -> tuple[Problem, ...]:
@@ -249,9 +299,16 @@ def host_of(text: str) -> str | None:
 
 def migration_notes(text: str) -> tuple[str, ...]:
     """What a user of this good migration URI should know."""
+    if text.startswith("unix:"):
+        return ("A Unix socket needs somebody who forwards it from host to host.",)
     parts = read_migration(text)
     notes = []
-    if not text.startswith("tcp://"):
+    if parts.scheme == "rdma":
+        notes.append(
+            "RDMA needs RDMA network cards in both hosts, a QEMU built with it, and a memory "
+            "hard_limit in the domain's XML."
+        )
+    if text.startswith("tcp:") and not text.startswith("tcp://"):
         notes.append(f"{text} is the old form of {MigrationUri.parse(text)}; libvirt takes both.")
     if parts.user is not None or parts.path or parts.query:
         notes.append(f"Only host and port of {text} count: libvirt ignores the rest.")
@@ -283,6 +340,10 @@ def connection_notes(text: str, mode: Mode) -> tuple[str, ...]:
 def _mended_migration(text: str, destination: str | None) -> Iterator[str]:
     """Migration URIs that may have been meant, the likeliest first; not judged yet."""
     parts = read_migration(text.strip())
+    if parts.scheme == "unix":
+        path = text.strip().removeprefix("unix:")
+        yield f"unix:///{path.removeprefix('//').partition('/')[2] if '//' in path else path}"
+        return
     # The port of a connection URI is sshd's or libvirtd's: never QEMU's.
     keeps_port = parts.scheme is None or parts.scheme.lower() in ("tcp", "rdma")
     if keeps_port and parts.port and is_port(parts.port):
@@ -324,7 +385,8 @@ def _problems(
 ) -> tuple[Problem, ...]:
     end = f"This would do: {suggestion}" if suggestion else f"The form is {form}"
     return tuple(
-        Problem(field, fault.reason, f"{fault.hint} {end}", suggestion) for fault in faults
+        Problem(field, fault.reason, f"{fault.hint} {end}".strip(), suggestion, rule="uri")
+        for fault in faults
     )
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
 from migrationlab.cli.plan import plan
+from migrationlab.settings import Group, settings
 
 PEER2PEER_TEXT = """\
 peer2peer migration of web1 from host-a to host-b
@@ -21,9 +24,11 @@ migration URI    tcp://10.0.0.2:49152
 its QEMU sends
 connection URI   qemu+tls://host-b/system
                  where libvirtd of host-b is; dialled by libvirtd of host-a
-bandwidth        50 MiB/s at most
-maximum downtime 200 ms
-deadline         30 s, then it is cancelled
+
+settings in force; the others, and what each means: migrationlab plan --list
+  bandwidth_mib_s                  50 MiB/s
+  max_downtime_ms                  200 ms
+  deadline_s                       30 s
 
 who talks to whom
   client               -> libvirtd of host-a    control       qemu:///system
@@ -121,6 +126,7 @@ def test_json() -> None:
         ],
         "virsh": "virsh --connect qemu:///system migrate --live --domain 'web 1' "
         "--desturi qemu+ssh://root@node2/system --migrateuri tcp://node2",
+        "settings": {},
     }
 
 
@@ -182,11 +188,123 @@ def test_every_problem_is_listed() -> None:
     assert answer["flags"] == []
 
 
+def test_every_setting_has_an_option() -> None:
+    """Each setting can be said on the command line, and its help stands under its group."""
+    text = run("--help").stdout
+    assert [line[:-1] for line in text.splitlines() if line[:-1] in list(Group)] == list(Group)
+    for about in settings():
+        assert f"--{about.name.replace('_', '-')}" in text
+
+
+def test_options_make_the_plan(tmp_path: Path) -> None:
+    """Switches, numbers, lists, words and files of XML arrive in the plan as what they are."""
+    file = tmp_path / "there.xml"
+    file.write_text("<domain/>")
+    _, answer = run_json(
+        "--no-live", "--parallel", "--compression", "zstd", "--zstd-level", "7",
+        "--copy-storage", "full", "--copy-disks", "vda, vdb", "--deadline-s", "2.5",
+        "--destination-xml", str(file),
+    )  # fmt: skip
+    assert answer["settings"] == {
+        "live": False,
+        "parallel": True,
+        "compression": ["zstd"],
+        "zstd_level": 7,
+        "copy_storage": "full",
+        "copy_disks": ["vda", "vdb"],
+        "deadline_s": 2.5,
+        "destination_xml": "<domain/>",
+    }
+
+
+def test_settings_in_force_are_shown() -> None:
+    """The text shows each setting that was given, with its unit, and the deadline in any case."""
+    result = run(
+        "--postcopy", "--postcopy-after-pass", "3", "--compression", "default",
+        "--copy-storage", "full", "--migration-uri", "auto",
+    )  # fmt: skip
+    assert "\n  postcopy                         yes\n" in result.stdout
+    assert "\n  postcopy_after_pass              3 passes\n" in result.stdout
+    assert "\n  compression                      libvirt's default\n" in result.stdout
+    assert "\n  deadline_s                       120 s\n" in result.stdout
+    assert "migration URI    left to the destination's libvirtd" in result.stdout
+    assert "guest memory and disks  chosen by the destination" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--mode", "peer2peer", "--tunnelled"], "none: tunnelled"),
+        (["--offline", "--persistent"], "none: offline"),
+    ],
+)
+def test_plans_without_a_migration_uri(arguments: list[str], said: str) -> None:
+    """A tunnelled and an offline plan say that there is no migration URI, and why."""
+    result = run(*arguments)
+    assert result.exit_code == 0
+    assert f"migration URI    {said}\n" in result.stdout
+
+
+def test_list() -> None:
+    """The reference lists every setting, as text and as JSON, and nothing else is done."""
+    result = run("--list", "--mode", "nonsense")
+    assert result.exit_code == 0
+    assert result.stdout.strip() == str(settings())
+    listed = json.loads(run("--list", "--format", "json").stdout)
+    assert [each["name"] for each in listed] == [about.name for about in settings()]
+    (level,) = [each for each in listed if each["name"] == "zlib_level"]
+    assert (level["parameter"], level["type"], level["low"], level["high"]) == (
+        "compression.zlib.level", "int", 0, 9,
+    )  # fmt: skip
+
+
+def test_another_hosts_uri_is_noted() -> None:
+    """A URI that names another host than --destination gets a note: they may be one host."""
+    arguments = ["--destination", "node2", "--connection-uri", "qemu+tls://10.0.0.2/system"]
+    status, answer = run_json(*arguments)
+    assert status == 0
+    assert answer["notes"][-1].startswith("--connection-uri names 10.0.0.2, and --destination")
+    _, answer = run_json("--connection-uri", "qemu+tls://10.0.0.2/system")
+    assert not [note for note in answer["notes"] if "--destination" in note]
+
+
+@pytest.mark.parametrize(
+    ("option", "typed", "offered"),
+    [
+        ("--mode", "p", ["peer2peer"]),
+        ("--copy-storage", "", ["full", "incremental"]),
+        ("--compression", "", ["xbzrle", "zlib", "zstd", "default"]),
+        ("--compression", "xbzrle,z", ["xbzrle,zlib", "xbzrle,zstd"]),
+        ("--bandwidth-mib-s", "", []),
+    ],
+)
+def test_completion(option: str, typed: str, offered: list[str]) -> None:
+    """The shell completes the words that a setting has, in a list after each comma, too."""
+    complete = ShellComplete(plan, {}, "migrationlab plan", "_X").get_completions
+    assert [item.value for item in complete([option], typed)] == offered
+
+
+def test_files_are_completed_and_must_be_there(tmp_path: Path) -> None:
+    """XML comes from a file, which the shell completes; one that is not there is a problem."""
+    (item,) = ShellComplete(plan, {}, "x", "_X").get_completions(["--destination-xml"], "dom")
+    assert item.type == "file"
+    status, answer = run_json(
+        "--destination-xml", str(tmp_path / "none.xml"), "--bandwidth-mib-s", "x"
+    )
+    assert status == 2
+    assert {problem["field"] for problem in answer["problems"]} == {
+        "destination_xml", "bandwidth_mib_s",
+    }  # fmt: skip
+
+
 @given(
     options=st.fixed_dictionaries(
         {},
         optional={
             "--mode": st.sampled_from(["normal", "peer2peer", "x"]),
+            "--compression": st.text(),
+            "--copy-storage": st.text(),
+            "--destination-xml": st.text(),
             "--migration-uri": st.text(),
             "--connection-uri": st.text(),
             "--bandwidth-mib-s": st.text(),

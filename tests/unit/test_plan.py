@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from migrationlab.errors import PlanError, UsageError
 from migrationlab.plan import Mode, Party, Plan, Talk, judge_domain
+from migrationlab.settings import Shape, settings
 
 GOOD = Plan(migration_uri="tcp://node2", connection_uri="qemu+ssh://root@node2/system")
 URIS = st.one_of(
@@ -24,16 +25,24 @@ URIS = st.one_of(
     st.text(),
     st.sampled_from(["tcp://node2", "qemu+ssh://root@node2/system", "node2", "qemu:///system"]),
 )
-COUNTS = st.one_of(st.none(), st.integers())
-PLANS = st.builds(
-    Plan,
-    mode=st.sampled_from(Mode),
-    migration_uri=URIS,
-    connection_uri=URIS,
-    bandwidth_mib_s=COUNTS,
-    max_downtime_ms=COUNTS,
-    deadline_s=st.floats(),
-    allow_unsafe_tcg=st.booleans(),
+NAMES = st.lists(st.one_of(st.text(), st.sampled_from(["xbzrle", "zstd", "vda"])), max_size=3)
+VALUES: dict[Shape, st.SearchStrategy[Any]] = {
+    Shape.MODE: st.sampled_from(Mode),
+    Shape.SWITCH: st.booleans(),
+    Shape.WHOLE: st.one_of(st.none(), st.integers()),
+    Shape.SECONDS: st.one_of(st.none(), st.floats(allow_nan=False)),
+    Shape.DEADLINE: st.floats(),
+    Shape.TEXT: st.one_of(URIS, st.sampled_from(["full", "<domain/>", "auto"])),
+    Shape.NAMES: NAMES,
+    Shape.OPTIONAL_NAMES: st.one_of(st.none(), NAMES),
+}
+# A few settings at a time, of all that there are.
+PLANS = (
+    st.lists(st.sampled_from(list(settings())), max_size=6, unique_by=lambda about: about.name)
+    .flatmap(
+        lambda some: st.fixed_dictionaries({about.name: VALUES[about.shape] for about in some})
+    )
+    .map(Plan.from_dict)
 )
 
 
@@ -84,6 +93,12 @@ def test_repr_shows_what_was_set(plan: Plan, shown: str) -> None:
         ({"deadline_s": None}, "deadline_s cannot be of type NoneType"),
         ({"deadline_s": "120"}, "deadline_s cannot be of type str"),
         ({"allow_unsafe_tcg": 1}, "allow_unsafe_tcg cannot be of type int"),
+        ({"postcopy": "yes"}, "postcopy cannot be of type str"),
+        ({"compression": "zstd"}, "compression cannot be of type str"),
+        ({"compression": (b"zstd",)}, "compression cannot be of type tuple"),
+        ({"copy_disks": None}, "copy_disks cannot be of type NoneType"),
+        ({"copy_storage": True}, "copy_storage cannot be of type bool"),
+        ({"postcopy_after_s": "3"}, "postcopy_after_s cannot be of type str"),
         ({"mode": "managed"}, "unknown mode 'managed'"),
         ({"mode": None}, "unknown mode 'None'"),
     ],
@@ -93,6 +108,14 @@ def test_wrong_types_are_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(PlanError, match=message) as caught:
         Plan(**wrong)
     assert caught.value.hint
+
+
+def test_unknown_names_get_the_known_ones() -> None:
+    """A misspelt setting is answered with the one that was meant; all of them at once."""
+    wrong: dict[str, Any] = {"bandwith_mib_s": 5, "post_copy": True}
+    with pytest.raises(PlanError, match="no 'bandwith_mib_s', no 'post_copy'") as caught:
+        Plan(**wrong)
+    assert caught.value.hint == "Did you mean bandwidth_mib_s? Did you mean postcopy?"
 
 
 @pytest.mark.parametrize(
@@ -201,6 +224,26 @@ def test_flags_and_parameters() -> None:
     assert Plan().parameters() == {}
     plan = replace(GOOD, bandwidth_mib_s=50, max_downtime_ms=100)
     assert plan.parameters() == {"migrate_uri": "tcp://node2", "bandwidth": 50}
+    assert Plan(migration_uri="auto").parameters() == {}
+    assert Plan(compression=()).flags() == ("LIVE", "COMPRESSED")
+    assert Plan(compression=()).parameters() == {}
+    plan = Plan(copy_storage="full", copy_disks=["vda"])  # type: ignore[arg-type]
+    assert plan.flags() == ("LIVE", "NON_SHARED_DISK")
+    assert plan.parameters() == {"migrate_disks": ("vda",)}
+
+
+def test_offline_plan_is_not_live() -> None:
+    """An offline migration has no flag for a running guest: virsh refuses the two together."""
+    plan = Plan(offline=True, persistent=True)
+    assert plan.flags() == ("PERSIST_DEST", "OFFLINE")
+    assert plan.flag_bits() == 1 << 3 | 1 << 10
+
+
+@pytest.mark.parametrize("values", [{"tunnelled": True}, {"offline": True}])
+def test_where_no_memory_is_dialled_no_uri_is_filled_in(values: dict[str, Any]) -> None:
+    """A tunnelled and an offline plan get no migration URI, which libvirt would refuse."""
+    assert Plan(**values).filled(destination="node2").migration_uri is None
+    assert Plan(migration_uri="auto").filled(destination="node2").migration_uri == "auto"
 
 
 def test_talks() -> None:
@@ -238,6 +281,124 @@ def test_virsh() -> None:
     ]  # fmt: skip
 
 
+def test_talks_of_other_ways() -> None:
+    """A tunnel leads from libvirtd to libvirtd; offline, nothing but control is dialled."""
+    tunnel = Plan(mode=Mode.PEER2PEER, tunnelled=True, connection_uri="qemu+tls://node2/system")
+    assert tunnel.talks()[2] == Talk(
+        Party.SOURCE_LIBVIRTD,
+        Party.DESTINATION_LIBVIRTD,
+        "guest memory",
+        "qemu+tls://node2/system",
+    )
+    assert [talk.about for talk in Plan(offline=True).talks()] == ["control", "control"]
+    assert Plan(migration_uri="auto", copy_storage="full").talks()[2].uri is None
+    assert Plan(copy_storage="full").talks()[2].about == "guest memory and disks"
+
+
+# Every option of virsh migrate (tools/virsh-domain.c of libvirt 11.3: opts_migrate), but for
+# those that say nothing of the migration (verbose), are another's (direct: Xen; comp-mt-*: gone
+# from QEMU), or mean what a plan says by itself.
+VIRSH = """
+--abort-on-error --auto-converge --auto-converge-increment --auto-converge-initial
+--available-switchover-bandwidth --bandwidth --change-protection --comp-methods
+--comp-xbzrle-cache --comp-zlib-level --comp-zstd-level --compressed --copy-storage-all
+--copy-storage-inc --copy-storage-synchronous-writes --desturi --disks-port --disks-uri --dname
+--graphicsuri --listen-address --live --migrate-disks --migrate-disks-detect-zeroes --migrateuri
+--offline --p2p --parallel --parallel-connections --persistent --persistent-xml --postcopy
+--postcopy-after-precopy --postcopy-bandwidth --postcopy-resume --rdma-pin-all --suspend
+--timeout-postcopy --timeout-suspend --tls --tls-destination --tunnelled --undefinesource --unsafe
+--xml --zerocopy
+"""
+
+
+def test_virsh_options_are_virshs() -> None:
+    """The table names every option of virsh migrate that says something of a plan."""
+    assert sorted(option for about in settings() for option in about.virsh_options) == VIRSH.split()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (
+            {"parallel": True, "parallel_connections": 4, "compression": ("zstd",),
+             "zstd_level": 3},
+            ("--live --compressed --parallel --domain web1 --desturi URI --migrateuri tcp://node2 "
+            "--comp-methods zstd --comp-zstd-level 3 --parallel-connections 4"),
+        ),
+        (
+            {"compression": ()},
+            "--live --compressed --domain web1 --desturi URI --migrateuri tcp://node2",
+        ),
+        (
+            {"copy_storage": "incremental", "copy_disks": ("vda", "vdb"), "disks_port": 49300,
+             "synchronous_writes": True, "persistent": True, "undefine_source": True},
+            ("--live --persistent --undefinesource --copy-storage-inc "
+            "--copy-storage-synchronous-writes --domain web1 --desturi URI "
+            "--migrateuri tcp://node2 --migrate-disks vda,vdb --disks-port 49300"),
+        ),
+        (
+            {"postcopy": True, "postcopy_after_pass": 1, "postcopy_after_s": 20},
+            ("--live --postcopy --domain web1 --desturi URI --migrateuri tcp://node2 "
+            "--postcopy-after-precopy --timeout 20 --timeout-postcopy"),
+        ),
+        (
+            {"suspend_after_s": 10, "live": True},
+            ("--live --domain web1 --desturi URI --migrateuri tcp://node2 "
+            "--timeout 10 --timeout-suspend"),
+        ),
+        (
+            {"offline": True, "persistent": True, "migration_uri": None},
+            "--persistent --offline --domain web1 --desturi URI",
+        ),
+        (
+            {"mode": "peer2peer", "tunnelled": True, "migration_uri": None, "paused": True,
+             "destination_xml": "<domain/>", "destination_name": "web2"},
+            ("--live --p2p --tunnelled --suspend --domain web1 --desturi URI --dname web2 "
+            "--xml destination.xml"),
+        ),
+        (
+            {"migration_uri": "auto"},
+            "--live --domain web1 --desturi URI",
+        ),
+    ],
+)  # fmt: skip
+def test_virsh_says_every_setting(values: dict[str, Any], said: str) -> None:
+    """Each setting that virsh has is said by virsh's option, with the value as virsh takes it."""
+    plan = Plan.from_dict(GOOD.to_dict() | values)
+    line = shlex.join(plan.virsh("web1")).replace(GOOD.connection_uri or "", "URI")
+    assert line == f"virsh --connect qemu:///system migrate {said}"
+
+
+@pytest.mark.parametrize(
+    ("values", "note"),
+    [
+        ({"destination_xml": "<domain/>"}, "write destination_xml into destination.xml before"),
+        (
+            {"max_downtime_ms": 500, "downtime_steps": 5, "downtime_step_s": 2},
+            "cannot raise the maximum downtime in steps",
+        ),
+        ({"postcopy": True, "postcopy_after_pass": 2}, "migrate-postcopy web1"),
+        ({"postcopy": True, "postcopy_after_s": 2.5}, "migrate-postcopy web1"),
+        ({"suspend_after_pass": 2}, "suspend web1"),
+        ({"abort_when_diverging_s": 5}, "domjobabort web1"),
+        ({"postcopy_bandwidth_mib_s": 5}, "has no effect without postcopy"),
+        ({"postcopy": True}, "nothing switches to it"),
+        ({"undefine_source": True}, "no host keeps its definition"),
+        (
+            {"persistent": True, "destination_xml": "<domain/>"},
+            "has not the changes of destination_xml",
+        ),
+        ({"migration_uri": "unix:///run/m.sock"}, "somebody who forwards it"),
+        ({"migration_uri": "rdma://node2"}, "RDMA network cards"),
+    ],
+)
+def test_notes_say_what_to_know(values: dict[str, Any], note: str) -> None:
+    """What virsh cannot say, and what a good plan's reader should know, stand in the notes."""
+    notes = Plan.from_dict(GOOD.to_dict() | values).notes("web1")
+    assert [text for text in notes if note in text]
+    assert not [text for text in GOOD.notes("web1") if note in text]
+
+
 def test_virsh_refuses() -> None:
     """There is no virsh line for a plan that cannot work, has no destination, or no guest."""
     with pytest.raises(PlanError, match="no scheme"):
@@ -263,7 +424,7 @@ def test_notes_say_what_virsh_cannot() -> None:
     ("values", "message", "hint"),
     [
         ({"bandwith_mib_s": 5}, "no 'bandwith_mib_s'", "Did you mean bandwidth_mib_s?"),
-        ({"zzz": "red"}, "no 'zzz'", "A plan has mode, migration_uri"),
+        ({"zzz": "red"}, "no 'zzz'", "mig.settings() lists what"),
         ({"mode": 7}, "unknown mode '7'", "The modes are normal and peer2peer."),
         ({"bandwidth_mib_s": "5"}, "cannot be of type str", "It must be a whole number, or None."),
         ([1], "a plan cannot be of type list", "It must be a mapping."),
@@ -274,6 +435,25 @@ def test_from_dict_refuses(values: Any, message: str, hint: str) -> None:
     with pytest.raises(PlanError, match=message) as caught:
         Plan.from_dict(values)
     assert caught.value.hint.startswith(hint)
+
+
+def test_plans_of_the_first_release_still_load() -> None:
+    """A plan that was recorded when there were seven settings is the same plan today."""
+    recorded = {
+        "mode": "peer2peer",
+        "migration_uri": "tcp://host-b",
+        "connection_uri": "qemu+tcp://host-b/system",
+        "bandwidth_mib_s": 50,
+        "max_downtime_ms": None,
+        "deadline_s": 30.0,
+        "allow_unsafe_tcg": False,
+    }
+    plan = Plan.from_dict(recorded)
+    assert {name: plan.to_dict()[name] for name in recorded} == recorded
+    assert plan.problems() == ()
+    assert set(plan.changed()) == {
+        "mode", "migration_uri", "connection_uri", "bandwidth_mib_s", "deadline_s",
+    }  # fmt: skip
 
 
 @given(plan=PLANS.filter(lambda plan: plan.deadline_s == plan.deadline_s))

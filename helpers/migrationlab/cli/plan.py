@@ -1,7 +1,7 @@
 """``migrationlab plan``: what a migration would do, and the virsh line that does the same.
 
-Owns the command's options and its words; what it says comes from :class:`Plan`. Nothing is
-started, resolved or dialled. Imports no libvirt.
+Owns the command and its words; its options come from ``planoptions``, what it says from
+:class:`Plan`. Nothing is started, resolved or dialled. Imports no libvirt.
 """
 
 from __future__ import annotations
@@ -9,131 +9,111 @@ from __future__ import annotations
 import json
 import shlex
 from dataclasses import asdict, replace
-from typing import TypeVar
+from typing import Any
 
 import click
 
 from migrationlab.cli.options import Format, format_option
-from migrationlab.errors import PlanError
-from migrationlab.plan import Mode, Party, Plan, Problem, judge_domain
-from migrationlab.uris import host_of, is_local, quote, same_machine
+from migrationlab.cli.planoptions import PlanCommand, option_name, plan_options, read_options
+from migrationlab.plan import Party, Plan, Problem, judge_domain
+from migrationlab.settings import AUTO, settings
+from migrationlab.uris import host_of, is_local, same_machine
 
 DEFAULT_DESTINATION = "host-b"
-Number = TypeVar("Number", int, float)
-_NUMBERS: dict[type, str] = {int: "a whole number", float: "a number"}
+_URIS = ("migration_uri", "connection_uri")
 
 
-# Mode and numbers are taken as text, so that a wrong one is a problem among the others, in the
-# format that was asked for, rather than click's own message.
-@click.command()
-@click.option("--mode", default="normal", show_default=True, help="normal or peer2peer.")
-@click.option(
-    "--migration-uri",
-    metavar="URI",
-    help="Where the destination's QEMU listens: tcp://HOST[:PORT]. [default: filled in]",
-)
-@click.option(
-    "--connection-uri",
-    metavar="URI",
-    help="Where the destination's libvirtd is: qemu+ssh://USER@HOST/system, "
-    "qemu+tcp://HOST/system. [default: filled in]",
-)
-@click.option("--bandwidth-mib-s", metavar="N", help="Limit of the transfer, MiB/s.")
-@click.option("--max-downtime-ms", metavar="N", help="How long the guest may stand still, ms.")
-@click.option("--deadline-s", metavar="S", help="When to cancel the migration, s. [default: 120]")
+@click.command(cls=PlanCommand)
+@click.option("--list", "list_them", is_flag=True, help="List every setting, and do nothing else.")
 @click.option("--domain", default="guest", show_default=True, help="The guest's name.")
 @click.option("--source", default="host-a", show_default=True, help="The source's host name.")
 @click.option(
     "--destination", help="The destination's host name. [default: the URIs' host, or host-b]"
 )
+@plan_options
 @format_option
 @click.pass_context
 def plan(
     context: click.Context,
+    /,
     *,
-    mode: str,
-    migration_uri: str | None,
-    connection_uri: str | None,
-    bandwidth_mib_s: str | None,
-    max_downtime_ms: str | None,
-    deadline_s: str | None,
+    list_them: bool,
     domain: str,
     source: str,
     destination: str | None,
     output_format: Format,
+    **options: Any,
 ) -> None:
     """Say what a migration would do: flags, URIs, who talks to whom, the equal virsh line.
 
     Nothing is started. Exit status 2 and the reasons where the plan cannot work.
     """
-    problems: list[Problem] = []
-    known_mode = Mode.NORMAL
-    try:
-        known_mode = Mode(mode)
-    except PlanError as error:
-        problems.append(Problem("mode", str(error), error.hint))
-    if destination is None:
-        destination = _named_destination(source, connection_uri, migration_uri)
-    deadline = _number("deadline_s", deadline_s, float, problems)
-    asked = Plan(
-        mode=known_mode,
-        migration_uri=migration_uri,
-        connection_uri=connection_uri,
-        bandwidth_mib_s=_number("bandwidth_mib_s", bandwidth_mib_s, int, problems),
-        max_downtime_ms=_number("max_downtime_ms", max_downtime_ms, int, problems),
-    )
-    if deadline is not None:
-        asked = replace(asked, deadline_s=deadline)
-    problems += asked.problems(source=source, destination=destination)
+    if list_them:
+        _list(output_format)
+        return
+    asked, found = read_options(options)
+    problems = list(found)
+    named = destination or _named_destination(source, asked.connection_uri, asked.migration_uri)
+    problems += asked.problems(source=source, destination=named)
     problems += judge_domain(domain)
     if problems:
         if output_format == "json":
-            click.echo(_refusal_json(asked, mode, problems))
+            click.echo(_refusal_json(asked, options["mode"], problems))
         else:
             click.echo(_refusal_text(problems), err=True)
         context.exit(2)
-    filled = asked.filled(destination=destination)
+    filled = asked.filled(destination=named)
+    notes = [*filled.notes(domain), *(_other_hosts(asked, named) if destination else ())]
     if output_format == "json":
-        click.echo(_answer_json(filled, domain))
+        click.echo(_answer_json(filled, domain, notes))
     else:
-        click.echo(_answer_text(asked, filled, domain, source, destination))
+        click.echo(_answer_text(asked, filled, domain, source, named, notes))
+
+
+def _list(output_format: Format) -> None:
+    if output_format == "json":
+        click.echo(json.dumps([about.to_dict() for about in settings()], indent=2))
+    else:
+        click.echo_via_pager(f"{settings()}\n")
 
 
 def _named_destination(source: str, *uris: str | None) -> str:
     """The destination's name where it was not given: a URI's host, else the lab's host-b."""
     for uri in uris:
-        host = host_of(uri) if uri else None
+        host = host_of(uri) if uri and uri != AUTO else None
         if host is not None and not is_local(host) and not same_machine(host, source):
             return host
     return DEFAULT_DESTINATION
 
 
-def _number(
-    field: str, text: str | None, kind: type[Number], problems: list[Problem]
-) -> Number | None:
-    """``text`` as a number; a text that is none is added to ``problems``."""
-    if text is None:
-        return None
-    try:
-        return kind(text)
-    except ValueError:
-        wanted = _NUMBERS[kind]
-        problems.append(Problem(field, f"{quote(text)} is not {wanted}", f"Give {wanted}."))
-        return None
+def _other_hosts(asked: Plan, destination: str) -> list[str]:
+    """What to know where a URI names another host than the destination that was given."""
+    notes = []
+    for name in _URIS:
+        uri = getattr(asked, name)
+        host = host_of(uri) if uri and uri != AUTO else None
+        if host is not None and not same_machine(host, destination):
+            notes.append(
+                f"{option_name(name)} names {host}, and --destination {destination}: see that "
+                "these are two names of one host."
+            )
+    return notes
 
 
-def _refusal_json(asked: Plan, mode: str, problems: list[Problem]) -> str:
+def _refusal_json(asked: Plan, mode: str | None, problems: list[Problem]) -> str:
+    known = not any(problem.field == "mode" for problem in problems)
     return json.dumps(
         {
             "valid": False,
             "problems": [asdict(problem) for problem in problems],
-            "mode": mode,
-            "flags": list(asked.flags()) if mode == asked.mode else [],
+            "mode": asked.mode.value if known else mode,
+            "flags": list(asked.flags()) if known else [],
             "migration_uri": asked.migration_uri,
             "connection_uri": asked.connection_uri,
             "talks": [],
             "virsh": None,
             "notes": [],
+            "settings": _changed(asked),
         },
         indent=2,
     )
@@ -142,12 +122,12 @@ def _refusal_json(asked: Plan, mode: str, problems: list[Problem]) -> str:
 def _refusal_text(problems: list[Problem]) -> str:
     lines = ["This plan cannot work:"]
     for problem in problems:
-        lines.append(f"  --{problem.field.replace('_', '-')}: {problem.reason}")
+        lines.append(f"  {option_name(problem.field)}: {problem.reason}")
         lines.append(f"    Hint: {problem.hint}")
     return "\n".join(lines)
 
 
-def _answer_json(filled: Plan, domain: str) -> str:
+def _answer_json(filled: Plan, domain: str, notes: list[str]) -> str:
     return json.dumps(
         {
             "valid": True,
@@ -158,44 +138,86 @@ def _answer_json(filled: Plan, domain: str) -> str:
             "connection_uri": filled.connection_uri,
             "talks": [talk.to_dict() for talk in filled.talks()],
             "virsh": shlex.join(filled.virsh(domain)),
-            "notes": list(filled.notes(domain)),
+            "notes": notes,
+            "settings": _changed(filled),
         },
         indent=2,
     )
 
 
-def _answer_text(asked: Plan, filled: Plan, domain: str, source: str, destination: str) -> str:
+def _changed(asked: Plan) -> dict[str, object]:
+    values = asked.to_dict()
+    return {name: values[name] for name in asked.changed() if name not in (*_URIS, "mode")}
+
+
+def _answer_text(
+    asked: Plan, filled: Plan, domain: str, source: str, destination: str, notes: list[str]
+) -> str:
     at = {"source": source, "destination": destination}
 
     def named(party: Party) -> str:
         side, _, what = party.partition(" ")
         return f"{what} of {at[side]}" if what else str(party)
 
-    _, control, memory = filled.talks()
+    talks = filled.talks()
+    control = talks[1]
     dialler = "the client" if control.who is Party.CLIENT else named(control.who)
-    left_out = "  (filled in)"
     lines = [
         f"{filled.mode.value} migration of {domain} from {source} to {destination}",
         "",
         f"flags            {', '.join(filled.flags())}",
-        f"migration URI    {filled.migration_uri}{left_out if not asked.migration_uri else ''}",
-        (
-            f"                 where {named(memory.to)} listens; dialled by {source}: "
-            "its libvirtd connects, its QEMU sends"
-        ),
-        f"connection URI   {filled.connection_uri}{left_out if not asked.connection_uri else ''}",
-        f"                 where {named(control.to)} is; dialled by {dialler}",
+        f"migration URI    {_migration_uri(asked, filled)}",
     ]
-    if filled.bandwidth_mib_s is not None:
-        lines.append(f"bandwidth        {filled.bandwidth_mib_s} MiB/s at most")
-    if filled.max_downtime_ms is not None:
-        lines.append(f"maximum downtime {filled.max_downtime_ms} ms")
-    lines += [f"deadline         {filled.deadline_s:g} s, then it is cancelled", ""]
-    lines.append("who talks to whom")
-    for talk in filled.talks():
+    if talks[-1].to is Party.DESTINATION_QEMU:
         lines.append(
-            f"  {named(talk.who):<20} -> {named(talk.to):<20}  {talk.about:<12}  {talk.uri}"
+            f"                 where {named(talks[-1].to)} listens; dialled by {source}: "
+            "its libvirtd connects, its QEMU sends"
+        )
+    left_out = "" if asked.connection_uri else "  (filled in)"
+    lines += [
+        f"connection URI   {filled.connection_uri}{left_out}",
+        f"                 where {named(control.to)} is; dialled by {dialler}",
+        "",
+        "settings in force; the others, and what each means: migrationlab plan --list",
+        *_settings(filled),
+        "",
+        "who talks to whom",
+    ]
+    for talk in talks:
+        lines.append(
+            f"  {named(talk.who):<20} -> {named(talk.to):<20}  {talk.about:<12}  "
+            f"{talk.uri or 'chosen by the destination'}"
         )
     lines += ["", f"the same with virsh, on {source}", f"  {shlex.join(filled.virsh(domain))}"]
-    lines += ["", "notes", *(f"  - {note}" for note in filled.notes(domain))]
+    lines += ["", "notes", *(f"  - {note}" for note in notes)]
     return "\n".join(lines)
+
+
+def _migration_uri(asked: Plan, filled: Plan) -> str:
+    if filled.migration_uri is None:
+        return f"none: {'tunnelled' if filled.tunnelled else 'offline'}"
+    if filled.migration_uri == AUTO:
+        return "left to the destination's libvirtd"
+    return filled.migration_uri + ("" if asked.migration_uri else "  (filled in)")
+
+
+def _settings(filled: Plan) -> list[str]:
+    """A line for each setting that is not as it is by default, and for the deadline."""
+    shown = replace(filled, migration_uri=None, connection_uri=None).changed()
+    shown["deadline_s"] = filled.deadline_s
+    return [
+        f"  {about.name:<31}  {_words(shown[about.name])} {about.unit}".rstrip()
+        for about in settings()
+        if about.name in shown and about.name != "mode"
+    ]
+
+
+def _words(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(value) or "libvirt's default"
+    if isinstance(value, float):
+        return f"{value:g}"
+    text = str(value)
+    return f"{len(text)} characters of XML" if text.lstrip().startswith("<") else text

@@ -1,18 +1,15 @@
 """The panel's fields as plain text, and the plan that they make, or what is wrong with them.
 
-Pure: what is wrong is ``Plan.problems()``'s to say; here text becomes numbers, and a field gets
-the words that stand beside it in each mode. Imports neither IPython nor ipywidgets.
+Pure: what is wrong is ``plantext``'s and ``Plan.problems()``'s to say; here a field gets the words
+that stand beside it in each mode. Imports neither IPython nor ipywidgets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import dataclass, fields, replace
 
 from migrationlab.plan import Mode, Plan, Problem
-
-Number = TypeVar("Number", int, float)
+from migrationlab.plantext import plan_of_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +34,9 @@ class Form:
 
     def read(self, ends: Ends) -> Reading:
         """Judge the fields for a migration between ``ends``."""
-        problems: list[Problem] = []
-
-        def number(field: str, kind: Callable[[str], Number], wanted: str) -> Number | None:
-            text = getattr(self, field).strip()
-            if not text:
-                return None
-            try:
-                return kind(text)
-            except ValueError:
-                problems.append(Problem(field, f"{text!r} is not {wanted}", f"Give {wanted}."))
-                return None
-
-        deadline_s = number("deadline_s", float, "a number of seconds")
-        plan = Plan(
-            mode=self.mode,
-            migration_uri=self.migration_uri.strip() or None,
-            connection_uri=self.connection_uri.strip() or None,
-            bandwidth_mib_s=number("bandwidth_mib_s", int, "a whole number of MiB/s"),
-            max_downtime_ms=number("max_downtime_ms", int, "a whole number of ms"),
-        )
-        if deadline_s is not None:
-            plan = replace(plan, deadline_s=deadline_s)
-        problems += plan.problems(source=ends.source, destination=ends.destination)
+        texts = {field.name: getattr(self, field.name).strip() or None for field in fields(self)}
+        plan, wrong = plan_of_texts(texts)
+        problems = [*wrong, *plan.problems(source=ends.source, destination=ends.destination)]
         filled = replace(plan, connection_uri=plan.connection_uri or ends.connection_uri)
         return Reading(filled.filled(destination=ends.destination), tuple(problems))
 

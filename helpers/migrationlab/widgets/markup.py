@@ -68,18 +68,21 @@ def verdict(run: Run) -> str:
         Outcome.COMPLETED: f"completed in {seconds:.1f} s: it runs on {run.destination['name']}",
         Outcome.CANCELLED: f"cancelled after {seconds:.1f} s",
         Outcome.TIMED_OUT: f"stopped at its deadline, after {seconds:.1f} s",
+        Outcome.DIVERGED: f"given up after {seconds:.1f} s, as it got nowhere",
+        Outcome.INTERRUPTED: f"interrupted in post-copy, after {seconds:.1f} s",
         Outcome.FAILED: f"failed after {seconds:.1f} s",
     }
     text = f"{run.guest['name']}: {words[run.outcome]}"
     if run.outcome is not Outcome.COMPLETED:
-        text += f"; it goes on at {run.source['name']}"
+        there = run.found_at
+        text += f"; it goes on at {there}" if there else "; nobody knows where it is"
     if run.guest_check is not None:
         intact = "intact" if run.guest_check["intact"] else "DAMAGED"
         text += f". Every page that it writes was checked: {intact}"
     hint = ""
-    if run.outcome is Outcome.FAILED and run.error is not None:
+    if run.outcome in {Outcome.FAILED, Outcome.INTERRUPTED} and run.error is not None:
         hint = " ".join(filter(None, (run.error.text, run.error.hint)))
-    bad = "DAMAGED" in text or run.outcome in {Outcome.TIMED_OUT, Outcome.FAILED}
+    bad = "DAMAGED" in text or run.outcome not in {Outcome.COMPLETED, Outcome.CANCELLED}
     return status(f"{text}.", hint=hint, bad=bad)
 
 

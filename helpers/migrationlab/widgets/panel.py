@@ -13,6 +13,7 @@ words and shapes.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable
 from enum import Enum, auto
@@ -21,7 +22,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from migrationlab import plots
-from migrationlab.errors import LabError, MigrationLabError
+from migrationlab.errors import LabError, MigrationLabError, UsageError
 from migrationlab.hosts import Host
 from migrationlab.lab.guest import Guest
 from migrationlab.migrate import start as start_migration
@@ -166,9 +167,14 @@ class MigrationPanel:
             if self._state is not _State.MIGRATING:
                 return
             self._state = _State.CANCELLING
-            if self._migration is not None:
-                self._migration.cancel()
-            self.message.value = markup.status("Cancelling…")
+            message = markup.status("Cancelling…")
+            try:
+                if self._migration is not None:
+                    self._migration.cancel()
+            except UsageError as error:  # in post-copy no way leads back
+                self._state = _State.MIGRATING
+                message = markup.status(str(error), hint=error.hint, bad=True)
+            self.message.value = message
             self._refresh()
 
     def wait(self, timeout_s: float | None = None) -> bool:
@@ -292,7 +298,8 @@ class MigrationPanel:
         with self._lock:
             self._migration = migration
             if self._state is _State.CANCELLING:
-                migration.cancel()
+                with contextlib.suppress(UsageError):  # it can only complete by now
+                    migration.cancel()
         return migration.wait()
 
     def _say(self, message: str) -> None:

@@ -1,0 +1,172 @@
+"""What is known of the two hosts and the domain of a migration, as plain records.
+
+A value that is None is not known, and what is not known is not judged. :func:`domain_facts`
+reads a domain's XML; whoever talks to libvirt asks for the rest.
+
+Imports nothing of the kit and no libvirt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from xml.etree.ElementTree import Element
+
+from defusedxml.ElementTree import fromstring
+
+#: Whether both hosts have the same image, by libvirt's type of the source alone; a file can be
+#: either. Source: qemuMigrationSrcIsSafe in libvirt's ``src/qemu/qemu_migration.c``.
+SHARED = {"network": True, "nvme": False}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One of the two hosts.
+
+    Attributes:
+        name: Its name as the other host sees it.
+        libvirt: The version of its libvirtd, as (11, 3, 0).
+        qemu: The version of its QEMU.
+        uuid: The UUID that its libvirtd gives to the host.
+        userfaultfd: Whether its QEMU may catch page faults, which post-copy does where it
+            arrives.
+        locks_memory: Whether its libvirtd may let QEMU lock memory, which zero-copy does where
+            it is sent from.
+    """
+
+    name: str | None = None
+    libvirt: tuple[int, ...] | None = None
+    qemu: tuple[int, ...] | None = None
+    uuid: str | None = None
+    userfaultfd: bool | None = None
+    locks_memory: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskFacts:
+    """One disk of a domain.
+
+    Attributes:
+        target: Its name in the guest, as vda.
+        source: The file, block device or network address that it is kept in; None where empty.
+        kind: libvirt's type of the source: file, block, network, volume, …
+        cache: Its cache mode as the XML gives it; None where that is left to QEMU.
+        readonly: Whether the guest can only read it.
+        shareable: Whether the XML says that several guests may use it at once.
+        shared: Whether both hosts have the same image; None where that is not known.
+    """
+
+    target: str
+    source: str | None
+    kind: str
+    cache: str | None = None
+    readonly: bool = False
+    shareable: bool = False
+    shared: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainFacts:
+    """The domain that migrates.
+
+    Attributes:
+        name: Its name.
+        active: Whether it runs.
+        persistent: Whether its host keeps its definition.
+        paused: Whether it stands still.
+        accelerator: What runs it: "tcg" or "kvm".
+        memory_mib: Its memory.
+        hard_limit: Whether its XML limits the memory of its QEMU (``memtune/hard_limit``).
+        disks: Its disks.
+        xml: Its XML, against which a plan's ``destination_xml`` is held.
+    """
+
+    name: str | None = None
+    active: bool | None = None
+    persistent: bool | None = None
+    paused: bool | None = None
+    accelerator: str | None = None
+    memory_mib: int | None = None
+    hard_limit: bool | None = None
+    disks: tuple[DiskFacts, ...] | None = None
+    xml: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """The hosts and the domain of a migration, as far as they are known."""
+
+    source: Side = Side()
+    destination: Side = Side()
+    domain: DomainFacts | None = None
+
+
+def domain_facts(
+    xml: str,
+    *,
+    active: bool | None = None,
+    persistent: bool | None = None,
+    paused: bool | None = None,
+) -> DomainFacts:
+    """Return what a domain's XML says of it.
+
+    Args:
+        xml: The XML, as ``virsh dumpxml`` gives it.
+        active: Whether the domain runs, which the XML does not say.
+        persistent: Whether its host keeps its definition, likewise.
+        paused: Whether it stands still, likewise.
+    """
+    root = fromstring(xml)
+    memory = root.find("memory")
+    kib = None if memory is None else memory_kib(memory)
+    return DomainFacts(
+        name=root.findtext("name"),
+        active=active,
+        persistent=persistent,
+        paused=paused,
+        # A domain's type is "qemu" where QEMU emulates its processor.
+        accelerator="kvm" if root.get("type") == "kvm" else "tcg",
+        memory_mib=None if kib is None else kib >> 10,
+        hard_limit=root.find("memtune/hard_limit") is not None,
+        disks=tuple(_disk(disk) for disk in root.findall("devices/disk")),
+        xml=xml,
+    )
+
+
+def memory_kib(element: Element) -> int | None:
+    """Return an amount of memory in KiB; None where it is none.
+
+    Source: virDomainParseScaledValue and virScaleInteger in libvirt's ``src/util/virutil.c``.
+    """
+    text = (element.text or "").strip()
+    # What libvirt means where no unit is given: KiB.
+    unit = (element.get("unit") or "KiB").lower()
+    power = "kmgtpe".find(unit[0]) + 1
+    if not text.isdecimal() or (power == 0 and unit not in ("b", "byte", "bytes")):
+        return None
+    base = 1000 if power and unit.endswith("b") and not unit.endswith("ib") else 1024
+    size: int = int(text) * base**power
+    return -(-size // 1024)  # libvirt rounds up
+
+
+def _disk(disk: Element) -> DiskFacts:
+    target, source, driver = disk.find("target"), disk.find("source"), disk.find("driver")
+    kept = None
+    if source is not None:
+        kept = next(
+            (
+                source.get(key)
+                for key in ("file", "dev", "dir", "name", "volume")
+                if source.get(key)
+            ),
+            None,
+        )
+    kind = disk.get("type", "file")
+    return DiskFacts(
+        target="" if target is None else target.get("dev", ""),
+        source=kept,
+        kind=kind,
+        cache=None if driver is None else driver.get("cache"),
+        readonly=disk.find("readonly") is not None,
+        shareable=disk.find("shareable") is not None,
+        shared=SHARED.get(kind),
+    )
