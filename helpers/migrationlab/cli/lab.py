@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from migrationlab.cli.broken import break_, broken, mend
 from migrationlab.cli.display import StepDisplay
 from migrationlab.cli.options import Format, format_option
 
@@ -25,7 +26,11 @@ name_argument = click.argument("name", default="lab", shell_complete=complete_na
 
 @click.group()
 def lab() -> None:
-    """Two real hosts on this machine: up, inspect, boot, wire, down, clean."""
+    """Two real hosts on this machine: up, inspect, boot, wire, break, mend, down, clean."""
+
+
+for command in (break_, broken, mend):
+    lab.add_command(command)
 
 
 @lab.command()
@@ -97,6 +102,17 @@ def down(name: str, every: bool, output_format: Format) -> None:
     "--pattern", type=click.Choice(["sequential", "random"]), default="sequential",
     show_default=True, help="In which order.",
 )  # fmt: skip
+@click.option("--disk", type=click.Choice(["local", "shared"]), help="Give it a disk.")
+@click.option("--disk-mib", default=32, show_default=True, help="The disk's size.")
+@click.option("--disk-mib-s", default=1.0, show_default=True, help="How fast it is written.")
+@click.option(
+    "--disk-cache",
+    type=click.Choice(["writeback", "none", "writethrough", "directsync", "unsafe"]),
+    default="writeback", show_default=True, help="How QEMU caches it.",
+)  # fmt: skip
+@click.option("--persistent", is_flag=True, help="Let the host keep its definition.")
+@click.option("--cpu", help="Its processor: a model's name, host-model, host-passthrough, maximum.")
+@click.option("--machine", help="QEMU's machine type.  [default: the newest of both hosts]")
 @click.option("--on", default="host-a", show_default=True, help="The host to boot it on.")
 @format_option
 def boot(
@@ -106,6 +122,13 @@ def boot(
     working_set_mib: int,
     dirty_mib_s: str,
     pattern: Literal["sequential", "random"],
+    disk: Literal["local", "shared"] | None,
+    disk_mib: int,
+    disk_mib_s: float,
+    disk_cache: Literal["writeback", "none", "writethrough", "directsync", "unsafe"],
+    persistent: bool,
+    cpu: str | None,
+    machine: str | None,
     on: str,
     output_format: Format,
 ) -> None:
@@ -124,6 +147,13 @@ def boot(
             working_set_mib=working_set_mib,
             dirty_mib_s=rate,
             pattern=pattern,
+            disk=disk,
+            disk_mib=disk_mib,
+            disk_mib_s=disk_mib_s,
+            disk_cache=disk_cache,
+            persistent=persistent,
+            cpu=cpu,
+            machine=machine,
             on=host,
         )
     record = {**booted.record(), "host": booted.host.name, "uri": booted.host.uri}
@@ -212,6 +242,8 @@ def _show(labs: list[dict[str, Any]], output_format: Format) -> None:
     console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     for each in labs:
         console.print(f"lab {each['name']}, wire {_wire_text(each['wire'])}")
+        if each["broken"]:
+            console.print(f"broken: {each['broken']}; `migrationlab lab mend` takes it back")
         hosts = Table("host", "image", "libvirt", "QEMU", "wire", "LAN", box=None)
         for host in each["hosts"]:
             hosts.add_row(

@@ -23,7 +23,7 @@ from migrationlab.lab import image, namespaces, places
 from migrationlab.steps import Listener, ignore, step
 
 PAYLOAD = Path(__file__).parent / "payload"
-#: Modules that a guest's network card needs, where the kernel does not have them built in.
+#: Modules that a guest's network card and disk need, where the kernel does not have them built in.
 MODULES = (
     "virtio_ring",
     "virtio",
@@ -33,6 +33,7 @@ MODULES = (
     "failover",
     "net_failover",
     "virtio_net",
+    "virtio_blk",
 )
 #: Changes when the same sources are made into other files.
 VERSION = 2

@@ -1,7 +1,8 @@
 """The settings of a lab host: every file that its image does not bring.
 
 Each line that looks odd has its reason beside it. Writes into the lab's folder; ``host.sh``
-copies from there into the host.
+copies from there into the host. The copy in the lab's folder stays as it was written, so that
+what is broken in a host can be mended from there.
 """
 
 from __future__ import annotations
@@ -13,17 +14,27 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+from migrationlab.lab.certificates import Authority
 from migrationlab.lab.layout import (
+    GUESTS_AT_HOST,
     HOST_NAMES,
     LAN_ADDRESSES,
     LAN_PREFIX,
     LIBVIRT_PORT,
+    LIBVIRT_TLS_PORT,
     WIRE_ADDRESSES,
     LabFiles,
 )
 
+#: Where libvirtd and QEMU look for certificates, below the host's root.
+LIBVIRT_AUTHORITY = "etc/pki/CA/cacert.pem"
+LIBVIRT_PKI = "etc/pki/libvirt"
+QEMU_PKI = "etc/pki/qemu"
+
 LIBVIRTD = """\
-listen_tls = 0
+# By TLS only those come in who show a certificate of the lab's own authority.
+listen_tls = 1
+tls_port = "{tls_port}"
 listen_tcp = 1
 tcp_port = "{port}"
 auth_tcp = "none"
@@ -46,6 +57,16 @@ cgroup_controllers = []
 remember_owner = 0
 # Else virtlogd is wanted.
 stdio_handler = "file"
+# What both hosts see, though no kind of file system says so; libvirt before 10.10 does not know
+# this setting, and takes such a disk for a local one.
+shared_filesystems = ["{guests}"]
+"""
+
+#: What host-init.sh starts, again and again: a file of its own, so that a broken case can
+#: start the daemon with fewer rights.
+DAEMON = """\
+#!/bin/sh
+exec libvirtd --listen
 """
 
 SSHD = """\
@@ -69,6 +90,16 @@ link set lan up
 
 def write(files: LabFiles) -> None:
     """Write the settings and keys of both hosts into a lab's new folder."""
+    authority = Authority.new(f"authority of {files.directory.name}")
+    _write_private(files.authority / "cert.pem", authority.certificate)
+    _write_private(files.authority / "key.pem", authority.credentials.key)
+    me = authority.client("client")
+    for file, text in (
+        ("cacert.pem", authority.certificate),
+        ("clientcert.pem", me.certificate),
+        ("clientkey.pem", me.key),
+    ):
+        _write_private(files.pki / file, text)
     user = ed25519.Ed25519PrivateKey.generate()
     host_keys = {name: ed25519.Ed25519PrivateKey.generate() for name in HOST_NAMES}
     names = dict(zip(HOST_NAMES, WIRE_ADDRESSES, strict=True))
@@ -81,8 +112,11 @@ def write(files: LabFiles) -> None:
     for name, lan in zip(HOST_NAMES, LAN_ADDRESSES, strict=True):
         texts = {
             "etc/hosts": hosts,
-            "etc/libvirt/libvirtd.conf": LIBVIRTD.format(port=LIBVIRT_PORT, uuid=uuid.uuid4()),
-            "etc/libvirt/qemu.conf": QEMU,
+            "etc/libvirt/libvirtd.conf": LIBVIRTD.format(
+                port=LIBVIRT_PORT, tls_port=LIBVIRT_TLS_PORT, uuid=uuid.uuid4()
+            ),
+            "etc/libvirt/qemu.conf": QEMU.format(guests=GUESTS_AT_HOST),
+            "etc/migrationlab/libvirtd": DAEMON,
             "etc/ssh/sshd_config": SSHD,
             "etc/ssh/ssh_host_ed25519_key": _private(host_keys[name]),
             "etc/migrationlab/network": NETWORK.format(
@@ -91,12 +125,38 @@ def write(files: LabFiles) -> None:
             "ssh/id_ed25519": _private(user),
             "ssh/authorized_keys": _public(user) + "\n",
             "ssh/known_hosts": known,
+            **_certificates(authority, name, (names[name], lan)),
         }
         directory = files.host(name).directory
         for path, text in texts.items():
             _write_private(directory / path, text)
         for folder in ("run", "log"):
             (directory / folder).mkdir()
+
+
+def _certificates(authority: Authority, name: str, addresses: tuple[str, ...]) -> dict[str, str]:
+    """Return the files by which a host's libvirtd and QEMU prove who they are.
+
+    libvirtd's own are where libvirt's docs/kbase/tlscerts.rst wants them, QEMU's where its
+    ``default_tls_x509_cert_dir`` does: two sets, though one authority stands behind both.
+    """
+    texts = {
+        LIBVIRT_AUTHORITY: authority.certificate,
+        f"{QEMU_PKI}/ca-cert.pem": authority.certificate,
+    }
+    for role, own in (
+        ("server", authority.server(name, addresses)),
+        ("client", authority.client(name)),
+    ):
+        texts[f"{LIBVIRT_PKI}/{role}cert.pem"] = own.certificate
+        texts[f"{LIBVIRT_PKI}/private/{role}key.pem"] = own.key
+    for role, own in (
+        ("server", authority.server(name, addresses)),
+        ("client", authority.client(name)),
+    ):
+        texts[f"{QEMU_PKI}/{role}-cert.pem"] = own.certificate
+        texts[f"{QEMU_PKI}/{role}-key.pem"] = own.key
+    return texts
 
 
 def _write_private(path: Path, text: str) -> None:

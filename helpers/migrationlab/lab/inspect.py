@@ -9,6 +9,7 @@ from typing import Any
 import psutil
 
 from migrationlab.errors import GuestError
+from migrationlab.lab.broken import switched_on
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.layout import HOST_NAMES, LAN_ADDRESSES, WIRE_ADDRESSES, guest_address
 from migrationlab.lab.site import Site
@@ -41,6 +42,7 @@ def inspect_site(lab: Site, guests: Iterable[Guest]) -> dict[str, Any]:
             for (name, wire, lan), host in zip(addresses, lab.hosts, strict=True)
         ],
         "wire": dataclasses.asdict(lab.wire.settings),
+        "broken": case.id if (case := switched_on(lab)) else None,
         "guests": [_guest(guest) for guest in guests],
         "processes": _processes(lab),
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
+import functools
 import json
 import os
 import secrets
@@ -15,8 +16,9 @@ import shutil
 import subprocess
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,6 +29,7 @@ from migrationlab.errors import GuestError, LabError, UsageError
 from migrationlab.hosts import Host
 from migrationlab.lab import (
     bootfiles,
+    diskfiles,
     hostconfig,
     image,
     namespaces,
@@ -35,10 +38,14 @@ from migrationlab.lab import (
     routes,
 )
 from migrationlab.lab.accelerator import choose
-from migrationlab.lab.guest import (
+from migrationlab.lab.broken import Broken, breaking
+from migrationlab.lab.brokencases import CASES, BrokenCase
+from migrationlab.lab.client import Client
+from migrationlab.lab.guest import Guest, GuestBeats
+from migrationlab.lab.guestspec import (
     NAMESPACE,
-    Guest,
-    GuestBeats,
+    DiskCache,
+    DiskKind,
     GuestSpec,
     Pattern,
     Rate,
@@ -148,15 +155,23 @@ class Lab(Site):
     ) -> None:
         self.close()
 
+    @functools.cached_property
+    def client(self) -> Client:
+        """Return the lab's client machine, which knows the hosts only by the network.
+
+        Started when it is first asked for, and ended with the lab.
+        """
+        return Client(self.files, self.rack)
+
     @property
     def guests(self) -> list[Guest]:
-        """Return the guests on both hosts, by number."""
+        """Return the guests on both hosts, those too that are only defined, by number."""
         found: dict[str, Guest] = {}
         for host in self.hosts:
-            for domain in host.domains(NAMESPACE):
-                if domain.metadata is not None:
+            for domain in host.domains(NAMESPACE, inactive=True):
+                if domain.metadata is not None and (domain.active or domain.uuid not in found):
                     spec = spec_from(domain.metadata)
-                    found[spec.name] = Guest(self, spec)
+                    found[domain.uuid] = Guest(self, spec, domain.uuid, domain.name)
         return sorted(found.values(), key=lambda guest: guest.spec.number)
 
     def guest(self, name: str) -> Guest:
@@ -180,6 +195,13 @@ class Lab(Site):
         dirty_mib_s: Rate = 40,
         pattern: Pattern = "sequential",
         accelerator: str = "auto",
+        disk: DiskKind | None = None,
+        disk_mib: int = 32,
+        disk_mib_s: float = 1,
+        disk_cache: DiskCache = "writeback",
+        persistent: bool = False,
+        cpu: str | None = None,
+        machine: str | None = None,
         on: Host | None = None,
     ) -> Guest:
         """Boot a guest, and return it once its workload runs.
@@ -191,6 +213,16 @@ class Lab(Site):
             dirty_mib_s: How fast, 0 to 100,000, or "max" for as fast as it goes.
             pattern: In which order, "sequential" or "random".
             accelerator: "kvm", "tcg", or "auto" for KVM where that really boots guests.
+            disk: "local", a disk on the file system of the host that it boots on, with an empty
+                one at the other host to copy it to; "shared", one that both hosts see; or None.
+            disk_mib: The disk's size.
+            disk_mib_s: How fast the workload writes to it, round and round.
+            disk_cache: How QEMU caches it: "writeback", "none", "writethrough", "directsync" or
+                "unsafe".
+            persistent: Whether the host keeps its definition.
+            cpu: Its processor: a model's name, "host-model", "host-passthrough" or "maximum"; by
+                default one that both hosts have.
+            machine: QEMU's machine type; by default the newest that both hosts have.
             on: The host to boot it on; by default the first.
 
         Raises:
@@ -207,7 +239,8 @@ class Lab(Site):
             if number is None:
                 raise GuestError("the lab's LAN is full", hint="destroy a guest first")
             name = name or f"guest-{number}"
-            if any(guest.name == name for guest in taken):
+            # Its files have the name that it was booted by, whatever it is called by now.
+            if any(name in (guest.name, guest.spec.name) for guest in taken):
                 raise GuestError(
                     f"the lab has a guest {name!r} already", hint="choose another name"
                 )
@@ -219,11 +252,17 @@ class Lab(Site):
                 dirty_mib_s=dirty_mib_s,
                 pattern=pattern,
                 accelerator=choose(accelerator, image.path_of(self.images[0]), self.on_step),
-                machine=self.machine,
+                machine=machine or self.machine,
+                disk=disk,
+                disk_mib=disk_mib,
+                disk_mib_s=disk_mib_s,
+                disk_cache=disk_cache,
+                persistent=persistent,
+                cpu=cpu,
             )
             spec.require_possible()
             with step(self.on_step, f"booting {name}"):
-                return self._boot(Guest(self, spec), on or self.host_a)
+                return self._boot(Guest(self, spec, str(uuid.uuid4())), on or self.host_a)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -241,11 +280,12 @@ class Lab(Site):
             partial.rename(self.files.guests / "kernel")
         beats = guest.beat_source
         first = beats.place()
-        host.create(domain_xml(guest.spec))
         try:
+            diskfiles.create(self, guest.spec)
+            host.create(domain_xml(guest.spec, guest.uuid), persistent=guest.spec.persistent)
             self._await_beat(guest, host, beats, first)
         except BaseException:
-            host.destroy(guest.name)
+            guest.clear()
             raise
         return guest
 
@@ -261,6 +301,27 @@ class Lab(Site):
                 )
             time.sleep(0.01)
 
+    @staticmethod
+    def broken_cases() -> tuple[BrokenCase, ...]:
+        """Return every broken case that :meth:`broken` can switch on."""
+        return CASES
+
+    def broken(self, case_id: str, *, source: Host | None = None) -> AbstractContextManager[Broken]:
+        """Break the lab for as long as a ``with`` takes, so that one plan runs into it.
+
+        The result has the plan, the guest where the case needs one of its own, and the id of
+        the explanation of what happens then.
+
+        Args:
+            case_id: The case's name, one of :meth:`broken_cases`.
+            source: The host that a guest is to leave by that plan; by default the first.
+
+        Raises:
+            UsageError: There is no such case, another one is on, or this lab cannot have it.
+            LabError: It could not be switched on, or not mended.
+        """
+        return breaking(self, case_id, source=source, boot=self.boot)
+
     def inspect(self) -> dict[str, Any]:
         """Return what the lab consists of: hosts, addresses, URIs, wire, guests, processes.
 
@@ -274,6 +335,8 @@ class Lab(Site):
     def close(self) -> None:
         """End the lab and clear away its folder; of an attached lab, only let go of it."""
         super().close()
+        if "client" in self.__dict__:
+            self.client.close()
         if self._process is not None:
             namespaces.end_guarded(self._process)
             self._process = None

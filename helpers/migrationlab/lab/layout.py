@@ -2,7 +2,8 @@
 
 A lab's folder holds, for its owner and for its hosts alike::
 
-    lab.json  rack.log  door  beats.ring  guests/  disks/  routes/
+    lab.json  broken.json  rack.log  door  beats.ring
+    guests/  disks/  routes/  authority/  pki/
     host-a/{run,log,etc,ssh}  host-b/{run,log,etc,ssh}
 
 The networks exist only inside the rack, so all labs use the same addresses.
@@ -22,10 +23,13 @@ LAN_PREFIX = 24
 BEAT_PORT = 7007
 CONTROL_PORT = 7008
 LIBVIRT_PORT = 16509
+LIBVIRT_TLS_PORT = 16514
 #: Records of the ring of beats: a quarter of an hour of one guest's beats.
 RING_RECORDS = 1 << 20
 #: Where hosts see the lab's folder of guests.
 GUESTS_AT_HOST = "/var/lib/migrationlab/guests"
+#: Where a host keeps disks that the other host does not see.
+DISKS_AT_HOST = "/var/lib/migrationlab/disks"
 FIRST_GUEST, LAST_GUEST = 1, 150
 
 
@@ -91,6 +95,21 @@ class LabFiles:
     def routes(self) -> Path:
         """Return the folder of programs by which this process reaches into the lab."""
         return self.directory / "routes"
+
+    @property
+    def broken(self) -> Path:
+        """Return the file that says which broken case is on; missing where none is."""
+        return self.directory / "broken.json"
+
+    @property
+    def authority(self) -> Path:
+        """Return the folder of the lab's certificate authority: cert.pem and key.pem."""
+        return self.directory / "authority"
+
+    @property
+    def pki(self) -> Path:
+        """Return the folder with which a client dials hosts by TLS, as ``pkipath`` wants it."""
+        return self.directory / "pki"
 
     @property
     def ssh_key(self) -> Path:

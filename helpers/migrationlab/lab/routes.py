@@ -2,8 +2,8 @@
 
 ``qemu+ssh://root@host-b/system`` means something inside the lab only: outside, nobody knows
 host-b. So a URI that names a lab host is led through a small program that enters the lab's
-network and there does what the URI says: ssh to the host's sshd, or TCP to its libvirtd. The
-connection is then a true one of its transport, with the host's key checked.
+network and there does what the URI says: ssh to the host's sshd, or TCP or TLS to its libvirtd.
+The connection is then a true one of its transport, with the host's key or certificate checked.
 
 Parameters of connection URIs: libvirt's docs/uri.rst.
 """
@@ -11,12 +11,20 @@ Parameters of connection URIs: libvirt's docs/uri.rst.
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from migrationlab.lab.layout import HOST_NAMES, LAN_ADDRESSES, LIBVIRT_PORT, LabFiles
-from migrationlab.lab.rack import Rack
+from migrationlab.lab.layout import (
+    HOST_NAMES,
+    LAN_ADDRESSES,
+    LIBVIRT_PORT,
+    LIBVIRT_TLS_PORT,
+    LabFiles,
+)
+from migrationlab.lab.rack import PAYLOAD, Rack
 
+TRANSPORTS = ("ssh", "tcp", "tls")
 ADDRESSES = dict(zip(HOST_NAMES, LAN_ADDRESSES, strict=True))
 
 
@@ -47,16 +55,23 @@ def write(files: LabFiles, rack: Rack, busybox: Path) -> None:
             files.routes / f"tcp-{name}",
             f"{enter} {shlex.join([str(busybox), 'nc', address, str(LIBVIRT_PORT)])}",
         )
+        tls = [
+            *(sys.executable, "-I", "-S", str(PAYLOAD / "tlspipe.py")),
+            *(address, str(LIBVIRT_TLS_PORT), name, str(files.pki)),
+        ]
+        _write(files.routes / f"tls-{name}", f"{enter} {shlex.join(tls)}")
 
 
 def route(files: LabFiles, uri: str) -> str:
     """Return the URI by which this process reaches what ``uri`` means inside the lab."""
     parts = urlsplit(uri)
-    transport = parts.scheme.partition("+")[2]
-    if parts.hostname not in ADDRESSES or transport not in ("ssh", "tcp"):
+    driver, _, transport = parts.scheme.partition("+")
+    # A URI that names a host and no transport means TLS.
+    transport = transport or "tls"
+    if driver != "qemu" or parts.hostname not in ADDRESSES or transport not in TRANSPORTS:
         return uri
     program = quote(str(files.routes / f"{transport}-{parts.hostname}"))
-    if transport == "tcp":
+    if transport != "ssh":
         return f"qemu+ext://{parts.path}?command={program}"
     query = f"{parts.query}&" if parts.query else ""
     return parts._replace(query=f"{query}command={program}").geturl()

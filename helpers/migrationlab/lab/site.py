@@ -10,18 +10,26 @@ import functools
 import re
 import socket
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
+import psutil
 from defusedxml.ElementTree import fromstring
 
-from migrationlab.errors import HostError, LabError
+from migrationlab.errors import HostError, LabError, UsageError
 from migrationlab.hosts import Host
 from migrationlab.lab import routes
 from migrationlab.lab.beatring import BeatRing
 from migrationlab.lab.layout import HOST_NAMES, LabFiles
 from migrationlab.lab.network import Wire
 from migrationlab.lab.rack import Rack
+from migrationlab.shells import Shell
 
 HOSTS_TIMEOUT_S = 30
+#: How long a libvirtd may take to end by itself: usually 20 ms.
+END_TIMEOUT_S = 2
+
+T = TypeVar("T")
 
 
 class Site:
@@ -88,6 +96,27 @@ class Site:
         except (OSError, IndexError) as error:
             raise LabError(f"lab {self.name} is down", hint="start a new one") from error
 
+    def restart_libvirtd(self, host: Host) -> None:
+        """Let the libvirtd of a host start anew, as after a change of its settings.
+
+        Guests run on meanwhile, and ``host`` is connected again; connections of others break.
+
+        Raises:
+            UsageError: ``host`` is no host of this lab.
+            LabError: It did not come up again, or the lab is down.
+        """
+        if host not in self.hosts:
+            raise UsageError(
+                f"{host!r} is no host of this lab", hint="give lab.host_a or lab.host_b"
+            )
+        try:
+            for process in psutil.Process(self.rack.hosts[host.name]).children():
+                if process.name() == "libvirtd":
+                    _end(process)
+        except psutil.NoSuchProcess as error:
+            raise LabError(f"lab {self.name} is down", hint="start a new one") from error
+        self._await_libvirtd(host.name, host.reconnect)
+
     def close(self) -> None:
         """Let go of the hosts; the lab goes on."""
         for host in self.hosts:
@@ -99,28 +128,52 @@ class Site:
 
     def _open(self, name: str, release: str) -> Host:
         """Connect to a host, as soon as its libvirtd is there."""
+        files = self.files.host(name)
+        return self._await_libvirtd(
+            name,
+            lambda: Host(
+                f"qemu+unix:///system?socket={files.socket}",
+                name=name,
+                peer_uri=f"qemu+ssh://root@{name}/system",
+                image=release,
+                log=files.log,
+                sent_bytes=functools.partial(self.wire.sent_bytes, name),
+                route=functools.partial(routes.route, self.files),
+                shell=Shell(tuple(self.rack.in_host(name))),
+            ),
+        )
+
+    def _await_libvirtd(self, name: str, connect: Callable[[], T]) -> T:
+        """Return what ``connect`` does, as soon as the libvirtd of a host lets it."""
         end = time.monotonic() + HOSTS_TIMEOUT_S
         files = self.files.host(name)
+        refused: HostError | None = None
         while True:
-            try:
-                return Host(
-                    f"qemu+unix:///system?socket={files.socket}",
-                    name=name,
-                    peer_uri=f"qemu+ssh://root@{name}/system",
-                    image=release,
-                    log=files.log,
-                    sent_bytes=functools.partial(self.wire.sent_bytes, name),
-                    route=functools.partial(routes.route, self.files),
-                )
-            except HostError as error:
-                # libvirtd makes its socket a moment after it starts; there is no event for it.
-                if time.monotonic() > end or not self.rack.is_alive():
-                    said = (files.directory / "log/libvirtd.err").read_text(errors="replace")
-                    raise LabError(
-                        f"libvirtd of {name} did not start: {error}\n{said[-800:]}",
-                        hint=f"its log is {files.log}",
-                    ) from error
-                time.sleep(0.02)
+            # libvirtd makes its socket a moment after it starts; there is no event for it, and
+            # to look costs less than to be refused.
+            if files.socket.exists():
+                try:
+                    return connect()
+                except HostError as error:
+                    refused = error
+            if time.monotonic() > end or not self.rack.is_alive():
+                said = (files.directory / "log/libvirtd.err").read_text(errors="replace")
+                raise LabError(
+                    f"libvirtd of {name} did not start: {refused or 'no socket'}\n{said[-800:]}",
+                    hint=f"its log is {files.log}",
+                ) from refused
+            time.sleep(0.005)
+
+
+def _end(daemon: psutil.Process) -> None:
+    """End a libvirtd: at its next leisure, or else at once."""
+    daemon.terminate()
+    try:
+        daemon.wait(END_TIMEOUT_S)
+    except psutil.TimeoutExpired:
+        # As systemd does in the end. What it knows of its guests is on its disk.
+        daemon.kill()
+        daemon.wait(END_TIMEOUT_S)
 
 
 def _machines(host: Host) -> set[str]:

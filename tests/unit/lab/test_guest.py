@@ -14,10 +14,11 @@ from defusedxml.ElementTree import fromstring
 from migrationlab.errors import GuestError
 from migrationlab.hosts import Host
 from migrationlab.lab.beatring import HEADER, RECORD, BeatRing
-from migrationlab.lab.guest import (
+from migrationlab.lab.guest import GuestBeats
+from migrationlab.lab.guestspec import (
     NAMESPACE,
-    GuestBeats,
     GuestSpec,
+    blocks_per_second,
     domain_xml,
     pages_per_second,
     spec_from,
@@ -34,11 +35,15 @@ SPEC = GuestSpec(
     machine="pc-q35-10.0",
 )
 FASTEST = dataclasses.replace(SPEC, dirty_mib_s="max", accelerator="kvm")
+WITH_DISK = dataclasses.replace(
+    SPEC, disk="local", disk_mib=8, disk_mib_s=0.5, disk_cache="none", persistent=True, cpu="EPYC"
+)
+UUID = "6f1d4c1e-3b7a-4d67-9d0a-0a6b5c7d8e9f"
 
 
 def command_line(spec: GuestSpec) -> dict[str, str]:
     """Return the kit's own words of a guest's kernel command line, by name."""
-    words = (fromstring(domain_xml(spec)).findtext("os/cmdline") or "").split()
+    words = (fromstring(domain_xml(spec, UUID)).findtext("os/cmdline") or "").split()
     own = [word.removeprefix("migrationlab.") for word in words if word.startswith("migrationlab.")]
     return dict(word.split("=", 1) for word in own)
 
@@ -61,6 +66,20 @@ def test_rates_that_cannot_be(rate: object) -> None:
         pages_per_second(rate)
     assert "0 to 100000" in caught.value.hint
     assert '"max"' in caught.value.hint
+
+
+@pytest.mark.parametrize(("rate", "blocks"), [(0, 0), (0.5, 128), (1, 256), (1000, 256_000)])
+def test_disk_rates_as_the_workload_takes_them(rate: object, blocks: int) -> None:
+    """A rate in MiB/s is told to the workload in blocks a second."""
+    assert blocks_per_second(rate) == blocks
+
+
+@pytest.mark.parametrize("rate", [-1, 1001, math.nan, "max", "1", True, None])
+def test_disk_rates_that_cannot_be(rate: object) -> None:
+    """What is negative, absurd or no number is refused; a disk has no "max"."""
+    with pytest.raises(GuestError, match="cannot be written to a disk") as caught:
+        blocks_per_second(rate)
+    assert "0 to 1000" in caught.value.hint
 
 
 def test_a_possible_guest_is_accepted() -> None:
@@ -87,6 +106,14 @@ def test_a_possible_guest_is_accepted() -> None:
         ({"memory_mib": -1}, "-1 MiB of memory are too little", "memory_mib=144"),
         ({"dirty_mib_s": -1}, "a dirty rate of -1 MiB/s", "max"),
         ({"pattern": "zigzag"}, "in the order 'zigzag'", "sequential or random"),
+        ({"disk": "floppy"}, "a disk cannot be 'floppy'", "local or shared"),
+        ({"disk_mib": 0}, "a disk of 0 MiB", "1 to 4096"),
+        ({"disk_mib": 4097}, "a disk of 4097 MiB", "1 to 4096"),
+        ({"disk_mib": 8.0}, "a disk of 8.0 MiB", "whole number"),
+        ({"disk_mib_s": -1}, "-1 MiB/s cannot be written", "0 to 1000"),
+        ({"disk_cache": "big"}, "cannot be cached 'big'", "writeback"),
+        ({"cpu": "<a/>"}, "no name of a processor", "domcapabilities"),
+        ({"machine": "pc'"}, "no name of a machine type", "domcapabilities"),
     ],
 )
 def test_impossible_guests_are_refused(changes: dict[str, object], message: str, hint: str) -> None:
@@ -114,17 +141,50 @@ def test_the_workload_is_told_all() -> None:
 
 def test_domain_xml_follows_the_accelerator() -> None:
     """A TCG guest has a CPU that any host can emulate; a KVM guest has its host's."""
-    emulated, native = fromstring(domain_xml(SPEC)), fromstring(domain_xml(FASTEST))
+    emulated, native = fromstring(domain_xml(SPEC, UUID)), fromstring(domain_xml(FASTEST, UUID))
     assert emulated.get("type") == "qemu"
     assert emulated.findtext("cpu/model") == "qemu64"
     assert native.get("type") == "kvm"
     assert native.find("cpu").get("mode") == "host-model"
 
 
+@pytest.mark.parametrize("mode", ["host-model", "host-passthrough", "maximum"])
+def test_a_processor_is_a_mode_or_a_model(mode: str) -> None:
+    """A processor is said by libvirt's modes where it is one of them, else as a model's name."""
+    by_mode = fromstring(domain_xml(dataclasses.replace(SPEC, cpu=mode), UUID)).find("cpu")
+    assert by_mode.attrib == {"mode": mode}
+    by_model = fromstring(domain_xml(WITH_DISK, UUID)).find("cpu")
+    assert by_model.attrib == {"mode": "custom", "match": "exact"}
+    assert by_model.findtext("model") == "EPYC"
+
+
+@pytest.mark.parametrize(
+    ("kind", "form", "path"),
+    [
+        ("local", "qcow2", "/var/lib/migrationlab/disks/guest-7.qcow2"),
+        ("shared", "raw", "/var/lib/migrationlab/guests/guest-7.raw"),
+    ],
+)
+def test_a_disk_stands_in_the_xml(kind: str, form: str, path: str) -> None:
+    """A disk's file, format and cache mode are libvirt's to know, its rate the workload's."""
+    spec = dataclasses.replace(WITH_DISK, disk=kind)
+    disk = fromstring(domain_xml(spec, UUID)).find("devices/disk")
+    assert disk.find("source").get("file") == path
+    assert disk.find("driver").attrib == {"name": "qemu", "type": form, "cache": "none"}
+    assert disk.find("target").attrib == {"dev": "vda", "bus": "virtio"}
+    assert command_line(spec)["disk_rate"] == "128"
+
+
+def test_a_guest_without_a_disk_has_none() -> None:
+    """Without a disk neither libvirt nor the guest's init hears of one."""
+    assert fromstring(domain_xml(SPEC, UUID)).find("devices/disk") is None
+    assert "disk_rate" not in command_line(SPEC)
+
+
 def test_guests_differ_on_the_lan() -> None:
     """Each guest has its own name, address, hardware address and console file."""
     other = dataclasses.replace(SPEC, name="guest-150", number=150)
-    one, two = fromstring(domain_xml(SPEC)), fromstring(domain_xml(other))
+    one, two = fromstring(domain_xml(SPEC, UUID)), fromstring(domain_xml(other, UUID))
     for path, attribute in [
         ("devices/interface/mac", "address"),
         ("devices/serial/source", "path"),
@@ -135,11 +195,12 @@ def test_guests_differ_on_the_lan() -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", [SPEC, FASTEST, dataclasses.replace(SPEC, dirty_mib_s=0.25, pattern="sequential")]
+    "spec",
+    [SPEC, FASTEST, WITH_DISK, dataclasses.replace(SPEC, dirty_mib_s=0.25, pattern="sequential")],
 )
 def test_a_guest_is_found_again_through_libvirt(spec: GuestSpec, tmp_path: Path) -> None:
     """What a guest was made of comes back, exactly, from the metadata that libvirt keeps."""
-    domain = fromstring(domain_xml(spec))
+    domain = fromstring(domain_xml(spec, UUID))
     # libvirt's test driver keeps a domain's metadata, but knows none of its devices.
     domain.set("type", "test")
     for name in ("devices", "cpu", "features", "os"):
@@ -149,7 +210,7 @@ def test_a_guest_is_found_again_through_libvirt(spec: GuestSpec, tmp_path: Path)
     node.write_text(f"<node>{ET.tostring(domain, encoding='unicode')}</node>")
     host = Host(f"test://{node}")
     (found,) = host.domains(NAMESPACE)
-    assert found.name == spec.name
+    assert (found.name, found.uuid, found.active) == (spec.name, UUID, True)
     assert found.metadata is not None
     assert spec_from(found.metadata) == spec
     host.close()
@@ -164,6 +225,7 @@ def test_a_guest_is_found_again_from_a_real_daemons_metadata() -> None:
     )
     assert found.name == "guest-1"
     assert found.working_set_mib == 16
+    assert found.disk is None
     assert json.dumps(dataclasses.asdict(found)).startswith('{"name": "guest-1", "number": 1')
 
 

@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from migrationlab.lab import hostconfig
 from migrationlab.lab.layout import HOST_NAMES, LAN_ADDRESSES, WIRE_ADDRESSES, LabFiles
@@ -79,10 +81,33 @@ def test_names_and_addresses(files: LabFiles) -> None:
         assert f"address add {lan}/24 dev lan\n" in text
 
 
+def test_hosts_prove_who_they_are(files: LabFiles) -> None:
+    """libvirtd and QEMU of a host have certificates of its name, and of the lab's authority."""
+    authority = (files.authority / "cert.pem").read_text()
+    seen = []
+    for name in HOST_NAMES:
+        etc = files.host(name).directory / "etc/pki"
+        for trusted in ("CA/cacert.pem", "qemu/ca-cert.pem"):
+            assert (etc / trusted).read_text() == authority
+        for pair in (
+            ("libvirt/servercert.pem", "libvirt/private/serverkey.pem"),
+            ("libvirt/clientcert.pem", "libvirt/private/clientkey.pem"),
+            ("qemu/server-cert.pem", "qemu/server-key.pem"),
+            ("qemu/client-cert.pem", "qemu/client-key.pem"),
+        ):
+            certificate = x509.load_pem_x509_certificate((etc / pair[0]).read_bytes())
+            key = load_pem_private_key((etc / pair[1]).read_bytes(), None)
+            assert certificate.public_key() == key.public_key()
+            assert f"CN={name}" in certificate.subject.rfc4514_string()
+            seen.append(certificate.serial_number)
+    assert len(set(seen)) == 8
+    assert (files.pki / "cacert.pem").read_text() == authority
+
+
 def test_only_this_user_may_read_them(files: LabFiles) -> None:
     """Every file is readable by its owner alone: there are keys among them."""
     written = [path for path in files.directory.rglob("*") if path.is_file()]
-    assert len(written) == 18
+    assert len(written) == 45
     assert {stat.S_IMODE(path.stat().st_mode) for path in written} == {0o600}
 
 

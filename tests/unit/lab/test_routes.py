@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import stat
 import subprocess
 from pathlib import Path
@@ -59,10 +60,18 @@ def test_tcp_route(files: LabFiles) -> None:
     assert words == ["4321", "busybox", "nc", "10.22.0.11", "16509"]
 
 
+def test_tls_route(files: LabFiles) -> None:
+    """The TLS route enters the lab's network, with the host's name to check and the lab's keys."""
+    words = (files.routes / "tls-host-b").read_text()
+    assert "--target 4321" in words
+    assert "/payload/tlspipe.py 10.22.0.12 16514 host-b " in words
+    assert words.rstrip().endswith(shlex.quote(str(files.pki)))
+
+
 def test_routes_are_this_users_alone(files: LabFiles) -> None:
     """Nobody else may look into, or change, what leads into the lab."""
     found = list(files.routes.iterdir())
-    assert len(found) == 4
+    assert len(found) == 6
     assert {stat.S_IMODE(path.stat().st_mode) for path in found} == {0o700}
 
 
@@ -75,11 +84,14 @@ def test_route_of_ssh_keeps_the_rest(files: LabFiles) -> None:
     assert program.exists()
 
 
-def test_route_of_tcp_is_a_program(files: LabFiles) -> None:
-    """A TCP URI of a lab host becomes one that libvirt opens through a program."""
-    routed = urlsplit(routes.route(files, "qemu+tcp://host-b/system"))
+@pytest.mark.parametrize(
+    ("scheme", "transport"), [("qemu+tcp", "tcp"), ("qemu+tls", "tls"), ("qemu", "tls")]
+)
+def test_route_of_tcp_is_a_program(files: LabFiles, scheme: str, transport: str) -> None:
+    """A TCP or TLS URI of a lab host becomes one that libvirt opens through a program."""
+    routed = urlsplit(routes.route(files, f"{scheme}://host-b/system"))
     assert (routed.scheme, routed.netloc, routed.path) == ("qemu+ext", "", "/system")
-    program = files.routes / "tcp-host-b"
+    program = files.routes / f"{transport}-host-b"
     assert parse_qs(routed.query) == {"command": [str(program)]}
     assert program.exists()
 
@@ -88,7 +100,8 @@ def test_route_of_tcp_is_a_program(files: LabFiles) -> None:
     "uri",
     [
         "qemu+ssh://root@node1/system",
-        "qemu+tls://host-b/system",
+        "qemu+tls://node1/system",
+        "qemu+libssh://root@host-b/system",
         "qemu:///system",
         "qemu+unix:///system?socket=/run/host-a",
         "tcp://host-b:49152",

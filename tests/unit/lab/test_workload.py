@@ -18,8 +18,11 @@ from pathlib import Path
 import pytest
 
 from migrationlab.lab.bootfiles import COMPILE, PAYLOAD
+from migrationlab.lab.diskfiles import write_first_round
 
 PAGES = 256
+BLOCK = 4096
+BLOCKS_PER_MIB = 256
 MAX, STOPPED = -1, 0
 #: As ``struct beat`` of workload.c: magic, guest, sequence, guest_ns, writes.
 BEAT = struct.Struct("<4sIQQQ")
@@ -92,7 +95,9 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def running(program: Path, rate: int, pattern: str = "sequential") -> Iterator[Workload]:
+def running(
+    program: Path, rate: int, pattern: str = "sequential", disk: tuple[Path, int] | None = None
+) -> Iterator[Workload]:
     """Run the workload; see that it says nothing but that it runs, and does not end by itself."""
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as beats,
@@ -105,6 +110,7 @@ def running(program: Path, rate: int, pattern: str = "sequential") -> Iterator[W
             probe.bind(("0.0.0.0", 0))
             port = probe.getsockname()[1]
         arguments = [42, PAGES, rate, pattern, "127.0.0.1", beats.getsockname()[1], port]
+        arguments += disk or ()
         with subprocess.Popen(
             [program, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
         ) as process:
@@ -208,6 +214,80 @@ def test_a_check_finds_spoilt_pages(program: Path, rate: int, pattern: str) -> N
         assert workload.check()["bad_pages"] == 3
 
 
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    """Give a disk of 1 MiB with the first round of writes on it."""
+    path = tmp_path / "disk"
+    write_first_round(path, 1)
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_DIRECT))
+    except OSError:
+        pytest.skip("the file system of temporary files has no O_DIRECT")
+    return path
+
+
+def test_a_disk_is_written_round_and_round(program: Path, disk: Path) -> None:
+    """Blocks are written at their rate, round and round, and each holds its latest write."""
+    before = disk.read_bytes()
+    rate = 4000
+    with running(program, STOPPED, disk=(disk, rate)) as workload:
+        first, *_, last = workload.beats(300)
+        answer = workload.check()
+        assert workload.ask("set-disk 0") == {"ok": 1}
+    assert (answer["disk_blocks"], answer["bad_blocks"]) == (BLOCKS_PER_MIB, 0)
+    numbers = sorted(
+        int.from_bytes(block[:8], "little") // 8
+        for block in (disk.read_bytes()[at : at + BLOCK] for at in range(0, len(before), BLOCK))
+    )
+    # The newest writes, one after another without a gap: more than a round of them.
+    assert numbers == list(range(numbers[0], numbers[0] + BLOCKS_PER_MIB))
+    assert numbers[0] > BLOCKS_PER_MIB
+    # Never faster than asked; it went on a little before and after the beats.
+    seconds = (last.guest_ns - first.guest_ns) / 1e9
+    assert numbers[-1] >= rate * seconds / 2
+
+
+def test_a_disk_goes_on_where_it_was(program: Path, disk: Path) -> None:
+    """A workload that starts anew on a written disk finds its blocks right, and goes on."""
+    for _ in range(2):
+        with running(program, STOPPED, disk=(disk, 2000)) as workload:
+            workload.beats(50)
+            assert workload.check()["bad_blocks"] == 0
+
+
+def test_a_check_finds_bad_blocks(program: Path, disk: Path) -> None:
+    """A block that was damaged inside or outside, and one that lost its latest write, are found."""
+    first_round = disk.read_bytes()
+    with running(program, STOPPED, disk=(disk, 0)) as workload:
+        assert workload.check()["bad_blocks"] == 0
+        assert workload.ask(f"spoil-block {BLOCKS_PER_MIB - 1}") == {"ok": 1}
+        assert workload.check()["bad_blocks"] == 1
+        with disk.open("r+b") as file:
+            file.seek(5 * BLOCK + 100)
+            file.write(b"x")
+        assert workload.check()["bad_blocks"] == 2
+        with disk.open("r+b") as file:
+            file.write(first_round)
+        assert workload.check()["bad_blocks"] == 0
+        workload.ask("set-disk 2000")
+        workload.beats(50)
+        workload.ask("set-disk 0")
+        workload.beats(5)
+        assert workload.check()["bad_blocks"] == 0
+        with disk.open("r+b") as file:
+            file.write(first_round)
+        assert int(workload.check()["bad_blocks"]) > 10
+        os.truncate(disk, 0)
+        assert workload.check()["bad_blocks"] == BLOCKS_PER_MIB
+
+
+def test_without_a_disk_it_refuses_what_needs_one(program: Path) -> None:
+    """Requests for a disk are errors where there is none."""
+    with running(program, STOPPED) as workload:
+        for request in ("set-disk 5", "spoil-block 0"):
+            assert workload.ask(request) == {"error": "unknown"}
+
+
 def test_what_it_does_not_know_it_refuses(program: Path) -> None:
     """A request that is none, lacks a word, or names no page of its own changes nothing."""
     with running(program, STOPPED) as workload:
@@ -219,10 +299,17 @@ def test_what_it_does_not_know_it_refuses(program: Path) -> None:
 
 
 def test_bad_calls_end_at_once(program: Path) -> None:
-    """Called with too few arguments, or on a port that is taken, it says so and ends."""
+    """Called with too few arguments, without its disk, or on a taken port, it says so and ends."""
     done = subprocess.run([program, "1"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("workload GUEST PAGES RATE PATTERN")
+    nowhere = ["1", str(PAGES), "0", "random", "127.0.0.1", "1", "1", "/nowhere", "1"]
+    done = subprocess.run(
+        [program, *nowhere], capture_output=True, text=True, check=False,
+        env=os.environ | {"ASAN_OPTIONS": "detect_leaks=0"},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "workload: disk: No such file or directory" in done.stderr
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("0.0.0.0", 0))
         port = str(taken.getsockname()[1])

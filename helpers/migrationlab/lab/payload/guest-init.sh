@@ -1,23 +1,26 @@
 #!/bin/busybox sh
-# The guest's first process: bring up its network card, then run the workload.
+# The guest's first process: bring up its network card, and its disk if it has one; then run
+# the workload.
 # Its settings come on the kernel's command line, each as migrationlab.NAME=VALUE.
 /bin/busybox --install -s /bin
 mount -t devtmpfs devtmpfs /dev
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
-# Which of these are modules differs between Debian's kernels; those built in have no file.
-for module in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci \
-    failover net_failover virtio_net; do
-    [ -e "/modules/$module.ko" ] && insmod "/modules/$module.ko"
-done
+disk_rate=
 for word in $(cat /proc/cmdline); do
     case $word in
     migrationlab.*) export "${word#migrationlab.}" ;;
     esac
 done
+# Which of these are modules differs between Debian's kernels; those built in have no file.
+for module in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci \
+    failover net_failover virtio_net ${disk_rate:+virtio_blk}; do
+    [ -e "/modules/$module.ko" ] && insmod "/modules/$module.ko"
+done
 ip link set lo up
 ip address add "$address" dev eth0
 ip link set eth0 up
-workload "$guest" "$pages" "$rate" "$pattern" "$observer" "$beat_port" "$control_port"
+workload "$guest" "$pages" "$rate" "$pattern" "$observer" "$beat_port" "$control_port" \
+    ${disk_rate:+/dev/vda "$disk_rate"}
 echo "migrationlab: workload ended with status $?"
 exec sh

@@ -1,20 +1,26 @@
 /*
- * What runs inside a lab guest: a workload that writes memory at a set rate and can prove
- * that every page holds what was last written, and a beat each millisecond.
+ * What runs inside a lab guest: a workload that writes memory, and a disk where there is one, at
+ * set rates, and can prove that every page and block holds what was last written; and a beat each
+ * millisecond.
  *
- *   workload GUEST PAGES RATE PATTERN OBSERVER BEAT_PORT CONTROL_PORT
+ *   workload GUEST PAGES RATE PATTERN OBSERVER BEAT_PORT CONTROL_PORT [DISK DISK_RATE]
  *
  * GUEST is the guest's number, PAGES its working set in 4096-byte pages, RATE the pages to
- * write a second (0: none, -1: as fast as it goes), PATTERN "sequential" or "random".
+ * write a second (0: none, -1: as fast as it goes), PATTERN "sequential" or "random"; DISK is a
+ * block device, DISK_RATE the 4096-byte blocks to write to it a second.
  *
  * Writes are numbered. Write k goes to the page that page_of(k) names, and leaves the numbers
  * 8k .. 8k+7 at the page's eight 512-byte steps; all else in the page stays zero. So what each
  * page must hold follows from the count of writes alone: a check walks the numbers backwards,
  * and the first that names a page is the one that the page must hold. Nothing but the counter
  * is kept beside the pages, and the beats tell it to the world outside.
+ *
+ * Blocks hold the same, but writes go round the disk in order, past the guest's page cache. The
+ * lab has made the first round (lab/disk.py): what the disk holds says itself where to go on.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -29,6 +35,7 @@
 #include <unistd.h>
 
 enum { PAGE = 4096, WORDS = PAGE / 8, STAMPS = 8, STEP = WORDS / STAMPS };
+enum { CHUNK = 256 }; /* blocks that a check reads at once */
 static const uint64_t SECOND = 1000000000, MILLISECOND = 1000000;
 /* A stall of the machine is not made up for by a burst longer than this. */
 static const uint64_t LONGEST_CREDIT = 20000000;
@@ -39,15 +46,26 @@ struct beat { /* little-endian on the wire, as the guest is x86; read by observe
     uint64_t sequence, guest_ns, writes;
 };
 
+/* What writes at a rate, in a thread of its own. */
+struct writer {
+    _Atomic uint64_t writes; /* the number of the next write */
+    _Atomic int64_t rate;    /* writes a second; -1: as fast as it goes */
+    /* Odd while the writer is to stand still; the writer says which wish it has seen. With two
+     * flags a writer that is slow to wake could be taken for one that stands still. */
+    _Atomic uint64_t pause_wish, pause_seen;
+    void (*write_one)(uint64_t k);
+};
+static void write_page(uint64_t k), write_block(uint64_t k);
+static struct writer memory_writer = {.write_one = write_page};
+static struct writer disk_writer = {.write_one = write_block};
+
 static uint64_t *memory;
 static uint64_t pages;
-static _Atomic uint64_t writes; /* the number of the next write */
-static uint64_t filled_at;      /* the number of the write that began the latest fill */
-static _Atomic int64_t rate;    /* pages a second; -1: as fast as it goes */
+static uint64_t filled_at; /* the number of the write that began the latest fill */
 static bool random_order;
-/* Odd while the writer is to stand still; the writer says which wish it has seen. With two flags
- * a writer that is slow to wake could be taken for one that stands still. */
-static _Atomic uint64_t pause_wish, pause_seen;
+static int disk = -1;
+static uint64_t blocks;
+static uint64_t chunk[CHUNK * WORDS] __attribute__((aligned(PAGE))); /* of the control thread */
 static struct sockaddr_in observer;
 static uint32_t guest;
 
@@ -81,41 +99,66 @@ static uint64_t page_of(uint64_t k)
     return random_order ? mix(k) % pages : k % pages;
 }
 
-static void write_page(uint64_t k)
+static void stamp(uint64_t *page, uint64_t k)
 {
-    uint64_t *page = memory + page_of(k) * WORDS;
     for (int j = 0; j < STAMPS; j++)
         page[j * STEP] = k * STAMPS + (uint64_t)j;
 }
 
-static void write_some(uint64_t count)
+static bool holds(const uint64_t *page, uint64_t k)
 {
-    uint64_t k = atomic_load(&writes);
+    uint64_t wrong = 0;
+    for (uint64_t j = 0; j < STAMPS; j++, page += STEP) {
+        wrong |= page[0] ^ (k * STAMPS + j);
+        for (int w = 1; w < STEP; w++)
+            wrong |= page[w];
+    }
+    return wrong == 0;
+}
+
+static void write_page(uint64_t k)
+{
+    stamp(memory + page_of(k) * WORDS, k);
+}
+
+static void write_block(uint64_t k)
+{
+    static uint64_t block[WORDS] __attribute__((aligned(PAGE)));
+    stamp(block, k);
+    /* A write that fails counts as made: the check finds that it was not. */
+    if (pwrite(disk, block, PAGE, (off_t)(k % blocks * PAGE)) != PAGE)
+        perror("workload: disk");
+}
+
+static void write_some(struct writer *writer, uint64_t count)
+{
+    uint64_t k = atomic_load(&writer->writes);
     for (uint64_t i = 0; i < count; i++)
-        write_page(k + i);
-    atomic_store(&writes, k + count);
+        writer->write_one(k + i);
+    atomic_store(&writer->writes, k + count);
 }
 
 static void fill(void)
 {
-    filled_at = atomic_load(&writes);
-    write_some(pages);
+    filled_at = atomic_load(&memory_writer.writes);
+    write_some(&memory_writer, pages);
 }
 
-static void *writer(void *unused)
+static void *run_writer(void *self)
 {
+    struct writer *writer = self;
     uint64_t paid = now(); /* the time up to which writes have been made */
     for (;;) {
-        uint64_t wish = atomic_load(&pause_wish);
+        uint64_t wish = atomic_load(&writer->pause_wish);
         if (wish % 2) {
-            atomic_store(&pause_seen, wish);
+            atomic_store(&writer->pause_seen, wish);
             sleep_until(now() + MILLISECOND);
             paid = now();
             continue;
         }
-        int64_t wanted = atomic_load(&rate);
+        int64_t wanted = atomic_load(&writer->rate);
         if (wanted < 0) {
-            write_some(64);
+            write_some(writer, 64);
             continue;
         }
         uint64_t t = now();
@@ -123,12 +166,12 @@ static void *writer(void *unused)
             paid = wanted == 0 ? t : t - LONGEST_CREDIT;
         uint64_t due = (t - paid) * (uint64_t)wanted / SECOND;
         if (due > 0) {
-            write_some(due);
+            write_some(writer, due);
             paid += due * SECOND / (uint64_t)wanted;
         }
         sleep_until(t + MILLISECOND);
     }
-    return unused;
+    return NULL;
 }
 
 static void *beater(void *unused)
@@ -138,7 +181,7 @@ static void *beater(void *unused)
     uint64_t next = now();
     for (;;) {
         beat.guest_ns = now();
-        beat.writes = atomic_load(&writes);
+        beat.writes = atomic_load(&memory_writer.writes);
         sendto(out, &beat, sizeof beat, 0, (struct sockaddr *)&observer, sizeof observer);
         beat.sequence++;
         next += MILLISECOND;
@@ -149,27 +192,27 @@ static void *beater(void *unused)
     return unused;
 }
 
-static void pause_writer(void)
+static void pause_writer(struct writer *writer)
 {
-    uint64_t wish = atomic_fetch_add(&pause_wish, 1) + 1;
-    while (atomic_load(&pause_seen) != wish)
+    uint64_t wish = atomic_fetch_add(&writer->pause_wish, 1) + 1;
+    while (atomic_load(&writer->pause_seen) != wish)
         sleep_until(now() + MILLISECOND / 4);
 }
 
-static void resume_writer(void)
+static void resume_writer(struct writer *writer)
 {
-    atomic_fetch_add(&pause_wish, 1);
+    atomic_fetch_add(&writer->pause_wish, 1);
 }
 
 /* Count the pages that do not hold, in every byte, what was last written. */
-static uint64_t check(void)
+static uint64_t check_memory(void)
 {
     uint64_t *expected = calloc(pages, sizeof *expected);
     uint8_t *known = calloc(pages, 1);
     uint64_t bad = 0, left = pages;
     if (!expected || !known)
         return pages;
-    for (uint64_t k = atomic_load(&writes); left > 0 && k-- > filled_at;) {
+    for (uint64_t k = atomic_load(&memory_writer.writes); left > 0 && k-- > filled_at;) {
         uint64_t p = page_of(k);
         if (!known[p]) {
             known[p] = 1;
@@ -177,19 +220,79 @@ static uint64_t check(void)
             left--;
         }
     }
-    for (uint64_t p = 0; p < pages; p++) {
-        const uint64_t *step = memory + p * WORDS;
-        uint64_t wrong = !known[p];
-        for (uint64_t j = 0; j < STAMPS; j++, step += STEP) {
-            wrong |= step[0] ^ (expected[p] * STAMPS + j);
-            for (int w = 1; w < STEP; w++)
-                wrong |= step[w];
-        }
-        bad += wrong != 0;
-    }
+    for (uint64_t p = 0; p < pages; p++)
+        bad += !known[p] || !holds(memory + p * WORDS, expected[p]);
     free(expected);
     free(known);
     return bad;
+}
+
+/* Read some blocks from the first one on; those that cannot be read come as they never are. */
+static uint64_t read_chunk(uint64_t first)
+{
+    uint64_t count = blocks - first < CHUNK ? blocks - first : CHUNK;
+    ssize_t size = (ssize_t)(count * PAGE);
+    if (pread(disk, chunk, (size_t)size, (off_t)(first * PAGE)) != size)
+        memset(chunk, 0xff, (size_t)size);
+    return count;
+}
+
+/* Likewise for blocks, each of them read from the disk. */
+static uint64_t check_disk(void)
+{
+    uint64_t next = atomic_load(&disk_writer.writes), bad = 0;
+    for (uint64_t first = 0, count; first < blocks; first += count) {
+        count = read_chunk(first);
+        for (uint64_t b = first; b < first + count; b++)
+            bad += !holds(chunk + (b - first) * WORDS, next - 1 - (next - 1 - b) % blocks);
+    }
+    return bad;
+}
+
+/* Open the disk, and find the write that comes after the newest one on it. */
+static bool open_disk(const char *path)
+{
+    uint64_t newest = 0;
+    off_t size;
+    disk = open(path, O_RDWR | O_DIRECT);
+    if (disk < 0 || (size = lseek(disk, 0, SEEK_END)) < PAGE)
+        return false;
+    blocks = (uint64_t)size / PAGE;
+    for (uint64_t first = 0, count; first < blocks; first += count) {
+        count = read_chunk(first);
+        for (uint64_t i = 0; i < count; i++) {
+            uint64_t k = chunk[i * WORDS] / STAMPS;
+            if (k > newest && holds(chunk + i * WORDS, k))
+                newest = k;
+        }
+    }
+    atomic_store(&disk_writer.writes, newest + 1);
+    return true;
+}
+
+static void check(const char *id, char *reply, size_t size)
+{
+    pause_writer(&memory_writer);
+    if (blocks > 0)
+        pause_writer(&disk_writer);
+    int length = snprintf(reply, size, "%s pages=%llu bad_pages=%llu writes=%llu", id,
+                          (unsigned long long)pages, (unsigned long long)check_memory(),
+                          (unsigned long long)atomic_load(&memory_writer.writes));
+    if (blocks > 0) {
+        snprintf(reply + length, size - (size_t)length, " disk_blocks=%llu bad_blocks=%llu",
+                 (unsigned long long)blocks, (unsigned long long)check_disk());
+        resume_writer(&disk_writer);
+    }
+    resume_writer(&memory_writer);
+}
+
+/* So that a test can see the check find what it is there to find. */
+static void spoil_block(uint64_t b)
+{
+    read_chunk(b);
+    chunk[1] ^= 1;
+    if (pwrite(disk, chunk, PAGE, (off_t)(b * PAGE)) != PAGE)
+        perror("workload: disk");
 }
 
 /* A request is "ID VERB [NUMBER [PATTERN]]"; the answer begins with the same ID. */
@@ -198,36 +301,39 @@ static void answer(const char *request, char *reply, size_t size)
     char id[32] = "", verb[16] = "", pattern[16] = "";
     long long value = 0;
     int words = sscanf(request, "%31s %15s %lld %15s", id, verb, &value, pattern);
+    bool number = words >= 3 && value >= 0;
     if (words >= 2 && strcmp(verb, "check") == 0) {
-        pause_writer();
-        uint64_t bad = check();
-        snprintf(reply, size, "%s pages=%llu bad_pages=%llu writes=%llu", id,
-                 (unsigned long long)pages, (unsigned long long)bad,
-                 (unsigned long long)atomic_load(&writes));
-        resume_writer();
-    } else if (words == 4 && strcmp(verb, "set") == 0) {
+        check(id, reply, size);
+        return;
+    }
+    if (words == 4 && strcmp(verb, "set") == 0) {
         bool wanted = strcmp(pattern, "random") == 0;
-        pause_writer();
+        pause_writer(&memory_writer);
         if (wanted != random_order) {
             random_order = wanted;
             fill();
         }
-        atomic_store(&rate, value);
-        resume_writer();
-        snprintf(reply, size, "%s ok=1", id);
-    } else if (words >= 3 && strcmp(verb, "spoil") == 0 && value >= 0 && (uint64_t)value < pages) {
-        /* So that a test can see the check find what it is there to find. */
-        memory[(uint64_t)value * WORDS + 1] = 1;
-        snprintf(reply, size, "%s ok=1", id);
+        atomic_store(&memory_writer.rate, value);
+        resume_writer(&memory_writer);
+    } else if (number && strcmp(verb, "set-disk") == 0 && blocks > 0) {
+        atomic_store(&disk_writer.rate, value);
+    } else if (number && strcmp(verb, "spoil") == 0 && (uint64_t)value < pages) {
+        memory[(uint64_t)value * WORDS + 1] = 1; /* for the same purpose */
+    } else if (number && strcmp(verb, "spoil-block") == 0 && (uint64_t)value < blocks) {
+        pause_writer(&disk_writer);
+        spoil_block((uint64_t)value);
+        resume_writer(&disk_writer);
     } else {
         snprintf(reply, size, "%s error=unknown", id);
+        return;
     }
+    snprintf(reply, size, "%s ok=1", id);
 }
 
-static void start(void *(*body)(void *), int priority)
+static void start(void *(*body)(void *), void *argument, int priority)
 {
     pthread_t thread;
-    pthread_create(&thread, NULL, body, NULL);
+    pthread_create(&thread, NULL, body, argument);
     if (priority > 0) {
         struct sched_param param = {.sched_priority = priority};
         pthread_setschedparam(thread, SCHED_FIFO, &param);
@@ -236,13 +342,14 @@ static void start(void *(*body)(void *), int priority)
 
 int main(int argc, char **argv)
 {
-    if (argc != 8) {
-        fprintf(stderr, "workload GUEST PAGES RATE PATTERN OBSERVER BEAT_PORT CONTROL_PORT\n");
+    if (argc != 8 && argc != 10) {
+        fprintf(stderr, "workload GUEST PAGES RATE PATTERN OBSERVER BEAT_PORT CONTROL_PORT "
+                        "[DISK DISK_RATE]\n");
         return 2;
     }
     guest = (uint32_t)atoi(argv[1]);
     pages = strtoull(argv[2], NULL, 10);
-    atomic_store(&rate, atoll(argv[3]));
+    atomic_store(&memory_writer.rate, atoll(argv[3]));
     random_order = strcmp(argv[4], "random") == 0;
     observer = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[6]))};
     inet_pton(AF_INET, argv[5], &observer.sin_addr);
@@ -252,14 +359,23 @@ int main(int argc, char **argv)
         return 1;
     }
     fill();
+    if (argc == 10) {
+        atomic_store(&disk_writer.rate, atoll(argv[9]));
+        if (!open_disk(argv[8])) {
+            perror("workload: disk");
+            return 1;
+        }
+    }
     int control = socket(AF_INET, SOCK_DGRAM, 0);
     struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[7]))};
     if (bind(control, (struct sockaddr *)&here, sizeof here) != 0) {
         perror("workload: control port");
         return 1;
     }
-    start(writer, 0);
-    start(beater, 50);
+    start(run_writer, &memory_writer, 0);
+    if (blocks > 0)
+        start(run_writer, &disk_writer, 0);
+    start(beater, NULL, 50);
     printf("migrationlab: workload runs\n");
     fflush(stdout);
     for (;;) {
