@@ -1,4 +1,4 @@
-"""What the doctor found: checks, each with its hint, and the table of them.
+"""What was found in an examination: checks, each with its hint, and the table of them.
 
 Plain frozen records without any look at the machine. Imports nothing of the kit.
 """
@@ -11,7 +11,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """How a check went: ``warn`` costs a feature, ``fail`` the lab."""
+    """How a check went: ``warn`` costs a feature or could not be known, ``fail`` the whole."""
 
     OK = "ok"
     WARN = "warn"
@@ -35,25 +35,46 @@ class Check:
     hint: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """The whole in one sentence: where all is well, and with the names of what is not.
+
+    Attributes:
+        ok: Where nothing was found.
+        warned: Where something is limited; ``{}`` stands for what.
+        failed: Where it cannot be; likewise.
+    """
+
+    ok: str = "The lab can run here."
+    warned: str = "The lab can run here, without {}."
+    failed: str = "The lab cannot run here yet: mend {}."
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Diagnosis:
-    """All findings; ``str()`` is a table of them, and a notebook shows them as one."""
+    """All findings; ``str()`` is a table of them, and a notebook shows them as one.
+
+    Attributes:
+        checks: The findings, in the order in which to mend them.
+        verdicts: What they amount to.
+    """
 
     checks: tuple[Check, ...]
+    verdicts: Verdicts = Verdicts()
 
     @property
     def ok(self) -> bool:
-        """Whether the lab can run here."""
+        """Whether nothing stands in the way."""
         return not any(check.status is Status.FAIL for check in self.checks)
 
     @property
     def verdict(self) -> str:
         """The whole in one sentence."""
-        failed = self._names(Status.FAIL)
-        if failed:
-            return f"The lab cannot run here yet: mend {', '.join(failed)}."
-        warned = ", ".join(self._names(Status.WARN))
-        return f"The lab can run here, without {warned}." if warned else "The lab can run here."
+        if failed := self._names(Status.FAIL):
+            return self.verdicts.failed.format(", ".join(failed))
+        if warned := self._names(Status.WARN):
+            return self.verdicts.warned.format(", ".join(warned))
+        return self.verdicts.ok
 
     def to_dict(self) -> dict[str, object]:
         """Return plain values, ready for JSON."""

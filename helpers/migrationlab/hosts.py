@@ -1,130 +1,38 @@
 """Hosts: connections to libvirt daemons, and what is known of their machines.
 
-Owns the libvirt library in this process: its event loop, its error handler, and the turning
-of its errors into the kit's. A host of the lab and a real one are the same type; the lab only
-fills in more. Never imports ``lab``.
+A host of the lab and a real one are the same type; the lab only fills in more. How libvirt is
+called, and what becomes of its errors, is ``library``'s. Never imports ``lab``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import libvirt
 
 from migrationlab.errors import GuestError, HostError, UsageError
-
-_library_lock = threading.Lock()
-_library_ready = False
-
-
-@contextmanager
-def refusals(hint: str = "") -> Iterator[None]:
-    """Turn a libvirt error raised in the body into a :class:`HostError`.
-
-    Args:
-        hint: What the user can do about it.
-    """
-    try:
-        yield
-    except libvirt.libvirtError as error:
-        raise refusal(error, hint) from error
-
-
-#: What to do about the refusals that people meet first, by the words of libvirt 9 to 11.
-HINTS = (
-    (
-        r"Could not resolve hostname|Unable to resolve address|Name or service not known",
-        (
-            "whoever dials that name must be able to resolve it: in normal mode this machine, in "
-            "peer2peer the source host (its DNS or /etc/hosts); or give an address"
-        ),
-    ),
-    (
-        r"Host key verification failed",
-        (
-            "whoever dials must know the host's key: in peer2peer root of the source host; log in "
-            "once by ssh from there"
-        ),
-    ),
-    (
-        r"unsupported scheme|missing scheme|missing host|Unable to parse URI",
-        "a migration URI says where the destination's QEMU listens: tcp://HOST",
-    ),
-    (
-        r"unable to connect to server|Connection refused|No route to host",
-        (
-            "see that the port is open between the hosts: 49152 to 49215 for QEMU, or give a port "
-            "in the migration URI"
-        ),
-    ),
-    (r"CA certificate|credentials", "that URI means TLS: name another transport, as qemu+ssh"),
-    (r"canceled by client", "it was cancelled, or its deadline passed: the guest goes on"),
-    (
-        r"client socket is closed|End of file while reading data|keepalive",
-        "the host or its libvirtd went away: see that it runs, and its log",
-    ),
+from migrationlab.library import (
+    library_version,
+    open_connection,
+    refusal,
+    refusals,
+    version_text,
 )
-UNKNOWN_HINT = "the logs of both libvirtds, and of the destination's QEMU, say more"
+from migrationlab.shells import Shell, shell_of
 
+__all__ = [
+    "DomainState", "Host", "HostFacts", "library_version", "open_connection", "refusal", "refusals",
+    "version_text",
+]  # fmt: skip
 
-def refusal(error: libvirt.libvirtError, hint: str = "") -> HostError:
-    """Return the kit's error for a libvirt error, with code, domain and text kept."""
-    text = error.get_error_message() or str(error)
-    known = (hint for pattern, hint in HINTS if re.search(pattern, text))
-    return HostError(
-        text,
-        hint=hint or next(known, UNKNOWN_HINT),
-        code=error.get_error_code(),
-        domain=error.get_error_domain(),
-    )
-
-
-def version_text(number: int) -> str:
-    """Return a version as people write it, from libvirt's 1,000,000 * major + 1,000 * minor."""
-    return f"{number // 1_000_000}.{number // 1_000 % 1_000}.{number % 1_000}"
-
-
-def library_version() -> str:
-    """Return the version of the libvirt client library in this process."""
-    return version_text(libvirt.getVersion())
-
-
-def open_connection(uri: str) -> libvirt.virConnect:
-    """Open a connection to a libvirt daemon.
-
-    Raises:
-        HostError: The daemon could not be reached, or refused.
-    """
-    _start_library()
-    with refusals(f"check that {uri} is where the host's libvirtd listens"):
-        return libvirt.open(uri)
-
-
-def _start_library() -> None:
-    """Start libvirt's event loop in a thread of its own; before the first connection, once."""
-    global _library_ready  # noqa: PLW0603 - a library has one event loop a process
-    with _library_lock:
-        if _library_ready:
-            return
-        # Errors are raised; libvirt would print them to standard error besides.
-        libvirt.registerErrorHandler(lambda _context, _error: None, None)
-        libvirt.virEventRegisterDefaultImpl()
-        threading.Thread(target=_run_events, name="libvirt-events", daemon=True).start()
-        _library_ready = True
-
-
-def _run_events() -> None:
-    while True:
-        # One turn that fails must not end all events of this process.
-        with contextlib.suppress(libvirt.libvirtError):
-            libvirt.virEventRunDefaultImpl()
+UUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+#: What in a connection URI concerns the machine that dials: its files, its programs.
+DIALLERS_OWN = ("command", "keyfile", "known_hosts", "pkipath", "socket")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +54,11 @@ class HostFacts:
         """Return QEMU's version as numbers that compare."""
         return tuple(int(part) for part in self.qemu_version.split("."))
 
+    @property
+    def libvirt(self) -> tuple[int, ...]:
+        """Return libvirt's version as numbers that compare."""
+        return tuple(int(part) for part in self.libvirt_version.split("."))
+
 
 @dataclass(frozen=True, slots=True)
 class DomainState:
@@ -156,12 +69,16 @@ class DomainState:
         paused: Whether it stands still.
         moving: Whether it stands still because it is on its way from or to another host.
         metadata: The metadata that was asked for, None where it has none.
+        uuid: Its UUID.
+        active: Whether it runs, or stands still; else it is only defined.
     """
 
     name: str
     paused: bool
     moving: bool
     metadata: str | None
+    uuid: str
+    active: bool
 
 
 class Host:
@@ -177,6 +94,8 @@ class Host:
         sent_bytes: Reads how many bytes the host has put on the wire so far.
         route: Turns a connection URI meant for this host's neighbours into one that this
             process can open to the same end; None where they are the same.
+        shell: How this process runs a program on the host's machine; by default as ``uri``
+            shows, and None where it shows no way.
 
     Raises:
         UsageError: ``uri`` is empty.
@@ -193,6 +112,7 @@ class Host:
         log: Path | None = None,
         sent_bytes: Callable[[], int] | None = None,
         route: Callable[[str], str] | None = None,
+        shell: Shell | None = None,
     ) -> None:
         if not uri:
             raise UsageError(
@@ -202,8 +122,9 @@ class Host:
         self.image = image
         self.log = log
         self.sent_bytes = sent_bytes
+        self.shell = shell or shell_of(uri)
         self._route = route
-        self.connection = open_connection(uri)
+        self._connection = open_connection(uri)
         with refusals():
             self._hostname: str = self.connection.getHostname()
         self.name = name or self._hostname
@@ -214,9 +135,39 @@ class Host:
         return f"Host({self.name!r}, {self.uri!r})"
 
     def _default_peer_uri(self) -> str:
-        if urlsplit(self.uri).hostname:
-            return self.uri
-        return f"qemu+ssh://root@{self._hostname}/system"
+        parts = urlsplit(self.uri)
+        if not parts.hostname:
+            return f"qemu+ssh://root@{self._hostname}/system"
+        query = [pair for pair in parse_qsl(parts.query) if pair[0] not in DIALLERS_OWN]
+        return parts._replace(query=urlencode(query, safe="/")).geturl()
+
+    @property
+    def connection(self) -> libvirt.virConnect:
+        """Return the connection to its libvirtd.
+
+        Raises:
+            HostError: It broke.
+        """
+        if not self._connection.isAlive():
+            raise HostError(
+                f"the connection to {self.name} is broken: its libvirtd ended, or is out of reach",
+                hint="host.reconnect() opens a new one once libvirtd is there again",
+            )
+        return self._connection
+
+    def reconnect(self) -> None:
+        """Open the connection anew, as after a restart of the host's libvirtd.
+
+        What the host says of itself is asked anew too. Guests are not touched.
+
+        Raises:
+            HostError: Its libvirtd could not be reached; the old connection is as it was.
+        """
+        new = open_connection(self.uri)
+        with contextlib.suppress(libvirt.libvirtError):  # it broke: why else would this be called
+            self._connection.close()
+        self._connection = new
+        self._facts = None
 
     @property
     def peer_name(self) -> str:
@@ -242,19 +193,24 @@ class Host:
         Args:
             uri: Another connection URI of this host, as its neighbours use it.
         """
-        if uri is None:
-            return open_connection(self.uri)
-        return open_connection(self._route(uri) if self._route else uri)
+        if uri is not None and self._route:
+            return open_connection(self._route(uri))
+        # This process's own URI may name a key or a program that the neighbours' leaves out.
+        return open_connection(self.uri if uri in (None, self.peer_uri) else uri)
 
-    def domain(self, name: str) -> libvirt.virDomain:
-        """Return a running domain of this host.
+    def domain(self, name: str, *, inactive: bool = False) -> libvirt.virDomain:
+        """Return a domain of this host, by its name or UUID.
+
+        Args:
+            name: Its name, or else its UUID.
+            inactive: Whether it may be one that is defined and not running.
 
         Raises:
             GuestError: It has no such domain, or that isn't running.
         """
         try:
-            domain = self.connection.lookupByName(name)
-            running = bool(domain.isActive())
+            domain = self._find(name)
+            running = inactive or bool(domain.isActive())
         except libvirt.libvirtError as error:
             if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
                 raise refusal(error) from error
@@ -269,46 +225,74 @@ class Host:
             )
         return domain
 
+    def _find(self, name: str) -> libvirt.virDomain:
+        try:
+            return self.connection.lookupByName(name)
+        except libvirt.libvirtError as error:
+            unknown = error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN
+            if not unknown or not re.fullmatch(UUID, name):
+                raise
+        return self.connection.lookupByUUIDString(name)
+
     def domain_names(self) -> list[str]:
         """Return the names of the domains that run on this host."""
         return sorted(domain.name for domain in self.domains())
 
-    def domains(self, metadata: str | None = None) -> list[DomainState]:
+    def domains(self, metadata: str | None = None, *, inactive: bool = False) -> list[DomainState]:
         """Return the domains that run on this host, paused and moving ones too.
 
         Args:
             metadata: Of which XML namespace to read each domain's metadata.
+            inactive: Whether to return those too that are only defined.
 
         Raises:
             HostError: The host could not be asked.
         """
         with refusals(f"check that libvirtd of {self.name} runs"):
-            found = self.connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
-        states = []
-        for domain in found:
-            try:
-                state, reason = domain.state()
-                text = _metadata(domain, metadata) if metadata else None
-            except libvirt.libvirtError as error:
-                if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-                    continue  # it ended since it was listed
-                raise refusal(error) from error
-            paused = state == libvirt.VIR_DOMAIN_PAUSED
-            moving = paused and reason == libvirt.VIR_DOMAIN_PAUSED_MIGRATION
-            states.append(DomainState(domain.name(), paused, moving, text))
-        return states
+            found = self.connection.listAllDomains(
+                0 if inactive else libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE
+            )
+        return [state for domain in found if (state := _state(domain, metadata)) is not None]
 
-    def create(self, xml: str) -> None:
-        """Start a transient domain.
+    def find(self, uuid: str) -> DomainState | None:
+        """Return how a domain of this host is, one too that is only defined.
+
+        Args:
+            uuid: The domain's UUID.
+
+        Returns:
+            Its state, without metadata; None where the host has no such domain.
+
+        Raises:
+            HostError: The host could not be asked.
+        """
+        try:
+            return _state(self.connection.lookupByUUIDString(uuid))
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                return None
+            raise refusal(error, f"check that libvirtd of {self.name} runs") from error
+
+    def create(self, xml: str, *, persistent: bool = False) -> None:
+        """Start a domain.
 
         Args:
             xml: The domain's XML.
+            persistent: Whether the host keeps its definition when it ends.
 
         Raises:
-            HostError: libvirt refused it.
+            HostError: libvirt refused it; it isn't there.
         """
         with refusals(f"the log of {self.name} is {self.log}" if self.log else ""):
-            self.connection.createXML(xml, 0)
+            if not persistent:
+                self.connection.createXML(xml, 0)
+                return
+            domain = self.connection.defineXML(xml)
+            try:
+                domain.create()
+            except libvirt.libvirtError:
+                domain.undefine()
+                raise
 
     def destroy(self, name: str) -> None:
         """End a domain at once; one that is not there is no error.
@@ -322,10 +306,30 @@ class Host:
             if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
                 raise refusal(error) from error
 
+    def forget(self, uuid: str) -> None:
+        """End a domain and drop its definition; what is not there is no error.
+
+        Raises:
+            HostError: libvirt refused.
+        """
+        try:
+            domain = self.connection.lookupByUUIDString(uuid)
+            if domain.isPersistent():
+                domain.undefine()
+            if domain.isActive():
+                domain.destroy()
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                raise refusal(error) from error
+
     def is_busy(self, name: str) -> bool:
         """Return whether a domain has a job under way, such as a migration."""
         with refusals():
-            info = self.connection.lookupByName(name).jobInfo()
+            domain = self.connection.lookupByName(name)
+            # One that does not run has no jobs, and says so with an error.
+            if not domain.isActive():
+                return False
+            info = domain.jobInfo()
         return bool(info[0] != libvirt.VIR_DOMAIN_JOB_NONE)
 
     def capabilities(self) -> str:
@@ -337,7 +341,27 @@ class Host:
     def close(self) -> None:
         """Close the connection; the host itself goes on."""
         with refusals():
-            self.connection.close()
+            self._connection.close()
+
+
+def _state(domain: libvirt.virDomain, metadata: str | None = None) -> DomainState | None:
+    """Return how a domain is, None where it has ended since it was found."""
+    try:
+        state, reason = domain.state()
+        text = _metadata(domain, metadata) if metadata else None
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return None
+        raise refusal(error) from error
+    paused = state == libvirt.VIR_DOMAIN_PAUSED
+    return DomainState(
+        domain.name(),
+        paused,
+        moving=paused and reason == libvirt.VIR_DOMAIN_PAUSED_MIGRATION,
+        metadata=text,
+        uuid=domain.UUIDString(),
+        active=state != libvirt.VIR_DOMAIN_SHUTOFF,
+    )
 
 
 def _metadata(domain: libvirt.virDomain, namespace: str) -> str | None:

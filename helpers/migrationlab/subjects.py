@@ -13,6 +13,7 @@ from defusedxml.ElementTree import fromstring
 
 from migrationlab.capture.recorder import Beats
 from migrationlab.hosts import Host, refusals
+from migrationlab.judgement import DomainFacts, domain_facts
 
 
 class Subject(Protocol):
@@ -29,6 +30,9 @@ class Subject(Protocol):
     @property
     def accelerator(self) -> str:
         """Return what runs it: "tcg" or "kvm"."""
+
+    def facts(self) -> DomainFacts:
+        """Return what a plan is judged by: its state, disks and memory."""
 
     @property
     def beat_source(self) -> Beats | None:
@@ -52,23 +56,28 @@ class PlainDomain:
     """A domain that knows nothing of the kit.
 
     Args:
-        name: The domain's name.
-        host: The host that it runs on.
+        name: The domain's name, or its UUID.
+        host: The host that has it.
+        inactive: Whether it may be one that is defined and not running, as an offline
+            migration moves it.
 
     Raises:
         GuestError: The host has no such domain, or that isn't running.
     """
 
-    def __init__(self, name: str, host: Host) -> None:
-        domain = host.domain(name)
+    def __init__(self, name: str, host: Host, *, inactive: bool = False) -> None:
+        domain = host.domain(name, inactive=inactive)
         with refusals():
-            xml = fromstring(domain.XMLDesc())
+            text: str = domain.XMLDesc()
             self._memory_mib = domain.maxMemory() >> 10
-        self.name = name
+            self.uuid: str = domain.UUIDString()
+            self.name: str = domain.name()
+            self._facts = domain_facts(
+                text, active=bool(domain.isActive()), persistent=bool(domain.isPersistent())
+            )
         self.host = host
-        # A domain's type is "qemu" where QEMU emulates its processor.
-        self.accelerator = "kvm" if xml.get("type") == "kvm" else "tcg"
-        os_type = xml.find("os/type")
+        self.accelerator = self._facts.accelerator or ""
+        os_type = fromstring(text).find("os/type")
         self._machine = os_type.get("machine", "") if os_type is not None else ""
 
     def __repr__(self) -> str:
@@ -78,6 +87,10 @@ class PlainDomain:
     def beat_source(self) -> Beats | None:
         """Return None: it sends no beats."""
         return None
+
+    def facts(self) -> DomainFacts:
+        """Return what a plan is judged by: its state, disks and memory."""
+        return self._facts
 
     def record(self) -> Mapping[str, object]:
         """Return its name, memory and machine type."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import libvirt
 import pytest
 
+from migrationlab import hosts
 from migrationlab.errors import GuestError, HostError, UsageError
 from migrationlab.hosts import Host, HostFacts, open_connection, refusals, version_text
+from migrationlab.shells import Shell
 
 DOMAIN = "<domain type='test'><name>{}</name><memory unit='MiB'>64</memory>{}</domain>"
 TYPE = "<os><type>hvm</type></os>"
@@ -165,3 +168,105 @@ def test_a_domain_is_created(host: Host) -> None:
     with pytest.raises(HostError) as caught:
         host.create("<domain/>")
     assert caught.value.domain == libvirt.VIR_FROM_DOMAIN
+
+
+@pytest.mark.parametrize(
+    ("uri", "peer"),
+    [
+        ("test+ssh://root@node1/default", "test+ssh://root@node1/default"),
+        (
+            "test+ssh://root@node1/default?keyfile=/k&command=/c&proxy=netcat&known_hosts=/h",
+            "test+ssh://root@node1/default?proxy=netcat",
+        ),
+    ],
+)
+def test_what_is_the_diallers_own_is_not_for_its_neighbours(
+    monkeypatch: pytest.MonkeyPatch, uri: str, peer: str
+) -> None:
+    """A key or a program of this machine means nothing to other machines that dial the host."""
+    opened: list[str] = []
+
+    def open_here(asked: str) -> libvirt.virConnect:
+        opened.append(asked)
+        return libvirt.open("test:///default")
+
+    monkeypatch.setattr(hosts, "open_connection", open_here)
+    host = Host(uri)
+    assert host.peer_uri == peer
+    # By the neighbours' URI too this process dials with its own key.
+    for asked in (None, peer, "test+tcp://node1/default"):
+        host.new_connection(asked).close()
+    assert opened == [uri, uri, uri, "test+tcp://node1/default"]
+    host.close()
+
+
+def test_a_domain_by_its_uuid(host: Host) -> None:
+    """A UUID is as good as a name; one that no domain has is unknown as a name is."""
+    uuid = host.domain("plain").UUIDString()
+    assert host.domain(uuid).name() == "plain"
+    with pytest.raises(GuestError, match="has no guest"):
+        host.domain("00000000-0000-4000-8000-000000000000")
+
+
+def test_a_domain_that_is_only_defined(host: Host) -> None:
+    """Who asks for domains that do not run gets them."""
+    host.destroy("plain")
+    assert host.domain("plain", inactive=True).name() == "plain"
+
+
+def test_a_broken_connection_says_so(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that broke is told with its mend, and mended; facts are asked anew."""
+    broken = SimpleNamespace(isAlive=lambda: 0, close=lambda: None)
+    before = host.facts
+    monkeypatch.setattr(host, "_connection", broken)
+    with pytest.raises(HostError, match=f"connection to {host.name} is broken") as caught:
+        host.domain_names()
+    assert "host.reconnect()" in caught.value.hint
+    host.reconnect()
+    assert host.domain_names() == ["marked", "plain"]
+    assert host.facts == before
+    assert host.facts is not before
+
+
+def test_a_host_that_is_gone_for_good(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no new connection can be had, the old one is left as it was."""
+    monkeypatch.setattr(host, "uri", "test:///nowhere/node.xml")
+    with pytest.raises(HostError):
+        host.reconnect()
+    assert host.domain_names() == ["marked", "plain"]
+
+
+def test_its_shell_is_what_its_uri_shows() -> None:
+    """A host runs programs where its URI leads, or as it is told."""
+    plain, told = Host("test:///default"), Host("test:///default", shell=Shell(("enter",)))
+    assert plain.shell == Shell()
+    assert told.shell == Shell(("enter",))
+    for each in (plain, told):
+        each.close()
+
+
+def test_a_persistent_domain_is_created_found_and_forgotten(host: Host) -> None:
+    """A persistent domain is found also while it does not run, until it is forgotten."""
+    host.create(DOMAIN.format("kept", TYPE), persistent=True)
+    uuid = next(domain.uuid for domain in host.domains() if domain.name == "kept")
+    found = host.find(uuid)
+    assert found is not None
+    assert (found.name, found.active, found.paused) == ("kept", True, False)
+    host.destroy("kept")
+    assert "kept" not in host.domain_names()
+    assert "kept" in [domain.name for domain in host.domains(inactive=True)]
+    found = host.find(uuid)
+    assert found is not None
+    assert not found.active
+    host.create(DOMAIN.format("other", TYPE), persistent=True)
+    host.forget(uuid)
+    assert host.find(uuid) is None
+    host.forget(uuid)
+
+
+def test_a_persistent_domain_that_cannot_start_is_not_left_defined(host: Host) -> None:
+    """What a host refuses to define or start is not there afterwards."""
+    before = {domain.name for domain in host.domains(inactive=True)}
+    with pytest.raises(HostError):
+        host.create("<domain/>", persistent=True)
+    assert {domain.name for domain in host.domains(inactive=True)} == before

@@ -60,3 +60,34 @@ def test_an_unknown_domain_is_refused(default: Host) -> None:
     """A domain that the host does not have cannot be migrated."""
     with pytest.raises(GuestError, match="has no guest 'web9'"):
         PlainDomain("web9", default)
+
+
+def test_a_domain_by_its_uuid(default: Host) -> None:
+    """Asked for by its UUID, it is known by its name all the same."""
+    uuid = PlainDomain("test", default).uuid
+    assert PlainDomain(uuid, default).name == "test"
+
+
+def test_a_domain_that_does_not_run() -> None:
+    """One that is only defined is refused, but where a definition is what is wanted."""
+    host = Host("test:///default")
+    host.destroy("test")
+    with pytest.raises(GuestError, match="is not running"):
+        PlainDomain("test", host)
+    facts = PlainDomain("test", host, inactive=True).facts()
+    assert (facts.active, facts.persistent, facts.name) == (False, True, "test")
+    host.connection.lookupByName("test").create()
+    host.close()
+
+
+def test_what_a_plan_is_judged_by(tmp_path: Path) -> None:
+    """State, memory and disks come from libvirt and from the domain's XML."""
+    node = tmp_path / "node.xml"
+    disk = "<disk type='file'><source file='/a'/><target dev='vda'/></disk>"
+    node.write_text(NODE.replace("<os>", f"<devices>{disk}</devices><os>"))
+    host = Host(f"test://{node}")
+    facts = PlainDomain("web1", host).facts()
+    assert (facts.active, facts.memory_mib, facts.accelerator) == (True, 512, "tcg")
+    assert facts.disks is not None
+    assert [(each.target, each.source) for each in facts.disks] == [("vda", "/a")]
+    host.close()

@@ -19,7 +19,9 @@ from migrationlab.errors import MigrationLabError, UsageError
 VERBS = {
     "demo": "demo",
     "doctor": "doctor",
+    "explain": "explain",
     "lab": "lab",
+    "migrate": "migrate",
     "plan": "plan",
     "report": "runs",
     "runs": "runs",

@@ -1,0 +1,118 @@
+"""How far a host's clock is from this machine's, so that stamps of both can be compared.
+
+QEMU stamps its events by its own machine's clock. The offset is measured as NTP does (RFC 5905,
+section 8): ask for the time, and take the answer for the middle of the round trip. What the true
+offset can be away from that is at most half the round trip, so the shortest one counts. All
+questions go through one ssh session, whose set-up is not in them. Never imports ``lab``.
+"""
+
+from __future__ import annotations
+
+import select
+import subprocess
+import time
+from dataclasses import asdict, dataclass
+from typing import IO
+from urllib.parse import urlsplit
+
+from migrationlab.hosts import Host
+
+ROUNDS = 25
+#: For the login and all rounds together.
+TIMEOUT_S = 10.0
+#: One answer a line of input. Its own words are quoted once, by whatever runs it.
+_LOOP = "while read -r _; do date +%s%N; done"
+_LEAST_NS = 10**18  # the nanoseconds of 2001: a date without %N gives fewer digits, or letters
+
+
+@dataclass(frozen=True, slots=True)
+class ClockOffset:
+    """How far a host's clock is ahead of this machine's.
+
+    Attributes:
+        offset_ms: Subtract it from the host's stamps to get this machine's time.
+        error_ms: How far the true offset may be from that, either way.
+        method: "same machine", where it is 0 by definition, or "ssh".
+    """
+
+    offset_ms: float
+    error_ms: float
+    method: str
+
+    def to_dict(self) -> dict[str, float | str]:
+        """Return plain values, as a run keeps them."""
+        return asdict(self)
+
+
+def measure(host: Host) -> ClockOffset | None:
+    """Measure a host's clock against this machine's.
+
+    Args:
+        host: The host; reached by ssh, or on this machine.
+
+    Returns:
+        The offset, or None where the host could not be asked: then nothing is known of it.
+    """
+    parts = urlsplit(host.uri)
+    if not parts.hostname and parts.scheme.partition("+")[2] in ("", "unix"):
+        return ClockOffset(0.0, 0.0, "same machine")
+    if host.shell is None:
+        return None
+    return ask(host.shell.command("sh", "-c", _LOOP))
+
+
+def ask(command: list[str], *, rounds: int = ROUNDS) -> ClockOffset | None:
+    """Measure the clock that a program tells: nanoseconds since 1970, one line a line of input.
+
+    Args:
+        command: The program and its arguments.
+        rounds: How often to ask.
+
+    Returns:
+        The offset by the shortest round trip, or None where the program gave no such answer.
+    """
+    end = time.monotonic() + TIMEOUT_S
+    try:
+        program = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+        )
+    except OSError:
+        return None
+    assert program.stdin is not None
+    assert program.stdout is not None
+    with program:
+        try:
+            trips = [_round(program.stdin, program.stdout, end) for _ in range(rounds + 1)]
+        except (BrokenPipeError, ValueError, TimeoutError):
+            program.kill()
+            return None
+        program.stdin.close()
+    # The first waited for the login.
+    round_trip_ns, offset_ns = min(trips[1:])
+    return ClockOffset(round(offset_ns / 1e6, 3), round(round_trip_ns / 2e6, 3), "ssh")
+
+
+def _round(questions: IO[bytes], answers: IO[bytes], end: float) -> tuple[int, int]:
+    """Ask once; return the round trip, and how far the other clock is ahead, in nanoseconds."""
+    asked = time.time_ns()
+    began = time.monotonic_ns()
+    questions.write(b"\n")
+    line = b""
+    while not line.endswith(b"\n"):
+        ready, _, _ = select.select([answers], [], [], max(end - time.monotonic(), 0))
+        if not ready:
+            raise TimeoutError
+        piece = answers.read(64)
+        if not piece:
+            raise ValueError("the program ended")
+        line += piece
+    # By a clock that nobody sets: one set in the middle must not pass for a short round trip.
+    round_trip = time.monotonic_ns() - began
+    told = int(line)
+    if told < _LEAST_NS:
+        raise ValueError(f"not nanoseconds: {line!r}")
+    return round_trip, told - (asked + round_trip // 2)

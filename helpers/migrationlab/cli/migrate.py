@@ -1,0 +1,158 @@
+"""``migrationlab migrate``: one real migration, watched, and kept as a run.
+
+Owns the command's options and words; the plan's options come from ``planoptions``, the numbers
+are the run's. Imports libvirt only when it runs.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from migrationlab.cli.display import StepDisplay
+from migrationlab.cli.interrupts import interrupts
+from migrationlab.cli.options import Format, format_option
+from migrationlab.cli.planoptions import PlanCommand, plan_from, plan_options
+from migrationlab.cli.runs import table
+from migrationlab.errors import UsageError
+from migrationlab.plan import Plan
+
+if TYPE_CHECKING:
+    from migrationlab.explain import Explanation
+    from migrationlab.migration import Migration
+    from migrationlab.runs import Run
+
+POLL_S = 0.1
+#: What a run takes, with something to spare.
+ROOM_BYTES = 1 << 20
+
+
+@click.command(cls=PlanCommand)
+@click.argument("domain")
+@click.option("--from", "source", metavar="URI", required=True, help="The host that it is on.")
+@click.option("--to", "destination", metavar="URI", required=True, help="The host it goes to.")
+@click.option(
+    "--probe", metavar="ADDRESS", help="Ask the guest at this address for echoes (ping) meanwhile."
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    help="The folder to keep the run in.",
+)
+@plan_options
+@format_option
+@click.pass_context
+def migrate(
+    context: click.Context,
+    /,
+    domain: str,
+    source: str,
+    destination: str,
+    probe: str | None,
+    output: Path,
+    output_format: Format,
+    **options: Any,
+) -> None:
+    """Migrate DOMAIN, a name or UUID, and keep what was measured as a run.
+
+    URIs are libvirt's, as qemu+ssh://root@node1/system, or those of `migrationlab lab inspect`.
+    Ctrl-C cancels: the guest stays where it is, and the run is kept.
+
+    Exit status 0 where it completed; 1 where a host refused, or it failed or ran into its
+    deadline; 2 where it could not be tried as asked, and nothing was started; 130 where Ctrl-C
+    cancelled it.
+    """
+    from migrationlab.store import save_run, write_file  # noqa: PLC0415 (pandas: not for --help)
+
+    plan = plan_from(options)
+    # Nobody should learn after the migration that what was measured can't be kept.
+    write_file(output / ".room", bytes(ROOM_BYTES)).unlink()
+    with interrupts() as stop, StepDisplay() as display:
+        run = _migrate(domain, source, destination, plan, probe, display, stop)
+        kept = save_run(run, output)
+    explanation = _explanation(run)
+    if output_format == "json":
+        click.echo(_json(run, kept, explanation))
+    else:
+        _print(run, kept, explanation)
+    context.exit({"completed": 0, "cancelled": 130}.get(run.outcome, 1))
+
+
+def _migrate(
+    domain: str,
+    source: str,
+    destination: str,
+    plan: Plan,
+    probe: str | None,
+    display: StepDisplay,
+    stop: threading.Event,
+) -> Run:
+    from migrationlab.hosts import Host  # noqa: PLC0415 (libvirt: not for --help)
+    from migrationlab.migrate import start  # noqa: PLC0415 (likewise)
+
+    with closing(Host(source)) as here, closing(Host(destination)) as there:
+        migration = start(domain, source=here, to=there, plan=plan, probe=probe, on_step=display)
+        _wait(migration, stop)
+        return migration.wait()
+
+
+def _wait(migration: Migration, stop: threading.Event) -> None:
+    """Wait until a migration is over; the first Ctrl-C cancels it, others change nothing."""
+    asked = False
+    while not migration.done:
+        try:
+            if stop.is_set() and not asked:
+                asked = True
+                _cancel(migration)
+            migration.wait(POLL_S)
+        except (TimeoutError, KeyboardInterrupt):
+            continue  # the event keeps the wish to stop
+
+
+def _cancel(migration: Migration) -> None:
+    try:
+        migration.cancel()
+    except UsageError as error:
+        click.echo(f"cannot be cancelled any more, so it is waited for: {error}", err=True)
+    else:
+        click.echo("cancelling; the guest stays where it is", err=True)
+
+
+def _explanation(run: Run) -> Explanation | None:
+    if run.error is None:
+        return None
+    from migrationlab.explain import explain  # noqa: PLC0415 (only where something failed)
+
+    return explain(run.error.text, code=run.error.code, domain=run.error.domain)
+
+
+def _json(run: Run, kept: Path, explanation: Explanation | None) -> str:
+    return json.dumps(
+        {
+            "outcome": str(run.outcome),
+            "summary": run.summary(),
+            "run": str(kept),
+            "error": run.error and run.error.text,
+            "explanation": explanation and explanation.to_dict(),
+            "domain_states": run.domain_states and dict(run.domain_states),
+            "warnings": list(run.warnings),
+        }
+    )
+
+
+def _print(run: Run, kept: Path, explanation: Explanation | None) -> None:
+    click.echo(table([run.summary()]))
+    click.echo()
+    for warning in run.warnings:
+        click.echo(f"warning  {warning}")
+    click.echo(f"run      {kept}")
+    if run.error is not None and explanation is not None:
+        click.echo(f"migrationlab: {run.error.text}", err=True)
+        click.echo(f"hint: {explanation.mend or run.error.hint}", err=True)

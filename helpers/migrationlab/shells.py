@@ -1,0 +1,107 @@
+"""How this process runs a program on a host's machine: by the way that its connection URI shows.
+
+``qemu+ssh://root@node1/system`` is also a way to run ``getent`` on node1; a URI of this machine
+needs none; of any other URI nothing is known, and then there is no shell. The words that ssh gets
+are those that libvirt gives it (``src/rpc/virnetsocket.c``, virNetSocketNewConnectSSH), so that
+the same user, key and options are used. Imports no libvirt and no lab.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import parse_qs, unquote, urlsplit
+
+#: The transports that log in by ssh. ``libssh`` and ``libssh2`` read ssh's own files too.
+SSH_TRANSPORTS = ("ssh", "libssh", "libssh2")
+NOT_RUN = 127
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a program: its exit status, and what it said.
+
+    Attributes:
+        status: Its exit status; 127 where it could not be run, or took too long.
+        text: What it printed on standard output; where it failed and printed nothing there, its
+            complaint.
+    """
+
+    status: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """A way to run programs on a machine.
+
+    Attributes:
+        start: What a command begins with; nothing where the machine is this one.
+        over_ssh: Whether another shell splits the words anew, so that they must be quoted.
+    """
+
+    start: tuple[str, ...] = ()
+    over_ssh: bool = False
+
+    def command(self, *argv: str) -> list[str]:
+        """Return the command that runs ``argv`` there."""
+        return [*self.start, *([shlex.join(argv)] if self.over_ssh else argv)]
+
+    def run(self, *argv: str, timeout_s: float = 15) -> Answer:
+        """Run a program there to its end; never raises for what the program does."""
+        command = self.command(*argv)
+        try:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=timeout_s,
+                check=False,
+            )
+        except OSError as error:
+            return Answer(NOT_RUN, f"{command[0]}: {error.strerror}")
+        except subprocess.TimeoutExpired:
+            return Answer(NOT_RUN, f"no answer within {timeout_s:g} s")
+        said = done.stdout.strip()
+        return Answer(done.returncode, said if done.returncode == 0 else said or _last(done.stderr))
+
+
+def shell_of(uri: str) -> Shell | None:
+    """Return how to run a program where a connection URI leads, or None where it shows no way.
+
+    Args:
+        uri: The URI by which this process reaches a host's libvirtd.
+    """
+    parts = urlsplit(uri)
+    transport = parts.scheme.partition("+")[2]
+    query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+    if not parts.hostname:
+        # A socket of another path may be anybody's: a forwarded one, or a lab host's.
+        return Shell() if transport in ("", "unix") and "socket" not in query else None
+    if transport not in SSH_TRANSPORTS:
+        return None
+    return Shell(tuple(_ssh(parts.hostname, parts.port, parts.username, query)), over_ssh=True)
+
+
+def _ssh(host: str, port: int | None, user: str | None, query: dict[str, str]) -> Sequence[str]:
+    unchecked = query.get("no_verify") == "1" or query.get("known_hosts_verify") == "ignore"
+    return [
+        query.get("command", "ssh"),
+        *(["-p", str(port)] if port else []),
+        *(["-l", unquote(user)] if user else []),
+        *(["-i", query["keyfile"]] if "keyfile" in query else []),
+        *(["-o", f"UserKnownHostsFile={query['known_hosts']}"] if "known_hosts" in query else []),
+        *(["-o", "StrictHostKeyChecking=no"] if unchecked else []),
+        # Nobody is there to be asked for a password.
+        *("-T", "-e", "none", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"),
+        *("--", host),
+    ]
+
+
+def _last(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1].strip() if lines else ""
