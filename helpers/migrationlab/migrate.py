@@ -6,26 +6,27 @@ What follows is ``migration``'s. Never imports ``lab``.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
-from functools import partial
 
 import libvirt
 
+from migrationlab.capture.echo import EchoProbe
 from migrationlab.capture.environment import environment
 from migrationlab.capture.job import DEFAULT_INTERVAL_S
 from migrationlab.capture.recorder import Recorder
 from migrationlab.errors import GuestError, PlanError, UsageError
 from migrationlab.hosts import Host, library_version, refusals
+from migrationlab.judgement import Side, Situation
 from migrationlab.migration import Migration, Prepared
 from migrationlab.plan import Plan
+from migrationlab.policies import downtime_steps
 from migrationlab.runs import Run
 from migrationlab.steps import Listener, ignore
 from migrationlab.subjects import PlainDomain, Subject
+from migrationlab.typed import migration_call
 from migrationlab.uris import Mode
 
-#: TCG on an older QEMU loses writes of a guest that is migrated: QEMU's commit 03bfc2188f06,
-#: "physmem: Fix migration dirty bitmap coherency with TCG memory access", in 9.0.
-SAFE_TCG_QEMU = (9, 0)
 #: A sample costs the source's libvirtd a millisecond or two.
 SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = 0.005, 60
 
@@ -38,21 +39,25 @@ def start(
     source: Host | None = None,
     judge: bool = True,
     interval_s: float = DEFAULT_INTERVAL_S,
+    probe: str | None = None,
     on_step: Listener = ignore,
 ) -> Migration:
     """Start a migration, and return it at once.
 
     Args:
-        guest: A guest of the lab, or the name of a domain on ``source``.
+        guest: A guest of the lab, or the name or UUID of a domain on ``source``.
         to: The host to migrate to.
         plan: How; by default a normal migration. URIs that it leaves out are filled in.
         source: The host that a domain given by name runs on.
         judge: Whether to refuse a plan that cannot work. Give False to hear libvirt's own
             answer to such a plan.
         interval_s: The time from one sample of the job to the next.
+        probe: An address of the guest, to ask it for echoes (ping) from here every 5 ms, so that
+            the network downtime of a guest that sends no beats is known.
         on_step: Hears how it goes.
 
     Raises:
+        UsageError: Nobody answers at ``probe``.
         PlanError: The plan cannot work, or not with these hosts. Nothing was started.
         GuestError: There is no such guest, or it isn't running.
         HostError: A host could not be reached, or refused before the migration began.
@@ -66,12 +71,13 @@ def start(
             f"samples cannot be {interval_s} s apart",
             hint=f"give {SHORTEST_INTERVAL_S} to {LONGEST_INTERVAL_S} s",
         )
-    subject = _subject(guest, source)
     plan = _filled(plan or Plan(), to)
+    subject = _subject(guest, source, offline=plan.offline)
     host = subject.host
     if judge:
         _judge(subject, host, to, plan)
-    return Migration(subject, to, plan, _prepare(subject, host, to, plan, interval_s), on_step)
+    prepared = _prepare(subject, host, to, plan, interval_s=interval_s, probe=probe)
+    return Migration(subject, to, plan, prepared, on_step)
 
 
 def migrate(
@@ -82,32 +88,42 @@ def migrate(
     source: Host | None = None,
     judge: bool = True,
     interval_s: float = DEFAULT_INTERVAL_S,
+    probe: str | None = None,
     on_step: Listener = ignore,
 ) -> Run:
     """Migrate a guest, and return the run, whatever its outcome.
 
-    Takes and raises what :func:`start` does. Ctrl-C cancels the migration, waits until the
-    guest is safe, and then goes on as KeyboardInterrupt.
+    Takes and raises what :func:`start` does. Ctrl-C cancels the migration (in post-copy that
+    is not possible: it completes), waits until the guest is safe, and then goes on as
+    KeyboardInterrupt.
     """
     migration = start(
-        guest, to=to, plan=plan, source=source, judge=judge, interval_s=interval_s, on_step=on_step
+        guest,
+        to=to,
+        plan=plan,
+        source=source,
+        judge=judge,
+        interval_s=interval_s,
+        probe=probe,
+        on_step=on_step,
     )
     try:
         return migration.wait()
     except KeyboardInterrupt:
-        migration.cancel()
+        with contextlib.suppress(UsageError):  # in post-copy it can only complete
+            migration.cancel()
         migration.wait()
         raise
 
 
-def _subject(guest: Subject | str, source: Host | None) -> Subject:
+def _subject(guest: Subject | str, source: Host | None, *, offline: bool) -> Subject:
     if not isinstance(guest, str):
         return guest
     if source is None:
         raise UsageError(
             f"where does {guest!r} run?", hint="give source=Host(…), or a guest of the lab"
         )
-    return PlainDomain(guest, source)
+    return PlainDomain(guest, source, inactive=offline)
 
 
 def _filled(plan: Plan, to: Host) -> Plan:
@@ -123,20 +139,18 @@ def _judge(subject: Subject, source: Host, to: Host, plan: Plan) -> None:
             f"the guest {subject.name!r} is on {to.name} already",
             hint="migrate it to the other host",
         )
-    plan.require_valid(source=source.peer_name, destination=to.peer_name)
-    if source.is_busy(subject.name):
+    situation = Situation(source=_side(source), destination=_side(to), domain=subject.facts())
+    plan.require_valid(source=source.peer_name, destination=to.peer_name, situation=situation)
+    # A post-copy migration that was broken off is a job that waits to be resumed.
+    if not plan.postcopy_resume and source.is_busy(subject.name):
         raise GuestError(
             f"the guest {subject.name!r} has a job under way on {source.name} already",
             hint="wait for that migration, or cancel it",
         )
-    unsafe = subject.accelerator == "tcg" and source.facts.qemu < SAFE_TCG_QEMU
-    if unsafe and not plan.allow_unsafe_tcg:
-        raise PlanError(
-            f"QEMU {source.facts.qemu_version} on {source.name} can corrupt the memory of a TCG "
-            "guest while it migrates",
-            hint="use QEMU 9.0 or newer (the trixie image), or KVM; to see it happen, "
-            "Plan(allow_unsafe_tcg=True)",
-        )
+
+
+def _side(host: Host) -> Side:
+    return Side(name=host.name, libvirt=host.facts.libvirt, qemu=host.facts.qemu)
 
 
 def _prepare(
@@ -144,49 +158,61 @@ def _prepare(
     source: Host,
     to: Host,
     plan: Plan,
+    *,
     interval_s: float,
+    probe: str | None,
 ) -> Prepared:
     connections: list[libvirt.virConnect] = []
+    echo = EchoProbe(probe) if probe else None
     try:
         acting, control = source.new_connection(), source.new_connection()
         connections += [acting, control]
         with refusals():
             domain = acting.lookupByName(subject.name)
             uuid: str = domain.UUIDString()
-            limit_before_ms: int = domain.migrateGetMaxDowntime()
+            # One that does not run, for an offline migration, has no limits.
+            limit_before_ms: int | None = None
+            speed_before: int | None = None
+            if domain.isActive():
+                limit_before_ms = domain.migrateGetMaxDowntime()
+                speed_before = domain.migrateGetMaxSpeed()
             control_domain = control.lookupByName(subject.name)
-        flags = 0
-        for name in plan.flags():
-            flags |= getattr(libvirt, f"VIR_MIGRATE_{name}")
-        parameters = plan.parameters()
-        if plan.mode is Mode.PEER2PEER:
-            migrate_it = partial(domain.migrateToURI3, plan.connection_uri, parameters, flags)
-        else:
-            connections.append(to.new_connection(plan.connection_uri))
-            migrate_it = partial(domain.migrate3, connections[-1], parameters, flags)
+        there: str | libvirt.virConnect = plan.connection_uri
+        if plan.mode is Mode.NORMAL:
+            there = to.new_connection(plan.connection_uri)
+            connections.append(there)
+        migrate_it = migration_call(domain, there, plan.parameters(), plan.flag_bits())
+        first_limit = next(iter(downtime_steps(plan)), None)
 
         def call() -> None:
             # The limit is the guest's, not the call's, so it is set at the last moment.
-            if plan.max_downtime_ms is not None:
-                domain.migrateSetMaxDowntime(plan.max_downtime_ms)
+            if first_limit:
+                domain.migrateSetMaxDowntime(first_limit[1])
             migrate_it()
 
         def undo() -> None:
-            if plan.max_downtime_ms is not None:
+            if first_limit and limit_before_ms is not None:
                 control_domain.migrateSetMaxDowntime(limit_before_ms)
+            # Where libvirt has not put it back by itself.
+            if speed_before is not None and control_domain.migrateGetMaxSpeed() != speed_before:
+                control_domain.migrateSetMaxSpeed(speed_before)
 
         # The first question about a host's QEMU can take a second: not while it migrates.
         _ = source.facts, to.facts
         wire, surroundings = subject.wire(), environment(library_version())
+        if echo is not None:
+            echo.start()
         recorder = Recorder(
             source,
             to,
-            domain=subject.name,
             uuid=uuid,
             beats=subject.beat_source,
+            echo=echo,
             interval_s=interval_s,
         )
     except BaseException:
+        if echo is not None:
+            echo.stop()
         for connection in connections:
             connection.close()
         raise
@@ -197,7 +223,7 @@ def _prepare(
         control=control_domain,
         connections=tuple(connections),
         uuid=uuid,
-        max_downtime_ms=plan.max_downtime_ms or limit_before_ms,
+        limit_before_ms=limit_before_ms,
         wire=wire,
         environment=surroundings,
         undo=undo,

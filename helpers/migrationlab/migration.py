@@ -1,10 +1,9 @@
-"""A migration under way, watched and cancelled, and at its end a run.
+"""A migration under way, watched and steered, and at its end a run.
 
 Theory of operation. One thread makes libvirt's call, which blocks until the migration is over;
-another samples (``capture.job``); libvirt's own delivers events. A cancel, and the deadline, ask
-libvirt on a connection of their own to abort the job, again and again until the call has
-returned: in the call's first moments there is no job yet. Whatever happens, the end is a
-:class:`~migrationlab.runs.Run`.
+another samples (``capture.job``); libvirt's own delivers events; a fourth does what is to be done
+to the migration meanwhile (``steering``). Whatever happens, the end is a
+:class:`~migrationlab.runs.Run`, made by ``ending``.
 
 Made by ``migrate``, which judges and connects. Never imports ``lab``.
 """
@@ -14,24 +13,25 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 
 import libvirt
 
 from migrationlab.capture.job import Sample
-from migrationlab.capture.recorder import Recorder, wait_for_beat
-from migrationlab.errors import HostError, LabError
+from migrationlab.capture.recorder import Recorder
+from migrationlab.ending import Ending
+from migrationlab.errors import HostError, UsageError
 from migrationlab.hosts import Host, refusal
 from migrationlab.plan import Plan
-from migrationlab.runs import Outcome, Run, RunError, conform, new_run_id
+from migrationlab.policies import Act, Action
+from migrationlab.runs import Outcome, Run
+from migrationlab.settings import settings
+from migrationlab.steering import Steering
 from migrationlab.steps import Listener, State, Step, ignore
 from migrationlab.subjects import Subject
 
-ABORT_INTERVAL_S = 0.05
-BEAT_TIMEOUT_S = 2.0
+#: What a stop makes of a migration, by who asked for it; by anybody else it is cancelled.
+STOPPED = {"deadline_s": Outcome.TIMED_OUT, "abort_when_diverging_s": Outcome.DIVERGED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,10 @@ class Prepared:
         source: The host that the guest leaves.
         recorder: Records it.
         call: libvirt's call, on a connection of its own.
-        control: The domain on another connection, to abort the job by.
+        control: The domain on another connection, to steer the job by.
         connections: What to close when it is over.
         uuid: The domain's UUID.
-        max_downtime_ms: The limit in force.
+        limit_before_ms: The maximum downtime in force before; None where the domain does not run.
         wire: What the run should say of the wire.
         environment: What the run should say of this machine.
         undo: Takes back what was set for this migration alone, where the guest did not leave.
@@ -57,7 +57,7 @@ class Prepared:
     control: libvirt.virDomain
     connections: tuple[libvirt.virConnect, ...]
     uuid: str
-    max_downtime_ms: int | None
+    limit_before_ms: int | None
     wire: Mapping[str, object] | None
     environment: Mapping[str, object]
     undo: Callable[[], object]
@@ -76,7 +76,7 @@ class Progress:
     """How far a migration is.
 
     Attributes:
-        state: "starting", "running", "finishing", or the outcome once there is one.
+        state: "starting", "running", "post-copy", "finishing", or the outcome once there is one.
         elapsed_ms: Time since libvirt's call.
         iteration: The pass over memory that is under way, from 1; None before the first.
         memory_total_bytes: The guest's memory; None before the first sample.
@@ -108,18 +108,21 @@ class Migration:
         self, subject: Subject, to: Host, plan: Plan, what: Prepared, on_step: Listener
     ) -> None:
         self.subject = subject
+        # Asked once: its host can be gone later, or its name another.
+        self._name, self._record = subject.name, subject.record()
         self.source = what.source
         self.destination = to
         self.plan = plan
         self._what = what
         self._recorder = what.recorder
+        self._steering = Steering(
+            what.control, plan, what.recorder.events, limit_ms=what.limit_before_ms
+        )
         self._sample: Sample | None = None
         self._called = threading.Event()
         self._called_ns = 0
         self._returned = threading.Event()
         self._done = threading.Event()
-        self._stop_reason: Outcome | None = None
-        self._stop_lock = threading.Lock()
         self._run: Run | None = None
         self._failure: BaseException | None = None
         self._on_step = on_step
@@ -134,7 +137,7 @@ class Migration:
 
     def __repr__(self) -> str:
         way = f"{self.source.name} → {self.destination.name}"
-        return f"Migration({self.subject.name!r}, {self.plan.mode}, {way}, {self.progress().state})"
+        return f"Migration({self._name!r}, {self.plan.mode}, {way}, {self.progress().state})"
 
     @property
     def done(self) -> bool:
@@ -148,6 +151,8 @@ class Migration:
             return self._progress(str(self._run.outcome), round(self._run.summary()["call_ms"]))
         if self._returned.is_set():
             return self._progress("finishing", elapsed)
+        if self._steering.in_postcopy:
+            return self._progress("post-copy", elapsed)
         return self._progress("running" if self._sample else "starting", elapsed)
 
     def wait(self, timeout_s: float | None = None) -> Run:
@@ -171,8 +176,84 @@ class Migration:
 
         The guest goes on at the source. A migration that has handed over the guest already
         completes.
+
+        Raises:
+            UsageError: It is in post-copy: from there no way leads back.
         """
-        self._stop(Outcome.CANCELLED)
+        self._steering.stop()
+
+    def set_max_downtime(self, max_downtime_ms: int) -> None:
+        """Change how long the guest may stand still.
+
+        Like all that steers, it waits for the first pass and for libvirt, some seconds at most.
+        Steps of the plan's policy go on from there.
+
+        Args:
+            max_downtime_ms: The new limit.
+
+        Raises:
+            UsageError: The limit is out of its range, or has no effect any more.
+            HostError: libvirt refused, or does not answer. Both stand for all that steers.
+        """
+        value = _in_range("max_downtime_ms", max_downtime_ms)
+        self._steering.do(Action(Act.SET_MAX_DOWNTIME, value=value))
+
+    def set_bandwidth(self, bandwidth_mib_s: int | None, *, postcopy: bool = False) -> None:
+        """Change how fast memory is sent.
+
+        Args:
+            bandwidth_mib_s: The new limit, None for none.
+            postcopy: Whether it is for post-copy, which has a limit of its own.
+        """
+        field = "postcopy_bandwidth_mib_s" if postcopy else "bandwidth_mib_s"
+        value = None if bandwidth_mib_s is None else _in_range(field, bandwidth_mib_s)
+        act = Act.SET_POSTCOPY_BANDWIDTH if postcopy else Act.SET_BANDWIDTH
+        self._steering.do(Action(act, value=value))
+
+    def set_compression_cache(self, xbzrle_cache_bytes: int) -> None:
+        """Change how much of what was sent is kept for compression by xbzrle.
+
+        Args:
+            xbzrle_cache_bytes: The new size, a power of two, no more than the guest's memory
+                wants. QEMU would take any size, and this machine's memory for it.
+        """
+        value = _in_range("xbzrle_cache_bytes", xbzrle_cache_bytes)
+        memory = self.progress().memory_total_bytes
+        if memory is not None and value >= 2 * memory:
+            raise UsageError(
+                f"a compression cache of {value >> 20} MiB is more than the guest has memory for",
+                hint=f"give at most {1 << (memory - 1).bit_length()}",
+            )
+        if value & (value - 1):
+            below = 1 << (value.bit_length() - 1)
+            raise UsageError(
+                f"a compression cache of {value} bytes cannot be: QEMU takes powers of two",
+                hint=f"give {below} or {below * 2}",
+            )
+        self._steering.do(Action(Act.SET_COMPRESSION_CACHE, value=value))
+
+    def start_postcopy(self) -> None:
+        """Switch to post-copy: the guest goes on at the destination, its memory follows.
+
+        Returns when libvirt has taken the request; the switch itself comes within milliseconds,
+        and ``progress().state`` tells of it.
+        """
+        self._steering.do(Action(Act.START_POSTCOPY))
+
+    def pause_postcopy(self) -> None:
+        """Break off post-copy, as a broken network would.
+
+        The migration ends as interrupted: the guest runs on at the destination until it needs
+        memory that is still at the source. Plan(postcopy_resume=True) takes it up again.
+        """
+        self._steering.do(Action(Act.PAUSE_POSTCOPY))
+
+    def suspend(self) -> None:
+        """Pause the guest, so that what is left can be sent; it goes on at the destination.
+
+        Where the migration fails after all, it goes on at the source.
+        """
+        self._steering.do(Action(Act.SUSPEND))
 
     def _progress(self, state: str, elapsed_ms: int) -> Progress:
         values = self._sample.statistics if self._sample else {}
@@ -186,50 +267,29 @@ class Migration:
             expected_downtime_ms=values.get("expected_downtime_ms"),
         )
 
-    def _stop(self, reason: Outcome) -> None:
-        with self._stop_lock:
-            if self._stop_reason is not None or self._returned.is_set():
-                return
-            self._stop_reason = reason
-        name = "cancel" if reason is Outcome.CANCELLED else "deadline"
-        self._recorder.events.note(name)
-        threading.Thread(target=self._abort, name="migration-abort", daemon=True).start()
-
-    def _abort(self) -> None:
-        while not self._returned.wait(ABORT_INTERVAL_S):
-            try:
-                self._what.control.abortJob()
-            except libvirt.libvirtError as error:
-                # No job yet, or no longer: the call will say how it ended. What else it may
-                # be is worth a reader's knowing.
-                if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
-                    self._recorder.events.note("abort_refused", text=str(error))
-
     def _go(self) -> None:
         """Do the migration; the body of its thread."""
-        deadline = threading.Timer(self.plan.deadline_s, self._stop, [Outcome.TIMED_OUT])
-        deadline.daemon = True
         error: HostError | None = None
         try:
             self._report("started", str(self.plan.mode))
             self._recorder.start(self._on_sample)
-            deadline.start()
             self._called_ns = self._recorder.events.note("call")
+            self._steering.begin()
             self._called.set()
             try:
                 self._what.call()
             except libvirt.libvirtError as refused:
                 error = refusal(refused)
             returned_ns = self._recorder.events.note("return")
+            self._steering.end()
             self._returned.set()
-            deadline.cancel()
             self._run = self._finish(returned_ns, error)
             self._report("done" if error is None else "failed", str(self._run.outcome))
         except BaseException as failure:  # noqa: BLE001 - handed to whoever waits
             self._failure = failure
             self._report("failed", str(failure))
         finally:
-            deadline.cancel()
+            self._steering.end()
             self._returned.set()
             self._recorder.close()
             self._what.close()
@@ -237,6 +297,7 @@ class Migration:
 
     def _on_sample(self, sample: Sample) -> None:
         self._sample = sample
+        self._steering.sampled(sample)
         progress = self.progress()
         iteration = progress.iteration or 0
         remaining = (progress.memory_remaining_bytes or 0) / 2**20
@@ -248,7 +309,7 @@ class Migration:
         )
 
     def _report(self, state: State, detail: str, fraction: float | None = None) -> None:
-        what = f"migrating {self.subject.name} from {self.source.name} to {self.destination.name}"
+        what = f"migrating {self._name} from {self.source.name} to {self.destination.name}"
         try:
             self._on_step(Step(what, state, detail, fraction))
         except Exception as error:  # noqa: BLE001 - a listener decides nothing of a migration
@@ -256,86 +317,59 @@ class Migration:
             self._on_step = ignore
 
     def _finish(self, returned_ns: int, error: HostError | None) -> Run:
-        called = datetime.fromtimestamp(self._called_ns / 1e9, UTC)
-        outcome = Outcome.COMPLETED
-        if error is not None:
-            outcome = self._stop_reason or Outcome.FAILED
-        warnings: list[str] = []
-        completed_job = self._completed_job(warnings) if error is None else {}
-        if error is not None:
+        warnings = list(self._steering.warnings)
+        outcome = self._outcome(error)
+        if outcome not in (Outcome.COMPLETED, Outcome.INTERRUPTED):
             self._undo(warnings)
-        with ThreadPoolExecutor(1) as pool:
-            # While the guest looks at its memory there is time for the rest.
-            checking = pool.submit(self._check, warnings)
-            beats = self.subject.beat_source
-            if beats is not None and not wait_for_beat(beats, returned_ns, BEAT_TIMEOUT_S):
-                warnings.append("no beat came after the migration")
-            frames = self._recorder.stop(self._called_ns)
-            frames = {name: conform(name, frame) for name, frame in frames.items()}
-            check = checking.result()
-        warnings += self._recorder.events.warnings
-        return Run(
-            run_id=new_run_id(called),
-            created=called.isoformat(),
-            kit_version=version("migrationlab"),
-            outcome=outcome,
-            error=None if error is None else _error_record(error),
+        return Ending(
+            subject=self.subject,
+            record=self._record,
+            source=self.source,
+            destination=self.destination,
             plan=self.plan,
-            guest={**self.subject.record(), "uuid": self._what.uuid},
-            source=_host_record(self.source),
-            destination=_host_record(self.destination),
-            accelerator=self.subject.accelerator,
-            wire=self._what.wire,
-            environment=self._what.environment,
+            uuid=self._what.uuid,
+            recorder=self._recorder,
             called_ns=self._called_ns,
             returned_ns=returned_ns,
-            downtime_requested_ms=self._what.max_downtime_ms,
-            completed_job=completed_job,
-            guest_check=check,
-            warnings=tuple(warnings),
-            **frames,
-        )
+            outcome=outcome,
+            error=error,
+            limit_ms=self._steering.limit_ms,
+            wire=self._what.wire,
+            environment=self._what.environment,
+        ).run(warnings)
+
+    def _outcome(self, error: HostError | None) -> Outcome:
+        if error is None:
+            return Outcome.COMPLETED
+        if self._steering.in_postcopy:
+            return Outcome.INTERRUPTED
+        by = self._steering.stopped_by
+        return Outcome.FAILED if by is None else STOPPED.get(by, Outcome.CANCELLED)
 
     def _undo(self, warnings: list[str]) -> None:
+        """Take back what was set for this migration alone."""
         try:
             self._what.undo()
         except libvirt.libvirtError as error:
-            warnings.append(f"the guest's maximum downtime stays as the plan had it: {error}")
-
-    def _completed_job(self, warnings: list[str]) -> Mapping[str, int | str]:
-        """Return the statistics of the completed job, which the destination keeps."""
-        flags = libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED | libvirt.VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED
-        try:
-            domain = self.destination.connection.lookupByName(self.subject.name)
-            stats: Mapping[str, int | str] = domain.jobStats(flags)
-        except libvirt.libvirtError as error:
-            warnings.append(f"no statistics of the completed job: {error}")
-            return {}
-        return stats
-
-    def _check(self, warnings: list[str]) -> Mapping[str, object] | None:
-        try:
-            return self.subject.checked()
-        except LabError as error:
-            warnings.append(f"the guest's memory could not be checked: {error}")
-            return None
+            warnings.append(f"a limit set for this migration stays on the guest: {error}")
 
 
-def _error_record(error: HostError) -> RunError:
-    return RunError(
-        kind=type(error).__name__,
-        text=str(error),
-        hint=error.hint,
-        code=error.code,
-        domain=error.domain,
-    )
+def _in_range(field: str, value: int) -> int:
+    """Return a value that its setting allows.
 
-
-def _host_record(host: Host) -> dict[str, object]:
-    return {
-        "name": host.name,
-        "hostname": host.facts.hostname,
-        "libvirt_version": host.facts.libvirt_version,
-        "qemu_version": host.facts.qemu_version,
-        "image": host.image,
-    }
+    Raises:
+        UsageError: It is no whole number, or out of the setting's range.
+    """
+    about = settings()[field]
+    assert about.low is not None
+    assert about.high is not None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise UsageError(
+            f"{field} cannot be of type {type(value).__name__}", hint="give a whole number"
+        )
+    if not about.low <= value <= about.high:
+        raise UsageError(
+            f"{field} cannot be {value if abs(value) < 10**18 else 'so large'}",
+            hint=f"give {about.low:g} to {about.high:g} {about.unit}",
+        )
+    return value

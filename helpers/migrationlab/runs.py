@@ -57,6 +57,17 @@ FRAMES: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "page_size_bytes": "Int64",
             "constant_pages": "Int64",
             "normal_pages": "Int64",
+            "postcopy_requests": "Int64",
+            "throttle_percent": "Int64",
+            "compression_cache_bytes": "Int64",
+            "compression_bytes": "Int64",
+            "compression_pages": "Int64",
+            "compression_cache_misses": "Int64",
+            "compression_overflows": "Int64",
+            "disk_total_bytes": "Int64",
+            "disk_processed_bytes": "Int64",
+            "disk_remaining_bytes": "Int64",
+            "disk_bps": "Int64",
         },
         "beats": {
             "arrival_ns": "int64",
@@ -64,6 +75,7 @@ FRAMES: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "guest_ns": "int64",
             "writes": "int64",
         },
+        "echoes": {"sequence": "int64", "sent_ns": "int64", "arrival_ns": "Int64"},
         "wire_bytes": {"time_ns": "int64", "sent_bytes": "int64", "received_bytes": "int64"},
     }
 )
@@ -82,6 +94,7 @@ SUMMARY: Mapping[str, str] = MappingProxyType(
         "downtime_reported_ms": "Int64",
         "downtime_event_ms": "Float64",
         "downtime_network_ms": "Float64",
+        "postcopy_ms": "Float64",
         "network_jitter_ms": "Float64",
         "transferred_bytes": "Int64",
         "wire_bytes": "Int64",
@@ -96,11 +109,22 @@ DOWNTIMES = ("requested", "reported", "event", "network")
 
 
 class Outcome(StrEnum):
-    """What became of a migration."""
+    """What became of a migration.
+
+    In all but ``COMPLETED`` and ``INTERRUPTED`` the guest goes on at the source, unless that was
+    lost: ``domain_states`` of the run say where it was found.
+    """
 
     COMPLETED = "completed"
+    #: By the user.
     CANCELLED = "cancelled"
+    #: Cancelled by its deadline.
     TIMED_OUT = "timed_out"
+    #: Cancelled by the plan, since the guest changed memory faster than it was sent.
+    DIVERGED = "diverged"
+    #: Post-copy was paused, or broke: the guest is at the destination, with part of its memory
+    #: still at the source.
+    INTERRUPTED = "interrupted"
     FAILED = "failed"
 
 
@@ -114,6 +138,7 @@ class RunError:
         hint: What the user can do.
         code: libvirt's error number, None where the error was not libvirt's.
         domain: libvirt's error domain, None likewise.
+        explanation: The id of its cause, as ``explain`` knows it; None where it knows none.
     """
 
     kind: str
@@ -121,6 +146,7 @@ class RunError:
     hint: str = ""
     code: int | None = None
     domain: int | None = None
+    explanation: str | None = None
 
 
 class _Frame:
@@ -167,10 +193,18 @@ class Run:
         completed_job: libvirt's statistics of the completed job by its own names, empty if none.
         guest_check: What the guest's check of its memory said: intact, pages, bad_pages, writes;
             None where it could not be asked.
+        domain_states: Where the guest was found afterwards: the state of its domain at
+            ``source`` and at ``destination``, by libvirt's names; ``absent`` where that host has
+            no such domain, ``unknown`` where it could not be asked. None in a run that was
+            recorded before the kit looked.
+        clock: How far the clock of ``source`` and of ``destination`` is ahead of this machine's:
+            offset_ms, error_ms (either way), method; None for a host whose clock is not known,
+            and for the whole where nothing was measured.
         warnings: What a reader of this run must know.
         events: See ``FRAMES``, and ``data/README.md`` for what each column means.
         job: Likewise, a row a sample.
         beats: Likewise, a row a datagram.
+        echoes: Likewise, a row a request that the guest was to answer.
         wire_bytes: Likewise, a row a sample.
     """
 
@@ -191,10 +225,13 @@ class Run:
     downtime_requested_ms: int | None
     completed_job: Mapping[str, int | str]
     guest_check: Facts | None
+    domain_states: Mapping[str, str] | None = None
+    clock: Facts | None = None
     warnings: tuple[str, ...]
     events: _Frame = _Frame()
     job: _Frame = _Frame()
     beats: _Frame = _Frame()
+    echoes: _Frame = _Frame()
     wire_bytes: _Frame = _Frame()
 
     def __post_init__(self) -> None:
@@ -206,7 +243,7 @@ class Run:
             if not isinstance(getattr(self, name), Mapping):
                 raise TypeError(f"{name} of a run is a mapping")
             object.__setattr__(self, name, _frozen(getattr(self, name)))
-        for name in ("wire", "guest_check"):
+        for name in ("wire", "guest_check", "domain_states", "clock"):
             object.__setattr__(self, name, _frozen(getattr(self, name)))
 
     def __eq__(self, other: object) -> bool:
@@ -219,16 +256,32 @@ class Run:
         way = f"{self.source['name']} → {self.destination['name']}"
         return f"Run({self.run_id!r}, {self.plan.mode}, {self.outcome}, {way})"
 
+    @property
+    def found_at(self) -> str | None:
+        """The name of the host at which the guest ran afterwards; None where nobody knows."""
+        if self.domain_states is None:
+            arrived = self.outcome is Outcome.COMPLETED
+            return str((self.destination if arrived else self.source)["name"])
+        sides = {"destination": self.destination, "source": self.source}
+        for state in ("running", "paused"):
+            for side, host in sides.items():
+                if self.domain_states[side] == state:
+                    return str(host["name"])
+        return None
+
     def timeline(self) -> Timeline:
         """Work out phases, passes, downtimes and rates from what was recorded."""
         return build(
             events=self.events,
             job=self.job,
             beats=self.beats,
+            echoes=self.echoes,
+            clock=self.clock,
             wire_bytes=self.wire_bytes,
             called_ns=self.called_ns,
             returned_ns=self.returned_ns,
             completed=self.outcome is Outcome.COMPLETED,
+            offline=self.plan.offline,
             completed_job=self.completed_job,
             downtime_requested_ms=self.downtime_requested_ms,
         )
@@ -300,7 +353,7 @@ def frame(name: str, rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     """Make one of a run's frames out of rows.
 
     Args:
-        name: ``events``, ``job``, ``beats`` or ``wire_bytes``.
+        name: ``events``, ``job``, ``beats``, ``echoes`` or ``wire_bytes``.
         rows: A mapping a row. A key left out is a missing value.
 
     Returns:

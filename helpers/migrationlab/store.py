@@ -4,7 +4,8 @@
 not at all: it is written beside its place under a hidden name, synced, and then renamed.
 ``run.json`` holds size and checksum of the other files, so that damage is found and not plotted.
 
-Owns the format's version. Imports no libvirt; knows nothing of figures or reports.
+Owns the format's version. Version 1, which knew less, is read too: what it did not record is
+missing. Imports no libvirt; knows nothing of figures or reports.
 """
 
 from __future__ import annotations
@@ -25,11 +26,30 @@ import pandas as pd
 
 from migrationlab.errors import PlanError, StoreError
 from migrationlab.plan import Plan
-from migrationlab.runs import FRAMES, Run, RunError, Runs
+from migrationlab.runs import FRAMES, Run, RunError, Runs, frame
 
 FORMAT = "migrationlab-run"
-VERSION = 1
+VERSION = 2
+OLDEST = 1
 MANIFEST = "run.json"
+
+#: What version 2 added: whole frames, and columns of others.
+NEW_FRAMES = frozenset({"echoes"})
+NEW_COLUMNS = {
+    "job": (
+        "postcopy_requests",
+        "throttle_percent",
+        "compression_cache_bytes",
+        "compression_bytes",
+        "compression_pages",
+        "compression_cache_misses",
+        "compression_overflows",
+        "disk_total_bytes",
+        "disk_processed_bytes",
+        "disk_remaining_bytes",
+        "disk_bps",
+    )
+}
 
 _UNFINISHED = ".part"
 _RESTORE = "Restore the folder from a copy, or delete it."
@@ -224,9 +244,10 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             hint=f'A run\'s {MANIFEST} says "format": "{FORMAT}".',
         )
     version = manifest.get("version")
-    if version != VERSION:
+    if version not in range(OLDEST, VERSION + 1):
         raise StoreError(
-            f"{path} has version {version} of the format; this migrationlab reads {VERSION}",
+            f"{path} has version {version} of the format; this migrationlab reads {OLDEST} to "
+            f"{VERSION}",
             hint="Update migrationlab to read it." if _is_newer(version) else _RESTORE,
         )
     return manifest
@@ -237,16 +258,22 @@ def _is_newer(version: object) -> bool:
 
 
 def _read_frame(folder: Path, name: str, manifest: Mapping[str, Any]) -> pd.DataFrame:
+    old = manifest["version"] == 1
+    if old and name in NEW_FRAMES:
+        return frame(name, [])
     path = folder / f"{name}.parquet"
     try:
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != manifest["files"][path.name]["sha256"]:
             raise StoreError(f"{path} is damaged: its checksum differs", hint=_RESTORE)
-        return pd.read_parquet(io.BytesIO(content), engine="pyarrow")
+        found = pd.read_parquet(io.BytesIO(content), engine="pyarrow")
     except OSError as error:
         raise _refused(f"{path} could not be read", error) from error
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{path} is damaged: {error}", hint=_RESTORE) from error
+    if old:
+        found = found.reindex(columns=[*found.columns, *NEW_COLUMNS.get(name, ())])
+    return found
 
 
 def _refused(what: str, error: OSError) -> StoreError:

@@ -282,7 +282,7 @@ def test_refused_plan_leaves_the_limit_alone(lab: Lab, guest: Guest) -> None:
     )
     assert failed.outcome is Outcome.FAILED
     assert failed.error is not None
-    assert "resolve" in failed.error.hint
+    assert failed.error.explanation == "libvirtd-name-unresolvable"
     assert migrate(guest, to=to).downtime_requested_ms == 300
 
 

@@ -158,10 +158,15 @@ class Recording:
             "downtime_requested_ms": 300,
             "completed_job": self._completed_job(active, sent, len(passes)) if completed else {},
             "guest_check": {"intact": True, "pages": 16384, "bad_pages": 0, "writes": 40000},
+            "domain_states": _STATES.get(
+                self.outcome, {"source": "running", "destination": "absent"}
+            ),
+            "clock": None,
             "warnings": (),
             "events": frame("events", self.events),
             "job": frame("job", self._job(active, sent, passes)),
             "beats": frame("beats", self._beats(stop, resume, returned, completed=completed)),
+            "echoes": frame("echoes", []),
             "wire_bytes": frame("wire_bytes", self._wire(active, sent, returned)),
         }
         return Run(**(fields | changes))
@@ -245,9 +250,29 @@ _ERRORS = {
         code=78,
         domain=10,
     ),
+    "diverged": RunError(
+        kind="HostError",
+        text="operation aborted: job 'migration out' canceled by client",
+        code=78,
+        domain=10,
+        explanation="cancelled",
+    ),
+    "interrupted": RunError(
+        kind="HostError",
+        text="operation failed: job 'migration in' failed in post-copy phase",
+        code=9,
+        domain=10,
+        explanation="postcopy-failed",
+    ),
     "failed": RunError(
         kind="HostError", text="unable to connect to server at 'host-b:49152'", code=38, domain=7
     ),
+}
+
+
+_STATES = {
+    "completed": {"source": "absent", "destination": "running"},
+    "interrupted": {"source": "paused", "destination": "running"},
 }
 
 

@@ -45,6 +45,8 @@ def test_columns_are_those_of_a_run() -> None:
     assert tuple(FRAMES["wire_bytes"]) == job.WIRE_COLUMNS
 
 
+#: The domain "test" of libvirt's test driver.
+TEST_UUID = "6695eb01-f6a4-8304-79aa-97f2502e193f"
 #: What libvirt's test driver answers, said once however often it is asked.
 NO_JOBS = (
     "a sample of the job was refused: this function is not supported by the connection driver: "
@@ -76,7 +78,7 @@ def sampled(sent: Counter, received: Counter) -> tuple[job.Sampler, list[tuple[i
     """Sample a domain of libvirt's test driver, which has no jobs, until a counter says enough."""
     source = Host("test:///default", sent_bytes=sent)
     destination = Host("test:///default", sent_bytes=received)
-    sampler = job.Sampler(source, destination, "test", interval_s=0.001)
+    sampler = job.Sampler(source, destination, TEST_UUID, interval_s=0.001)
     heard: list[job.Sample] = []
     sampler.start(heard.append)
     assert sent.enough.wait(10)

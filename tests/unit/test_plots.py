@@ -18,7 +18,7 @@ from migrationlab.runs import FRAMES, Run, frame
 
 MakeRun = Callable[..., Run]
 RECORDINGS = Path(__file__).parents[1] / "recordings"
-REAL = list(store.load_runs(RECORDINGS))
+REAL = [*store.load_runs(RECORDINGS), *store.load_runs(RECORDINGS / "steered")]
 
 drawn_from_a_run = pytest.mark.parametrize("draw", [plots.timeline, plots.progress])
 
@@ -44,7 +44,7 @@ def check(picture: plots.Picture) -> None:
 
 
 @drawn_from_a_run
-@pytest.mark.parametrize("outcome", ["completed", "cancelled", "timed_out", "failed"])
+@pytest.mark.parametrize("outcome", ["completed", "cancelled", "timed_out", "diverged", "failed"])
 def test_a_figure_is_drawn_of_every_outcome(
     make_run: MakeRun, draw: Callable[[Run], plots.Picture], outcome: str
 ) -> None:

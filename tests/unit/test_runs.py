@@ -17,8 +17,8 @@ MakeRun = Callable[..., Run]
 SUMMARY_KEYS = (
     "run_id, mode, outcome, source, destination, accelerator, total_ms, call_ms, "
     "downtime_requested_ms, downtime_reported_ms, downtime_event_ms, downtime_network_ms, "
-    "network_jitter_ms, transferred_bytes, wire_bytes, throughput_bytes_per_s, iterations, "
-    "guest_intact"
+    "postcopy_ms, network_jitter_ms, transferred_bytes, wire_bytes, throughput_bytes_per_s, "
+    "iterations, guest_intact"
 )
 
 
@@ -26,11 +26,12 @@ def test_a_summary_has_its_keys_in_their_order_and_plain_values(make_run: MakeRu
     """The summary is the kit's promise to scripts: its keys, their order, and JSON's own types."""
     summary = make_run().summary()
     assert ", ".join(summary) == SUMMARY_KEYS
+    assert summary.pop("postcopy_ms") is None  # there was none
     assert {type(value) for value in summary.values()} <= {str, int, float, bool}
     assert json.loads(json.dumps(summary)) == summary
 
 
-@pytest.mark.parametrize("outcome", ["cancelled", "timed_out", "failed"])
+@pytest.mark.parametrize("outcome", ["cancelled", "timed_out", "diverged", "failed"])
 def test_a_summary_of_what_did_not_complete_says_null_and_not_zero(
     make_run: MakeRun, outcome: str
 ) -> None:
@@ -55,6 +56,33 @@ def test_nothing_recorded_gives_a_summary_all_the_same(make_run: MakeRun) -> Non
     assert run.timeline().phases["state"].tolist()[1] == "cut short"
 
 
+@pytest.mark.parametrize(
+    ("outcome", "states", "host"),
+    [
+        ("completed", ("absent", "running"), "host-b"),
+        ("cancelled", ("running", "absent"), "host-a"),
+        ("failed", ("running", "unknown"), "host-a"),
+        ("interrupted", ("paused", "running"), "host-b"),
+        ("completed", ("absent", "paused"), "host-b"),
+        ("failed", ("unknown", "absent"), None),
+    ],
+)
+def test_a_run_knows_where_the_guest_was_found(
+    make_run: MakeRun, outcome: str, states: tuple[str, str], host: str | None
+) -> None:
+    """By what both hosts said afterwards, and not by what should have become of it."""
+    found = dict(zip(("source", "destination"), states, strict=True))
+    run = dataclasses.replace(make_run(outcome=outcome), domain_states=found)
+    assert run.found_at == host
+
+
+def test_a_run_that_did_not_look_takes_the_outcomes_word(make_run: MakeRun) -> None:
+    """Runs of version 1 did not ask the hosts, so what became of the migration must do."""
+    assert dataclasses.replace(make_run(), domain_states=None).found_at == "host-b"
+    failed = dataclasses.replace(make_run(outcome="failed"), domain_states=None)
+    assert failed.found_at == "host-a"
+
+
 def test_a_run_shows_as_one_line(make_run: MakeRun) -> None:
     """The repr names run, mode, outcome and way, and holds no address of memory."""
     run = make_run(mode="peer2peer")
@@ -63,7 +91,8 @@ def test_a_run_shows_as_one_line(make_run: MakeRun) -> None:
 
 def test_what_is_done_to_a_frame_does_not_reach_the_run(make_run: MakeRun) -> None:
     """Each access gives a copy: values, columns and rows can be changed without harm."""
-    run = make_run()
+    echo = frame("echoes", [{"sequence": 1, "sent_ns": 2}])
+    run = dataclasses.replace(make_run(), echoes=echo)
     for name in FRAMES:
         before = getattr(run, name)
         spoilt = getattr(run, name)

@@ -21,9 +21,25 @@ from migrationlab.runs import Outcome, Run, frame
 
 MakeRun = Callable[..., Run]
 MS = 1_000_000
-REAL = list(store.load_runs(Path(__file__).parents[1] / "recordings"))
+RECORDINGS = Path(__file__).parents[1] / "recordings"
+REAL = list(store.load_runs(RECORDINGS))
+#: By what each of them shows.
+STEERED = {
+    str(run.outcome)
+    if run.outcome is not Outcome.COMPLETED
+    else next(
+        name
+        for name in (
+            *("postcopy", "downtime_steps", "suspend_after_pass", "tunnelled"),
+            *("paused", "copy_storage", "offline"),
+        )
+        if getattr(run.plan, name)
+    ): run
+    for run in store.load_runs(RECORDINGS / "steered")
+}
 
 real_runs = pytest.mark.parametrize("run", REAL, ids=repr)
+steered_runs = pytest.mark.parametrize("run", STEERED.values(), ids=STEERED)
 real_completed = pytest.mark.parametrize(
     "run", [run for run in REAL if run.outcome is Outcome.COMPLETED], ids=repr
 )
@@ -344,7 +360,8 @@ def test_a_timeline_shows_as_one_line(make_run: MakeRun) -> None:
 def test_there_are_recordings_of_both_modes_and_of_failures() -> None:
     """What follows says something only while real recordings of each kind are there."""
     assert {str(run.plan.mode) for run in REAL} == {"normal", "peer2peer"}
-    assert {run.outcome for run in REAL} == set(Outcome)
+    assert {run.outcome for run in (*REAL, *STEERED.values())} == set(Outcome)
+    assert len(STEERED) == 9
 
 
 @real_runs
@@ -410,6 +427,187 @@ def test_a_real_run_that_did_not_complete_has_one_phase_cut_short(run: Run) -> N
     """And a completed one has none."""
     states = run.timeline().phases["state"].tolist()
     assert states.count("cut short") == (0 if run.outcome is Outcome.COMPLETED else 1)
+
+
+@steered_runs
+def test_phases_of_steered_runs_are_contiguous(run: Run) -> None:
+    """Whatever is done to a migration, with and without the daemons' logs."""
+    if run.plan.offline:
+        return  # its phases lie within a millisecond, which is as fine as the log tells
+    check_phases(run.timeline())
+    check_phases(without(run, "log").timeline())
+    check_phases(without(run, "log", "qemu").timeline())
+
+
+def test_postcopy_has_a_short_downtime_and_a_long_arrival() -> None:
+    """The guest goes over while most of its memory is still to come, and Finish takes that long."""
+    line = STEERED["postcopy"].timeline()
+    assert line.postcopy_ns is not None
+    assert line.postcopy_ms is not None
+    assert line.downtime_event_ms is not None
+    assert line.downtime_event_ms < 200 < line.postcopy_ms
+    finish = spans(line)["Finish"]
+    assert finish[0] == "complete"
+    assert finish[1] == pytest.approx(line.postcopy_ms, abs=80)
+    # libvirt's own number ends when the source had sent the devices.
+    assert line.downtime_reported_ms is not None
+    assert line.downtime_reported_ms < line.downtime_event_ms
+    assert line.downtime_network_ms is not None
+    assert line.downtime_network_ms > line.downtime_event_ms
+    assert line.throughput_bytes_per_s == pytest.approx(117e6, rel=0.1)
+    by_events = without(STEERED["postcopy"], "log", "qemu").timeline()
+    assert by_events.resume_ns == pytest.approx(line.resume_ns, abs=20 * MS)
+    assert spans(by_events)["Finish"][1] == pytest.approx(finish[1], abs=80)
+
+
+def test_interrupted_postcopy_is_cut_short_in_finish() -> None:
+    """The guest ran at the destination, and what was left of its memory never followed."""
+    run = STEERED["interrupted"]
+    line = run.timeline()
+    assert spans(line)["Finish"][0] == "cut short"
+    assert line.postcopy_ns is not None
+    assert line.postcopy_ms is None
+    assert line.resume_ns is not None
+    assert run.domain_states == {"source": "paused", "destination": "running"}
+    assert run.error is not None
+    assert run.error.explanation
+
+
+def test_what_was_done_stands_in_the_timeline() -> None:
+    """Each step of the policy, with what it set, when, and by whom."""
+    run = STEERED["downtime_steps"]
+    done = run.timeline().steering
+    assert done["name"].tolist() == ["set_max_downtime"] * 3
+    assert set(done["by"]) == {"downtime_steps"}
+    assert done["value"].tolist() == [500, 700, 900]
+    assert ((done["time_ns"] - run.called_ns) / 1e9).tolist() == pytest.approx(
+        [0.5, 1.0, 1.5], abs=0.1
+    )
+    assert run.downtime_requested_ms == 900
+
+
+def test_a_suspended_guest_stands_still_from_its_suspension() -> None:
+    """QEMU's last STOP is the kit's suspension; libvirt reports the same downtime."""
+    line = STEERED["suspend_after_pass"].timeline()
+    (suspended_ns,) = line.steering["time_ns"]
+    assert line.stop_ns == pytest.approx(suspended_ns, abs=20 * MS)
+    assert line.downtime_event_ms == pytest.approx(line.downtime_reported_ms, abs=30)
+    assert not line.passes["guest_running"].iloc[-2:].any()
+
+
+def test_a_guest_left_paused_has_no_end_of_its_downtime() -> None:
+    """It stopped and has not run again, which is said and is not a number."""
+    run = STEERED["paused"]
+    line = run.timeline()
+    assert line.stop_ns is not None
+    assert line.resume_ns is None
+    assert line.downtime_event_ms is None
+    assert "left paused" in line.notes[0]
+    assert spans(line)["Confirm"][0] == "complete"
+    # Without the log, libvirt's SUSPENDED/PAUSED tells where Confirm begins.
+    assert spans(without(run, "log").timeline())["Confirm"][0] == "complete"
+
+
+def test_an_offline_migration_has_no_perform() -> None:
+    """Nothing is sent, so nothing is missing either."""
+    line = STEERED["offline"].timeline()
+    assert spans(line)["Perform"] == ("left out", None)
+    assert [state for state, _ in spans(line).values()].count("complete") == 4
+    assert line.transferred_bytes is None
+    assert line.total_ms is None
+
+
+def test_copied_storage_shows_in_the_job() -> None:
+    """The disk's bytes have columns of their own; what is written meanwhile is sent again."""
+    run = STEERED["copy_storage"]
+    job = run.job
+    assert job["disk_total_bytes"].iloc[0] == 32 * 1024 * 1024
+    assert job["disk_total_bytes"].is_monotonic_increasing
+    assert job["disk_remaining_bytes"].iloc[-1] == 0
+    assert job["disk_processed_bytes"].max() == job["disk_total_bytes"].max()
+
+
+# --- clocks and echoes ------------------------------------------------------------------------
+
+
+def moved(run: Run, by_ns: int) -> pd.DataFrame:
+    """Give a run's events with the destination's clock ahead by so much."""
+    events = run.events
+    other = (events["origin"] == "qemu") & (events["side"] == "destination")
+    events.loc[other, "time_ns"] += by_ns
+    return events
+
+
+def offsets(**sides: tuple[float, float] | None) -> dict[str, Any]:
+    """Give a run's clock: offset and error of each side, in milliseconds."""
+    return {
+        side: value and {"offset_ms": value[0], "error_ms": value[1], "method": "ssh"}
+        for side, value in sides.items()
+    }
+
+
+def test_a_measured_offset_is_taken_off(make_run: MakeRun) -> None:
+    """A clock that is 20 ms ahead would make the downtime 20 ms longer; measured, it does not."""
+    run = make_run()
+    clock = offsets(source=(0.0, 0.0), destination=(20.0, 0.4))
+    spoilt = dataclasses.replace(run, events=moved(run, 20 * MS))
+    assert spoilt.timeline().downtime_event_ms == pytest.approx(350.0)
+    line = dataclasses.replace(spoilt, clock=clock).timeline()
+    assert line.downtime_event_ms == pytest.approx(330.0)
+    assert line.notes == ()
+
+
+def test_a_clock_known_badly_is_told(make_run: MakeRun) -> None:
+    """Where the offsets may be wrong by more than a millisecond together, a note says how much."""
+    clock = offsets(source=(0.0, 0.8), destination=(0.0, 0.7))
+    line = dataclasses.replace(make_run(), clock=clock).timeline()
+    assert line.notes == ("The event downtime is sure to 1.5 ms: so well the clocks are known.",)
+
+
+def test_a_downtime_across_an_unknown_clock_is_withheld(make_run: MakeRun) -> None:
+    """Where one clock is not known there is no number, and what is placed stays placed."""
+    clock = offsets(source=(0.0, 0.0), destination=None)
+    run = dataclasses.replace(make_run(), clock=clock)
+    line = run.timeline()
+    assert line.downtime_event_ms is None
+    assert line.stop_ns is not None
+    assert line.resume_ns is not None
+    assert any("withheld" in note for note in line.notes)
+    assert line.downtime_network_ms == pytest.approx(341.0)
+
+
+def test_a_stop_and_its_end_on_one_clock_need_no_other(recording: type[Any]) -> None:
+    """A rolled back stop is measured at the source alone, whatever its clock says."""
+    made = recording(outcome="failed")
+    made.event(3000, "source", "qemu", "STOP")
+    made.event(3250, "source", "qemu", "RESUME")
+    run = dataclasses.replace(made.build(), clock=offsets(source=None, destination=None))
+    assert run.timeline().downtime_event_ms == pytest.approx(250.0)
+
+
+def test_echoes_stand_in_for_beats(make_run: MakeRun) -> None:
+    """A guest that sends no beats is heard by its answers; unanswered requests are no loss."""
+    run = make_run()
+    beats = run.beats
+    stop = run.timeline().stop_ns
+    assert stop is not None
+    echoes = pd.DataFrame(
+        {
+            "sequence": range(len(beats)),
+            "sent_ns": beats["arrival_ns"] - 100_000,
+            "arrival_ns": beats["arrival_ns"].astype("Int64"),
+        }
+    )
+    lost = echoes["sequence"].isin(range(200, 210))
+    echoes.loc[lost, "arrival_ns"] = pd.NA
+    heard = dataclasses.replace(run, beats=beats.iloc[:0], echoes=echoes).timeline()
+    assert (run.timeline().network_basis, heard.network_basis) == ("beats", "echoes")
+    assert heard.downtime_network_ms == run.timeline().downtime_network_ms
+    assert heard.network_jitter_ms is not None
+    assert (heard.beats_lost, heard.beats_lost_in_silence) == (None, None)
+    nothing = dataclasses.replace(run, beats=beats.iloc[:0]).timeline()
+    assert nothing.network_basis is None
+    assert nothing.downtime_network_ms is None
 
 
 @real_runs

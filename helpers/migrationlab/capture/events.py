@@ -54,6 +54,8 @@ class EventLog:
         self._rows: queue.SimpleQueue[Row] = queue.SimpleQueue()
         self._undo: list[Callable[[], object]] = []
         self.warnings: list[str] = []
+        #: Hears each event of the hosts, on libvirt's event thread: it may only enqueue.
+        self.listener: Callable[[Row], None] | None = None
 
     def note(self, name: str, side: str = "client", **detail: object) -> int:
         """Write down an event of the kit's own, now; return its time."""
@@ -104,7 +106,12 @@ class EventLog:
 
     def _put(self, side: str, name: str, detail: Mapping[str, object]) -> None:
         now = time.time_ns()
-        self._rows.put((now, now, side, "libvirt", name, json.dumps(detail)))
+        self._take((now, now, side, "libvirt", name, json.dumps(detail)))
+
+    def _take(self, row: Row) -> None:
+        self._rows.put(row)
+        if (listener := self.listener) is not None:
+            listener(row)
 
     def _is_ours(self, domain: libvirt.virDomain) -> bool:
         return bool(domain.UUIDString() == self._uuid)
@@ -134,4 +141,4 @@ class EventLog:
     ) -> None:  # fmt: skip
         if event in QEMU_EVENTS and self._is_ours(domain):
             stamp = (seconds * 1_000_000 + micros) * 1_000
-            self._rows.put((stamp, time.time_ns(), side, "qemu", event, detail or "{}"))
+            self._take((stamp, time.time_ns(), side, "qemu", event, detail or "{}"))

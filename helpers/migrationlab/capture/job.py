@@ -35,6 +35,17 @@ STATISTICS = {
     "memory_page_size": "page_size_bytes",
     "memory_constant": "constant_pages",
     "memory_normal": "normal_pages",
+    "memory_postcopy_requests": "postcopy_requests",
+    "auto_converge_throttle": "throttle_percent",
+    "compression_cache": "compression_cache_bytes",
+    "compression_bytes": "compression_bytes",
+    "compression_pages": "compression_pages",
+    "compression_cache_misses": "compression_cache_misses",
+    "compression_overflow": "compression_overflows",
+    "disk_total": "disk_total_bytes",
+    "disk_processed": "disk_processed_bytes",
+    "disk_remaining": "disk_remaining_bytes",
+    "disk_bps": "disk_bps",
 }
 #: What the source says once the domain has left it.
 LEFT = (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID)
@@ -61,7 +72,7 @@ class Sampler:
     Args:
         source: The host that the domain leaves.
         destination: The host that it goes to.
-        domain_name: The domain.
+        uuid: The domain's UUID, which stays whatever it is called where it arrives.
         interval_s: The time from one sample to the next.
     """
 
@@ -69,7 +80,7 @@ class Sampler:
         self,
         source: Host,
         destination: Host,
-        domain_name: str,
+        uuid: str,
         interval_s: float = DEFAULT_INTERVAL_S,
     ) -> None:
         self._sent = source.sent_bytes
@@ -77,7 +88,7 @@ class Sampler:
         self._connection = source.new_connection()
         try:
             with refusals():
-                self._domain = self._connection.lookupByName(domain_name)
+                self._domain = self._connection.lookupByUUIDString(uuid)
         except BaseException:
             self._connection.close()
             raise

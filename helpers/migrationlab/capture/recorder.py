@@ -7,13 +7,15 @@ or a guest cannot offer leaves its frame empty, never filled with zeros.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 import libvirt
 import pandas as pd
 
-from migrationlab.capture import daemonlog
+from migrationlab.capture import clocks, daemonlog
+from migrationlab.capture.echo import ECHO_COLUMNS, EchoProbe
 from migrationlab.capture.events import COLUMNS, EventLog
 from migrationlab.capture.job import (
     DEFAULT_INTERVAL_S,
@@ -45,9 +47,9 @@ class Recorder:
     Args:
         source: The host that the domain leaves.
         destination: The host that it goes to.
-        domain: The domain's name.
         uuid: The domain's UUID.
         beats: Its beats, where it sends any.
+        echo: Asks the guest for echoes, where it is to be asked.
         interval_s: The time from one sample to the next.
 
     Raises:
@@ -59,9 +61,9 @@ class Recorder:
         source: Host,
         destination: Host,
         *,
-        domain: str,
         uuid: str,
         beats: Beats | None = None,
+        echo: EchoProbe | None = None,
         interval_s: float = DEFAULT_INTERVAL_S,
     ) -> None:
         self.events = EventLog(uuid)
@@ -69,6 +71,8 @@ class Recorder:
         self._logs = {side: daemonlog.size(host.log) for side, host in self._sides.items()}
         self._beats = beats
         self._first_beat = 0
+        self._echo = echo
+        self._clocks: dict[str, Future[clocks.ClockOffset | None]] = {}
         self._connections: list[libvirt.virConnect] = []
         self._sampler: Sampler | None = None
         try:
@@ -76,7 +80,7 @@ class Recorder:
                 connection = host.new_connection()
                 self._connections.append(connection)
                 self.events.listen(connection, side)
-            self._sampler = Sampler(source, destination, domain, interval_s)
+            self._sampler = Sampler(source, destination, uuid, interval_s)
         except BaseException:
             self.close()
             raise
@@ -89,11 +93,17 @@ class Recorder:
         """
         if self._beats is not None:
             self._first_beat = self._beats.place(BEFORE_NS / 1e9)
+        # A host far away takes a second to tell its time: while it migrates, not before.
+        pool = ThreadPoolExecutor(len(self._sides), thread_name_prefix="migration-clock")
+        self._clocks = {
+            side: pool.submit(clocks.measure, host) for side, host in self._sides.items()
+        }
+        pool.shutdown(wait=False)
         assert self._sampler is not None
         self._sampler.start(on_sample)
 
     def stop(self, called_ns: int) -> dict[str, pd.DataFrame]:
-        """Stop, and return the frames of a run: events, job, beats, wire_bytes.
+        """Stop, and return the frames of a run: events, job, beats, echoes, wire_bytes.
 
         Args:
             called_ns: When libvirt's call was made.
@@ -114,8 +124,32 @@ class Recorder:
                 dtype="Int64",
             ),
             "beats": self._recorded_beats(called_ns),
+            "echoes": self._recorded_echoes(),
             "wire_bytes": pd.DataFrame(wire, columns=list(WIRE_COLUMNS), dtype="int64"),
         }
+
+    def missed(self, since_ns: int, timeout_s: float) -> str | None:
+        """Wait until the guest is heard again; return what did not come, None where all did.
+
+        Args:
+            since_ns: The moment since which it must have been heard.
+            timeout_s: How long to wait for each.
+        """
+        if self._beats is not None and not wait_for_beat(self._beats, since_ns, timeout_s):
+            return "beat"
+        if self._echo is not None and not self._echo.hears(since_ns, timeout_s):
+            return "echo"
+        return None
+
+    def clock(self) -> Mapping[str, Mapping[str, object] | None]:
+        """Return how far each side's clock is from this machine's, None where nobody knows."""
+        found = {side: answer.result() for side, answer in self._clocks.items()}
+        return {side: offset.to_dict() if offset else None for side, offset in found.items()}
+
+    def _recorded_echoes(self) -> pd.DataFrame:
+        if self._echo is not None:
+            return self._echo.stop()
+        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in ECHO_COLUMNS.items()})
 
     def _recorded_beats(self, called_ns: int) -> pd.DataFrame:
         if self._beats is None:
@@ -129,6 +163,8 @@ class Recorder:
         """Let go of both hosts; does no harm where that is done already."""
         if self._sampler is not None:
             self._sampler.stop()
+        if self._echo is not None:
+            self._echo.stop()
         self.events.close()
         for connection in self._connections:
             try:

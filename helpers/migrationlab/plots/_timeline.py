@@ -1,10 +1,15 @@
-"""The timeline of one run: phases, passes, where the guest was; and the stop in close-up."""
+"""The timeline of one run: what was done, phases, passes, where the guest was; and the stop."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from migrationlab.capture.timeline import Timeline
@@ -41,8 +46,21 @@ DOWNTIMES = {
     "requested": ("requested (limit)", PALE),
     "reported": ("reported (libvirt)", SKY),
     "event": ("event (QEMU)", VERMILION),
-    "network": ("network (beats)", PURPLE),
+    "network": ("network (heard)", PURPLE),
 }
+#: What was done to a migration, in words; with the unit of the value that was set.
+DONE = {
+    "set_max_downtime": ("maximum downtime", "ms"),
+    "set_bandwidth": ("bandwidth", "MiB/s"),
+    "set_postcopy_bandwidth": ("post-copy bandwidth", "MiB/s"),
+    "set_compression_cache": ("compression cache", "bytes"),
+    "start_postcopy": ("switch to post-copy", ""),
+    "pause_postcopy": ("pause of post-copy", ""),
+    "suspend": ("guest suspended", ""),
+    "cancel": ("cancel", ""),
+    "deadline": ("deadline", ""),
+}
+MOST_LABELLED_DEEDS = 8
 MOST_NUMBERED_PASSES = 12
 LEAST_SHOWN_NS = 10_000_000
 
@@ -50,13 +68,18 @@ LEAST_SHOWN_NS = 10_000_000
 def timeline(run: Run) -> Picture:
     """Draw a run's phases, its passes over memory, and where the guest was.
 
+    What was done to it meanwhile is numbered on a lane above, and explained in the legend.
+
     Where the guest stopped, a second plot below shows the stop itself: the four downtimes, and
     the beats that were heard around it.
     """
     line = run.timeline()
     stopped = line.stop_ns is not None and line.resume_ns is not None
     with style():
-        figure = Figure(figsize=(WIDTH_INCHES, 6.4 if stopped else 3.7))
+        height = 6.4 if stopped else 3.7
+        if steered := min(len(line.steering), MOST_LABELLED_DEEDS):
+            height += 0.9 + 0.1 * steered
+        figure = Figure(figsize=(WIDTH_INCHES, height))
         ratios = [1.0, 1.0] if stopped else [1.0]
         axes = figure.subplots(len(ratios), 1, height_ratios=ratios, squeeze=False)[:, 0]
         _draw_migration(axes[0], run, line)
@@ -68,8 +91,8 @@ def timeline(run: Run) -> Picture:
 
 
 def _draw_migration(axes: Axes, run: Run, line: Timeline) -> None:
-    """Draw three lanes over the whole call: phases, passes, and the guest."""
-    handles = []
+    """Draw lanes over the whole call: what was done, phases, passes, and the guest."""
+    handles: list[Artist] = []
     begun = line.phases["start_ns"].min()
     if begun - line.called_ns > LEAST_SHOWN_NS:
         before = duration((begun - line.called_ns) / 1e6)
@@ -96,21 +119,52 @@ def _draw_migration(axes: Axes, run: Run, line: Timeline) -> None:
             middle = second(run, (row.start_ns + row.end_ns) / 2)
             axes.text(middle, 1, str(row[1]), ha="center", va="center", fontsize=11)
     handles += _draw_guest(axes, run, line)
-    axes.set_yticks([2, 1, 0], ["phases", "passes", "guest"])
-    axes.set_ylim(-0.6, 2.6)
-    axes.set_xlim(0, max(second(run, line.returned_ns), 1e-3))
+    handles += _draw_deeds(axes, run, line)
+    lanes = ["guest", "passes", "phases", *(["steering"] if len(line.steering) else [])]
+    axes.set_yticks(range(len(lanes)), lanes)
+    axes.set_ylim(-0.6, len(lanes) - 0.4)
+    room = 1.02 if len(line.steering) else 1.0  # for a number at the very end
+    axes.set_xlim(0, max(second(run, line.returned_ns) * room, 1e-3))
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("time since the call (s)")
     axes.legend(
         handles=handles,
-        ncols=4,
+        ncols=3 if len(line.steering) else 4,
         loc="lower left",
         bbox_to_anchor=(-0.01, 1.0),
         fontsize=10.5,
         handlelength=1.2,
         columnspacing=1.4,
     )
+
+
+def _draw_deeds(axes: Axes, run: Run, line: Timeline) -> list[Artist]:
+    """Number what was done to the migration on a lane of its own; give each number's meaning."""
+    handles: list[Artist] = []
+    for number, deed in enumerate(line.steering.itertuples(), start=1):
+        at = second(run, deed.time_ns)
+        colour = VERMILION if deed.refused else INK
+        axes.axvline(at, color=colour, linewidth=0.9, linestyle=":", zorder=3)
+        circle = {"boxstyle": "circle", "facecolor": "white", "edgecolor": colour}
+        axes.text(
+            at, 3, str(number), ha="center", va="center", fontsize=11, color=colour, bbox=circle
+        )
+        if number <= MOST_LABELLED_DEEDS:
+            label = f"{number} {_deed(deed)}"
+            handles.append(Line2D([], [], color=colour, linestyle=":", label=label))
+    left = len(line.steering) - MOST_LABELLED_DEEDS
+    if left > 0:
+        handles.append(Line2D([], [], linestyle="", label=f"and {left} more"))
+    return handles
+
+
+def _deed(deed: Any) -> str:
+    """Say what was done, in a few words: what, how much, and whether it was refused."""
+    what, unit = DONE[deed.name]
+    known = not pd.isna(deed.value)
+    value = f" {deed.value:,} {unit}" if known else (" without limit" if unit else "")
+    return f"{what}{value}{' (refused)' if deed.refused else ''}"
 
 
 def _draw_guest(axes: Axes, run: Run, line: Timeline) -> list[Patch]:
@@ -124,11 +178,19 @@ def _draw_guest(axes: Axes, run: Run, line: Timeline) -> list[Patch]:
     _bar(axes, 0, _span(run, stop, line.returned_ns if resume is None else resume), VERMILION)
     if resume is None:
         return [at_source, still]
-    if run.outcome is not Outcome.COMPLETED:
+    if run.outcome not in (Outcome.COMPLETED, Outcome.INTERRUPTED):
         _bar(axes, 0, _span(run, resume, line.returned_ns), BLUE)
         return [at_source, still]
+    handles = [at_source, still, Patch(facecolor=GREEN, label=f"guest runs at {destination}")]
     _bar(axes, 0, _span(run, resume, line.returned_ns), GREEN)
-    return [at_source, still, Patch(facecolor=GREEN, label=f"guest runs at {destination}")]
+    if line.postcopy_ns is not None:
+        until = line.completed_ns or line.returned_ns
+        start, end = _span(run, resume, until)
+        axes.barh(0, end - start, left=start, height=0.72, color="none", edgecolor="white",
+                  hatch="////", linewidth=0)  # fmt: skip
+        label = "its memory still arriving"
+        handles.append(Patch(facecolor=GREEN, edgecolor="white", hatch="////", label=label))
+    return handles
 
 
 def _draw_stop(axes: Axes, run: Run, line: Timeline) -> None:
@@ -146,7 +208,11 @@ def _draw_stop(axes: Axes, run: Run, line: Timeline) -> None:
             axes.text(0, row, " not measured", va="center", color=INK, fontsize=11)
             continue
         axes.barh(row, length, left=start, height=0.62, color=colour, edgecolor=INK, linewidth=0.8)
-        axes.text(start + length / 2, row, f"{length:.0f} ms", ha="center", va="center")
+        # A bar too short for its number has it at its side.
+        if length * 8 > max(known for known in lengths.values() if known is not None):
+            axes.text(start + length / 2, row, f"{length:.0f} ms", ha="center", va="center")
+        else:
+            axes.text(start + length, row, f" {length:.0f} ms", va="center")
         longest = max(longest, start + length)
     margin = max(longest * 0.12, 20.0)
     axes.set_xlim(-margin, longest + margin)
@@ -179,9 +245,13 @@ def _span(run: Run, start_ns: int, end_ns: int) -> tuple[float, float]:
 def _title(run: Run, line: Timeline) -> str:
     took = duration(line.call_ms)
     if run.outcome is not Outcome.COMPLETED:
-        still = "never stopped" if line.stop_ns is None else f"runs on at {run.source['name']}"
+        there = run.found_at
+        known = f"runs on at {there}" if there else "was not found afterwards"
+        still = "never stopped" if line.stop_ns is None and there else known
         return f"{OUTCOMES[run.outcome]} after {took}: the guest {still}"
     still_ms = line.downtime_event_ms
+    if run.plan.offline:
+        return f"The domain's definition was moved in {took}"
     if still_ms is None:
         return f"The migration took {took}; how long the guest stood still is not known"
     return f"The guest stood still for {still_ms:.0f} ms of a {took} migration"
@@ -197,7 +267,11 @@ def _alt(run: Run, line: Timeline) -> str:
         for kind in DOWNTIMES
         if getattr(line, f"downtime_{kind}_ms") is not None
     )
+    deeds = "; ".join(
+        f"{_deed(deed)}, by {deed.by or 'the user'}" for deed in line.steering.itertuples()
+    )
     return (
         f"Bars over time of a {run.plan.mode} migration. Phases: {phases}. "
         f"{len(line.passes)} passes over memory. Downtimes: {downs}."
+        f"{f' Done meanwhile: {deeds}.' if deeds else ''}"
     )

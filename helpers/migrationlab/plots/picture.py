@@ -32,6 +32,8 @@ OUTCOMES = {
     Outcome.COMPLETED: "Completed",
     Outcome.CANCELLED: "Cancelled",
     Outcome.TIMED_OUT: "Stopped at its deadline",
+    Outcome.DIVERGED: "Given up as it got nowhere",
+    Outcome.INTERRUPTED: "Interrupted in post-copy",
     Outcome.FAILED: "Failed",
 }
 
