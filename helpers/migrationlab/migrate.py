@@ -7,6 +7,7 @@ What follows is ``migration``'s. Never imports ``lab``.
 from __future__ import annotations
 
 import contextlib
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 import libvirt
@@ -162,13 +163,20 @@ def _prepare(
     interval_s: float,
     probe: str | None,
 ) -> Prepared:
-    connections: list[libvirt.virConnect] = []
-    echo = EchoProbe(probe) if probe else None
-    try:
-        acting, control = source.new_connection(), source.new_connection()
-        connections += [acting, control]
+    with contextlib.ExitStack() as on_failure:
+        # By ssh this takes longer than all the rest, which is made ready meanwhile.
+        dialled = _dial(to, plan.connection_uri) if plan.mode is Mode.NORMAL else None
+        if dialled is not None:
+            on_failure.callback(dialled.add_done_callback, _hang_up)
+        echo = EchoProbe(probe) if probe else None
+        if echo is not None:
+            on_failure.callback(echo.stop)
+        connections: list[libvirt.virConnect] = []
+        for _ in range(2):
+            connections.append(source.new_connection())
+            on_failure.callback(connections[-1].close)
         with refusals():
-            domain = acting.lookupByName(subject.name)
+            domain, control_domain = (one.lookupByName(subject.name) for one in connections)
             uuid: str = domain.UUIDString()
             # One that does not run, for an offline migration, has no limits.
             limit_before_ms: int | None = None
@@ -176,10 +184,23 @@ def _prepare(
             if domain.isActive():
                 limit_before_ms = domain.migrateGetMaxDowntime()
                 speed_before = domain.migrateGetMaxSpeed()
-            control_domain = control.lookupByName(subject.name)
+        # The first question about a host's QEMU can take a second: not while it migrates.
+        _ = source.facts, to.facts
+        wire, surroundings = subject.wire(), environment(library_version())
+        if echo is not None:
+            echo.start()
+        recorder = Recorder(
+            source,
+            to,
+            uuid=uuid,
+            beats=subject.beat_source,
+            echo=echo,
+            interval_s=interval_s,
+        )
+        on_failure.callback(recorder.close)
         there: str | libvirt.virConnect = plan.connection_uri
-        if plan.mode is Mode.NORMAL:
-            there = to.new_connection(plan.connection_uri)
+        if dialled is not None:
+            there = dialled.result()
             connections.append(there)
         migrate_it = migration_call(domain, there, plan.parameters(), plan.flag_bits())
         first_limit = next(iter(downtime_steps(plan)), None)
@@ -197,34 +218,31 @@ def _prepare(
             if speed_before is not None and control_domain.migrateGetMaxSpeed() != speed_before:
                 control_domain.migrateSetMaxSpeed(speed_before)
 
-        # The first question about a host's QEMU can take a second: not while it migrates.
-        _ = source.facts, to.facts
-        wire, surroundings = subject.wire(), environment(library_version())
-        if echo is not None:
-            echo.start()
-        recorder = Recorder(
-            source,
-            to,
+        on_failure.pop_all()
+        return Prepared(
+            source=source,
+            recorder=recorder,
+            call=call,
+            control=control_domain,
+            connections=tuple(connections),
             uuid=uuid,
-            beats=subject.beat_source,
-            echo=echo,
-            interval_s=interval_s,
+            limit_before_ms=limit_before_ms,
+            wire=wire,
+            environment=surroundings,
+            undo=undo,
         )
-    except BaseException:
-        if echo is not None:
-            echo.stop()
-        for connection in connections:
-            connection.close()
-        raise
-    return Prepared(
-        source=source,
-        recorder=recorder,
-        call=call,
-        control=control_domain,
-        connections=tuple(connections),
-        uuid=uuid,
-        limit_before_ms=limit_before_ms,
-        wire=wire,
-        environment=surroundings,
-        undo=undo,
-    )
+
+
+def _dial(to: Host, uri: str | None) -> Future[libvirt.virConnect]:
+    """Begin to open a connection, in a thread of its own."""
+    pool = ThreadPoolExecutor(1, "migration-dial")
+    try:
+        return pool.submit(to.new_connection, uri)
+    finally:
+        pool.shutdown(wait=False)
+
+
+def _hang_up(dialled: Future[libvirt.virConnect]) -> None:
+    """Close a connection that was opened for nothing."""
+    if dialled.exception() is None:
+        dialled.result().close()

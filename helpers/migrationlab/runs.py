@@ -376,6 +376,10 @@ def conform(name: str, given: pd.DataFrame) -> pd.DataFrame:
         ValueError: A column is missing or unknown, or its values are not of its type.
     """
     columns = FRAMES[name]
+    # A frame that comes from here already, as most do: to change its types anew takes longer.
+    types = [(column, str(kind)) for column, kind in given.dtypes.items()]
+    if types == list(columns.items()) and given.index.equals(pd.RangeIndex(len(given))):
+        return given.copy()
     if set(given.columns) != set(columns):
         differing = ", ".join(sorted(set(given.columns) ^ set(columns)))
         raise ValueError(f"columns of {name!r} missing or unknown: {differing}")

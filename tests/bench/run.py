@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -23,13 +24,16 @@ import click
 import libvirt
 import numpy as np
 import pandas as pd
+import yaml
 from scipy import stats  # type: ignore[import-untyped]
 
 from migrationlab.capture.environment import environment
 from migrationlab.cli import say_error
 from migrationlab.cli.interrupts import interrupts
 from migrationlab.errors import LabError, MigrationLabError
+from migrationlab.explain import explain
 from migrationlab.hosts import Host, library_version
+from migrationlab.judgement import Side, Situation
 from migrationlab.lab import image, namespaces, places
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
@@ -37,13 +41,15 @@ from migrationlab.lab.network import DEVICE
 from migrationlab.migrate import migrate
 from migrationlab.plan import Plan
 from migrationlab.runs import Outcome, Run
+from migrationlab.settings import settings
 from migrationlab.uris import Mode
 
+MESSAGES = Path(__file__).parents[1] / "unit/messages.yaml"
 WIRE_BYTES_PER_S = 1e9 / 8
 #: Fewer migrations a side say too little to hold a comparison against its target.
 LEAST_TO_JUDGE = 10
 JOB = libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED | libvirt.VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED
-DECIMALS = {"s": 2, "ms": 0, "%": 1, "": 3}
+DECIMALS = {"s": 2, "ms": 0, "µs": 0, "%": 1, "": 3}
 NOTES = """\
 Spread: min to max; of ratios and differences of medians, bootstrap 95 % intervals. `mig.migrate`
 and virsh, on the source host, moved the same guest (256 MiB, of which 64 are dirtied at 40 MiB/s)
@@ -51,9 +57,11 @@ over 1 Gbit/s by the same plan, in turns A B B A. The target is held against *wh
 that is what a user waits for: from asking to the finished run in hand, against virsh's process,
 though the kit also checks the guest's memory and evaluates its records then. *Until moved* ends as
 libvirt's call returns, against virsh's own `--timing` of `migrate`; in normal mode both dial the
-destination within it. *Libvirt* compares the total times of libvirt's job statistics. p: two-sided
-Mann-Whitney U test, distinguishable below 0.05. *Payload*: what libvirt says it sent while QEMU's
-migration was active; *with headers*: what the wire's shaper counted then.
+destination within it, which the kit's *own* time leaves out. *Libvirt* compares the total times of
+libvirt's job statistics. p: two-sided Mann-Whitney U test, distinguishable below 0.05. *Payload*:
+what libvirt says it sent while QEMU's migration was active; *with headers*: what the wire's shaper
+counted then. *Judged*: a plan of each setting, against two hosts and a guest; *explained*: each
+message that the tests know.
 """
 Tell = Callable[[str], None]
 
@@ -153,14 +161,31 @@ def completed(run: Run) -> Run:
 
 
 def by_kit(lab: Lab, guest: Guest, to: Host, plan: Plan) -> dict[str, float]:
-    """Migrate with the kit, and return what it took."""
-    start = time.time_ns()
-    run = completed(migrate(guest, to=to, plan=plan))
-    end = time.time_ns()
+    """Migrate with the kit, and return what it took.
+
+    In normal mode the client dials the destination first, virsh as well as the kit: that time is
+    not the kit's own.
+    """
+    dialled_ms = 0.0
+    connect = to.new_connection
+
+    def timed(uri: str | None = None) -> libvirt.virConnect:
+        nonlocal dialled_ms
+        begun = time.time_ns()
+        connection = connect(uri)
+        dialled_ms += (time.time_ns() - begun) / 1e6 if uri else 0
+        return connection
+
+    with patch.object(to, "new_connection", timed):
+        start = time.time_ns()
+        run = completed(migrate(guest, to=to, plan=plan))
+        end = time.time_ns()
+    before_ms = (run.called_ns - start) / 1e6
     return {
         "whole_ms": (end - start) / 1e6,
         "moved_ms": (run.returned_ns - start) / 1e6,
-        "before_ms": (run.called_ns - start) / 1e6,
+        "dialled_ms": dialled_ms,
+        "before_ms": before_ms - dialled_ms,
         "after_ms": (end - run.returned_ns) / 1e6,
     }
 
@@ -207,8 +232,42 @@ def against_virsh(measured: list[dict[str, Any]], mode: Mode) -> Iterator[Row]:
     p_value = float(stats.mannwhitneyu(ours, theirs).pvalue)
     test = {"target": "not distinguishable", "p_value": p_value}
     yield compared(f"{mode}: downtime, difference", "ms", ours, theirs, np.subtract, **test)
+    if mode is Mode.NORMAL:
+        yield sampled(f"{mode}: dialling the destination by ssh", "ms", kit["dialled_ms"])
     for when in ("before", "after"):
-        yield sampled(f"{mode}: kit's time {when} libvirt's call", "ms", kit[f"{when}_ms"])
+        what = f"{mode}: kit's own time {when} libvirt's call"
+        yield sampled(what, "ms", kit[f"{when}_ms"], "≤ 50 ms")
+
+
+def thinking(lab: Lab, guest: Guest, tell: Tell) -> Iterator[Row]:
+    """Judge a plan of each setting, and explain each message that the tests know, once."""
+    tell("judging and explaining")
+    a, b = (Side(name=host.name, **_versions(host)) for host in lab.hosts)
+    situation = Situation(source=a, destination=b, domain=guest.facts())
+    values = {about.name: True if about.default is False else about.low for about in settings()}
+    plans = [
+        Plan(mode=mode, connection_uri=lab.host_b.peer_uri, **{name: value})
+        for mode in Mode
+        for name, value in values.items()
+        if value is not None
+    ]
+    texts = [message["text"] for message in yaml.safe_load(MESSAGES.read_text(encoding="utf-8"))]
+    judge = [partial(plan.problems, situation=situation) for plan in plans]
+    for what, work in (
+        ("a plan judged", judge),
+        ("a message explained", [partial(explain, text) for text in texts]),
+    ):
+        work[0]()  # what is made at the first use is not counted
+        took_us = []
+        for act in work:
+            begun = time.perf_counter_ns()
+            act()
+            took_us.append((time.perf_counter_ns() - begun) / 1e3)
+        yield sampled(what, "µs", took_us, "≤ 1000 µs")
+
+
+def _versions(host: Host) -> dict[str, tuple[int, ...]]:
+    return {"libvirt": host.facts.libvirt, "qemu": host.facts.qemu}
 
 
 def shaped_bytes(lab: Lab, host: Host) -> int:
@@ -244,6 +303,7 @@ def measure(n: int, repeats: int, images: int, tell: Tell) -> dict[str, Any]:
     with Lab() as lab:
         guest = lab.boot()
         machine |= asdict(lab.host_a.facts) | {"accelerator": guest.accelerator}
+        rows += thinking(lab, guest, tell)
         measured = list(moves(lab, guest, n, tell))
         for mode in Mode:
             rows += against_virsh(measured, mode)
