@@ -30,7 +30,7 @@ lab: setup ## Open the notebooks in JupyterLab
 
 .PHONY: test
 test: setup-dev ## Run the tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
 
 .PHONY: lint
 lint: setup-dev ## Check style, types and the import rules

@@ -6,12 +6,26 @@ A test that kills or spoils something makes its own.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
 
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
+
+HERE = Path(__file__).parent
+#: Tests that start labs go to one process a folder: a session's lab is then made once, and no
+#: more than two are up at a time, however many processes run.
+TOGETHER = {"lab": "lab", "notebooks": "notebooks", "browser": "notebooks"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests belong into one process."""
+    for item in items:
+        if group := TOGETHER.get(item.path.relative_to(HERE).parts[0]):
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

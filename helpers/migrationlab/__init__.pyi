@@ -9,17 +9,21 @@ from .errors import (
     StoreError,
     UsageError,
 )
+from .explain import Explanation, explain
 from .hosts import Host
 from .lab.lab import Lab
 from .migrate import migrate, start
 from .migration import Migration, Progress
 from .plan import Plan
+from .preflight import preflight
 from .runs import Outcome, Run, Runs
+from .settings import settings
 from .steps import Step
 from .store import load_run, load_runs, save_run
 from .uris import Mode, Problem
 
 __all__ = [
+    "Explanation",
     "GuestError",
     "Host",
     "HostError",
@@ -39,11 +43,14 @@ __all__ = [
     "StoreError",
     "UsageError",
     "doctor",
+    "explain",
     "load_run",
     "load_runs",
     "migrate",
     "plots",
+    "preflight",
     "report",
     "save_run",
+    "settings",
     "start",
 ]

@@ -122,8 +122,12 @@ def test_up_inspect_boot_wire_down(name: str) -> None:
         ]
         assert_refused(call("lab", "up", name), 2, f"a lab '{name}' is up already")
         booted = call("lab", "boot", name, "--guest", "web1", "--memory-mib", "128",
-                      "--working-set-mib", "8", "--format", "json")  # fmt: skip
-        assert json.loads(booted.stdout)["host"] == "host-a"
+                      "--working-set-mib", "8", "--disk", "shared", "--disk-mib", "4",
+                      "--disk-cache", "none", "--persistent", "--format", "json")  # fmt: skip
+        record = json.loads(booted.stdout)
+        assert record["host"] == "host-a"
+        assert (record["disk"], record["disk_mib"], record["disk_cache"]) == ("shared", 4, "none")
+        assert record["persistent"] is True
         assert_refused(
             call("lab", "boot", name, "--memory-mib", "90", "--working-set-mib", "64"),
             2,

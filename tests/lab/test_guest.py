@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+from defusedxml.ElementTree import fromstring
 
 from migrationlab.capture.recorder import wait_for_beat
 from migrationlab.errors import GuestError
+from migrationlab.lab import namespaces
 from migrationlab.lab.guest import Guest
+from migrationlab.lab.guestspec import DiskKind
 from migrationlab.lab.lab import Lab
 
 pytestmark = pytest.mark.lab
@@ -83,9 +86,78 @@ def test_check_finds_one_spoilt_byte(lab: Lab) -> None:
         guest.destroy()
 
 
+@pytest.mark.parametrize("kind", ["local", "shared"])
+def test_a_disk_is_written_and_checked(lab: Lab, kind: DiskKind) -> None:
+    """All blocks of a disk are read while it is written to, and those that are spoilt are found.
+
+    With the guest, its disk goes from both hosts.
+    """
+    guest = lab.boot(
+        memory_mib=128, working_set_mib=4, dirty_mib_s=0, disk=kind, disk_mib=4, disk_mib_s=2
+    )
+    try:
+        (disk,) = guest.facts().disks
+        assert (disk.target, disk.source) == ("vda", guest.spec.disk_path)
+        assert disk.shared is (kind == "shared")
+        check = guest.check()
+        assert (check.intact, check.disk_blocks, check.bad_blocks) == (True, 4 * 256, 0)
+        guest.set_workload(0, disk_mib_s=0)
+        guest.spoil_block(0)
+        guest.spoil_block(1023)
+        check = guest.check()
+        assert (check.intact, check.bad_pages, check.bad_blocks) == (False, 0, 2)
+    finally:
+        guest.destroy()
+    for host in lab.hosts:
+        enter = lab.rack.in_host(host.name)
+        assert namespaces.run([*enter, "sh", "-c", f"ls {guest.spec.disk_path} || :"]) == ""
+
+
+def test_a_persistent_guest_is_cleared_away(lab: Lab) -> None:
+    """A persistent guest is known while it is only defined, and gone once it is destroyed."""
+    guest = lab.boot(memory_mib=128, working_set_mib=4, dirty_mib_s=0, persistent=True)
+    facts = guest.facts()
+    assert (facts.active, facts.persistent) == (True, True)
+    lab.host_a.destroy(guest.name)
+    assert guest.host is lab.host_a
+    assert not guest.facts().active
+    assert guest.uuid in [known.uuid for known in lab.guests]
+    guest.destroy()
+    assert lab.host_a.find(guest.uuid) is None
+
+
+def test_a_guest_stands_still_and_goes_on(lab: Lab, guest: Guest) -> None:
+    """A guest that stands still is on its host all the same, and has no check until it goes on."""
+    guest.suspend()
+    try:
+        assert guest.paused
+        assert guest.checked() is None
+        assert guest.host in lab.hosts
+    finally:
+        guest.resume()
+    assert not guest.paused
+    assert guest.check().intact
+
+
+def test_another_processor(lab: Lab) -> None:
+    """A guest has the processor and the machine that were asked for."""
+    guest = lab.boot(
+        memory_mib=128, working_set_mib=4, dirty_mib_s=0, cpu="Haswell", machine="pc-q35-7.2",
+        accelerator="tcg",
+    )  # fmt: skip
+    try:
+        xml = fromstring(lab.host_a.domain(guest.name).XMLDesc())
+        assert xml.findtext("cpu/model") == "Haswell"
+        assert xml.find("os/type").get("machine") == "pc-q35-7.2"
+    finally:
+        guest.destroy()
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
+        ({"disk": "tape"}, "a disk cannot be"),
+        ({"disk": "local", "disk_mib": 0}, "a disk of 0 MiB"),
         ({"memory_mib": 96, "working_set_mib": 64}, "too little for a working set"),
         ({"working_set_mib": 0}, "at least 1 MiB"),
         ({"dirty_mib_s": -1}, "cannot be"),
@@ -102,6 +174,7 @@ def test_check_finds_one_spoilt_byte(lab: Lab) -> None:
         ({"name": "-x"}, "cannot name a guest"),
         ({"name": "a/b"}, "cannot name a guest"),
         ({"name": "shared"}, "already"),
+        ({"machine": "<x/>"}, "no name of a machine type"),
     ],
 )
 def test_guests_that_cannot_be(

@@ -12,6 +12,8 @@ ROOT = Path(__file__).parents[2]
 FROM_FILES = [
     "migrationlab",
     "migrationlab.capture.timeline",
+    "migrationlab.explain",
+    "migrationlab.logs",
     "migrationlab.plan",
     "migrationlab.plots",
     "migrationlab.report",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import tomllib
@@ -124,6 +125,16 @@ def test_readme_shows_the_recorded_runs() -> None:
     recorded = load_runs(ROOT / "data/runs")
     assert len(recorded) == 6
     assert shown == run_table([run.summary() for run in recorded])
+
+
+def test_readme_has_every_setting_and_every_broken_case() -> None:
+    """The README's reference tables are those that are made from the code, to the letter."""
+    spec = importlib.util.spec_from_file_location("readme", ROOT / "tests/readme.py")
+    assert spec is not None
+    assert spec.loader is not None
+    readme = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(readme)
+    assert readme.with_tables(README) == README, "run python tests/readme.py"
 
 
 def test_readme_points_to_what_is_there() -> None:
