@@ -7,16 +7,14 @@ explanation that its refusal gets.
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import ModuleType
 
 from migrationlab._setting import Setting
 from migrationlab.explain import causes
 from migrationlab.lab.brokencases import CASES
 from migrationlab.settings import settings
+from tried import LIMITS, TRIED
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -24,14 +22,13 @@ README = ROOT / "README.md"
 
 def settings_table() -> str:
     """Return the table of all settings."""
-    live = _load(ROOT / "tests/lab/test_settings.py")
     rows = [
         (
             f"`{about.name}`",
             f"`{about.libvirt}`" if about.libvirt else "",
             about.unit,
-            _test(live.TRIED[about.name]),
-            live.LIMITS.get(about.name, ""),
+            _test(TRIED[about.name]),
+            LIMITS.get(about.name, ""),
         )
         for about in _by_group()
     ]
@@ -75,17 +72,6 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(
         f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines
     )
-
-
-def _load(path: Path) -> ModuleType:
-    """Load a file of tests, which belongs to no package."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # a dataclass looks its module up
-    spec.loader.exec_module(module)
-    return module
 
 
 if __name__ == "__main__":

@@ -69,6 +69,44 @@ def test_hosts_are_two(lab: Lab) -> None:
     assert "10.11.0.2/30" not in interfaces
 
 
+def test_who_comes_and_goes_changes_nobodys_address(lab: Lab) -> None:
+    """Each bridge of the LAN keeps its MAC address, so nobody's frames go where nobody is.
+
+    Else a port with a low one would change it, and so would a host's last guest as it leaves.
+    """
+    places = [lab.rack.in_rack_network(), *(lab.rack.in_host(host.name) for host in lab.hosts)]
+    show = ["ip", "-brief", "link", "show", "dev", "lan"]
+    for enter in places:
+        before = namespaces.run([*enter, *show]).split()[2]
+        low = "link add low address 02:00:00:00:00:01 type veth peer name peer"
+        both = "link set low master lan\nlink set low up\nlink set peer up"
+        namespaces.run([*enter, "ip", "-batch", "-"], text=f"{low}\n{both}")
+        try:
+            assert namespaces.run([*enter, *show]).split()[2] == before
+        finally:
+            namespaces.run([*enter, "ip", "link", "delete", "low"])
+
+
+def test_the_lan_carries_from_the_start() -> None:
+    """Every port passes frames on once a lab is up: nobody's first question is lost."""
+    with Lab() as new:
+        for enter in (
+            new.rack.in_rack_network(),
+            *(new.rack.in_host(host.name) for host in new.hosts),
+        ):
+            ports = namespaces.run([*enter, "bridge", "link", "show"]).splitlines()
+            assert ports
+            assert all("state forwarding" in port for port in ports)
+
+
+def test_no_name_server(lab: Lab) -> None:
+    """A host knows names by its files only: an unknown one is unknown at once."""
+    for host in lab.hosts:
+        enter = lab.rack.in_host(host.name)
+        assert "hosts: files\n" in namespaces.run([*enter, "cat", "/etc/nsswitch.conf"])
+        assert "10.11.0.1" in namespaces.run([*enter, "getent", "hosts", "host-a"])
+
+
 @pytest.mark.parametrize("transport", ["ssh", "tcp"])
 def test_hosts_reach_each_other(lab: Lab, transport: str) -> None:
     """The source's libvirtd can dial the destination's by the URIs that peer2peer uses."""

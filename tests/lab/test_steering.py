@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import psutil
 import pytest
@@ -20,23 +18,13 @@ from migrationlab.plan import Plan
 from migrationlab.policies import Act, Action
 from migrationlab.runs import Outcome, Run
 from migrationlab.steps import Step
+from rides import postcopy
 
 pytestmark = pytest.mark.lab
 
 MIB = 1 << 20
 #: So slow that a test can act long before the migration is over.
 SLOW = {"bandwidth_mib_s": 4}
-
-
-def may_use_postcopy() -> bool:
-    """Return whether a QEMU of this user's may wait for its memory by userfaultfd."""
-    setting = Path("/proc/sys/vm/unprivileged_userfaultfd")
-    return os.geteuid() == 0 or (setting.exists() and setting.read_text().strip() == "1")
-
-
-postcopy = pytest.mark.skipif(
-    not may_use_postcopy(), reason="post-copy needs root or vm.unprivileged_userfaultfd=1"
-)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ end all is gone anyway. What the cases are: ``brokencases``.
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -141,7 +142,8 @@ def _state(site: Site) -> dict[str, str] | None:
 def _take(site: Site, case: BrokenCase, source: Host) -> None:
     """Write down what is going to be broken, unless something is already."""
     text = json.dumps({"case": case.id, "source": source.name})
-    partial = site.files.broken.with_suffix(f".{case.id}")
+    # Of this call alone: two may break a lab at the same moment, and one is refused.
+    partial = site.files.broken.with_suffix(f".{secrets.token_hex(4)}")
     partial.write_text(text)
     try:
         site.files.broken.hardlink_to(partial)

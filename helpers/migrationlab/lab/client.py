@@ -15,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import os
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,7 @@ import psutil
 
 from migrationlab.errors import LabError
 from migrationlab.lab import namespaces
+from migrationlab.lab.hostconfig import NAMES
 from migrationlab.lab.layout import HOST_NAMES, LAN_ADDRESSES, LAN_PREFIX, LabFiles
 from migrationlab.lab.rack import Rack
 
@@ -168,6 +170,7 @@ class Client:
         texts = {
             "hosts": f"127.0.0.1 localhost\n{ADDRESS} {NAME}\n"
             + "".join(f"{address} {name}\n" for address, name in names),
+            "nsswitch.conf": NAMES,
             "passwd": f"root:x:0:0:root:{self.home_inside}:/bin/sh\n",
             "home/.ssh/id_ed25519": files.ssh_key.read_text(),
             "home/.ssh/known_hosts": files.known_hosts.read_text(),
@@ -208,6 +211,10 @@ class Client:
         self._process.stdin.write("go\n")
         self._process.stdin.flush()
         self._expect("running")
+        # As the rack does for the hosts' ports.
+        show = [*rack.in_rack_network(), "ip", "link", "show", "dev", f"client{self._pid}"]
+        while " state UP " not in namespaces.run(show):
+            time.sleep(0.01)
 
     def _expect(self, word: str) -> None:
         assert self._process is not None

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from migrationlab.errors import GuestError, LabError
+from migrationlab.errors import GuestError, HostError, LabError
 from migrationlab.hosts import DomainState, Host, refusals
 from migrationlab.judgement import DomainFacts, domain_facts
 from migrationlab.lab import diskfiles
@@ -137,6 +137,7 @@ class Guest:
 
         Raises:
             GuestError: It is on neither, or it runs on neither and both have a definition.
+            HostError: It runs on neither, but one could not be asked.
         """
         found = self._find()
         if found is None:
@@ -148,10 +149,18 @@ class Guest:
         return found[0]
 
     def _find(self) -> tuple[Host, DomainState] | None:
-        """Return where the guest is, and how; and learn its name."""
+        """Return where the guest is, and how; and learn its name.
+
+        A host that is dead says nothing, but a guest that is there on the other is there.
+        """
         running, waiting, moving, defined = None, None, False, []
+        unheard: HostError | None = None
         for host in self.lab.hosts:
-            domain = host.find(self.uuid)
+            try:
+                domain = host.find(self.uuid)
+            except HostError as error:
+                unheard = error
+                continue
             if domain is None:
                 continue
             if not domain.active:
@@ -164,6 +173,8 @@ class Guest:
                 # While it arrives it is there already, paused, but runs elsewhere yet.
                 moving = True
         found = running or waiting
+        if found is None and unheard is not None:
+            raise unheard
         # A host that it has left may keep its definition.
         if found is None and not moving and len(defined) == 1:
             found = defined[0]
@@ -218,7 +229,7 @@ class Guest:
                 persistent=bool(domain.isPersistent()),
             )
         shared = self.spec.disk == "shared" and host.facts.libvirt >= SHARES_FOLDERS
-        disks = tuple(dataclasses.replace(each, shared=shared) for each in facts.disks)
+        disks = tuple(dataclasses.replace(each, shared=shared) for each in facts.disks or ())
         return dataclasses.replace(facts, disks=disks)
 
     def record(self) -> dict[str, object]:
@@ -326,9 +337,19 @@ class Guest:
         self.clear()
 
     def clear(self) -> None:
-        """Do as :meth:`destroy` does, whatever is there of the guest."""
+        """Do as :meth:`destroy` does, whatever is there of the guest.
+
+        Raises:
+            HostError: One host refused, or is dead; the other has let go of it.
+        """
+        refused: HostError | None = None
         for host in self.lab.hosts:
-            host.forget(self.uuid)
+            try:
+                host.forget(self.uuid)
+            except HostError as error:
+                refused = error
+        if refused is not None:
+            raise refused
         diskfiles.remove(self.lab, self.spec)
 
     def _ask(self, request: str, timeout_s: float) -> dict[str, str]:

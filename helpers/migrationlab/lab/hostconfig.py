@@ -24,6 +24,7 @@ from migrationlab.lab.layout import (
     LIBVIRT_TLS_PORT,
     WIRE_ADDRESSES,
     LabFiles,
+    bridge_mac,
 )
 
 #: Where libvirtd and QEMU look for certificates, below the host's root.
@@ -74,13 +75,23 @@ HostKey /etc/ssh/ssh_host_ed25519_key
 PermitRootLogin prohibit-password
 PasswordAuthentication no
 UsePAM no
+# On a busy machine more than the usual ten may be on their way in; one too many is cut off.
+MaxStartups 100
+"""
+
+#: An image has the name server of the machine that built it, which no lab can reach.
+NAMES = """\
+passwd: files
+group: files
+shadow: files
+hosts: files
 """
 
 NETWORK = """\
 link set lo up
 address add {wire}/30 dev wire
 link set wire up
-link add lan type bridge
+link add lan address {mac} type bridge
 address add {lan}/{prefix} dev lan
 link set uplink master lan
 link set uplink up
@@ -112,6 +123,7 @@ def write(files: LabFiles) -> None:
     for name, lan in zip(HOST_NAMES, LAN_ADDRESSES, strict=True):
         texts = {
             "etc/hosts": hosts,
+            "etc/nsswitch.conf": NAMES,
             "etc/libvirt/libvirtd.conf": LIBVIRTD.format(
                 port=LIBVIRT_PORT, tls_port=LIBVIRT_TLS_PORT, uuid=uuid.uuid4()
             ),
@@ -120,7 +132,7 @@ def write(files: LabFiles) -> None:
             "etc/ssh/sshd_config": SSHD,
             "etc/ssh/ssh_host_ed25519_key": _private(host_keys[name]),
             "etc/migrationlab/network": NETWORK.format(
-                wire=names[name], lan=lan, prefix=LAN_PREFIX
+                wire=names[name], lan=lan, prefix=LAN_PREFIX, mac=bridge_mac(lan)
             ),
             "ssh/id_ed25519": _private(user),
             "ssh/authorized_keys": _public(user) + "\n",

@@ -38,6 +38,16 @@ def guest_address(number: int) -> str:
     return f"10.22.0.{100 + number}"
 
 
+def bridge_mac(address: str) -> str:
+    """Return the MAC address of the bridge that has a LAN address.
+
+    A bridge without one of its own has the lowest of its ports', and so another one whenever a
+    port comes or goes: what the others then send to the old one is lost, for up to a minute
+    (Linux' net/bridge/br_stp_if.c, br_stp_recalculate_bridge_id).
+    """
+    return ":".join(["02", "00", *(f"{int(part):02x}" for part in address.split("."))])
+
+
 @dataclass(frozen=True, slots=True)
 class HostFiles:
     """The folder of one host."""

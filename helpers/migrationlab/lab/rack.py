@@ -29,6 +29,7 @@ from migrationlab.lab.layout import (
     OBSERVER,
     RING_RECORDS,
     LabFiles,
+    bridge_mac,
 )
 
 PAYLOAD = Path(__file__).parent / "payload"
@@ -96,6 +97,7 @@ def start(
         "guests": str(files.guests),
         "disks": str(files.disks),
         "observer": f"{OBSERVER}/{LAN_PREFIX}",
+        "bridge_mac": bridge_mac(OBSERVER),
         "beat_port": BEAT_PORT,
         "ring": str(files.ring),
         "ring_records": RING_RECORDS,

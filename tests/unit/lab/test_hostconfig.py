@@ -107,7 +107,7 @@ def test_hosts_prove_who_they_are(files: LabFiles) -> None:
 def test_only_this_user_may_read_them(files: LabFiles) -> None:
     """Every file is readable by its owner alone: there are keys among them."""
     written = [path for path in files.directory.rglob("*") if path.is_file()]
-    assert len(written) == 45
+    assert len(written) == 47
     assert {stat.S_IMODE(path.stat().st_mode) for path in written} == {0o600}
 
 

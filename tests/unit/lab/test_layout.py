@@ -42,3 +42,13 @@ def test_all_files_are_beneath_the_labs_folder() -> None:
     paths += [path for host in hosts for path in (host.directory, host.socket, host.log)]
     assert all(path.is_relative_to(folder) for path in paths)
     assert len(set(paths)) == len(paths)
+
+
+def test_bridges_have_addresses_of_their_own() -> None:
+    """Each bridge of the LAN has a MAC address that is its alone, and that no vendor gave out."""
+    addresses = [layout.bridge_mac(each) for each in (layout.OBSERVER, *layout.LAN_ADDRESSES)]
+    assert len(set(addresses)) == 3
+    for address in addresses:
+        first = int(address.partition(":")[0], 16)
+        assert (first & 1, first & 2) == (0, 2)
+    assert layout.bridge_mac("10.22.0.11") == "02:00:0a:16:00:0b"

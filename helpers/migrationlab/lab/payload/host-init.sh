@@ -3,8 +3,15 @@
 set -eu
 umount -l /mnt
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
-ip -batch /etc/migrationlab/network
 /usr/sbin/sshd -D -e 2>/var/log/libvirt/sshd.log &
+ip -batch /etc/migrationlab/network
+# A bridge hears of its port's carrier up to a second after the port has it, and drops what comes
+# meanwhile; whoever then asks for an address in vain asks again after a second only.
+for device in uplink lan; do
+    until ip link show dev "$device" | grep -q ' state UP '; do sleep 0.01; done
+done
+# Written once it listens.
+until [ -e /run/sshd.pid ]; do sleep 0.01; done
 echo running
 # As systemd would: libvirtd starts again whenever it ends, and reads its settings anew. Guests
 # run on meanwhile: they are children of this process, which reaps what is left behind.

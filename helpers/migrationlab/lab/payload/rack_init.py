@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,12 @@ def say(**message: Any) -> None:
     print(json.dumps(message), flush=True)
 
 
-def run(*argv: str, text: str | None = None) -> None:
-    """Run a program to its end, and raise with what it said if it failed."""
+def run(*argv: str, text: str | None = None) -> str:
+    """Run a program to its end; return what it said, or raise with it if it failed."""
     done = subprocess.run(argv, check=False, input=text, text=True, capture_output=True)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(argv)}: {done.stderr.strip()}")
+    return done.stdout
 
 
 def start_host(host: dict[str, str], spec: dict[str, Any]) -> subprocess.Popen[str]:
@@ -62,7 +64,7 @@ def connect_hosts(hosts: dict[str, subprocess.Popen[str]], spec: dict[str, Any])
     (a, b) = (process.pid for process in hosts.values())
     lines = [
         "link set lo up",
-        "link add lan type bridge",
+        f"link add lan address {spec['bridge_mac']} type bridge",
         f"address add {spec['observer']} dev lan",
         "link set lan up",
         f"link add wire netns {a} type veth peer name wire netns {b}",
@@ -74,6 +76,12 @@ def connect_hosts(hosts: dict[str, subprocess.Popen[str]], spec: dict[str, Any])
             f"link set port{number} up",
         ]
     run("ip", "-batch", "-", text="\n".join(lines))
+
+
+def await_carrier(port: str) -> None:
+    """Wait until the LAN passes on what comes in by a port (see ``host-init.sh``)."""
+    while " state UP " not in run("ip", "link", "show", "dev", port):
+        time.sleep(0.01)
 
 
 def open_door(path: str, address: str) -> None:
@@ -121,6 +129,8 @@ def build(spec: dict[str, Any]) -> dict[int, str]:
         process.stdin.flush()
     for name, process in hosts.items():
         expect(process, "running", name)
+    for number in range(len(hosts)):
+        await_carrier(f"port{number}")
     return {observer.pid: "observer", **{process.pid: name for name, process in hosts.items()}}
 
 

@@ -1,0 +1,136 @@
+"""Hosts, or their libvirtd, that die in the middle of a migration: where the guest is then."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from migrationlab.errors import HostError
+from migrationlab.hosts import Host
+from migrationlab.lab.guest import Guest
+from migrationlab.lab.lab import Lab
+from migrationlab.migrate import start
+from migrationlab.migration import Migration
+from migrationlab.plan import Plan
+from migrationlab.runs import Outcome, Run
+from migrationlab.steps import Step
+from migrationlab.store import load_run, save_run
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture
+def own() -> Iterator[Lab]:
+    """Give a lab whose hosts may come to harm."""
+    with Lab() as made:
+        yield made
+
+
+@pytest.fixture
+def moving(own: Lab) -> Migration:
+    """Give a guest's migration from the first host to the second, its memory on its way."""
+    guest = own.boot("survivor", memory_mib=128, working_set_mib=16, dirty_mib_s=5)
+    under_way = threading.Event()
+
+    def on_step(step: Step) -> None:
+        if step.state == "progress":
+            under_way.set()
+
+    # So slow that it cannot be over before the host is dead.
+    plan = Plan(bandwidth_mib_s=4, deadline_s=60)
+    migration = start(guest, to=own.host_b, plan=plan, on_step=on_step)
+    assert under_way.wait(30)
+    return migration
+
+
+def kill_host(lab: Lab, host: Host) -> None:
+    """End a host with all that runs there, as a power cut does."""
+    psutil.Process(lab.rack.hosts[host.name]).kill()
+
+
+def kill_libvirtd(lab: Lab, host: Host) -> None:
+    """End a host's libvirtd; its guests run on, and the host starts it again."""
+    for process in psutil.Process(lab.rack.hosts[host.name]).children():
+        if process.name() == "libvirtd":
+            process.kill()
+
+
+def running(lab: Lab, guest: Guest) -> list[str]:
+    """Return the hosts on which a guest's processor runs, as each host says that is alive."""
+    found = []
+    for host in lab.hosts:
+        try:
+            domain = host.find(guest.uuid)
+        except HostError:
+            continue
+        if domain is not None and domain.active and not domain.paused:
+            found.append(host.name)
+    return found
+
+
+def recorded(run: Run, folder: Path) -> Run:
+    """See that a run can be kept, and return it as it is read again."""
+    again = load_run(save_run(run, folder))
+    assert again.summary() == run.summary()
+    return again
+
+
+@pytest.mark.parametrize("kill", [kill_host, kill_libvirtd])
+def test_dead_destination(
+    own: Lab, moving: Migration, kill: Callable[[Lab, Host], None], tmp_path: Path
+) -> None:
+    """The guest runs on at the source, and there alone, with its memory as it was."""
+    kill(own, own.host_b)
+    run = recorded(moving.wait(60), tmp_path)
+    assert run.outcome is Outcome.FAILED
+    assert run.error is not None
+    assert run.domain_states["source"] == "running"
+    guest = moving.subject
+    assert isinstance(guest, Guest)
+    assert running(own, guest) == ["host-a"]
+    assert guest.host is own.host_a
+    assert guest.name == "survivor"
+    assert run.guest_check is not None
+    assert run.guest_check["intact"] is True
+    with pytest.raises(HostError):
+        guest.destroy()
+    assert own.host_a.find(guest.uuid) is None
+
+
+def test_dead_source(own: Lab, moving: Migration, tmp_path: Path) -> None:
+    """With the source the guest's memory is lost: the run says that it failed and was not checked.
+
+    The destination's half never ran, and ends by itself.
+    """
+    kill_host(own, own.host_a)
+    run = recorded(moving.wait(60), tmp_path)
+    assert run.outcome is Outcome.FAILED
+    assert run.error is not None
+    assert run.domain_states["source"] == "unknown"
+    assert run.domain_states["destination"] != "running"
+    assert run.guest_check is None
+    assert any("could not be checked" in warning for warning in run.warnings)
+    guest = moving.subject
+    assert isinstance(guest, Guest)
+    assert running(own, guest) == []
+    # Whether it is lost the dead host alone could say.
+    with pytest.raises(HostError):
+        _ = guest.host
+
+
+def test_source_without_libvirtd(own: Lab, moving: Migration, tmp_path: Path) -> None:
+    """Without the source's libvirtd the migration fails, and the guest runs on at the source."""
+    kill_libvirtd(own, own.host_a)
+    run = recorded(moving.wait(60), tmp_path)
+    assert run.outcome is Outcome.FAILED
+    assert run.error is not None
+    own.restart_libvirtd(own.host_a)
+    guest = moving.subject
+    assert isinstance(guest, Guest)
+    assert running(own, guest) == ["host-a"]
+    assert guest.host is own.host_a
+    assert guest.check().intact

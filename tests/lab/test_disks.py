@@ -1,0 +1,231 @@
+"""A guest's disks and definitions in real migrations: copied, shared, broken, moved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from migrationlab.errors import PlanError
+from migrationlab.hosts import Host
+from migrationlab.lab import namespaces
+from migrationlab.lab.guest import Guest
+from migrationlab.lab.lab import Lab
+from migrationlab.lab.layout import DISKS_AT_HOST, GUESTS_AT_HOST
+from migrationlab.migrate import migrate, start
+from migrationlab.plan import Plan
+from migrationlab.runs import Outcome
+from rides import ADDRESSES, MIB, arrived, outspoken, ride, xml_of
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Lab]:
+    """Give a lab of this file's own."""
+    with Lab(wire_mbit_s=None) as lab:
+        yield outspoken(lab)
+
+
+@pytest.fixture(scope="module")
+def keeper(stage: Lab) -> Guest:
+    """Give a persistent guest with a local disk that it writes to."""
+    return stage.boot(
+        "keeper", memory_mib=112, working_set_mib=8, dirty_mib_s=0, disk="local", persistent=True
+    )
+
+
+def held_mib(guest: Guest, host: Host) -> float:
+    """Return how much of a host's file system a guest's local disk takes, without its base."""
+    enter = guest.lab.rack.in_host(host.name)
+    said = namespaces.run([*enter, "du", "--block-size=1K", guest.spec.disk_path])
+    return int(said.split()[0]) / 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copy:
+    """How a disk is copied, and what both QEMUs must have been told."""
+
+    settings: Callable[[str], Mapping[str, Any]] = lambda _: {}
+    kind: str = "full"
+    server: Callable[[str], Mapping[str, Any]] | None = None
+    target: Mapping[str, Any] = field(default_factory=dict)
+    mirror: Mapping[str, Any] = field(default_factory=dict)
+
+
+COPIES = {
+    "full": Copy(mirror={"sync": "full"}),
+    "incremental": Copy(kind="incremental", mirror={"sync": "top"}),
+    "chosen": Copy(settings=lambda _: {"copy_disks": ("vda",)}),
+    "synchronous": Copy(
+        settings=lambda _: {"synchronous_writes": True}, mirror={"copy-mode": "write-blocking"}
+    ),
+    "detect_zeroes": Copy(
+        settings=lambda _: {"copy_disks": ("vda",), "detect_zeroes_disks": ("vda",)},
+        target={"detect-zeroes": "unmap", "discard": "unmap"},
+    ),
+    "port": Copy(
+        settings=lambda _: {"disks_port": 50_000},
+        server=lambda _: {"host": "::", "port": "50000"},
+    ),
+    "tcp": Copy(
+        settings=lambda host: {"disks_uri": f"tcp://{ADDRESSES[host]}:50001"},
+        server=lambda host: {"host": ADDRESSES[host], "port": "50001"},
+    ),
+    "unix": Copy(
+        settings=lambda _: {"disks_uri": f"unix://{GUESTS_AT_HOST}/disks.sock"},
+        server=lambda _: {"path": f"{GUESTS_AT_HOST}/disks.sock"},
+    ),
+}
+
+
+@pytest.mark.parametrize("copy", COPIES.values(), ids=COPIES)
+def test_copied_storage(keeper: Guest, copy: Copy) -> None:
+    """A disk is copied in the way that was asked for, while the guest writes to it, to the byte."""
+    keeper.set_workload(0, disk_mib_s=2)
+    host = keeper.other_host.name
+    done = arrived(ride(keeper, copy_storage=copy.kind, **copy.settings(host)))
+    assert done.run.guest_check is not None
+    assert done.run.guest_check["disk_blocks"] == keeper.spec.disk_mib * 256
+    assert done.run.job["disk_processed_bytes"].max() > 0
+    (server,) = done.destination.all("nbd-server-start")
+    if copy.server is not None:
+        assert copy.server(host) == server["addr"]["data"]
+    (target,) = (each for each in done.source.all("blockdev-add") if each["driver"] == "nbd")
+    (mirror,) = done.source.all("blockdev-mirror")
+    assert copy.target.items() <= target.items()
+    assert copy.mirror.items() <= mirror.items()
+    if not copy.mirror:
+        assert "copy-mode" not in mirror
+    if not copy.target:
+        assert "detect-zeroes" not in target
+
+
+def test_definitions(keeper: Guest) -> None:
+    """Who keeps a definition, and which, is as the plan says."""
+    first = keeper.host
+    kept = xml_of(keeper, 2).replace("<on_crash>destroy", "<on_crash>restart")
+    arrived(ride(keeper, copy_storage="full", persistent=True, persistent_xml=kept))
+    second = keeper.host
+    assert "<on_crash>restart" in xml_of(keeper, 2)
+    assert "<on_crash>destroy" in xml_of(keeper, 0)
+    left = first.find(keeper.uuid)
+    assert left is not None
+    assert not left.active
+    arrived(ride(keeper, copy_storage="full", persistent=True, undefine_source=True))
+    assert keeper.host is first
+    assert second.find(keeper.uuid) is None
+
+
+def test_copied_storage_in_full_and_in_part(stage: Lab) -> None:
+    """In part, only what the guest wrote over its backing file is copied; in full, all of it."""
+    guest = stage.boot(memory_mib=112, working_set_mib=8, dirty_mib_s=0, disk="local")
+    try:
+        first, second = guest.host, guest.other_host
+        assert held_mib(guest, second) < 2
+        done = arrived(ride(guest, copy_storage="incremental"))
+        # At 1 MiB/s for as long as this took, in clusters of 64 KiB.
+        assert held_mib(guest, second) < guest.spec.disk_mib / 2
+        assert done.run.job["disk_processed_bytes"].max() < guest.spec.disk_mib * MIB / 2
+        done = arrived(ride(guest, copy_storage="full"))
+        assert held_mib(guest, first) >= guest.spec.disk_mib
+        assert done.run.job["disk_processed_bytes"].max() >= guest.spec.disk_mib * MIB
+    finally:
+        guest.destroy()
+
+
+def test_unsafe(stage: Lab) -> None:
+    """A local disk that is not copied is refused; by force the guest arrives, its disk damaged."""
+    guest = stage.boot(memory_mib=112, working_set_mib=8, dirty_mib_s=0, disk="local")
+    try:
+        with pytest.raises(PlanError, match="not shared"):
+            ride(guest)
+        refused = migrate(guest, to=guest.other_host, judge=False)
+        assert refused.error is not None
+        assert "Migration without shared storage is unsafe" in refused.error.text
+        assert guest.check().intact
+        done = ride(guest, unsafe=True)
+        assert done.run.outcome is Outcome.COMPLETED
+        check = done.run.guest_check
+        assert check is not None
+        assert check["intact"] is False
+        assert check["bad_pages"] == 0
+        assert check["bad_blocks"] > 0
+    finally:
+        guest.destroy()
+
+
+def test_a_shared_disk_needs_no_copy(stage: Lab) -> None:
+    """A disk that both hosts see goes along without a copy, whatever its cache mode."""
+    guest = stage.boot(
+        memory_mib=112, working_set_mib=8, dirty_mib_s=0, disk="shared", disk_mib_s=2
+    )
+    try:
+        done = arrived(ride(guest))
+        assert "blockdev-mirror" not in done.source
+        assert done.run.guest["disk"] == "shared"
+        assert done.run.guest_check is not None
+        assert done.run.guest_check["bad_blocks"] == 0
+    finally:
+        guest.destroy()
+
+
+def test_no_file_at_the_destination(stage: Lab) -> None:
+    """libvirt makes no file to copy into without a storage pool, nor ever one to copy a part into.
+
+    Which is why the lab makes the destination's.
+    """
+    guest = stage.boot(memory_mib=112, working_set_mib=8, dirty_mib_s=0, disk="local")
+    enter = stage.rack.in_host(guest.other_host.name)
+    try:
+        namespaces.run([*enter, "rm", guest.spec.disk_path])
+        for kind, words in (
+            ("full", "no storage pool with matching target path"),
+            ("incremental", "for incremental storage migration of disk 'vda' is not supported"),
+        ):
+            refused = ride(guest, copy_storage=kind).run.error
+            assert refused is not None
+            assert words in refused.text
+        pool = guest.other_host.connection.storagePoolCreateXML(
+            f"<pool type='dir'><name>disks</name><target><path>{DISKS_AT_HOST}</path></target>"
+            "</pool>"
+        )
+        try:
+            done = arrived(ride(guest, copy_storage="full"))
+            assert done.run.guest_check is not None
+            assert done.run.guest_check["bad_blocks"] == 0
+        finally:
+            pool.destroy()
+    finally:
+        guest.destroy()
+
+
+def test_abort_on_error(stage: Lab) -> None:
+    """An error of a disk in the middle of it, here a full file system, ends the migration."""
+    source = stage.host_a
+    enter = stage.rack.in_host(source.name)
+    namespaces.run([*enter, "mkdir", "-p", DISKS_AT_HOST])
+    namespaces.run([*enter, "mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", DISKS_AT_HOST])
+    try:
+        guest = stage.boot(
+            memory_mib=112, working_set_mib=8, dirty_mib_s=0, disk="local", disk_mib_s=0
+        )
+        try:
+            migration = start(
+                guest,
+                to=stage.host_b,
+                plan=Plan(unsafe=True, abort_on_error=True, bandwidth_mib_s=8, deadline_s=30),
+            )
+            guest.set_workload(0, disk_mib_s=30)
+            run = migration.wait(30)
+            assert run.outcome is Outcome.FAILED
+            assert guest.host is source
+            domain = source.connection.lookupByUUIDString(guest.uuid)
+            # Paused, by an error of its disk: virDomainState and virDomainPausedReason.
+            assert domain.state() == [3, 5]
+        finally:
+            guest.destroy()
+    finally:
+        namespaces.run([*enter, "umount", "--lazy", DISKS_AT_HOST])

@@ -1,0 +1,364 @@
+"""Every setting of a plan in force in a real migration, by what it changes.
+
+Those of disks and of post-copy have files of their own. ``tried.py`` says for every setting which
+test ran it.
+"""
+
+from __future__ import annotations
+
+import re
+import resource
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from migrationlab.errors import PlanError
+from migrationlab.lab import namespaces
+from migrationlab.lab.guest import Guest
+from migrationlab.lab.guestspec import GuestSpec, domain_xml
+from migrationlab.lab.lab import Lab
+from migrationlab.lab.layout import GUESTS_AT_HOST, HOST_NAMES
+from migrationlab.migrate import migrate
+from migrationlab.plan import Plan
+from migrationlab.runs import Outcome
+from rides import ADDRESSES, MIB, Ride, arrived, outspoken, ride, xml_of
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Lab]:
+    """Give a lab of this file's own."""
+    with Lab(wire_mbit_s=None) as lab:
+        yield outspoken(lab)
+
+
+@pytest.fixture(scope="module")
+def mover(stage: Lab) -> Guest:
+    """Give a small guest without a disk, which the tests of this file send to and fro."""
+    return stage.boot("mover", memory_mib=112, working_set_mib=16, dirty_mib_s=0)
+
+
+@pytest.fixture
+def guest(mover: Guest) -> Guest:
+    """Give that guest, with its memory at rest."""
+    mover.set_workload(0)
+    return mover
+
+
+# --- what QEMU is told, and what comes of it --------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """Settings, and what they must lead to.
+
+    Attributes:
+        settings: The plan's.
+        dirty_mib_s: How fast the guest writes meanwhile.
+        capabilities: What is switched on at the source.
+        both: What is switched on at both sides.
+        parameters: What the source's QEMU is told.
+        effect: What is seen from outside.
+    """
+
+    settings: Mapping[str, Any]
+    dirty_mib_s: float = 0
+    capabilities: frozenset[str] = frozenset()
+    both: frozenset[str] = frozenset()
+    parameters: Mapping[str, Any]
+    effect: Callable[[Ride], object] = lambda _: True
+
+
+def is_slowed(done: Ride) -> bool:
+    """Memory came no faster than 40 MiB/s."""
+    job = done.run.completed_job
+    seconds = (int(job["time_elapsed"]) - int(job["downtime"])) / 1000
+    return int(job["memory_processed"]) / seconds < 44 * MIB
+
+
+def has_three_channels(done: Ride) -> bool:
+    """Memory went over more than the one connection that it takes otherwise."""
+    (incoming,) = done.destination.all("migrate-incoming")
+    port = incoming["uri"].rpartition(":")[2]
+    # Three channels, and the one that leads.
+    return sum(socket.endswith(f":{port}") for socket in done.sockets) == 4
+
+
+def is_compressed(done: Ride) -> bool:
+    """Much less was sent than the guest's memory holds."""
+    return int(done.run.completed_job["memory_processed"]) < 40 * MIB
+
+
+def sent_differences(done: Ride) -> bool:
+    """Some pages went as their differences only."""
+    return int(done.run.completed_job["compression_pages"]) > 0
+
+
+def is_throttled(done: Ride) -> bool:
+    """The guest was slowed down by what was asked for, and no less."""
+    throttle = done.run.job["throttle_percent"].dropna()
+    return bool((throttle >= 50).all()) and len(throttle) > 0
+
+
+CASES = {
+    "bandwidth_mib_s": Case(
+        settings={"bandwidth_mib_s": 40}, parameters={"max-bandwidth": 40 * MIB}, effect=is_slowed
+    ),
+    "max_downtime_ms": Case(settings={"max_downtime_ms": 77}, parameters={"downtime-limit": 77}),
+    "switchover_bandwidth_mib_s": Case(
+        settings={"switchover_bandwidth_mib_s": 90},
+        parameters={"avail-switchover-bandwidth": 90 * MIB},
+    ),
+    "compression-default": Case(
+        settings={"compression": ()}, both=frozenset({"xbzrle"}), parameters={}
+    ),
+    "compression-xbzrle": Case(
+        settings={
+            "compression": ("xbzrle",),
+            "xbzrle_cache_bytes": 32 * MIB,
+            "bandwidth_mib_s": 60,
+            "max_downtime_ms": 3,
+        },
+        dirty_mib_s=20,
+        both=frozenset({"xbzrle"}),
+        parameters={"xbzrle-cache-size": 32 * MIB},
+        effect=sent_differences,
+    ),
+    "compression-zlib": Case(
+        settings={"parallel": True, "compression": ("zlib",), "zlib_level": 2},
+        both=frozenset({"multifd"}),
+        parameters={"multifd-compression": "zlib", "multifd-zlib-level": 2},
+        effect=is_compressed,
+    ),
+    "compression-zstd": Case(
+        settings={"parallel": True, "compression": ("zstd",), "zstd_level": 3},
+        both=frozenset({"multifd"}),
+        parameters={"multifd-compression": "zstd", "multifd-zstd-level": 3},
+        effect=is_compressed,
+    ),
+    "parallel": Case(
+        settings={"parallel": True, "parallel_connections": 3, "bandwidth_mib_s": 60},
+        both=frozenset({"multifd"}),
+        parameters={"multifd-channels": 3},
+        effect=has_three_channels,
+    ),
+    "auto_converge": Case(
+        settings={
+            "auto_converge": True,
+            "auto_converge_initial_percent": 50,
+            "auto_converge_increment_percent": 30,
+            "bandwidth_mib_s": 32,
+            # The rest is never so small, unless the guest is slowed down.
+            "max_downtime_ms": 60,
+        },
+        dirty_mib_s=50,
+        capabilities=frozenset({"auto-converge"}),
+        parameters={"cpu-throttle-initial": 50, "cpu-throttle-increment": 30},
+        effect=is_throttled,
+    ),
+    "graphics_uri": Case(
+        settings={"graphics_uri": "spice://10.1.2.3:5901"},
+        parameters={},
+        effect=lambda done: (
+            done.source.all("client_migrate_info")
+            == [{"protocol": "spice", "hostname": "10.1.2.3", "port": 5901, "tls-port": -1}]
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_told_to_qemu(guest: Guest, case: Case) -> None:
+    """Capabilities and parameters reach the QEMUs that they are for, and do what they promise."""
+    guest.set_workload(case.dirty_mib_s)
+    done = arrived(ride(guest, **case.settings))
+    assert case.capabilities | case.both <= done.source.capabilities
+    assert case.both <= done.destination.capabilities
+    assert case.parameters.items() <= done.source.parameters.items()
+    assert case.effect(done)
+
+
+def test_nothing_is_switched_on_unasked(guest: Guest) -> None:
+    """Without settings QEMU gets no limit, one connection, and none of the capabilities above."""
+    done = arrived(ride(guest))
+    asked_for = set[str]().union(*(case.capabilities | case.both for case in CASES.values()))
+    assert not asked_for & (done.source.capabilities | done.destination.capabilities)
+    assert done.source.parameters["max-bandwidth"] > 1 << 60
+    assert "multifd-channels" not in done.source.parameters
+    assert "client_migrate_info" not in done.source
+
+
+# --- who talks to whom ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["normal", "peer2peer"])
+def test_who_dials(guest: Guest, mode: str) -> None:
+    """The source's libvirtd dials the destination's, at the connection URI, in peer2peer only."""
+    uri = f"qemu+tcp://{guest.other_host.name}/system"
+    done = arrived(ride(guest, mode=mode, connection_uri=uri, bandwidth_mib_s=60))
+    libvirt = f"{ADDRESSES[guest.host.name]}:16509"
+    assert (libvirt in done.sockets) is (mode == "peer2peer")
+
+
+def test_where_qemu_listens(guest: Guest) -> None:
+    """QEMU listens on the address and port that it was told, and memory goes there."""
+    name = guest.other_host.name
+    address = ADDRESSES[name]
+    done = arrived(
+        ride(
+            guest,
+            migration_uri=f"tcp://{name}:49200",
+            listen_address=address,
+            bandwidth_mib_s=60,
+        )
+    )
+    (incoming,) = done.destination.all("migrate-incoming")
+    assert incoming["uri"] == f"tcp:{address}:49200"
+    assert f"{address}:49200" in done.sockets
+
+
+@pytest.mark.parametrize("mode", ["normal", "peer2peer"])
+def test_left_to_the_destination(guest: Guest, mode: str) -> None:
+    """With "auto" the destination's libvirtd chooses address and port, and tells the source."""
+    done = arrived(ride(guest, mode=mode, migration_uri="auto", bandwidth_mib_s=60))
+    assert "migrate_uri" not in done.run.plan.parameters()
+    (incoming,) = done.destination.all("migrate-incoming")
+    port = incoming["uri"].rpartition(":")[2]
+    assert incoming["uri"] == f"tcp:[::]:{port}"
+    assert f"{ADDRESSES[guest.host.name]}:{port}" in done.sockets
+
+
+@pytest.mark.parametrize("mode", ["normal", "peer2peer"])
+def test_a_unix_socket_instead_of_the_network(guest: Guest, mode: str) -> None:
+    """Over a Unix socket that both hosts see, no memory goes by the network."""
+    source = guest.host
+    path = f"{GUESTS_AT_HOST}/memory.sock"
+    assert source.sent_bytes is not None
+    before = source.sent_bytes()
+    done = arrived(ride(guest, mode=mode, migration_uri=f"unix://{path}"))
+    assert source.sent_bytes() - before < 2 * MIB
+    assert int(done.run.completed_job["memory_processed"]) > 20 * MIB
+    (incoming,) = done.destination.all("migrate-incoming")
+    assert incoming["uri"] == f"unix:{path}"
+
+
+def test_tunnelled(guest: Guest) -> None:
+    """Tunnelled memory goes through the two libvirtds: to a descriptor, and to no port."""
+    done = arrived(ride(guest, mode="peer2peer", tunnelled=True, bandwidth_mib_s=60))
+    (incoming,) = done.destination.all("migrate-incoming")
+    assert incoming["uri"].startswith("fd:")
+    ports = {int(socket.rpartition(":")[2]) for socket in done.sockets}
+    assert not [port for port in ports if 49152 <= port <= 49215]
+
+
+def test_rdma_is_refused(guest: Guest) -> None:
+    """RDMA has its clear refusal: from the judgement, and from libvirt where that is not asked."""
+    settings = {"migration_uri": f"rdma://{guest.other_host.name}", "rdma_pin_all": True}
+    with pytest.raises(PlanError, match="hard_limit"):
+        ride(guest, **settings)
+    run = migrate(guest, to=guest.other_host, plan=Plan(**settings), judge=False)
+    assert run.outcome is Outcome.FAILED
+    assert run.error is not None
+    assert "cannot start RDMA migration with no memory hard limit set" in run.error.text
+
+
+def may_lock(lab: Lab, mib: int) -> bool:
+    """Return whether libvirtd may let a process lock so much memory."""
+    _, most = resource.prlimit(lab.rack.hosts[HOST_NAMES[0]], resource.RLIMIT_MEMLOCK)
+    status = Path(f"/proc/{lab.rack.hosts[HOST_NAMES[0]]}/status").read_text()
+    (effective,) = re.findall(r"^CapEff:\s*([0-9a-f]+)", status, re.MULTILINE)
+    # CAP_SYS_RESOURCE (linux/capability.h); in a user namespace it lifts no limit.
+    lifts = bool(int(effective, 16) >> 24 & 1) and not namespaces.rootless()
+    return lifts or most == resource.RLIM_INFINITY or most >= mib * MIB
+
+
+def test_zerocopy(stage: Lab, guest: Guest) -> None:
+    """Zero-copy works where so much memory may be locked; elsewhere libvirt says that it cannot."""
+    done = ride(guest, parallel=True, zerocopy=True)
+    assert "zero-copy-send" in done.source.capabilities
+    if may_lock(stage, guest.spec.memory_mib):
+        arrived(done)
+    else:
+        assert done.run.outcome is Outcome.FAILED
+        assert done.run.error is not None
+        assert "cannot limit locked memory of process" in done.run.error.text
+        assert guest.check().intact
+
+
+# --- the domain, here and there ---------------------------------------------------------------
+
+
+def test_not_live(guest: Guest) -> None:
+    """Without live the guest stands still before its memory is sent."""
+    done = arrived(ride(guest, live=False))
+    order = [name for name, _ in done.source.commands if name in ("stop", "migrate")]
+    assert order[:2] == ["stop", "migrate"]
+
+
+def test_paused(guest: Guest) -> None:
+    """A guest that is to stay paused arrives whole, and runs when it is told to."""
+    done = ride(guest, paused=True)
+    assert done.run.outcome is Outcome.COMPLETED
+    assert guest.host.name == done.run.destination["name"]
+    assert guest.paused
+    assert "cont" not in done.destination
+    guest.resume()
+    assert not guest.paused
+    assert guest.check().intact
+
+
+def test_another_name(stage: Lab, guest: Guest) -> None:
+    """A guest that is renamed on arrival is known by its new name, until it is renamed again."""
+    arrived(ride(guest, destination_name="elsewhere"))
+    assert guest.name == "elsewhere"
+    assert stage.guest("elsewhere").uuid == guest.uuid
+    assert "mover" not in [known.name for known in stage.guests]
+    assert guest.check().intact
+    arrived(ride(guest, destination_name="mover", mode="peer2peer"))
+    assert stage.guest("mover").host is guest.host
+
+
+def test_another_xml(stage: Lab, guest: Guest) -> None:
+    """What the XML for the destination changes is so there, and only there."""
+    usual = xml_of(guest, 8)
+    changed = usual.replace("mover.console", "mover-elsewhere.console")
+    arrived(ride(guest, destination_xml=changed))
+    assert "mover-elsewhere.console" in xml_of(guest, 0)
+    assert (stage.files.guests / "mover-elsewhere.console").exists()
+    arrived(ride(guest, destination_xml=usual))
+    assert "mover-elsewhere.console" not in xml_of(guest, 0)
+
+
+def test_offline(stage: Lab) -> None:
+    """An offline migration moves the definition of a guest that does not run, and nothing else."""
+    spec = GuestSpec(
+        name="asleep", number=99, memory_mib=96, working_set_mib=4, dirty_mib_s=0,
+        pattern="sequential", accelerator="tcg", machine=stage.machine, persistent=True,
+    )  # fmt: skip
+    guest = Guest(stage, spec, str(uuid4()))
+    stage.host_a.connection.defineXML(domain_xml(spec, guest.uuid))
+    try:
+        assert guest.host is stage.host_a
+        done = ride(guest, offline=True, live=False, persistent=True, undefine_source=True)
+        assert done.run.error is None
+        assert done.run.outcome is Outcome.COMPLETED
+        assert "migrate" not in done.source
+        assert stage.host_a.find(guest.uuid) is None
+        there = stage.host_b.find(guest.uuid)
+        assert there is not None
+        assert not there.active
+        assert guest.host is stage.host_b
+    finally:
+        guest.clear()
+
+
+def test_change_protection(guest: Guest) -> None:
+    """The source's domain is locked from the Begin phase on, not only while memory is sent."""
+    done = arrived(ride(guest, change_protection=True))
+    phases = [line.rpartition("phase to ")[2] for line in done.log if "phase to '" in line]
+    assert phases[0] == "'begin3'"
