@@ -130,7 +130,8 @@ def _state_problems(plan: Settings, domain: DomainFacts) -> Iterator[Problem]:
             "Start it, or give offline=True and persistent=True.",
             rule="domain-not-running",
         )
-    if plan.postcopy and domain.paused:
+    # Broken off in post-copy, it is paused at the source, and can be resumed.
+    if plan.postcopy and domain.paused and not plan.postcopy_resume:
         yield Problem(
             "postcopy",
             "the guest is paused, so it must arrive paused, and in post-copy it goes on there",

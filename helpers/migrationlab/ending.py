@@ -1,8 +1,8 @@
 """The end of a migration: what is still to be asked once libvirt's call has returned, and the run.
 
-Asks both hosts where the guest is now, the destination for the completed job's statistics, and
-the guest whether its memory is whole; each only where an answer can be had, and no host longer
-than :data:`ANSWER_TIMEOUT_S`. What was recorded meanwhile comes from the recorder.
+Asks both hosts where the guest is now, the destination for the completed job's statistics (no
+host longer than :data:`ANSWER_TIMEOUT_S` a question), and the guest whether its memory is whole;
+each only where an answer can be had. What was recorded meanwhile comes from the recorder.
 
 Imports no libvirt: it asks by way of hosts' connections. Never imports ``lab``.
 """
@@ -22,6 +22,7 @@ import pandas as pd
 
 from migrationlab.capture.recorder import Recorder
 from migrationlab.errors import HostError, MigrationLabError
+from migrationlab.explain import explain
 from migrationlab.hosts import Host, refusals
 from migrationlab.plan import Plan
 from migrationlab.runs import Outcome, Run, RunError, conform, new_run_id
@@ -35,6 +36,8 @@ BEAT_TIMEOUT_S = 2.0
 #: VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED.
 NO_DOMAIN = 42
 COMPLETED_AND_KEPT = 1 | 2
+#: VIR_ERR_SYSTEM_ERROR of VIR_FROM_RPC: "End of file while reading data".
+HIDING = (38, 7)
 #: virDomainState, by the words of ``virsh domstate``.
 STATES = {
     0: "no state",
@@ -107,8 +110,9 @@ class Ending:
             frames = {name: conform(name, frame) for name, frame in frames.items()}
             clock = self.recorder.clock()
             check = checking.result() if checking else None
-        if not (runs or self.plan.paused or self.plan.offline):
+        if not (runs or self._stands_as_planned(states)):
             warnings.append(f"the guest's memory could not be checked: it is {_found(states)}")
+        error = None if self.error is None else self._error_record(self.error, warnings)
         warnings += self.recorder.events.warnings
         called = datetime.fromtimestamp(self.called_ns / 1e9, UTC)
         return Run(
@@ -116,7 +120,7 @@ class Ending:
             created=called.isoformat(),
             kit_version=version("migrationlab"),
             outcome=self.outcome,
-            error=None if self.error is None else _error_record(self.error),
+            error=error,
             plan=self.plan,
             guest={**self.record, "uuid": self.uuid},
             source=_host_record(self.source),
@@ -143,14 +147,46 @@ class Ending:
         """
         if self.outcome is not Outcome.COMPLETED or self.plan.offline:
             return {}
-        try:
+
+        def ask() -> Mapping[str, int | str]:
             with refusals():
                 domain = self.destination.connection.lookupByUUIDString(self.uuid)
-                stats: Mapping[str, int | str] = domain.jobStats(COMPLETED_AND_KEPT)
-        except HostError as error:
-            warnings.append(f"no statistics of the completed job: {error}")
+                found: Mapping[str, int | str] = domain.jobStats(COMPLETED_AND_KEPT)
+            return found
+
+        try:
+            stats = within(ANSWER_TIMEOUT_S, ask)
+        except (HostError, TimeoutError) as error:
+            why = str(error) or f"{self.destination.name} does not answer"
+            warnings.append(f"no statistics of the completed job: {why}")
             return {}
         return stats if "data_total" in stats else {}
+
+    def _stands_as_planned(self, states: Mapping[str, str]) -> bool:
+        """Return whether the guest does not run where it ended up because the plan has it so."""
+        if self.plan.offline:
+            return True
+        arrived = self.outcome is Outcome.COMPLETED
+        return arrived and self.plan.paused and states["destination"] == "paused"
+
+    def _error_record(self, error: HostError, warnings: list[str]) -> RunError:
+        explanation = error.explanation
+        if (error.code, error.domain) == HIDING:
+            reason = self.recorder.hidden_reason(str(error), self.called_ns)
+            if reason is not None:
+                explanation = explain(reason)
+                warnings.append(
+                    "libvirt's error hides the reason of the failure, which the log of "
+                    f"{self.source.name}'s libvirtd has: {reason}"
+                )
+        return RunError(
+            kind=type(error).__name__,
+            text=str(error),
+            hint=error.hint if explanation is error.explanation else explanation.mend,
+            code=error.code,
+            domain=error.domain,
+            explanation=explanation.id if explanation.known else None,
+        )
 
     def _check(self, warnings: list[str]) -> Mapping[str, object] | None:
         try:
@@ -203,18 +239,6 @@ def _job_by_event(events: pd.DataFrame) -> Mapping[str, int | str]:
     told = events[(events["name"] == "job_completed") & (events["side"] == "source")]["detail"]
     stats: Mapping[str, int | str] = json.loads(told.iloc[-1]) if len(told) else {}
     return stats
-
-
-def _error_record(error: HostError) -> RunError:
-    explanation = getattr(error, "explanation", None)
-    return RunError(
-        kind=type(error).__name__,
-        text=str(error),
-        hint=error.hint,
-        code=error.code,
-        domain=error.domain,
-        explanation=explanation.id if explanation is not None and explanation.known else None,
-    )
 
 
 def _host_record(host: Host) -> dict[str, object]:

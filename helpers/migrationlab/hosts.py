@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -221,7 +222,8 @@ class Host:
         if not running:
             raise GuestError(
                 f"the guest {name!r} of {self.name} is not running",
-                hint=f"start it with `virsh --connect {self.uri} start {name}`",
+                hint="where it runs on no other host either, start it: "
+                f"virsh --connect {shlex.quote(self.uri)} start {shlex.quote(name)}",
             )
         return domain
 

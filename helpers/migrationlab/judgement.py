@@ -70,7 +70,7 @@ def judge(
         *_text_problems(plan),
         *_value_problems(plan),
         *(
-            Problem(rule.fields[0], rule.reason, rule.mend, rule=rule.name)
+            Problem(rule.shown_at(plan), rule.reason, rule.mend, rule=rule.name)
             for rule in RULES
             if rule.applies(plan)
         ),

@@ -67,7 +67,8 @@ def start(
         raise UsageError(f"{to!r} is no host", hint="give a Host, such as lab.host_b")
     if plan is not None and not isinstance(plan, Plan):
         raise UsageError(f"{plan!r} is no plan", hint='give a Plan, such as Plan(mode="peer2peer")')
-    if not SHORTEST_INTERVAL_S <= interval_s <= LONGEST_INTERVAL_S:
+    numeric = isinstance(interval_s, int | float)
+    if not (numeric and SHORTEST_INTERVAL_S <= interval_s <= LONGEST_INTERVAL_S):
         raise UsageError(
             f"samples cannot be {interval_s} s apart",
             hint=f"give {SHORTEST_INTERVAL_S} to {LONGEST_INTERVAL_S} s",
@@ -119,8 +120,10 @@ def migrate(
 
 def _subject(guest: Subject | str, source: Host | None, *, offline: bool) -> Subject:
     if not isinstance(guest, str):
+        if not callable(getattr(guest, "facts", None)):
+            raise UsageError(f"{guest!r} is no guest", hint="give a guest of the lab, or a name")
         return guest
-    if source is None:
+    if not isinstance(source, Host):
         raise UsageError(
             f"where does {guest!r} run?", hint="give source=Host(…), or a guest of the lab"
         )

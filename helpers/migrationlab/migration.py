@@ -126,8 +126,9 @@ class Migration:
         self._run: Run | None = None
         self._failure: BaseException | None = None
         self._on_step = on_step
+        thread = threading.Thread(target=self._go, name="migration")
         try:
-            threading.Thread(target=self._go, name="migration").start()
+            thread.start()
         except KeyboardInterrupt:
             # Thread.start() waits for the thread, and a Ctrl-C can come in just then, when
             # nobody has this object yet to cancel it.

@@ -103,6 +103,7 @@ def _run(run: Run) -> dict[str, object]:
                 f"downtime {kind} (ms)": _number(summary[f"downtime_{kind}_ms"])
                 for kind in DOWNTIMES
             },
+            "post-copy (ms)": _number(summary["postcopy_ms"]),
             "jitter (ms)": _number(summary["network_jitter_ms"], digits=1),
             "sent (MiB)": _number(summary["transferred_bytes"], unit=MIB),
             "rate (MiB/s)": _number(summary["throughput_bytes_per_s"], unit=MIB),

@@ -180,8 +180,8 @@ class Run:
         outcome: What became of the migration.
         error: Why it did not complete, None where it did.
         plan: How the guest was migrated, left-out URIs filled in.
-        guest: name, uuid, memory_mib; a lab's guest also working_set_mib, dirty_mib_s, pattern,
-            machine.
+        guest: name, uuid, memory_mib, machine; a lab's guest also working_set_mib, dirty_mib_s,
+            pattern, and what its disk is.
         source: name, hostname, libvirt_version, qemu_version, image (None for a real host).
         destination: Likewise.
         accelerator: ``tcg`` or ``kvm``.
@@ -191,8 +191,8 @@ class Run:
         returned_ns: When it came back.
         downtime_requested_ms: The limit that was in force: the plan's, else QEMU's own.
         completed_job: libvirt's statistics of the completed job by its own names, empty if none.
-        guest_check: What the guest's check of its memory said: intact, pages, bad_pages, writes;
-            None where it could not be asked.
+        guest_check: What the guest's check of its memory and disk said: intact, pages, bad_pages,
+            writes, disk_blocks, bad_blocks; None where it could not be asked.
         domain_states: Where the guest was found afterwards: the state of its domain at
             ``source`` and at ``destination``, by libvirt's names; ``absent`` where that host has
             no such domain, ``unknown`` where it could not be asked. None in a run that was

@@ -11,9 +11,8 @@ waits until the guest has run at the destination for :data:`SETTLE_S`: libvirt 1
 that comes earlier, and then its call never returns. A stop (cancel, deadline, divergence) is asked
 for again and again until the call has returned: in its first moments there is no job yet.
 
-Whatever is done, or refused, is an event of the run.
-
-Imports no libvirt: the domain that it acts on is given. Never imports ``lab``.
+Whatever is done, or refused, is an event of the run. Imports no libvirt: the domain that it acts
+on is given. Never imports ``lab``.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -39,11 +38,13 @@ ANSWER_TIMEOUT_S = 5.0
 ABORT_INTERVAL_S = 0.05
 SETTLE_S = 0.1
 #: libvirt's own numbers: VIR_ERR_OPERATION_INVALID, VIR_DOMAIN_ABORT_JOB_POSTCOPY (8.5),
-#: VIR_DOMAIN_MIGRATE_MAX_SPEED_POSTCOPY (5.1), and QEMU_DOMAIN_MIG_BANDWIDTH_MAX.
+#: VIR_DOMAIN_MIGRATE_MAX_SPEED_POSTCOPY (5.1), QEMU_DOMAIN_MIG_BANDWIDTH_MAX; state and reasons
+#: VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_POSTCOPY and …_POSTCOPY_FAILED.
 OPERATION_INVALID = 55
 ABORT_POSTCOPY = 1
 SPEED_POSTCOPY = 1
 NO_LIMIT_MIB_S = 8_796_093_022_207
+PAUSED, IN_POSTCOPY = 3, (12, 13)
 
 #: Why nothing is cancelled in post-copy.
 NO_WAY_BACK = (
@@ -68,6 +69,7 @@ class Domain(Protocol):
     def migrateSetMaxDowntime(self, downtime: int) -> object: ...  # noqa: N802, D102
     def migrateSetMaxSpeed(self, bandwidth: int, flags: int = 0) -> object: ...  # noqa: N802, D102
     def migrateStartPostCopy(self) -> object: ...  # noqa: N802, D102
+    def state(self) -> Sequence[int]: ...  # noqa: D102
     def suspend(self) -> object: ...  # noqa: D102
 
 
@@ -120,6 +122,10 @@ class Steering:
 
     def begin(self) -> None:
         """Begin to act: libvirt's call is made now."""
+        # What is taken up again has gone over already, and libvirt says nothing of that anew.
+        if self._plan.postcopy_resume and self._is_over_there():
+            self.in_postcopy = True
+            self._decided(yes=True)
         self._began_s = self._clock()
         self._events.listener = self._inbox.put
         self._thread.start()
@@ -194,6 +200,15 @@ class Steering:
                 f"libvirt has not answered to {action.act} within {timeout_s:g} s",
                 hint="it may still do it: the run will tell",
             ) from error
+
+    def _is_over_there(self) -> bool:
+        try:
+            with refusals():
+                state, reason = self._domain.state()
+        except HostError as error:
+            self.warnings.append(f"whether the guest has gone over is not known: {error}")
+            return False
+        return state == PAUSED and reason in IN_POSTCOPY
 
     # --- on the one thread --------------------------------------------------------------------
 
@@ -339,10 +354,8 @@ class Steering:
             with refusals():
                 self._domain.abortJob()
         except HostError as error:
-            # No job yet, or no longer: the call will say how it ended. What else it may be is
-            # worth a reader's knowing.
             if error.code != OPERATION_INVALID:
-                self._events.note("abort_refused", text=str(error))
+                self._events.note("abort_refused", text=str(error))  # else: no job yet, or no more
 
     def _require_sense(self, action: Action) -> None:
         """Refuse what cannot have an effect, in this migration or at this moment."""

@@ -72,8 +72,12 @@ class PlainDomain:
             self._memory_mib = domain.maxMemory() >> 10
             self.uuid: str = domain.UUIDString()
             self.name: str = domain.name()
+            state = host.find(self.uuid)
             self._facts = domain_facts(
-                text, active=bool(domain.isActive()), persistent=bool(domain.isPersistent())
+                text,
+                active=state is not None and state.active,
+                persistent=bool(domain.isPersistent()),
+                paused=state is not None and state.paused,
             )
         self.host = host
         self.accelerator = self._facts.accelerator or ""

@@ -93,3 +93,62 @@ def test_without_a_log_there_are_no_phases(path: Path | None) -> None:
     """Where there is no log that this process may read, there are simply no phases."""
     assert daemonlog.size(path) == 0
     assert daemonlog.phases(path, 0, "source") == []
+
+
+#: From the log of the source, likewise: in peer2peer over ssh the destination's QEMU could not
+#: listen where the plan said, and hanging up failed besides. Some lines between were left out.
+HIDDEN = """\
+2026-11-22 23:34:58.868+0000: 56: debug : qemuMigrationSrcPerformPeer2Peer3:5828 : Prepare3 \
+0x7fcb60004e90
+2026-11-22 23:34:58.868+0000: 56: debug : qemuDomainObjEnterRemote:5035 : Entering remote \
+(vm=0x7fcb5c5b3100 name=guest-1)
+2026-11-22 23:34:59.554+0000: 56: error : virNetClientProgramDispatchError:170 : internal error: \
+unable to execute QEMU command 'migrate-incoming': Failed to bind socket: Cannot assign requested \
+address
+2026-11-22 23:34:59.554+0000: 56: debug : qemuDomainObjExitRemote:5046 : Exited remote \
+(vm=0x7fcb5c5b3100 name=guest-1)
+2026-11-22 23:34:59.568+0000: 56: error : virNetSocketReadWire:1778 : End of file while reading \
+data: : Input/output error
+2026-11-22 23:34:59.569+0000: 56: debug : qemuMigrationSrcRestoreDomainState:270 : \
+driver=0x55844cde3750, vm=0x7fcb5c5b3100, pre-mig-state=running, state=running, reason=migrated
+"""
+TOLD = "End of file while reading data: : Input/output error"
+REASON = (
+    "internal error: unable to execute QEMU command 'migrate-incoming': Failed to bind socket: "
+    "Cannot assign requested address"
+)
+FAILED = datetime.fromisoformat("2026-11-22T23:34:58+00:00").timestamp() * 1e9
+
+
+def hidden(path: Path | None, *, start: int = 0, since_ns: float = FAILED) -> str | None:
+    """Return the reason that the log has for what was told."""
+    return daemonlog.hidden_reason(path, start, round(since_ns), TOLD)
+
+
+def test_a_hidden_reason_is_found(log: Path) -> None:
+    """What the thread met before the error that it told of is the reason of the failure."""
+    log.write_text(LINES + HIDDEN)
+    assert hidden(log) == REASON
+    assert hidden(log, start=len(LINES)) == REASON
+
+
+def test_another_threads_error_is_no_reason(log: Path) -> None:
+    """What another thread met, or this one too long ago, has nothing to do with it."""
+    log.write_text(HIDDEN.replace(": 56: error : virNetClient", ": 57: error : virNetClient"))
+    assert hidden(log) is None
+    log.write_text(HIDDEN)
+    assert hidden(log, since_ns=FAILED + 1.56e9) is None
+
+
+def test_a_lost_connection_hides_nothing(log: Path) -> None:
+    """Where the thread met no other error, the one that it told of is the reason."""
+    log.write_text("".join(x for x in HIDDEN.splitlines(True) if "virNetClientProgram" not in x))
+    assert hidden(log) is None
+
+
+def test_a_log_that_cannot_be_read_does_no_harm(tmp_path: Path) -> None:
+    """A log that refuses to be read, as a folder does, has no phases and no reasons."""
+    assert daemonlog.phases(tmp_path, 0, "source") == []
+    assert hidden(tmp_path) is None
+    assert hidden(None) is None
+    assert daemonlog.size(tmp_path / "log" / "libvirtd.log") == 0

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from migrationlab import plots, store
 from migrationlab.errors import StoreError
-from migrationlab.runs import FRAMES, Run, frame
+from migrationlab.runs import FRAMES, Outcome, Run, frame
 
 MakeRun = Callable[..., Run]
 RECORDINGS = Path(__file__).parents[1] / "recordings"
@@ -44,7 +44,7 @@ def check(picture: plots.Picture) -> None:
 
 
 @drawn_from_a_run
-@pytest.mark.parametrize("outcome", ["completed", "cancelled", "timed_out", "diverged", "failed"])
+@pytest.mark.parametrize("outcome", [str(outcome) for outcome in Outcome])
 def test_a_figure_is_drawn_of_every_outcome(
     make_run: MakeRun, draw: Callable[[Run], plots.Picture], outcome: str
 ) -> None:
@@ -101,6 +101,33 @@ def test_what_was_not_measured_is_said_and_not_drawn_as_nothing(make_run: MakeRu
     text = words(plots.timeline(make_run(with_beats=False)).figure)
     assert "not measured" in text
     assert "beats heard" not in text
+
+
+@pytest.mark.parametrize(
+    ("state", "label"), [("shut off", False), ("running", True), ("unknown", False)]
+)
+def test_an_offline_migration_draws_a_guest_only_where_one_ran(
+    make_run: MakeRun, state: str, label: bool
+) -> None:
+    """What is moved is a definition: a guest that did not run is not drawn as running."""
+    made = make_run(outcome="failed")
+    offline = dataclasses.replace(
+        made,
+        plan=dataclasses.replace(made.plan, offline=True, persistent=True),
+        domain_states={"source": state, "destination": "absent"},
+    )
+    picture = plots.timeline(offline)
+    legend = picture.figure.axes[0].get_legend()
+    assert legend is not None
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert ("guest runs at host-a" in labels) is label
+    assert picture.title == "Failed after 4.03 s: the domain's definition was to be moved"
+
+
+def test_progress_of_what_was_interrupted_says_so(make_run: MakeRun) -> None:
+    """In post-copy no pass is too long: that it was interrupted is what there is to say."""
+    title = plots.progress(make_run(outcome="interrupted")).title
+    assert title.startswith("Interrupted in post-copy after")
 
 
 def test_progress_says_what_does_not_converge(make_run: MakeRun) -> None:

@@ -33,6 +33,7 @@ class FakeDomain:
         self.refuse: set[str] = set()
         self.hold = threading.Event()
         self.hold.set()
+        self.found = [libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_BOOTED]
 
     def __getattr__(self, name: str) -> Callable[..., object]:
         """Give any method of libvirt's domain that steering knows."""
@@ -50,6 +51,12 @@ class FakeDomain:
 
         return call
 
+    def state(self) -> list[int]:
+        """Return state and reason, as libvirt's does."""
+        if "state" in self.refuse:
+            raise libvirt.libvirtError("refused")
+        return self.found
+
     def await_call(self, name: str, times: int = 1) -> None:
         """Wait until it was told something so often."""
         with self.called:
@@ -59,8 +66,8 @@ class FakeDomain:
 class Made:
     """A steering with its fake domain and its events."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.domain = FakeDomain()
+    def __init__(self, plan: Plan, domain: FakeDomain | None = None) -> None:
+        self.domain = domain or FakeDomain()
         self.log = EventLog("")
         self.steering = Steering(self.domain, plan, self.log, limit_ms=300)
         self.steering.begin()
@@ -76,12 +83,12 @@ class Made:
 
 
 @pytest.fixture
-def make() -> Iterator[Callable[[Plan], Made]]:
+def make() -> Iterator[Callable[..., Made]]:
     """Give a maker of steerings, which ends them."""
     every: list[Made] = []
 
-    def new(plan: Plan) -> Made:
-        every.append(Made(plan))
+    def new(plan: Plan, domain: FakeDomain | None = None) -> Made:
+        every.append(Made(plan, domain))
         return every[-1]
 
     yield new
@@ -109,6 +116,11 @@ def test_numbers_are_libvirts() -> None:
     assert libvirt.VIR_ERR_OPERATION_INVALID == steering.OPERATION_INVALID
     assert libvirt.VIR_DOMAIN_ABORT_JOB_POSTCOPY == steering.ABORT_POSTCOPY
     assert libvirt.VIR_DOMAIN_MIGRATE_MAX_SPEED_POSTCOPY == steering.SPEED_POSTCOPY
+    assert libvirt.VIR_DOMAIN_PAUSED == steering.PAUSED
+    assert steering.IN_POSTCOPY == (
+        libvirt.VIR_DOMAIN_PAUSED_POSTCOPY,
+        libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED,
+    )
 
 
 def test_a_request_waits_for_the_first_pass(make: Callable[[Plan], Made]) -> None:
@@ -229,6 +241,33 @@ def test_a_stop_that_comes_too_late_says_so(
     with pytest.raises(UsageError, match="cannot be cancelled"):
         made.steering.stop()
     assert made.noted()[-1][1]["refused"].startswith("it cannot be cancelled")
+
+
+RESUMED = Plan(postcopy=True, postcopy_resume=True)
+
+
+@pytest.mark.parametrize(
+    "reason", [libvirt.VIR_DOMAIN_PAUSED_POSTCOPY, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED]
+)
+def test_a_postcopy_taken_up_again_has_no_way_back(make: Callable[..., Made], reason: int) -> None:
+    """What was broken off in post-copy is in post-copy from the start: nothing cancels it."""
+    domain = FakeDomain()
+    domain.found = [libvirt.VIR_DOMAIN_PAUSED, reason]
+    made = make(RESUMED, domain)
+    assert made.steering.in_postcopy
+    with pytest.raises(UsageError, match="cannot be cancelled"):
+        made.steering.stop()
+    assert made.steering.stopped_by is None
+
+
+def test_what_is_not_there_to_be_taken_up_is_not_in_postcopy(make: Callable[..., Made]) -> None:
+    """A guest that runs at the source has not gone over, whatever the plan wants to resume."""
+    assert not make(RESUMED).steering.in_postcopy
+    domain = FakeDomain()
+    domain.refuse.add("state")
+    made = make(RESUMED, domain)
+    assert not made.steering.in_postcopy
+    assert "is not known" in made.steering.warnings[0]
 
 
 def test_a_pause_of_postcopy_lets_the_guest_arrive_first(make: Callable[[Plan], Made]) -> None:

@@ -91,3 +91,15 @@ def test_what_a_plan_is_judged_by(tmp_path: Path) -> None:
     assert facts.disks is not None
     assert [(each.target, each.source) for each in facts.disks] == [("vda", "/a")]
     host.close()
+
+
+def test_a_domain_that_stands_still(default: Host) -> None:
+    """That a guest is paused is a fact that plans are judged by."""
+    assert PlainDomain("test", default).facts().paused is False
+    domain = default.connection.lookupByName("test")
+    domain.suspend()
+    try:
+        facts = PlainDomain("test", default).facts()
+        assert (facts.active, facts.paused) == (True, True)
+    finally:
+        domain.resume()

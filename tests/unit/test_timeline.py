@@ -471,6 +471,11 @@ def test_interrupted_postcopy_is_cut_short_in_finish() -> None:
     assert run.domain_states == {"source": "paused", "destination": "running"}
     assert run.error is not None
     assert run.error.explanation
+    by_events = without(run, "log").timeline()
+    check_phases(by_events)
+    assert by_events.phases["state"].tolist() == [
+        *("missing", "complete", "complete", "cut short", "not reached")
+    ]
 
 
 def test_what_was_done_stands_in_the_timeline() -> None:

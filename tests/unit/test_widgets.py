@@ -7,6 +7,7 @@ calls as what they stand for; ``tests/notebooks/test_panel.py`` has the same pan
 from __future__ import annotations
 
 import base64
+import dataclasses
 import html
 import inspect
 import re
@@ -174,6 +175,34 @@ def test_verdict_says_how_it_ended_where_the_guest_is_and_whether_it_is_whole(
     if outcome is Outcome.FAILED:
         assert run.error is not None
         assert "unable to connect to server" in text
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("running", "it runs on host-b"),
+        ("paused", "it is paused on host-b"),
+        ("shut off", "it is defined on host-b"),
+        ("unknown", "it went to host-b"),
+    ],
+)
+def test_verdict_says_how_it_arrived(make_run: Callable[..., Run], state: str, words: str) -> None:
+    """Only a guest that was found running is said to run."""
+    states = {"source": "absent", "destination": state}
+    assert words in markup.verdict(dataclasses.replace(make_run(), domain_states=states))
+
+
+def test_verdict_of_an_offline_migration_that_failed(make_run: Callable[..., Run]) -> None:
+    """A domain that was not to run anywhere is not said to be lost."""
+    made = make_run(outcome="failed")
+    offline = dataclasses.replace(
+        made,
+        plan=dataclasses.replace(made.plan, offline=True, persistent=True),
+        domain_states={"source": "shut off", "destination": "absent"},
+    )
+    text = markup.verdict(offline)
+    assert "failed after" in text
+    assert "nobody knows" not in text
 
 
 def test_verdict_does_not_hide_damage(

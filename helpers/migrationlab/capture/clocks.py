@@ -87,10 +87,11 @@ def ask(command: list[str], *, rounds: int = ROUNDS) -> ClockOffset | None:
     with program:
         try:
             trips = [_round(program.stdin, program.stdout, end) for _ in range(rounds + 1)]
-        except (BrokenPipeError, ValueError, TimeoutError):
-            program.kill()
+        except (OSError, ValueError):
             return None
-        program.stdin.close()
+        finally:
+            # Whatever it may still wait for, such as a host that is lost by now.
+            program.kill()
     # The first waited for the login.
     round_trip_ns, offset_ns = min(trips[1:])
     return ClockOffset(round(offset_ns / 1e6, 3), round(round_trip_ns / 2e6, 3), "ssh")

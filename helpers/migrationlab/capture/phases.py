@@ -76,7 +76,8 @@ def _starts_by_log(events: list[Event], *, completed: bool) -> list[int | None]:
 def _starts_by_events(events: list[Event], called_ns: int, *, completed: bool) -> list[int | None]:
     prepared = lifecycle(events, "STARTED.MIGRATED", "destination")
     if not completed:
-        return [None, called_ns, prepared, None, None]
+        # What was interrupted in post-copy had performed, and there is no way back from there.
+        return [None, called_ns, prepared, lifecycle(events, "SUSPENDED.POSTCOPY", "source"), None]
     sent = first(events, origin="qemu", name="MIGRATION", side="source", status="completed")
     resumed = first(events, origin="qemu", name="RESUME", side="destination")
     return [
@@ -97,7 +98,8 @@ def _starts_by_events(events: list[Event], called_ns: int, *, completed: bool) -
 
 
 def _performed(events: list[Event]) -> bool:
-    return first(events, origin="log", name="phase", phase="perform3_done") is not None
+    by_log = first(events, origin="log", name="phase", phase="perform3_done")
+    return coalesce(by_log, lifecycle(events, "SUSPENDED.POSTCOPY", "source")) is not None
 
 
 def _state(index: int, start: int | None, cut: int | None, *, completed: bool) -> str:

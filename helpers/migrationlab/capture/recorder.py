@@ -146,6 +146,20 @@ class Recorder:
         found = {side: answer.result() for side, answer in self._clocks.items()}
         return {side: offset.to_dict() if offset else None for side, offset in found.items()}
 
+    def hidden_reason(self, told: str, since_ns: int) -> str | None:
+        """Return the error that the source's libvirtd met before the one that it told of.
+
+        Args:
+            told: What it told.
+            since_ns: The moment since which an error counts.
+
+        Returns:
+            The error's text; None where it met no other, or its log can't be read.
+        """
+        return daemonlog.hidden_reason(
+            self._sides["source"].log, self._logs["source"], since_ns, told
+        )
+
     def _recorded_echoes(self) -> pd.DataFrame:
         if self._echo is not None:
             return self._echo.stop()

@@ -64,9 +64,9 @@ def around_stop(beats: pd.DataFrame, stop_ns: int | None, resume_ns: int | None)
     arrivals, sequence = signs_of_life(beats)
     # Without a beat on both sides the silence has no measured end: not a number, then.
     if arrivals[0] > stop_ns:
-        return Silence(notes=("No beat was heard before the guest stopped.",))
+        return Silence(notes=("Nothing was heard of the guest before it stopped.",))
     if arrivals[-1] < resume_ns:
-        return Silence(notes=("No beat was heard after the guest ran again.",))
+        return Silence(notes=("Nothing was heard of the guest after it ran again.",))
     near = (arrivals[1:] >= stop_ns - AROUND_STOP_NS) & (
         arrivals[:-1] <= resume_ns + AROUND_STOP_NS
     )

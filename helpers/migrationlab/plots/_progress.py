@@ -120,7 +120,7 @@ def _title(run: Run, line: Timeline) -> str:
     if run.outcome is Outcome.COMPLETED and rate is not None and sent is not None:
         return f"{sent / MIB:.0f} MiB went over at {rate / MIB:.0f} MiB/s, in {passes}"
     size = _late_pass_mib(run)
-    if run.outcome is not Outcome.COMPLETED and size is not None:
+    if run.outcome not in (Outcome.COMPLETED, Outcome.INTERRUPTED) and size is not None:
         return f"After {passes} each pass still found about {size:.0f} MiB to send"
     how_far = f"in {passes}" if len(line.passes) else "before any memory was sent"
     return f"{OUTCOMES[run.outcome]} after {duration(line.call_ms)}, {how_far}"

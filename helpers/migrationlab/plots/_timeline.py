@@ -170,6 +170,9 @@ def _deed(deed: Any) -> str:
 def _draw_guest(axes: Axes, run: Run, line: Timeline) -> list[Patch]:
     source, destination = run.source["name"], run.destination["name"]
     stop, resume = line.stop_ns, line.resume_ns
+    # A definition can be moved while its guest runs, and is mostly moved while it does not.
+    if run.plan.offline and (run.domain_states or {}).get("source") != "running":
+        return []
     at_source = Patch(facecolor=BLUE, label=f"guest runs at {source}")
     _bar(axes, 0, _span(run, line.called_ns, line.returned_ns if stop is None else stop), BLUE)
     if stop is None:
@@ -244,6 +247,8 @@ def _span(run: Run, start_ns: int, end_ns: int) -> tuple[float, float]:
 
 def _title(run: Run, line: Timeline) -> str:
     took = duration(line.call_ms)
+    if run.outcome is not Outcome.COMPLETED and run.plan.offline:
+        return f"{OUTCOMES[run.outcome]} after {took}: the domain's definition was to be moved"
     if run.outcome is not Outcome.COMPLETED:
         there = run.found_at
         known = f"runs on at {there}" if there else "was not found afterwards"

@@ -65,7 +65,7 @@ def verdict(run: Run) -> str:
     """Say how a run ended."""
     seconds = run.summary()["call_ms"] / 1000
     words = {
-        Outcome.COMPLETED: f"completed in {seconds:.1f} s: it runs on {run.destination['name']}",
+        Outcome.COMPLETED: f"completed in {seconds:.1f} s: it {_arrived(run)}",
         Outcome.CANCELLED: f"cancelled after {seconds:.1f} s",
         Outcome.TIMED_OUT: f"stopped at its deadline, after {seconds:.1f} s",
         Outcome.DIVERGED: f"given up after {seconds:.1f} s, as it got nowhere",
@@ -73,17 +73,27 @@ def verdict(run: Run) -> str:
         Outcome.FAILED: f"failed after {seconds:.1f} s",
     }
     text = f"{run.guest['name']}: {words[run.outcome]}"
-    if run.outcome is not Outcome.COMPLETED:
+    # What does not run anywhere has nowhere to go on.
+    if run.outcome is not Outcome.COMPLETED and not run.plan.offline:
         there = run.found_at
         text += f"; it goes on at {there}" if there else "; nobody knows where it is"
     if run.guest_check is not None:
         intact = "intact" if run.guest_check["intact"] else "DAMAGED"
-        text += f". Every page that it writes was checked: {intact}"
+        blocks = " and block" if run.guest_check.get("disk_blocks") else ""
+        text += f". Every page{blocks} that it writes was checked: {intact}"
     hint = ""
     if run.outcome in {Outcome.FAILED, Outcome.INTERRUPTED} and run.error is not None:
         hint = " ".join(filter(None, (run.error.text, run.error.hint)))
     bad = "DAMAGED" in text or run.outcome not in {Outcome.COMPLETED, Outcome.CANCELLED}
     return status(f"{text}.", hint=hint, bad=bad)
+
+
+def _arrived(run: Run) -> str:
+    """Say how a guest that was migrated is at the destination."""
+    there = run.destination["name"]
+    state = "running" if run.domain_states is None else run.domain_states["destination"]
+    words = {"running": "runs on", "paused": "is paused on", "shut off": "is defined on"}
+    return f"{words.get(state, 'went to')} {there}"
 
 
 def table(runs: Runs) -> str:
