@@ -15,6 +15,7 @@ from migrationlab.hosts import Host
 from migrationlab.judgement import DiskFacts, Side, Situation
 from migrationlab.offers import Capabilities, Wants
 from migrationlab.plan import Plan
+from migrationlab.shells import Answer, Shell
 from migrationlab.subjects import PlainDomain
 from migrationlab.uris import host_of
 
@@ -51,6 +52,14 @@ class Pair:
         named = host_of(self.plan.migration_uri) if self.plan.migration_uri else None
         return named or self.destination.peer_name
 
+    def sides(self) -> tuple[Side, Side]:
+        """Return what a plan's judgement needs to know of the two hosts."""
+        source, destination = (
+            Side(name=host.peer_name, libvirt=host.facts.libvirt, qemu=host.facts.qemu)
+            for host in (self.source, self.destination)
+        )
+        return source, destination
+
 
 def domain_checks(pair: Pair, name: str) -> list[Check]:
     """Find out whether a domain can go.
@@ -76,11 +85,8 @@ def domain_checks(pair: Pair, name: str) -> list[Check]:
 
 def _judged(pair: Pair, domain: PlainDomain) -> Check:
     """Judge the plan by all that is known."""
-    sides = [
-        Side(name=host.peer_name, libvirt=host.facts.libvirt, qemu=host.facts.qemu)
-        for host in (pair.source, pair.destination)
-    ]
-    situation = Situation(source=sides[0], destination=sides[1], domain=domain.facts())
+    source, destination = pair.sides()
+    situation = Situation(source=source, destination=destination, domain=domain.facts())
     problems = pair.plan.problems(situation=situation)
     if problems:
         return Check(
@@ -160,16 +166,14 @@ def _disk(pair: Pair, disk: DiskFacts) -> Check:
     target, path = disk.target, disk.source
     copied = pair.plan.copy_storage is not None and not disk.readonly
     if copied and (not pair.plan.copy_disks or target in pair.plan.copy_disks):
-        return Check(target, Status.OK, f"{target} is copied")
+        return _copy(pair, disk)
     if disk.shared:
         return Check(target, Status.OK, f"{target} is on the network ({disk.kind})")
     here, there = pair.source.shell, pair.destination.shell
     if here is None or there is None:
         detail = f"{target} ({path}): not known whether both hosts have it"
         return Check(target, Status.WARN, detail, "Give qemu+ssh URIs to have it looked at.")
-    kinds = [
-        shell.run("stat", "--file-system", "--format=%T", "--", path) for shell in (here, there)
-    ]
+    kinds = [_file_system(shell, path) for shell in (here, there)]
     if kinds[1].status != 0:
         return Check(
             target,
@@ -192,6 +196,29 @@ def _disk(pair: Pair, disk: DiskFacts) -> Check:
         f"{target}: {path} is on {kinds[0].text}, which is not shared storage",
         "Keep it on shared storage, copy it (copy_storage='full'), or, where both hosts surely "
         "have the same file, say unsafe=True.",
+    )
+
+
+def _file_system(shell: Shell, path: str) -> Answer:
+    return shell.run("stat", "--file-system", "--format=%T", "--", path)
+
+
+def _copy(pair: Pair, disk: DiskFacts) -> Check:
+    """Look at a disk that is to be copied, which must not be onto itself."""
+    assert disk.source is not None
+    here, there = pair.source.shell, pair.destination.shell
+    shared = bool(disk.shared)
+    if disk.kind == "file" and here is not None and there is not None:
+        kinds = {_file_system(shell, disk.source).text for shell in (here, there)}
+        shared = kinds <= SHARED_FILE_SYSTEMS
+    if not shared:
+        return Check(disk.target, Status.OK, f"{disk.target} is copied")
+    return Check(
+        disk.target,
+        Status.FAIL,
+        f"{disk.target} ({disk.source}) is on storage that both hosts have, so that it would be "
+        "copied onto itself",
+        "Leave copy_storage out, or name the other disks in copy_disks.",
     )
 
 

@@ -40,6 +40,12 @@ class Rule:
     source: str
     own: bool = False
 
+    def shown_at(self, plan: Settings) -> str:
+        """Return the field at which to show the problem: of two that are alike, the given one."""
+        first = self.fields[0]
+        other = _ALIKE.get(first, "")
+        return other if other in self.fields and getattr(plan, first) is None else first
+
     def applies(self, plan: Settings) -> bool:
         """Return whether a plan breaks the rule where somebody would look at it."""
         # An offline migration starts no QEMU; that it sends nothing is a rule of its own.
@@ -71,6 +77,12 @@ def _never_performed(plan: Settings) -> bool:
     return plan.offline and plan.mode is Mode.NORMAL
 
 
+#: Settings that say the same in two ways.
+_ALIKE = {
+    "disks_port": "disks_uri",
+    "postcopy_after_pass": "postcopy_after_s",
+    "suspend_after_pass": "suspend_after_s",
+}
 #: What an offline migration has no use for.
 _SENDING = (
     "bandwidth_mib_s", "switchover_bandwidth_mib_s", "postcopy_bandwidth_mib_s", "compression",
@@ -251,7 +263,7 @@ RULES = (
         ("synchronous_writes", "copy_storage"),
         lambda plan: plan.synchronous_writes and plan.copy_storage is None,
         "there is no copy of a disk to write to",
-        "Give copy_storage='full' or 'incremental'.",
+        "Give copy_storage='full' or copy_storage='incremental'.",
         f"{_CLIENT}: virDomainMigrate3",
     ),
     Rule(
@@ -259,7 +271,7 @@ RULES = (
         ("copy_disks", "copy_storage"),
         lambda plan: bool(plan.copy_disks) and plan.copy_storage is None,
         "disks are named, but nothing says that they are copied",
-        "Give copy_storage='full' or 'incremental'.",
+        "Give copy_storage='full' or copy_storage='incremental'.",
         _BEGIN,
     ),
     Rule(
@@ -267,7 +279,7 @@ RULES = (
         ("detect_zeroes_disks", "copy_storage"),
         lambda plan: bool(plan.detect_zeroes_disks) and plan.copy_storage is None,
         "disks are named, but nothing says that they are copied",
-        "Give copy_storage='full' or 'incremental'.",
+        "Give copy_storage='full' or copy_storage='incremental'.",
         _BEGIN,
     ),
     Rule(
@@ -286,7 +298,7 @@ RULES = (
             and (plan.disks_port is not None or plan.disks_uri is not None)
         ),
         "a place for copied disks is named, but nothing says that they are copied",
-        "Give copy_storage='full' or 'incremental'.",
+        "Give copy_storage='full' or copy_storage='incremental'.",
         _KIT,
         own=True,
     ),
@@ -338,7 +350,7 @@ RULES = (
         ("compression", "parallel"),
         lambda plan: plan.parallel and "xbzrle" in _methods(plan),
         "xbzrle keeps what was sent over one connection, and does not work with parallel ones",
-        "Give compression=('zstd',) or ('zlib',), or leave parallel out.",
+        "Give compression=('zstd',) or compression=('zlib',), or leave parallel out.",
         _COMPRESSION,
     ),
     Rule(
@@ -362,7 +374,7 @@ RULES = (
         ("compression", "parallel"),
         lambda plan: plan.parallel and plan.compression == (),
         "libvirt has no default method for parallel connections",
-        "Give compression=('zstd',) or ('zlib',).",
+        "Give compression=('zstd',) or compression=('zlib',).",
         _COMPRESSION,
     ),
     Rule(

@@ -62,6 +62,7 @@ _BEFORE = re.compile(
     r"|libvirt: [\w -]+ error : |\d{4}-\d\d-\d\dt[\d:.]+z "
     r"|\d{4}-\d\d-\d\d [\d:.]+\+0000: )+"
 )
+_WARNINGS = re.compile(r"^warning: [^\n]*\n?", re.MULTILINE)
 _CHATTER = ("debug", "info")
 _QEMU_SAYS = ("unable to execute qemu command", "job 'migration ", "/etc/pki/qemu/")
 _CLIENT_OPENS = ("failed to connect to the hypervisor", "virconnectopen")
@@ -172,7 +173,11 @@ def explain(
         The explanation; what the table does not have is ``known=False``.
     """
     plain, functions = _plain(text)
-    found = _by_wording(plain, code)
+    # A QEMU that warns goes on: its warnings count only where nothing else does.
+    errors = _WARNINGS.sub("", plain)
+    found = _by_wording(errors, code)
+    if found is None and errors != plain:
+        found = _by_wording(plain, code)
     if found is None and "\n" in plain:  # a terminal may have broken a message in two
         found = _by_wording(plain.replace("\n", " "), code)
     if found is None and code is not None:

@@ -66,5 +66,10 @@ def _value(about: Setting, text: str) -> object:
     if about.shape in (Shape.NAMES, Shape.OPTIONAL_NAMES):
         if text.strip() == DEFAULT:
             return ()
-        return tuple(word.strip() for word in text.split(","))
+        words = tuple(word.strip() for word in text.split(","))
+        if not all(words):
+            raise PlanError(
+                f"{quote(text)} has an empty name in it", hint="Give names with commas between."
+            )
+        return words
     return text

@@ -11,6 +11,7 @@ Changes nothing on any host. Imports no libvirt and no lab.
 from __future__ import annotations
 
 import ipaddress
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -21,6 +22,7 @@ from migrationlab.capture import clocks
 from migrationlab.diagnosis import Check, Diagnosis, Status, Verdicts
 from migrationlab.errors import HostError, MigrationLabError
 from migrationlab.hosts import Host
+from migrationlab.judgement import Situation
 from migrationlab.plan import Plan
 from migrationlab.settings import AUTO
 from migrationlab.shells import NOT_RUN, SSH_TRANSPORTS
@@ -56,30 +58,32 @@ def preflight(
     Returns:
         Every finding, in the order in which to mend them.
     """
-    checks: list[Check] = []
-    with ExitStack() as opened:
-        hosts: list[Host] = []
-        for name, given in (("source", source), ("destination", destination)):
-            try:
-                host = given
-                if not isinstance(host, Host):
-                    host = opened.enter_context(closing(Host(host)))
-                checks.append(_connection(name, host))
-                hosts.append(host)
-            except MigrationLabError as error:
-                checks.append(Check(name, Status.FAIL, str(error), error.hint))
-        if len(hosts) == 2:
-            checks += _examine(hosts[0], hosts[1], domain, plan or Plan())
+    # Nearly all of the time is spent on logins, so what needs one goes on at once.
+    with ExitStack() as opened, ThreadPoolExecutor() as pool:
+        sides = (("source", source), ("destination", destination))
+        tasks = [pool.submit(_connection, name, host, opened) for name, host in sides]
+        (here, first), (there, second) = (task.result() for task in tasks)
+        checks = [first, second]
+        if here is not None and there is not None:
+            checks += _examine(here, there, domain, plan or Plan(), pool)
     return Diagnosis(tuple(checks), VERDICTS)
 
 
-def _connection(name: str, host: Host) -> Check:
-    facts = host.facts
+def _connection(name: str, given: Host | str, opened: ExitStack) -> tuple[Host | None, Check]:
+    try:
+        host = given
+        if not isinstance(host, Host):
+            host = opened.enter_context(closing(Host(host)))
+        facts = host.facts
+    except MigrationLabError as error:
+        return None, Check(name, Status.FAIL, str(error), error.hint)
     detail = f"{host.name}: libvirt {facts.libvirt_version}, QEMU {facts.qemu_version}"
-    return Check(name, Status.OK, detail)
+    return host, Check(name, Status.OK, detail)
 
 
-def _examine(source: Host, destination: Host, domain: str | None, plan: Plan) -> list[Check]:
+def _examine(
+    source: Host, destination: Host, domain: str | None, plan: Plan, pool: ThreadPoolExecutor
+) -> list[Check]:
     if plan.connection_uri is None:
         plan = replace(plan, connection_uri=destination.peer_uri)
     plan = plan.filled(destination=destination.peer_name)
@@ -90,18 +94,35 @@ def _examine(source: Host, destination: Host, domain: str | None, plan: Plan) ->
         offers.capabilities(source),
         offers.capabilities(destination),
     )
+    way = pool.submit(_way, pair)
+    own_name, peer2peer = pool.submit(_own_name, pair), pool.submit(_peer2peer, pair)
+    times = pool.submit(_clocks, pair)
+    guest = pool.submit(domain_checks, pair, domain) if domain is not None else None
     checks = [_rights(pair), _identity(pair), _versions(pair), _machines(pair)]
+    name, ports = way.result()
+    checks += [name, own_name.result(), ports, peer2peer.result(), times.result()]
+    # With a domain, the plan is judged together with it.
+    return checks + (guest.result() if guest is not None else _plan(pair))
+
+
+def _plan(pair: Pair) -> list[Check]:
+    source, destination = pair.sides()
+    situation = Situation(source=source, destination=destination)
+    problems = pair.plan.problems(situation=situation)
+    if not problems:
+        return []
+    reasons = "; ".join(problem.reason for problem in problems)
+    hint = " ".join(dict.fromkeys(problem.hint for problem in problems))
+    return [Check("plan", Status.FAIL, reasons, hint)]
+
+
+def _way(pair: Pair) -> tuple[Check, Check]:
+    """Look at the name, and then at the ports behind it."""
     name = _name(pair)
-    checks += [name, _own_name(pair)]
-    checks.append(_ports(pair) if name.status is not Status.FAIL else _not_tried("ports"))
-    checks += [_peer2peer(pair), _clocks(pair)]
-    if domain is not None:
-        checks += domain_checks(pair, domain)
-    return checks
-
-
-def _not_tried(name: str) -> Check:
-    return Check(name, Status.WARN, "not tried: the name leads nowhere", "Mend name first.")
+    if name.status is not Status.FAIL:
+        return name, _ports(pair)
+    detail = "not tried: the name leads nowhere"
+    return name, Check("ports", Status.WARN, detail, "Mend name first.")
 
 
 def _rights(pair: Pair) -> Check:
@@ -254,19 +275,26 @@ def _own_name(pair: Pair) -> Check:
 def _ports(pair: Pair) -> Check:
     """Dial the destination's migration ports from the source, where nobody listens yet."""
     source, target = pair.source, pair.target
+    uri = pair.plan.migration_uri
+    if uri is None or uri.startswith("unix:"):
+        what = "a Unix socket" if uri else "tunnelled" if pair.plan.tunnelled else "offline"
+        return Check("ports", Status.OK, f"not needed: {what}")
     by_hand = f"`nc -zv {target} {FIRST_PORT}` says refused where the way is open"
     if source.shell is None:
         return _unreachable("ports", source, by_hand)
-    named = urlsplit(pair.plan.migration_uri or "").port
+    named = urlsplit(uri).port
     ports = (named,) if named else (FIRST_PORT, LAST_PORT)
     closed: list[str] = []
+    refused: list[str] = []
     for port in ports:
         # What bash makes of such a file name is in its manual, under REDIRECTION.
         dial = f": </dev/tcp/{target}/{port}"
         answer = source.shell.run("timeout", str(CONNECT_TIMEOUT_S), "bash", "-c", dial)
         if answer.status in (NOT_RUN, 126):
             return Check("ports", Status.WARN, f"not tried: {answer.text}", f"Look: {by_hand}.")
-        if answer.status != 0 and not answer.text.endswith("Connection refused"):
+        if answer.text.endswith("Connection refused"):
+            refused.append(str(port))
+        elif answer.status != 0:
             said = answer.text.rpartition(": ")[2] or f"no answer in {CONNECT_TIMEOUT_S} s"
             closed.append(f"{port} ({said})")
     if closed:
@@ -277,10 +305,17 @@ def _ports(pair: Pair) -> Check:
             f"Open the ports {FIRST_PORT} to {LAST_PORT} (tcp) of the destination for the source, "
             "or give a migration URI with a port that is open.",
         )
-    # A firewall that resets connections looks the same, but the usual ones don't: firewalld
-    # and ufw answer by ICMP or not at all.
-    which = " and ".join(map(str, ports))
-    return Check("ports", Status.OK, f"{source.name} reaches {target} at port {which}")
+    if not refused:
+        which = " and ".join(map(str, ports))
+        return Check("ports", Status.OK, f"{source.name} reaches {target} at port {which}")
+    # firewalld and ufw answer by ICMP or not at all, but others reset connections.
+    return Check(
+        "ports",
+        Status.WARN,
+        f"{target} refuses {source.name} at port {' and '.join(refused)}: nobody listens there "
+        "yet, or a firewall resets connections, which looks the same",
+        f"To be sure, let something listen there (`nc -l {refused[0]}`) and look again.",
+    )
 
 
 def _peer2peer(pair: Pair) -> Check:

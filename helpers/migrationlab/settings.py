@@ -230,7 +230,8 @@ class Settings:
     )
     zstd_level: int | None = amount(
         group=Group.TRANSFER,
-        meaning="How hard zstd compresses: 0 not at all, 1 fastest (the default), 20 smallest.",
+        meaning="How hard zstd compresses: 1 fastest (the default), 20 smallest; 0 leaves it to "
+        "zstd.",
         parameter="compression.zstd.level",
         typed="int",
         virsh="--comp-zstd-level",
@@ -333,7 +334,7 @@ class Settings:
     postcopy: bool = switch(
         group=Group.POSTCOPY,
         meaning="Make it possible to switch to post-copy: the guest goes on at the destination, "
-        "and fetches the rest of its memory from there.",
+        "and fetches the rest of its memory from the source.",
         flag=Flag("POSTCOPY", 1 << 15, "--postcopy"),
         since="1.3.3",
         constraints="Needs live, and userfaultfd at the destination. Not with paused, tunnelled "
@@ -380,7 +381,7 @@ class Settings:
         shape=Shape.NAMES,
         group=Group.STORAGE,
         meaning="Which disks are copied, by their targets, as vda; by default all that are "
-        "neither shared nor read-only.",
+        "neither read-only nor marked <shareable/>, shared storage or not.",
         parameter="migrate_disks",
         typed="strings",
         virsh="--migrate-disks",

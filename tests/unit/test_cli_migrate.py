@@ -75,7 +75,8 @@ def test_text_for_people(ends_as: Callable[[str], None], outcome: str, tmp_path:
         (["web1", *HOSTS, "--mode", "direct"], "--mode: "),
         (["web1", *HOSTS, "--bandwidth-mib-s", "fast"], "--bandwidth-mib-s: "),
         (["nobody", *HOSTS], "has no guest 'nobody'"),
-        (["test", "--from", "", "--to", ""], "a host needs a connection URI"),
+        (["test", "--from", "", "--to", ""], "--from: '' is empty"),
+        (["web1", "--from", "test:///default", "--to", "tcp://node2"], "is a migration URI"),
     ],
 )
 def test_what_cannot_be_is_refused(words: list[str], said: str, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrationlab.cli.plan import plan
+from migrationlab.cli.planoptions import in_options
 from migrationlab.settings import Group, settings
 
 PEER2PEER_TEXT = """\
@@ -147,6 +148,7 @@ def test_json() -> None:
         (["--bandwidth-mib-s", "-5"], "bandwidth_mib_s", None),
         (["--bandwidth-mib-s", "fast"], "bandwidth_mib_s", None),
         (["--max-downtime-ms", "0.5"], "max_downtime_ms", None),
+        (["--copy-storage", "full", "--copy-disks", "vda,,vdb"], "copy_disks", None),
         (["--deadline-s", "nan"], "deadline_s", None),
         (["--deadline-s", "soon"], "deadline_s", None),
         (["--domain", ""], "domain", None),
@@ -172,8 +174,38 @@ def test_bad_plans(arguments: list[str], field: str, suggestion: str | None) -> 
     result = run(*arguments)
     assert result.exit_code == 2
     assert result.stdout == ""
-    assert f"--{field.replace('_', '-')}: {problem['reason']}" in result.stderr
-    assert f"Hint: {problem['hint']}" in result.stderr
+    assert f"--{field.replace('_', '-')}: {in_options(problem['reason'])}" in result.stderr
+    assert f"Hint: {in_options(problem['hint'])}" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("python", "options"),
+    [
+        ("Give parallel=True, or leave it out.", "Give --parallel, or leave it out."),
+        ("Give mode='peer2peer'.", "Give --mode peer2peer."),
+        ("(copy_storage='full')", "(--copy-storage full)"),
+        ("compression=('zlib',) or compression=()", "--compression zlib or --compression default"),
+        ("compression=('zlib', 'zstd')", "--compression zlib,zstd"),
+        ("say live=False", "say --no-live"),
+        ("to see it, Plan(allow_unsafe_tcg=True).", "to see it, --allow-unsafe-tcg."),
+        (
+            "Leave live as it is, and max_downtime_ms.",
+            "Leave live as it is, and --max-downtime-ms.",
+        ),
+        ("mode: unknown\nbandwidth_mib_s: 0", "--mode: unknown\n--bandwidth-mib-s: 0"),
+        ("vm.unprivileged_userfaultfd=1, --p2p, parallelism, --tls-destination",) * 2,
+    ],
+)
+def test_settings_are_named_as_options(python: str, options: str) -> None:
+    """What a hint says in Python's words, the command line says in its own."""
+    assert in_options(python) == options
+
+
+def test_a_problem_is_shown_at_the_option_that_was_given() -> None:
+    """Where two options say the same, the one that was left out is not blamed."""
+    for option in ("disks-uri=tcp://node2:1", "postcopy-after-s=2", "suspend-after-s=2"):
+        done = run(f"--{option}", "--no-live")
+        assert f"  --{option.partition('=')[0]}: " in done.stderr
 
 
 def test_every_problem_is_listed() -> None:

@@ -101,7 +101,7 @@ def found(name: str, *arguments: object, **settings: object) -> Check:
 
 def test_all_well(make: Make) -> None:
     """Where all is well every check says so, with what was found, and the verdict is plain."""
-    diagnosis = preflight(*make())
+    diagnosis = preflight(*make(source={"timeout": ";0"}))
     assert {check.name: check.status for check in diagnosis.checks} == dict.fromkeys(
         ["source", "destination", "rights", "identity", "versions", "machine types", "name",
          "own name", "ports", "peer2peer", "clocks"],
@@ -206,6 +206,38 @@ def test_closed_ports(make: Make, answer: str, words: str) -> None:
     check = found("ports", *make(source={"timeout": answer}))
     assert check.status is Status.FAIL
     assert words in check.detail
+
+
+def test_a_refusal_is_not_called_good(make: Make) -> None:
+    """A refused connection may be a firewall's reset, so it is told as what is not known."""
+    check = found("ports", *make())
+    assert check.status is Status.WARN
+    assert "node2 refuses node1 at port 49152 and 49215" in check.detail
+    assert "firewall" in check.detail
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"mode": "peer2peer", "tunnelled": True}, "tunnelled"),
+        ({"offline": True, "persistent": True}, "offline"),
+        ({"migration_uri": "unix:///run/x"}, "a Unix socket"),
+    ],
+)
+def test_no_port_is_dialled_that_is_not_needed(
+    make: Make, settings: dict[str, object], words: str
+) -> None:
+    """What goes over no port of its own does not fail by a closed one."""
+    hosts = make(source={"timeout": "No route to host;1"})
+    check = found("ports", *hosts, plan=Plan.from_dict(settings))
+    assert (check.status, check.detail) == (Status.OK, f"not needed: {words}")
+
+
+def test_the_plan_is_judged_without_a_domain(make: Make) -> None:
+    """A plan that cannot work fails the preflight, also where no domain is named."""
+    check = found("plan", *make(), plan=Plan(tunnelled=True))
+    assert check.status is Status.FAIL
+    assert "tunnel through" in check.detail
 
 
 def test_the_port_of_the_plan_is_dialled(make: Make) -> None:
@@ -331,6 +363,16 @@ def test_a_disk_that_is_copied(check: Callable[..., Check]) -> None:
     assert check("storage", devices=disk, destination=missing, plan=other).status is Status.FAIL
 
 
+def test_a_disk_is_not_copied_onto_itself(check: Callable[..., Check]) -> None:
+    """A disk on storage that both hosts have must not be among those that are copied."""
+    plan = Plan(copy_storage="full")
+    for disk in (DISK.format("file", "file", ""), DISK.format("network", "name", "")):
+        bad = check("storage", devices=disk, plan=plan)
+        assert (bad.status, "onto itself" in bad.detail) == (Status.FAIL, True)
+    local = check("storage", devices=disk.replace("network", "block"), plan=plan)
+    assert local.status is Status.OK
+
+
 def test_networks(check: Callable[..., Check]) -> None:
     """Bridges and libvirt's networks must be there under the same names."""
     card = "<interface type='bridge'><source bridge='br0'/></interface>"
@@ -372,7 +414,8 @@ def test_doctor_of_two_hosts_on_the_command_line() -> None:
         (["--from", "test:///default"], "two hosts"),
         (["--to", "test:///default"], "two hosts"),
         (["--domain", "web1"], "--domain is said of two hosts"),
-        (["--from", "a", "--to", "b", "--mode", "direct"], "unknown mode 'direct'"),
+        (["--from", "test:///default", "--to", "test:///default", "--mode", "direct"], "'direct'"),
+        (["--from", "node1", "--to", "test:///default"], "--from: 'node1' has no scheme"),
     ],
 )
 def test_doctor_asked_for_half(words: list[str], said: str) -> None:

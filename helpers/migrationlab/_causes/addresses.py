@@ -98,7 +98,7 @@ ADDRESSES = (
         cause="a migration over a unix socket needs, or forbids, another setting: copied disks "
         "need a disks URI, TLS needs the destination's name, a listen address has no meaning",
         mend="with a unix:// migration URI: leave out the listen address; for copied disks give "
-        "disks_uri; for TLS give tls_destination, and copy no disks",
+        "a disks URI; for TLS give the destination's name, and copy no disks",
         seen="qemu_driver.c qemuDomainMigratePrepare3Params; qemu_migration.c "
         "qemuMigrationSrcPerformNative; libvirt 6.8 to 11",
     ),
@@ -248,8 +248,9 @@ ADDRESSES = (
         ),
         cause="there is no libvirtd behind that unix socket: it does not run, or the socket has "
         "another path or other rights (a session's, or virtqemud's, is not the system's)",
-        mend="start libvirtd (or virtqemud.socket) there; look whether qemu:///system or "
-        "qemu:///session is meant; in peer2peer qemu+unix needs ?socket=PATH",
+        mend="start libvirtd (or virtqemud.socket) there; where it says Permission denied, be root "
+        "or a member of the group libvirt; look whether qemu:///system or qemu:///session is "
+        "meant; in peer2peer qemu+unix needs ?socket=PATH",
         seen="virnetsocket.c virNetSocketNewConnectUNIX; remote_sockets.c",
     ),
     Cause(

@@ -238,7 +238,8 @@ DISKS = (
         cause="a block of memory (often a device's boot ROM or the firmware) has another size on "
         "the destination: the packages differ",
         mend="install the same versions of ipxe-qemu, seabios and ovmf on both hosts, then restart "
-        "the guest there; or set <rom enabled='no'/> on the card",
+        "the guest there; or set <rom enabled='no'/> on the card; if it names pc.ram, "
+        "give the guest as much memory in the XML for the destination",
         seen="QEMU migration/ram.c parse_ramblock, qemu_ram_resize",
         logs=(Log.DESTINATION_QEMU,),
     ),

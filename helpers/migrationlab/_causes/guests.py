@@ -222,6 +222,7 @@ GUESTS = (
             "host cpu provides forbidden feature",
             "unknown cpu feature",
             "cannot translate cpu model",
+            "cannot find suitable cpu model for given data",
         ),
         cause="the guest's CPU model, or a feature of it, is not what the destination can give: "
         "the hosts' CPUs, microcode, QEMU or accelerator differ",

@@ -150,6 +150,7 @@ RIGHTS = (
             "security label model {} is not supported",
             "security driver model {} is not available",
             "cannot load apparmor profile",
+            "unable to set apparmor profile",
             "unable to set security context",
         ),
         cause="the hosts use different security drivers (SELinux, AppArmor, none), or the "

@@ -64,6 +64,10 @@ TRUST = (
             "remote program terminated with non-zero code",
             "remote command terminated with non-zero code",
             "nc: unix connect failed",
+            "end of file while reading data: {}nc: not found",
+            "end of file while reading data: {}command not found",
+            "end of file while reading data: {}ncat: connection refused",
+            "end of file while reading data: {}ncat: no such file or directory",
         ),
         cause="ssh works, but what it starts on the other host does not: there is no "
         "virt-ssh-helper or nc, or it finds no libvirtd",
@@ -77,6 +81,7 @@ TRUST = (
         wordings=(
             "ssh session handshake failed",
             "kex_exchange_identification",
+            "cannot recv data: connection closed by {word} port {n}",
             "no matching host key type found",
             "no matching key exchange method found",
             "failed to open ssh channel",

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from migrationlab.errors import MigrationLabError, UsageError
+from migrationlab.errors import MigrationLabError, PlanError, UsageError
 
 #: Each verb, and the module of this package that has it.
 VERBS = {
@@ -56,10 +56,14 @@ class Verbs(click.Group):
 
 
 def say_error(error: MigrationLabError) -> None:
-    """Print an error and its hint on standard error."""
-    click.echo(f"migrationlab: {error}", err=True)
+    """Print an error and its hint on standard error, with the command line's words for settings."""
+    from migrationlab.cli.planoptions import in_options  # noqa: PLC0415 (not for --help)
+
+    # A host's own words stay as they are.
+    said = in_options(str(error)) if isinstance(error, PlanError) else str(error)
+    click.echo(f"migrationlab: {said}", err=True)
     if error.hint:
-        click.echo(f"hint: {error.hint}", err=True)
+        click.echo(f"hint: {in_options(error.hint)}", err=True)
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})

@@ -59,6 +59,8 @@ def break_(case_id: str, name: str, source: str, output_format: Format) -> None:
         click.echo(on.case.note)
     if on.guest:
         click.echo(f"{on.guest.name}, a guest made for it, runs on {host.name}.")
+    elif not guests:
+        click.echo(f"No guest runs on {host.name}: migrationlab lab boot {name} --on {host.name}")
     click.echo(f"\nRun into it: {shlex.join(virsh)}")
     click.echo(f"In Python:   {on.plan!r}")
     click.echo(f"Mend it:     migrationlab lab mend --name {name}")

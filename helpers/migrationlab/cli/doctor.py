@@ -12,8 +12,14 @@ from typing import Any
 
 import click
 
-from migrationlab.cli.options import Format, format_option
-from migrationlab.cli.planoptions import PlanCommand, option_name, plan_from, plan_options
+from migrationlab.cli.options import Format, format_option, require_connection_uri
+from migrationlab.cli.planoptions import (
+    PlanCommand,
+    in_options,
+    option_name,
+    plan_from,
+    plan_options,
+)
 from migrationlab.diagnosis import Diagnosis
 from migrationlab.doctor import doctor as examine
 from migrationlab.errors import UsageError
@@ -43,7 +49,10 @@ def doctor(
     Exit status 0 when nothing stands in the way, else 1; 2 where the call itself cannot be.
     """
     diagnosis = _diagnosis(source, destination, domain, options)
-    click.echo(json.dumps(diagnosis.to_dict()) if output_format == "json" else str(diagnosis))
+    if output_format == "json":
+        click.echo(json.dumps(diagnosis.to_dict()))
+    else:
+        click.echo(in_options(str(diagnosis)))
     context.exit(0 if diagnosis.ok else 1)
 
 
@@ -59,6 +68,8 @@ def _diagnosis(
         return examine()
     if source is None or destination is None:
         raise UsageError("a migration has two hosts", hint="give both --from and --to")
+    require_connection_uri("--from", source)
+    require_connection_uri("--to", destination)
     from migrationlab.preflight import preflight  # noqa: PLC0415 (libvirt: not for --help)
 
     return preflight(source, destination, domain=domain, plan=plan_from(options))

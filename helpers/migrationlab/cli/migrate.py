@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import click
 
 from migrationlab.cli.display import StepDisplay
 from migrationlab.cli.interrupts import interrupts
-from migrationlab.cli.options import Format, format_option
+from migrationlab.cli.options import Format, format_option, require_connection_uri
 from migrationlab.cli.planoptions import PlanCommand, plan_from, plan_options
 from migrationlab.cli.runs import table
 from migrationlab.errors import UsageError
@@ -30,6 +31,13 @@ if TYPE_CHECKING:
 POLL_S = 0.1
 #: What a run takes, with something to spare.
 ROOM_BYTES = 1 << 20
+#: libvirt's ``VIR_ERR_OPERATION_ABORTED``.
+ABORTED = 78
+#: What is said of a run that did as it was told.
+_CANCELLED = {
+    "cancelled": "cancelled",
+    "timed_out": "cancelled, for it was not done within the deadline (--deadline-s)",
+}
 
 
 @click.command(cls=PlanCommand)
@@ -71,6 +79,8 @@ def migrate(
     """
     from migrationlab.store import save_run, write_file  # noqa: PLC0415 (pandas: not for --help)
 
+    require_connection_uri("--from", source)
+    require_connection_uri("--to", destination)
     plan = plan_from(options)
     # Nobody should learn after the migration that what was measured can't be kept.
     write_file(output / ".room", bytes(ROOM_BYTES)).unlink()
@@ -130,6 +140,9 @@ def _explanation(run: Run) -> Explanation | None:
         return None
     from migrationlab.explain import explain  # noqa: PLC0415 (only where something failed)
 
+    if run.outcome in _CANCELLED:
+        # libvirt's words may be about the connection that broke off with it.
+        return replace(explain("", code=ABORTED), text=run.error.text)
     return explain(run.error.text, code=run.error.code, domain=run.error.domain)
 
 
@@ -154,5 +167,5 @@ def _print(run: Run, kept: Path, explanation: Explanation | None) -> None:
         click.echo(f"warning  {warning}")
     click.echo(f"run      {kept}")
     if run.error is not None and explanation is not None:
-        click.echo(f"migrationlab: {run.error.text}", err=True)
+        click.echo(f"migrationlab: {_CANCELLED.get(run.outcome, run.error.text)}", err=True)
         click.echo(f"hint: {explanation.mend or run.error.hint}", err=True)

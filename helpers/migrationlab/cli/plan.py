@@ -14,7 +14,13 @@ from typing import Any
 import click
 
 from migrationlab.cli.options import Format, format_option
-from migrationlab.cli.planoptions import PlanCommand, option_name, plan_options, read_options
+from migrationlab.cli.planoptions import (
+    PlanCommand,
+    in_options,
+    option_name,
+    plan_options,
+    read_options,
+)
 from migrationlab.plan import Party, Plan, Problem, judge_domain
 from migrationlab.settings import AUTO, settings
 from migrationlab.uris import host_of, is_local, same_machine
@@ -122,8 +128,8 @@ def _refusal_json(asked: Plan, mode: str | None, problems: list[Problem]) -> str
 def _refusal_text(problems: list[Problem]) -> str:
     lines = ["This plan cannot work:"]
     for problem in problems:
-        lines.append(f"  {option_name(problem.field)}: {problem.reason}")
-        lines.append(f"    Hint: {problem.hint}")
+        lines.append(f"  {option_name(problem.field)}: {in_options(problem.reason)}")
+        lines.append(f"    Hint: {in_options(problem.hint)}")
     return "\n".join(lines)
 
 
@@ -189,7 +195,7 @@ def _answer_text(
             f"{talk.uri or 'chosen by the destination'}"
         )
     lines += ["", f"the same with virsh, on {source}", f"  {shlex.join(filled.virsh(domain))}"]
-    lines += ["", "notes", *(f"  - {note}" for note in notes)]
+    lines += ["", "notes", *(f"  - {in_options(note)}" for note in notes)]
     return "\n".join(lines)
 
 

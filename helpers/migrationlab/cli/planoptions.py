@@ -14,6 +14,7 @@ was asked for, rather than click's own message. Imports no libvirt.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -97,7 +98,7 @@ def plan_from(options: Mapping[str, Any]) -> Plan:
     plan, problems = read_options(options)
     if problems:
         raise PlanError(
-            "\n".join(f"{option_name(problem.field)}: {problem.reason}" for problem in problems),
+            "\n".join(f"{problem.field}: {problem.reason}" for problem in problems),
             hint="\n".join(dict.fromkeys(problem.hint for problem in problems)),
         )
     return plan
@@ -106,6 +107,31 @@ def plan_from(options: Mapping[str, Any]) -> Plan:
 def option_name(field: str) -> str:
     """Return the option of a plan's field."""
     return f"--{field.replace('_', '-')}"
+
+
+def in_options(text: str) -> str:
+    """Return a text that names settings as Python has them, with the command line's options.
+
+    ``Give parallel=True.`` becomes ``Give --parallel.``, and ``copy_storage='full'`` becomes
+    ``--copy-storage full``. A name that is also a plain word is left alone without a value,
+    unless it heads its line, as the field of a problem.
+    """
+    return _SAID.sub(_as_option, text)
+
+
+def _as_option(said: re.Match[str]) -> str:
+    name, value = said["name"], said["value"]
+    if value is None:
+        heads = said.string[said.end() :].startswith(": ") and (
+            said.string[: said.start()].endswith("\n") or said.start() == 0
+        )
+        return option_name(name) if heads or "_" in name else name
+    if value == "True":
+        return option_name(name)
+    if value == "False":
+        return f"--no-{option_name(name)[2:]}"
+    words = ",".join(re.findall(r"[^'\s,]+", value.strip("()")))
+    return f"{option_name(name)} {words or DEFAULT}"
 
 
 def _option(about: Setting) -> Callable[[Command], Command]:
@@ -159,7 +185,12 @@ def _help(about: Setting) -> str:
         )
     if about.name == "compression":
         notes.append(f"the word {DEFAULT} leaves the method to libvirt")
-    return about.meaning + (f" [{'; '.join(notes)}]" if notes else "")
+    return in_options(about.meaning) + (f" [{'; '.join(notes)}]" if notes else "")
 
 
 _BY_NAME = {about.name: about for about in settings()}
+#: A setting, with what it is to be: by itself, or within Plan(…).
+_SAID = re.compile(
+    rf"(?P<plan>Plan\()?(?<![\w-])(?P<name>{'|'.join(sorted(_BY_NAME, key=len, reverse=True))})"
+    r"(?:=(?P<value>\([^()]*\)|'[^']*'|True|False|\d+))?(?![\w=-])(?(plan)\))"
+)
