@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from migrationlab._setting import Setting
+from migrationlab._plan.setting import Setting
 from migrationlab.explain import causes
 from migrationlab.lab.brokencases import CASES
 from migrationlab.settings import settings

@@ -2,8 +2,8 @@
 
 Owns the records of what is known (:class:`Side`, :class:`DomainFacts`, :class:`Situation`) and
 :func:`judge`, which lists all problems of a plan at once: ranges and words from the table of
-settings, the two URIs, and the rules of ``_rules`` (between settings) and ``_situationrules``
-(with the hosts and the domain). What is not known is not judged.
+settings, the two URIs, and the rules of ``_plan.rules`` (between settings) and
+``_plan.situationrules`` (with the hosts and the domain). What is not known is not judged.
 
 Pure: nothing is resolved, dialled or read. Imports no libvirt, and of the kit only ``settings``,
 ``uris``, ``errors`` and its own private rooms.
@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from migrationlab._abi import xml_problems
-from migrationlab._rules import RULES
-from migrationlab._situation import DiskFacts, DomainFacts, Side, Situation, domain_facts
-from migrationlab._situationrules import OWN, situation_problems
-from migrationlab._uriparts import bracketed, host_fault
+from migrationlab._plan.abi import xml_problems
+from migrationlab._plan.rules import RULES
+from migrationlab._plan.situation import DiskFacts, DomainFacts, Side, Situation, domain_facts
+from migrationlab._plan.situationrules import OWN, situation_problems
+from migrationlab._uris.parts import bracketed, host_fault
 from migrationlab.settings import AUTO, Setting, Settings, Shape, settings
 from migrationlab.uris import (
     Mode,

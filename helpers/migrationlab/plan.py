@@ -9,7 +9,7 @@ Sources: libvirt's ``docs/migration.rst``, ``docs/manpages/virsh.rst`` (migrate,
 migrate-setmaxdowntime), ``src/qemu/qemu_migration.c`` (qemuMigrationSrcPerformNative: the
 source's libvirtd opens the TCP connection that its QEMU sends the memory through).
 
-Imports of the kit only ``settings``, ``judgement``, ``uris``, ``errors`` and ``_virsh``; no
+Imports of the kit only ``settings``, ``judgement``, ``uris``, ``errors`` and ``_plan.virsh``; no
 libvirt.
 """
 
@@ -20,8 +20,8 @@ from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Self
 
-from migrationlab import _virsh
-from migrationlab._setting import checked, unknown_names, wrong_type
+from migrationlab._plan import virsh as as_virsh
+from migrationlab._plan.setting import checked, unknown_names, wrong_type
 from migrationlab.errors import PlanError
 from migrationlab.judgement import Situation, judge
 from migrationlab.settings import AUTO, FLAG_BITS, Settings, settings
@@ -262,7 +262,7 @@ class Plan(Settings):
                 "virsh needs the destination's connection URI, and the plan has none",
                 hint="Ask plan.filled(destination=HOST).virsh(…), or give connection_uri.",
             )
-        return _virsh.line(self, self.flags(), self.parameters(), domain, source_uri)
+        return as_virsh.line(self, self.flags(), self.parameters(), domain, source_uri)
 
     def notes(self, domain: str, *, source_uri: str = "qemu:///system") -> tuple[str, ...]:
         """What to know about this good plan, and what its virsh line cannot say.
@@ -271,7 +271,7 @@ class Plan(Settings):
             domain: The guest's name.
             source_uri: As for :meth:`virsh`.
         """
-        return tuple(_virsh.notes(self, domain, source_uri))
+        return tuple(as_virsh.notes(self, domain, source_uri))
 
     def to_dict(self) -> dict[str, object]:
         """The plan as plain values, for JSON."""

@@ -12,8 +12,8 @@ first versions), ``src/qemu/qemu_migration.h`` (QEMU_MIGRATION_PARAMETERS),
 (migrate_params_check: ranges) and ``qapi/migration.json`` (first versions). The numbers of the
 flags are given here, since a binding built with old headers lacks the newer ones.
 
-One table, and so one room, long as it is. Imports of the kit only ``_setting``,
-``_settingstable``, ``uris`` and ``errors``; no libvirt.
+One table, and so one room, long as it is. Imports of the kit only ``_plan.setting``,
+``_plan.settingstable``, ``uris`` and ``errors``; no libvirt.
 """
 # A field's default is the first thing that setting() is told, and what it returns is a field.
 # ruff: noqa: FBT003, RUF009
@@ -23,7 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from functools import cache
 
-from migrationlab._setting import (
+from migrationlab._plan.setting import (
     Flag,
     Group,
     Kind,
@@ -34,7 +34,7 @@ from migrationlab._setting import (
     switch,
     text,
 )
-from migrationlab._settingstable import SettingsTable
+from migrationlab._plan.settingstable import SettingsTable
 from migrationlab.uris import Mode
 
 __all__ = [

@@ -15,7 +15,7 @@ Sources: libvirt's ``docs/uri.rst`` and ``docs/migration.rst``;
 (doRemoteOpen).
 
 Text in, records out: nothing is resolved or dialled. Imports no libvirt, and of the kit only
-``errors`` and its own ``_uriparts`` and ``_urifaults``.
+``errors`` and its own ``_uris.parts`` and ``_uris.faults``.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-from migrationlab._urifaults import (
+from migrationlab._uris.faults import (
     connection_faults,
     disks_faults,
     graphics_faults,
     migration_faults,
 )
-from migrationlab._uriparts import (
+from migrationlab._uris.parts import (
     DRIVERS,
     MIGRATION_SCHEMES,
     PATHS,

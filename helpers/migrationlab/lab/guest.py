@@ -227,6 +227,7 @@ class Guest:
                 domain.XMLDesc(),
                 active=bool(domain.isActive()),
                 persistent=bool(domain.isPersistent()),
+                paused=self.paused,
             )
         shared = self.spec.disk == "shared" and host.facts.libvirt >= SHARES_FOLDERS
         disks = tuple(dataclasses.replace(each, shared=shared) for each in facts.disks or ())

@@ -4,7 +4,7 @@ Each generator yields every fault that it can be sure of; after one that makes t
 text meaningless (the wrong kind, an unknown scheme) it stops. ``uris`` turns faults into problems
 with the URI that would do; its docstring names the sources in libvirt.
 
-Imports of the kit only ``_uriparts``.
+Imports of the kit only ``_uris.parts``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from migrationlab._uriparts import (
+from migrationlab._uris.parts import (
     DRIVERS,
     FOREIGN,
     MIGRATION_SCHEMES,

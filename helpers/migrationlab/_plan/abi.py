@@ -7,7 +7,7 @@ Source: virDomainDefCheckABIStabilityFlags, virDomainDiskDefCheckABIStability an
 virDomainNetDefCheckABIStability in libvirt's ``src/conf/domain_conf.c``;
 qemuMigrationSrcBeginXML in ``src/qemu/qemu_migration.c``.
 
-Imports of the kit only ``uris`` and ``_situation``; no libvirt.
+Imports of the kit only ``uris`` and ``_plan.situation``; no libvirt.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from migrationlab._situation import memory_kib
+from migrationlab._plan.situation import memory_kib
 from migrationlab.uris import Problem, quote
 
 #: Devices that libvirt adds to no definition by itself, so that their number is what was said.

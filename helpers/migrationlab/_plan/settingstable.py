@@ -1,6 +1,6 @@
 """The table of settings as people read it: text, HTML in a notebook, a frame.
 
-Imports of the kit only ``_setting``, ``_uriparts`` and ``errors``; no libvirt.
+Imports of the kit only ``_plan.setting``, ``_uris.parts`` and ``errors``; no libvirt.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import html
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from migrationlab._setting import Group, Setting
-from migrationlab._uriparts import nearest, quote
+from migrationlab._plan.setting import Group, Setting
+from migrationlab._uris.parts import nearest, quote
 from migrationlab.errors import UsageError
 
 if TYPE_CHECKING:

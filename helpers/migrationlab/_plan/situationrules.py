@@ -19,8 +19,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 
-from migrationlab._abi import abi_problems
-from migrationlab._situation import DiskFacts, DomainFacts, Side, Situation
+from migrationlab._plan.abi import abi_problems
+from migrationlab._plan.situation import DiskFacts, DomainFacts, Side, Situation
 from migrationlab.settings import Setting, Settings, settings
 from migrationlab.uris import Problem, nearest, quote
 

@@ -3,7 +3,7 @@
 The material that ``settings`` is made of: the record of one setting, the function that puts it
 into a dataclass's field, and the check of a value's type.
 
-Imports of the kit only ``errors`` and ``_uriparts``; no libvirt.
+Imports of the kit only ``errors`` and ``_uris.parts``; no libvirt.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
-from migrationlab._uriparts import nearest, quote
+from migrationlab._uris.parts import nearest, quote
 from migrationlab.errors import PlanError
 
 T = TypeVar("T")
