@@ -6,26 +6,30 @@ A test that kills or spoils something makes its own.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
 
+from migrationlab.lab import image
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
-
-HERE = Path(__file__).parent
-#: Tests that start labs go to one process a folder: a session's lab is then made once, and no
-#: more than two are up at a time, however many processes run.
-TOGETHER = {"lab": "lab", "notebooks": "notebooks", "browser": "notebooks"}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests belong into one process."""
+    """Keep the live tests of a file in one process, so that they share what they start."""
     for item in items:
-        if group := TOGETHER.get(item.path.relative_to(HERE).parts[0]):
-            item.add_marker(pytest.mark.xdist_group(group))
+        if item.get_closest_marker("lab") or item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Build the hosts' images that the tests need, before any test's time runs."""
+    if not session.config.option.collectonly:
+        marks = [mark for item in session.items for mark in item.iter_markers("lab")]
+        for release in sorted({name for mark in marks for name in (image.DEFAULT, *mark.args)}):
+            image.ensure(release)
 
 
 @pytest.fixture(scope="session")

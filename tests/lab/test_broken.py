@@ -20,7 +20,7 @@ from migrationlab.migrate import migrate
 from migrationlab.plan import Plan
 from migrationlab.runs import Outcome, Run
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab("bookworm")
 
 #: What libvirt 11.3 and QEMU 10.0 answer: the error's code, and words of its text.
 ANSWERS = {

@@ -13,7 +13,7 @@ from migrationlab.runs import Outcome
 from migrationlab.steps import Step
 from rides import MIB, arrived, outspoken, postcopy, ride, told_since
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab("bookworm")
 
 
 @postcopy

@@ -20,7 +20,7 @@ from migrationlab.plan import Plan
 from migrationlab.preflight import preflight
 from migrationlab.runs import Outcome
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab("bookworm")
 
 BUILDER = """
 from migrationlab.lab import image
