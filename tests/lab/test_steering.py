@@ -326,7 +326,8 @@ def test_divergence(lab: Lab, stubborn: Guest) -> None:
 @postcopy
 def test_deadline_in_postcopy(lab: Lab, stubborn: Guest) -> None:
     """A deadline that passes in post-copy is told, and the migration completes all the same."""
-    plan = Plan(postcopy=True, postcopy_after_s=0.1, postcopy_bandwidth_mib_s=2, deadline_s=3)
+    # A busy machine is in post-copy by then, too, which takes half a minute at 2 MiB/s.
+    plan = Plan(postcopy=True, postcopy_after_s=0.1, postcopy_bandwidth_mib_s=2, deadline_s=8)
     with under_way(stubborn, plan, lambda m: bool(m._steering.warnings)) as migration:
         migration.set_bandwidth(None, postcopy=True)
         run = migration.wait(30)
