@@ -9,7 +9,7 @@ import html
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from migrationlab._plan.setting import Group, Setting
+from migrationlab._plan.setting import Group, Kind, Setting
 from migrationlab._uris.parts import nearest, quote
 from migrationlab.errors import UsageError
 
@@ -63,20 +63,22 @@ class SettingsTable:
         return "\n".join(lines).rstrip()
 
     def _repr_html_(self) -> str:
+        left = "style='text-align:left;white-space:normal'"  # JupyterLab's own choice is the right
         rows = []
         for group, members in self.groups():
-            rows.append(f'<tr><th colspan="5" scope="rowgroup">{html.escape(group)}</th></tr>')
+            name = f"<b>{html.escape(group)}</b>"
+            rows.append(f'<tr><th colspan="5" scope="rowgroup" {left}>{name}</th></tr>')
             for about in members:
                 cells = (
                     f"<code>{html.escape(about.name)}</code>",
                     html.escape(" ".join(filter(None, (about.meaning, about.constraints)))),
                     html.escape(about.takes),
-                    f"<code>{html.escape(about.libvirt)}</code>" if about.libvirt else "the kit",
+                    _ACTS.get(about.kind) or _broken_code(about.libvirt),
                     html.escape(" ".join(text for _, text in _since(about))),
                 )
-                rows.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
+                rows.append(f"<tr>{''.join(f'<td {left}>{cell}</td>' for cell in cells)}</tr>")
         heads = ("Setting", "Meaning", "Values", "libvirt", "Since")
-        head = "".join(f'<th scope="col">{name}</th>' for name in heads)
+        head = "".join(f'<th scope="col" {left}>{name}</th>' for name in heads)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
     def frame(self) -> pd.DataFrame:
@@ -84,6 +86,19 @@ class SettingsTable:
         import pandas as pd  # noqa: PLC0415 - slow to load, and a plan needs none
 
         return pd.DataFrame([about.to_dict() for about in self]).set_index("name")
+
+
+#: Who acts on what is neither flag nor parameter of libvirt's.
+_ACTS = {
+    Kind.ARGUMENT: "an argument of the call",
+    Kind.POLICY: "the kit",
+    Kind.KIT: "the kit",
+}
+
+
+def _broken_code(name: str) -> str:
+    """Give a name as code that may go on in the next line: libvirt's are wider than a page."""
+    return f"<code>{html.escape(name).replace('_', '_<wbr>').replace('.', '.<wbr>')}</code>"
 
 
 def _details(about: Setting) -> Iterator[tuple[str, str]]:

@@ -32,6 +32,7 @@ from migrationlab.lab.rack import Rack
 NAME = "client"
 ADDRESS = "10.22.0.2"
 SCRIPT = Path(__file__).parent / "payload" / "client.sh"
+START_TIMEOUT_S = 30
 #: What of this process's environment means this machine, and not the client.
 FOREIGN = ("XDG_", "SSH_", "LIBVIRT", "VIRSH")
 
@@ -213,7 +214,10 @@ class Client:
         self._expect("running")
         # As the rack does for the hosts' ports.
         show = [*rack.in_rack_network(), "ip", "link", "show", "dev", f"client{self._pid}"]
+        end = time.monotonic() + START_TIMEOUT_S
         while " state UP " not in namespaces.run(show):
+            if time.monotonic() > end:
+                raise LabError("the lab's LAN does not carry what its client machine sends")
             time.sleep(0.01)
 
     def _expect(self, word: str) -> None:
