@@ -16,8 +16,8 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from migrationlab import offers
-from migrationlab._preflightdomain import Pair, domain_checks
+from migrationlab._preflight import offers
+from migrationlab._preflight.domain import Pair, domain_checks
 from migrationlab.capture import clocks
 from migrationlab.diagnosis import Check, Diagnosis, Status, Verdicts
 from migrationlab.errors import HostError, MigrationLabError

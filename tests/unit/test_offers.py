@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from migrationlab import offers
+from migrationlab._preflight import offers
+from migrationlab._preflight.offers import FAMILIES, Capabilities, Wants
 from migrationlab.errors import GuestError, HostError
 from migrationlab.hosts import Host
-from migrationlab.offers import FAMILIES, Capabilities, Wants
 
 CAPABILITIES = """\
 <capabilities>

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from migrationlab import _preflightdomain as domains
-from migrationlab import offers
+from migrationlab._preflight import domain as domains
+from migrationlab._preflight import offers
+from migrationlab._preflight.offers import Capabilities, Wants
 from migrationlab.cli import main
 from migrationlab.diagnosis import Check, Status
 from migrationlab.hosts import Host, HostFacts
-from migrationlab.offers import Capabilities, Wants
 from migrationlab.plan import Plan
 from migrationlab.preflight import preflight
 from migrationlab.shells import Shell

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from migrationlab import offers
+from migrationlab._preflight import offers
+from migrationlab._preflight.offers import Capabilities, Wants
 from migrationlab.diagnosis import Check, Status
 from migrationlab.errors import HostError, MigrationLabError
 from migrationlab.hosts import Host
 from migrationlab.judgement import DiskFacts, Side, Situation
-from migrationlab.offers import Capabilities, Wants
 from migrationlab.plan import Plan
 from migrationlab.shells import Answer, Shell
 from migrationlab.subjects import PlainDomain
