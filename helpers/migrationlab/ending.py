@@ -13,7 +13,7 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TypeVar
@@ -23,9 +23,10 @@ import pandas as pd
 from migrationlab.capture.recorder import Recorder
 from migrationlab.errors import HostError, MigrationLabError
 from migrationlab.explain import explain
+from migrationlab.frames import conform
 from migrationlab.hosts import Host, refusals
 from migrationlab.plan import Plan
-from migrationlab.runs import Outcome, Run, RunError, conform, new_run_id
+from migrationlab.runs import Outcome, Run, RunError, new_run_id
 from migrationlab.subjects import Subject
 
 T = TypeVar("T")
@@ -70,7 +71,7 @@ class Ending:
         error: libvirt's refusal, None where it completed.
         limit_ms: The maximum downtime in force at the end.
         wire: What the run should say of the wire.
-        environment: What the run should say of this machine.
+        environment: What the run should say of this machine, for as long as the call took.
     """
 
     subject: Subject
@@ -135,6 +136,7 @@ class Ending:
             guest_check=check,
             domain_states=states,
             clock=clock,
+            instruments=self.recorder.names,
             warnings=tuple(warnings),
             **frames,
         )
@@ -242,10 +244,4 @@ def _job_by_event(events: pd.DataFrame) -> Mapping[str, int | str]:
 
 
 def _host_record(host: Host) -> dict[str, object]:
-    return {
-        "name": host.name,
-        "hostname": host.facts.hostname,
-        "libvirt_version": host.facts.libvirt_version,
-        "qemu_version": host.facts.qemu_version,
-        "image": host.image,
-    }
+    return {"name": host.name, **asdict(host.facts), "image": host.image}

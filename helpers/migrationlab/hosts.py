@@ -15,8 +15,11 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import libvirt
+from defusedxml.ElementTree import fromstring
 
+from migrationlab.domainxml import xml_sha256
 from migrationlab.errors import GuestError, HostError, UsageError
+from migrationlab.hostfacts import HostFacts, told_by_kernel
 from migrationlab.library import (
     library_version,
     open_connection,
@@ -24,41 +27,17 @@ from migrationlab.library import (
     refusals,
     version_text,
 )
+from migrationlab.meters import Meters
 from migrationlab.shells import Shell, shell_of
 
 __all__ = [
-    "DomainState", "Host", "HostFacts", "library_version", "open_connection", "refusal", "refusals",
-    "version_text",
+    "DomainState", "Host", "HostFacts", "kind_of", "library_version", "open_connection", "refusal",
+    "refusals", "version_text",
 ]  # fmt: skip
 
 UUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 #: What in a connection URI concerns the machine that dials: its files, its programs.
 DIALLERS_OWN = ("command", "keyfile", "known_hosts", "pkipath", "socket")
-
-
-@dataclass(frozen=True, slots=True)
-class HostFacts:
-    """What a host says of itself.
-
-    Attributes:
-        hostname: Its own name, which it also gives to others as the place to migrate to.
-        libvirt_version: Its daemon's version.
-        qemu_version: Its QEMU's version.
-    """
-
-    hostname: str
-    libvirt_version: str
-    qemu_version: str
-
-    @property
-    def qemu(self) -> tuple[int, ...]:
-        """Return QEMU's version as numbers that compare."""
-        return tuple(int(part) for part in self.qemu_version.split("."))
-
-    @property
-    def libvirt(self) -> tuple[int, ...]:
-        """Return libvirt's version as numbers that compare."""
-        return tuple(int(part) for part in self.libvirt_version.split("."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +71,7 @@ class Host:
             ``uri`` where that names a machine, else ssh to its own hostname.
         image: The release that a lab host runs.
         log: The daemon's log, where this process may read it.
-        sent_bytes: Reads how many bytes the host has put on the wire so far.
+        meters: Its machine's own counters, where this process can read them.
         route: Turns a connection URI meant for this host's neighbours into one that this
             process can open to the same end; None where they are the same.
         shell: How this process runs a program on the host's machine; by default as ``uri``
@@ -111,7 +90,7 @@ class Host:
         peer_uri: str | None = None,
         image: str | None = None,
         log: Path | None = None,
-        sent_bytes: Callable[[], int] | None = None,
+        meters: Meters | None = None,
         route: Callable[[str], str] | None = None,
         shell: Shell | None = None,
     ) -> None:
@@ -122,7 +101,7 @@ class Host:
         self.uri = uri
         self.image = image
         self.log = log
-        self.sent_bytes = sent_bytes
+        self.meters = meters
         self.shell = shell or shell_of(uri)
         self._route = route
         self._connection = open_connection(uri)
@@ -180,11 +159,19 @@ class Host:
         """Return what the host says of itself; asked once."""
         if self._facts is None:
             with refusals():
+                _arch, memory_mib, cpus, *_ = self.connection.getInfo()
+                kernel, cpu_model = told_by_kernel(self.shell)
+                if cpu_model is None:
+                    cpu_model = fromstring(self.capabilities()).findtext("host/cpu/model")
                 self._facts = HostFacts(
                     hostname=self._hostname,
                     libvirt_version=version_text(self.connection.getLibVersion()),
                     # The first question about QEMU makes the daemon try every QEMU it has.
                     qemu_version=version_text(self.connection.getVersion()),
+                    cpus=cpus,
+                    memory_mib=memory_mib,
+                    cpu_model=cpu_model,
+                    kernel=kernel,
                 )
         return self._facts
 
@@ -344,6 +331,27 @@ class Host:
         """Close the connection; the host itself goes on."""
         with refusals():
             self._connection.close()
+
+
+def kind_of(domain: libvirt.virDomain) -> str | None:
+    """Return the hash that domains of the same kind share (see ``domainxml``).
+
+    Returns:
+        The hash; None where this connection is denied the XML that is sent to another host, as
+        libvirt does to whoever may not read a domain's passwords.
+
+    Raises:
+        HostError: The host could not be asked.
+    """
+    try:
+        return xml_sha256(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_MIGRATABLE))
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in (
+            libvirt.VIR_ERR_OPERATION_DENIED,
+            libvirt.VIR_ERR_ACCESS_DENIED,
+        ):
+            return None
+        raise refusal(error) from error
 
 
 def _state(domain: libvirt.virDomain, metadata: str | None = None) -> DomainState | None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 import libvirt
 
 from migrationlab.capture.echo import EchoProbe
-from migrationlab.capture.environment import environment
+from migrationlab.capture.environment import Surroundings
 from migrationlab.capture.job import DEFAULT_INTERVAL_S
 from migrationlab.capture.recorder import Recorder
 from migrationlab.errors import GuestError, PlanError, UsageError
@@ -41,6 +41,7 @@ def start(
     judge: bool = True,
     interval_s: float = DEFAULT_INTERVAL_S,
     probe: str | None = None,
+    capture: bool = True,
     on_step: Listener = ignore,
 ) -> Migration:
     """Start a migration, and return it at once.
@@ -53,8 +54,12 @@ def start(
         judge: Whether to refuse a plan that cannot work. Give False to hear libvirt's own
             answer to such a plan.
         interval_s: The time from one sample of the job to the next.
+        capture: Whether to record everything that can be. False records libvirt's own figures only
+            (its events and the completed job's statistics), as for a measurement of what recording
+            costs; ``progress()`` then tells of no bytes.
         probe: An address of the guest, to ask it for echoes (ping) from here every 5 ms, so that
-            the network downtime of a guest that sends no beats is known.
+            the network downtime of a guest that sends no beats is known. A guest of the lab is
+            asked by itself, every 20 ms.
         on_step: Hears how it goes.
 
     Raises:
@@ -78,7 +83,9 @@ def start(
     host = subject.host
     if judge:
         _judge(subject, host, to, plan)
-    prepared = _prepare(subject, host, to, plan, interval_s=interval_s, probe=probe)
+    prepared = _prepare(
+        subject, host, to, plan, interval_s=interval_s, probe=probe, capture=capture
+    )
     return Migration(subject, to, plan, prepared, on_step)
 
 
@@ -91,6 +98,7 @@ def migrate(
     judge: bool = True,
     interval_s: float = DEFAULT_INTERVAL_S,
     probe: str | None = None,
+    capture: bool = True,
     on_step: Listener = ignore,
 ) -> Run:
     """Migrate a guest, and return the run, whatever its outcome.
@@ -107,6 +115,7 @@ def migrate(
         judge=judge,
         interval_s=interval_s,
         probe=probe,
+        capture=capture,
         on_step=on_step,
     )
     try:
@@ -165,15 +174,18 @@ def _prepare(
     *,
     interval_s: float,
     probe: str | None,
+    capture: bool,
 ) -> Prepared:
     with contextlib.ExitStack() as on_failure:
         # By ssh this takes longer than all the rest, which is made ready meanwhile.
         dialled = _dial(to, plan.connection_uri) if plan.mode is Mode.NORMAL else None
         if dialled is not None:
             on_failure.callback(dialled.add_done_callback, _hang_up)
-        echo = EchoProbe(probe) if probe else None
+        echo = _echo(subject, plan, probe) if capture else None
         if echo is not None:
             on_failure.callback(echo.stop)
+            if not probe:
+                echo.begin()
         connections: list[libvirt.virConnect] = []
         for _ in range(2):
             connections.append(source.new_connection())
@@ -189,16 +201,20 @@ def _prepare(
                 speed_before = domain.migrateGetMaxSpeed()
         # The first question about a host's QEMU can take a second: not while it migrates.
         _ = source.facts, to.facts
-        wire, surroundings = subject.wire(), environment(library_version())
-        if echo is not None:
+        wire, surroundings = subject.wire(), Surroundings(library_version())
+        if echo is not None and probe:
             echo.start()
         recorder = Recorder(
             source,
             to,
             uuid=uuid,
+            names={"source": subject.name, "destination": plan.destination_name or subject.name},
             beats=subject.beat_source,
             echo=echo,
             interval_s=interval_s,
+            tunnelled=plan.tunnelled,
+            capture=capture,
+            sample=plan.abort_when_diverging_s is not None,
         )
         on_failure.callback(recorder.close)
         there: str | libvirt.virConnect = plan.connection_uri
@@ -231,9 +247,15 @@ def _prepare(
             uuid=uuid,
             limit_before_ms=limit_before_ms,
             wire=wire,
-            environment=surroundings,
+            surroundings=surroundings,
             undo=undo,
         )
+
+
+def _echo(subject: Subject, plan: Plan, probe: str | None) -> EchoProbe | None:
+    if probe:
+        return EchoProbe(probe)
+    return None if plan.offline else subject.echo_probe()
 
 
 def _dial(to: Host, uri: str | None) -> Future[libvirt.virConnect]:

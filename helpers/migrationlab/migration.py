@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import libvirt
 
+from migrationlab.capture.environment import Surroundings
 from migrationlab.capture.job import Sample
 from migrationlab.capture.recorder import Recorder
 from migrationlab.ending import Ending
@@ -47,7 +48,7 @@ class Prepared:
         uuid: The domain's UUID.
         limit_before_ms: The maximum downtime in force before; None where the domain does not run.
         wire: What the run should say of the wire.
-        environment: What the run should say of this machine.
+        surroundings: This machine, watched since a moment before the call.
         undo: Takes back what was set for this migration alone, where the guest did not leave.
     """
 
@@ -59,7 +60,7 @@ class Prepared:
     uuid: str
     limit_before_ms: int | None
     wire: Mapping[str, object] | None
-    environment: Mapping[str, object]
+    surroundings: Surroundings
     undo: Callable[[], object]
 
     def close(self) -> None:
@@ -282,6 +283,7 @@ class Migration:
             except libvirt.libvirtError as refused:
                 error = refusal(refused)
             returned_ns = self._recorder.events.note("return")
+            self._recorder.returned()
             self._steering.end()
             self._returned.set()
             self._run = self._finish(returned_ns, error)
@@ -336,7 +338,7 @@ class Migration:
             error=error,
             limit_ms=self._steering.limit_ms,
             wire=self._what.wire,
-            environment=self._what.environment,
+            environment=self._what.surroundings.until_now(),
         ).run(warnings)
 
     def _outcome(self, error: HostError | None) -> Outcome:

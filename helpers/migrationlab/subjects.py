@@ -11,8 +11,9 @@ from typing import Protocol
 
 from defusedxml.ElementTree import fromstring
 
+from migrationlab.capture.echo import EchoProbe
 from migrationlab.capture.recorder import Beats
-from migrationlab.hosts import Host, refusals
+from migrationlab.hosts import Host, kind_of, refusals
 from migrationlab.judgement import DomainFacts, domain_facts
 
 
@@ -37,6 +38,13 @@ class Subject(Protocol):
     @property
     def beat_source(self) -> Beats | None:
         """Return where its beats come from, None where it sends none."""
+
+    def echo_probe(self) -> EchoProbe | None:
+        """Return what asks it for echoes, None where only its user knows how to reach it.
+
+        Raises:
+            LabError: The lab that it lives in is down.
+        """
 
     def record(self) -> Mapping[str, object]:
         """Return what a run should say of it."""
@@ -69,6 +77,7 @@ class PlainDomain:
         domain = host.domain(name, inactive=inactive)
         with refusals():
             text: str = domain.XMLDesc()
+            self._kind = kind_of(domain)
             self._memory_mib = domain.maxMemory() >> 10
             self.uuid: str = domain.UUIDString()
             self.name: str = domain.name()
@@ -92,13 +101,22 @@ class PlainDomain:
         """Return None: it sends no beats."""
         return None
 
+    def echo_probe(self) -> EchoProbe | None:
+        """Return None: its address is its user's to know."""
+        return None
+
     def facts(self) -> DomainFacts:
         """Return what a plan is judged by: its state, disks and memory."""
         return self._facts
 
-    def record(self) -> Mapping[str, object]:
-        """Return its name, memory and machine type."""
-        return {"name": self.name, "memory_mib": self._memory_mib, "machine": self._machine}
+    def record(self) -> dict[str, object]:
+        """Return its name, memory and machine type, and the hash of what it is made of."""
+        return {
+            "name": self.name,
+            "memory_mib": self._memory_mib,
+            "machine": self._machine,
+            "xml_sha256": self._kind,
+        }
 
     def wire(self) -> Mapping[str, object] | None:
         """Return None: the network between real hosts is not the kit's to know."""

@@ -15,7 +15,7 @@ import pytest
 from migrationlab import store
 from migrationlab.lab import namespaces, registry
 from migrationlab.lab.lab import Lab
-from migrationlab.runs import SUMMARY
+from migrationlab.summary import SUMMARY
 
 pytestmark = pytest.mark.lab
 

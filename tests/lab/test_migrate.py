@@ -14,8 +14,9 @@ from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
 from migrationlab.migrate import migrate, start
 from migrationlab.plan import Plan
-from migrationlab.runs import SUMMARY, Outcome, Run
+from migrationlab.runs import Outcome, Run
 from migrationlab.steps import Step
+from migrationlab.summary import SUMMARY
 from migrationlab.uris import Mode
 
 pytestmark = pytest.mark.lab

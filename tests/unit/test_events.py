@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from migrationlab.capture import events
+from migrationlab.frames import FRAMES
 from migrationlab.hosts import Host
-from migrationlab.runs import FRAMES
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 #: Two domains of libvirt's test driver, in a node of the test's own.

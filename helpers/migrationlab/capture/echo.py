@@ -1,6 +1,7 @@
 """Listens for a guest that sends nothing by itself: a numbered echo request every 5 ms.
 
-Works for any guest that answers ping. A request that meets a guest standing still is lost, or
+Works for any guest that answers ping: by this machine's own network, or, as in a lab, by a socket
+that was opened on another. A request that meets a guest standing still is lost, or
 answered once the guest runs again, so the silence between answers is what the network saw of the
 downtime; the probe's period is its resolution. One thread keeps an absolute schedule; an answer's
 time is the kernel's own stamp, so that a late thread does not change it.
@@ -61,13 +62,21 @@ class EchoProbe:
     Args:
         address: The guest's address, or a name of it.
         interval_s: The time from one request to the next.
+        opened: An ICMP datagram socket on the network that the address is of; None for one of
+            this machine's own. The probe closes it.
 
     Raises:
         UsageError: The address means nothing here, or the interval is out of its range.
         LabError: This user may not open such a socket.
     """
 
-    def __init__(self, address: str, *, interval_s: float = DEFAULT_INTERVAL_S) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        interval_s: float = DEFAULT_INTERVAL_S,
+        opened: socket.socket | None = None,
+    ) -> None:
         if not SHORTEST_INTERVAL_S <= interval_s <= LONGEST_INTERVAL_S:
             raise UsageError(
                 f"echo requests cannot be {interval_s} s apart",
@@ -76,7 +85,8 @@ class EchoProbe:
         self.address = address
         self.interval_s = interval_s
         self._kind, self._target = _resolved(address)
-        self._socket = _open(self._kind)
+        self._socket = _open(self._kind) if opened is None else opened
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self._sent: list[int] = []
         self._arrived: dict[int, int] = {}
         self._latest_ns = 0
@@ -87,13 +97,17 @@ class EchoProbe:
     def __repr__(self) -> str:
         return f"EchoProbe({self.address!r}, every {self.interval_s * 1e3:g} ms)"
 
+    def begin(self) -> None:
+        """Begin to ask, and return at once, whether anybody answers or not."""
+        self._thread.start()
+
     def start(self) -> None:
         """Begin to ask, and return once the guest has been heard for :data:`LEAD_S`.
 
         Raises:
             UsageError: Nobody answers at that address.
         """
-        self._thread.start()
+        self.begin()
         if not self.hears(0, ANSWER_TIMEOUT_S):
             self.stop()
             raise UsageError(
@@ -140,7 +154,7 @@ class EchoProbe:
             # Slots that were missed are left out: a burst would only be lost as one.
             due = max(due + self.interval_s, time.monotonic())
             self._receive_until(due)
-        self._receive_until(time.monotonic() + LAST_ANSWER_S, all_answered=True)
+        self._receive_until(time.monotonic() + LAST_ANSWER_S, newest=True)
 
     def _ask(self) -> None:
         sequence = len(self._sent)
@@ -152,8 +166,9 @@ class EchoProbe:
         except OSError:
             return  # no way there at this moment, as while a guest moves: lost, as its row says
 
-    def _receive_until(self, due: float, *, all_answered: bool = False) -> None:
-        while not (all_answered and len(self._arrived) == len(self._sent)):
+    def _receive_until(self, due: float, *, newest: bool = False) -> None:
+        # Those before the newest are answered before it, or are lost.
+        while not (newest and len(self._sent) - 1 in self._arrived):
             # select() waits to the microsecond, where poll() would to the millisecond.
             ready, _, _ = select.select([self._socket], [], [], max(due - time.monotonic(), 0))
             if not ready:
@@ -189,7 +204,7 @@ def _resolved(address: str) -> tuple[_Kind, tuple[str, int]]:
 
 def _open(kind: _Kind) -> socket.socket:
     try:
-        made = socket.socket(kind.family, socket.SOCK_DGRAM, kind.protocol)
+        return socket.socket(kind.family, socket.SOCK_DGRAM, kind.protocol)
     except PermissionError as error:
         raise LabError(
             "this user may not send echo requests: no group of theirs is in "
@@ -197,5 +212,3 @@ def _open(kind: _Kind) -> socket.socket:
             hint='sudo sysctl -w net.ipv4.ping_group_range="0 2147483647" (as systemd sets it), '
             "or leave the probe out",
         ) from error
-    made.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-    return made

@@ -1,12 +1,46 @@
-"""What machine recorded a run, as far as it bears on the figures. No libvirt."""
+"""What machine recorded a run, as far as it bears on the figures. No libvirt.
+
+How busy its processors were is counted by the kernel for all of them, whoever used them
+(``/proc/stat``), so that what else runs on the machine shows. What a container may use of them, it
+does not say.
+"""
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
+import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
+
+#: Where the kit's code is; in a checkout three folders below its root, beside which git keeps it.
+PACKAGE = Path(__file__).parents[1]
+GIT_TIMEOUT_S = 5.0
+
+
+class Surroundings:
+    """The machine that records, from before a migration until after it.
+
+    Args:
+        client_version: The version of the libvirt client library in this process.
+    """
+
+    def __init__(self, client_version: str) -> None:
+        self._before = environment(client_version)
+        self._total_s, self._idle_s = _cpu_times_s()
+
+    def until_now(self) -> Mapping[str, object]:
+        """Return what :func:`environment` did, and how busy the processors have been since."""
+        total_s, idle_s = _cpu_times_s()
+        passed_s = total_s - self._total_s
+        # The kernel counts in hundredths of a second: of a shorter time nothing is known. Its idle
+        # time can fall behind by a tick (proc(5)).
+        busy = 1 - (idle_s - self._idle_s) / passed_s if passed_s > 0 else None
+        percent = None if busy is None else round(min(max(busy, 0.0), 1.0) * 100, 1)
+        return {**self._before, "cpu_busy_percent": percent}
 
 
 def environment(client_version: str) -> dict[str, object]:
@@ -25,7 +59,58 @@ def environment(client_version: str) -> dict[str, object]:
         "python": platform.python_version(),
         "libvirt_client": client_version,
         "rootless": os.geteuid() != 0,
+        "code": code_revision(),
     }
+
+
+@functools.cache
+def code_revision(package: Path = PACKAGE) -> str | None:
+    """Return the git revision that the kit's code is of, as it was when this was first asked.
+
+    Args:
+        package: The folder of the code, two below its checkout's.
+
+    Returns:
+        The commit, with ``-dirty`` where a file of the code differs from it; None where the code
+        is not run from a checkout of its own (such as an installed one in the virtual environment
+        of another), or there is no git.
+    """
+    checkout = package.parents[1]
+    if not (checkout / ".git").exists():
+        return None
+    commit = _git(checkout, "rev-parse", "HEAD")
+    changed = _git(checkout, "status", "--porcelain", "--", str(package))
+    if not commit or changed is None:
+        return None
+    return f"{commit}-dirty" if changed else commit
+
+
+def _git(checkout: Path, *arguments: str) -> str | None:
+    # A hook of git's has these set, and they would lead to another repository.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    try:
+        done = subprocess.run(
+            ["git", "--no-optional-locks", "-C", str(checkout), *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=GIT_TIMEOUT_S,
+            check=False,
+            env=kept,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _cpu_times_s() -> tuple[float, float]:
+    """Return the time that all processors have had since the start, and what of it was idle."""
+    times = psutil.cpu_times()
+    # The time of guests is in that of their hosts' users (account_guest_time in the kernel's
+    # kernel/sched/cputime.c).
+    counted = {name: value for name, value in times._asdict().items() if "guest" not in name}
+    return sum(counted.values()), times.idle + getattr(times, "iowait", 0.0)
 
 
 def _system() -> str:

@@ -63,12 +63,13 @@ class EventLog:
         self._rows.put((now, now, side, "kit", name, json.dumps(detail)))
         return now
 
-    def listen(self, connection: libvirt.virConnect, side: str) -> None:
+    def listen(self, connection: libvirt.virConnect, side: str, *, qemu: bool = True) -> None:
         """Collect what one host reports, from now until :meth:`close`.
 
         Args:
             connection: An open connection to the host.
             side: "source" or "destination".
+            qemu: Whether to collect what its QEMU reports too.
 
         Raises:
             HostError: libvirt refused its own events. Where only QEMU's are refused, that is
@@ -83,6 +84,8 @@ class EventLog:
             for event, callback in callbacks.items():
                 number = connection.domainEventRegisterAny(None, event, callback, side)
                 self._undo.append(partial(connection.domainEventDeregisterAny, number))
+        if not qemu:
+            return
         try:
             number = libvirt_qemu.qemuMonitorEventRegister(connection, None, None, self._qemu, side)
         except libvirt.libvirtError as error:

@@ -1,4 +1,4 @@
-"""Samples a migration while it runs: libvirt's job statistics, and bytes on the wire.
+"""Samples a migration while it runs: libvirt's job statistics.
 
 One thread, on a connection of its own, so that it never waits for the call that migrates.
 Statistics by libvirt's names (``virDomainGetJobStats``, include/libvirt/libvirt-domain.h).
@@ -7,14 +7,13 @@ Statistics by libvirt's names (``virDomainGetJobStats``, include/libvirt/libvirt
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import libvirt
 
-from migrationlab.errors import LabError
+from migrationlab.capture.ticker import Ticker
 from migrationlab.hosts import Host, refusals
 
 DEFAULT_INTERVAL_S = 0.05
@@ -50,7 +49,6 @@ STATISTICS = {
 #: What the source says once the domain has left it.
 LEFT = (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID)
 JOB_COLUMNS = ("time_ns", *STATISTICS.values())
-WIRE_COLUMNS = ("time_ns", "sent_bytes", "received_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +69,14 @@ class Sampler:
 
     Args:
         source: The host that the domain leaves.
-        destination: The host that it goes to.
         uuid: The domain's UUID, which stays whatever it is called where it arrives.
         interval_s: The time from one sample to the next.
+
+    Raises:
+        HostError: The host could not be reached, or has no such domain.
     """
 
-    def __init__(
-        self,
-        source: Host,
-        destination: Host,
-        uuid: str,
-        interval_s: float = DEFAULT_INTERVAL_S,
-    ) -> None:
-        self._sent = source.sent_bytes
-        self._received = destination.sent_bytes
+    def __init__(self, source: Host, uuid: str, interval_s: float = DEFAULT_INTERVAL_S) -> None:
         self._connection = source.new_connection()
         try:
             with refusals():
@@ -92,47 +84,29 @@ class Sampler:
         except BaseException:
             self._connection.close()
             raise
-        self._interval_s = interval_s
         self.warnings: list[str] = []
         self._refused = False
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
         self._samples: list[Sample] = []
-        self._wire: list[tuple[int, int, int]] = []
-        self._first: tuple[int, int] | None = None
+        self._on_sample: Callable[[Sample], None] = lambda _: None
+        self._ticker = Ticker("migration-sampler", interval_s, self._sample)
 
     def start(self, on_sample: Callable[[Sample], None]) -> None:
-        """Begin to sample; the wire's bytes are counted from here.
+        """Begin to sample.
 
         Args:
             on_sample: Hears each sample of the job, on the sampler's thread.
         """
-        self._sample_wire()
-        self._thread = threading.Thread(
-            target=self._run, args=[on_sample], name="migration-sampler", daemon=True
-        )
-        self._thread.start()
+        self._on_sample = on_sample
+        self._ticker.start()
 
-    def stop(self) -> tuple[list[Sample], list[tuple[int, int, int]]]:
-        """Stop, and return the samples of the job and of the wire; once more does no harm."""
-        if self._stop.is_set():
-            return self._samples, self._wire
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
-        self._sample_wire()
+    def stop(self) -> list[Sample]:
+        """Stop, and return the samples of the job; once more does no harm."""
+        self._ticker.stop()
         with contextlib.suppress(libvirt.libvirtError):  # where the host is gone, so is this
             self._connection.close()
-        return self._samples, self._wire
+        return self._samples
 
-    def _run(self, on_sample: Callable[[Sample], None]) -> None:
-        asking = True
-        while not self._stop.wait(self._interval_s):
-            self._sample_wire()
-            if asking:
-                asking = self._sample_job(on_sample)
-
-    def _sample_job(self, on_sample: Callable[[Sample], None]) -> bool:
+    def _sample(self) -> bool:
         """Take one sample; return whether it is worth asking again."""
         try:
             found = self._domain.jobStats()
@@ -153,19 +127,5 @@ class Sampler:
         if values.get("data_total_bytes"):
             sample = Sample(time.time_ns(), values)
             self._samples.append(sample)
-            on_sample(sample)
+            self._on_sample(sample)
         return True
-
-    def _sample_wire(self) -> None:
-        if self._sent is None or self._received is None:
-            return
-        now = time.time_ns()
-        try:
-            sent, received = self._sent(), self._received()
-        except LabError as error:
-            self.warnings.append(f"the bytes on the wire end early: {error}")
-            self._sent = None
-            return
-        if self._first is None:
-            self._first = (sent, received)
-        self._wire.append((now, sent - self._first[0], received - self._first[1]))

@@ -14,13 +14,31 @@ from migrationlab.capture.moments import Event, coalesce, first, lifecycle
 
 PHASES = ("Begin", "Prepare", "Perform", "Finish", "Confirm")
 PERFORM = PHASES.index("Perform")
+#: Who works in each phase (virDomainMigrateVersion3Full in libvirt's src/libvirt-domain.c, and its
+#: twin in peer2peer, qemuMigrationSrcPerformPeer2Peer3 in src/qemu/qemu_migration.c). In Perform
+#: the source's QEMU sends; in Confirm the source's libvirtd waits for it to end.
+WORKERS = {
+    "Begin": "source libvirtd",
+    "Prepare": "destination libvirtd",
+    "Perform": "source QEMU",
+    "Finish": "destination libvirtd",
+    "Confirm": "source libvirtd",
+}
+#: Who asks for each: in normal mode the client leads, in peer2peer it asks once, for all of them.
+LEADERS = {"normal": "client", "peer2peer": "source libvirtd"}
 MS = 1_000_000
 
 
 def phases(
-    events: list[Event], called_ns: int, returned_ns: int, *, completed: bool, offline: bool
+    events: list[Event],
+    called_ns: int,
+    returned_ns: int,
+    *,
+    completed: bool,
+    offline: bool,
+    mode: str | None = None,
 ) -> pd.DataFrame:
-    """Give the five phases: phase, state, start_ns, end_ns, duration_ms, basis.
+    """Give the five phases: phase, by, asked_by, state, start_ns, end_ns, duration_ms, basis.
 
     Args:
         events: What was recorded, in order.
@@ -28,6 +46,7 @@ def phases(
         returned_ns: When it came back.
         completed: Whether the migration completed.
         offline: Whether only the domain's definition was moved.
+        mode: "normal" or "peer2peer"; None where that is not known.
     """
     basis, starts = "log", _starts_by_log(events, completed=completed)
     if not any(starts):
@@ -49,7 +68,9 @@ def phases(
     states = [_state(i, start, cut, completed=completed) for i, start in enumerate(starts)]
     if offline and starts[PERFORM] is None:
         states[PERFORM] = "left out"
-    frame = pd.DataFrame({"phase": pd.Series(PHASES, dtype="str"), "state": states})
+    frame = pd.DataFrame({"phase": pd.Series(PHASES, dtype="str"), "by": list(WORKERS.values())})
+    frame["asked_by"] = LEADERS.get(str(mode), "unknown")
+    frame["state"] = states
     # Made as Int64 at once: by way of floats the nanoseconds would be rounded.
     frame["start_ns"] = pd.array([start for start, _ in spans], dtype="Int64")
     frame["end_ns"] = pd.array([end for _, end in spans], dtype="Int64")

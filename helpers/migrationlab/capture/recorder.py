@@ -14,16 +14,14 @@ from typing import Protocol
 import libvirt
 import pandas as pd
 
-from migrationlab.capture import clocks, daemonlog
+from migrationlab.capture import clocks, daemonlog, qemulog
+from migrationlab.capture.connections import ports_told
 from migrationlab.capture.echo import ECHO_COLUMNS, EchoProbe
 from migrationlab.capture.events import COLUMNS, EventLog
-from migrationlab.capture.job import (
-    DEFAULT_INTERVAL_S,
-    JOB_COLUMNS,
-    WIRE_COLUMNS,
-    Sample,
-    Sampler,
-)
+from migrationlab.capture.instruments import Instruments
+from migrationlab.capture.job import DEFAULT_INTERVAL_S, Sample, Sampler
+from migrationlab.capture.processes import DomainMeter
+from migrationlab.frames import FRAMES, frame
 from migrationlab.hosts import Host
 
 #: How long before the call the beats begin: the jitter is judged by the last second of these.
@@ -48,9 +46,13 @@ class Recorder:
         source: The host that the domain leaves.
         destination: The host that it goes to.
         uuid: The domain's UUID.
+        names: Its name at the source, and at the destination.
         beats: Its beats, where it sends any.
         echo: Asks the guest for echoes, where it is to be asked.
         interval_s: The time from one sample to the next.
+        tunnelled: Whether memory goes between the daemons.
+        capture: Whether to record everything; else only libvirt's own events.
+        sample: Whether to sample the job all the same, for those who act by that.
 
     Raises:
         HostError: A host could not be listened to.
@@ -62,28 +64,59 @@ class Recorder:
         destination: Host,
         *,
         uuid: str,
+        names: Mapping[str, str],
         beats: Beats | None = None,
         echo: EchoProbe | None = None,
         interval_s: float = DEFAULT_INTERVAL_S,
+        tunnelled: bool = False,
+        capture: bool = True,
+        sample: bool = False,
     ) -> None:
         self.events = EventLog(uuid)
         self._sides = {"source": source, "destination": destination}
         self._logs = {side: daemonlog.size(host.log) for side, host in self._sides.items()}
-        self._beats = beats
+        self._qemu_logs = {
+            side: qemulog.path(host.log, names[side]) for side, host in self._sides.items()
+        }
+        self._qemu_begins = {side: daemonlog.size(log) for side, log in self._qemu_logs.items()}
+        self._beats = beats if capture else None
         self._first_beat = 0
-        self._echo = echo
+        self._echo = echo if capture else None
+        self._tunnelled = tunnelled
+        self._capture = capture
         self._clocks: dict[str, Future[clocks.ClockOffset | None]] = {}
         self._connections: list[libvirt.virConnect] = []
         self._sampler: Sampler | None = None
+        self._instruments: Instruments | None = None
+        self._domain: DomainMeter | None = None
         try:
             for side, host in self._sides.items():
                 connection = host.new_connection()
                 self._connections.append(connection)
-                self.events.listen(connection, side)
-            self._sampler = Sampler(source, destination, uuid, interval_s)
+                self.events.listen(connection, side, qemu=capture)
+            if capture or sample:
+                self._sampler = Sampler(source, uuid, interval_s)
+            if capture and source.meters is not None and destination.meters is not None:
+                self._instruments = Instruments(source.meters, destination.meters, uuid, interval_s)
+            elif capture:
+                listening = zip(self._sides, self._connections, strict=True)
+                self._domain = DomainMeter(dict(listening), uuid)
         except BaseException:
             self.close()
             raise
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the frames that something records."""
+        local = self._instruments.names if self._instruments is not None else ()
+        recorded = {
+            "events": True,
+            "job": self._sampler is not None,
+            "beats": self._beats is not None,
+            "echoes": self._echo is not None,
+            "processes": self._domain is not None,
+        } | dict.fromkeys(local, True)
+        return tuple(name for name in FRAMES if recorded.get(name))
 
     def start(self, on_sample: Callable[[Sample], None]) -> None:
         """Begin to record.
@@ -93,39 +126,58 @@ class Recorder:
         """
         if self._beats is not None:
             self._first_beat = self._beats.place(BEFORE_NS / 1e9)
-        # A host far away takes a second to tell its time: while it migrates, not before.
-        pool = ThreadPoolExecutor(len(self._sides), thread_name_prefix="migration-clock")
-        self._clocks = {
-            side: pool.submit(clocks.measure, host) for side, host in self._sides.items()
-        }
-        pool.shutdown(wait=False)
-        assert self._sampler is not None
-        self._sampler.start(on_sample)
+        if self._capture:
+            # A host far away takes a second to tell its time: while it migrates, not before.
+            pool = ThreadPoolExecutor(len(self._sides), thread_name_prefix="migration-clock")
+            self._clocks = {
+                side: pool.submit(clocks.measure, host) for side, host in self._sides.items()
+            }
+            pool.shutdown(wait=False)
+        if self._sampler is not None:
+            self._sampler.start(on_sample)
+        if self._domain is not None:
+            self._domain.start()
+        # Last, since what they count is counted from the call on.
+        if self._instruments is not None:
+            self._instruments.start()
+
+    def returned(self) -> None:
+        """Take the last figures of what belongs to the call, which has returned just now."""
+        if self._instruments is not None:
+            self._instruments.returned()
 
     def stop(self, called_ns: int) -> dict[str, pd.DataFrame]:
-        """Stop, and return the frames of a run: events, job, beats, echoes, wire_bytes.
+        """Stop, and return the frames of a run, by their names.
 
         Args:
             called_ns: When libvirt's call was made.
         """
-        assert self._sampler is not None
-        samples, wire = self._sampler.stop()
-        self.events.warnings += self._sampler.warnings
+        samples: list[Sample] = []
+        if self._sampler is not None:
+            samples = self._sampler.stop()
+            self.events.warnings += self._sampler.warnings
+        counted: dict[str, list[Mapping[str, int | str | None]]] = {}
+        if self._instruments is not None:
+            told = ports_told(self._sides["source"].log, self._logs["source"])
+            counted = self._instruments.stop(told, tunnelled=self._tunnelled)
+            self.events.warnings += self._instruments.warnings
+        elif self._domain is not None:
+            counted["processes"] = self._domain.stop()
         self.close()
         rows = self.events.drain()
-        for side, host in self._sides.items():
+        for side, host in self._sides.items() if self._capture else ():
             rows += daemonlog.phases(host.log, self._logs[side], side)
+            rows += qemulog.checkpoints(self._qemu_logs[side], self._qemu_begins[side], side)
         rows.sort()
         return {
-            "events": pd.DataFrame(rows, columns=list(COLUMNS)),
-            "job": pd.DataFrame(
-                [{"time_ns": sample.time_ns, **sample.statistics} for sample in samples],
-                columns=list(JOB_COLUMNS),
-                dtype="Int64",
-            ),
+            "events": frame("events", (dict(zip(COLUMNS, row, strict=True)) for row in rows)),
+            "job": frame("job", ({"time_ns": each.time_ns, **each.statistics} for each in samples)),
             "beats": self._recorded_beats(called_ns),
             "echoes": self._recorded_echoes(),
-            "wire_bytes": pd.DataFrame(wire, columns=list(WIRE_COLUMNS), dtype="int64"),
+            **{
+                name: frame(name, counted.get(name, ()))
+                for name in ("wire_bytes", "connections", "processes")
+            },
         }
 
     def missed(self, since_ns: int, timeout_s: float) -> str | None:
@@ -141,8 +193,10 @@ class Recorder:
             return "echo"
         return None
 
-    def clock(self) -> Mapping[str, Mapping[str, object] | None]:
+    def clock(self) -> Mapping[str, Mapping[str, object] | None] | None:
         """Return how far each side's clock is from this machine's, None where nobody knows."""
+        if not self._clocks:
+            return None
         found = {side: answer.result() for side, answer in self._clocks.items()}
         return {side: offset.to_dict() if offset else None for side, offset in found.items()}
 
@@ -177,6 +231,10 @@ class Recorder:
         """Let go of both hosts; does no harm where that is done already."""
         if self._sampler is not None:
             self._sampler.stop()
+        if self._instruments is not None:
+            self._instruments.close()
+        if self._domain is not None:
+            self._domain.stop()
         if self._echo is not None:
             self._echo.stop()
         self.events.close()

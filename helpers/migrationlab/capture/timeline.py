@@ -32,13 +32,16 @@ call only, but between the daemons the phases are the same five. An offline migr
 nothing: its Perform is ``left out``. In post-copy libvirt's Perform ends when the guest goes
 over, and Finish lasts until all of its memory has followed.
 
-**Downtimes.** ``event`` runs from QEMU's STOP to QEMU's RESUME, on two hosts: where one of their
-clocks is not known it is withheld, and ``notes`` says so. ``network`` is the longest time between
-two arrivals of beats around the stop (of answers to echo requests where the guest sends no
-beats), as it is: their period is in it, and so it is in ``network_jitter_ms``, the 99th
-percentile of the same gaps in the second before the call. In post-copy ``reported`` ends when the
-source had sent the guest's devices (postcopy_start in QEMU's ``migration/migration.c``), before
-the guest ran.
+**Downtimes.** ``downtimes`` works out how far off each may be. ``event`` runs from QEMU's STOP to
+QEMU's RESUME, on two hosts: where one of their clocks is not known it is withheld, and ``notes``
+says so. ``network`` is the longest time between two arrivals of beats around the stop (of answers
+to echo requests where the guest sends no beats), as it is: their period is in it, and so it is in
+``network_jitter_ms``, the 99th percentile of the same gaps in the second before the call. In
+post-copy ``reported`` ends when the source had sent the guest's devices (postcopy_start in QEMU's
+``migration/migration.c``), before the guest ran.
+
+**Parts** of the downtime, and what tells where each ends, are those of ``parts``; **latency** is
+the round trips of echo requests, as ``latency`` works them out.
 
 **Post-copy** lasts from QEMU's ``postcopy-active`` at the source to its ``completed``.
 
@@ -55,7 +58,8 @@ from typing import Any
 
 import pandas as pd
 
-from migrationlab.capture import silence
+from migrationlab.capture import latency, parts, silence
+from migrationlab.capture.downtimes import Noticed, downtimes, noticed
 from migrationlab.capture.moments import (
     Clocks,
     Event,
@@ -89,6 +93,11 @@ class Timeline:
         phases: phase, state, start_ns, end_ns, duration_ms, basis; five rows.
         passes: pass, start_ns, end_ns, duration_ms, guest_running (at the source), basis; a row
             for each pass over the guest's memory. QEMU starts one more after the guest stopped.
+        parts: part, start_ns, end_ns, duration_ms, basis, error_ms; a row for each part of the
+            downtime that can be told apart: see :mod:`migrationlab.capture.parts`.
+        latency: sent_ns, round_trip_ms; a row an echo request, NaN where it was lost.
+        downtimes: kind, downtime_ms, low_ms, high_ms, resolution_ms, method, reason; a row a kind
+            of downtime, with how far off it may be: see :mod:`migrationlab.capture.downtimes`.
         steering: time_ns, name, by, value, refused; a row for each thing that was done to the
             migration, or was refused: value is what was set, refused says why not.
         called_ns: When libvirt's call was made.
@@ -101,6 +110,9 @@ class Timeline:
         silent_from_ns: Arrival of the last beat before the network downtime.
         silent_until_ns: Arrival of the first beat after it.
         network_basis: What the network downtime was heard by: "beats", "echoes", or None.
+        guest_behind_ms: How far the guest's own clock fell behind in the silence.
+        beats_doubled: Beats that arrived once more.
+        beats_overtaken: Beats that arrived after one that was sent later.
         beats_lost: Beats that never arrived, in the whole recording.
         beats_lost_in_silence: Those lost within the network downtime. 0 says that the guest
             really stood still; each one lost is a millisecond in which it ran unheard.
@@ -109,6 +121,9 @@ class Timeline:
 
     phases: pd.DataFrame
     passes: pd.DataFrame
+    parts: pd.DataFrame
+    latency: pd.DataFrame
+    downtimes: pd.DataFrame
     steering: pd.DataFrame
     called_ns: int
     returned_ns: int
@@ -128,6 +143,9 @@ class Timeline:
     postcopy_ms: float | None
     network_basis: str | None
     network_jitter_ms: float | None
+    guest_behind_ms: float | None
+    beats_doubled: int | None
+    beats_overtaken: int | None
     beats_lost: int | None
     beats_lost_in_silence: int | None
     transferred_bytes: int | None
@@ -156,6 +174,7 @@ def build(
     downtime_requested_ms: int | None,
     clock: Mapping[str, Mapping[str, Any] | None] | None = None,
     offline: bool = False,
+    mode: str | None = None,
 ) -> Timeline:
     """Work out the timeline of one migration.
 
@@ -172,6 +191,7 @@ def build(
         downtime_requested_ms: The limit that was in force.
         clock: What was measured of the hosts' clocks, as a run keeps it.
         offline: Whether only the domain's definition was moved.
+        mode: "normal" or "peer2peer", which says who asked for each phase.
 
     Returns:
         The timeline; it holds new frames, free to be changed.
@@ -188,6 +208,10 @@ def build(
     over = coalesce(over, lifecycle(seen, "SUSPENDED.POSTCOPY", "source"))
     heard, basis = (beats, "beats") if len(beats) else (_answers(echoes), "echoes")
     quiet = silence.around_stop(heard, stop, resume)
+    if basis == "beats":
+        quiet = silence.doubted(quiet, silence.steps(heard), called_ns)
+    guest = noticed(beats, quiet) if basis == "beats" else Noticed()
+    reported = _number(completed_job, "downtime")
     transferred = _number(completed_job, "data_processed", "memory_processed")
     sent_until = done
     if transferred is None and (transferred := _greatest(job, "data_processed_bytes")) is not None:
@@ -196,8 +220,24 @@ def build(
     total = _number(completed_job, "time_elapsed")
     iterations = _number(completed_job, "memory_iteration")
     return Timeline(
-        phases=phases(seen, called_ns, returned_ns, completed=completed, offline=offline),
+        phases=phases(
+            seen, called_ns, returned_ns, completed=completed, offline=offline, mode=mode
+        ),
         passes=passes(seen, returned_ns, stop=stop, sent=done or resume),
+        parts=parts.parts(seen, clocks, heard=heard, heard_by=basis),
+        latency=latency.latency(echoes),
+        downtimes=downtimes(
+            requested_ms=downtime_requested_ms,
+            reported_ms=reported,
+            event_ms=still.event_ms,
+            event_error_ns=still.error_ns,
+            quiet=quiet,
+            heard=heard,
+            heard_by=basis if len(heard) else None,
+            called_ns=called_ns,
+            guest=guest,
+            stopped=stop is not None,
+        ),
         steering=_steering(seen),
         called_ns=called_ns,
         returned_ns=returned_ns,
@@ -211,12 +251,15 @@ def build(
         total_ms=_greatest(job, "time_elapsed_ms") if total is None else total,
         call_ms=_ms(called_ns, returned_ns),
         downtime_requested_ms=downtime_requested_ms,
-        downtime_reported_ms=_number(completed_job, "downtime"),
+        downtime_reported_ms=reported,
         downtime_event_ms=still.event_ms,
         downtime_network_ms=quiet.duration_ms,
         postcopy_ms=None if over is None or done is None else _ms(over, done),
         network_basis=basis if len(heard) else None,
         network_jitter_ms=silence.jitter_ms(heard, called_ns),
+        guest_behind_ms=guest.behind_ms,
+        beats_doubled=silence.doubled(beats),
+        beats_overtaken=silence.overtaken(beats),
         beats_lost=silence.lost(beats),
         # Of echoes each one that meets a guest standing still may be lost.
         beats_lost_in_silence=quiet.lost if len(beats) else None,
@@ -224,7 +267,7 @@ def build(
         wire_bytes=_growth(wire_bytes, "sent_bytes"),
         throughput_bytes_per_s=_rate(transferred, active, sent_until),
         iterations=_greatest(job, "iteration") if iterations is None else iterations,
-        notes=(*clocks.notes, *still.notes, *quiet.notes),
+        notes=(*clocks.notes, *still.notes, *quiet.notes, *latency.notes(echoes)),
     )
 
 
@@ -238,6 +281,7 @@ class _Standstill:
     stop_ns: int | None = None
     resume_ns: int | None = None
     event_ms: float | None = None
+    error_ns: int | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -265,6 +309,7 @@ def _standstill(events: list[Event], clocks: Clocks) -> _Standstill:
         stop_ns=stop,
         resume_ns=resume,
         event_ms=_ms(stop, resume),
+        error_ns=error_ns,
         notes=(note,) if error_ns >= CLOCK_ERROR_TOLD_NS else (),
     )
 

@@ -28,6 +28,11 @@ from migrationlab.lab.layout import (
 )
 
 NAMESPACE = "urn:migrationlab:guest"
+#: libvirt's docs/drvqemu.rst, "Pass-through of arbitrary qemu commands".
+QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
+#: What QEMU is to write into its log: see ``capture.qemulog``. As a pattern, since a QEMU without
+#: such events would complain of a plain name.
+TRACED = "vmstate_downtime_checkpoin*"
 PAGE_BYTES = 4096
 PAGES_PER_MIB = (1 << 20) // PAGE_BYTES
 #: What the guest's kernel, its tables and the check need beside the working set.
@@ -246,6 +251,10 @@ def domain_xml(spec: GuestSpec, uuid: str) -> str:
     <serial type='file'><source path='{GUESTS_AT_HOST}/{spec.name}.console' append='on'/></serial>
     <memballoon model='none'/>
   </devices>
+  <q:commandline xmlns:q='{QEMU_NAMESPACE}'>
+    <q:arg value='-trace'/>
+    <q:arg value='{TRACED}'/>
+  </q:commandline>
 </domain>""")
     element = domain.find(f"metadata/{{{NAMESPACE}}}guest")
     assert element is not None

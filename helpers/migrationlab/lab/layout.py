@@ -83,7 +83,7 @@ class LabFiles:
 
     @property
     def door(self) -> Path:
-        """Return the socket that hands out sockets on the LAN."""
+        """Return the socket that hands out sockets on the networks inside (see ``door``)."""
         return self.directory / "door"
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,8 @@ LOWEST_MBIT_S, HIGHEST_MBIT_S = 0.1, 100_000
 #: 1 Gbit/s (a bucket is filled each timer tick); much more would blur a slow wire.
 BURST_S = 0.008
 SMALLEST_BURST_BYTES = 32 * 1024
+#: Of those that an administrator gives; the kernel's own begin above (net/sched/sch_api.c).
+LAST_HANDLE = 0x7FFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +92,19 @@ class Wire:
                 "this machine's kernel has no netem, so the wire cannot delay or lose anything",
                 hint="load it with `sudo modprobe sch_netem`, or leave delay and loss at 0",
             )
+        # A handle of their own makes the queues new ones, also where what is beneath them differs
+        # from before; and whoever counts what went through (``capture.wire``) sees it begin anew.
+        handle = f"{secrets.randbelow(LAST_HANDLE) + 1:x}:"
+        lines = [] if impaired else [f"qdisc replace dev {DEVICE} root noqueue"]
+        if rate_mbit_s is not None:
+            burst = max(math.ceil(rate_mbit_s * 1e6 / 8 * BURST_S), SMALLEST_BURST_BYTES)
+            bucket = f"rate {rate_mbit_s * 1e6:.0f}bit burst {burst} latency 50ms"
+            lines = [f"qdisc replace dev {DEVICE} root handle {handle} tbf {bucket}"]
+        if impaired:
+            where = f"root handle {handle}" if rate_mbit_s is None else f"parent {handle}1"
+            netem = f"netem delay {delay_ms}ms loss {loss_percent}%"
+            lines.append(f"qdisc replace dev {DEVICE} {where} {netem}")
         for host in self._rack.hosts:
-            # Deleted first: a change of only the inner or only the outer would leave the other.
-            lines = [f"qdisc replace dev {DEVICE} root noqueue"]
-            if rate_mbit_s is not None:
-                burst = max(math.ceil(rate_mbit_s * 1e6 / 8 * BURST_S), SMALLEST_BURST_BYTES)
-                bucket = f"rate {rate_mbit_s * 1e6:.0f}bit burst {burst} latency 50ms"
-                lines = [f"qdisc replace dev {DEVICE} root handle 1: tbf {bucket}"]
-            if impaired:
-                where = "root handle 1:" if rate_mbit_s is None else "parent 1:1 handle 10:"
-                netem = f"netem delay {delay_ms}ms loss {loss_percent}%"
-                lines = [
-                    *([] if rate_mbit_s is None else lines),
-                    f"qdisc replace dev {DEVICE} {where} {netem}",
-                ]
             argv = [*self._rack.in_host_network(host), "tc", "-batch", "-"]
             namespaces.run(argv, text="\n".join(lines))
         return self.settings

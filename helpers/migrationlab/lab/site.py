@@ -18,11 +18,14 @@ from defusedxml.ElementTree import fromstring
 
 from migrationlab.errors import HostError, LabError, UsageError
 from migrationlab.hosts import Host
-from migrationlab.lab import routes
+from migrationlab.lab import routes, wirecheck
 from migrationlab.lab.beatring import BeatRing
-from migrationlab.lab.layout import HOST_NAMES, LabFiles
+from migrationlab.lab.door import LAN, open_socket
+from migrationlab.lab.hostmeters import HostMeters
+from migrationlab.lab.layout import HOST_NAMES, OBSERVER, WIRE_ADDRESSES, LabFiles
 from migrationlab.lab.network import Wire
 from migrationlab.lab.rack import Rack
+from migrationlab.lab.wirecheck import WireCheck
 from migrationlab.shells import Shell
 
 HOSTS_TIMEOUT_S = 30
@@ -46,6 +49,8 @@ class Site:
     """
 
     hosts: tuple[Host, ...] = ()
+    #: What :meth:`measure_wire` found last.
+    wire_check: WireCheck | None = None
 
     def __init__(self, name: str, files: LabFiles, images: tuple[str, ...], rack: Rack) -> None:
         self.name = name
@@ -88,13 +93,21 @@ class Site:
         Raises:
             LabError: The lab is down.
         """
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as visitor:
-                visitor.connect(str(self.files.door))
-                _, descriptors, _, _ = socket.recv_fds(visitor, 16, 1)
-            return socket.socket(fileno=descriptors[0])
-        except (OSError, IndexError) as error:
-            raise LabError(f"lab {self.name} is down", hint="start a new one") from error
+        lan = open_socket(self.files.door, LAN, socket.AF_INET, socket.SOCK_DGRAM)
+        lan.bind((OBSERVER, 0))
+        return lan
+
+    def measure_wire(self) -> WireCheck:
+        """Measure what a TCP stream gets through the wire; takes some 1.3 s.
+
+        Runs that follow tell of it, for as long as the wire is set to the same. What migrates
+        meanwhile shares the wire with it.
+
+        Raises:
+            LabError: The lab is down, or nothing comes through.
+        """
+        self.wire_check = wirecheck.measure(self.files.door, self.wire.settings)
+        return self.wire_check
 
     def restart_libvirtd(self, host: Host) -> None:
         """Let the libvirtd of a host start anew, as after a change of its settings.
@@ -129,6 +142,7 @@ class Site:
     def _open(self, name: str, release: str) -> Host:
         """Connect to a host, as soon as its libvirtd is there."""
         files = self.files.host(name)
+        address = dict(zip(HOST_NAMES, WIRE_ADDRESSES, strict=True))[name]
         return self._await_libvirtd(
             name,
             lambda: Host(
@@ -137,7 +151,7 @@ class Site:
                 peer_uri=f"qemu+ssh://root@{name}/system",
                 image=release,
                 log=files.log,
-                sent_bytes=functools.partial(self.wire.sent_bytes, name),
+                meters=HostMeters(name, address, self.rack.hosts[name], self.files.door, self.wire),
                 route=functools.partial(routes.route, self.files),
                 shell=Shell(tuple(self.rack.in_host(name))),
             ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import json
 import math
 from pathlib import Path
@@ -17,6 +18,8 @@ from migrationlab.lab.beatring import HEADER, RECORD, BeatRing
 from migrationlab.lab.guest import GuestBeats
 from migrationlab.lab.guestspec import (
     NAMESPACE,
+    QEMU_NAMESPACE,
+    TRACED,
     GuestSpec,
     blocks_per_second,
     domain_xml,
@@ -192,6 +195,15 @@ def test_guests_differ_on_the_lan() -> None:
         assert one.find(path).get(attribute) != two.find(path).get(attribute)
     assert two.find("devices/interface/mac").get("address") == "52:54:00:11:0b:96"
     assert command_line(other)["address"] == "10.22.0.250/24"
+
+
+def test_qemu_is_to_write_down_its_downtime() -> None:
+    """Each guest's QEMU is told to, by a pattern, which one without such events passes over."""
+    words = fromstring(domain_xml(SPEC, UUID)).findall(f"{{{QEMU_NAMESPACE}}}commandline/")
+    assert [word.get("value") for word in words] == ["-trace", TRACED]
+    assert fnmatch.fnmatchcase("vmstate_downtime_checkpoint", TRACED)
+    assert not fnmatch.fnmatchcase("vmstate_downtime_save", TRACED)
+    assert TRACED.endswith("*")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ Reads one JSON object from standard input; answers with JSON lines on standard o
 ``{"up": {…pids…}}`` or ``{"error": "…"}``, later ``{"ended": "host-a"}``.
 """
 
+import contextlib
+import ctypes
 import json
 import os
 import socket
@@ -18,6 +20,10 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+LIBC = ctypes.CDLL(None, use_errno=True)
+CLONE_NEWNET = 0x40000000
+#: For a visitor at the door to say what it wants.
+VISIT_TIMEOUT_S = 1.0
 
 
 def say(**message: Any) -> None:
@@ -84,22 +90,56 @@ def await_carrier(port: str) -> None:
         time.sleep(0.01)
 
 
-def open_door(path: str, address: str) -> None:
-    """Hand a UDP socket on the rack's LAN to whoever connects to ``path``.
+def socket_in(network: int | None, *kind: int) -> socket.socket:
+    """Return a new socket of the network namespace of a process, or of the rack's own.
 
-    A socket stays in the network namespace that it was made in, so its new owner speaks on
-    the LAN without entering the rack. The path lies in a folder of the owner's alone.
+    To be called on a thread that is the rack's own only: meanwhile it is in that namespace.
+    Each namespace is opened anew, since whoever held it would keep the network of a dead host up.
+    """
+    if network is None:
+        return socket.socket(*kind)
+    with open(f"/proc/{network}/ns/net") as there, open("/proc/thread-self/ns/net") as here:
+        set_namespace(there.fileno())
+        try:
+            return socket.socket(*kind)
+        finally:
+            set_namespace(here.fileno())
+
+
+def set_namespace(descriptor: int) -> None:
+    """Let this thread go on in another network namespace; ``os.setns`` begins with Python 3.12."""
+    if LIBC.setns(descriptor, CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+def open_door(path: str, networks: dict[str, int | None]) -> None:
+    """Hand sockets on the networks of the rack and of its hosts to whoever connects to ``path``.
+
+    A socket stays in the network namespace that it was made in, so its new owner speaks there
+    without entering it. A visitor says a line of JSON, ``[network, family, type, protocol]``; the
+    answer is a socket and one word, or without a socket why there is none. The path lies in a
+    folder of the owner's alone.
     """
     door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     door.bind(path)
     door.listen()
 
+    def answer(visitor: socket.socket) -> None:
+        try:
+            network, *kind = json.loads(visitor.recv(256))
+            given = socket_in(networks[network], *kind)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            visitor.send(str(error).encode() or b"no socket")
+            return
+        with given:
+            socket.send_fds(visitor, [b"socket"], [given.fileno()])
+
     def serve() -> None:
         while True:
             visitor, _ = door.accept()
-            with visitor, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as lan:
-                lan.bind((address, 0))
-                socket.send_fds(visitor, [b"lan"], [lan.fileno()])
+            visitor.settimeout(VISIT_TIMEOUT_S)
+            with visitor, contextlib.suppress(OSError):  # one that went away in between
+                answer(visitor)
 
     threading.Thread(target=serve, daemon=True).start()
 
@@ -122,7 +162,10 @@ def build(spec: dict[str, Any]) -> dict[int, str]:
         text=True,
     )
     expect(observer, "ready", "the observer")
-    open_door(spec["door"], address)
+    # Else nobody may open a socket for echo requests there.
+    Path("/proc/sys/net/ipv4/ping_group_range").write_text("0 0")
+    networks = {name: process.pid for name, process in hosts.items()}
+    open_door(spec["door"], {"lan": None, **networks})
     for process in hosts.values():
         assert process.stdin is not None
         process.stdin.write("go\n")

@@ -1,0 +1,70 @@
+"""Asks a Linux kernel by netlink: how its messages are laid out, and one way to ask for many.
+
+Only what the kit asks: a dump, and the attributes of its answers (include/uapi/linux/netlink.h;
+numbers are in the machine's byte order). A library for all of netlink takes longer to import than
+a lab takes to answer. Whose socket it is, and what the bodies mean, is the caller's business.
+Imports no libvirt and no lab.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterator
+
+HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, sender
+ATTRIBUTE = struct.Struct("=HH")  # struct nlattr: length, type
+ERROR, DONE = 2, 3
+REQUEST, DUMP = 0x1, 0x300
+#: Two bits of an attribute's type say how its value is laid out.
+TYPE_MASK = 0x3FFF
+#: What netlink(7) advises a reader to have room for, four times over.
+ROOM_BYTES = 1 << 17
+
+
+def dump(asked: socket.socket, kind: int, body: bytes) -> Iterator[bytes]:
+    """Ask for everything of a kind, and yield the bodies of the answers.
+
+    Args:
+        asked: A netlink socket that nobody else reads.
+        kind: The type of the request.
+        body: What is asked, as the protocol has it.
+
+    Raises:
+        OSError: The kernel refused, or did not answer within the socket's time limit.
+    """
+    asked.send(HEADER.pack(HEADER.size + len(body), kind, REQUEST | DUMP, 1, 0) + body)
+    while True:
+        for found, answer in messages(asked.recv(ROOM_BYTES)):
+            if found == DONE:
+                return
+            yield answer
+
+
+def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the type and body of each message of a datagram.
+
+    Raises:
+        OSError: It is an error, with its number.
+    """
+    while len(data) >= HEADER.size:
+        length, kind, *_ = HEADER.unpack_from(data)
+        body = data[HEADER.size : length]
+        if kind == ERROR and (number := struct.unpack_from("=i", body)[0]):
+            raise OSError(-number, "netlink")
+        yield kind, body
+        data = data[_aligned(max(length, HEADER.size)) :]
+
+
+def attributes(data: bytes) -> dict[int, bytes]:
+    """Return the values of a message's attributes, or of a nested one's, by their types."""
+    found: dict[int, bytes] = {}
+    while len(data) >= ATTRIBUTE.size:
+        length, kind = ATTRIBUTE.unpack_from(data)
+        found[kind & TYPE_MASK] = data[ATTRIBUTE.size : length]
+        data = data[_aligned(max(length, ATTRIBUTE.size)) :]
+    return found
+
+
+def _aligned(length: int) -> int:
+    return (length + 3) & ~3

@@ -1,0 +1,127 @@
+"""Downtimes of real migrations: against a packet capture, part by part, and for a client."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+import packets
+from migrationlab.capture.parts import PARTS
+from migrationlab.lab.guest import Guest
+from migrationlab.lab.lab import Lab
+from migrationlab.migrate import migrate
+from migrationlab.plan import Plan
+from migrationlab.runs import Outcome, Run
+from migrationlab.uris import Mode
+
+pytestmark = pytest.mark.lab
+
+#: How far the network downtime may be from the truth.
+TRUTH_MS = 2.0
+PLANS = {
+    "normal": Plan(),
+    "peer2peer": Plan(mode=Mode.PEER2PEER),
+    "postcopy": Plan(mode=Mode.PEER2PEER, postcopy=True, postcopy_after_s=0.2),
+}
+
+
+@pytest.fixture(scope="module", params=PLANS)
+def watched(
+    request: pytest.FixtureRequest,
+    lab: Lab,
+    shared_guest: Guest,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Run:
+    """Give a migration of each kind."""
+    shared_guest.set_workload(20, "sequential")
+    run = migrate(shared_guest, to=shared_guest.other_host, plan=PLANS[request.param])
+    assert run.outcome is Outcome.COMPLETED
+    return run
+
+
+@pytest.mark.skipif(packets.TCPDUMP is None, reason=packets.WITHOUT)
+@pytest.mark.parametrize("mode", Mode)
+def test_the_network_downtime_is_the_captures(
+    lab: Lab, guest: Guest, mode: Mode, tmp_path: Path
+) -> None:
+    """What beats say of the silence is what tcpdump saw; none that left a host was missed."""
+    apart = []
+    for number in range(3):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with packets.captured(lab, guest, folder) as files:
+            run = migrate(guest, to=guest.other_host, plan=Plan(mode=mode))
+        seen, line = packets.beats(files), run.timeline()
+        assert line.stop_ns is not None
+        assert line.resume_ns is not None
+        assert line.downtime_network_ms is not None
+        truth_ms = packets.silence_ms(seen, line.stop_ns, line.resume_ns)
+        assert truth_ms > 10
+        apart.append(line.downtime_network_ms - truth_ms)
+        # From the capture's first to the run's last.
+        recorded = run.beats["sequence"]
+        left = seen["sequence"]
+        both = left[left.between(recorded.min(), recorded.max())]
+        assert len(both) > 500
+        assert set(both) <= set(recorded)
+    assert abs(median(apart)) < TRUTH_MS, apart
+
+
+def test_the_parts_are_the_downtime(watched: Run) -> None:
+    """QEMU's own log tells all parts apart; without a gap they make up the event downtime."""
+    line = watched.timeline()
+    found = line.parts
+    assert tuple(found["part"]) == PARTS
+    assert list(found["basis"]) == ["events", "log", "log", "log", "events", "beats"]
+    assert (found["duration_ms"] >= 0).all()
+    assert (found["error_ms"] == 0).all()
+    until_resume = found[found["part"] != "first packet"]
+    assert until_resume["duration_ms"].sum() == pytest.approx(line.downtime_event_ms, abs=0.01)
+    assert found["start_ns"].iloc[0] == line.stop_ns
+    arrivals = watched.beats["arrival_ns"]
+    assert found["end_ns"].iloc[-1] == arrivals[arrivals >= line.resume_ns].min()
+
+
+def test_qemu_tells_its_steps_in_order(watched: Run) -> None:
+    """Each QEMU wrote its steps between STOP and the end, once each, and no earlier migration's."""
+    told = watched.events.query("origin == 'log' and name == 'downtime'")
+    steps = list(zip(told["side"], told["detail"], strict=True))
+    assert len(steps) == len(set(steps))
+    assert {side for side, _ in steps} == {"source", "destination"}
+    assert (told["time_ns"] > watched.called_ns).all()
+    assert (told["time_ns"] < watched.returned_ns).all()
+
+
+def test_a_client_sees_the_stall(watched: Run) -> None:
+    """A lab's guest is asked for echoes unbidden: it answers, but not while it stands still."""
+    assert "echoes" in (watched.instruments or ())
+    line = watched.timeline()
+    assert line.network_basis == "beats"
+    assert line.stop_ns is not None
+    assert line.resume_ns is not None
+    trips = line.latency
+    assert len(trips) == len(watched.echoes)
+    before = trips[trips["sent_ns"] < line.stop_ns - 50_000_000]
+    assert before["round_trip_ms"].median() < 50
+    assert before["round_trip_ms"].isna().mean() < 0.2
+    # One that came in while it stood still is lost, or answered once it ran again.
+    answered_ns = trips["sent_ns"] + (trips["round_trip_ms"] * 1e6).fillna(0).round().astype(
+        "int64"
+    )
+    answered = answered_ns[trips["round_trip_ms"].notna()]
+    assert not answered.between(line.stop_ns + 2_000_000, line.resume_ns).any()
+    assert (answered > line.resume_ns).any()
+
+
+def test_a_guest_that_is_renamed_is_told_of_too(guest: Guest) -> None:
+    """The destination's QEMU writes by the guest's new name: its steps are read all the same."""
+    name = guest.name
+    try:
+        run = migrate(guest, to=guest.other_host, plan=Plan(destination_name="renamed"))
+        assert tuple(run.timeline().parts["part"]) == PARTS
+    finally:
+        back = migrate(guest, to=guest.other_host, plan=Plan(destination_name=name))
+    assert tuple(back.timeline().parts["part"]) == PARTS
+    assert guest.name == name

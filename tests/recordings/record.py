@@ -1,0 +1,219 @@
+"""Records one real migration of each outcome, for the tests to replay.
+
+``python tests/recordings/record.py [NAME…]`` makes each anew in a lab of its own, or those that are
+named, and writes it over the one in ``outcomes/NAME``; the folders' names stay, the runs' change.
+Then run ``python tests/unit/test_summaries.py``, which writes down what their summaries say.
+
+Guests and times are as small as the outcome allows. A recording that names this machine or its
+user, or did not come out as it should, is not kept. Post-copy needs root, or
+vm.unprivileged_userfaultfd=1.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from migrationlab.frames import FRAMES
+from migrationlab.lab.guest import Guest
+from migrationlab.lab.lab import Lab
+from migrationlab.migrate import start
+from migrationlab.migration import Migration
+from migrationlab.plan import Mode, Plan
+from migrationlab.runs import Outcome, Run
+from migrationlab.steps import Step
+from migrationlab.store import MANIFEST, load_run, save_run
+
+OUTCOMES = Path(__file__).parent / "outcomes"
+PATIENCE_S = 60
+#: So slow that something can be done to a migration long before it is over.
+SLOW: Mapping[str, Any] = MappingProxyType({"bandwidth_mib_s": 4})
+SMALL: Mapping[str, Any] = MappingProxyType(
+    {"memory_mib": 128, "working_set_mib": 16, "dirty_mib_s": 5}
+)
+#: Changes its memory faster than the wire can carry it.
+STUBBORN: Mapping[str, Any] = MappingProxyType(
+    {"memory_mib": 128, "working_set_mib": 64, "dirty_mib_s": "max"}
+)
+
+
+def sending(migration: Migration) -> bool:
+    """Return whether some of the guest's memory is on its way."""
+    progress = migration.progress()
+    return progress.iteration is not None and progress.elapsed_ms > 500
+
+
+def gone_over(migration: Migration) -> bool:
+    """Return whether the guest runs at the destination, its memory following."""
+    return migration.progress().state == "post-copy"
+
+
+def cancel(_: Lab, migration: Migration) -> None:
+    """Take it back."""
+    migration.cancel()
+
+
+def pause_postcopy(_: Lab, migration: Migration) -> None:
+    """Break it off where there is no way back."""
+    migration.pause_postcopy()
+
+
+def lose_source(lab: Lab, _: Migration) -> None:
+    """End the source host with all that runs there, as a power cut does."""
+    os.kill(lab.rack.hosts[lab.host_a.name], signal.SIGKILL)
+
+
+def lose_destination(lab: Lab, _: Migration) -> None:
+    """End the destination host likewise."""
+    os.kill(lab.rack.hosts[lab.host_b.name], signal.SIGKILL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a recording is made.
+
+    Attributes:
+        plan: How the guest migrates, from the first host to the second.
+        outcome: What has to become of it.
+        guest: What is booted.
+        once: When to do something to it.
+        do: What to do then; None where it is let go on.
+        broken: The broken case that is switched on, which brings its own plan.
+    """
+
+    plan: Plan = field(default_factory=Plan)
+    outcome: Outcome = Outcome.COMPLETED
+    guest: Mapping[str, Any] = field(default_factory=lambda: SMALL)
+    once: Callable[[Migration], bool] = sending
+    do: Callable[[Lab, Migration], None] | None = None
+    broken: str | None = None
+
+    def run(self) -> Run:
+        """Migrate in a new lab, and return the run."""
+        with Lab() as lab:
+            guest = lab.boot("guest-1", **self.guest)
+            if self.broken is None:
+                return self._moved(lab, guest, self.plan)
+            with lab.broken(self.broken) as case:
+                return self._moved(lab, case.guest or guest, case.plan)
+
+    def _moved(self, lab: Lab, guest: Guest, plan: Plan) -> Run:
+        made, due, over = threading.Event(), threading.Event(), threading.Event()
+
+        def on_step(step: Step) -> None:
+            if step.state in ("done", "failed"):
+                over.set()
+                due.set()
+            elif step.state == "progress" and made.wait(PATIENCE_S) and self.once(migration):
+                due.set()
+
+        # Unjudged, since the mistakes among the plans are to reach libvirt.
+        migration = start(guest, to=lab.host_b, plan=plan, judge=False, on_step=on_step)
+        made.set()
+        if self.do is not None:
+            if not due.wait(PATIENCE_S) or over.is_set():
+                migration.wait(PATIENCE_S)
+                raise SystemExit("the migration was over before anything could be done to it")
+            self.do(lab, migration)
+        return migration.wait(PATIENCE_S)
+
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        "completed-normal": Recipe(),
+        "completed-peer2peer": Recipe(plan=Plan(mode=Mode.PEER2PEER)),
+        "completed-postcopy": Recipe(
+            plan=Plan(postcopy=True, postcopy_after_pass=1), guest=STUBBORN
+        ),
+        "completed-storage": Recipe(
+            plan=Plan(copy_storage="full"), guest={**SMALL, "disk": "local", "disk_mib": 16}
+        ),
+        "cancelled": Recipe(plan=Plan(**SLOW), outcome=Outcome.CANCELLED, do=cancel),
+        "timed-out": Recipe(plan=Plan(**SLOW, deadline_s=1), outcome=Outcome.TIMED_OUT),
+        "diverged": Recipe(
+            plan=Plan(abort_when_diverging_s=0.5), outcome=Outcome.DIVERGED, guest=STUBBORN
+        ),
+        "interrupted": Recipe(
+            plan=Plan(postcopy=True, postcopy_after_pass=1, postcopy_bandwidth_mib_s=2),
+            outcome=Outcome.INTERRUPTED,
+            guest=STUBBORN,
+            once=gone_over,
+            do=pause_postcopy,
+        ),
+        # The mistake of 2011: a connection URI where a migration URI belongs.
+        "refused": Recipe(
+            plan=Plan(migration_uri="qemu+ssh://root@host-b/system"), outcome=Outcome.FAILED
+        ),
+        "refused-by-destination": Recipe(broken="certificate-missing", outcome=Outcome.FAILED),
+        "unreachable-destination": Recipe(broken="port-closed", outcome=Outcome.FAILED),
+        "lost-destination": Recipe(
+            plan=Plan(**SLOW), outcome=Outcome.FAILED, do=lose_destination
+        ),
+        "lost-source": Recipe(plan=Plan(**SLOW), outcome=Outcome.FAILED, do=lose_source),
+    }
+)  # fmt: skip
+
+
+def private() -> frozenset[str]:
+    """Return what no recording may hold: where and by whom it was made.
+
+    A lab's own root user is no secret, nor is that its hosts have a /tmp.
+    """
+    user, place = getpass.getuser(), Path(__file__).parents[2]
+    found = {str(place), str(Path.home()), socket.gethostname(), user, tempfile.gettempdir()}
+    return frozenset(found - {"root", "/root", "/tmp", "localhost"})
+
+
+def told(run: Run) -> str:
+    """Return every text in a run's folder, as it is read again."""
+    frames = (getattr(run, name).select_dtypes("str") for name in FRAMES)
+    return "\n".join(str(text) for frame in frames for text in frame.to_numpy().ravel())
+
+
+def keep(name: str, run: Run) -> Path:
+    """Write a run to its place, over the one that was there.
+
+    Raises:
+        SystemExit: It is none to keep.
+    """
+    recipe = RECIPES[name]
+    if run.outcome is not recipe.outcome:
+        raise SystemExit(f"{name}: {run.outcome}, not {recipe.outcome}: {run.error}")
+    place = OUTCOMES / name
+    with tempfile.TemporaryDirectory(dir=OUTCOMES, prefix=".") as partial:
+        made = save_run(run, partial)
+        text = (made / MANIFEST).read_text() + told(load_run(made))
+        found = (re.search(rf".*(?<!\w){re.escape(word)}(?!\w).*", text) for word in private())
+        if lines := sorted(match.group().strip() for match in found if match):
+            raise SystemExit("\n".join([f"{name}: not kept, since it says", *lines]))
+        if place.exists():
+            shutil.rmtree(place)
+        made.rename(place)
+    return place
+
+
+def main(names: list[str]) -> None:
+    """Make the recordings that are named, or all."""
+    if unknown := sorted(set(names) - set(RECIPES)):
+        raise SystemExit(f"no recording {', '.join(unknown)}; there are {', '.join(RECIPES)}")
+    OUTCOMES.mkdir(exist_ok=True)
+    for name in names or RECIPES:
+        place = keep(name, RECIPES[name].run())
+        size_kib = sum(file.stat().st_size for file in place.iterdir()) / 1024
+        sys.stdout.write(f"{name}: {size_kib:.0f} KiB\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
