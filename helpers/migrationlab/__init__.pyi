@@ -1,4 +1,4 @@
-from . import plots, report
+from . import crate, plots, report
 from .doctor import doctor
 from .errors import (
     GuestError,
@@ -9,6 +9,7 @@ from .errors import (
     StoreError,
     UsageError,
 )
+from .experiment import Experiment
 from .explain import Explanation, explain
 from .hosts import Host
 from .lab.lab import Lab
@@ -23,6 +24,7 @@ from .store import load_run, load_runs, save_run
 from .uris import Mode, Problem
 
 __all__ = [
+    "Experiment",
     "Explanation",
     "GuestError",
     "Host",
@@ -42,6 +44,7 @@ __all__ = [
     "Step",
     "StoreError",
     "UsageError",
+    "crate",
     "doctor",
     "explain",
     "load_run",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from migrationlab.cli.display import StepDisplay
+from migrationlab.cli.display import SHOWN, StepDisplay
 from migrationlab.steps import Step
 
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -28,9 +28,9 @@ def on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[Step]],
         controller, terminal = os.openpty()
         with os.fdopen(terminal, "w") as stream, monkeypatch.context() as patched:
             patched.setattr(sys, "stderr", stream)
-            with StepDisplay() as display:
+            with StepDisplay() as shown:
                 for step in steps:
-                    display(step)
+                    shown(step)
         said = b""
         # Once the terminal is closed and all has been read, reading is EIO.
         with contextlib.suppress(OSError), os.fdopen(controller, "rb", buffering=0) as screen:
@@ -43,12 +43,12 @@ def on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[Step]],
 
 def test_a_log_gets_a_line_a_step(capsys: pytest.CaptureFixture[str]) -> None:
     """Where nobody watches, start and end of each step are a line, with the time it took."""
-    with StepDisplay() as display:
-        display(Step("booting", "started"))
-        display(Step("booting", "progress", "kernel", 0.5))
-        display(Step("booting", "done"))
-        display(Step("building", "started"))
-        display(Step("building", "failed", "no way to [fd00:100:2::1]"))
+    with StepDisplay() as shown:
+        shown(Step("booting", "started"))
+        shown(Step("booting", "progress", "kernel", 0.5))
+        shown(Step("booting", "done"))
+        shown(Step("building", "started"))
+        shown(Step("building", "failed", "no way to [fd00:100:2::1]"))
     captured = capsys.readouterr()
     assert captured.out == ""
     assert re.sub(r"\d+\.\d s", "0.0 s", captured.err).splitlines() == [
@@ -64,8 +64,8 @@ def test_a_log_does_not_wrap_or_paint(
 ) -> None:
     """A long line stays one, without a terminal's codes, however narrow the window is."""
     monkeypatch.setenv("COLUMNS", "20")
-    with StepDisplay() as display:
-        display(Step("a long name " * 10, "started"))
+    with StepDisplay() as shown:
+        shown(Step("a long name " * 10, "started"))
     assert capsys.readouterr().err == "a long name " * 10 + " …\n"
 
 
@@ -113,3 +113,15 @@ def test_a_step_heard_of_late_is_left_out(
     """Progress of a step that was never started does no harm."""
     lines = on_a_terminal([Step("booting", "progress", "kernel"), Step("waiting", "started")])
     assert not [line for line in lines if "booting" in line]
+
+
+def test_a_terminal_keeps_the_newest_of_many() -> None:
+    """Of many finished steps the oldest give way, so that what goes on is always to be seen."""
+    shown = StepDisplay()
+    shown._progress.disable = False  # as on a terminal
+    for number in range(20):
+        shown(Step(f"block {number}", "started"))
+        shown(Step(f"block {number}", "done"))
+    shown(Step("block 20", "started"))
+    rows = [task.description for task in shown._progress.tasks]
+    assert rows == [f"block {number}" for number in range(20 - SHOWN, 21)]

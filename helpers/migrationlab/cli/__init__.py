@@ -19,7 +19,9 @@ from migrationlab.errors import MigrationLabError, PlanError, UsageError
 VERBS = {
     "demo": "demo",
     "doctor": "doctor",
+    "experiment": "experiment",
     "explain": "explain",
+    "export": "export",
     "lab": "lab",
     "migrate": "migrate",
     "plan": "plan",
@@ -55,15 +57,20 @@ class Verbs(click.Group):
             ctx.exit(130)
 
 
-def say_error(error: MigrationLabError) -> None:
-    """Print an error and its hint on standard error, with the command line's words for settings."""
+def say_error(error: MigrationLabError, *, in_file: bool = False) -> None:
+    """Print an error and its hint on standard error, with the command line's words for settings.
+
+    Args:
+        error: The error.
+        in_file: Whether the settings were given in a file, whose words they keep.
+    """
     from migrationlab.cli.planoptions import in_options  # noqa: PLC0415 (not for --help)
 
     # A host's own words stay as they are.
-    said = in_options(str(error)) if isinstance(error, PlanError) else str(error)
-    click.echo(f"migrationlab: {said}", err=True)
+    as_option = isinstance(error, PlanError) and not in_file
+    click.echo(f"migrationlab: {in_options(str(error)) if as_option else error}", err=True)
     if error.hint:
-        click.echo(f"hint: {in_options(error.hint)}", err=True)
+        click.echo(f"hint: {error.hint if in_file else in_options(error.hint)}", err=True)
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from types import TracebackType
 from typing import Self
 
@@ -11,6 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from migrationlab.steps import Step
+
+#: So many finished steps stay on the screen, which else would overflow and hide what goes on.
+SHOWN = 12
 
 
 class StepDisplay:
@@ -20,6 +24,7 @@ class StepDisplay:
         self._console = Console(stderr=True, highlight=False, emoji=False)
         self._tasks: dict[str, TaskID] = {}
         self._started: dict[str, float] = {}
+        self._finished: deque[TaskID] = deque()
         self._progress = Progress(
             SpinnerColumn(finished_text="✓"),
             TextColumn("{task.description}", markup=False),
@@ -55,6 +60,9 @@ class StepDisplay:
         detail = step.detail[:60]
         if step.state == "done":
             self._progress.update(task, total=1, completed=1, detail=detail)
+            self._finished.append(task)
+            if len(self._finished) > SHOWN:
+                self._progress.remove_task(self._finished.popleft())
         elif step.state == "failed":
             self._progress.update(task, detail=f"failed: {detail}")
             self._progress.stop_task(task)

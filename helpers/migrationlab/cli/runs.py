@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import click
 
+from migrationlab.cli import recorded
 from migrationlab.cli.options import Format, format_option
 
 UNKNOWN = "-"
@@ -19,13 +21,26 @@ MIB = 1024 * 1024
 
 
 @click.command()
-@click.argument("directory", type=click.Path(path_type=Path))
-@format_option
-def runs(directory: Path, output_format: Format) -> None:
-    """List the runs stored in DIRECTORY, oldest first."""
-    from migrationlab.store import load_runs  # noqa: PLC0415 (pandas: not for --help)
+@click.argument("directory", type=click.Path(path_type=Path), metavar="RUNS_DIR|EXPERIMENT_DIR")
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "json", "csv"]),
+    default="text",
+    show_default=True,
+    help="Text to read, one JSON object, or CSV with all that is known of a run, a row each.",
+)
+def runs(directory: Path, output_format: Literal["text", "json", "csv"]) -> None:
+    """List the stored runs of a directory, or of an experiment, oldest first."""
+    from migrationlab.runs import Runs  # noqa: PLC0415 (pandas: not for --help)
 
-    summaries = [run.summary() for run in load_runs(directory)]
+    found = recorded.read(directory, strict=False)
+    if output_format == "csv":
+        from migrationlab._export.tables import runs_table  # noqa: PLC0415 (likewise)
+
+        click.echo(runs_table(found).to_csv(index=False), nl=False)
+        return
+    summaries = [run.summary() for run in (found if isinstance(found, Runs) else found.runs)]
     if output_format == "json":
         click.echo(json.dumps({"runs": summaries}))
     elif summaries:
@@ -35,22 +50,21 @@ def runs(directory: Path, output_format: Format) -> None:
 
 
 @click.command()
-@click.argument("directory", type=click.Path(path_type=Path), metavar="RUNS_DIR")
+@click.argument("directory", type=click.Path(path_type=Path), metavar="RUNS_DIR|EXPERIMENT_DIR")
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("report.html"),
     show_default=True,
-    help="The HTML file to write.",
+    help="The file to write: .html, or .pdf where a browser such as Chromium is.",
 )
 @format_option
 def report(directory: Path, output: Path, output_format: Format) -> None:
-    """Write one self-contained HTML report of the runs stored in RUNS_DIR."""
+    """Write one self-contained report of stored runs, or of an experiment."""
     from migrationlab import report as reports  # noqa: PLC0415 (matplotlib: not for --help)
-    from migrationlab.store import load_runs  # noqa: PLC0415 (likewise)
 
-    written = str(reports.write(load_runs(directory), output))
+    written = str(reports.write(recorded.read(directory, strict=False), output))
     click.echo(json.dumps({"report": written}) if output_format == "json" else written)
 
 

@@ -1,0 +1,222 @@
+"""``migrationlab experiment``: a design from a file, run to its end, stopped and taken up again.
+
+Owns the command's options and words; what is done, and what the figures say, is
+``migrationlab.experiment``'s. Imports libvirt only when it runs.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from migrationlab.cli import say_error
+from migrationlab.cli.display import StepDisplay
+from migrationlab.cli.interrupts import interrupts
+from migrationlab.cli.options import Format, format_option
+from migrationlab.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from migrationlab.experiment import Experiment
+
+UNKNOWN = "-"
+#: So many comparisons are read; the others are in the JSON.
+MOST_COMPARISONS = 12
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path), metavar="FILE.toml|DIR")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The experiment's folder; by default FILE without its .toml.",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Say what would be done, and how long it would take, and do nothing.",
+)
+@click.option(
+    "--metric",
+    default="downtime_event_ms",
+    show_default=True,
+    help="What to compare the settings by, a column of the runs' summary.",
+)
+@click.option(
+    "--mixed",
+    is_flag=True,
+    help="Put runs together though they were made on different machines, or by other software.",
+)
+@format_option
+@click.pass_context
+def experiment(
+    context: click.Context,
+    path: Path,
+    output: Path | None,
+    dry_run: bool,
+    metric: str,
+    mixed: bool,
+    output_format: Format,
+) -> None:
+    r"""Run the experiment that FILE.toml describes, or go on with that of a folder.
+
+    A list in the file stands for settings to compare:
+
+    \b
+        question = "Does peer2peer take longer?"
+        repeats = 10
+        [plan]
+        mode = ["normal", "peer2peer"]
+        [workload]
+        dirty_mib_s = [10, 40]
+        [wire]
+        wire_mbit_s = 1000
+
+    What is measured is kept migration by migration. Ctrl-C cancels the one under way; the same
+    command goes on from there, also after a crash. Raise repeats in the file for more.
+
+    Exit status 0 where all was measured, whatever the migrations' outcomes; 1 where the lab or a
+    host broke; 2 where the design cannot be; 130 where Ctrl-C stopped it.
+    """
+    from migrationlab.experiment import Experiment  # noqa: PLC0415 (pandas: not for --help)
+
+    try:
+        known = Experiment.load(path, directory=output)
+        known.require_metric(metric)
+    except UsageError as error:
+        say_error(error, in_file=True)
+        context.exit(2)
+    if not dry_run:
+        with interrupts() as stop, StepDisplay() as display:
+            _run(known, display, stop)
+    answer = _design(known) if dry_run else _results(known, metric, mixed=mixed)
+    if output_format == "json":
+        click.echo(json.dumps(answer))
+    elif dry_run:
+        _print_design(known)
+    else:
+        _print_results(known, answer)
+    if not dry_run and not known.finished:
+        click.echo(
+            f"stopped; `migrationlab experiment {known.directory}` goes on from here", err=True
+        )
+        context.exit(130)
+
+
+def _run(known: Experiment, display: StepDisplay, stop: threading.Event) -> None:
+    try:
+        known.run(on_step=display, stop=stop)
+    except KeyboardInterrupt:
+        stop.set()  # what was measured is shown
+
+
+def _facts(known: Experiment) -> dict[str, Any]:
+    return {
+        "experiment": known.id,
+        "name": known.name,
+        "question": known.question,
+        "directory": str(known.directory),
+        "trials": len(known.trials),
+        "left": len(known.left),
+        "cut_short": known.cut_short,
+        "estimate_s": round(known.estimate_s),
+        "room_bytes": known.room_bytes,
+        "cells": [{"name": cell.name, "setting": dict(cell.setting)} for cell in known.cells],
+    }
+
+
+def _design(known: Experiment) -> dict[str, Any]:
+    schedule = [
+        {"trial": trial.number, "block": trial.block, "cell": trial.cell} for trial in known.trials
+    ]
+    return _facts(known) | {"schedule": schedule}
+
+
+def _results(known: Experiment, metric: str, *, mixed: bool) -> dict[str, Any]:
+    comparisons = known.comparisons(metric, mixed=mixed)
+    return _facts(known) | {
+        "outcomes": _records(known.outcomes()),
+        "summary": _records(known.summary(mixed=mixed)),
+        "comparisons": [each.to_dict() for each in comparisons],
+        "concerns": [concern.to_dict() for concern in known.concerns()],
+    }
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    plain = table.astype(object)
+    records: list[dict[str, Any]] = plain.where(plain.notna(), None).to_dict(orient="records")
+    return records
+
+
+def _print_design(known: Experiment) -> None:
+    from migrationlab._experiment.words import lasting  # noqa: PLC0415 (likewise)
+
+    click.echo(known.question)
+    click.echo()
+    for cell in known.cells:
+        click.echo(f"  {cell.name}")
+    click.echo()
+    repeats, warm_ups = known.design.repeats, known.design.warm_ups
+    click.echo(f"trials   {len(known.trials)}: each {repeats} times; {warm_ups} to warm up")
+    if len(known.left) < len(known.trials):
+        click.echo(f"left     {len(known.left)}")
+    click.echo(
+        f"takes    about {lasting(known.estimate_s)}, {1 + (known.room_bytes >> 20)} MiB of disk"
+    )
+    click.echo(f"folder   {known.directory}")
+
+
+def _print_results(known: Experiment, answer: dict[str, Any]) -> None:
+    click.echo(known.question)
+    click.echo()
+    click.echo(_table(known, answer))
+    click.echo()
+    for comparison in answer["comparisons"][:MOST_COMPARISONS]:
+        click.echo(comparison["text"])
+    if len(answer["comparisons"]) > MOST_COMPARISONS:
+        more = len(answer["comparisons"]) - MOST_COMPARISONS
+        click.echo(f"… and {more} more comparisons, with --format json.")
+    click.echo()
+    for concern in answer["concerns"]:
+        click.echo(f"warning  {concern['text']} {concern['advice']}")
+    click.echo(f"folder   {known.directory}")
+
+
+def _table(known: Experiment, answer: dict[str, Any]) -> str:
+    """Give medians and their intervals, a line a cell."""
+    from migrationlab._experiment.results import MAIN_METRICS  # noqa: PLC0415 (likewise)
+
+    found = {(row["cell"], row["metric"]): row for row in answer["summary"]}
+    metrics = [name for name in MAIN_METRICS if any(key[1] == name for key in found)]
+    rows = [["setting", "completed", *metrics]]
+    for ends in answer["outcomes"]:
+        cells = [_interval(found[ends["cell"], metric]) for metric in metrics]
+        rows.append([ends["cell"], f"{ends['completed']} of {ends['made']}", *cells])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(
+            # Words to the left, numbers to the right.
+            cell.rjust(width) if index else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+    return "\n".join(lines)
+
+
+def _interval(row: dict[str, Any]) -> str:
+    from migrationlab._experiment.words import amount  # noqa: PLC0415 (likewise)
+
+    if row["median"] is None:
+        return UNKNOWN
+    median = amount(row["metric"], row["median"])
+    if row["low"] is None:
+        return median
+    ends = [amount(row["metric"], row[end]).split(" ")[0] for end in ("low", "high")]
+    return f"{median} ({ends[0]} to {ends[1]})"

@@ -1,0 +1,37 @@
+"""``migrationlab export``: stored runs, or an experiment, for others to read, cite and check."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from migrationlab.cli import recorded
+from migrationlab.cli.options import Format, format_option
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), metavar="RUNS_DIR|EXPERIMENT_DIR")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="A folder that is not there yet, or a file that ends in .zip.",
+)
+@click.option("--license", "licence", metavar="URL", help="Under which others may use the data.")
+@click.option("--author", metavar="NAME", help="Who made the measurements.")
+@format_option
+def export(
+    folder: Path,
+    output: Path,
+    licence: str | None,
+    author: str | None,
+    output_format: Format,
+) -> None:
+    """Write the runs of a folder, or an experiment, as an RO-Crate with tables in CSV."""
+    from migrationlab import crate  # noqa: PLC0415 (pandas: not for --help)
+
+    written = str(crate.export(recorded.read(folder), output, license=licence, author=author))
+    click.echo(json.dumps({"crate": written}) if output_format == "json" else written)
