@@ -41,7 +41,7 @@ lint: setup-dev ## Check style, types and the import rules
 
 .PHONY: bench
 bench: setup-dev ## Measure what the README states, on this machine
-	@$(BIN)/python tests/bench/run.py $(ARGS)
+	@PYTHONPATH=tests $(BIN)/python -m bench.run $(ARGS)
 
 .PHONY: clean
 clean: ## Remove what was made in this folder (images stay in the user's cache)

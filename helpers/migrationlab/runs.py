@@ -1,15 +1,16 @@
 """A run: the finished record of one migration, whatever became of it; and a row of runs.
 
 A run cannot be changed. Its mappings are read-only, and each access to a frame gives a fresh
-copy, so that nothing done in a notebook cell reaches the record.
+copy, so that nothing done in a notebook cell reaches the record. So its summary is worked out once,
+and one that was worked out before, by the same definition, is as good (:func:`remember`). A frame
+can be given as a function that reads it, for runs by the thousand.
 
-Knows what a run holds (``FRAMES`` and ``SUMMARY`` name every column, key and type) and nothing
-of where it came from or how it is kept. Imports no libvirt and touches no file.
+Knows what a run holds (its frames are described in ``frames``) and nothing of where it came from
+or how it is kept. Imports no libvirt and touches no file.
 """
 
 from __future__ import annotations
 
-import math
 import re
 import secrets
 from collections import Counter
@@ -18,94 +19,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Self, overload
+from typing import Any, overload
 
-import numpy as np
 import pandas as pd
 
+from migrationlab import identity
+from migrationlab._runs.fields import FrameField, settle
+from migrationlab.capture.cost import Cost, cost
 from migrationlab.capture.timeline import Timeline, build
+from migrationlab.capture.workload import Workload, workload
 from migrationlab.plan import Plan
+from migrationlab.summary import SUMMARY, downtime_table, summed_up
 
 Facts = Mapping[str, Any]
 
 RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,79}")
 
-# Int64 and Float64 (pandas' own types) hold a missing value; int64 has none.
-FRAMES: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {
-        "events": {
-            "time_ns": "int64",
-            "received_ns": "int64",
-            "side": "str",
-            "origin": "str",
-            "name": "str",
-            "detail": "str",
-        },
-        "job": {
-            "time_ns": "int64",
-            "iteration": "Int64",
-            "time_elapsed_ms": "Int64",
-            "expected_downtime_ms": "Int64",
-            "data_total_bytes": "Int64",
-            "data_processed_bytes": "Int64",
-            "data_remaining_bytes": "Int64",
-            "memory_total_bytes": "Int64",
-            "memory_processed_bytes": "Int64",
-            "memory_remaining_bytes": "Int64",
-            "memory_bps": "Int64",
-            "dirty_rate_pages_s": "Int64",
-            "page_size_bytes": "Int64",
-            "constant_pages": "Int64",
-            "normal_pages": "Int64",
-            "postcopy_requests": "Int64",
-            "throttle_percent": "Int64",
-            "compression_cache_bytes": "Int64",
-            "compression_bytes": "Int64",
-            "compression_pages": "Int64",
-            "compression_cache_misses": "Int64",
-            "compression_overflows": "Int64",
-            "disk_total_bytes": "Int64",
-            "disk_processed_bytes": "Int64",
-            "disk_remaining_bytes": "Int64",
-            "disk_bps": "Int64",
-        },
-        "beats": {
-            "arrival_ns": "int64",
-            "sequence": "int64",
-            "guest_ns": "int64",
-            "writes": "int64",
-        },
-        "echoes": {"sequence": "int64", "sent_ns": "int64", "arrival_ns": "Int64"},
-        "wire_bytes": {"time_ns": "int64", "sent_bytes": "int64", "received_bytes": "int64"},
-    }
-)
-
-SUMMARY: Mapping[str, str] = MappingProxyType(
-    {
-        "run_id": "str",
-        "mode": "str",
-        "outcome": "str",
-        "source": "str",
-        "destination": "str",
-        "accelerator": "str",
-        "total_ms": "Int64",
-        "call_ms": "Float64",
-        "downtime_requested_ms": "Int64",
-        "downtime_reported_ms": "Int64",
-        "downtime_event_ms": "Float64",
-        "downtime_network_ms": "Float64",
-        "postcopy_ms": "Float64",
-        "network_jitter_ms": "Float64",
-        "transferred_bytes": "Int64",
-        "wire_bytes": "Int64",
-        "throughput_bytes_per_s": "Int64",
-        "iterations": "Int64",
-        "guest_intact": "boolean",
-    }
-)
-
-
-DOWNTIMES = ("requested", "reported", "event", "network")
+#: Where a run keeps its summary once there is one. No field: a changed copy has none yet.
+_SUMMARY = "_summary"
 
 
 class Outcome(StrEnum):
@@ -149,26 +80,6 @@ class RunError:
     explanation: str | None = None
 
 
-class _Frame:
-    """A field that keeps a frame to itself: it copies what goes in and what comes out."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    @overload
-    def __get__(self, run: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, run: Run, owner: type) -> pd.DataFrame: ...
-    def __get__(self, run: Run | None, owner: type) -> Self | pd.DataFrame:
-        if run is None:
-            # dataclasses asks the class for the field's default: there is none.
-            raise AttributeError(self._name)
-        return run.__dict__[f"_{self._name}"].copy()
-
-    def __set__(self, run: Run, value: pd.DataFrame) -> None:
-        run.__dict__[f"_{self._name}"] = conform(self._name, value)
-
-
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Run:
     """The record of one migration. Two runs are equal if they bear the same ``run_id``.
@@ -181,12 +92,15 @@ class Run:
         error: Why it did not complete, None where it did.
         plan: How the guest was migrated, left-out URIs filled in.
         guest: name, uuid, memory_mib, machine; a lab's guest also working_set_mib, dirty_mib_s,
-            pattern, and what its disk is.
-        source: name, hostname, libvirt_version, qemu_version, image (None for a real host).
+            pattern, and what its disk is; xml_sha256, the hash of what its domain is made of.
+        source: name, hostname, libvirt_version, qemu_version, image (None for a real host); of its
+            machine kernel, cpu_model, cpus, memory_mib (None where not known).
         destination: Likewise.
         accelerator: ``tcg`` or ``kvm``.
-        wire: rate_mbit_s, delay_ms, loss_percent of a lab's wire, None where there is no lab.
-        environment: The machine that recorded: kernel, cpu_model, cpus, python and the like.
+        wire: rate_mbit_s, delay_ms, loss_percent of a lab's wire, and measured_mbit_s, what a TCP
+            stream got through it (None: not measured); None where there is no lab.
+        environment: The machine that recorded: kernel, cpu_model, cpus, python and the like; how
+            busy it was (load_1min, cpu_busy_percent), and the revision of the kit's code.
         called_ns: When libvirt's call was made, CLOCK_REALTIME.
         returned_ns: When it came back.
         downtime_requested_ms: The limit that was in force: the plan's, else QEMU's own.
@@ -200,12 +114,17 @@ class Run:
         clock: How far the clock of ``source`` and of ``destination`` is ahead of this machine's:
             offset_ms, error_ms (either way), method; None for a host whose clock is not known,
             and for the whole where nothing was measured.
+        instruments: The names of the frames that something recorded; None in a run that was
+            recorded before the kit said so. What is not named is empty because nobody looked.
+        experiment: Which trial of which experiment this is, None where it is none.
         warnings: What a reader of this run must know.
         events: See ``FRAMES``, and ``data/README.md`` for what each column means.
         job: Likewise, a row a sample.
         beats: Likewise, a row a datagram.
         echoes: Likewise, a row a request that the guest was to answer.
         wire_bytes: Likewise, a row a sample.
+        connections: Likewise, a row a TCP connection over the wire.
+        processes: Likewise, a row a sample of a process or of one of its threads.
     """
 
     run_id: str
@@ -227,24 +146,22 @@ class Run:
     guest_check: Facts | None
     domain_states: Mapping[str, str] | None = None
     clock: Facts | None = None
+    instruments: tuple[str, ...] | None = None
+    experiment: Facts | None = None
     warnings: tuple[str, ...]
-    events: _Frame = _Frame()
-    job: _Frame = _Frame()
-    beats: _Frame = _Frame()
-    echoes: _Frame = _Frame()
-    wire_bytes: _Frame = _Frame()
+    events: FrameField = FrameField()
+    job: FrameField = FrameField()
+    beats: FrameField = FrameField()
+    echoes: FrameField = FrameField()
+    wire_bytes: FrameField = FrameField()
+    connections: FrameField = FrameField()
+    processes: FrameField = FrameField()
 
     def __post_init__(self) -> None:
         if not RUN_ID.fullmatch(self.run_id):
             raise ValueError(f"not the name of a run: {self.run_id!r}")
+        settle(self)
         object.__setattr__(self, "outcome", Outcome(self.outcome))
-        object.__setattr__(self, "warnings", tuple(self.warnings))
-        for name in ("guest", "source", "destination", "environment", "completed_job"):
-            if not isinstance(getattr(self, name), Mapping):
-                raise TypeError(f"{name} of a run is a mapping")
-            object.__setattr__(self, name, _frozen(getattr(self, name)))
-        for name in ("wire", "guest_check", "domain_states", "clock"):
-            object.__setattr__(self, name, _frozen(getattr(self, name)))
 
     def __eq__(self, other: object) -> bool:
         return self.run_id == other.run_id if isinstance(other, Run) else NotImplemented
@@ -282,30 +199,73 @@ class Run:
             returned_ns=self.returned_ns,
             completed=self.outcome is Outcome.COMPLETED,
             offline=self.plan.offline,
+            mode=str(self.plan.mode),
             completed_job=self.completed_job,
             downtime_requested_ms=self.downtime_requested_ms,
         )
 
+    @property
+    def environment_id(self) -> str:
+        """Return the short name of the machines and software that it was made with."""
+        return identity.environment_id(self)
+
+    def cost(self) -> Cost:
+        """Work out what it cost: processor time on both hosts, memory, bytes by purpose."""
+        return self._cost(self.timeline())
+
+    def _cost(self, line: Timeline) -> Cost:
+        return cost(
+            processes=self.processes,
+            connections=self.connections,
+            wire_bytes=self.wire_bytes,
+            called_ns=line.called_ns,
+            returned_ns=line.returned_ns,
+            active_ns=line.active_ns,
+            stop_ns=line.stop_ns,
+            resume_ns=line.resume_ns,
+            moved=self.outcome in (Outcome.COMPLETED, Outcome.INTERRUPTED),
+            memory_bytes=int(self.guest.get("memory_mib") or 0) << 20 or None,
+        )
+
+    def workload(self) -> Workload:
+        """Work out how fast the guest wrote its memory before, meanwhile and after."""
+        return self._workload(self.timeline())
+
+    def _workload(self, line: Timeline) -> Workload:
+        return workload(
+            beats=self.beats,
+            passes=line.passes,
+            called_ns=line.called_ns,
+            returned_ns=line.returned_ns,
+            stop_ns=line.stop_ns,
+            resume_ns=line.resume_ns,
+            postcopy_end_ns=None if line.postcopy_ns is None else line.completed_ns,
+        )
+
     def summary(self) -> dict[str, Any]:
         """Give the run's main numbers: the keys of ``SUMMARY``, plain values, None if unknown."""
-        line = self.timeline()
-        known: dict[str, Any] = {
-            "run_id": self.run_id,
-            "mode": str(self.plan.mode),
-            "outcome": str(self.outcome),
-            "source": self.source["name"],
-            "destination": self.destination["name"],
-            "accelerator": self.accelerator,
-            "guest_intact": None if self.guest_check is None else self.guest_check["intact"],
-        }
-        return {key: known[key] if key in known else getattr(line, key) for key in SUMMARY}
+        if _SUMMARY not in self.__dict__:
+            line = self.timeline()
+            self.__dict__[_SUMMARY] = summed_up(self, line, self._cost(line), self._workload(line))
+        return dict(self.__dict__[_SUMMARY])
 
 
 class Runs(Sequence[Run]):
-    """Some runs, in the order of their making."""
+    """Some runs, in the order of their making.
 
-    def __init__(self, runs: Iterable[Run] = ()) -> None:
+    Args:
+        runs: The runs.
+        unreadable: Those that belong to them but could not be read: by name, why.
+
+    Attributes:
+        unreadable: Likewise.
+    """
+
+    def __init__(
+        self, runs: Iterable[Run] = (), *, unreadable: Mapping[str, str] | None = None
+    ) -> None:
         self._runs = tuple(sorted(runs, key=lambda run: (run.created, run.run_id)))
+        self.unreadable: Mapping[str, str] = MappingProxyType(dict(unreadable or {}))
 
     @overload
     def __getitem__(self, index: int) -> Run: ...
@@ -318,85 +278,45 @@ class Runs(Sequence[Run]):
         return len(self._runs)
 
     def __repr__(self) -> str:
-        if not self._runs:
-            return "Runs(none)"
         modes = Counter(str(run.plan.mode) for run in self._runs)
         outcomes = Counter(str(run.outcome) for run in self._runs)
-        parts = (", ".join(f"{n} {what}" for what, n in c.items()) for c in (modes, outcomes))
-        return f"Runs({'; '.join(parts)})"
+        unreadable = Counter({"unreadable": len(self.unreadable)} if self.unreadable else {})
+        counts = (modes, outcomes, unreadable)
+        parts = [", ".join(f"{n} {what}" for what, n in c.items()) for c in counts if c]
+        return f"Runs({'; '.join(parts) or 'none'})"
 
     def frame(self) -> pd.DataFrame:
         """Give a frame of the runs' summaries, a row a run."""
         rows = [run.summary() for run in self._runs]
         return pd.DataFrame(rows, columns=list(SUMMARY)).astype(dict(SUMMARY))
 
+    def environments(self) -> pd.DataFrame:
+        """Give a frame of what the runs were made with: environment_id, runs, and each fact.
+
+        A row an environment, the most frequent first; see :mod:`migrationlab.identity`.
+        """
+        return identity.environments(self._runs)
+
     def downtimes(self) -> pd.DataFrame:
-        """Give the completed runs' downtimes: run_id, mode, kind, downtime_ms; a row a number."""
-        done = self.frame().query("outcome == 'completed'")
-        table = done.melt(
-            id_vars=["run_id", "mode"],
-            value_vars=[f"downtime_{kind}_ms" for kind in DOWNTIMES],
-            var_name="kind",
-            value_name="downtime_ms",
-        )
-        table["kind"] = table["kind"].str.removeprefix("downtime_").str.removesuffix("_ms")
-        return table.astype({"downtime_ms": "Float64"}).dropna(ignore_index=True)
+        """Give the completed runs' downtimes: run_id, mode, kind, downtime_ms, low_ms, high_ms.
+
+        A row a number; the last two say how far off it may be, see ``capture.downtimes``.
+        """
+        return downtime_table(self.frame())
+
+
+def remember(run: Run, summary: Mapping[str, Any]) -> None:
+    """Give a run the summary that was worked out of it before, by the same ``DEFINITION``.
+
+    Raises:
+        ValueError: Its keys are not those of ``SUMMARY``.
+    """
+    if list(summary) != list(SUMMARY):
+        raise ValueError("not a summary: its keys are others")
+    run.__dict__[_SUMMARY] = dict(summary)
 
 
 def new_run_id(now: datetime | None = None) -> str:
     """Make a name for a run: its UTC time, which sorts, and three random bytes."""
     moment = datetime.now(UTC) if now is None else now.astimezone(UTC)
     return f"{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-
-
-def frame(name: str, rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
-    """Make one of a run's frames out of rows.
-
-    Args:
-        name: ``events``, ``job``, ``beats``, ``echoes`` or ``wire_bytes``.
-        rows: A mapping a row. A key left out is a missing value.
-
-    Returns:
-        The frame, with the columns and types that ``FRAMES`` gives it.
-    """
-    given = list(rows)
-    # Column by column with its type: by way of floats great whole numbers would be rounded.
-    return pd.DataFrame(
-        {
-            column: pd.Series([row.get(column) for row in given], dtype=kind)
-            for column, kind in FRAMES[name].items()
-        }
-    )
-
-
-def conform(name: str, given: pd.DataFrame) -> pd.DataFrame:
-    """Give a copy of ``given`` with the columns and types of the run's frame ``name``.
-
-    Raises:
-        ValueError: A column is missing or unknown, or its values are not of its type.
-    """
-    columns = FRAMES[name]
-    # A frame that comes from here already, as most do: to change its types anew takes longer.
-    types = [(column, str(kind)) for column, kind in given.dtypes.items()]
-    if types == list(columns.items()) and given.index.equals(pd.RangeIndex(len(given))):
-        return given.copy()
-    if set(given.columns) != set(columns):
-        differing = ", ".join(sorted(set(given.columns) ^ set(columns)))
-        raise ValueError(f"columns of {name!r} missing or unknown: {differing}")
-    made = given[list(columns)].astype(dict(columns))
-    return made.reset_index(drop=True).copy()
-
-
-def _frozen(value: Any) -> Any:
-    """Give a read-only copy, of plain Python types only: what JSON can hold."""
-    if isinstance(value, Mapping):
-        return MappingProxyType({str(key): _frozen(item) for key, item in value.items()})
-    if isinstance(value, (list, tuple)):
-        return tuple(_frozen(item) for item in value)
-    if isinstance(value, np.generic):
-        return _frozen(value.item())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    raise TypeError(f"a run cannot hold a {type(value).__name__}: {value!r}")

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from migrationlab.frames import frame
 from migrationlab.plan import Plan
-from migrationlab.runs import Outcome, Run, RunError, frame
+from migrationlab.runs import Outcome, Run, RunError
 
 MS = 1_000_000
 MIB = 1024 * 1024
@@ -168,6 +169,8 @@ class Recording:
             "beats": frame("beats", self._beats(stop, resume, returned, completed=completed)),
             "echoes": frame("echoes", []),
             "wire_bytes": frame("wire_bytes", self._wire(active, sent, returned)),
+            "connections": frame("connections", self._connections(active, sent, returned)),
+            "processes": frame("processes", self._processes(active, sent, returned)),
         }
         return Run(**(fields | changes))
 
@@ -231,9 +234,59 @@ class Recording:
                 "time_ns": self.at(ms),
                 "sent_bytes": round(self._sent_bytes(active, min(ms, sent)) * 1.04),
                 "received_bytes": round(self._sent_bytes(active, min(ms, sent)) * 0.01),
+                "cable_sent_bytes": round(self._sent_bytes(active, min(ms, sent)) * 1.046),
+                "cable_received_bytes": round(self._sent_bytes(active, min(ms, sent)) * 0.01),
             }
             for ms in np.arange(0.0, returned, 50.0)
         ]
+
+    def _connections(self, active: float, sent: float, returned: float) -> list[dict[str, Any]]:
+        payload = self._sent_bytes(active, sent)
+        return [
+            {
+                "purpose": purpose,
+                "local_port": 40000 + remote_port,
+                "remote_port": remote_port,
+                "opened_ns": self.at(opened),
+                "closed_ns": self.at(closed),
+                "sent_bytes": sent_bytes,
+                "received_bytes": 100,
+                "sent_segments": sent_bytes // 1448 + 3,
+                "received_segments": sent_bytes // 80_000 + 3,
+                "retransmitted_bytes": 0,
+            }
+            for purpose, remote_port, opened, closed, sent_bytes in (
+                ("control", 22, 0.0, returned, 14_000),
+                ("memory", 49152, active - 5, sent, payload),
+            )
+        ]
+
+    def _processes(self, active: float, sent: float, returned: float) -> list[dict[str, Any]]:
+        """Use up processor time evenly: so many thousandths of a second each second."""
+        rows = []
+        for side, process, thread, share, first, last, before_s in (
+            ("source", "libvirtd", "", 20, -5.0, returned, 0.4),
+            ("source", "qemu", "", 500, -5.0, sent, 2.0),
+            ("source", "qemu", "vCPU 0", 300, -5.0, sent, 1.5),
+            ("source", "qemu", "main", 50, -5.0, sent, 0.4),
+            ("source", "qemu", "migration", 150, active, sent, 0.0),
+            ("destination", "libvirtd", "", 20, -5.0, returned, 0.2),
+            ("destination", "qemu", "", 400, 200.0, returned, 0.0),
+            ("destination", "qemu", "vCPU 0", 40, 200.0, returned, 0.0),
+            ("destination", "qemu", "main", 360, 200.0, returned, 0.0),
+        ):
+            rows += [
+                {
+                    "time_ns": self.at(ms),
+                    "side": side,
+                    "process": process,
+                    "thread": thread,
+                    "cpu_ns": round(before_s * 1e9 + (ms - first) * share * 1e3),
+                    "memory_bytes": None if thread else (300 if process == "qemu" else 30) * MIB,
+                }
+                for ms in [*np.arange(first, last, 100.0), last]
+            ]
+        return rows
 
 
 _ERRORS = {

@@ -84,6 +84,64 @@ def test_what_is_not_answered_is_lost_and_the_probe_goes_on() -> None:
     assert apart(LOSSES).split() == ["True", "True", "True"]
 
 
+ENDS = """
+import subprocess, threading, time
+from migrationlab.capture import echo
+echo.LAST_ANSWER_S = 30.0
+waiter = threading.Event()
+probe = echo.EchoProbe("127.0.0.1", interval_s=0.005)
+probe.start()
+subprocess.run(["ip", "link", "set", "lo", "down"], check=True)
+waiter.wait(0.1)
+subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+assert probe.hears(time.time_ns())
+frame = probe.stop()
+print(bool(frame.arrival_ns.isna().any()), frame.arrival_ns.notna().iloc[-1])
+"""
+
+
+@pytest.mark.timeout(20)
+def test_the_end_waits_for_the_newest_answer_only() -> None:
+    """What was lost on the way is not waited for in the end: a run would be longer for it."""
+    assert apart(ENDS).split() == ["True", "True"]
+
+
+GIVEN = """
+import socket, sys, time
+from migrationlab.capture.echo import EchoProbe
+opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)
+# As it comes from elsewhere: only its number is known.
+given = socket.socket(fileno=opened.detach())
+probe = EchoProbe("127.0.0.1", interval_s=0.005, opened=given)
+begun = time.monotonic()
+probe.begin()
+at_once = time.monotonic() - begun < 0.5
+heard = probe.hears(time.time_ns())
+frame = probe.stop()
+print(at_once, heard, bool((frame.arrival_ns > frame.sent_ns).any()), given.fileno())
+"""
+
+
+def test_a_socket_of_another_network_can_be_given() -> None:
+    """A socket that somebody else opened is asked by, without a lead, and closed in the end."""
+    assert apart(GIVEN).split() == ["True", "True", "True", "-1"]
+
+
+UNHEARD = """
+from migrationlab.capture.echo import EchoProbe
+probe = EchoProbe("192.0.2.7", interval_s=0.005)
+probe.begin()
+print(probe.hears(0, 0.1))
+frame = probe.stop()
+print(len(frame) > 3, frame.arrival_ns.isna().all())
+"""
+
+
+def test_begun_without_a_lead_it_may_stay_unheard() -> None:
+    """Where nobody answers each request is kept as lost: no error, and no number either."""
+    assert apart(UNHEARD).split() == ["False", "True", "True"]
+
+
 REFUSED = """
 import sys
 from migrationlab.capture import echo

@@ -108,6 +108,25 @@ def test_a_host_knows_itself(host: Host) -> None:
     assert "<capabilities>" in host.capabilities()
 
 
+def test_a_host_knows_its_machine(host: Host) -> None:
+    """Processors and memory are what libvirt says; without a shell nobody tells of a kernel."""
+    host.shell = None
+    _arch, memory_mib, cpus, *_ = host.connection.getInfo()
+    assert (host.facts.memory_mib, host.facts.cpus) == (memory_mib, cpus)
+    assert host.facts.kernel is None
+
+
+def test_the_kernel_names_the_processors(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody can ask the kernel, libvirt's nearest model stands in for its name."""
+    xml = "<capabilities><host><cpu><model>EPYC-Rome</model></cpu></host></capabilities>"
+    monkeypatch.setattr(host, "capabilities", lambda: xml)
+    host.shell = None
+    assert host.facts.cpu_model == "EPYC-Rome"
+    asked = Host(host.uri, shell=Shell(("printf", "6.1.0\\nmodel name : Example CPU", "--")))
+    assert (asked.facts.kernel, asked.facts.cpu_model) == ("6.1.0", "Example CPU")
+    asked.close()
+
+
 def test_a_host_can_be_called_and_reached_otherwise() -> None:
     """A name, and a URI for others, are kept as they are given."""
     host = Host("test:///default", name="left", peer_uri="qemu+tls://node1.example/system")

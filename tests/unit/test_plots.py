@@ -12,15 +12,22 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
+import madeup
 from migrationlab import plots, store
-from migrationlab.errors import StoreError
-from migrationlab.runs import FRAMES, Outcome, Run, frame
+from migrationlab.errors import StoreError, UsageError
+from migrationlab.experiment import Experiment
+from migrationlab.frames import FRAMES, frame
+from migrationlab.plots.metrics import spoken
+from migrationlab.runs import Outcome, Run
 
 MakeRun = Callable[..., Run]
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 REAL = [*store.load_runs(RECORDINGS), *store.load_runs(RECORDINGS / "steered")]
 
-drawn_from_a_run = pytest.mark.parametrize("draw", [plots.timeline, plots.progress])
+drawn_from_a_run = pytest.mark.parametrize(
+    "draw",
+    [plots.timeline, plots.progress, plots.workload, plots.latency, plots.downtime_parts],
+)
 
 
 def words(figure: Figure) -> str:
@@ -165,6 +172,24 @@ def test_downtime_draws_every_run_and_marks_medians(make_run: MakeRun) -> None:
     assert axes.get_ylim()[0] == 0
 
 
+def test_each_downtime_has_a_bar_for_how_far_off_it_may_be(make_run: MakeRun) -> None:
+    """The bars are the bounds that the timeline gives: a millisecond for libvirt's own figure."""
+    run = make_run()
+    (axes,) = plots.downtime([run]).figure.axes
+    bars = [
+        (segment[0][1], segment[1][1])
+        for lines in axes.collections
+        for segment in lines.get_segments()
+        if segment[0][0] == segment[1][0]  # upright; medians lie
+    ]
+    table = run.timeline().downtimes.set_index("kind")
+    expected = table.loc[["requested", "reported", "event", "network"], ["low_ms", "high_ms"]]
+    for bar, bounds in zip(bars, expected.to_numpy(dtype=float), strict=True):
+        assert bar == pytest.approx(tuple(bounds), abs=0.002)
+    assert bars[1][1] - bars[1][0] == pytest.approx(2.0)
+    assert "how far off that number may be" in words(axes.figure)
+
+
 def test_downtime_of_no_completed_run_says_so(make_run: MakeRun) -> None:
     """An empty comparison is a sentence, not an error."""
     picture = plots.downtime([make_run(outcome="failed")])
@@ -218,3 +243,252 @@ def test_drawing_touches_no_pyplot_and_no_global_style() -> None:
     arguments = [sys.executable, "-c", code, str(min(RECORDINGS.iterdir()))]
     found = subprocess.run(arguments, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+@pytest.fixture(scope="module")
+def trials(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    """Give an experiment of two factors: two trials did not complete, and one was odd."""
+    return madeup.experiment(
+        tmp_path_factory.mktemp("modes"),
+        make_run,
+        outcomes={5: "timed_out", 9: "failed"},
+        downtimes_ms={7: 900.0},
+    )
+
+
+def test_an_experiment_draws_every_run_with_median_and_interval(trials: Experiment) -> None:
+    """A point a completed run, in a panel a setting of the other factor; medians and intervals."""
+    picture = plots.experiment(trials, "downtime_event_ms")
+    assert picture.title in words(picture.figure)
+    assert len(picture.figure.axes) == 2
+    assert [axes.get_title(loc="left") for axes in picture.figure.axes] == [
+        "dirty_mib_s 20",
+        "dirty_mib_s 40",
+    ]
+    for axes in picture.figure.axes:
+        assert [label.get_text() for label in axes.get_yticklabels()] == ["normal", "peer2peer"]
+    drawn = [
+        (marker, value)
+        for axes in picture.figure.axes
+        for line in axes.lines
+        if (marker := line.get_marker()) in {"o", "D"}
+        for value in line.get_xdata()
+    ]
+    points = trials.points("downtime_event_ms")
+    assert sorted(value for _, value in drawn) == pytest.approx(sorted(points["value"]))
+    odd = sorted(value for marker, value in drawn if marker == "D")
+    assert odd == pytest.approx(sorted(points.loc[points["outlier"], "value"]))
+    assert 900.0 in odd
+    summary = trials.summary(["downtime_event_ms"])
+    bars = [
+        list(line.get_xdata())
+        for axes in picture.figure.axes
+        for line in axes.lines
+        if line.get_linewidth() == 5
+    ]
+    for bar, ends in zip(
+        sorted(bars), summary[["low", "high"]].sort_values("low").to_numpy(float), strict=True
+    ):
+        assert bar == pytest.approx(list(ends))
+    medians = [
+        segment[0][0]
+        for axes in picture.figure.axes
+        for lines in axes.collections
+        for segment in lines.get_segments()
+    ]
+    assert sorted(medians) == pytest.approx(sorted(summary["median"]))
+
+
+def test_what_did_not_complete_is_counted_in_words(trials: Experiment) -> None:
+    """A migration that failed has no value, and is not hidden for that."""
+    picture = plots.experiment(trials, "total_ms")
+    text = words(picture.figure)
+    assert "n = 7 of 8, 1 failed" in text
+    assert "n = 7 of 8, 1 timed out" in text
+    assert "n = 8" in text.splitlines()
+    assert "n = 7 of 8, 1 failed" in picture.alt
+    assert "total time (ms)" in text
+
+
+@pytest.mark.parametrize(
+    ("downtimes_ms", "label"),
+    [
+        ({}, "event downtime (ms); the axis does not begin at 0"),
+        ({1: 30.0}, "event downtime (ms)"),
+        ({1: 5.0, 2: 900.0}, "event downtime (ms), logarithmic"),
+    ],
+)
+def test_the_axis_says_where_it_begins(
+    make_run: MakeRun, tmp_path: Path, downtimes_ms: dict[int, float], label: str
+) -> None:
+    """Values that lie close are told apart, values far apart all fit; the reader is told how."""
+    made = madeup.experiment(
+        tmp_path,
+        make_run,
+        downtimes_ms=downtimes_ms,
+        question="Which?",
+        grid={"mode": ["normal", "peer2peer"]},
+        repeats=2,
+    )
+    picture = plots.experiment(made, "downtime_event_ms")
+    assert picture.figure.axes[-1].get_xlabel() == label
+    assert "n = 2" in words(picture.figure)
+
+
+def test_an_experiment_of_which_nothing_completed_says_so(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    """No value, no point, no scale of nothing; how the trials ended is said all the same."""
+    made = madeup.experiment(
+        tmp_path,
+        make_run,
+        outcomes=dict.fromkeys(range(1, 5), "timed_out"),
+        question="Which?",
+        grid={"mode": ["normal", "peer2peer"]},
+        repeats=2,
+    )
+    picture = plots.experiment(made, "downtime_event_ms")
+    assert picture.title == "No run completed, so there is no event downtime to compare"
+    (axes,) = picture.figure.axes
+    assert not len(axes.get_xticks())
+    assert "n = 0 of 2, 2 timed out" in words(picture.figure)
+    assert "mode=normal: no value" in picture.alt
+
+
+def test_the_title_says_what_two_settings_come_to(make_run: MakeRun, tmp_path: Path) -> None:
+    """Both medians, with their settings; and where so few runs cannot tell, that they cannot."""
+    design = {"question": "Which?", "grid": {"mode": ["normal", "peer2peer"]}}
+    steady = dict(zip(range(1, 15), [300.0, 310.0] * 7, strict=True))
+    sure = madeup.experiment(tmp_path / "sure", make_run, **design, repeats=7)
+    title = plots.experiment(sure, "downtime_event_ms").title
+    assert re.fullmatch(
+        r"Event downtime: (29|30)\d ms with normal, (35|36)\d ms with peer2peer", title
+    )
+    few = madeup.experiment(tmp_path / "few", make_run, **design, repeats=2)
+    assert plots.experiment(few, "downtime_event_ms").title.endswith(": too few runs to tell")
+    alike = madeup.experiment(
+        tmp_path / "alike", make_run, downtimes_ms=steady, **design, repeats=7
+    )
+    assert plots.experiment(alike, "downtime_event_ms").title.endswith(": as good as alike")
+
+
+def test_settings_that_are_not_crossed_share_one_panel(make_run: MakeRun, tmp_path: Path) -> None:
+    """Two wires that differ in two things are two rows, and not two panels of a row each."""
+    made = madeup.experiment(
+        tmp_path,
+        make_run,
+        question="Which?",
+        wires=[{"wire_mbit_s": 250}, {"wire_mbit_s": 1000, "delay_ms": 5}],
+        repeats=2,
+    )
+    (axes,) = plots.experiment(made, "wire_bytes").figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "wire_mbit_s 250, delay_ms 0",
+        "wire_mbit_s 1000, delay_ms 5",
+    ]
+    assert axes.get_xlabel().startswith("sent over the wire (MiB)")
+
+
+def test_a_metric_that_there_is_not_is_refused(trials: Experiment) -> None:
+    """A slip of the pen does not draw an empty figure."""
+    with pytest.raises(UsageError, match="downtime_ms"):
+        plots.experiment(trials, "downtime_ms")
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        ("downtime_event_ms", ("event downtime", "ms", 1)),
+        ("throughput_bytes_per_s", ("throughput", "MiB/s", 2**20)),
+        ("transferred_bytes", ("transferred data", "MiB", 2**20)),
+        ("cpu_s_per_gib", ("processor time", "s/GiB", 1)),
+        ("iterations", ("passes over memory", "", 1)),
+    ],
+)
+def test_a_metric_is_spoken_of_with_its_unit(metric: str, said: tuple[str, str, int]) -> None:
+    """Bytes are read in MiB; a name that ends in no unit has none."""
+    assert spoken(metric) == said
+
+
+def with_echoes(run: Run, *, late_ms: float = 15.0) -> Run:
+    """Give the run with an echo each 20 ms; of those sent in its stop every second one is lost."""
+    line = run.timeline()
+    assert line.stop_ns is not None
+    assert line.resume_ns is not None
+    rows = []
+    for sequence, sent in enumerate(
+        range(run.called_ns - 10**9, run.returned_ns + 10**8, 20_000_000)
+    ):
+        arrival = sent + 500_000
+        if line.stop_ns <= sent < line.resume_ns:
+            arrival = line.resume_ns + round(late_ms * 1e6)
+        lost = arrival > sent + 500_000 and sequence % 2
+        rows.append(
+            {"sequence": sequence, "sent_ns": sent, "arrival_ns": None if lost else arrival}
+        )
+    return dataclasses.replace(run, echoes=frame("echoes", rows))
+
+
+def test_the_latency_shows_what_was_answered_late_and_what_never(make_run: MakeRun) -> None:
+    """Each answered request is a point, each lost one a tick; the title has the worst of both."""
+    run = with_echoes(make_run())
+    picture = plots.latency(run)
+    check(picture)
+    trips = run.timeline().latency["round_trip_ms"]
+    (axes,) = picture.figure.axes
+    drawn = {
+        line.get_marker(): line.get_xdata() for line in axes.lines if len(line.get_xdata()) > 2
+    }
+    assert len(drawn["."]) == trips.notna().sum()
+    assert len(drawn["|"]) == trips.isna().sum() > 5
+    worst, lost = trips.max(), trips.isna().sum()
+    assert worst > 300
+    assert picture.title.startswith(
+        f"A client waited up to {worst:.0f} ms for an answer; {lost} of "
+    )
+    assert "Before the call the median was 0.50 ms" in picture.alt
+
+
+def test_without_echoes_the_latency_is_not_known(make_run: MakeRun) -> None:
+    """Nobody asked: an empty plot that says so, and no line at zero."""
+    picture = plots.latency(make_run())
+    check(picture)
+    assert "nobody knows" in picture.title
+    assert "not measured" in words(picture.figure)
+
+
+def test_the_parts_of_the_downtime_are_drawn_one_after_the_other(make_run: MakeRun) -> None:
+    """Each bar begins where the one before it ended, and says how long it is and by what."""
+    run = make_run()
+    table = run.timeline().parts
+    picture = plots.downtime_parts(run)
+    check(picture)
+    (axes,) = picture.figure.axes
+    bars = [patch for patch in axes.patches if patch.get_height() == pytest.approx(0.62)]
+    assert len(bars) == len(table) > 1
+    for bar, row in zip(bars, table.itertuples(), strict=True):
+        start = (row.start_ns - table["start_ns"].iloc[0]) / 1e6
+        assert bar.get_x() == pytest.approx(start)
+        assert f"{row.part} {row.duration_ms:.1f} ms" in picture.alt
+    longest = table.loc[table["duration_ms"].idxmax()]
+    assert picture.title.startswith(f"{longest['duration_ms']:.0f} of the ")
+    assert picture.title.endswith(f" ms were {longest['part']}")
+
+
+def test_a_part_between_two_unknown_clocks_has_no_length(make_run: MakeRun) -> None:
+    """Where a clock is not known, the bar is grey and says so instead of a number."""
+    made = make_run()
+    run = dataclasses.replace(
+        made,
+        clock={"source": None, "destination": {"offset_ms": 0.0, "error_ms": 0.1, "method": "x"}},
+    )
+    picture = plots.downtime_parts(run)
+    assert run.timeline().parts["duration_ms"].isna().any()
+    assert "between two clocks, not known" in words(picture.figure)
+
+
+def test_where_the_guest_never_stopped_there_are_no_parts(make_run: MakeRun) -> None:
+    """A migration given up has no downtime to take apart."""
+    picture = plots.downtime_parts(make_run(outcome="timed_out"))
+    check(picture)
+    assert picture.title == "Nobody knows what the downtime consisted of"

@@ -1,9 +1,11 @@
-"""The report and the two commands that show stored runs."""
+"""The report of runs and of experiments, and the two commands that show what is stored."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,9 +13,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import madeup
 from migrationlab import report, store
+from migrationlab._report import pdf, words
+from migrationlab._report.runs import MOST_DRAWN
 from migrationlab.cli import runs as commands
 from migrationlab.errors import StoreError
+from migrationlab.experiment import Experiment
 from migrationlab.runs import Run
 
 MakeRun = Callable[..., Run]
@@ -88,13 +94,22 @@ def test_the_report_can_be_read_without_seeing_it(html: str) -> None:
 
 
 def test_the_report_gives_medians_with_n_and_spread(html: str) -> None:
-    """A median never stands alone: beside it, how many runs and their least and greatest."""
+    """A median never stands alone; of three runs there is no interval, but their range."""
     assert "Downtimes of the completed runs, in milliseconds" in html
     assert (
         '<th scope="row">event</th><td>normal</td><td class="number">3</td>'
-        '<td class="number">330.0</td><td class="number">310.0</td>'
-        '<td class="number">350.0</td>'
+        '<td class="number">330.0</td><td class="number">–</td><td class="number">310.0</td>'
+        '<td class="number">350.0</td><td class="number">0</td>'
     ) in html
+
+
+def test_six_runs_have_an_interval(make_run: MakeRun) -> None:
+    """From six runs on the median has its 95 % interval, within their range."""
+    made = [make_run(number=number, downtime_ms=300.0 + 10 * number) for number in range(1, 7)]
+    assert (
+        '<td>normal</td><td class="number">6</td><td class="number">335.0</td>'
+        '<td class="number">315 to 355</td>'
+    ) in report.render(made)
 
 
 def test_the_report_names_each_run_and_how_to_repeat_it(six: list[Run], html: str) -> None:
@@ -102,18 +117,67 @@ def test_the_report_names_each_run_and_how_to_repeat_it(six: list[Run], html: st
     page = Page(html)
     for run in six:
         assert {"id": f"run-{run.run_id}"} in page.all("section")
-    assert len(page.all("img")) == 1 + 2 * len(six)
+    # Of each its timeline, progress, parts of the downtime, and workload; it sent no echoes.
+    assert len(page.all("img")) == 1 + 4 * len(six)
     assert page.text.count("virsh ") >= len(six)
     assert "migrationlab demo --repeats 3" in page.text
     assert "11.3.0" in page.text
     assert "Example CPU" in page.text
 
 
-def test_the_report_warns_of_runs_that_differ(html: str, make_run: MakeRun) -> None:
-    """Numbers from two environments are not compared in silence; the load alone is no matter."""
+def test_runs_that_differ_are_told_of_and_not_pooled(html: str, make_run: MakeRun) -> None:
+    """Numbers of two settings have a row each, and a warning; the load alone is no matter."""
     assert "differ in more than their mode" not in html
-    text = Page(report.render([make_run(), make_run(number=2, dirty_mib_s=80.0)])).text
-    assert "differ in more than their mode: guest dirty_mib_s." in " ".join(text.split())
+    two = [make_run(), make_run(number=2, dirty_mib_s=80.0)]
+    made = report.render([*two, make_run(number=3, dirty_mib_s=20.0, outcome="cancelled")])
+    assert "differ in more than their mode: guest dirty_mib_s." in " ".join(Page(made).text.split())
+    for rate in ("40.0", "80.0"):
+        assert f'<td>normal, guest dirty_mib_s {rate}</td><td class="number">1</td>' in made
+    # What a plan leaves out is the default, which is a setting too.
+    steered = dataclasses.replace(two[0].plan, bandwidth_mib_s=50)
+    made = report.render([two[0], dataclasses.replace(two[1], plan=steered)])
+    assert "plan bandwidth_mib_s by default" in made
+    assert "plan bandwidth_mib_s 50" in made
+
+
+def test_a_report_says_what_stands_against_its_figures(html: str) -> None:
+    """Concerns come before the figures, each with what to do about it."""
+    text = Page(html).text
+    assert "(TCG)" in text
+    assert "measure where /dev/kvm is" in text
+    assert text.index("Before these figures are believed") < text.index("Downtimes of the")
+
+
+def test_of_many_runs_the_typical_ones_are_drawn(make_run: MakeRun) -> None:
+    """A page of a thousand runs can be sent: all are in its table, one of each kind is drawn."""
+    made = [
+        make_run(number=number, downtime_ms=300.0 + number) for number in range(1, MOST_DRAWN + 2)
+    ]
+    late = make_run(number=90, outcome="timed_out")
+    page = Page(report.render([*made, late]))
+    sections = [tag["id"] for tag in page.all("section") if tag.get("id")]
+    # The middle one of the thirteen, and the only one that timed out.
+    assert sections == [f"run-{made[MOST_DRAWN // 2].run_id}", f"run-{late.run_id}"]
+    assert all(run.run_id in page.text for run in made)
+    assert "2 of 14 runs. All are in the table above" in " ".join(page.text.split())
+
+
+def test_what_cannot_be_read_is_told_of(make_run: MakeRun, tmp_path: Path) -> None:
+    """A damaged run is named with the reason, and the others are reported all the same."""
+    for number in (1, 2, 3):
+        store.save_run(make_run(number=number), tmp_path)
+    good, damaged, broken = sorted(tmp_path.iterdir())
+    (damaged / "run.json").write_text("{")
+    with (broken / "events.parquet").open("r+b") as file:
+        file.write(b"no")
+    result = CliRunner().invoke(
+        commands.report, [str(tmp_path), "-o", str(tmp_path / "page.html")], catch_exceptions=False
+    )
+    assert f"left out: {damaged / 'run.json'} is damaged" in result.stderr
+    page = Page((tmp_path / "page.html").read_text())
+    assert f"{damaged.name} could not be read as a whole" in page.text
+    assert f"{broken / 'events.parquet'} is damaged" in page.text
+    assert [tag["id"] for tag in page.all("section") if tag.get("id")] == [f"run-{good.name}"]
 
 
 def test_the_report_tells_of_failures_and_escapes_what_it_quotes(make_run: MakeRun) -> None:
@@ -134,6 +198,159 @@ def test_the_report_tells_of_failures_and_escapes_what_it_quotes(make_run: MakeR
     assert "the <b>wire</b> was busy" in page.text
     assert "NO" in page.text
     assert "No run completed" in page.text
+
+
+@pytest.fixture(scope="module")
+def trials(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    """Give an experiment of two settings, six times each; a trial failed, and one is odd."""
+    return madeup.experiment(
+        tmp_path_factory.mktemp("modes"),
+        make_run,
+        outcomes={3: "failed"},
+        downtimes_ms={8: 2000.0},
+        **{**madeup.GRID, "question": "Is <b>peer2peer</b> slower?", "workloads": {}, "repeats": 7},
+    )
+
+
+@pytest.fixture(scope="module")
+def answer(trials: Experiment) -> str:
+    """Give the report of the experiment."""
+    return report.render(trials)
+
+
+def test_the_report_of_an_experiment_answers_its_question(trials: Experiment, answer: str) -> None:
+    """Question, method, how trials ended, medians with intervals, and comparisons in one page."""
+    page = Page(answer)
+    assert page.open == []
+    assert not page.all("b")
+    text = " ".join(page.text.split())
+    assert "Is <b>peer2peer</b> slower?" in text
+    assert "2 settings were to be measured 7 times each" in text
+    assert "14 of 14 trials are done" in text
+    row = trials.summary(["downtime_event_ms"]).iloc[1]
+    assert (
+        f'<th scope="row">mode=peer2peer</th><td class="number">{row["n"]} of 7</td>'
+        f'<td class="number">{row["median"]:.0f}</td>'
+        f'<td class="number">{row["low"]:.0f} to {row["high"]:.0f}</td>'
+    ) in answer
+    assert '<th scope="row">mode=normal</th><td>mode=peer2peer</td>' in answer
+    assert "they differ" in text
+    assert all(len(image["alt"] or "") > 40 for image in page.all("img"))
+    assert {cell["scope"] for cell in page.all("th")} == {"row", "col"}
+
+
+def test_the_report_of_an_experiment_has_every_run_and_how_to_repeat_it(
+    trials: Experiment, answer: str, tmp_path: Path
+) -> None:
+    """Each run with its setting; and a design that, saved from the page, is the same."""
+    page = Page(answer)
+    for run in trials.runs:
+        assert run.run_id in page.text
+    assert "migrationlab experiment modes.toml" in page.text
+    start = page.text.index("question = ")
+    copied = tmp_path / "copied.toml"
+    copied.write_text(page.text[start : page.text.index("migrationlab experiment modes.toml")])
+    again = Experiment.load(copied)
+    assert again.cells == trials.cells
+    assert again.question == trials.question
+
+
+def test_warm_ups_and_stopped_runs_are_listed_and_not_counted(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    """Every run is in the report; one that does not count is marked, and no median has it."""
+    made = madeup.experiment(tmp_path, make_run, **{**madeup.GRID, "repeats": 1})
+    for number, mark in ((60, "warm_up"), (61, "stopped")):
+        run = make_run(number=number, downtime_ms=5000.0)
+        facts = {**(made.runs[0].experiment or {}), "trial": None, "block": None, mark: True}
+        store.save_run(dataclasses.replace(run, experiment=facts), tmp_path / "runs")
+    text = " ".join(Page(report.render(Experiment.load(tmp_path))).text.split())
+    assert "4 of 4 trials are done" in text
+    assert "1 warm-up run came first and does not count." in text
+    assert "(warm-up)" in text
+    assert "(stopped)" in text
+    assert "6 runs of live migration" in text
+    results = text[text.index("How the trials ended") : text.index("All runs")]
+    assert "1 of 1" in results
+    assert "5,0" not in results
+
+
+def test_an_experiment_without_runs_has_no_report(tmp_path: Path) -> None:
+    """There is nothing to report yet: an error, and no empty page."""
+    planned = Experiment("Does it?", directory=tmp_path / "planned")
+    with pytest.raises(StoreError, match="no runs"):
+        report.render(planned)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "said"),
+    [
+        (0.0, 1, "0"),
+        (1.234, 1, "1.23"),
+        (-12.34, 1, "-12.3"),
+        (123.4, 1, "123"),
+        (12345.6, 1, "12,346"),
+        (0.01234, 1, "0.012"),
+        (3 * 2**20, 2**20, "3.00"),
+        (None, 1, "–"),
+        (float("nan"), 1, "–"),
+    ],
+)
+def test_numbers_have_three_digits(value: float | None, unit: float, said: str) -> None:
+    """More digits than a measurement has say less; what is not known is a dash."""
+    assert words.near(value, unit=unit) == said
+
+
+@pytest.mark.skipif(not any(map(shutil.which, pdf.BROWSERS)), reason="no Chromium is here")
+def test_a_report_is_printed_to_pdf(make_run: MakeRun, tmp_path: Path) -> None:
+    """A browser lays it out; beside the PDF nothing is left."""
+    path = report.write([make_run()], tmp_path / "out" / "report.pdf")
+    content = path.read_bytes()
+    assert content.startswith(b"%PDF-")
+    assert len(content) > 20_000
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_without_a_browser_there_is_a_hint(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is fetched or installed: the error says what would help, before anything is drawn."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(StoreError, match="no browser") as caught:
+        report.write([make_run()], tmp_path / "report.pdf")
+    assert "Chromium" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo 'cannot open display' >&2; exit 3", r"exit status 3\): cannot open display"),
+        ("exit 0", r"exit status 0"),
+    ],
+)
+def test_a_browser_that_prints_nothing_is_an_error(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, said: str
+) -> None:
+    """What it said is passed on, and no empty PDF is left; success without a file is none."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    browser = tools / "chromium"
+    browser.write_text(f"#!/bin/sh\n{script}\n")
+    browser.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(StoreError, match=said) as caught:
+        report.write([make_run()], tmp_path / "out" / "report.pdf")
+    assert "report.html" in caught.value.hint
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_another_kind_of_file_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
+    """A page under a name that says something else would mislead: the known suffixes are named."""
+    with pytest.raises(StoreError) as caught:
+        report.write([make_run()], tmp_path / "report.docx")
+    assert caught.value.hint == "Let the name end in .html or .pdf."
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_same_runs_give_the_same_report(six: list[Run]) -> None:

@@ -10,15 +10,19 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from migrationlab.runs import FRAMES, SUMMARY, Outcome, Run, Runs, frame, new_run_id
+from migrationlab.frames import FRAMES, frame
+from migrationlab.runs import Outcome, Run, Runs, new_run_id, remember
+from migrationlab.summary import SUMMARY
 
 MakeRun = Callable[..., Run]
 
 SUMMARY_KEYS = (
     "run_id, mode, outcome, source, destination, accelerator, total_ms, call_ms, "
-    "downtime_requested_ms, downtime_reported_ms, downtime_event_ms, downtime_network_ms, "
-    "postcopy_ms, network_jitter_ms, transferred_bytes, wire_bytes, throughput_bytes_per_s, "
-    "iterations, guest_intact"
+    "downtime_requested_ms, downtime_reported_ms, downtime_event_ms, downtime_event_error_ms, "
+    "downtime_network_ms, downtime_network_low_ms, downtime_network_high_ms, downtime_guest_ms, "
+    "guest_behind_ms, postcopy_ms, network_jitter_ms, transferred_bytes, wire_bytes, throughput_bytes_per_s, "
+    "iterations, cable_bytes, cable_bytes_per_memory_byte, migration_cpu_s, vcpu_extra_cpu_s, "
+    "cpu_s_per_gib, workload_before_mib_s, workload_sending_mib_s, recovery_ms, guest_intact"
 )
 
 
@@ -91,15 +95,21 @@ def test_a_run_shows_as_one_line(make_run: MakeRun) -> None:
 
 def test_what_is_done_to_a_frame_does_not_reach_the_run(make_run: MakeRun) -> None:
     """Each access gives a copy: values, columns and rows can be changed without harm."""
-    echo = frame("echoes", [{"sequence": 1, "sent_ns": 2}])
-    run = dataclasses.replace(make_run(), echoes=echo)
+    empty = {name for name in FRAMES if getattr(make_run(), name).empty}
+    rows = {name: frame(name, [_row(name)]) for name in empty}
+    run = dataclasses.replace(make_run(), **rows)
     for name in FRAMES:
         before = getattr(run, name)
         spoilt = getattr(run, name)
-        spoilt.iloc[0, 0] = 7
+        spoilt.iloc[0, 1] = "7" if spoilt.dtypes.iloc[1] == "str" else 7
         spoilt["new"] = 1
         spoilt.loc[len(spoilt)] = spoilt.iloc[0]
         assert getattr(run, name).equals(before)
+
+
+def _row(name: str) -> dict[str, int | str]:
+    """Give a row of a frame, of whatever values its columns can have."""
+    return {column: "x" if kind == "str" else 1 for column, kind in FRAMES[name].items()}
 
 
 def test_the_frame_given_stays_the_givers(make_run: MakeRun) -> None:
@@ -183,6 +193,27 @@ def test_runs_sort_by_time_and_show_as_one_line(make_run: MakeRun) -> None:
     assert repr(runs[:1]) == "Runs(1 normal; 1 completed)"
 
 
+def test_a_summary_is_worked_out_once(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run cannot change, so neither can its summary; a changed copy has another one."""
+    run = make_run()
+    first = run.summary()
+    first["call_ms"] = -1.0
+    other = dataclasses.replace(run, returned_ns=run.returned_ns + 1_000_000)
+    assert other.summary()["call_ms"] == run.summary()["call_ms"] + 1
+    monkeypatch.setattr(Run, "timeline", None)
+    assert run.summary()["call_ms"] > 0
+
+
+def test_a_summary_with_other_keys_is_no_summary(make_run: MakeRun) -> None:
+    """What was worked out by another definition cannot be given to a run."""
+    run = make_run()
+    summary = run.summary()
+    remember(run, summary | {"call_ms": 1.0})
+    assert run.summary()["call_ms"] == 1
+    with pytest.raises(ValueError, match="its keys are others"):
+        remember(run, summary | {"more": 1})
+
+
 def test_the_frame_of_runs_has_a_row_a_run_and_keeps_types(make_run: MakeRun) -> None:
     """Whole numbers stay whole beside missing ones, which plain pandas would make floats."""
     table = Runs([make_run(), make_run(number=2, outcome="cancelled")]).frame()
@@ -197,7 +228,9 @@ def test_downtimes_are_a_row_a_number_of_the_completed(make_run: MakeRun) -> Non
     table = Runs(
         [make_run(), make_run(number=2, with_beats=False), make_run(number=3, outcome="failed")]
     ).downtimes()
-    assert list(table.columns) == ["run_id", "mode", "kind", "downtime_ms"]
+    assert list(table.columns) == ["run_id", "mode", "kind", "downtime_ms", "low_ms", "high_ms"]
+    assert (table["low_ms"] <= table["downtime_ms"]).all()
+    assert (table["high_ms"] >= table["downtime_ms"]).all()
     assert table["kind"].value_counts().to_dict() == {
         "requested": 2,
         "reported": 2,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import libvirt
 import pytest
 
 from migrationlab.errors import GuestError
@@ -32,16 +33,19 @@ def default() -> Iterator[Host]:
 def test_what_a_run_says_of_it(default: Host) -> None:
     """A running domain is told by its name and memory; without KVM it is emulated."""
     domain = PlainDomain("test", default)
-    assert domain.record() == {"name": "test", "memory_mib": 8192, "machine": ""}
+    record = domain.record()
+    assert len(str(record.pop("xml_sha256"))) == 64
+    assert record == {"name": "test", "memory_mib": 8192, "machine": ""}
     assert domain.accelerator == "tcg"
     assert domain.host is default
     assert repr(domain) == f"PlainDomain('test', {default!r})"
 
 
 def test_what_nobody_knows_is_none(default: Host) -> None:
-    """It has no beats and no check, and nobody knows its wire: None, not an invented number."""
+    """It has no beats, probe or check, and nobody knows its wire: None, no invented number."""
     domain = PlainDomain("test", default)
     assert domain.beat_source is None
+    assert domain.echo_probe() is None
     assert domain.wire() is None
     assert domain.checked() is None
 
@@ -52,7 +56,18 @@ def test_its_machine_is_told(tmp_path: Path) -> None:
     node.write_text(NODE)
     host = Host(f"test://{node}")
     record = PlainDomain("web1", host).record()
+    del record["xml_sha256"]
     assert record == {"name": "web1", "memory_mib": 512, "machine": "pc-q35-9.2"}
+    host.close()
+
+
+def test_whoever_may_not_read_its_passwords_gets_no_hash() -> None:
+    """A connection that is denied the XML for another host leaves the hash out, and goes on."""
+    host = Host("test:///default")
+    full = host._connection
+    host._connection = libvirt.openReadOnly("test:///default")
+    assert PlainDomain("test", host).record()["xml_sha256"] is None
+    full.close()
     host.close()
 
 

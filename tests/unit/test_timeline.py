@@ -17,7 +17,8 @@ import pytest
 
 from migrationlab import store
 from migrationlab.capture.timeline import PHASES, Timeline
-from migrationlab.runs import Outcome, Run, frame
+from migrationlab.frames import frame
+from migrationlab.runs import Outcome, Run
 
 MakeRun = Callable[..., Run]
 MS = 1_000_000

@@ -5,9 +5,24 @@ must not be touched from a widget's thread. Works from runs alone: no libvirt, n
 here measures, that is the timeline's work.
 """
 
+from migrationlab.plots._cost import cost
 from migrationlab.plots._downtime import downtime
+from migrationlab.plots._experiment import experiment
+from migrationlab.plots._latency import latency
+from migrationlab.plots._parts import downtime_parts
 from migrationlab.plots._progress import progress
 from migrationlab.plots._timeline import timeline
+from migrationlab.plots._workload import workload
 from migrationlab.plots.picture import Picture
 
-__all__ = ["Picture", "downtime", "progress", "timeline"]
+__all__ = [
+    "Picture",
+    "cost",
+    "downtime",
+    "downtime_parts",
+    "experiment",
+    "latency",
+    "progress",
+    "timeline",
+    "workload",
+]

@@ -1,4 +1,7 @@
-"""The downtimes of many runs, by kind and by mode: every number a point, with the medians."""
+"""The downtimes of many runs, by kind and by mode: every number a point, with the medians.
+
+Each point has a bar: as far off may that number be, by how it was measured.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,10 @@ KINDS = {
 
 
 def downtime(runs: Iterable[Run]) -> Picture:
-    """Draw every completed run's downtimes by kind and mode, with their medians."""
+    """Draw every completed run's downtimes by kind and mode, with their medians.
+
+    A bar at each point says how far off that number may be, where that is known.
+    """
     table = Runs(runs).downtimes()
     modes = [mode for mode in MODE_MARKS if (table["mode"] == mode).any()]
     title = _title(table, modes)
@@ -44,13 +50,14 @@ def downtime(runs: Iterable[Run]) -> Picture:
         axes.set_xticks(range(len(KINDS)), list(KINDS.values()))
         axes.set_xlim(-0.5, len(KINDS) - 0.5)
         # Room for the medians' numbers above the points.
-        axes.set_ylim(0, table["downtime_ms"].max() * 1.12 if len(table) else 1)
+        axes.set_ylim(0, table[["downtime_ms", "high_ms"]].max().max() * 1.12 if len(table) else 1)
         axes.grid(visible=False, axis="x")
         axes.set_ylabel("downtime (ms)")
         if modes:
             axes.plot([], color=INK, linewidth=2.2, label="median")
             legend(axes)
-        head(figure, title, "each point is a completed run")
+        bars = "; its bar: how far off that number may be" if table["low_ms"].notna().any() else ""
+        head(figure, title, f"each point is a completed run{bars}")
     return Picture(figure, title, _alt(title, table, modes))
 
 
@@ -58,13 +65,16 @@ def _draw_mode(axes: Axes, table: pd.DataFrame, mode: str, offset: float) -> Non
     colour, marker = MODE_MARKS[mode]
     label = f"{mode} (n = {table['run_id'].nunique()})"
     for index, kind in enumerate(KINDS):
-        values = table.loc[table["kind"] == kind, "downtime_ms"].to_numpy(dtype=np.float64)
+        mine = table[table["kind"] == kind]
+        values = mine["downtime_ms"].to_numpy(dtype=np.float64)
         if not len(values):
             continue
         centre = index + offset
         # Spread by order, not by chance: the same runs give the same figure.
         spread = np.linspace(-0.1, 0.1, len(values)) if len(values) > 1 else np.zeros(1)
         places = centre + spread
+        bounds = mine[["low_ms", "high_ms"]].to_numpy(dtype=np.float64)
+        axes.vlines(places, bounds[:, 0], bounds[:, 1], color=INK, linewidth=1.3, zorder=3)
         axes.plot(
             places, values, marker, color=colour, alpha=0.75, markersize=7, mew=0, label=label
         )
@@ -73,7 +83,7 @@ def _draw_mode(axes: Axes, table: pd.DataFrame, mode: str, offset: float) -> Non
         axes.hlines(median, centre - 0.16, centre + 0.16, color=INK, linewidth=2.2)
         axes.annotate(
             f"{median:.0f}",
-            (centre, values.max()),
+            (centre, np.nanmax([values.max(), *bounds[:, 1]])),
             xytext=(0, 9),
             textcoords="offset points",
             ha="center",
