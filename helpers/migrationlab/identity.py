@@ -105,7 +105,8 @@ def environment_id(run: Identified) -> str:
     """
     known = {name: value for name, value in environment(run).items() if value is not None}
     text = json.dumps(known, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:ID_DIGITS]
+    # With a letter first it can never be read as a number, as from a CSV file.
+    return "e" + hashlib.sha256(text.encode()).hexdigest()[:ID_DIGITS]
 
 
 def environments(runs: Iterable[Identified]) -> pd.DataFrame:

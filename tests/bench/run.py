@@ -15,7 +15,9 @@ from typing import Any
 
 import click
 
+from bench.probes import against_capture
 from bench.speed import against_virsh, image_built, moves, starts, thinking, throughput
+from bench.stored import long_run, many_runs
 from bench.sureness import agreement, captures, cost_of_capture, drawing
 from bench.table import Tell
 from migrationlab.capture.environment import environment
@@ -37,8 +39,11 @@ libvirt's call returns, against virsh's own `--timing` of `migrate`; in normal m
 destination within it, which the kit's *own* time leaves out. *Libvirt* compares the total times of
 libvirt's job statistics. p: two-sided Mann-Whitney U test, distinguishable below 0.05. *Payload*:
 what libvirt says it sent while QEMU's migration was active; *with headers*: what the wire's shaper
-counted then. *Judged*: a plan of each setting, against two hosts and a guest; *explained*: each
-message that the tests know.
+counted then. *Whole capture on against off*: in turns likewise; off, a run has libvirt's own
+figures only. *Wall time* is from asking until libvirt's call has returned. *Bytes by purpose*: each
+connection's payload, 66 bytes of headers a segment and what was resent, against the counters of the
+wire's own queues. *Packet capture*: tcpdump where each host's cable to the LAN begins. *Judged*: a
+plan of each setting, against two hosts and a guest; *explained*: each message that the tests know.
 """
 
 
@@ -59,10 +64,11 @@ def measure(n: int, repeats: int, images: int, tell: Tell) -> dict[str, Any]:
             rows += cost_of_capture(taken, mode)
         watched = [each["run"] for each in taken if each["capture"]]
         rows += agreement(watched)
-        rows += drawing(watched[0], tell)
+        rows += against_capture(lab, guest, n, tell)
         guest.destroy()
         idle = lab.boot(memory_mib=512, working_set_mib=256, dirty_mib_s=0)
         rows += throughput(lab, idle, repeats, tell)
+    rows += [*many_runs(repeats, tell), *long_run(repeats, tell), *drawing(watched[0], tell)]
     return {"machine": machine, "rows": rows, "migrations": measured}
 
 
@@ -84,7 +90,7 @@ def markdown(result: dict[str, Any]) -> str:
 @click.option("--format", "output_format", type=click.Choice(["text", "json"]), default="text")
 @click.option("--output", type=click.Path(path_type=Path), help="Also write JSON to this file.")
 def main(quick: bool, n: int | None, build: bool, output_format: str, output: Path | None) -> None:
-    """Measure the kit on this machine; takes about five minutes."""
+    """Measure the kit on this machine; takes about fifteen minutes."""
     with interrupts() as stop:
 
         def tell(text: str) -> None:

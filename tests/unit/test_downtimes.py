@@ -65,6 +65,7 @@ def table(heard: pd.DataFrame, **changes: Any) -> pd.DataFrame:
         "called_ns": CALLED,
         "guest": noticed(heard, quiet),
         "stopped": True,
+        "postcopy": False,
     }
     return downtimes(**(given | changes)).set_index("kind")
 
@@ -100,6 +101,22 @@ def test_without_a_second_of_beats_before_there_are_no_bounds() -> None:
     assert found["downtime_ms"] == 301
     assert np.isnan(found["low_ms"])
     assert np.isnan(found["high_ms"])
+    assert "too little was heard before the call" in found["reason"]
+
+
+def test_a_guest_that_fell_silent_without_a_stop_is_told_of() -> None:
+    """Where its host was lost the beats end, and that is no downtime of a migration."""
+    heard = beats()
+    (note,) = silence.fallen(heard, None, 3_300 * MS)
+    assert "nothing was heard of the guest from 301 ms before" in note
+    assert silence.fallen(heard, None, 3_020 * MS) == ()
+    assert silence.fallen(heard, STOP * MS, 3_300 * MS) == ()
+
+
+def test_in_post_copy_the_reported_figure_says_what_it_leaves_out() -> None:
+    """It ends before the guest runs, so the method does not claim the whole stop."""
+    found = table(beats(), postcopy=True).loc["reported"]
+    assert found["method"].endswith("until the guest's devices were sent")
 
 
 def test_clocks_of_two_hosts_widen_the_events_bounds() -> None:
@@ -131,7 +148,7 @@ def test_the_guest_noticed_next_to_nothing_and_is_behind() -> None:
         ),
         (
             {"event_ms": None, "quiet": Silence(), "guest": Noticed(), "stopped": False},
-            {"event": "the guest did not stop", "network": "the guest did not stop"},
+            {"event": "no stop was seen", "network": "no stop was seen"},
         ),
     ],
 )  # fmt: skip

@@ -1,8 +1,8 @@
 """What summaries of real recordings say, so that no figure changes its meaning unnoticed.
 
-Stored runs keep their summaries with the number of their definition (``summary.DEFINITION``). A change
-of the timeline that gives another number for the same recording needs another definition, else old
-and new figures would stand in one table. After such a change, run this file as a program.
+Stored runs keep their summaries with the number of their definition (``summary.DEFINITION``). A
+change of the timeline that gives another number for the same recording needs another definition,
+else old and new figures would stand in one table. After such a change, run this file as a program.
 """
 
 from __future__ import annotations

@@ -138,6 +138,9 @@ class LabStage:
         assert cell.wire is not None
         wire = cell.wire
         self._lab.wire.set(wire.wire_mbit_s, delay_ms=wire.delay_ms, loss_percent=wire.loss_percent)
+        if self._lab.wire.settings not in self._lab.wire_checks:
+            # Once each, so that every run tells what its wire really carries.
+            self._lab.measure_wire()
         source = self._lab.hosts[int(backwards)]
         guest = self._usable(cell.workload, source)
         if guest is None:

@@ -22,12 +22,14 @@ runs, by its own clocks in milliseconds, the offset between them taken off
 (``qemuDomainJobDataUpdateDowntime`` in libvirt's ``src/qemu/qemu_domainjob.c``); after post-copy it
 is QEMU's own figure, of two stamps in milliseconds likewise (``migration/migration.c``).
 
-**Network.** Also a guest that does not stop is silent for its usual time between two signs of life,
-now and then for longer: the *jitter*, the 99th percentile of those times in the second before the
-call. Of a silence as long as that, nothing need be the stop's; so the stop took at least the
-silence less the jitter. And the last sign of life before the stop may have been as late on its way
-as the jitter says, and the first one after it not: so it took at most the silence and what the
-jitter has beyond the usual time. The stamps themselves are the kernel's, some microseconds off.
+**Network** is how long a client could not hear the guest, which is longer than it stood still: its
+clock and its network come back after it runs again. Also a guest that does not stop is silent for
+its usual time between two signs of life, now and then for longer: the *jitter*, the 99th percentile
+of those times in the second before the call. Of a silence, as much as the jitter may be the
+network's own; so the migration made at least the rest of it. And the last sign of life before it
+may have been as late on its way as the jitter says, and the first one after it not; so it made at
+most the silence and what the jitter has beyond the usual time. The stamps themselves are the
+kernel's, some microseconds off.
 
 **Guest.** Its clock stands still with it, so it notices next to nothing; what it missed, its clock
 is *behind* afterwards, unless something sets it.
@@ -102,6 +104,7 @@ def downtimes(
     called_ns: int,
     guest: Noticed,
     stopped: bool,
+    postcopy: bool,
 ) -> pd.DataFrame:
     """Give the downtimes: kind, downtime_ms, low_ms, high_ms, resolution_ms, method, reason.
 
@@ -116,9 +119,11 @@ def downtimes(
         called_ns: When libvirt's call was made: what is usual is told by the second before.
         guest: What the guest's own clock says.
         stopped: Whether the guest was seen to stop at all.
+        postcopy: Whether the migration went over to post-copy.
 
     Returns:
-        A row a kind of :data:`KINDS`; NaN where there is no figure, and then ``reason`` says why.
+        A row a kind of :data:`KINDS`; NaN where there is no figure, or where nobody knows how far
+        off it may be, and then ``reason`` says why.
     """
     usual_ms, jitter_ms = silence.usual_ms(heard, called_ns), silence.jitter_ms(heard, called_ns)
     error_ms = None if event_error_ns is None else event_error_ns / MS + STAMP_MS
@@ -131,7 +136,8 @@ def downtimes(
         ),
         _row(
             "reported", reported_ms, (REPORTED_ERROR_MS, REPORTED_ERROR_MS), 1.0,
-            method="libvirt's statistics of the completed job", reason="libvirt reported none",
+            method="libvirt's statistics, until the guest's devices were sent" if postcopy
+            else "libvirt's statistics of the completed job", reason="libvirt reported none",
         ),
         _row(
             "event", event_ms, (error_ms, error_ms), STAMP_MS,
@@ -150,7 +156,7 @@ def downtimes(
     if not stopped:
         # The limit stands all the same; a figure that libvirt gave would be of something else.
         unmeasured = frame["downtime_ms"].isna()
-        frame.loc[unmeasured & (frame["kind"] != "requested"), "reason"] = "the guest did not stop"
+        frame.loc[unmeasured & (frame["kind"] != "requested"), "reason"] = "no stop was seen"
     return frame.astype(
         dict.fromkeys(("downtime_ms", "low_ms", "high_ms", "resolution_ms"), "float64")
     )
@@ -166,6 +172,9 @@ def _row(
     reason: str,
 ) -> dict[str, object]:
     below, above = error
+    if value is not None:
+        unsure = "too little was heard before the call to tell how far off it may be"
+        reason = unsure if below is None or above is None else ""
     return {
         "kind": kind,
         "downtime_ms": value,
@@ -173,5 +182,5 @@ def _row(
         "high_ms": None if value is None or above is None else value + above,
         "resolution_ms": None if value is None else resolution,
         "method": method,
-        "reason": reason if value is None else "",
+        "reason": reason,
     }

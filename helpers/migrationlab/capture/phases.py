@@ -66,6 +66,8 @@ def phases(
         earliest = min(max(begun, returned_ns if following is None else following), returned_ns)
         spans.append((begun, earliest))
     states = [_state(i, start, cut, completed=completed) for i, start in enumerate(starts)]
+    if not known:
+        states = ["unknown"] * len(PHASES)
     if offline and starts[PERFORM] is None:
         states[PERFORM] = "left out"
     frame = pd.DataFrame({"phase": pd.Series(PHASES, dtype="str"), "by": list(WORKERS.values())})
@@ -97,6 +99,8 @@ def _starts_by_log(events: list[Event], *, completed: bool) -> list[int | None]:
 def _starts_by_events(events: list[Event], called_ns: int, *, completed: bool) -> list[int | None]:
     prepared = lifecycle(events, "STARTED.MIGRATED", "destination")
     if not completed:
+        if not any(event.side in {"source", "destination"} for event in events):
+            return [None] * len(PHASES)  # how far it came, nothing tells
         # What was interrupted in post-copy had performed, and there is no way back from there.
         return [None, called_ns, prepared, lifecycle(events, "SUSPENDED.POSTCOPY", "source"), None]
     sent = first(events, origin="qemu", name="MIGRATION", side="source", status="completed")

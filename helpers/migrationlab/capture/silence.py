@@ -100,7 +100,10 @@ def around_stop(beats: pd.DataFrame, stop_ns: int | None, resume_ns: int | None)
 
 
 def jitter_ms(beats: pd.DataFrame, called_ns: int) -> float | None:
-    """Give the 99th percentile of the gaps between beats in the second before the call."""
+    """Give the 99th percentile of the gaps between beats in the second before the call.
+
+    Or of as much of it as was recorded, where that are at least :data:`JITTER_LEAST_GAPS`.
+    """
     gaps = _gaps_before(beats, called_ns)
     return None if gaps is None else round(float(np.percentile(gaps, 99)) / MS, 3)
 
@@ -199,6 +202,23 @@ def doubted(quiet: Silence, found: Iterable[Step], since_ns: int) -> Silence:
                 "it stood still then too, or this machine's clock was set forward."
             )
     return replace(quiet, notes=tuple(notes)) if measured else Silence(notes=tuple(notes))
+
+
+def fallen(beats: pd.DataFrame, stop_ns: int | None, returned_ns: int) -> tuple[str, ...]:
+    """Tell where the guest fell silent for good, though nobody saw it stop: its host may be lost.
+
+    Args:
+        beats: Beats, or answers to echo requests.
+        stop_ns: When the guest stopped; None where no stop was seen.
+        returned_ns: When libvirt's call came back.
+    """
+    if stop_ns is not None or not len(beats):
+        return ()
+    silent_ms = (returned_ns - int(beats["arrival_ns"].max())) / MS
+    if silent_ms * MS <= AROUND_STOP_NS:
+        return ()
+    when = f"{silent_ms:.0f} ms before the call's return"
+    return (f"No stop was seen, but nothing was heard of the guest from {when} on.",)
 
 
 def lost(beats: pd.DataFrame) -> int | None:

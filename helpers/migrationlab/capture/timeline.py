@@ -23,14 +23,14 @@ Confirm   source ``confirm3``                  destination's RESUMED.MIGRATED, S
                                                for a guest left paused, or QEMU's RESUME
 ========= ==================================== ==============================================
 
-The last one ends where the call returned. What lies between the call and Begin is in no phase:
-in peer2peer the source's daemon dials the destination's there. ``state`` is ``complete``;
-``cut short`` (the phase in which a migration failed or was cancelled); ``rolled back`` (what
-followed it, to undo); ``not reached``; or ``missing``: it took place, but nothing recorded shows
-where it began, so its time is in the row of its neighbour. In peer2peer the client makes one
-call only, but between the daemons the phases are the same five. An offline migration sends
-nothing: its Perform is ``left out``. In post-copy libvirt's Perform ends when the guest goes
-over, and Finish lasts until all of its memory has followed.
+The last one ends where the call returned. What lies between the call and Begin is in no phase: in
+peer2peer the source's daemon dials the destination's there. ``state`` is ``complete``; ``cut
+short`` (the phase in which a migration failed or was cancelled); ``rolled back`` (what followed it,
+to undo); ``not reached``; ``unknown`` where nothing was recorded of either daemon; or ``missing``:
+it took place, but nothing recorded shows where it began, so its time is in the row of its
+neighbour. In peer2peer the client makes one call only, but between the daemons the phases are the
+same five. An offline migration sends nothing: its Perform is ``left out``. In post-copy libvirt's
+Perform ends when the guest goes over, and Finish lasts until all of its memory has followed.
 
 **Downtimes.** ``downtimes`` works out how far off each may be. ``event`` runs from QEMU's STOP to
 QEMU's RESUME, on two hosts: where one of their clocks is not known it is withheld, and ``notes``
@@ -237,6 +237,7 @@ def build(
             called_ns=called_ns,
             guest=guest,
             stopped=stop is not None,
+            postcopy=over is not None,
         ),
         steering=_steering(seen),
         called_ns=called_ns,
@@ -267,7 +268,13 @@ def build(
         wire_bytes=_growth(wire_bytes, "sent_bytes"),
         throughput_bytes_per_s=_rate(transferred, active, sent_until),
         iterations=_greatest(job, "iteration") if iterations is None else iterations,
-        notes=(*clocks.notes, *still.notes, *quiet.notes, *latency.notes(echoes)),
+        notes=(
+            *clocks.notes,
+            *still.notes,
+            *quiet.notes,
+            *silence.fallen(heard, stop, returned_ns),
+            *latency.notes(echoes),
+        ),
     )
 
 

@@ -64,7 +64,7 @@ def experiment(
     mixed: bool,
     output_format: Format,
 ) -> None:
-    r"""Run the experiment that FILE.toml describes, or go on with that of a folder.
+    """Run the experiment that FILE.toml describes, or go on with that of a folder.
 
     A list in the file stands for settings to compare:
 
@@ -83,7 +83,7 @@ def experiment(
 
     Exit status 0 where all was measured, whatever the migrations' outcomes; 1 where the lab or a
     host broke; 2 where the design cannot be; 130 where Ctrl-C stopped it.
-    """
+    """  # noqa: D301 (the backspace is click's mark of lines to be left as they are)
     from migrationlab.experiment import Experiment  # noqa: PLC0415 (pandas: not for --help)
 
     try:

@@ -23,7 +23,7 @@ from migrationlab.lab.beatring import BeatRing
 from migrationlab.lab.door import LAN, open_socket
 from migrationlab.lab.hostmeters import HostMeters
 from migrationlab.lab.layout import HOST_NAMES, OBSERVER, WIRE_ADDRESSES, LabFiles
-from migrationlab.lab.network import Wire
+from migrationlab.lab.network import Wire, WireSettings
 from migrationlab.lab.rack import Rack
 from migrationlab.lab.wirecheck import WireCheck
 from migrationlab.shells import Shell
@@ -49,15 +49,14 @@ class Site:
     """
 
     hosts: tuple[Host, ...] = ()
-    #: What :meth:`measure_wire` found last.
-    wire_check: WireCheck | None = None
-
     def __init__(self, name: str, files: LabFiles, images: tuple[str, ...], rack: Rack) -> None:
         self.name = name
         self.files = files
         self.images = images
         self.rack = rack
         self.wire = Wire(rack)
+        #: What :meth:`measure_wire` found, by what the wire was set to.
+        self.wire_checks: dict[WireSettings, WireCheck] = {}
         self.ring = BeatRing(files.ring)
         for host, release in zip(HOST_NAMES, images, strict=True):
             self.hosts = (*self.hosts, self._open(host, release))
@@ -100,14 +99,15 @@ class Site:
     def measure_wire(self) -> WireCheck:
         """Measure what a TCP stream gets through the wire; takes some 1.3 s.
 
-        Runs that follow tell of it, for as long as the wire is set to the same. What migrates
-        meanwhile shares the wire with it.
+        Runs that follow tell of it whenever the wire is set to the same. What migrates meanwhile
+        shares the wire with it.
 
         Raises:
             LabError: The lab is down, or nothing comes through.
         """
-        self.wire_check = wirecheck.measure(self.files.door, self.wire.settings)
-        return self.wire_check
+        settings = self.wire.settings
+        self.wire_checks[settings] = wirecheck.measure(self.files.door, settings)
+        return self.wire_checks[settings]
 
     def restart_libvirtd(self, host: Host) -> None:
         """Let the libvirtd of a host start anew, as after a change of its settings.

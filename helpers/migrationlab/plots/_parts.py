@@ -90,7 +90,8 @@ def _title(table: pd.DataFrame) -> str:
         return "Nobody knows what the downtime consisted of"
     longest = known.loc[known["duration_ms"].idxmax()]
     still = known["duration_ms"].sum()
-    return f"{longest['duration_ms']:.0f} of the {still:.0f} ms were {longest['part']}"
+    took = f"{longest['part']} took {longest['duration_ms']:.0f} ms"
+    return f"Of {still:.0f} ms without the guest {took}"
 
 
 def _alt(title: str, table: pd.DataFrame) -> str:
