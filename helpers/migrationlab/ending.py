@@ -137,7 +137,8 @@ class Ending:
             domain_states=states,
             clock=clock,
             instruments=self.recorder.names,
-            warnings=tuple(warnings),
+            # Two hosts that were lost say the same twice.
+            warnings=tuple(dict.fromkeys(warnings)),
             **frames,
         )
 

@@ -12,6 +12,7 @@ vm.unprivileged_userfaultfd=1.
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import re
 import shutil
@@ -37,6 +38,7 @@ from migrationlab.steps import Step
 from migrationlab.store import MANIFEST, load_run, save_run
 
 OUTCOMES = Path(__file__).parent / "outcomes"
+SUMMARIES = Path(__file__).parent / "summaries.json"
 PATIENCE_S = 60
 #: So slow that something can be done to a migration long before it is over.
 SLOW: Mapping[str, Any] = MappingProxyType({"bandwidth_mib_s": 4})
@@ -203,6 +205,10 @@ def keep(name: str, run: Run) -> Path:
         if place.exists():
             shutil.rmtree(place)
         made.rename(place)
+    # What the one before it said is no measure of this one.
+    known = json.loads(SUMMARIES.read_text())
+    known["summaries"].pop(name, None)
+    SUMMARIES.write_text(json.dumps(known, indent=1) + "\n")
     return place
 
 

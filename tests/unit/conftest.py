@@ -237,7 +237,7 @@ class Recording:
                 "cable_sent_bytes": round(self._sent_bytes(active, min(ms, sent)) * 1.046),
                 "cable_received_bytes": round(self._sent_bytes(active, min(ms, sent)) * 0.01),
             }
-            for ms in np.arange(0.0, returned, 50.0)
+            for ms in [*np.arange(0.0, returned, 50.0), returned + 1]
         ]
 
     def _connections(self, active: float, sent: float, returned: float) -> list[dict[str, Any]]:

@@ -287,7 +287,7 @@ def test_bytes_are_told_apart_by_purpose_and_the_rest_is_named() -> None:
         "wire_bytes",
         [
             {
-                "time_ns": number,
+                "time_ns": CALLED + number * (RETURNED - CALLED),
                 "sent_bytes": 0,
                 "received_bytes": 0,
                 "cable_sent_bytes": out,

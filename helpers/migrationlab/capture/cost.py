@@ -32,6 +32,7 @@ import numpy.typing as npt
 import pandas as pd
 
 GIB = 1 << 30
+LEAST_PAYLOAD_BYTES = 16 << 20
 #: Ethernet 14, IPv4 20, TCP 20 and its time stamps 12 bytes: RFC 894, 791, 9293, 7323.
 SEGMENT_HEADER_BYTES = 66
 PURPOSES = ("memory", "storage", "control", "other")
@@ -55,7 +56,7 @@ DEFINITIONS: Mapping[str, str] = MappingProxyType(
         "vcpu_extra_cpu_s": "processor time of the vCPU threads of both QEMUs, less what is usual",
         "payload_bytes": "payload that the source sent for memory and storage, each byte once",
         "cable_bytes": "all that a cable would have carried, both ways, the headers of each frame",
-        "cpu_s_per_gib": "migration_cpu_s for each GiB of payload_bytes",
+        "cpu_s_per_gib": "migration_cpu_s for each GiB of payload_bytes, of 16 MiB or more",
         "cable_bytes_per_memory_byte": "cable_bytes for each byte of the guest's memory",
     }
 )
@@ -135,8 +136,10 @@ def cost(
     usual, notes = _usual(processes, called_ns if active_ns is None else active_ns, ran_s)
     migration, vcpu = _migration_cpu_s(used, usual), _extra(used, usual, "vCPU")
     payload = _payload(connections)
-    cable = _growth(wire_bytes, "cable_sent_bytes", "cable_received_bytes")
-    per_gib = _ratio(migration, None if payload is None else payload / GIB)
+    cable = _growth(wire_bytes, returned_ns, "cable_sent_bytes", "cable_received_bytes")
+    # Of a little that was sent before it was given up, a price a GiB would be noise.
+    enough = payload is not None and payload >= LEAST_PAYLOAD_BYTES
+    per_gib = _ratio(migration, (payload or 0) / GIB) if enough else None
     return Cost(
         processors=_processors(used, usual),
         memory=_memory(processes),
@@ -319,9 +322,12 @@ def _traffic(connections: pd.DataFrame, cable: int | None) -> pd.DataFrame:
 # --- numbers -------------------------------------------------------------------------------------
 
 
-def _growth(frame: pd.DataFrame, *columns: str) -> int | None:
+def _growth(frame: pd.DataFrame, returned_ns: int, *columns: str) -> int | None:
+    """Give how far counters grew; None where they were not read to the end."""
     # A count that ends early is no count of the whole.
-    if len(frame) < 2 or frame[list(columns)].iloc[[0, -1]].isna().to_numpy().any():
+    if len(frame) < 2 or int(frame["time_ns"].iloc[-1]) < returned_ns:
+        return None
+    if frame[list(columns)].iloc[[0, -1]].isna().to_numpy().any():
         return None
     return int(sum(frame[column].iloc[-1] - frame[column].iloc[0] for column in columns))
 

@@ -82,6 +82,10 @@ STEERING = frozenset(
 __all__ = ["PHASES", "STEERING", "Timeline", "build"]
 
 CLOCK_ERROR_TOLD_NS = MS
+COUNTED_IN_PART = (
+    "The bytes on the wire were not counted to the end, as where a host was lost, so their sum is "
+    "not known."
+)
 LOG_RESOLUTION_NS = MS  # the daemons' logs cut their stamps to the millisecond
 
 
@@ -217,6 +221,7 @@ def build(
     if transferred is None and (transferred := _greatest(job, "data_processed_bytes")) is not None:
         reached = job["data_processed_bytes"].eq(transferred).fillna(value=False)
         sent_until = int(job.loc[reached, "time_ns"].iloc[0])
+    counted = not len(wire_bytes) or int(wire_bytes["time_ns"].max()) >= returned_ns
     total = _number(completed_job, "time_elapsed")
     iterations = _number(completed_job, "memory_iteration")
     return Timeline(
@@ -265,7 +270,7 @@ def build(
         # Of echoes each one that meets a guest standing still may be lost.
         beats_lost_in_silence=quiet.lost if len(beats) else None,
         transferred_bytes=transferred,
-        wire_bytes=_growth(wire_bytes, "sent_bytes"),
+        wire_bytes=_growth(wire_bytes, "sent_bytes") if counted else None,
         throughput_bytes_per_s=_rate(transferred, active, sent_until),
         iterations=_greatest(job, "iteration") if iterations is None else iterations,
         notes=(
@@ -273,6 +278,7 @@ def build(
             *still.notes,
             *quiet.notes,
             *silence.fallen(heard, stop, returned_ns),
+            *(() if counted else (COUNTED_IN_PART,)),
             *latency.notes(echoes),
         ),
     )
