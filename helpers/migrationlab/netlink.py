@@ -37,6 +37,9 @@ def dump(asked: socket.socket, kind: int, body: bytes) -> Iterator[bytes]:
     while True:
         for found, answer in messages(asked.recv(ROOM_BYTES)):
             if found == DONE:
+                # A dump that failed on its way ends like any other, but says why.
+                if len(answer) >= 4 and (number := struct.unpack_from("=i", answer)[0]) < 0:
+                    raise OSError(-number, "netlink")
                 return
             yield answer
 

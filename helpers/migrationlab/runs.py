@@ -28,6 +28,7 @@ from migrationlab._runs.fields import FrameField, settle
 from migrationlab.capture.cost import Cost, cost
 from migrationlab.capture.timeline import Timeline, build
 from migrationlab.capture.workload import Workload, workload
+from migrationlab.errors import StoreError
 from migrationlab.plan import Plan
 from migrationlab.summary import SUMMARY, downtime_table, summed_up
 
@@ -243,10 +244,21 @@ class Run:
         )
 
     def summary(self) -> dict[str, Any]:
-        """Give the run's main numbers: the keys of ``SUMMARY``, plain values, None if unknown."""
+        """Give the run's main numbers: the keys of ``SUMMARY``, plain values, None if unknown.
+
+        Raises:
+            StoreError: The record is not as a recorder writes it.
+        """
         if _SUMMARY not in self.__dict__:
-            line = self.timeline()
-            self.__dict__[_SUMMARY] = summed_up(self, line, self._cost(line), self._workload(line))
+            try:
+                line = self.timeline()
+                figures = summed_up(self, line, self._cost(line), self._workload(line))
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+                raise StoreError(
+                    f"the figures of run {self.run_id} cannot be worked out: {error!r}",
+                    hint="Its record is not as a recorder writes it: restore it from a copy.",
+                ) from error
+            self.__dict__[_SUMMARY] = figures
         return dict(self.__dict__[_SUMMARY])
 
 

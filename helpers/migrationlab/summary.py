@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from migrationlab.capture.cost import Cost
-from migrationlab.capture.downtimes import REPORTED_ERROR_MS
 from migrationlab.capture.timeline import Timeline
 from migrationlab.capture.workload import Workload
 
@@ -35,6 +34,7 @@ SUMMARY: Mapping[str, str] = MappingProxyType(
         "call_ms": "Float64",
         "downtime_requested_ms": "Int64",
         "downtime_reported_ms": "Int64",
+        "downtime_reported_error_ms": "Float64",
         "downtime_event_ms": "Float64",
         "downtime_event_error_ms": "Float64",
         "downtime_network_ms": "Float64",
@@ -73,7 +73,7 @@ def summed_up(run: Run, line: Timeline, took: Cost, work: Workload) -> dict[str,
         work: Likewise.
     """
     sure = line.downtimes.astype(object).where(line.downtimes.notna(), None).set_index("kind")
-    event, network = sure.loc["event"], sure.loc["network"]
+    reported, event, network = (sure.loc[kind] for kind in ("reported", "event", "network"))
     known: dict[str, Any] = {
         "run_id": run.run_id,
         "mode": str(run.plan.mode),
@@ -82,6 +82,7 @@ def summed_up(run: Run, line: Timeline, took: Cost, work: Workload) -> dict[str,
         "destination": run.destination["name"],
         "accelerator": run.accelerator,
         "guest_intact": None if run.guest_check is None else run.guest_check["intact"],
+        "downtime_reported_error_ms": _apart(reported["high_ms"], reported["downtime_ms"]),
         "downtime_event_error_ms": _apart(event["high_ms"], event["downtime_ms"]),
         "downtime_network_low_ms": _rounded(network["low_ms"]),
         "downtime_network_high_ms": _rounded(network["high_ms"]),
@@ -109,12 +110,13 @@ def downtime_table(summaries: pd.DataFrame) -> pd.DataFrame:
     """
     done = summaries.query("outcome == 'completed'")
     reported, event = done["downtime_reported_ms"], done["downtime_event_ms"]
+    about = done["downtime_reported_error_ms"]
     error = done["downtime_event_error_ms"]
     requested = done["downtime_requested_ms"]
     bounds = {
         # A limit is no measurement, and so has no error.
         "requested": (requested, requested),
-        "reported": (reported - REPORTED_ERROR_MS, reported + REPORTED_ERROR_MS),
+        "reported": (reported - about, reported + about),
         "event": (event - error, event + error),
         "network": (done["downtime_network_low_ms"], done["downtime_network_high_ms"]),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from statistics import median
 
 import pytest
 
@@ -66,7 +65,7 @@ def test_the_network_downtime_is_the_captures(
         both = left[left.between(recorded.min(), recorded.max())]
         assert len(both) > 500
         assert set(both) <= set(recorded)
-    assert abs(median(apart)) < TRUTH_MS, apart
+    assert max(map(abs, apart)) < TRUTH_MS, apart
 
 
 def test_the_parts_are_the_downtime(watched: Run) -> None:

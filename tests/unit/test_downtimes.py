@@ -57,6 +57,7 @@ def table(heard: pd.DataFrame, **changes: Any) -> pd.DataFrame:
     given: dict[str, Any] = {
         "requested_ms": 300,
         "reported_ms": 304,
+        "clocks_apart_ns": 0,
         "event_ms": 300.0,
         "event_error_ns": 0,
         "quiet": quiet,

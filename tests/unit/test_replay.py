@@ -38,7 +38,7 @@ LOST = ("lost-source", "lost-destination")
 STOPPED = {"cancelled": "user", "timed-out": "deadline_s", "diverged": "abort_when_diverging_s"}
 ARRIVED = ("completed-normal", "completed-peer2peer", "completed-postcopy", "completed-storage")
 #: One of each kind, where each takes long.
-VARIED = ("completed-normal", "completed-postcopy", "diverged", "interrupted", "refused")
+VARIED = ("completed-normal", "completed-postcopy", "diverged", "interrupted", "refused", *LOST)
 
 every = pytest.mark.parametrize("name", NAMES)
 every_outcome = pytest.mark.parametrize("name", RECIPES)
@@ -245,6 +245,12 @@ def test_the_wire_carried_no_less_than_was_sent(name: str) -> None:
     sent, counted = line.transferred_bytes, line.wire_bytes
     if counted_to_the_end(name) and sent is not None and counted is not None:
         assert counted >= sent * 0.99
+
+
+@every
+def test_a_kept_summary_is_the_recordings_own(name: str) -> None:
+    """What a run's file keeps of its figures is what they are by today's definition."""
+    assert load_run(PLACES[name]).summary() == recorded(name).summary()
 
 
 @pytest.mark.parametrize("name", LOST)

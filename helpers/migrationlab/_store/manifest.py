@@ -115,7 +115,7 @@ def kept_summary(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
 def _summary(run: Run) -> dict[str, Any] | None:
     try:
         return {"definition": DEFINITION, "values": run.summary()}
-    except (ArithmeticError, LookupError, TypeError, ValueError):
+    except StoreError:
         # A recording that nobody can evaluate yet is the one to keep. Whoever asks the run for its
         # summary meets the error.
         return None

@@ -33,6 +33,8 @@ import pandas as pd
 
 GIB = 1 << 30
 LEAST_PAYLOAD_BYTES = 16 << 20
+#: How old a daemon's last sample may be as the call returns.
+LAST_SAMPLE_NS = 250_000_000
 #: Ethernet 14, IPv4 20, TCP 20 and its time stamps 12 bytes: RFC 894, 791, 9293, 7323.
 SEGMENT_HEADER_BYTES = 66
 PURPOSES = ("memory", "storage", "control", "other")
@@ -135,6 +137,9 @@ def cost(
     ran_s = _ran_s(called_ns, returned_ns, stop_ns, resume_ns, moved=moved)
     usual, notes = _usual(processes, called_ns if active_ns is None else active_ns, ran_s)
     migration, vcpu = _migration_cpu_s(used, usual), _extra(used, usual, "vCPU")
+    if _ended_early(processes, returned_ns):
+        migration, vcpu = None, []
+        notes = (*notes, "A host's figures end before the call did: what was used is not known.")
     payload = _payload(connections)
     cable = _growth(wire_bytes, returned_ns, "cable_sent_bytes", "cable_received_bytes")
     # Of a little that was sent before it was given up, a price a GiB would be noise.
@@ -152,6 +157,12 @@ def cost(
         cable_bytes_per_memory_byte=_rounded(_ratio(cable, memory_bytes)),
         notes=notes,
     )
+
+
+def _ended_early(processes: pd.DataFrame, returned_ns: int) -> bool:
+    """Tell whether a libvirtd was not seen to the end: QEMU may go, but not the daemon."""
+    daemons = processes[processes["process"] == "libvirtd"].groupby("side")["time_ns"].max()
+    return bool((daemons < returned_ns - LAST_SAMPLE_NS).any())
 
 
 def group_of(thread: str) -> str:

@@ -6,8 +6,9 @@ They answer different questions, and are never mixed:
 kind      what it is                                          how far off it may be
 ========= =================================================== ====================================
 requested the limit in force: how long QEMU was allowed       a limit is no measurement
-reported  libvirt's ``downtime``                              1 ms either way: a difference of two
-                                                              stamps in whole milliseconds
+reported  libvirt's ``downtime``                              1 ms either way, for two stamps in
+                                                              whole milliseconds, and by how much
+                                                              the two hosts' clocks differ
 event     QEMU's STOP to QEMU's RESUME                        the stamps' microsecond either way,
                                                               and what is not known of the offset
                                                               between the two hosts' clocks
@@ -18,9 +19,9 @@ guest     what the guest's own clock says passed between      the time between t
 ========= =================================================== ====================================
 
 **Reported.** At the destination libvirt counts from the source's stop to the moment that the guest
-runs, by its own clocks in milliseconds, the offset between them taken off
-(``qemuDomainJobDataUpdateDowntime`` in libvirt's ``src/qemu/qemu_domainjob.c``); after post-copy it
-is QEMU's own figure, of two stamps in milliseconds likewise (``migration/migration.c``).
+runs, each by its own host's clock, in milliseconds (``qemuDomainJobDataUpdateDowntime`` in
+libvirt's ``src/qemu/qemu_domainjob.c``); after post-copy it is QEMU's own figure, of two stamps in
+milliseconds likewise (``migration/migration.c``).
 
 **Network** is how long a client could not hear the guest, which is longer than it stood still: its
 clock and its network come back after it runs again. Also a guest that does not stop is silent for
@@ -50,6 +51,9 @@ from migrationlab.capture.silence import MS, Silence
 KINDS = ("requested", "reported", "event", "network", "guest")
 REPORTED_ERROR_MS = 1.0
 STAMP_MS = 0.001
+#: Why nobody knows how far off a figure may be.
+CLOCKS_UNKNOWN = "how far the two hosts' clocks differ is not known, nor how far off it may be"
+UNSURE = {"network": "too little was heard before the call to tell how far off it may be"}
 #: What the beats of a guest and the answers to echo requests are called in a method.
 HEARD = {"beats": "the guest's beats", "echoes": "answers to echo requests"}
 
@@ -96,6 +100,7 @@ def downtimes(
     *,
     requested_ms: int | None,
     reported_ms: int | None,
+    clocks_apart_ns: int | None,
     event_ms: float | None,
     event_error_ns: int | None,
     quiet: Silence,
@@ -111,6 +116,7 @@ def downtimes(
     Args:
         requested_ms: The limit in force; None where it is not known, as what follows.
         reported_ms: libvirt's figure.
+        clocks_apart_ns: By how much the two hosts' clocks may differ.
         event_ms: From QEMU's STOP to its RESUME.
         event_error_ns: How far the two hosts' clocks may be off, together.
         quiet: The silence around the stop.
@@ -127,6 +133,9 @@ def downtimes(
     """
     usual_ms, jitter_ms = silence.usual_ms(heard, called_ns), silence.jitter_ms(heard, called_ns)
     error_ms = None if event_error_ns is None else event_error_ns / MS + STAMP_MS
+    # QEMU's own figure is of one clock.
+    apart_ns = 0 if postcopy else clocks_apart_ns
+    reported_error = None if apart_ns is None else REPORTED_ERROR_MS + apart_ns / MS
     late_ms = None if jitter_ms is None or usual_ms is None else jitter_ms - usual_ms
     unheard = "nothing was listened to" if heard_by is None else "no silence was heard to its end"
     rows = [
@@ -135,7 +144,7 @@ def downtimes(
             method="the limit in force", reason="no limit is known",
         ),
         _row(
-            "reported", reported_ms, (REPORTED_ERROR_MS, REPORTED_ERROR_MS), 1.0,
+            "reported", reported_ms, (reported_error, reported_error), 1.0,
             method="libvirt's statistics, until the guest's devices were sent" if postcopy
             else "libvirt's statistics of the completed job", reason="libvirt reported none",
         ),
@@ -173,8 +182,7 @@ def _row(
 ) -> dict[str, object]:
     below, above = error
     if value is not None:
-        unsure = "too little was heard before the call to tell how far off it may be"
-        reason = unsure if below is None or above is None else ""
+        reason = UNSURE.get(kind, CLOCKS_UNKNOWN) if below is None or above is None else ""
     return {
         "kind": kind,
         "downtime_ms": value,

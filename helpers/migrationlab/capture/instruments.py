@@ -67,7 +67,12 @@ class Instruments:
         """Read what the processes have used by now, for the last time: the call has returned."""
         for ticker in self._tickers:
             ticker.stop()
-        self._processes.read()
+            if ticker.failure is not None:
+                self.warnings.append(f"{ticker.name} ended early: {ticker.failure!r}")
+        try:
+            self._processes.read()
+        except Exception as error:  # noqa: BLE001 (a migration that is over keeps its run)
+            self.warnings.append(f"the processes' last figures are missing: {error!r}")
         self._processes.close()
 
     def stop(self, ports: Ports, *, tunnelled: bool) -> dict[str, list[Row]]:

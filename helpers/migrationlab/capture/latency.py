@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 MS = 1_000_000
+CLOCK_SET_BACK = "This machine's clock was set back while echoes were asked for."
 
 
 def latency(echoes: pd.DataFrame) -> pd.DataFrame:
@@ -36,11 +37,17 @@ def latency(echoes: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def set_back(echoes: pd.DataFrame) -> bool:
+    """Tell whether a later request bears an earlier stamp: this machine's clock was set back."""
+    sent = echoes.sort_values("sequence", kind="stable")["sent_ns"]
+    return bool((sent.diff() < 0).any())
+
+
 def notes(echoes: pd.DataFrame) -> tuple[str, ...]:
     """Give what a reader of the round trips must know: whether a clock was set back meanwhile."""
     backwards = int((echoes["arrival_ns"] < echoes["sent_ns"]).fillna(value=False).sum())
     if not backwards:
-        return ()
+        return (CLOCK_SET_BACK,) if set_back(echoes) else ()
     answers = "1 echo bears" if backwards == 1 else f"{backwards} echoes bear"
     note = f"{answers} an arrival before the request: this machine's clock was set back meanwhile."
     return (f"{note} Their round trips are left out.",)

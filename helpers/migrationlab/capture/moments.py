@@ -41,6 +41,13 @@ class Clocks:
     errors: Mapping[str, int | None]
     notes: tuple[str, ...]
 
+    def apart_ns(self) -> int | None:
+        """Return by how much the two hosts' clocks may differ at most, None if unknown."""
+        error = self.error_ns("source", "destination")
+        if error is None:
+            return None
+        return abs(self.shifts.get("source", 0) - self.shifts.get("destination", 0)) + error
+
     def error_ns(self, *sides: str) -> int | None:
         """Return how wrong a time between stamps of these sides may be, None if unknown."""
         if len(set(sides)) < 2:

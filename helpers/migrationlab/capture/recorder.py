@@ -6,6 +6,7 @@ or a guest cannot offer leaves its frame empty, never filled with zeros.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -37,6 +38,16 @@ class Beats(Protocol):
 
     def read(self, first: int) -> pd.DataFrame:
         """Return the guest's beats from a place on, with the columns of :data:`BEAT_COLUMNS`."""
+
+
+#: Those that record now, by their pair of hosts: what two migrations do at once, nobody tells
+#: apart by the hosts' counters and logs.
+_RECORDING: dict[frozenset[str], list[Recorder]] = {}
+_REGISTRY = threading.Lock()
+OVERLAP = (
+    "another migration ran between these hosts meanwhile: phases, bytes on the wire and processor "
+    "time may be of both"
+)
 
 
 class Recorder:
@@ -89,6 +100,7 @@ class Recorder:
         self._sampler: Sampler | None = None
         self._instruments: Instruments | None = None
         self._domain: DomainMeter | None = None
+        self._pair = frozenset({source.uri, destination.uri})
         try:
             for side, host in self._sides.items():
                 connection = host.new_connection()
@@ -124,6 +136,11 @@ class Recorder:
         Args:
             on_sample: Hears each sample of the job, on the sampler's thread.
         """
+        with _REGISTRY:
+            others = _RECORDING.setdefault(self._pair, [])
+            for recorder in (*others, *([self] if others else [])):
+                recorder.events.warnings.append(OVERLAP)
+            others.append(self)
         if self._beats is not None:
             self._first_beat = self._beats.place(BEFORE_NS / 1e9)
         if self._capture:
@@ -229,6 +246,9 @@ class Recorder:
 
     def close(self) -> None:
         """Let go of both hosts; does no harm where that is done already."""
+        with _REGISTRY:
+            if self in _RECORDING.get(self._pair, ()):
+                _RECORDING[self._pair].remove(self)
         if self._sampler is not None:
             self._sampler.stop()
         if self._instruments is not None:

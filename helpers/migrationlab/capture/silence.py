@@ -36,12 +36,14 @@ class Silence:
         start_ns: Arrival of the last beat before it.
         end_ns: Arrival of the first beat after it.
         lost: Beats that were sent in between and never arrived.
+        set_back: Whether there is none because a clock was set back in it.
         notes: Why there is no measure, where beats were recorded.
     """
 
     start_ns: int | None = None
     end_ns: int | None = None
     lost: int | None = None
+    set_back: bool = False
     notes: tuple[str, ...] = ()
 
     @property
@@ -201,7 +203,11 @@ def doubted(quiet: Silence, found: Iterable[Step], since_ns: int) -> Silence:
                 f"Apart from its stop nothing was heard of the guest for {step.ms:.0f} ms, as if "
                 "it stood still then too, or this machine's clock was set forward."
             )
-    return replace(quiet, notes=tuple(notes)) if measured else Silence(notes=tuple(notes))
+    return (
+        replace(quiet, notes=tuple(notes))
+        if measured
+        else Silence(set_back=True, notes=tuple(notes))
+    )
 
 
 def fallen(beats: pd.DataFrame, stop_ns: int | None, returned_ns: int) -> tuple[str, ...]:

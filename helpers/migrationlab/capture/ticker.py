@@ -18,11 +18,16 @@ class Ticker:
         name: The thread's name.
         interval_s: The time from one tick to the next; the first comes that long after the start.
         work: What to do; where it returns False there is no further tick.
+
+    Attributes:
+        failure: What ended it early, None where nothing did.
     """
 
     def __init__(self, name: str, interval_s: float, work: Callable[[], bool]) -> None:
+        self.name = name
         self._interval_s = interval_s
         self._work = work
+        self.failure: Exception | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -42,10 +47,13 @@ class Ticker:
 
     def _run(self) -> None:
         due = time.monotonic() + self._interval_s
-        while not self._stop.wait(max(due - time.monotonic(), 0)):
-            if not self._work():
-                return
-            due = next_tick(due, time.monotonic(), self._interval_s)
+        try:
+            while not self._stop.wait(max(due - time.monotonic(), 0)):
+                if not self._work():
+                    return
+                due = next_tick(due, time.monotonic(), self._interval_s)
+        except Exception as error:  # noqa: BLE001 (who stops it tells of it)
+            self.failure = error
 
 
 def next_tick(due: float, now: float, interval: float) -> float:

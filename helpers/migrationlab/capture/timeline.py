@@ -53,7 +53,7 @@ to the last sample.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -82,6 +82,13 @@ STEERING = frozenset(
 __all__ = ["PHASES", "STEERING", "Timeline", "build"]
 
 CLOCK_ERROR_TOLD_NS = MS
+EVENT_SET_BACK = (
+    "The event downtime is withheld: the clock that it was measured by was set back meanwhile."
+)
+SET_BACK = (
+    "This machine's clock was set back during the call, so that its length and those of its "
+    "phases are not known."
+)
 COUNTED_IN_PART = (
     "The bytes on the wire were not counted to the end, as where a host was lost, so their sum is "
     "not known."
@@ -200,6 +207,7 @@ def build(
     Returns:
         The timeline; it holds new frames, free to be changed.
     """
+    set_back = (SET_BACK,) if returned_ns < called_ns else ()
     returned_ns = max(called_ns, returned_ns)
     clocks = read_clocks(events, clock)
     seen = read(events, clocks.shifts, not_before_ns=called_ns - LOG_RESOLUTION_NS)
@@ -214,12 +222,20 @@ def build(
     quiet = silence.around_stop(heard, stop, resume)
     if basis == "beats":
         quiet = silence.doubted(quiet, silence.steps(heard), called_ns)
+    elif latency.set_back(echoes):
+        quiet = silence.Silence(set_back=True)
+    if quiet.set_back and clocks.apart_ns() == 0:
+        # QEMU's stamps are of the same clock as those of what was heard.
+        still = replace(still, event_ms=None, error_ns=None, notes=(*still.notes, EVENT_SET_BACK))
     guest = noticed(beats, quiet) if basis == "beats" else Noticed()
     reported = _number(completed_job, "downtime")
-    transferred = _number(completed_job, "data_processed", "memory_processed")
+    # Memory alone: a completed job's figures at the destination leave copied disks out.
+    transferred = _number(completed_job, "memory_processed", "data_processed")
+    column = "memory_processed_bytes"
+    column = column if job[column].notna().any() else "data_processed_bytes"
     sent_until = done
-    if transferred is None and (transferred := _greatest(job, "data_processed_bytes")) is not None:
-        reached = job["data_processed_bytes"].eq(transferred).fillna(value=False)
+    if transferred is None and (transferred := _greatest(job, column)) is not None:
+        reached = job[column].eq(transferred).fillna(value=False)
         sent_until = int(job.loc[reached, "time_ns"].iloc[0])
     counted = not len(wire_bytes) or int(wire_bytes["time_ns"].max()) >= returned_ns
     total = _number(completed_job, "time_elapsed")
@@ -234,6 +250,7 @@ def build(
         downtimes=downtimes(
             requested_ms=downtime_requested_ms,
             reported_ms=reported,
+            clocks_apart_ns=clocks.apart_ns(),
             event_ms=still.event_ms,
             event_error_ns=still.error_ns,
             quiet=quiet,
@@ -279,6 +296,7 @@ def build(
             *quiet.notes,
             *silence.fallen(heard, stop, returned_ns),
             *(() if counted else (COUNTED_IN_PART,)),
+            *set_back,
             *latency.notes(echoes),
         ),
     )

@@ -40,7 +40,12 @@ def open_socket(
             visitor.settimeout(TIMEOUT_S)
             visitor.connect(str(door))
             visitor.send(json.dumps([network, family, kind, protocol]).encode())
-            said, descriptors, _, _ = socket.recv_fds(visitor, 256, 1)
+            said, descriptors, _, _ = socket.recv_fds(visitor, 256, 1, socket.MSG_CMSG_CLOEXEC)
+    except TimeoutError as error:
+        raise LabError(
+            f"lab {door.parent.name} did not answer within {TIMEOUT_S:g} s",
+            hint="try again once the machine is less busy",
+        ) from error
     except OSError as error:
         raise LabError(f"lab {door.parent.name} is down", hint="start a new one") from error
     if not descriptors:

@@ -49,6 +49,7 @@ class Site:
     """
 
     hosts: tuple[Host, ...] = ()
+
     def __init__(self, name: str, files: LabFiles, images: tuple[str, ...], rack: Rack) -> None:
         self.name = name
         self.files = files

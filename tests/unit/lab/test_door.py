@@ -79,14 +79,14 @@ def test_a_rack_that_ends_just_then_is_a_lab_that_ended(
         open_socket(path, LAN, socket.AF_INET, socket.SOCK_DGRAM)
 
 
-def test_a_rack_that_does_not_answer_is_down(
+def test_a_rack_that_does_not_answer_is_told_of(
     doorkeeper: Callable[[Behaviour], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody waits at a door for ever."""
     monkeypatch.setattr(door, "TIMEOUT_S", 0.01)
     over = threading.Event()
     path = doorkeeper(lambda visitor: over.wait(10) and None)
-    with pytest.raises(LabError, match="lab my-lab is down"):
+    with pytest.raises(LabError, match="lab my-lab did not answer"):
         open_socket(path, LAN, socket.AF_INET, socket.SOCK_DGRAM)
     over.set()
 
