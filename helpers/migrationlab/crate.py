@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from migrationlab import store
+from migrationlab._experiment import files
 from migrationlab._export.tables import concerns, dictionary, plan_text, runs_table
 from migrationlab.errors import StoreError, UsageError
 from migrationlab.runs import Outcome, Run, Runs
@@ -38,6 +39,11 @@ CRATE_VERSION = "1.1"
 
 README = "README.md"
 RUNS_TABLE = "runs.csv"
+#: What migrationlab itself keeps of an experiment beside its runs.
+OWN_FILES = {
+    files.MANIFEST: "the experiment as migrationlab reads it: design, seed, schedule",
+    files.BEGUN: "a line for each trial that was begun",
+}
 SUMMARY_TABLE = "summary.csv"
 DICTIONARY = "data-dictionary.csv"
 DESIGN = "experiment.toml"
@@ -111,6 +117,10 @@ def _fill(folder: Path, recorded: Runs | Results, runs: Runs) -> None:
     tables = {RUNS_TABLE: runs_table(recorded)}
     if not isinstance(recorded, Runs):
         (folder / DESIGN).write_text(recorded.toml(), encoding="utf-8")
+        # With these it is the experiment still, for migrationlab to read.
+        for name in OWN_FILES:
+            if (recorded.directory / name).is_file():
+                shutil.copyfile(recorded.directory / name, folder / name)
         tables[SUMMARY_TABLE] = recorded.summary(mixed=True)
     for name, table in tables.items():
         table.to_csv(folder / name, index=False)
@@ -144,6 +154,9 @@ def _files(recorded: Runs | Results) -> Iterator[tuple[str, str, str]]:
     if not isinstance(recorded, Runs):
         yield SUMMARY_TABLE, "a row a cell and metric: median and 95 % interval", "text/csv"
         yield DESIGN, "the design: what is compared, how often, in which order", "application/toml"
+        for name, what in OWN_FILES.items():
+            if (recorded.directory / name).is_file():
+                yield name, what, "application/json"
     yield DICTIONARY, "what each column of these tables means, and its unit", "text/csv"
 
 

@@ -126,6 +126,10 @@ class Experiment(Results):
             StoreError: The folder has no experiment, or it cannot be read.
         """
         given = Path(path)
+        if given.is_dir() and directory is not None and Path(directory) != given:
+            raise UsageError(
+                f"{given} is an experiment's folder, and so its own place", hint="leave out -o"
+            )
         made = cls.__new__(cls)
         if given.suffix == ".toml" and not given.is_dir():
             folder = Path(directory or given.with_suffix(""))

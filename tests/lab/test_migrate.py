@@ -409,7 +409,12 @@ def test_run_is_complete_json(completed: dict[Mode, Run]) -> None:
     """A summary is plain JSON, and says where the run was made."""
     for run in completed.values():
         assert json.loads(json.dumps(run.summary())) == run.summary()
-        assert run.wire == {"rate_mbit_s": 1000.0, "delay_ms": 0.0, "loss_percent": 0.0}
+        assert run.wire == {
+            "rate_mbit_s": 1000.0,
+            "delay_ms": 0.0,
+            "loss_percent": 0.0,
+            "measured_mbit_s": None,
+        }
         assert run.environment["kernel"]
         assert run.source["qemu_version"].count(".") == 2
 

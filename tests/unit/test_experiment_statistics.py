@@ -251,7 +251,7 @@ def test_one_difference_among_many_in_words() -> None:
     assert last.p_adjusted == pytest.approx(20 * 2 / 70)
     assert last.text.endswith(
         "That is hardly chance by itself (p = 0.029), but may be as one of 20 comparisons "
-        "(adjusted p = 0.57)."
+        "(adjusted p = 0.57): more runs would tell."
     )
 
 

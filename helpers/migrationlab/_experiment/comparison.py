@@ -69,17 +69,25 @@ class CellComparison(Comparison):
         low, high = amount(self.metric, self.low), amount(self.metric, self.high)
         return f"{said} (95 % interval of the difference {low} to {high})"
 
+    def _same_medians(self) -> bool:
+        unsure = self.low is not None and self.high is not None and self.low <= 0 <= self.high
+        return self.difference == 0 or unsure
+
     def _certainty(self) -> str:
         if self.verdict is Verdict.ALIKE:
             return "For practical purposes they are alike: the interval lies within 5 %."
         chance = "" if self.p_value is None else f" (p {_p(self.p_value)})"
         if self.verdict is Verdict.DIFFERENT:
             assert self.p_adjusted is not None
+            if self._same_medians():
+                # The test is of ranks: values can lie differently about the same median.
+                return f"The medians are not told apart, though the values lie differently{chance}."
             if self.p_adjusted < ALPHA:
                 return f"That is hardly chance{chance}."
             return (
                 f"That is hardly chance by itself{chance}, but may be as one of "
-                f"{self.comparisons} comparisons (adjusted p {_p(self.p_adjusted)})."
+                f"{self.comparisons} comparisons (adjusted p {_p(self.p_adjusted)}): more runs "
+                "would tell."
             )
         if self.more_runs is None:
             return f"n is too small to tell{chance}: even 1000 more runs of each might not."
@@ -98,12 +106,13 @@ def together(found: Mapping[tuple[str, str], Comparison], metric: str) -> list[C
         metric: What was compared.
     """
     adjusted = holm([each.p_value for each in found.values()])
+    tested = sum(each.p_value is not None for each in found.values())
     return [
         CellComparison(
             metric=metric,
             a=a,
             b=b,
-            comparisons=len(found),
+            comparisons=tested,
             p_adjusted=p_adjusted,
             **{name: getattr(each, name) for name in Comparison.__slots__},
         )

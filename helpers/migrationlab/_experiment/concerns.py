@@ -258,7 +258,8 @@ def _unfinished(runs: Runs, planned: int | None, cut_short: int) -> Iterator[Con
 def _few(table: pd.DataFrame) -> Iterator[Concern]:
     done = table[table["outcome"] == str(Outcome.COMPLETED)]
     counts = done.groupby("cell").size().reindex(table["cell"].unique(), fill_value=0)
-    few = counts[counts < LEAST_FOR_INTERVAL]
+    # One that never completes gets no median of more repeats.
+    few = counts[(counts > 0) & (counts < LEAST_FOR_INTERVAL)]
     if len(few):
         yield Concern(
             Kind.FEW,

@@ -184,7 +184,13 @@ class Conductor:
             "stopped": stopped,
         }
         kept = replace(run, experiment=place)
-        save_run(kept, self._experiment.directory / files.RUNS)
+        folder = self._experiment.directory / files.RUNS
+        while not (folder / kept.run_id).exists():
+            try:
+                save_run(kept, folder)
+            except KeyboardInterrupt:
+                # An impatient second Ctrl-C does not cost the run that the first one ended.
+                self._stop.set()
         return kept
 
     def _progress(self, cell: str, fraction: float) -> None:

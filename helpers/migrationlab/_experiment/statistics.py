@@ -5,7 +5,8 @@ ranks, which need no normal distribution:
 
 - the median with its bootstrap interval (percentile method, Efron and Tibshirani 1993, chapter 13);
 - outliers by Tukey's fences (*Exploratory Data Analysis*, 1977), marked and never dropped;
-- two settings by the Mann-Whitney U test (exact; by permutation where values are tied), the
+- two settings by the Mann-Whitney U test (exact up to 8 values, by permutation
+  where those are tied, else by the normal approximation), the
   difference of their medians with its bootstrap interval, and the probability that a run of the
   one exceeds a run of the other (Vargha and Delaney 2000);
 - how many runs it would take, by Noether's formula (*JASA* 82, 1987, equation 3).
