@@ -409,12 +409,11 @@ def test_run_is_complete_json(completed: dict[Mode, Run]) -> None:
     """A summary is plain JSON, and says where the run was made."""
     for run in completed.values():
         assert json.loads(json.dumps(run.summary())) == run.summary()
-        assert run.wire == {
-            "rate_mbit_s": 1000.0,
-            "delay_ms": 0.0,
-            "loss_percent": 0.0,
-            "measured_mbit_s": None,
-        }
+        wire = dict(run.wire)
+        # Another test of this lab may have measured its wire, before these runs or after them.
+        measured = wire.pop("measured_mbit_s")
+        assert measured is None or 100 < measured <= 1000
+        assert wire == {"rate_mbit_s": 1000.0, "delay_ms": 0.0, "loss_percent": 0.0}
         assert run.environment["kernel"]
         assert run.source["qemu_version"].count(".") == 2
 

@@ -144,6 +144,11 @@ def estimate(values: Sequence[float]) -> Estimate:
         )  # fmt: skip
     median = float(np.median(found))
     low, high = _interval((found,))
+    # Quantiles are interpolated, and of equal numbers may come out a rounding beyond them.
+    low, high = (
+        None if end is None else float(np.clip(end, found.min(), found.max()))
+        for end in (low, high)
+    )
     return Estimate(
         n=len(found),
         median=median,

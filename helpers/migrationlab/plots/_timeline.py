@@ -93,8 +93,8 @@ def timeline(run: Run) -> Picture:
 def _draw_migration(axes: Axes, run: Run, line: Timeline) -> None:
     """Draw lanes over the whole call: what was done, phases, passes, and the guest."""
     handles: list[Artist] = []
-    begun = line.phases["start_ns"].min()
-    if begun - line.called_ns > LEAST_SHOWN_NS:
+    begun = line.phases["start_ns"].min()  # missing where nobody recorded any phase
+    if pd.notna(begun) and begun - line.called_ns > LEAST_SHOWN_NS:
         before = duration((begun - line.called_ns) / 1e6)
         _bar(axes, 2, _span(run, line.called_ns, begun), PALE, edge=PALE)
         handles.append(Patch(facecolor=PALE, label=f"before Begin {before}"))
