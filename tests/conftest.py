@@ -19,6 +19,8 @@ from migrationlab.lab.lab import Lab
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the live tests of a file in one process, so that they share what they start."""
     for item in items:
+        if item.get_closest_marker("xdist_group"):
+            continue
         if item.get_closest_marker("lab") or item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
 

@@ -19,6 +19,8 @@ from migrationlab.store import load_runs
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+#: What `make setup` installs.
+WANTED = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["live"]]
 # conda-forge's name for matplotlib without a Qt.
 CONDA_NAMES = {"matplotlib-base": "matplotlib"}
 
@@ -56,8 +58,8 @@ def test_conda_environment_is_the_list_of_dependencies() -> None:
     assert packages.pop("python") == PROJECT["requires-python"]
     assert packages.pop("pip") == ""
     packages = {CONDA_NAMES.get(name, name): version for name, version in packages.items()}
-    assert by_pip[-1] == "--editable .[dev]"
-    assert packages | specifiers(by_pip[:-1]) == specifiers(PROJECT["dependencies"])
+    assert by_pip[-1] == "--editable .[live,dev]"
+    assert packages | specifiers(by_pip[:-1]) == specifiers(WANTED)
 
 
 def test_libvirt_is_not_asked_of_conda() -> None:
@@ -69,7 +71,7 @@ def test_libvirt_is_not_asked_of_conda() -> None:
 
 def test_readme_lists_the_python_packages() -> None:
     """The README's table has pyproject's packages with their least versions."""
-    wanted = specifiers(PROJECT["dependencies"])
+    wanted = specifiers(WANTED)
     assert {name: f">={version}" for name, version in table("package | at least").items()} == wanted
 
 

@@ -8,7 +8,6 @@ decides what is left; nothing else remembers anything. Imports no libvirt.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections import Counter
@@ -192,6 +191,8 @@ def held(folder: Path) -> Iterator[None]:
             f"{folder} cannot be written to: {error.strerror}",
             hint="Choose a place that you may write to.",
         ) from error
+    import fcntl  # noqa: PLC0415 - Windows has none, and can read experiments, not conduct them
+
     with lock:
         try:
             # The kernel lets go of it when the process ends, however it ends.

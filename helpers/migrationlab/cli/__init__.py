@@ -52,6 +52,12 @@ class Verbs(click.Group):
         except MigrationLabError as error:
             say_error(error)
             ctx.exit(2 if isinstance(error, UsageError) else 1)
+        except ModuleNotFoundError as error:
+            if error.name != "libvirt":
+                raise
+            click.echo("migrationlab: the Python package libvirt is not here", err=True)
+            click.echo("hint: `make setup` installs it, or pip does: migrationlab[live]", err=True)
+            ctx.exit(1)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(130)

@@ -7,7 +7,6 @@ interrupted build leaves nothing that could be taken for an image.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import subprocess
@@ -118,6 +117,8 @@ def _partial(image: Path) -> Path:
 
 @contextmanager
 def _lock(image: Path) -> Iterator[None]:
+    import fcntl  # noqa: PLC0415 - Windows has none, and can plan experiments, not build images
+
     image.parent.mkdir(parents=True, exist_ok=True)
     with open(image.with_name(f".{image.name}.lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,11 +1,11 @@
-"""What the notebooks show live: a panel to migrate with, steps as they happen, a drawing.
+"""What the notebooks show live: panels to play with, steps as they happen, drawings.
 
 Nothing here decides, measures or migrates: a widget calls what a script could call. The only
-package of the kit that imports IPython and ipywidgets; nothing of the kit imports it.
+package of the kit that imports IPython and ipywidgets; nothing of the kit imports it. Names are
+loaded when first used, so that those which work on recorded runs need no libvirt;
+``__init__.pyi`` lists them.
 """
 
-from migrationlab.widgets.drawing import Drawing, draw
-from migrationlab.widgets.panel import MigrationPanel
-from migrationlab.widgets.progress import StepList, show_steps
+import lazy_loader
 
-__all__ = ["Drawing", "MigrationPanel", "StepList", "draw", "show_steps"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

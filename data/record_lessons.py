@@ -1,0 +1,67 @@
+"""Records the runs that lessons play on without a lab, as lessons.toml names them.
+
+``python data/record_lessons.py [NAME …]``: those that are named, else those that are missing.
+Delete a folder of ``data/lessons`` to record it anew. Each table gets a lab of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import shutil
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import migrationlab as mig
+
+DATA = Path(__file__).parent
+DESIGN = DATA / "lessons.toml"
+KNOWN = {"guest", "wire", "plan", "broken", "judge", "repeats"}
+
+
+def record(name: str, asked: dict[str, Any]) -> None:
+    """Record the runs of one table.
+
+    Args:
+        name: The folder.
+        asked: The table.
+    """
+    if unknown := asked.keys() - KNOWN:
+        raise SystemExit(
+            f"{DESIGN.name}: {name} has {', '.join(sorted(unknown))}, which is unknown"
+        )
+    folder = DATA / "lessons" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    with mig.Lab() as lab, contextlib.ExitStack() as stack:
+        lab.wire.set(**{"rate_mbit_s": 1000} | asked.get("wire", {}))
+        guest = lab.boot(**asked.get("guest", {}))
+        plan, to = mig.Plan(**asked.get("plan", {})), None
+        if "broken" in asked:
+            case = stack.enter_context(lab.broken(asked["broken"]))
+            guest = case.guest or guest
+            plan, to = dataclasses.replace(case.plan, **asked.get("plan", {})), case.to
+        for _ in range(asked.get("repeats", 1)):
+            run = mig.migrate(
+                guest, to=to or guest.other_host, plan=plan, judge=asked.get("judge", True)
+            )
+            mig.save_run(run, folder)
+            print(f"{name}: {run!r}")
+
+
+def main() -> None:
+    """Record what the command line names, or all that is missing."""
+    tables = tomllib.loads(DESIGN.read_text(encoding="utf-8"))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a table of lessons.toml")
+    names = parser.parse_args().names
+    if unknown := set(names) - tables.keys():
+        raise SystemExit(f"{DESIGN.name} has no {', '.join(sorted(unknown))}")
+    missing = [name for name in tables if not (DATA / "lessons" / name).is_dir()]
+    for name in names or missing:
+        record(name, tables[name])
+
+
+if __name__ == "__main__":
+    main()

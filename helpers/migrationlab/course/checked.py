@@ -1,0 +1,73 @@
+"""What a check says of a learner's answer. Pure; imports nothing of the kit."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """How an answer is."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+    UNFINISHED = "unfinished"
+
+
+_MARKS = {State.RIGHT: "✓", State.WRONG: "✗", State.UNFINISHED: "…"}
+# Okabe and Ito's green, vermilion and grey, darkened to be read as text; the mark says it too.
+_COLOURS = {State.RIGHT: "#00664B", State.WRONG: "#A62B00", State.UNFINISHED: "#555555"}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Checked:
+    """What a check found; a notebook shows it.
+
+    Attributes:
+        state: How the answer is.
+        said: What is right or wrong about it.
+        hint: What to look at next; empty where it is right.
+    """
+
+    state: State
+    said: str
+    hint: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the answer is right."""
+        return self.state is State.RIGHT
+
+    def __repr__(self) -> str:
+        text = f"{_MARKS[self.state]} {self.said}"
+        return f"{text}\n  → {self.hint}" if self.hint else text
+
+    def _repr_html_(self) -> str:
+        more = f"<br>→ {html.escape(self.hint)}" if self.hint else ""
+        return (
+            f'<div role="status" style="line-height:1.5;border-left:4px solid '
+            f'{_COLOURS[self.state]};padding-left:0.6em"><b style="color:{_COLOURS[self.state]}">'
+            f"{_MARKS[self.state]} {self.state.capitalize()}.</b> "
+            f"{html.escape(self.said)}{more}</div>"
+        )
+
+
+def right(said: str) -> Checked:
+    """Say that an answer is right, and why."""
+    return Checked(State.RIGHT, said)
+
+
+def wrong(said: str, hint: str) -> Checked:
+    """Say what is off, and what to look at."""
+    return Checked(State.WRONG, said, hint)
+
+
+def unfinished(hint: str) -> Checked:
+    """Say that there is no answer yet, and where it goes."""
+    return Checked(State.UNFINISHED, "There is no answer here yet.", hint)
+
+
+def is_unfinished(answer: object) -> bool:
+    """Return whether the place of an answer is as the lesson left it: ``...``, None or empty."""
+    return answer is ... or answer is None or (isinstance(answer, str) and not answer.strip())

@@ -1,0 +1,191 @@
+"""What to do about a cell that cannot run: for readers who went out of order, or lost their lab.
+
+An extension of IPython, set up for every kernel of this environment by
+``etc/ipython/ipython_kernel_config.py``, so that it is there even in a kernel that was restarted
+and has run nothing yet. Of a name that is not there it says which cell of the notebook makes it;
+of an error of the kit it shows message and hint, without the traceback. Everything else is shown
+as ever. Light, as each kernel loads it: imports of the kit its errors, and no IPython (which hands
+itself over).
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from migrationlab.errors import MigrationLabError
+
+ABOVE = "or all cells above this one: menu Run ▸ Run All Above Selected Cell"
+_FORGOTTEN = "A kernel that was restarted has forgotten everything; the same helps."
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """A cell that makes a name.
+
+    Attributes:
+        heading: The heading that it stands under.
+        only_live: Whether it does so only where a lab is.
+    """
+
+    heading: str
+    only_live: bool
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Take over names that are not there, and the kit's own errors.
+
+    Args:
+        shell: IPython's ``InteractiveShell``.
+    """
+    shell.set_custom_exc((NameError, MigrationLabError), _handle)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Let IPython show all errors itself again."""
+    shell.set_custom_exc((), None)
+
+
+def _handle(
+    shell: Any,
+    kind: type[BaseException],
+    error: BaseException,
+    traceback: TracebackType,
+    tb_offset: int | None = None,
+) -> list[str]:
+    notebook = find_notebook(shell.user_ns)
+    lines = []
+    if isinstance(error, MigrationLabError):
+        lines = about_error(error, notebook, shell.user_ns)
+    elif isinstance(error, NameError) and error.name and _in_cell(traceback):
+        lines = about_name(error.name, notebook, shell.user_ns)
+    if not lines:
+        shown: list[str] = shell.InteractiveTB.structured_traceback(
+            kind, error, traceback, tb_offset=tb_offset
+        )
+        lines = shown
+    shell._showtraceback(kind, error, lines)  # noqa: SLF001 - as IPython's own handlers do
+    return lines
+
+
+def _in_cell(traceback: TracebackType) -> bool:
+    """Return whether the cell itself raised it, and not what it called."""
+    last = traceback
+    while last.tb_next is not None:
+        last = last.tb_next
+    return last.tb_frame.f_globals.get("__name__") == "__main__"
+
+
+def about_name(name: str, notebook: Path | None, names: Mapping[str, Any]) -> list[str]:
+    """Say which cell makes a name that is not there; nothing where no cell does.
+
+    Args:
+        name: The name.
+        notebook: The notebook's file, where it is known.
+        names: All that there is.
+    """
+    maker = find_makers(notebook).get(name) if notebook else None
+    if maker is None:
+        return []
+    lesson = names.get("lesson")
+    if maker.only_live and lesson is not None and not getattr(lesson, "live", True):
+        why = "and this lesson plays on recorded runs: this cell can be skipped"
+        return [f"{name} is there only with a lab, {why}."]
+    return [
+        f"{name} is not there yet. The cell under “{maker.heading}” makes it.",
+        f"→ Run that cell first, {ABOVE}.",
+        f"  {_FORGOTTEN}",
+    ]
+
+
+def about_error(
+    error: MigrationLabError, notebook: Path | None, names: Mapping[str, Any]
+) -> list[str]:
+    """Say what went wrong, what to do, and where the lab is made, if that is what is gone.
+
+    Args:
+        error: What was raised.
+        notebook: The notebook's file, where it is known.
+        names: All that there is.
+    """
+    lines = [f"{type(error).__name__}: {error}"]
+    if error.hint:
+        lines.append(f"→ {error.hint}")
+    gone = next((name for name, value in names.items() if _is_lab_gone(value)), None)
+    if gone is not None:
+        maker = find_makers(notebook).get(gone) if notebook else None
+        where = f"under “{maker.heading}”" if maker else "with mig.Lab()"
+        lines.append(f"→ The lab is down. Run the cell {where} again, and those after it.")
+    return lines
+
+
+def _is_lab_gone(value: object) -> bool:
+    # By its name, so that a kernel that never had a lab does not load what makes one.
+    return type(value).__name__ == "Lab" and not getattr(value, "alive", True)
+
+
+def find_notebook(names: Mapping[str, Any]) -> Path | None:
+    """Return the file of the notebook that this kernel runs, where its server or editor tells.
+
+    Args:
+        names: All that there is in the kernel.
+    """
+    told = names.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME")
+    path = Path(told) if told else None
+    return path if path is not None and path.suffix == ".ipynb" and path.is_file() else None
+
+
+def find_makers(notebook: Path) -> dict[str, Maker]:
+    """Return for each name that a notebook makes the first cell that does.
+
+    Args:
+        notebook: The notebook's file. What cannot be read of it makes nothing.
+    """
+    makers: dict[str, Maker] = {}
+    heading = "its first heading"
+    try:
+        told = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        cells = [(cell["cell_type"], "".join(cell["source"])) for cell in told]
+    except (OSError, ValueError, KeyError, TypeError):
+        return makers  # then the error is shown as IPython does
+    for kind, source in cells:
+        if kind == "markdown":
+            titles = [line for line in source.splitlines() if line.startswith("#")]
+            heading = titles[-1].lstrip("# ") if titles else heading
+        elif kind == "code":
+            for name, only_live in _made_in(source):
+                makers.setdefault(name, Maker(heading, only_live))
+    return makers
+
+
+def _made_in(source: str) -> Iterator[tuple[str, bool]]:
+    """Yield the names that a cell makes, and whether only where a lab is."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:  # a magic, or a learner's own
+        return
+    for statement in tree.body:
+        live = isinstance(statement, ast.If) and "lesson.live" in ast.unparse(statement.test)
+        otherwise = {
+            name
+            for other in (statement.orelse if isinstance(statement, ast.If) else ())
+            for name in _names_of(other)
+        }
+        for name in _names_of(statement):
+            yield name, live and name not in otherwise
+
+
+def _names_of(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.alias):
+            yield (node.asname or node.name).partition(".")[0]
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name

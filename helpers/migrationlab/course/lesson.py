@@ -1,0 +1,150 @@
+"""A lesson at work: whether it has a lab to play with, and what was recorded for it.
+
+Owns the answer to "live or recorded?" and the way to ``data/``. Starts no lab, imports no libvirt
+(it is looked for, not loaded) and neither IPython nor ipywidgets.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from migrationlab.course.checked import Checked
+from migrationlab.diagnosis import Status
+from migrationlab.errors import StoreError, UsageError
+from migrationlab.experiment import Experiment
+from migrationlab.runs import Run, Runs
+from migrationlab.store import load_runs
+
+#: Set to 0, lessons play on recorded runs wherever they are.
+SWITCH = "MIGRATIONLAB_LIVE"
+_GET_DATA = (
+    "Run the notebook in a checkout of the project: the recorded runs are in its folder data."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """A lesson of the course.
+
+    Attributes:
+        number: Its number, of two digits.
+        live: Whether its live cells run here.
+        why: Why they do not; empty where they do.
+    """
+
+    number: str
+    live: bool
+    why: str = ""
+
+    def __repr__(self) -> str:
+        return f"Lesson({self.number!r}, {'live' if self.live else 'recorded'})"
+
+    def recorded(self, name: str) -> Run:
+        """Return the one run that was recorded under a name.
+
+        Args:
+            name: A folder of ``data/lessons``.
+
+        Raises:
+            StoreError: There is none of that name, there are several, or it cannot be read.
+        """
+        runs = self.recorded_runs(name)
+        if len(runs) != 1:
+            raise StoreError(f"{name} has {len(runs)} runs", hint="Ask for recorded_runs().")
+        return next(iter(runs))
+
+    def recorded_runs(self, name: str) -> Runs:
+        """Return the runs that were recorded under a name, oldest first.
+
+        Args:
+            name: A folder of ``data/lessons``.
+
+        Raises:
+            StoreError: There are none of that name, or one cannot be read.
+        """
+        return load_runs(_data("lessons", name))
+
+    def runs(self) -> Runs:
+        """Return six runs of the demo: three in each mode, over a wire of 1 Gbit/s.
+
+        Raises:
+            StoreError: They are not here, or cannot be read.
+        """
+        return load_runs(_data("runs"))
+
+    def experiment(self, name: str) -> Experiment:
+        """Return a recorded experiment.
+
+        Args:
+            name: A folder of ``data/experiments``: "modes", "convergence" or "remedies".
+
+        Raises:
+            StoreError: There is none of that name, or it cannot be read.
+        """
+        return Experiment.load(_data("experiments", name))
+
+    def check(self, exercise: str, *answers: object) -> Checked:
+        """Check an answer to an exercise of this lesson.
+
+        Args:
+            exercise: Its name, as the lesson has it.
+            answers: What the learner found.
+
+        Raises:
+            UsageError: The lesson has no such exercise.
+        """
+        checks = importlib.import_module(
+            f"migrationlab.course.exercises.lesson_{self.number}"
+        ).CHECKS
+        if exercise not in checks:
+            raise UsageError(
+                f"lesson {self.number} has no exercise {exercise!r}",
+                hint=f"It has {', '.join(checks)}.",
+            )
+        checked: Checked = checks[exercise](*answers)
+        return checked
+
+
+def start(number: str, *, live: bool | None = None) -> Lesson:
+    """Begin a lesson: find out whether a lab can be had here, and print it in a line.
+
+    Args:
+        number: The lesson's number, of two digits.
+        live: Whether to play live; by default wherever a lab can be had, unless the environment
+            variable ``MIGRATIONLAB_LIVE`` is 0.
+    """
+    why = "" if live else "this was asked for." if live is False else _why_not()
+    lesson = Lesson(number, live=not why, why=why)
+    if lesson.live:
+        print("Live: this machine can have a lab, and what you measure is your own.")
+    else:
+        print(f"On recorded runs: {why} Live cells are skipped.")
+    return lesson
+
+
+def _why_not() -> str:
+    """Say what keeps a lab from this machine; nothing where it can have one."""
+    if os.environ.get(SWITCH) == "0":
+        return f"{SWITCH} is 0."
+    try:
+        importlib.import_module("libvirt")
+    except ImportError:
+        return "the Python package libvirt is not here, without which there is no lab."
+    from migrationlab.doctor import doctor  # noqa: PLC0415 - it cannot be loaded but on Linux
+
+    failed = [check for check in doctor().checks if check.status is Status.FAIL]
+    if not failed:
+        return ""
+    return f"{failed[0].name}: {failed[0].detail}. The doctor of lesson 00 tells how to mend it."
+
+
+def _data(*names: str) -> Path:
+    """Find a folder of data/: in the checkout that the kit is of, else above this folder."""
+    for root in (Path(__file__).parents[3], Path.cwd(), *Path.cwd().parents):
+        folder = root.joinpath("data", *names)
+        if folder.is_dir():
+            return folder
+    raise StoreError(f"there is no folder {'/'.join(['data', *names])}", hint=_GET_DATA)

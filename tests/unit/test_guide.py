@@ -1,0 +1,141 @@
+"""What a reader is told of a cell that cannot run."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from migrationlab.course import guide
+from migrationlab.errors import StoreError
+
+LESSON = [
+    nbformat.v4.new_markdown_cell("# A lesson"),
+    nbformat.v4.new_code_cell("import migrationlab as mig\nfrom os import path as where"),
+    nbformat.v4.new_markdown_cell("Words.\n\n## Two hosts\n\nMore words."),
+    nbformat.v4.new_code_cell("if lesson.live:\n    lab = mig.Lab()\n    guest = lab.boot()"),
+    nbformat.v4.new_code_cell("%magic is no Python"),
+    nbformat.v4.new_markdown_cell("## One migration"),
+    nbformat.v4.new_code_cell(
+        "if lesson.live:\n    run = mig.migrate(guest)\n"
+        "else:\n    run = lesson.recorded('a')\nlab = 1"
+    ),
+    nbformat.v4.new_code_cell("def tell(): pass\nclass Thing: pass"),
+]
+
+
+@pytest.fixture
+def notebook(tmp_path: Path) -> Path:
+    """Give the file of a small lesson."""
+    path = tmp_path / "lesson.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=LESSON), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "heading", "only_live"),
+    [
+        ("mig", "A lesson", False),
+        ("where", "A lesson", False),
+        ("lab", "Two hosts", True),
+        ("guest", "Two hosts", True),
+        ("run", "One migration", False),
+        ("tell", "One migration", False),
+        ("Thing", "One migration", False),
+    ],
+)
+def test_names_are_found_where_they_are_made(
+    notebook: Path, name: str, heading: str, only_live: bool
+) -> None:
+    """The first cell that makes a name counts, and whether it needs a lab."""
+    assert guide.find_makers(notebook)[name] == guide.Maker(heading, only_live)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"cells": 3}', '{"cells": [{}]}'])
+def test_a_file_that_is_no_notebook_makes_nothing(tmp_path: Path, text: str) -> None:
+    """What cannot be read never hides the error that was to be told of."""
+    path = tmp_path / "odd.ipynb"
+    path.write_text(text)
+    assert guide.find_makers(path) == {}
+    assert guide.find_makers(tmp_path / "none.ipynb") == {}
+
+
+def test_a_name_that_no_cell_makes_is_left_to_python(notebook: Path) -> None:
+    """A misspelt name is Python's to explain."""
+    assert guide.about_name("misspelt", notebook, {}) == []
+    assert guide.about_name("guest", None, {}) == []
+
+
+def test_what_needs_a_lab_can_be_skipped_without_one(notebook: Path) -> None:
+    """On recorded runs nobody is sent to a cell that would make nothing there."""
+    lesson = SimpleNamespace(live=False)
+    (line,) = guide.about_name("guest", notebook, {"lesson": lesson})
+    assert "can be skipped" in line
+    assert "“One migration”" in guide.about_name("run", notebook, {"lesson": lesson})[0]
+    lesson.live = True
+    assert "“Two hosts”" in guide.about_name("guest", notebook, {"lesson": lesson})[0]
+
+
+class Lab:
+    """Stands for a lab that is up or down: the guide asks for nothing else."""
+
+    def __init__(self, *, alive: bool) -> None:
+        self.alive = alive
+
+
+def test_a_lab_that_died_is_made_again_where_it_was(notebook: Path) -> None:
+    """Besides the error's own hint there is the cell to run again; while it is up, there is not."""
+    error = StoreError("nothing there", hint="look elsewhere")
+    down = guide.about_error(error, notebook, {"lab": Lab(alive=False)})
+    assert down[:2] == ["StoreError: nothing there", "→ look elsewhere"]
+    assert "under “Two hosts” again" in down[2]
+    assert len(guide.about_error(error, notebook, {"lab": Lab(alive=True)})) == 2
+    assert "mig.Lab()" in guide.about_error(error, None, {"lab": Lab(alive=False)})[2]
+
+
+def test_the_lab_is_known_by_its_true_name() -> None:
+    """The stand-in above has the name and the attribute of the real one."""
+    from migrationlab.lab.lab import Lab as Real
+
+    assert Real.__name__ == Lab.__name__
+    assert hasattr(Real, "alive")
+
+
+def test_a_kernel_says_what_to_run_first(notebook: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a real kernel that has run nothing, the extension names the cell; others' errors stay."""
+    monkeypatch.setenv("JPY_SESSION_NAME", str(notebook))
+    ran = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_code_cell("%load_ext migrationlab.course.guide"),
+            nbformat.v4.new_code_cell("guest"),
+            nbformat.v4.new_code_cell("import migrationlab as mig\nmig.load_run('nowhere')"),
+            nbformat.v4.new_code_cell("misspelt"),
+            nbformat.v4.new_code_cell("%unload_ext migrationlab.course.guide"),
+            nbformat.v4.new_code_cell("guest"),
+        ]
+    )
+    NotebookClient(ran, allow_errors=True, timeout=60).execute(env=dict(os.environ))
+    # The first cell says something only where the environment has the extension loaded already.
+    said = ["\n".join(cell.outputs[0].get("traceback", [""])) for cell in ran.cells[1:4]]
+    assert said[0].startswith("guest is not there yet. The cell under “Two hosts” makes it.")
+    assert said[1].startswith("StoreError: there is no run to read in ")
+    assert "→ " in said[1]
+    assert "Traceback" not in said[1]
+    assert "Traceback" in said[2]
+    assert "Traceback" in "\n".join(ran.cells[5].outputs[0].traceback)
+
+
+def test_every_kernel_of_the_environment_has_it() -> None:
+    """The file that the installation puts in place names an extension that there is."""
+    loaded: list[str] = []
+    root = Path(__file__).parents[2]
+    source = (root / "helpers/etc/ipython/ipython_kernel_config.py").read_text(encoding="utf-8")
+    told = SimpleNamespace(InteractiveShellApp=SimpleNamespace(extensions=loaded))
+    exec(compile(source, "config", "exec"), {"c": told})
+    assert loaded == [guide.__name__]
+    assert importlib.util.find_spec(loaded[0]) is not None
