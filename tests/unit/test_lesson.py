@@ -131,7 +131,7 @@ def test_the_command_line_says_what_is_missing_without_libvirt() -> None:
     program = [str(Path(sys.executable).with_name("migrationlab"))]
     root = Path(__file__).parents[2]
     environment = os.environ | {"PYTHONPATH": str(root / "tests/notebooks/without_libvirt")}
-    asked = ["migrate", "web1", "--source", "qemu:///system", "--to", "qemu+ssh://b/system"]
+    asked = ["migrate", "web1", "--from", "qemu:///system", "--to", "qemu+ssh://b/system"]
     done = subprocess.run(
         [*program, *asked], env=environment, capture_output=True, text=True, check=False
     )
