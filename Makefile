@@ -26,7 +26,7 @@ demo: setup ## Migrate a guest live between two hosts, in both modes, and report
 
 .PHONY: lab
 lab: setup ## Open the notebooks in JupyterLab
-	@$(BIN)/jupyter lab $(AS_ROOT) $(ARGS) notebooks/00_start_here.ipynb
+	@$(BIN)/jupyter lab $(AS_ROOT) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ARGS)
 
 .PHONY: test
 test: setup-dev ## Run the tests
