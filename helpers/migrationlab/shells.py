@@ -66,7 +66,7 @@ class Shell:
             return Answer(NOT_RUN, f"{command[0]}: {error.strerror}")
         except subprocess.TimeoutExpired:
             return Answer(NOT_RUN, f"no answer within {timeout_s:g} s")
-        said = done.stdout.strip()
+        said = done.stdout.rstrip()  # a table's first line may be indented
         return Answer(done.returncode, said if done.returncode == 0 else said or _last(done.stderr))
 
 

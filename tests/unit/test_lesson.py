@@ -87,7 +87,7 @@ def test_data_is_found_from_a_folder_of_the_checkout(
     below = tmp_path / "project/notebooks"
     below.mkdir()
     monkeypatch.chdir(below)
-    assert module._data("runs") == tmp_path / "project/data/runs"
+    assert module.find_data("runs") == tmp_path / "project/data/runs"
 
 
 def test_checks_are_found_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from migrationlab.errors import HostError, MigrationLabError
 from migrationlab.hosts import Host
 from migrationlab.judgement import DiskFacts, Side, Situation
 from migrationlab.plan import Plan
+from migrationlab.settings import AUTO
 from migrationlab.shells import Answer, Shell
 from migrationlab.subjects import PlainDomain
 from migrationlab.uris import host_of
@@ -49,6 +50,8 @@ class Pair:
     @property
     def target(self) -> str:
         """Return the name by which the source would dial the destination for the data."""
+        if self.plan.migration_uri == AUTO:
+            return self.destination.facts.hostname
         named = host_of(self.plan.migration_uri) if self.plan.migration_uri else None
         return named or self.destination.peer_name
 

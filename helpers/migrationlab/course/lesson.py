@@ -65,7 +65,7 @@ class Lesson:
         Raises:
             StoreError: There are none of that name, or one cannot be read.
         """
-        return load_runs(_data("lessons", name))
+        return load_runs(find_data("lessons", name))
 
     def runs(self) -> Runs:
         """Return six runs of the demo: three in each mode, over a wire of 1 Gbit/s.
@@ -73,7 +73,7 @@ class Lesson:
         Raises:
             StoreError: They are not here, or cannot be read.
         """
-        return load_runs(_data("runs"))
+        return load_runs(find_data("runs"))
 
     def experiment(self, name: str) -> Experiment:
         """Return a recorded experiment.
@@ -84,7 +84,7 @@ class Lesson:
         Raises:
             StoreError: There is none of that name, or it cannot be read.
         """
-        return Experiment.load(_data("experiments", name))
+        return Experiment.load(find_data("experiments", name))
 
     def check(self, exercise: str, *answers: object) -> Checked:
         """Check an answer to an exercise of this lesson.
@@ -141,8 +141,12 @@ def _why_not() -> str:
     return f"{failed[0].name}: {failed[0].detail}. The doctor of lesson 00 tells how to mend it."
 
 
-def _data(*names: str) -> Path:
-    """Find a folder of data/: in the checkout that the kit is of, else above this folder."""
+def find_data(*names: str) -> Path:
+    """Find a folder of data/: in the checkout that the kit is of, else above this folder.
+
+    Raises:
+        StoreError: There is none.
+    """
     for root in (Path(__file__).parents[3], Path.cwd(), *Path.cwd().parents):
         folder = root.joinpath("data", *names)
         if folder.is_dir():

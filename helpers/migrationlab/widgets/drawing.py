@@ -73,15 +73,18 @@ class Drawing:
         )
 
 
-def draw(plan: Plan, *, source: str, destination: str) -> Drawing:
+def draw(
+    plan: Plan, *, source: str, destination: str, source_uri: str = "qemu:///system"
+) -> Drawing:
     """Draw who talks to whom under a plan.
 
     Args:
         plan: The plan; URIs that it leaves out are not drawn.
         source: The source host's name.
         destination: The destination host's name.
+        source_uri: How the client connects to the source's libvirtd.
     """
-    talks = plan.talks()
+    talks = plan.talks(source_uri=source_uri)
     names = {
         Party.CLIENT: "the client",
         Party.SOURCE_LIBVIRTD: f"{source}'s libvirtd",

@@ -1,0 +1,65 @@
+"""Preflights of two hosts, kept and read again: what lesson 09 shows without a lab.
+
+Pure: findings in, JSON out, and back. Imports neither libvirt nor ``lab``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from migrationlab.course.lesson import find_data
+from migrationlab.diagnosis import Check, Diagnosis, Status, Verdicts
+from migrationlab.errors import StoreError
+
+#: The broken cases of the lab that lesson 09 lets the preflight look for.
+FAULTS = (
+    "host-key-unknown",
+    "port-closed",
+    "same-host-uuid",
+    "disk-not-shared",
+    "certificate-wrong-name",
+)
+#: The preflight of hosts where nothing is broken.
+WELL = "well"
+
+
+def save_findings(findings: Mapping[str, Diagnosis], path: Path) -> None:
+    """Write preflights to a file.
+
+    Args:
+        findings: By what was broken.
+        path: The file.
+    """
+    told = {name: asdict(diagnosis) for name, diagnosis in findings.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def load_findings(name: str = "preflights") -> dict[str, Diagnosis]:
+    """Return the preflights of a file of ``data/looks``, by what was broken.
+
+    Args:
+        name: The file, without its ending.
+
+    Raises:
+        StoreError: There is none, or it cannot be read.
+    """
+    path = find_data("looks") / f"{name}.json"
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            broken: Diagnosis(
+                tuple(
+                    Check(**check | {"status": Status(check["status"])}) for check in one["checks"]
+                ),
+                Verdicts(**one["verdicts"]),
+            )
+            for broken, one in told.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(
+            f"{path.name} cannot be read: {error!r}", hint="Take it from the project again."
+        ) from error
