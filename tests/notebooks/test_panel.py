@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+import ipywidgets as widgets
 import pytest
 
 from migrationlab.lab.guest import Guest
@@ -16,15 +17,15 @@ TIMEOUT_S = 40
 pytestmark = pytest.mark.lab
 
 
-def watch(panel: MigrationPanel, text: str) -> threading.Event:
-    """Return an event that is set once the panel's progress says ``text``."""
+def watch(shown: widgets.HTML, text: str) -> threading.Event:
+    """Return an event that is set once a part of the panel says ``text``."""
     seen = threading.Event()
 
     def look(change: dict[str, str]) -> None:
         if text in change["new"]:
             seen.set()
 
-    panel.progress.observe(look, names="value")
+    shown.observe(look, names="value")
     return seen
 
 
@@ -35,15 +36,15 @@ def test_there_cancelled_and_back(guest: Guest) -> None:
     panel.start_button.click()
     assert panel.wait(TIMEOUT_S)
     assert guest.host is not start
-    panel.mode.value = Mode.PEER2PEER
-    panel.bandwidth.value = "4"
-    going = watch(panel, "pass 1")
+    panel.form.mode.value = Mode.PEER2PEER
+    panel.form.bandwidth.value = "4"
+    going = watch(panel.progress, "pass 1")
     panel.start_button.click()
     assert going.wait(TIMEOUT_S)
     panel.cancel_button.click()
     assert panel.wait(TIMEOUT_S)
     assert guest.host is not start
-    panel.bandwidth.value = ""
+    panel.form.bandwidth.value = ""
     panel.start_button.click()
     assert panel.wait(TIMEOUT_S)
     assert guest.host is start
@@ -54,13 +55,44 @@ def test_there_cancelled_and_back(guest: Guest) -> None:
     panel.close()
 
 
+def test_steered_on_the_way(guest: Guest) -> None:
+    """A downtime limit is set, refused where it is none, and a press goes over to post-copy."""
+    panel = MigrationPanel(guest)
+    start, bar = guest.host, panel.steering
+    panel.form.bandwidth.value = "6"
+    panel.form.postcopy.value = True
+    going = watch(panel.progress, "pass 1")
+    panel.start_button.click()
+    assert going.wait(TIMEOUT_S)
+    assert "left to send" in panel.curves.value
+    bar.downtime.value = "9999999"
+    refused = watch(bar.message, "Not done: max_downtime_ms cannot be 9999999")
+    bar.downtime_button.click()
+    assert refused.wait(TIMEOUT_S)
+    bar.downtime.value = "700"
+    taken = watch(bar.message, "The downtime limit is 700 ms now")
+    bar.downtime_button.click()
+    assert taken.wait(TIMEOUT_S)
+    switched = watch(bar.message, "Switched to post-copy")
+    bar.postcopy_button.click()
+    assert switched.wait(TIMEOUT_S)
+    assert panel.wait(TIMEOUT_S)
+    assert guest.host is not start
+    (run,) = panel.runs
+    assert run.outcome is Outcome.COMPLETED
+    assert run.downtime_requested_ms == 700
+    assert list(run.timeline().steering["name"]) == ["set_max_downtime", "start_postcopy"]
+    assert not any(button.disabled is False for button in (bar.postcopy_button, bar.suspend_button))
+    panel.close()
+
+
 def test_a_lab_that_dies_on_the_way_is_named() -> None:
     """When the hosts are gone in mid-migration, the panel says which cell to run again."""
     with Lab() as lab:
         guest = lab.boot(memory_mib=192, working_set_mib=32)
         panel = MigrationPanel(guest)
-        panel.bandwidth.value = "4"
-        going = watch(panel, "pass 1")
+        panel.form.bandwidth.value = "4"
+        going = watch(panel.progress, "pass 1")
         panel.start_button.click()
         assert going.wait(TIMEOUT_S)
         lab.close()

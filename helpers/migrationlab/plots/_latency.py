@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from migrationlab.capture.timeline import Timeline
 from migrationlab.plots.picture import (
     BLUE,
-    ORANGE,
+    INK,
     VERMILION,
     WIDTH_INCHES,
     Picture,
@@ -20,6 +20,7 @@ from migrationlab.plots.picture import (
     legend,
     second,
     style,
+    time_axis,
 )
 from migrationlab.runs import Run
 
@@ -43,8 +44,8 @@ def latency(run: Run) -> Picture:
                 second(run, line.stop_ns), second(run, end), color=VERMILION, alpha=0.2,
                 linewidth=0, label="guest stands still",
             )  # fmt: skip
-        axes.axvline(0, color="#222222", linewidth=1)
-        axes.set_xlabel("time since the call, at which the request was sent (s)")
+        axes.axvline(0, color=INK, linewidth=1)
+        time_axis(axes, run, "time since the call, at which the request was sent")
         axes.set_ylabel("round trip (ms)")
         if len(at):
             legend(axes)
@@ -66,14 +67,14 @@ def _draw(axes: Axes, at: Numbers, trips: Numbers) -> None:
             trips[heard],
             ".",
             color=BLUE,
-            markersize=6,
-            alpha=0.6,
+            markersize=9,
+            alpha=0.7,
             mew=0,
             label="answered",
         )
     if (~heard).any():
         axes.plot(
-            at[~heard], np.full(int((~heard).sum()), 0.985), "|", color=ORANGE, markersize=10,
+            at[~heard], np.full(int((~heard).sum()), 0.985), "|", color=INK, markersize=12, mew=1.8,
             transform=axes.get_xaxis_transform(), label="no answer",
         )  # fmt: skip
 

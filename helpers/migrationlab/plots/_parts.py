@@ -22,12 +22,12 @@ from migrationlab.plots.picture import (
 )
 from migrationlab.runs import Run
 
-#: By what a part's end is known, and in which colour it is drawn.
+#: By what a part's end is known, and in which colour and hatch it is drawn.
 BASES = {
-    "log": ("by QEMU's log", VERMILION),
-    "events": ("by events", SKY),
-    "beats": ("by beats", GREEN),
-    "echoes": ("by echoes", GREEN),
+    "log": ("by QEMU's log", VERMILION, ""),
+    "events": ("by events", SKY, "//"),
+    "beats": ("by beats", GREEN, ".."),
+    "echoes": ("by echoes", GREEN, ".."),
 }
 
 
@@ -55,11 +55,11 @@ def _draw(axes: Axes, table: pd.DataFrame) -> None:
     span = max(float(ends.max()), 1.0)
     for row, (part, start, end) in enumerate(zip(table.itertuples(), starts, ends, strict=True)):
         known = not pd.isna(part.duration_ms)
-        colour = BASES[part.basis][1] if known else GREY
+        _, colour, hatch = BASES[part.basis] if known else ("", GREY, "")
         # A part of a few microseconds has a mark all the same.
         axes.barh(
-            row, max(end - start, span * 0.002), left=start, height=0.62, color=colour,
-            edgecolor=INK, linewidth=0.6,
+            row, max(end - start, span * 0.002), left=start, height=0.62, facecolor=colour,
+            edgecolor=INK, linewidth=0.6, hatch=hatch,
         )  # fmt: skip
         axes.text(end + span * 0.01, row, _length(part.duration_ms, part.error_ms), va="center")
         if row:
@@ -72,7 +72,10 @@ def _draw(axes: Axes, table: pd.DataFrame) -> None:
     axes.set_xlabel("time since the guest's stop (ms)")
     used = dict.fromkeys(BASES[basis] for basis in table["basis"])
     axes.legend(
-        handles=[Patch(facecolor=colour, label=label) for label, colour in used],
+        handles=[
+            Patch(facecolor=colour, edgecolor=INK, hatch=hatch, label=label, linewidth=0.6)
+            for label, colour, hatch in used
+        ],
         loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, title="its end is known",
     )  # fmt: skip
 
@@ -90,8 +93,8 @@ def _title(table: pd.DataFrame) -> str:
         return "Nobody knows what the downtime consisted of"
     longest = known.loc[known["duration_ms"].idxmax()]
     still = known["duration_ms"].sum()
-    took = f"{longest['part']} took {longest['duration_ms']:.0f} ms"
-    return f"Of {still:.0f} ms without the guest {took}"
+    took = f"the {longest['part']} took {longest['duration_ms']:.0f} ms"
+    return f"Of {still:.0f} ms without the guest, {took}"
 
 
 def _alt(title: str, table: pd.DataFrame) -> str:

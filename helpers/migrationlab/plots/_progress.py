@@ -24,6 +24,7 @@ from migrationlab.plots.picture import (
     legend,
     second,
     style,
+    time_axis,
 )
 from migrationlab.runs import Outcome, Run
 
@@ -47,21 +48,23 @@ def progress(run: Run) -> Picture:
     with style():
         figure = Figure(figsize=(WIDTH_INCHES, 5.8))
         above, below = figure.subplots(2, 1, sharex=True)
-        above.plot(seconds, left, color=BLUE, marker=".", label="left to send")
+        above.plot(seconds, left, ".-", color=BLUE, label="left to send")
         above.fill_between(seconds, left, color=BLUE, alpha=0.15, linewidth=0)
         above.set_ylabel("memory (MiB)")
-        below.plot(sent_at, sent, color=GREEN, marker=".", label="sent over the wire")
+        below.plot(sent_at, sent, ".-", color=GREEN, label="sent over the wire")
         _draw_writing(below, wrote_at, wrote, sent)
         below.set_ylabel("rate (MiB/s)")
-        below.set_xlabel("time since the call (s)")
+        time_axis(below, run)
         below.set_xlim(0, second(run, line.returned_ns))
         for axes, label in ((above, "guest stands still"), (below, "_")):
             axes.set_ylim(bottom=0)
+            axes.yaxis.set_major_formatter("{x:,g}")
             _mark_stop(axes, run, line, label)
-            legend(axes)
-        if not len(samples):
-            above.set_ylim(0, 1)
-            above.text(0.5, 0.5, "not sampled", transform=above.transAxes, ha="center")
+            if axes.get_lines()[0].get_xdata().size:
+                legend(axes)
+            else:
+                axes.set_yticks([])
+                axes.text(0.5, 0.5, "not sampled", transform=axes.transAxes, ha="center")
         title = _title(run, line)
         head(figure, title, describe(run))
     return Picture(figure, title, _alt(title, left, sent, wrote))
@@ -95,9 +98,9 @@ def _draw_writing(axes: Axes, at: Numbers, wrote: Numbers, sent: Numbers) -> Non
     typical = float(np.median(wrote))
     # A guest that writes the same pages over and over would make the wire's line a flat one.
     if len(sent) and typical > MOST_TIMES * sent.max():
-        axes.plot([], color=ORANGE, label=f"{label}: {typical:,.0f} MiB/s, off the scale")
+        axes.plot([], "--", color=ORANGE, label=f"{label}: {typical:,.0f} MiB/s, off the scale")
     else:
-        axes.step(at, wrote, where="mid", color=ORANGE, label=label)
+        axes.step(at, wrote, "--", where="mid", color=ORANGE, label=label)
 
 
 def _mark_stop(axes: Axes, run: Run, line: Timeline, label: str) -> None:

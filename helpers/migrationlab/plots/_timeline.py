@@ -31,6 +31,7 @@ from migrationlab.plots.picture import (
     head,
     second,
     style,
+    time_axis,
 )
 from migrationlab.runs import Outcome, Run
 
@@ -63,6 +64,8 @@ DONE = {
 MOST_LABELLED_DEEDS = 8
 MOST_NUMBERED_PASSES = 12
 LEAST_SHOWN_NS = 10_000_000
+#: So many letters fit across the lanes.
+LETTERS_ACROSS = 95
 
 
 def timeline(run: Run) -> Picture:
@@ -101,6 +104,7 @@ def _draw_migration(axes: Axes, run: Run, line: Timeline) -> None:
     for row in line.phases.dropna(subset=["start_ns"]).itertuples():
         colour = PHASE_COLOURS[row.phase]
         _bar(axes, 2, _span(run, row.start_ns, row.end_ns), colour, edge=colour)
+        _name(axes, 2, run, (row.start_ns, row.end_ns), row.phase)
         state = "" if row.state == "complete" else f", {row.state}"
         label = f"{row.phase} {duration(row.duration_ms)}{state}"
         handles.append(Patch(facecolor=colour, label=label))
@@ -127,7 +131,7 @@ def _draw_migration(axes: Axes, run: Run, line: Timeline) -> None:
     axes.set_xlim(0, max(second(run, line.returned_ns) * room, 1e-3))
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("time since the call (s)")
+    time_axis(axes, run)
     axes.legend(
         handles=handles,
         ncols=3 if len(line.steering) else 4,
@@ -174,11 +178,15 @@ def _draw_guest(axes: Axes, run: Run, line: Timeline) -> list[Patch]:
     if run.plan.offline and (run.domain_states or {}).get("source") != "running":
         return []
     at_source = Patch(facecolor=BLUE, label=f"guest runs at {source}")
-    _bar(axes, 0, _span(run, line.called_ns, line.returned_ns if stop is None else stop), BLUE)
+    until = line.returned_ns if stop is None else stop
+    _bar(axes, 0, _span(run, line.called_ns, until), BLUE)
+    _name(axes, 0, run, (line.called_ns, until), f"runs at {source}", colour="white")
     if stop is None:
         return [at_source]
     still = Patch(facecolor=VERMILION, label="guest stands still")
-    _bar(axes, 0, _span(run, stop, line.returned_ns if resume is None else resume), VERMILION)
+    until = line.returned_ns if resume is None else resume
+    _bar(axes, 0, _span(run, stop, until), VERMILION)
+    _name(axes, 0, run, (stop, until), "stands still")
     if resume is None:
         return [at_source, still]
     if run.outcome not in (Outcome.COMPLETED, Outcome.INTERRUPTED):
@@ -186,7 +194,9 @@ def _draw_guest(axes: Axes, run: Run, line: Timeline) -> list[Patch]:
         return [at_source, still]
     handles = [at_source, still, Patch(facecolor=GREEN, label=f"guest runs at {destination}")]
     _bar(axes, 0, _span(run, resume, line.returned_ns), GREEN)
-    if line.postcopy_ns is not None:
+    if line.postcopy_ns is None:
+        _name(axes, 0, run, (resume, line.returned_ns), f"runs at {destination}")
+    else:
         until = line.completed_ns or line.returned_ns
         start, end = _span(run, resume, until)
         axes.barh(0, end - start, left=start, height=0.72, color="none", edgecolor="white",
@@ -239,6 +249,17 @@ def _bar(
 ) -> None:
     width = span[1] - span[0]
     axes.barh(lane, width, left=span[0], height=0.72, color=colour, edgecolor=edge, linewidth=0.8)
+
+
+def _name(
+    axes: Axes, lane: int, run: Run, span_ns: tuple[int, int], words: str, *, colour: str = INK
+) -> None:
+    """Write in a bar what it is, where there is room: then no colour has to be known."""
+    start, end = span_ns
+    whole = run.returned_ns - run.called_ns
+    if (end - start) * LETTERS_ACROSS > whole * len(words):
+        middle = second(run, (start + end) / 2)
+        axes.text(middle, lane, words, ha="center", va="center", fontsize=11, color=colour)
 
 
 def _span(run: Run, start_ns: int, end_ns: int) -> tuple[float, float]:

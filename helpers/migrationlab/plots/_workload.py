@@ -23,6 +23,7 @@ from migrationlab.plots.picture import (
     legend,
     second,
     style,
+    time_axis,
 )
 from migrationlab.runs import Run
 
@@ -36,8 +37,9 @@ def workload(run: Run) -> Picture:
     with style():
         figure = Figure(figsize=(WIDTH_INCHES, 4.6))
         axes = figure.subplots()
-        axes.set_xlabel("time since the call (s)")
+        time_axis(axes, run)
         axes.set_ylabel("written (MiB/s)")
+        axes.yaxis.set_major_formatter("{x:,g}")
         if len(work.curve):
             _draw_parts(axes, run, work)
             _draw_rates(axes, run, work)
@@ -58,23 +60,27 @@ def _draw_parts(axes: Axes, run: Run, work: Workload) -> None:
     for row in work.rates.itertuples():
         if str(row.part).startswith("pass "):
             passes += 1
-            label, colour, alpha = "passes over memory", SKY if passes % 2 else GREY, 0.25
+            colour = SKY if passes % 2 else GREY
+            label, hatch, alpha = "passes over memory", "", 0.25
         elif row.part == "standstill":
-            label, colour, alpha = "guest stands still", VERMILION, 0.25
+            label, colour, hatch, alpha = "guest stands still", VERMILION, "xx", 0.35
         elif row.part == "post-copy":
-            label, colour, alpha = "its memory still arriving", GREEN, 0.2
+            label, colour, hatch, alpha = "its memory still arriving", GREEN, "//", 0.25
         else:
             continue
         start, end = second(run, row.start_ns), second(run, row.end_ns)
         shown = "_" if label in labelled else label
-        axes.axvspan(start, end, color=colour, alpha=alpha, linewidth=0, label=shown)
+        axes.axvspan(
+            start, end, facecolor=colour, alpha=alpha, linewidth=0, label=shown, hatch=hatch,
+            edgecolor=INK,
+        )  # fmt: skip
         labelled.add(label)
 
 
 def _draw_rates(axes: Axes, run: Run, work: Workload) -> None:
     seconds = (work.curve["time_ns"].to_numpy(dtype=np.int64) - run.called_ns) / 1e9
     rates = work.curve["mib_s"].to_numpy(dtype=np.float64)
-    axes.plot(seconds, rates, color=BLUE, linewidth=1, alpha=0.6, label=f"over {CURVE_MS} ms")
+    axes.plot(seconds, rates, "-", color=BLUE, linewidth=1, alpha=0.7, label=f"in {CURVE_MS} ms")
     known = work.rates.dropna(subset=["mib_s"])
     starts, ends = (
         (known[name].to_numpy(dtype=np.int64) - run.called_ns) / 1e9

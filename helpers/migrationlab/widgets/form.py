@@ -8,8 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
+from migrationlab.errors import PlanError
 from migrationlab.plan import Mode, Plan, Problem
 from migrationlab.plantext import plan_of_texts
+
+#: What the fields beside the URIs are for.
+NOTES = {
+    "postcopy": "Allows a switch: the guest goes on at the destination, its memory follows.",
+    "auto_converge": "Slows the guest's processors down until sending is faster than writing.",
+    "parallel_connections": "How many connections send memory at once; empty for the usual one.",
+    "compression": "xbzrle goes over one connection, zlib and zstd over parallel ones.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +32,7 @@ class Ends:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """What stands in the fields; empty for what is left out."""
+    """What stands in the fields; empty, or off, for what is left out."""
 
     mode: Mode
     migration_uri: str = ""
@@ -31,10 +40,19 @@ class Form:
     bandwidth_mib_s: str = ""
     max_downtime_ms: str = ""
     deadline_s: str = ""
+    postcopy: bool = False
+    auto_converge: bool = False
+    parallel_connections: str = ""
+    compression: str = ""
 
     def read(self, ends: Ends) -> Reading:
         """Judge the fields for a migration between ``ends``."""
-        texts = {field.name: getattr(self, field.name).strip() or None for field in fields(self)}
+        texts: dict[str, str | bool | None] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            texts[field.name] = (value.strip() if isinstance(value, str) else value) or None
+        # One field for both: who gives a number of connections wants them.
+        texts["parallel"] = texts["parallel_connections"] is not None
         plan, wrong = plan_of_texts(texts)
         problems = [*wrong, *plan.problems(source=ends.source, destination=ends.destination)]
         filled = replace(plan, connection_uri=plan.connection_uri or ends.connection_uri)
@@ -56,6 +74,24 @@ class Reading:
     def about(self, field: str) -> tuple[Problem, ...]:
         """Give the problems of one field."""
         return tuple(problem for problem in self.problems if problem.field == field)
+
+
+def whole_number(field: str, text: str) -> int:
+    """Read what is typed to steer by.
+
+    Args:
+        field: The setting that it is a value of, which has the unit in its name.
+        text: What is typed.
+
+    Raises:
+        PlanError: It is no whole number.
+    """
+    plan, problems = plan_of_texts({field: text.strip()})
+    if problems:
+        raise PlanError(problems[0].reason, hint=problems[0].hint)
+    value = getattr(plan, field)
+    assert isinstance(value, int)
+    return value
 
 
 def uri_fields(mode: Mode, ends: Ends) -> tuple[tuple[str, str], ...]:

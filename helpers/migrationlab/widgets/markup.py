@@ -1,6 +1,7 @@
-"""Pieces of HTML that the panel is made of, each also readable without eyes or colours.
+"""Pieces of HTML that widgets are made of, each also readable without eyes or colours.
 
-Pure: records in, escaped HTML out. Imports neither IPython nor ipywidgets.
+Pure: records in, escaped HTML out. Imports neither IPython nor ipywidgets, nor pandas, which would
+make every widget wait for it; what is said of runs is in ``results``.
 """
 
 from __future__ import annotations
@@ -9,14 +10,12 @@ import html
 import shlex
 from collections.abc import Iterable
 
-import pandas as pd
-
 from migrationlab.plan import Plan, Problem
-from migrationlab.runs import Outcome, Run, Runs
 
 # ipywidgets gives an HTML widget the height of one line.
 _LINES = "line-height:1.45"
-_RED = "color:#A62B00"
+# Dark enough to be read on white: Okabe and Ito's vermilion and green are not.
+_RED, _GREEN = "color:#A62B00", "color:#00694D"
 
 
 def note(text: str) -> str:
@@ -29,6 +28,16 @@ def status(text: str, *, hint: str = "", bad: bool = False) -> str:
     look = f"{_LINES};{_RED}" if bad else _LINES
     more = f"<br>{html.escape(hint)}" if hint else ""
     return f'<div role="status" style="{look}"><b>{html.escape(text)}</b>{more}</div>'
+
+
+def good(text: str) -> str:
+    """Give a word for what works; the mark says it without the colour."""
+    return f'<b style="{_GREEN}">✓ {html.escape(text)}</b>'
+
+
+def bad(text: str) -> str:
+    """Give a word for what does not work; the mark says it without the colour."""
+    return f'<b style="{_RED}">✗ {html.escape(text)}</b>'
 
 
 def explained(problems: Iterable[Problem]) -> str:
@@ -59,70 +68,3 @@ def virsh_line(plan: Plan, domain: str) -> str:
         f'<pre style="{_LINES};white-space:pre-wrap;margin:0;'
         f'padding:0.4em 0.6em;background:#F4F6F8;color:#222222"><code>{line}</code></pre>'
     )
-
-
-def verdict(run: Run) -> str:
-    """Say how a run ended."""
-    seconds = run.summary()["call_ms"] / 1000
-    words = {
-        Outcome.COMPLETED: f"completed in {seconds:.1f} s: it {_arrived(run)}",
-        Outcome.CANCELLED: f"cancelled after {seconds:.1f} s",
-        Outcome.TIMED_OUT: f"stopped at its deadline, after {seconds:.1f} s",
-        Outcome.DIVERGED: f"given up after {seconds:.1f} s, as it got nowhere",
-        Outcome.INTERRUPTED: f"interrupted in post-copy, after {seconds:.1f} s",
-        Outcome.FAILED: f"failed after {seconds:.1f} s",
-    }
-    text = f"{run.guest['name']}: {words[run.outcome]}"
-    # What does not run anywhere has nowhere to go on.
-    if run.outcome is not Outcome.COMPLETED and not run.plan.offline:
-        there = run.found_at
-        text += f"; it goes on at {there}" if there else "; nobody knows where it is"
-    if run.guest_check is not None:
-        intact = "intact" if run.guest_check["intact"] else "DAMAGED"
-        blocks = " and block" if run.guest_check.get("disk_blocks") else ""
-        text += f". Every page{blocks} that it writes was checked: {intact}"
-    hint = ""
-    if run.outcome in {Outcome.FAILED, Outcome.INTERRUPTED} and run.error is not None:
-        hint = " ".join(filter(None, (run.error.text, run.error.hint)))
-    bad = "DAMAGED" in text or run.outcome not in {Outcome.COMPLETED, Outcome.CANCELLED}
-    return status(f"{text}.", hint=hint, bad=bad)
-
-
-def _arrived(run: Run) -> str:
-    """Say how a guest that was migrated is at the destination."""
-    there = run.destination["name"]
-    state = "running" if run.domain_states is None else run.domain_states["destination"]
-    words = {"running": "runs on", "paused": "is paused on", "shut off": "is defined on"}
-    return f"{words.get(state, 'went to')} {there}"
-
-
-def table(runs: Runs) -> str:
-    """Give the runs' main numbers, the newest run first."""
-    frame = runs.frame().iloc[::-1]
-
-    def number(column: str, unit: float = 1) -> pd.Series[float]:
-        return frame[column].astype("Float64").astype("float64") / unit
-
-    shown = pd.DataFrame(
-        {
-            "mode": frame["mode"],
-            "from": frame["source"],
-            "to": frame["destination"],
-            "outcome": frame["outcome"],
-            "call s": number("call_ms", 1000),
-            "downtime reported, ms": number("downtime_reported_ms"),
-            "event, ms": number("downtime_event_ms"),
-            "network, ms": number("downtime_network_ms"),
-            "sent, MiB": number("transferred_bytes", 2**20),
-            "passes": number("iterations"),
-        }
-    )
-    text = shown.to_html(
-        index=False,
-        na_rep="–",
-        formatters={"call s": "{:.2f}".format},
-        float_format="{:.0f}".format,
-        border=0,
-    )
-    # Jupyter's own class for tables.
-    return f'<div class="jp-RenderedHTMLCommon" style="overflow-x:auto">{text}</div>'
