@@ -69,8 +69,11 @@ def experiment(
 
 
 def _placed(run: Run, made: Experiment, cell: Cell, trial: Trial) -> Run:
+    sides = (run.destination, run.source) if trial.backwards else (run.source, run.destination)
     return dataclasses.replace(
         run,
+        source=sides[0],
+        destination=sides[1],
         experiment={
             "id": made.id,
             "name": made.name,

@@ -22,7 +22,14 @@ from urllib.parse import quote, urlsplit
 
 from migrationlab import store
 from migrationlab._experiment import files
-from migrationlab._export.tables import concerns, dictionary, plan_text, runs_table
+from migrationlab._export.tables import (
+    concerns,
+    dictionary,
+    mark,
+    plan_text,
+    runs_table,
+    settings_of_guest,
+)
 from migrationlab.errors import StoreError, UsageError
 from migrationlab.runs import Outcome, Run, Runs
 
@@ -157,7 +164,11 @@ def _files(recorded: Runs | Results) -> Iterator[tuple[str, str, str]]:
         for name, what in OWN_FILES.items():
             if (recorded.directory / name).is_file():
                 yield name, what, "application/json"
-    yield DICTIONARY, "what each column of these tables means, and its unit", "text/csv"
+    yield (
+        DICTIONARY,
+        "what each column of these tables, and of the runs' Parquet files, means, and its unit",
+        "text/csv",
+    )
 
 
 def _title(recorded: Runs | Results) -> str:
@@ -213,10 +224,11 @@ def _describe(
     software: dict[str, ContextEntity] = {}
     actions = []
     for run in runs:
+        marked = mark(run)
         result = crate.add_dataset(
             dest_path=f"runs/{run.run_id}",
             properties={
-                "name": f"run {run.run_id}",
+                "name": f"run {run.run_id}" + (f" ({marked})" if marked else ""),
                 "description": "the record of one migration: run.json, and Parquet files",
                 "dateCreated": run.created,
             },
@@ -269,11 +281,9 @@ def _settings(crate: ROCrate, run: Run) -> Iterator[ContextEntity]:
     """Give what was set for a run, each value described once in the crate."""
     groups = {
         "plan": {"mode": str(run.plan.mode)} | run.plan.changed(),
-        "guest": {
-            key: run.guest.get(key)
-            for key in ("memory_mib", "working_set_mib", "dirty_mib_s", "pattern")
-        },
-        "wire": dict(run.wire or {}),
+        "guest": settings_of_guest(run),
+        # What it was measured to carry is a result, though not of the migration.
+        "wire": {key: value for key, value in (run.wire or {}).items() if key != "measured_mbit_s"},
     }
     for group, values in groups.items():
         for key, value in values.items():
@@ -291,7 +301,9 @@ def _action(crate: ROCrate, run: Run, instruments: list[ContextEntity]) -> Conte
     properties: dict[str, object] = {
         "@type": "CreateAction",
         "name": f"{str(run.plan.mode).capitalize()} migration from {way}",
-        "description": f"outcome {run.outcome}; plan {plan_text(run)}",
+        "description": "; ".join(
+            filter(None, [mark(run), f"outcome {run.outcome}", f"plan {plan_text(run)}"])
+        ),
         "startTime": _stamp(run.called_ns),
         "endTime": _stamp(run.returned_ns),
         "actionStatus": {

@@ -112,13 +112,17 @@ class Experiment(Results):
         super().__init__(_head(design, folder), folder)
 
     @classmethod
-    def load(cls, path: str | Path, *, directory: str | Path | None = None) -> Self:
+    def load(
+        cls, path: str | Path, *, directory: str | Path | None = None, strict: bool = True
+    ) -> Self:
         """Return the experiment of a folder, or of a TOML file.
 
         Args:
             path: The folder of an experiment, or a TOML file that describes one.
             directory: The folder for a file's experiment; by default the file's path without its
                 ``.toml``.
+            strict: Whether a run that cannot be read is an error, told when the runs are first
+                asked for. Give False to have the others, and in ``runs.unreadable`` why not these.
 
         Raises:
             PlanError: A plan in the file cannot work.
@@ -133,9 +137,9 @@ class Experiment(Results):
         made = cls.__new__(cls)
         if given.suffix == ".toml" and not given.is_dir():
             folder = Path(directory or given.with_suffix(""))
-            Results.__init__(made, _head(read_toml(given), folder), folder)
+            Results.__init__(made, _head(read_toml(given), folder), folder, strict=strict)
         else:
-            Results.__init__(made, files.read_head(given), given)
+            Results.__init__(made, files.read_head(given), given, strict=strict)
         return made
 
     def run(

@@ -48,13 +48,13 @@ from migrationlab._uris.parts import (
     read_migration,
     same_machine,
 )
-from migrationlab.errors import PlanError
+from migrationlab.errors import PlanError, UsageError
 
 __all__ = [
     "ConnectionUri", "MigrationUri", "Mode", "Problem", "connection_notes", "host_of", "is_local",
     "judge_connection_uri", "judge_disks_uri", "judge_domain", "judge_graphics_uri",
     "judge_host_name", "judge_hosts", "judge_migration_uri", "migration_notes", "nearest", "quote",
-    "same_machine",
+    "require_connection_uri", "same_machine",
 ]  # fmt: skip
 
 MIGRATION_FORM = "tcp://HOST or tcp://HOST:PORT"
@@ -227,6 +227,27 @@ def judge_connection_uri(
         if not any(connection_faults(uri, peer2peer=peer2peer, source=source))
     )
     return _problems("connection_uri", faults, next(good, None), CONNECTION_FORM)
+
+
+def require_connection_uri(where: str, uri: str) -> None:
+    """Refuse what libvirt would take for something else, or not at all.
+
+    ``tcp://node1``, say, is a migration URI, and libvirt would ask for TLS certificates. A URI of
+    this machine is no mistake here, and libvirt's test driver is for tests.
+
+    Args:
+        where: Where it was given, as ``--from``.
+        uri: The URI.
+
+    Raises:
+        UsageError: It is no connection URI; the hint has one that would do, where there is one.
+    """
+    if uri.startswith(("qemu:///", "test:///")):
+        return
+    for problem in judge_connection_uri(uri, Mode.NORMAL):
+        # Both ends are given in this way.
+        reason = problem.reason.replace("the destination's libvirtd", "the host's libvirtd")
+        raise UsageError(f"{where}: {reason}", hint=problem.hint)
 
 
 def judge_disks_uri(text: str) -> tuple[Problem, ...]:

@@ -44,6 +44,17 @@ def held_mib(guest: Guest, host: Host) -> float:
     return int(said.split()[0]) / 1024
 
 
+def domain(guest: Guest, host: Host) -> Any:
+    """Return a guest's domain at a host, as libvirt has it."""
+    return host.connection.lookupByUUIDString(guest.uuid)
+
+
+def defined(guest: Guest, host: Host) -> bool:
+    """Return whether a host that a guest does not run on keeps its definition."""
+    left = host.find(guest.uuid)
+    return left is not None and not left.active
+
+
 @dataclass(frozen=True, kw_only=True)
 class Copy:
     """How a disk is copied, and what both QEMUs must have been told."""
@@ -103,20 +114,34 @@ def test_copied_storage(keeper: Guest, copy: Copy) -> None:
         assert "detect-zeroes" not in target
 
 
-def test_definitions(keeper: Guest) -> None:
-    """Who keeps a definition, and which, is as the plan says."""
-    first = keeper.host
-    kept = xml_of(keeper, 2).replace("<on_crash>destroy", "<on_crash>restart")
-    arrived(ride(keeper, copy_storage="full", persistent=True, persistent_xml=kept))
-    second = keeper.host
-    assert "<on_crash>restart" in xml_of(keeper, 2)
-    assert "<on_crash>destroy" in xml_of(keeper, 0)
-    left = first.find(keeper.uuid)
-    assert left is not None
-    assert not left.active
-    arrived(ride(keeper, copy_storage="full", persistent=True, undefine_source=True))
-    assert keeper.host is first
-    assert second.find(keeper.uuid) is None
+def test_definitions(stage: Lab) -> None:
+    """Who keeps a definition, and which, is as the plan says; without one, nobody but the source.
+
+    Its guest is its own: where a guest is defined depends on every ride that it had before. A ride
+    without ``persistent`` leaves the source's definition there, and defines nothing where it ends.
+    """
+    guest = stage.boot(
+        memory_mib=112, working_set_mib=8, dirty_mib_s=0, disk="local", persistent=True
+    )
+    first, second = guest.host, guest.other_host
+    try:
+        arrived(ride(guest, copy_storage="full"))
+        assert not domain(guest, second).isPersistent()
+        assert defined(guest, first)
+        arrived(ride(guest, copy_storage="full"))
+        assert domain(guest, first).isPersistent()
+        assert second.find(guest.uuid) is None
+
+        kept = xml_of(guest, 2).replace("<on_crash>destroy", "<on_crash>restart")
+        arrived(ride(guest, copy_storage="full", persistent=True, persistent_xml=kept))
+        assert "<on_crash>restart" in xml_of(guest, 2)
+        assert "<on_crash>destroy" in xml_of(guest, 0)
+        assert defined(guest, first)
+        arrived(ride(guest, copy_storage="full", persistent=True, undefine_source=True))
+        assert guest.host is first
+        assert second.find(guest.uuid) is None
+    finally:
+        guest.destroy()
 
 
 def test_copied_storage_in_full_and_in_part(stage: Lab) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,15 @@ PLANS = {
     "normal": Plan(),
     "peer2peer": Plan(mode=Mode.PEER2PEER),
     "postcopy": Plan(mode=Mode.PEER2PEER, postcopy=True, postcopy_after_s=0.2),
+}
+#: The steps that both pre-copy and post-copy have, in the order of QEMU's migration/migration.c and
+#: migration/savevm.c, "precopy" and "postcopy" left out of their names.
+STEPS = {
+    "source": (
+        *("src-downtime-start", "src-vm-stopped", "src-iterable-saved"),
+        *("src-non-iterable-saved", "src-downtime-end"),
+    ),
+    "destination": ("dst-bh-enter", "dst-bh-announced", "dst-bh-vm-started"),
 }
 
 
@@ -91,6 +102,14 @@ def test_qemu_tells_its_steps_in_order(watched: Run) -> None:
     assert {side for side, _ in steps} == {"source", "destination"}
     assert (told["time_ns"] > watched.called_ns).all()
     assert (told["time_ns"] < watched.returned_ns).all()
+    for side, order in STEPS.items():
+        mine = told[told["side"] == side]
+        names = [json.loads(detail)["checkpoint"] for detail in mine["detail"]]
+        plain = [re.sub("-(pre|post)copy-", "-", name) for name in names]
+        assert [name for name in plain if name in order] == list(order)
+        # So stamped, too: they are sorted by that, and by their names only where it is the same.
+        assert mine["time_ns"].is_monotonic_increasing
+        assert mine["time_ns"].nunique() > len(order) // 2
 
 
 def test_a_client_sees_the_stall(watched: Run) -> None:

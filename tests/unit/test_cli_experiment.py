@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,7 +105,7 @@ def test_results_for_people(design: Path, makes: Callable[[int], None]) -> None:
     ]  # fmt: skip
     assert lines[3].startswith("mode=normal        2 of 2")
     assert "n is too small to tell" in done.stdout
-    assert "warning  All cells have fewer than 6 completed runs" in done.stdout
+    assert "warning  All settings have fewer than 6 completed runs" in done.stdout
     assert lines[-1] == f"folder   {design.with_suffix('')}"
 
 
@@ -133,6 +135,34 @@ def test_a_stop_says_how_to_go_on(design: Path, makes: Callable[[int], None]) ->
     assert "1 of 1" in done.stdout
     makes(3)
     assert call(folder).exit_code == 0
+
+
+@pytest.mark.parametrize("output_format", ["text", "json"])
+def test_environments_that_differ_are_told_after_what_is_known(
+    design: Path, makes: Callable[[int], None], output_format: str
+) -> None:
+    """How the migrations ended is shown, then the refusal to pool them, and 1 is the status."""
+    makes(4)
+    folder = design.with_suffix("")
+    assert call(design).exit_code == 0
+    first = Experiment.load(folder).runs[0]
+    changed = replace(first, environment=first.environment | {"kernel": "7.0"})
+    shutil.rmtree(folder / "runs" / first.run_id)
+    save_run(changed, folder / "runs")
+    done = call(folder, "--format", output_format)
+    assert done.exit_code == 1
+    assert "machine.kernel" in done.stderr
+    assert "hint: measure again in one environment; or" in done.stderr
+    assert "--mixed" in done.stderr
+    if output_format == "text":
+        assert "mode=normal        2 of 2\n" in done.stdout
+        assert "warning  The runs were not all made in one environment" in done.stdout
+    else:
+        answer = json.loads(done.stdout)
+        assert [row["completed"] for row in answer["outcomes"]] == [2, 2]
+        assert answer["comparisons"] == []
+        assert "machine.kernel" in answer["refused"]["text"]
+    assert call(folder, "--mixed").exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -166,6 +196,19 @@ def test_what_cannot_be_is_2(
     assert "hint: " in done.stderr
     assert hint in done.stderr.split("hint: ")[1]
     assert "--max-downtime-ms" not in done.stderr
+
+
+def test_metrics_are_completed_by_tab(design: Path) -> None:
+    """What can be given as a metric is what the shell offers, and no text of a summary."""
+    words = {
+        "_MIGRATIONLAB_COMPLETE": "bash_complete",
+        "COMP_WORDS": "migrationlab experiment x.toml --metric downtime_e",
+        "COMP_CWORD": "4",
+    }
+    told = CliRunner().invoke(main, prog_name="migrationlab", env=words)
+    offered = [line.split(",")[1] for line in told.output.splitlines()]
+    assert offered == ["downtime_event_ms", "downtime_event_error_ms"]
+    assert "run_id" not in Experiment.load(design).metrics
 
 
 def test_no_experiment_there_is_2(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import zipfile
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from migrationlab.cli.export import export as command
 from migrationlab.cli.runs import runs as runs_command
 from migrationlab.errors import StoreError, UsageError
 from migrationlab.experiment import Experiment
+from migrationlab.frames import FRAMES
 from migrationlab.runs import Run, Runs
 from migrationlab.summary import SUMMARY
 
@@ -179,6 +181,12 @@ def test_the_dictionary_has_every_column(trials: Experiment, tmp_path: Path) -> 
     folder = crate.export(trials, tmp_path / "crate")
     with (folder / "data-dictionary.csv").open(encoding="utf-8", newline="") as file:
         told = {(row["file"], row["column"]): row for row in csv.DictReader(file)}
+    for name, columns in FRAMES.items():
+        read = list(pd.read_parquet(next(folder.glob(f"runs/*/{name}.parquet"))).columns)
+        assert [column for file, column in told if file == f"runs/*/{name}.parquet"] == read
+        assert read == list(columns)
+    assert told["runs/*/job.parquet", "memory_bps"]["unit"] == "byte/s"
+    assert told["runs/*/job.parquet", "memory_bps"]["type"] == "integer"
     for name in ("runs.csv", "summary.csv"):
         with (folder / name).open(encoding="utf-8", newline="") as file:
             columns = next(csv.reader(file))
@@ -201,7 +209,7 @@ def test_every_number_of_a_summary_has_a_meaning_of_its_own(key: str) -> None:
 def test_a_column_without_values_has_no_type() -> None:
     """What nobody measured is neither text nor number."""
     table = pd.DataFrame({"call_ms": pd.Series([None, None], dtype="Float64")})
-    assert dictionary({"runs.csv": table})["type"].tolist() == [""]
+    assert dictionary({"runs.csv": table})["type"].tolist()[0] == ""
 
 
 def test_an_experiment_goes_with_its_design_and_what_stands_against_it(
@@ -224,6 +232,60 @@ def test_an_experiment_goes_with_its_design_and_what_stands_against_it(
     assert "1 of 8 migrations did not complete (1 timed out)" in readme
     assert "migrationlab experiment experiment.toml" in readme
     assert runs_table(trials)["cell"].nunique() == 4
+
+
+def test_a_crate_is_the_experiment_still(trials: Experiment, tmp_path: Path) -> None:
+    """Loaded from its crate, the experiment gives the same answer as where it was measured."""
+    again = Experiment.load(crate.export(trials, tmp_path / "crate"))
+    assert again.id == trials.id
+    assert again.left == trials.left
+    assert list(again.runs) == list(trials.runs)
+    pd.testing.assert_frame_equal(again.summary(), trials.summary())
+    pd.testing.assert_frame_equal(again.frame(everything=True), trials.frame(everything=True))
+    assert again.comparisons() == trials.comparisons()
+    assert again.concerns() == trials.concerns()
+
+
+def test_what_was_set_is_an_input_and_what_was_measured_is_none(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    """The guest's disk and what ran it were given to the migration; the wire's real rate was not.
+
+    Of a guest without a disk nothing is said of one.
+    """
+    disk = {"disk": "local", "disk_mib": 32, "disk_mib_s": 1, "disk_cache": "none"}
+    runs = []
+    for number, more in ((1, disk), (2, {**disk, "disk": None})):
+        run = make_run(number=number)
+        wire = {**(run.wire or {}), "measured_mbit_s": 941.5}
+        runs.append(dataclasses.replace(run, guest={**run.guest, **more}, wire=wire))
+    entities = graph(crate.export(runs, tmp_path / "crate"))
+    given = [
+        {entities[name]["name"] for name in references(entity["object"])}
+        for entity in entities.values()
+        if entity["@type"] == "CreateAction"
+    ]
+    disks = {f"guest.{key}" for key in disk}
+    assert given[0] - given[1] == disks
+    for names in given:
+        assert {"guest.accelerator", "guest.memory_mib", "wire.rate_mbit_s"} <= names
+        assert "wire.measured_mbit_s" not in names
+    rows = pd.read_csv(tmp_path / "crate" / "runs.csv")
+    assert rows["guest_disk_cache"].fillna("").tolist() == ["none", ""]
+
+
+@pytest.mark.parametrize("key", ["warm_up", "stopped"])
+def test_what_does_not_count_is_no_result_like_the_others(
+    make_run: MakeRun, tmp_path: Path, key: str
+) -> None:
+    """A warm-up and a stopped run say at action and folder that they do not count."""
+    made = madeup.experiment(tmp_path / "made", make_run, **{**madeup.GRID, "repeats": 1})
+    run = make_run(number=60)
+    facts = {**(made.runs[0].experiment or {}), "trial": None, "block": None, key: True}
+    store.save_run(dataclasses.replace(run, experiment=facts), made.directory / "runs")
+    entities = graph(crate.export(Experiment.load(made.directory), tmp_path / "crate"))
+    telling = {name for name, entity in entities.items() if "does not count" in json.dumps(entity)}
+    assert telling == {f"#migration-{run.run_id}", f"runs/{run.run_id}/"}
 
 
 def test_a_crate_without_a_licence_says_so(make_run: MakeRun, tmp_path: Path) -> None:

@@ -152,3 +152,16 @@ def test_a_log_that_cannot_be_read_does_no_harm(tmp_path: Path) -> None:
     assert hidden(tmp_path) is None
     assert hidden(None) is None
     assert daemonlog.size(tmp_path / "log" / "libvirtd.log") == 0
+
+
+def test_a_log_that_was_cut_meanwhile_is_told_of(log: Path) -> None:
+    """A log that logrotate cut is shorter than it was: what it has is read, and the gap known."""
+    start = daemonlog.size(log)
+    assert not daemonlog.shrank(log, start)
+    log.write_text(log.read_text().splitlines(keepends=True)[-1])
+    assert daemonlog.shrank(log, start)
+    assert details(log, start) == [("in", "finish3")]
+    log.unlink()
+    assert daemonlog.shrank(log, start)
+    assert details(log, start) == []
+    assert not daemonlog.shrank(None, 0)

@@ -312,3 +312,30 @@ def test_what_was_measured_tells_how_long(experiment: Experiment, theatre: Theat
     folder.rename(folder.with_name(f".{first.run_id}.part"))
     assert 0 < experiment.estimate_s < before
     assert [trial.number for trial in experiment.left] == [number]
+
+
+def test_another_environment_is_told_of_after_the_first_run(
+    experiment: Experiment, theatre: Theatre
+) -> None:
+    """Who goes on under another kernel hears so after one run, once, and not after all of them."""
+    stop = threading.Event()
+    theatre.on_look = lambda: stop.set() if theatre.serial >= 13 else None
+    go(experiment, theatre, stop)
+    assert len(experiment.measured) == 1
+    usual, theatre.on_look = theatre.begin, lambda: None
+
+    def begin(guest: str, **call: Any) -> Played:
+        played = usual(guest, **call)
+        changed = {**played._run.environment, "kernel": "7.0"}
+        played._run = replace(played._run, environment=changed)
+        return played
+
+    theatre.begin = begin  # type: ignore[method-assign]
+    steps: list[Step] = []
+    go(experiment, theatre, steps=steps)
+    assert experiment.finished
+    told = [n for n, step in enumerate(steps) if "machine.kernel changed" in step.detail]
+    assert len(told) == 1
+    assert steps[told[0]].state == "failed"
+    # With the warm-up already, before the first block.
+    assert told[0] < next(n for n, step in enumerate(steps) if step.what.startswith("block"))

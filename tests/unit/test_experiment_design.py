@@ -110,6 +110,10 @@ def test_real_hosts_have_no_workload_of_ours() -> None:
     assert found.images is None
     assert found.hosts is not None
     assert found.hosts.domain == "web1"
+    assert found.hosts.probe is None
+    # As Python has it where there is none.
+    assert design(hosts=where | {"probe": None}).hosts == found.hosts
+    assert design(hosts=where | {"source": "qemu:///system"}).hosts is not None
     assert found.cells[0].workload is None
     assert found.cells[0].wire is None
 
@@ -160,6 +164,8 @@ WHERE = {"source": "qemu+ssh://a/system", "to": "qemu+ssh://b/system", "domain":
         ({"hosts": WHERE | {"domain": ""}}, "hosts.domain: ", "domain's name"),
         ({"hosts": WHERE | {"to": WHERE["source"]}}, "hosts.to: ", "two hosts"),
         ({"hosts": WHERE, "workload": {}}, "workload: ", "leave workload out"),
+        ({"hosts": WHERE | {"to": "tcp://b"}}, "hosts.to: ", "qemu+ssh://"),
+        ({"hosts": WHERE | {"source": "qemu+shh://a/system"}}, "hosts.source: ", "qemu+ssh://"),
     ],
 )
 def test_what_cannot_be_says_where(spec: dict[str, Any], path: str, hint: str) -> None:

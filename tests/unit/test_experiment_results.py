@@ -239,6 +239,28 @@ def test_a_damaged_run_is_named(done: Experiment) -> None:
     assert len(Experiment.load(done.directory).left) == 1
 
 
+def test_the_runs_beside_a_damaged_one_are_read(done: Experiment, keep: Keep) -> None:
+    """Where that is asked for, all but the damaged and the foreign run are there, and both named.
+
+    Neither is taken for a trial that is still to be made, nor for one that was cut short.
+    """
+    for trial in done.trials:
+        files.note_begun(done.directory, trial.number)
+    broken, foreign = done.runs[3], keep(done, 1, serial=99, place=None)
+    (done.directory / "runs" / broken.run_id / "run.json").write_text("{")
+    known = Experiment.load(done.directory, strict=False)
+    assert len(known.runs) == len(known.measured) == 11
+    assert set(known.runs.unreadable) == {broken.run_id, foreign.run_id}
+    assert "is damaged" in known.measured.unreadable[broken.run_id]
+    assert len(known.frame()) == 11
+    assert known.summary(["total_ms"])["n"].sum() == 11
+    assert known.cut_short == 0
+    found = {concern.kind: concern for concern in known.concerns()}
+    assert broken.run_id in found[Kind.UNREADABLE].text
+    assert "No figure counts them" in found[Kind.UNREADABLE].advice
+    assert not {Kind.UNFINISHED, Kind.CUT_SHORT} & found.keys()
+
+
 HOLD = """
 import sys
 from pathlib import Path
@@ -525,6 +547,24 @@ def test_durations_that_scatter(recording: type) -> None:
         for n in range(10, 20)
     ]
     assert Kind.SPREAD in kinds(runs)
+
+
+def test_runs_of_different_settings_are_not_taken_for_one(recording: type) -> None:
+    """Plain runs of two settings neither scatter nor drift for that; each has too few runs.
+
+    The second half has a slower guest, and so another downtime.
+    """
+    runs = [
+        recording(
+            number=10 + n, downtime_ms=100.0 if n < 5 else 900.0, dirty_mib_s=40.0 if n < 5 else 20
+        ).build(accelerator="kvm")
+        for n in range(10)
+    ]
+    assert kinds(runs) & {Kind.FEW, Kind.SPREAD, Kind.DRIFT} == {Kind.FEW}
+    more = [recording(number=30 + n, dirty_mib_s=20.0).build(accelerator="kvm") for n in range(6)]
+    known = Runs([*runs[:5], *more])
+    (few,) = [each for each in find(known, known.frame()) if each.kind is Kind.FEW]
+    assert few.text.startswith("normal, guest dirty_mib_s 40.0 has fewer than 6 completed runs")
 
 
 def test_durations_that_drift(recording: type) -> None:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrationlab._experiment.comparison import together
+from migrationlab._experiment import statistics
+from migrationlab._experiment.comparison import Ends, together
 from migrationlab._experiment.statistics import (
     LEAST_FOR_INTERVAL,
     Comparison,
@@ -18,6 +19,7 @@ from migrationlab._experiment.statistics import (
     compare,
     estimate,
     holm,
+    more_runs,
     outliers,
     spread_percent,
 )
@@ -216,6 +218,22 @@ def test_holm_by_hand() -> None:
     assert holm([0.9, 0.8]) == [1.0, 1.0]
 
 
+def test_the_same_question_is_answered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report asks for an interval in table, figure and words: it is bootstrapped once for all."""
+    values = [float(n) ** 1.5 for n in range(1, 13)]
+    others = [value + 7 for value in values]
+    first, compared = estimate(values), compare(values, others)
+
+    def again(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(statistics.stats, "bootstrap", again)
+    assert estimate(tuple(values)) == first
+    assert compare(values, others) == compared
+    with pytest.raises(AssertionError):
+        estimate([*values, 99.0])
+
+
 # --- words --------------------------------------------------------------------------------------
 
 
@@ -224,7 +242,8 @@ def said() -> Callable[[Comparison], str]:
     """Give what says a comparison of two cells in words."""
 
     def text(found: Comparison) -> str:
-        (comparison,) = together({("pre-copy", "post-copy"): found}, "downtime_event_ms")
+        ends = {"pre-copy": Ends(found.n_a, found.n_a), "post-copy": Ends(found.n_b, found.n_b)}
+        (comparison,) = together({("pre-copy", "post-copy"): found}, "downtime_event_ms", ends)
         return comparison.text
 
     return text
@@ -245,14 +264,59 @@ def test_one_difference_among_many_in_words() -> None:
     # Two of the 70 orders of four and four: p is 0.029.
     seen = compare([1.0, 2, 3, 4], [5.0, 6, 7, 8])
     found = {("a", f"b{n}"): compare([1.0, 3, 5, 7], [2.0, 4, 6, 8]) for n in range(19)}
-    *_, last = together({**found, ("a", "c"): seen}, "total_ms")
+    ends = {name: Ends(4, 4) for pair in [*found, ("a", "c")] for name in pair}
+    *_, last = together({**found, ("a", "c"): seen}, "total_ms", ends)
     assert last.verdict is Verdict.DIFFERENT
     assert last.comparisons == 20
     assert last.p_adjusted == pytest.approx(20 * 2 / 70)
     assert last.text.endswith(
         "That is hardly chance by itself (p = 0.029), but may be as one of 20 comparisons "
-        "(adjusted p = 0.57): more runs would tell."
+        "(adjusted p = 0.57), and n is too small to tell: about 8 more runs of each would, if the "
+        "difference is as great as it seems."
     )
+    assert last.more_runs == 8
+    # By itself it needs none.
+    (alone,) = together({("a", "c"): seen}, "total_ms", ends)
+    assert alone.more_runs == 0
+
+
+@pytest.mark.parametrize("tests", [2, 6, 20, 200])
+def test_more_runs_of_many_comparisons_are_worth_making(tests: int) -> None:
+    """With the runs that are advised, a difference that clear is told among all the others."""
+    n = 4
+    more = more_runs(1.0, n, n, tests=tests)
+    assert more is not None
+    assert more >= (more_runs(1.0, n, n) or 0)
+    low, high = list(range(n + more)), list(range(100, 100 + n + more))
+    assert (compare(low, high).p_value or 1) * tests < 0.05
+
+
+@pytest.mark.parametrize(
+    ("ends", "text"),
+    [
+        (
+            (Ends(12, 12), Ends(12, 0)),
+            "12 of 12 migrations with a, none of 12 migrations with b completed. That is the diff",
+        ),
+        (
+            (Ends(12, 0), Ends(9, 0)),
+            "none of 12 migrations with a, none of 9 migrations with b completed, so neither has",
+        ),
+        ((Ends(12, 12), Ends(0, 0)), "no value of b, so nothing can be compared."),
+    ],
+)
+def test_what_never_completes_in_words(ends: tuple[Ends, Ends], text: str) -> None:
+    """A setting that never completed is told from one that was not measured yet, with the shares.
+
+    No number of runs would tell more of it; of the other it would.
+    """
+    a, b = ends
+    values = [float(n) for n in range(a.completed)]
+    found = {("a", "b"): compare(values, [])}
+    (comparison,) = together(found, "total_ms", {"a": a, "b": b})
+    assert comparison.text.startswith(f"total_ms: {text}")
+    assert comparison.more_runs == (None if comparison.never_completes else 4)
+    assert comparison.to_dict()["ends_b"] == {"made": b.made, "completed": 0}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import dataclasses
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from migrationlab import plots, store
 from migrationlab.errors import StoreError, UsageError
 from migrationlab.experiment import Experiment
 from migrationlab.frames import FRAMES, frame
+from migrationlab.plan import Plan
 from migrationlab.plots.metrics import spoken
 from migrationlab.runs import Outcome, Run
 
@@ -88,7 +89,7 @@ def test_the_timeline_says_its_message_and_shows_phases_passes_and_downtimes(
     text = words(picture.figure)
     for expected in ("Begin 8 ms", "Perform 2.16 s", "phases", "passes", "341 ms", "beats heard"):
         assert expected in text
-    assert "peer2peer, host-a → host-b, 256 MiB guest, writing 40 MiB/s, tcg" in text
+    assert "peer2peer, host-a → host-b, 256 MiB guest, writing 40 MiB/s, emulated (TCG)" in text
     assert "Confirm 208 ms" in picture.alt
     assert "network 341 ms" in picture.alt
 
@@ -170,6 +171,51 @@ def test_downtime_draws_every_run_and_marks_medians(make_run: MakeRun) -> None:
     assert "normal (n = 3)" in text
     assert "341" in text.split()  # the network's median of the normal ones
     assert axes.get_ylim()[0] == 0
+
+
+def test_downtimes_of_different_settings_have_no_median_together(make_run: MakeRun) -> None:
+    """Of two workloads each has its own median, and the title says from which to which they go."""
+    runs = [
+        make_run(
+            number=n, downtime_ms=(100.0 if n < 4 else 900.0), dirty_mib_s=20.0 if n < 4 else 40
+        )
+        for n in range(1, 7)
+    ]
+    picture = plots.downtime(runs)
+    check(picture)
+    assert picture.title == (
+        "The guest stood still for 100 to 900 ms in normal mode (medians of 2 settings)"
+    )
+    assert "event 100 to 900 ms" in picture.alt
+    (axes,) = picture.figure.axes
+    lying = [
+        segment[0][1]
+        for lines in axes.collections
+        for segment in lines.get_segments()
+        if segment[0][0] != segment[1][0]  # the bars of the points stand upright
+    ]
+    assert sorted(lying) == pytest.approx([100, 100, 111, 300, 300, 900, 900, 911], abs=3)
+    assert "median of a setting" in words(picture.figure)
+    # What did not complete has no downtime, and makes no other setting of the rest.
+    late = make_run(number=9, outcome="cancelled", dirty_mib_s=80.0)
+    assert plots.downtime([*runs[:3], late]).title.endswith("100 ms in normal mode (median)")
+
+
+def test_costs_of_different_settings_are_not_pooled(make_run: MakeRun) -> None:
+    """Each setting has its bars; of more than can be drawn the figure says what it pools."""
+    two = [make_run(number=n, dirty_mib_s=20.0 * (1 + n % 2)) for n in range(1, 5)]
+    one = plots.cost([two[0], two[2]])
+    assert "to" not in one.title.split()
+    picture = plots.cost(two)
+    assert re.match(r"[\d.]+ to [\d.]+ CPU s per GiB sent, .* \(2 settings\)", picture.title)
+    for rate in (20, 40):
+        assert f"normal, guest dirty_mib_s {rate}.0, completed" in picture.alt
+    assert "put together" not in words(picture.figure)
+    many = [make_run(number=n, dirty_mib_s=float(n)) for n in range(1, 10)]
+    assert "of 9 settings put together" in words(plots.cost(many).figure)
+    # Numbers as people write them.
+    big = make_run(number=3, wire_mib_s=2000.0, memory_mib=2400.0)
+    assert not re.search(r"\de\+\d", words(plots.cost([big, make_run(number=4)]).figure))
 
 
 def test_each_downtime_has_a_bar_for_how_far_off_it_may_be(make_run: MakeRun) -> None:
@@ -372,6 +418,45 @@ def test_the_title_says_what_two_settings_come_to(make_run: MakeRun, tmp_path: P
     assert plots.experiment(alike, "downtime_event_ms").title.endswith(": as good as alike")
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "title"),
+    [
+        # Two of the 70 orders of four and four: p is 0.029, and can be no less.
+        (
+            [300.0, 301, 302, 303],
+            [400.0, 401, 402, 403],
+            "Event downtime: 302 ms to 402 ms over 5 settings: too few runs to tell",
+        ),
+        (
+            range(200, 280, 10),
+            range(235, 315, 10),
+            "Event downtime: 235 ms to 270 ms over 5 settings: not told apart yet",
+        ),
+    ],
+)
+def test_the_furthest_apart_of_many_settings_are_no_finding_by_themselves(
+    make_run: MakeRun, tmp_path: Path, low: Sequence[float], high: Sequence[float], title: str
+) -> None:
+    """The two that lie furthest apart were chosen for that: what of ten pairs one does is nothing.
+
+    Compared by themselves each of these pairs differs.
+    """
+    design = {
+        "question": "Which?",
+        "plans": {f"plan {n}": Plan(max_downtime_ms=100 + n) for n in range(5)},
+        "repeats": len(low),
+    }
+    ends = {"plan 0": low, "plan 4": high}
+    usual = [(a + b) / 2 for a, b in zip(low, high, strict=True)]
+    planned = Experiment(**design, directory=tmp_path / "planned")
+    downtimes = {
+        trial.number: ends.get(trial.cell, usual)[trial.block - 1] for trial in planned.trials
+    }
+    made = madeup.experiment(tmp_path / "made", make_run, downtimes_ms=downtimes, **design)
+    assert made.compare("plan 0", "plan 4").verdict == "different"
+    assert plots.experiment(made, "downtime_event_ms").title == title
+
+
 def test_settings_that_are_not_crossed_share_one_panel(make_run: MakeRun, tmp_path: Path) -> None:
     """Two wires that differ in two things are two rows, and not two panels of a row each."""
     made = madeup.experiment(
@@ -471,8 +556,8 @@ def test_the_parts_of_the_downtime_are_drawn_one_after_the_other(make_run: MakeR
         assert bar.get_x() == pytest.approx(start)
         assert f"{row.part} {row.duration_ms:.1f} ms" in picture.alt
     longest = table.loc[table["duration_ms"].idxmax()]
-    took = f"{longest['part']} took {longest['duration_ms']:.0f} ms"
-    assert picture.title == f"Of {table['duration_ms'].sum():.0f} ms without the guest {took}"
+    took = f"the {longest['part']} took {longest['duration_ms']:.0f} ms"
+    assert picture.title == f"Of {table['duration_ms'].sum():.0f} ms without the guest, {took}"
 
 
 def test_a_part_between_two_unknown_clocks_has_no_length(make_run: MakeRun) -> None:

@@ -194,6 +194,13 @@ def test_a_name_of_its_own_that_is_localhost(make: Make) -> None:
     assert "127.0.1.1" in check.detail
 
 
+def test_a_uri_that_the_destination_chooses_has_its_own_name(make: Make) -> None:
+    """Of the migration URI "auto" the destination's own name is looked up, and not that word."""
+    check = found("name", *make(), plan=Plan(migration_uri="auto"))
+    assert check.status is Status.OK
+    assert "node2 is 10.0.0.2" in check.detail
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [

@@ -40,6 +40,14 @@ ARRIVED = ("completed-normal", "completed-peer2peer", "completed-postcopy", "com
 #: One of each kind, where each takes long.
 VARIED = ("completed-normal", "completed-postcopy", "diverged", "interrupted", "refused", *LOST)
 
+#: Whose memory was sent, in part at least, while the wire was counted to the end.
+COUNTED = (
+    *("20261122-192717-620bc3", "20261122-192719-bf2583", "20261122-192730-6899bc"),
+    *("20261122-192739-4662c1", "steered/20261122-222924-87c709"),
+    *("cost/20261123-023313-bd9924", "cost/20261123-023324-3ed050"),
+    *(f"outcomes/{name}" for name in (*ARRIVED, *STOPPED, "interrupted")),
+)
+
 every = pytest.mark.parametrize("name", NAMES)
 every_outcome = pytest.mark.parametrize("name", RECIPES)
 
@@ -238,13 +246,26 @@ def test_of_nothing_recorded_nothing_is_told(name: str) -> None:
     assert {key for key, value in left.items() if value is not None} == ALWAYS
 
 
-@every
+@pytest.mark.parametrize("name", COUNTED)
 def test_the_wire_carried_no_less_than_was_sent(name: str) -> None:
     """What was counted on the wire to the end of the call holds what libvirt says it sent."""
     line = timeline(name)
-    sent, counted = line.transferred_bytes, line.wire_bytes
-    if counted_to_the_end(name) and sent is not None and counted is not None:
-        assert counted >= sent * 0.99
+    assert counted_to_the_end(name)
+    assert line.transferred_bytes is not None
+    assert line.wire_bytes is not None
+    assert line.wire_bytes >= line.transferred_bytes
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - set(COUNTED)))
+def test_where_it_was_not_counted_or_nothing_was_sent_there_is_nothing_to_hold_against(
+    name: str,
+) -> None:
+    """What the other test leaves out has no such figures: none is left out that could fail it."""
+    line = timeline(name)
+    if counted_to_the_end(name):
+        assert line.transferred_bytes is None
+    else:
+        assert line.wire_bytes is None
 
 
 @every

@@ -5,22 +5,25 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
 import madeup
 from migrationlab import report, store
-from migrationlab._report import pdf, words
-from migrationlab._report.runs import MOST_DRAWN
+from migrationlab._experiment import files
+from migrationlab._report import experiment, pdf, words
+from migrationlab._report.runs import MOST_DRAWN, _which, closely
 from migrationlab.cli import runs as commands
 from migrationlab.errors import StoreError
 from migrationlab.experiment import Experiment
-from migrationlab.runs import Run
+from migrationlab.runs import Run, Runs
 
 MakeRun = Callable[..., Run]
 RECORDINGS = Path(__file__).parents[1] / "recordings"
@@ -275,11 +278,129 @@ def test_warm_ups_and_stopped_runs_are_listed_and_not_counted(
     assert "5,0" not in results
 
 
+@pytest.mark.parametrize("verb", [commands.runs, commands.report])
+def test_an_experiment_with_a_damaged_run_is_shown(
+    verb: click.Command, make_run: MakeRun, tmp_path: Path
+) -> None:
+    """The other runs are listed and reported, and the damaged one is named there and then."""
+    made = madeup.experiment(tmp_path / "some", make_run, **{**madeup.GRID, "repeats": 1})
+    damaged, *others = made.runs
+    (made.directory / "runs" / damaged.run_id / "run.json").write_text("{")
+    page = tmp_path / "page.html"
+    more = ["-o", str(page)] if verb is commands.report else []
+    result = CliRunner().invoke(verb, [str(made.directory), *more], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert f"left out: {made.directory / 'runs' / damaged.run_id}" in result.stderr
+    shown = Page(page.read_text()).text if more else result.stdout
+    assert all(run.run_id in shown for run in others)
+    assert (shown.count(f"{damaged.run_id} could not be read as a whole:") == 1) == bool(more)
+
+
 def test_an_experiment_without_runs_has_no_report(tmp_path: Path) -> None:
     """There is nothing to report yet: an error, and no empty page."""
     planned = Experiment("Does it?", directory=tmp_path / "planned")
     with pytest.raises(StoreError, match="no runs"):
         report.render(planned)
+
+
+def test_a_report_says_nothing_that_is_not_so_of_its_runs(make_run: MakeRun) -> None:
+    """Runs between real hosts, in one mode and tunnelled, are told as what they are."""
+    runs = [
+        dataclasses.replace(
+            run,
+            wire=None,
+            plan=dataclasses.replace(run.plan, mode="peer2peer", tunnelled=True),
+            source={**run.source, "image": None},
+        )
+        for run in (make_run(number=1, with_beats=False), make_run(number=2, with_beats=False))
+    ]
+    text = " ".join(Page(report.render(runs)).text.split())
+    assert "does the mode change that" not in text
+    assert "the daemons carry it" in text
+    assert "each millisecond" not in text
+    assert "asked for echoes" in text
+    assert "Afterwards a lab's guest" not in text
+    assert "No one command makes these runs" in text
+    assert "migrationlab demo" not in text
+
+
+def test_runs_of_one_guest_can_be_made_again_as_an_experiment(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    """What the demo does not make has a file that makes it: the same plans, guest and wire."""
+    plain = [make_run(number=n, dirty_mib_s=80.0) for n in (1, 2, 3)]
+    slow = dataclasses.replace(plain[2].plan, bandwidth_mib_s=50)
+    page = Page(report.render([*plain[:2], dataclasses.replace(plain[2], plan=slow)]))
+    assert "migrationlab demo" not in page.text
+    start = page.text.index("question = ")
+    file = tmp_path / "again.toml"
+    file.write_text(page.text[start : page.text.index("migrationlab experiment again.toml")])
+    again = Experiment.load(file)
+    assert again.design.repeats == 2
+    assert [cell.plan.changed() for cell in again.cells] == [{}, {"bandwidth_mib_s": 50}]
+    for cell in again.cells:
+        assert cell.workload is not None
+        assert cell.workload.dirty_mib_s == 80
+        assert cell.workload.memory_mib == 256
+
+
+@pytest.mark.parametrize(
+    ("repeats", "trials", "said"),
+    [
+        (2, 8, "measured in one direction as often as in the other"),
+        (3, 12, "measured in one direction as often as in the other but for one time"),
+        (2, 1, "the guest went from host-a only"),
+        (2, 0, "the guest goes to and fro"),
+    ],
+)
+def test_the_directions_are_those_that_were_measured(
+    make_run: MakeRun, tmp_path: Path, repeats: int, trials: int, said: str
+) -> None:
+    """Whether both directions are alike is counted, and not taken from the plan."""
+    made = madeup.experiment(
+        tmp_path, make_run, trials=trials, **{**madeup.GRID, "repeats": repeats}
+    )
+    assert experiment._directions(made).endswith(said)
+    if repeats == 3:
+        # As real hosts do whose guest a failure has left where it was.
+        for run in made.runs:
+            turned = dataclasses.replace(run, source=run.destination, destination=run.source)
+            stays = run.source["name"] == "host-a" or run == made.runs[-1]
+            made._loaded[run.run_id] = run if stays else turned
+        assert re.search(r"unevenly: \d times from host-a", experiment._directions(made))
+
+
+def test_what_was_begun_for_nothing_may_still_be_made(make_run: MakeRun, tmp_path: Path) -> None:
+    """Of an experiment that is not at its end nobody says that all was made again."""
+    made = madeup.experiment(tmp_path, make_run, trials=3, **{**madeup.GRID, "repeats": 1})
+    for trial in (1, 2, 3, 4):
+        files.note_begun(made.directory, trial)
+    text = " ".join(Page(report.render(Experiment.load(made.directory))).text.split())
+    assert "Once a trial was begun for nothing" in text
+    assert "it was, or will be, made again" in text
+
+
+def test_runs_that_do_not_count_are_not_left_out_as_untypical(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    """Where all that count are shown, nobody is told that they were chosen by a median."""
+    made = madeup.experiment(tmp_path, make_run, **{**madeup.GRID, "repeats": 1})
+    facts = {**(made.runs[0].experiment or {}), "trial": None, "block": None, "warm_up": True}
+    warm = dataclasses.replace(make_run(number=60), experiment=facts)
+    store.save_run(warm, made.directory / "runs")
+    text = " ".join(Page(report.render(Experiment.load(made.directory))).text.split())
+    assert "These are the 4 runs that count, of 5." in text
+    assert "Typical runs" not in text
+
+
+def test_of_more_kinds_than_can_be_drawn_the_report_says_so(make_run: MakeRun) -> None:
+    """Settings beyond the most that are drawn are in the table, and the text counts them."""
+    many = MOST_DRAWN + 2
+    made = Runs(make_run(number=n, dirty_mib_s=float(n)) for n in range(1, many + 1))
+    chosen = closely(made, {run.run_id: run.run_id for run in made})
+    assert _which(chosen, many, many).startswith(
+        f"Of {MOST_DRAWN} of the {many} settings and outcomes, each time the run whose"
+    )
 
 
 @pytest.mark.parametrize(

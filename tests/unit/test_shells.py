@@ -62,10 +62,10 @@ def test_where_no_way_is_shown_there_is_none(uri: str) -> None:
 
 
 def test_a_program_answers_with_status_and_words() -> None:
-    """What it prints is its answer; where it fails without, the last line of its complaint."""
+    """What it prints is its answer, indented or not; failing without, its complaint's last line."""
     python = [sys.executable, "-c"]
     good = Shell().run(*python, "print(' 1 ')")
-    assert (good.status, good.text) == (0, "1")
+    assert (good.status, good.text) == (0, " 1")
     bad = Shell().run(*python, "import sys; print('one\\ntwo', file=sys.stderr); sys.exit(3)")
     assert (bad.status, bad.text) == (3, "two")
     silent = Shell().run(*python, "raise SystemExit(1)")

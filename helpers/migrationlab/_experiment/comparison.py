@@ -5,9 +5,27 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from migrationlab._experiment.statistics import ALPHA, Comparison, Verdict, holm
+from migrationlab._experiment.statistics import ALPHA, Comparison, Verdict, holm, more_runs
 from migrationlab._experiment.words import amount
+
+
+class Ends(NamedTuple):
+    """How the migrations of a cell ended.
+
+    Attributes:
+        made: How many were made.
+        completed: How many of them completed.
+    """
+
+    made: int
+    completed: int
+
+    @property
+    def never(self) -> bool:
+        """Return whether some were made, and none completed."""
+        return self.made > 0 and not self.completed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -19,8 +37,10 @@ class CellComparison(Comparison):
         a: The name of the one cell.
         b: That of the other.
         comparisons: How many comparisons it is one of. Of twenty that are none, one seems to be
-            a difference by chance alone.
+            a difference by chance alone; ``more_runs`` allows for it.
         p_adjusted: ``p_value`` with that allowed for (Holm 1979).
+        ends_a: How the migrations of ``a`` ended.
+        ends_b: And those of ``b``.
     """
 
     metric: str
@@ -28,6 +48,8 @@ class CellComparison(Comparison):
     b: str
     comparisons: int
     p_adjusted: float | None
+    ends_a: Ends
+    ends_b: Ends
 
     def __repr__(self) -> str:
         return f"CellComparison({self.text!r})"
@@ -39,11 +61,7 @@ class CellComparison(Comparison):
     def text(self) -> str:
         """Return it in words: by how much they differ, how sure that is, what is to be done."""
         if self.median_a is None or self.median_b is None:
-            without = " and ".join(
-                name for name, median in ((self.a, self.median_a), (self.b, self.median_b))
-                if median is None
-            )  # fmt: skip
-            return f"{self.metric}: no value of {without}, so nothing can be compared."
+            return f"{self.metric}: {self._without()}"
         medians = (
             f"{self.metric}: {amount(self.metric, self.median_b)} with {self.b}, "
             f"{amount(self.metric, self.median_a)} with {self.a} "
@@ -54,7 +72,26 @@ class CellComparison(Comparison):
     def to_dict(self) -> dict[str, object]:
         """Return it as plain values, its words too."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values |= {key: values[key]._asdict() for key in ("ends_a", "ends_b")}
         return values | {"verdict": self.verdict.value, "text": self.text}
+
+    @property
+    def never_completes(self) -> bool:
+        """Return whether no migration of one cell completed, so that more would give no value."""
+        return self.ends_a.never or self.ends_b.never
+
+    def _without(self) -> str:
+        sides = ((self.a, self.median_a, self.ends_a), (self.b, self.median_b, self.ends_b))
+        if not self.never_completes:
+            without = " and ".join(name for name, median, _ in sides if median is None)
+            return f"no value of {without}, so nothing can be compared."
+        told = ", ".join(
+            f"{ends.completed or 'none'} of {ends.made} migrations with {name}"
+            for name, _, ends in sides
+        )
+        if all(ends.never for *_, ends in sides):
+            return f"{told} completed, so neither has a value."
+        return f"{told} completed. That is the difference between them: more runs give no value."
 
     def _difference(self) -> str:
         assert self.difference is not None
@@ -86,24 +123,30 @@ class CellComparison(Comparison):
                 return f"That is hardly chance{chance}."
             return (
                 f"That is hardly chance by itself{chance}, but may be as one of "
-                f"{self.comparisons} comparisons (adjusted p {_p(self.p_adjusted)}): more runs "
-                "would tell."
+                f"{self.comparisons} comparisons (adjusted p {_p(self.p_adjusted)}), and n is too "
+                f"small to tell: {self._advice()}"
             )
+        return f"n is too small to tell{chance}: {self._advice()}"
+
+    def _advice(self) -> str:
         if self.more_runs is None:
-            return f"n is too small to tell{chance}: even 1000 more runs of each might not."
+            return "even 1000 more runs of each might not."
         runs = "run" if self.more_runs == 1 else "runs"
         return (
-            f"n is too small to tell{chance}: about {self.more_runs} more {runs} of each would, "
-            "if the difference is as great as it seems."
+            f"about {self.more_runs} more {runs} of each would, if the difference is as great "
+            "as it seems."
         )
 
 
-def together(found: Mapping[tuple[str, str], Comparison], metric: str) -> list[CellComparison]:
+def together(
+    found: Mapping[tuple[str, str], Comparison], metric: str, ends: Mapping[str, Ends]
+) -> list[CellComparison]:
     """Return comparisons of cells that are read together.
 
     Args:
         found: The comparisons, by the names of the two cells.
         metric: What was compared.
+        ends: How the migrations of each cell ended.
     """
     adjusted = holm([each.p_value for each in found.values()])
     tested = sum(each.p_value is not None for each in found.values())
@@ -114,10 +157,27 @@ def together(found: Mapping[tuple[str, str], Comparison], metric: str) -> list[C
             b=b,
             comparisons=tested,
             p_adjusted=p_adjusted,
-            **{name: getattr(each, name) for name in Comparison.__slots__},
+            ends_a=ends[a],
+            ends_b=ends[b],
+            **{name: getattr(each, name) for name in Comparison.__slots__ if name != "more_runs"},
+            more_runs=_more_runs(each, p_adjusted, tested, never=ends[a].never or ends[b].never),
         )
         for ((a, b), each), p_adjusted in zip(found.items(), adjusted, strict=True)
     ]
+
+
+def _more_runs(
+    found: Comparison, p_adjusted: float | None, tested: int, *, never: bool
+) -> int | None:
+    """Return how many more runs would tell, as one of the comparisons that are read together."""
+    if never:
+        return None
+    chance = p_adjusted is not None and p_adjusted >= ALPHA
+    if found.verdict is Verdict.ALIKE or (found.verdict is Verdict.DIFFERENT and not chance):
+        return 0
+    if found.superiority is None:
+        return found.more_runs
+    return more_runs(found.superiority, found.n_a, found.n_b, tests=max(tested, 1))
 
 
 def _p(value: float | None) -> str:

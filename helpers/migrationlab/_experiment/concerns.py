@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from migrationlab._experiment.alike import group
 from migrationlab._experiment.statistics import LEAST_FOR_INTERVAL, spread_percent
 from migrationlab.identity import differences
 from migrationlab.runs import Outcome, Run, Runs
@@ -38,6 +39,7 @@ class Kind(StrEnum):
     """What a concern is about."""
 
     DAMAGE = "damage"
+    UNREADABLE = "unreadable"
     ENVIRONMENT = "environment"
     EMULATED = "emulated"
     BUSY = "busy"
@@ -82,12 +84,17 @@ def find(
 
     Args:
         runs: The runs.
-        table: Their frame; where it has a column ``cell``, only runs of one cell are alike.
+        table: Their frame. Its column ``cell`` says which runs are alike; where it has none, what
+            they were made on and with does.
         planned: How many runs there were to be; None where nobody planned.
         cut_short: How many trials were begun for nothing.
     """
     if "cell" not in table:
-        table = table.assign(cell="all")
+        # What only runs without a figure differ in does not set the others apart.
+        done = [run for run in runs if run.outcome is Outcome.COMPLETED]
+        groups = group(done).of
+        table = table[table["outcome"] == str(Outcome.COMPLETED)]
+        table = table.assign(cell=[groups[name] for name in table["run_id"]])
     found = [concern for look in _LOOKS for concern in look(runs)]
     found += [*_unfinished(runs, planned, cut_short)]
     found += [concern for look in _TABLE_LOOKS for concern in look(table)]
@@ -105,6 +112,18 @@ def _damaged(runs: Runs) -> Iterator[Concern]:
             Kind.DAMAGE,
             f"The guest's memory was not as it had left it in {_share(bad, runs)}: {_some(bad)}.",
             "That must never be: look at these runs before anything else, and report a bug.",
+        )
+
+
+def _unreadable(runs: Runs) -> Iterator[Concern]:
+    if bad := list(runs.unreadable):
+        one = len(bad) == 1
+        yield Concern(
+            Kind.UNREADABLE,
+            f"{len(bad)} {'run is' if one else 'runs are'} there and could not be read: "
+            f"{_some(bad)}.",
+            f"No figure counts {'it' if one else 'them'}: restore {'it' if one else 'them'} from "
+            "a copy.",
         )
 
 
@@ -232,15 +251,18 @@ def _not_completed(runs: Runs) -> Iterator[Concern]:
 
 
 _LOOKS: Sequence[Callable[[Runs], Iterator[Concern]]] = (
-    _damaged, _mixed, _emulated, _busy, _loaded, _clocks, _slow_guests, _noted, _not_completed,
+    _damaged, _unreadable, _mixed, _emulated, _busy, _loaded, _clocks, _slow_guests, _noted,
+    _not_completed,
 )  # fmt: skip
 
 
 def _unfinished(runs: Runs, planned: int | None, cut_short: int) -> Iterator[Concern]:
-    if planned is not None and len(runs) < planned:
+    # What cannot be read may be a trial's run, or a warm-up's.
+    there = len(runs) + len(runs.unreadable)
+    if planned is not None and there < planned:
         yield Concern(
             Kind.UNFINISHED,
-            f"{planned - len(runs)} of {planned} trials are still to be made.",
+            f"{planned - there} of {planned} trials are still to be made.",
             "Run the experiment again: it goes on where it stopped.",
         )
     if cut_short:
@@ -265,8 +287,8 @@ def _few(table: pd.DataFrame) -> Iterator[Concern]:
             Kind.FEW,
             f"{_cells(list(few.index), len(counts))} fewer than {LEAST_FOR_INTERVAL} completed "
             "runs, too few for a 95 % interval of the median.",
-            f"Raise repeats by {LEAST_FOR_INTERVAL - int(few.min())} or more: what is measured "
-            "stays.",
+            f"Make {LEAST_FOR_INTERVAL - int(few.min())} more of each, or a greater number: what "
+            "is measured stays.",
         )
 
 
@@ -283,9 +305,9 @@ def _spread(table: pd.DataFrame) -> Iterator[Concern]:
             yield Concern(
                 Kind.SPREAD,
                 f"{metric} scatters by more than {MOST_SPREAD_PERCENT:.0f} % in "
-                f"{len(wide)} of {table['cell'].nunique()} cells, most with {worst} "
+                f"{len(wide)} of {table['cell'].nunique()} settings, most with {worst} "
                 f"({wide[worst]:.0f} %).",
-                "Quieten the machine, or raise repeats until the intervals are narrow enough.",
+                "Quieten the machine, or measure until the intervals are narrow enough.",
             )
 
 
@@ -331,6 +353,6 @@ def _some(names: Sequence[str]) -> str:
 
 def _cells(names: Sequence[str], total: int) -> str:
     if len(names) == total:
-        return "There are" if total == 1 else "All cells have"
+        return "There are" if total == 1 else "All settings have"
     verb = "has" if len(names) == 1 else "have"
     return f"{_some(names)} {verb}"

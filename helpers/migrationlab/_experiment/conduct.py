@@ -87,6 +87,9 @@ class Conductor:
         self._begun = files.begun(experiment.directory)
         self._left = Counter(trial.cell for trial in experiment.left)
         self._what = ""
+        # The first of them: all others were made as it was, or that was told.
+        self._before: Run | None = next(iter(experiment.measured), None)
+        self._strayed: list[str] = []
 
     def go(self) -> None:
         """Make the warm-ups, and then what is left of each block."""
@@ -157,11 +160,24 @@ class Conductor:
             run = self._kept(run, cell, trial, attempt=attempt, stopped=stopped)
         if stopped:
             return None
+        self._look_around(run)
         self._stage.over(run)
         self._pace.note(cell.name, self._clock() - began)
         if trial is not None:
             self._left[cell.name] -= 1
         return run
+
+    def _look_around(self, run: Run) -> None:
+        """Tell of an environment that has changed as soon as a run shows it, and not at the end."""
+        if self._before is None:
+            self._before = run
+        strayed = self._experiment.strayed([self._before, run])
+        if strayed and strayed != self._strayed:
+            what = "the same environment as before"
+            self._on_step(Step(what, "started"))
+            told = f"{', '.join(strayed)} changed since {self._before.created[:16]}; stop, or"
+            self._on_step(Step(what, "failed", f"{told} put them together with --mixed"))
+        self._strayed = strayed
 
     def _wait(self, migration: Migration) -> None:
         while not migration.done and not self._stop.is_set():

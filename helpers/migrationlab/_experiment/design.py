@@ -22,6 +22,7 @@ from migrationlab._plan.setting import Shape
 from migrationlab.errors import PlanError, UsageError
 from migrationlab.plan import Plan
 from migrationlab.settings import settings
+from migrationlab.uris import require_connection_uri
 
 Value = int | float | str | bool | None | tuple[str, ...]
 Setting = Mapping[str, Value]
@@ -367,7 +368,12 @@ def _place(spec: Spec) -> tuple[tuple[str, str] | None, RealHosts | None]:
             hint="leave hosts out to measure in a lab, lab to measure real hosts",
         )
     if "hosts" in spec:
-        table = table_at(spec["hosts"], "hosts")
+        # No probe is as good as none given.
+        table = {
+            key: value
+            for key, value in table_at(spec["hosts"], "hosts").items()
+            if not (key == "probe" and value is None)
+        }
         known(table, [field.name for field in fields(RealHosts)], "hosts")
         for key in ("source", "to", "domain"):
             if not text_at(table.get(key, ""), f"hosts.{key}"):
@@ -375,6 +381,8 @@ def _place(spec: Spec) -> tuple[tuple[str, str] | None, RealHosts | None]:
                     f"hosts.{key}: it is missing",
                     hint="give source and to, two connection URIs, and the domain's name",
                 )
+        for key in ("source", "to"):
+            require_connection_uri(f"hosts.{key}", table[key])
         if table["source"] == table["to"]:
             raise UsageError("hosts.to: the same as hosts.source", hint="give two hosts")
         return None, RealHosts(

@@ -35,11 +35,14 @@ class Record:
     Attributes:
         head: What its ``experiment.json`` says, or will say.
         directory: Its folder.
+        strict: Whether a run that cannot be read is an error; else :attr:`runs` is without it, and
+            says in its ``unreadable`` why.
     """
 
-    def __init__(self, head: files.Head, directory: Path) -> None:
+    def __init__(self, head: files.Head, directory: Path, *, strict: bool = True) -> None:
         self.head = head
         self.directory = directory
+        self.strict = strict
         self._loaded: dict[str, Run] = {}
 
     def __repr__(self) -> str:
@@ -91,28 +94,38 @@ class Record:
         """Return all its runs on disk: those that count, warm-ups, and those that were stopped.
 
         Raises:
-            StoreError: One cannot be read, or is another experiment's.
+            StoreError: One cannot be read, or is another experiment's, and this is ``strict``.
         """
         folder = self.directory / files.RUNS
         try:
             names = {path.parent.name for path in folder.glob("[!.]*/run.json")}
         except OSError as error:
             raise StoreError(f"{folder} cannot be read: {error.strerror}") from error
+        unreadable: dict[str, str] = {}
         for name in sorted(names - self._loaded.keys()):
-            run = load_run(folder / name)
-            self._require_own(run, folder / name)
+            try:
+                run = load_run(folder / name)
+                self._require_own(run, folder / name)
+            except StoreError as error:
+                if self.strict:
+                    error.add_note("Experiment.load(…, strict=False) reads the others")
+                    raise
+                unreadable[name] = str(error)
+                continue
             self._loaded[name] = run
-        return Runs(self._loaded[name] for name in sorted(names))
+        readable = (self._loaded[name] for name in sorted(names - unreadable.keys()))
+        return Runs(readable, unreadable=unreadable)
 
     @property
     def measured(self) -> Runs:
         """Return the runs that count, whatever their outcome: one for each trial that is done."""
+        runs = self.runs
         counted = {
             fact(run)["trial"]: run
-            for run in self.runs
+            for run in runs
             if not (fact(run)["warm_up"] or fact(run)["stopped"])
         }
-        return Runs(counted.values())
+        return Runs(counted.values(), unreadable=runs.unreadable)
 
     @property
     def left(self) -> tuple[Trial, ...]:
@@ -129,11 +142,13 @@ class Record:
     def cut_short(self) -> int:
         """Return how many trials were begun for nothing: stopped, or lost in a crash.
 
-        Each was made, or will be made, again.
+        Each was made, or will be made, again. A run that cannot be read was not begun for nothing.
         """
-        done = Counter(fact(run)["trial"] for run in self.measured)
+        measured = self.measured
+        done = Counter(fact(run)["trial"] for run in measured)
         tries = files.begun(self.directory)
-        return sum(max(count - done[number], 0) for number, count in tries.items())
+        lost = sum(max(count - done[number], 0) for number, count in tries.items())
+        return max(lost - len(measured.unreadable), 0)
 
     def cell(self, which: str | Mapping[str, object]) -> Cell:
         """Return a cell.

@@ -13,13 +13,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import pandas as pd
 
 from migrationlab._experiment import statistics
-from migrationlab._experiment.comparison import CellComparison, together
+from migrationlab._experiment.comparison import CellComparison, Ends, together
 from migrationlab._experiment.concerns import Concern, find
 from migrationlab._experiment.design import Cell
 from migrationlab._experiment.record import OWN_COLUMNS, Record, fact
 from migrationlab.errors import UsageError
-from migrationlab.identity import require_same
-from migrationlab.runs import Outcome
+from migrationlab.identity import differences, require_same
+from migrationlab.runs import Outcome, Run
 from migrationlab.summary import SUMMARY
 
 #: What a summary tells of first.
@@ -28,17 +28,22 @@ MAIN_METRICS = ("total_ms", "downtime_event_ms", "downtime_network_ms", "transfe
 _NO_METRICS = frozenset({"downtime_requested_ms"})
 
 
+def metrics() -> tuple[str, ...]:
+    """Return the names of what is measured of a run: the numbers of its summary."""
+    return tuple(
+        name
+        for name, kind in SUMMARY.items()
+        if kind in ("Int64", "Float64") and name not in _NO_METRICS
+    )
+
+
 class Results(Record):
     """An experiment, and what its runs say."""
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """Return the names of what was measured: numbers of the runs' summaries."""
-        return tuple(
-            name
-            for name, kind in SUMMARY.items()
-            if kind in ("Int64", "Float64") and name not in _NO_METRICS
-        )
+        return metrics()
 
     def frame(self, *, everything: bool = False) -> pd.DataFrame:
         """Give a frame of the runs that count, a row a run, in the order of their making.
@@ -213,6 +218,19 @@ class Results(Record):
             cut_short=self.cut_short,
         )
 
+    def strayed(self, runs: Sequence[Run]) -> list[str]:
+        """Return in which facts of their environment runs differ, those that are compared left out.
+
+        Args:
+            runs: Runs of this experiment.
+        """
+        return sorted(differences(runs).keys() - self._meant)
+
+    @property
+    def _meant(self) -> frozenset[str]:
+        # Which accelerator runs the guest can be what is compared.
+        return frozenset({"accelerator"}) & frozenset(self.factors)
+
     def _compared(
         self, table: pd.DataFrame, pairs: Iterable[tuple[Cell, Cell]], metric: str
     ) -> list[CellComparison]:
@@ -222,16 +240,17 @@ class Results(Record):
             )
             for a, b in pairs
         }
-        return together(found, metric)
+        made = Counter(table["cell"])
+        completed = Counter(table.loc[_completed(table), "cell"])
+        ends = {cell.name: Ends(made[cell.name], completed[cell.name]) for cell in self.cells}
+        return together(found, metric, ends)
 
     def _comparable(self, *, mixed: bool) -> pd.DataFrame:
         """Give the frame, if what was measured can be put together."""
-        # Which accelerator runs the guest can be what is compared.
-        meant = [name for name in ("accelerator",) if name in self.factors]
         runs = self.measured
         if not mixed:
             try:
-                require_same(runs, allow=meant)
+                require_same(runs, allow=self._meant)
             except UsageError as error:
                 raise UsageError(
                     str(error),

@@ -19,6 +19,7 @@ medians of few values. Below :data:`LEAST_FOR_INTERVAL` there is no interval at 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,6 +47,9 @@ ALIKE_PERCENT = 5.0
 RESAMPLES = 9999
 #: Nobody measures more than this to learn of a difference that small.
 MOST_MORE = 1000
+#: How many answers are kept: a report asks for the same in its tables, figures and words, and each
+#: takes a hundredth of a second.
+_KEPT = 4096
 #: How many numbers a batch of resamples may hold: some MB.
 _BATCH = 1_000_000
 
@@ -136,6 +140,11 @@ def estimate(values: Sequence[float]) -> Estimate:
     Args:
         values: The values of one setting; those that are missing left out.
     """
+    return _estimate(tuple(values))
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _estimate(values: tuple[float, ...]) -> Estimate:
     found = _array(values)
     if not len(found):
         return Estimate(
@@ -191,6 +200,11 @@ def compare(a: Sequence[float], b: Sequence[float]) -> Comparison:
         a: The values of the one setting; those that are missing left out.
         b: Those of the other.
     """
+    return _compare(tuple(a), tuple(b))
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _compare(a: tuple[float, ...], b: tuple[float, ...]) -> Comparison:
     ours, theirs = _array(a), _array(b)
     n_a, n_b = len(ours), len(theirs)
     median_a = float(np.median(ours)) if n_a else None
@@ -221,8 +235,37 @@ def compare(a: Sequence[float], b: Sequence[float]) -> Comparison:
         p_value=p_value,
         superiority=superiority,
         verdict=verdict,
-        more_runs=0 if told else _more_runs(superiority, n_a, n_b),
+        more_runs=0 if told else more_runs(superiority, n_a, n_b),
     )
+
+
+def more_runs(superiority: float, n_a: int, n_b: int, *, tests: int = 1) -> int | None:
+    """Return how many more of each would tell a difference as great as the one seen.
+
+    Noether 1987, equation 3, for groups of one size: N values in all,
+    N = (z_alpha/2 + z_beta)**2 / (12 c (1 - c) (P - 1/2)**2), with c = 1/2.
+
+    Args:
+        superiority: The probability that was seen, as :attr:`Comparison.superiority` has it.
+        n_a: How many values of a there are.
+        n_b: How many of b.
+        tests: How many differences are looked for together: each is told by a p that many times
+            less (Bonferroni, which Holm's procedure asks of the least p).
+
+    Returns:
+        The number, at least 1; None where it is more than :data:`MOST_MORE`.
+    """
+    alpha = ALPHA / tests
+    have = min(n_a, n_b)
+    # Few values may all lie on one side by chance: half a pair more on the other.
+    pairs = n_a * n_b
+    shrunk = (superiority * pairs + 0.5) / (pairs + 1)
+    off = abs(shrunk - 0.5)
+    quantiles = stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(POWER)
+    total = math.inf if off == 0 else quantiles**2 / (3 * off**2)
+    if total / 2 - have > MOST_MORE:
+        return None
+    return max(math.ceil(total / 2), _least_each(alpha), have + 1) - have
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -269,7 +312,7 @@ def _interval(samples: tuple[Values, ...]) -> tuple[float | None, float | None]:
 
 
 def _p_value(a: Values, b: Values) -> float | None:
-    if _least_p(len(a), len(b)) >= ALPHA:
+    if least_p(len(a), len(b)) >= ALPHA:
         return None
     both = np.concatenate([a, b])
     method: Any = "auto"  # exact where one has eight values or fewer
@@ -278,14 +321,14 @@ def _p_value(a: Values, b: Values) -> float | None:
     return float(stats.mannwhitneyu(a, b, alternative="two-sided", method=method).pvalue)
 
 
-def _least_p(n_a: int, n_b: int) -> float:
+def least_p(n_a: int, n_b: int) -> float:
     """Return the least p that so many values can have: one of two orders of all that there are."""
     return min(2 / math.comb(n_a + n_b, n_a), 1.0)
 
 
-def _least_each() -> int:
+def _least_each(alpha: float = ALPHA) -> int:
     """Return how many values of each a difference can be found with at all."""
-    return next(n for n in range(1, 100) if _least_p(n, n) < ALPHA)
+    return next(n for n in range(1, 100) if least_p(n, n) < alpha)
 
 
 def _superiority(a: Values, b: Values) -> float:
@@ -304,24 +347,6 @@ def _verdict(
     if p_value is None:
         return Verdict.TOO_FEW
     return Verdict.DIFFERENT if p_value < ALPHA else Verdict.UNCLEAR
-
-
-def _more_runs(superiority: float, n_a: int, n_b: int) -> int | None:
-    """Return how many more of each would tell a difference as great as the one seen.
-
-    Noether 1987, equation 3, for groups of one size: N values in all,
-    N = (z_alpha/2 + z_beta)**2 / (12 c (1 - c) (P - 1/2)**2), with c = 1/2.
-    """
-    have = min(n_a, n_b)
-    # Few values may all lie on one side by chance: half a pair more on the other.
-    pairs = n_a * n_b
-    shrunk = (superiority * pairs + 0.5) / (pairs + 1)
-    off = abs(shrunk - 0.5)
-    quantiles = stats.norm.ppf(1 - ALPHA / 2) + stats.norm.ppf(POWER)
-    total = math.inf if off == 0 else quantiles**2 / (3 * off**2)
-    if total / 2 - have > MOST_MORE:
-        return None
-    return max(math.ceil(total / 2), _least_each(), have + 1) - have
 
 
 def _percent(value: float | None, of: float) -> float | None:

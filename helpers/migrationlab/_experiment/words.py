@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-#: A metric's unit, by the end of its name; the first that fits.
-UNITS = {
-    "_mib_s": "MiB/s",
-    "_mbit_s": "Mbit/s",
-    "_s_per_gib": "s/GiB",
-    "_ms": "ms",
-    "_s": "s",
-    "_mib": "MiB",
-    "_percent": "%",
-}
-_MIB = 1024 * 1024
+from migrationlab.units import unit_of
 
 
 def amount(metric: str, value: float) -> str:
     """Return a metric's value with its unit, three digits of it."""
-    if metric.endswith("_bytes_per_s"):
-        return f"{_digits(value / _MIB)} MiB/s"
-    if metric.endswith("_bytes"):
-        return f"{_digits(value / _MIB)} MiB"
-    unit = next((unit for end, unit in UNITS.items() if metric.endswith(end)), "")
-    return f"{_digits(value)} {unit}".strip()
+    unit = unit_of(metric)
+    return f"{_digits(value / unit.divisor)} {unit.read}".strip()
 
 
 def _digits(value: float) -> str:

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from migrationlab._export.columns import COLUMNS
 from migrationlab.capture.cost import DEFINITIONS
+from migrationlab.frames import FRAMES
 from migrationlab.runs import Run, Runs
+from migrationlab.units import unit_of
 
 if TYPE_CHECKING:
     from migrationlab._experiment.concerns import Concern
@@ -28,6 +31,10 @@ FACTS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
         "guest_working_set_mib": ("guest", "working_set_mib", "memory that its workload writes"),
         "guest_dirty_mib_s": ("guest", "dirty_mib_s", 'how fast it writes there, or "max"'),
         "guest_pattern": ("guest", "pattern", "in which order it writes there"),
+        "guest_disk": ("guest", "disk", "its disk: local, shared, or none"),
+        "guest_disk_mib": ("guest", "disk_mib", "the disk's size"),
+        "guest_disk_mib_s": ("guest", "disk_mib_s", "how fast the workload writes to it"),
+        "guest_disk_cache": ("guest", "disk_cache", "how QEMU caches it"),
         "wire_rate_mbit_s": ("wire", "rate_mbit_s", "the wire's limit in each direction"),
         "wire_measured_mbit_s": ("wire", "measured_mbit_s", "payload it carried when measured"),
         "wire_delay_ms": ("wire", "delay_ms", "the wire's delay, one way"),
@@ -43,6 +50,16 @@ FACTS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
         "cpu_busy_percent": ("environment", "cpu_busy_percent", "how busy it was during the run"),
     }
 )
+
+#: What of a guest was set, and what only happens to be so.
+GUEST_SETTINGS = (
+    *("memory_mib", "working_set_mib", "dirty_mib_s", "pattern"),
+    *("disk", "disk_mib", "disk_mib_s", "disk_cache", "cpu", "persistent"),
+)
+_MARKS = {
+    "warm_up": "a warm-up, which does not count",
+    "stopped": "stopped by the user, and made again: it does not count",
+}
 
 #: What each other column means, by its name; the format's description says more.
 MEANINGS: Mapping[str, str] = MappingProxyType(
@@ -101,21 +118,8 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-#: A column's unit, by the end of its name; the longest that fits.
-UNITS: Mapping[str, str] = MappingProxyType(
-    {
-        "_ns": "ns",
-        "_ms": "ms",
-        "_s": "s",
-        "_bytes": "byte",
-        "_s_per_gib": "s/GiB",
-        "_bytes_per_s": "byte/s",
-        "_mib": "MiB (1,048,576 byte)",
-        "_mib_s": "MiB/s",
-        "_mbit_s": "Mbit/s",
-        "_percent": "%",
-    }
-)
+
+_KINDS = {"int64": "integer", "float64": "number", "str": "text"}
 
 
 def runs_table(recorded: Runs | Results) -> pd.DataFrame:
@@ -145,18 +149,30 @@ def dictionary(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
     Args:
         tables: The tables by the names of their files.
+
+    Returns:
+        Those rows, and of the runs' Parquet files likewise.
     """
+    given = [
+        (file, column, _kind(table[column]), meaning(column))
+        for file, table in tables.items()
+        for column in map(str, table.columns)
+    ]
+    given += [
+        (f"runs/*/{name}.parquet", column, _KINDS[kind.lower()], COLUMNS[name][column])
+        for name, columns in FRAMES.items()
+        for column, kind in columns.items()
+    ]
     return pd.DataFrame(
         [
             {
                 "file": file,
                 "column": column,
-                "type": _kind(table[column]),
-                "unit": unit(column),
-                "meaning": meaning(column),
+                "type": kind,
+                "unit": unit_of(column).stored,
+                "meaning": means,
             }
-            for file, table in tables.items()
-            for column in map(str, table.columns)
+            for file, column, kind, means in given
         ]
     )
 
@@ -169,10 +185,19 @@ def meaning(column: str) -> str:
     return MEANINGS.get(column, "setting in which the cells of the experiment differ")
 
 
-def unit(column: str) -> str:
-    """Give a column's unit, empty where it has none."""
-    fitting = [end for end in UNITS if column.endswith(end)]
-    return UNITS[max(fitting, key=len)] if fitting else ""
+def settings_of_guest(run: Run) -> dict[str, object]:
+    """Give what was set for a run's guest: what it is, and what it does."""
+    given = {name: run.guest.get(name) for name in GUEST_SETTINGS}
+    if run.guest.get("disk") is None:
+        # How the disk would be is nothing to say of a guest that has none.
+        given = {name: value for name, value in given.items() if not name.startswith("disk")}
+    return given | {"accelerator": run.accelerator}
+
+
+def mark(run: Run) -> str:
+    """Say why a run of an experiment does not count; nothing where it does."""
+    facts = run.experiment or {}
+    return next((word for key, word in _MARKS.items() if facts.get(key)), "")
 
 
 def plan_text(run: Run) -> str:
@@ -187,8 +212,9 @@ def _facts(run: Run) -> dict[str, object]:
         "environment_id": run.environment_id,
         "plan": plan_text(run),
     }
+    guest = settings_of_guest(run)
     for column, (group, key, _) in FACTS.items():
-        facts[column] = (getattr(run, group) or {}).get(key)
+        facts[column] = (guest if group == "guest" else getattr(run, group) or {}).get(key)
     facts["error"] = None if run.error is None else f"{run.error.kind}: {run.error.text}"
     facts["warnings"] = "; ".join(run.warnings) or None
     return facts

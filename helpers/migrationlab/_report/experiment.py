@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,9 @@ import pandas as pd
 
 from migrationlab import identity, plots
 from migrationlab._experiment import statistics
+from migrationlab._experiment.concerns import Kind
 from migrationlab._experiment.design import Workload, shown
+from migrationlab._experiment.record import fact
 from migrationlab._experiment.statistics import Verdict
 from migrationlab._report.runs import about_all, closely, place
 from migrationlab._report.words import (
@@ -30,7 +33,10 @@ if TYPE_CHECKING:
     from migrationlab._experiment.results import Results
 
 #: What is drawn; everything measured is in the tables.
-DRAWN = ("downtime_event_ms", "downtime_network_ms", "total_ms", "transferred_bytes")
+DRAWN = (
+    "downtime_event_ms", "downtime_network_ms", "total_ms", "transferred_bytes", "cpu_s_per_gib",
+    "cable_bytes_per_memory_byte", "workload_sending_mib_s",
+)  # fmt: skip
 #: More comparisons than this nobody reads; a grid has one for each pair of neighbours.
 MOST_COMPARED = 40
 #: How far off another number may be is no result by itself.
@@ -47,13 +53,14 @@ def page(recorded: Results) -> dict[str, object]:
     """Gather the report of an experiment."""
     counted = recorded.measured or recorded.runs
     chosen = closely(counted, {run.run_id: place(run) for run in counted})
-    return about_all(recorded.runs, chosen) | {
+    return about_all(recorded.runs, chosen, of=len(counted)) | {
         "message": recorded.question,
         "downtime": None,
         "medians": [],
-        "concerns": recorded.concerns(),
+        # What could not be read is told of with the reasons.
+        "concerns": [each for each in recorded.concerns() if each.kind is not Kind.UNREADABLE],
         "differing": tuple(identity.differences(recorded.runs)),
-        "repeats": recorded.design.repeats,
+        "repeat": None,
         "experiment": method(recorded),
         "results": results(recorded),
     }
@@ -71,17 +78,40 @@ def method(recorded: Results) -> dict[str, object]:
     return {
         "name": recorded.name,
         "place": place,
+        "real": design.hosts is not None,
         "repeats": design.repeats,
         "seed": design.seed,
         "warm_ups": len(extra),
         "planned": len(recorded.trials),
         "done": len(recorded.measured),
+        "directions": _directions(recorded),
         "cut_short": recorded.cut_short,
+        "finished": recorded.finished,
         "cells": [_cell(cell) for cell in recorded.cells],
         "outcomes": _outcomes(recorded),
         "ends": [str(outcome).replace("_", " ") for outcome in Outcome],
         "toml": recorded.toml(),
     }
+
+
+def _directions(recorded: Results) -> str:
+    """Say how often each setting was measured in either direction."""
+    ways: dict[str, Counter[str]] = {cell.name: Counter() for cell in recorded.cells}
+    for run in recorded.measured:
+        ways[str(fact(run)["cell"])][str(run.source["name"])] += 1
+    names = sorted({name for way in ways.values() for name in way})
+    if len(names) < 2:
+        return f"the guest went from {names[0]} only" if names else "the guest goes to and fro"
+    apart = {cell: abs(way[names[0]] - way[names[1]]) for cell, way in ways.items()}
+    worst = max(apart, key=apart.__getitem__)
+    if apart[worst] > 1:
+        counts = ", ".join(f"{ways[worst][name]} times from {name}" for name in names)
+        return f"the guest went to and fro, {worst} unevenly: {counts}"
+    once = " but for one time" if apart[worst] else ""
+    return (
+        "the guest went to and fro, so that each setting was measured in one direction as often "
+        f"as in the other{once}"
+    )
 
 
 def _cell(cell: Cell) -> dict[str, str]:
@@ -177,6 +207,8 @@ def _compared(found: list[CellComparison], divisor: int) -> list[dict[str, objec
 
 
 def _verdict(found: CellComparison) -> str:
+    if found.never_completes:
+        return "one never completed" if found.n_a or found.n_b else "neither completed"
     alone = found.verdict is Verdict.DIFFERENT
     if alone and found.p_adjusted is not None and found.p_adjusted >= statistics.ALPHA:
         return "may be chance, of so many"

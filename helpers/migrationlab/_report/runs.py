@@ -3,42 +3,25 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from migrationlab import plots
 from migrationlab._experiment import statistics
-from migrationlab._experiment.concerns import find
+from migrationlab._experiment.alike import facts_of, group
+from migrationlab._experiment.concerns import Kind, find
+from migrationlab._report.repeat import repeat
 from migrationlab._report.words import MIB, UNKNOWN, Figure, embed, interval, moment, number
 from migrationlab.capture.timeline import Timeline
 from migrationlab.errors import StoreError
-from migrationlab.plan import Plan
 from migrationlab.plots.picture import Picture
 from migrationlab.runs import Outcome, Run, Runs
 from migrationlab.summary import DOWNTIMES
 
 #: More runs than this are not all drawn, or the page gets too heavy to send.
 MOST_DRAWN = 12
-#: What differs from run to run by itself, and so makes no difference between environments.
-_EVER_CHANGING = frozenset({"load_1min", "cpu_busy_percent", "measured_mbit_s", "number"})
-_PLAN = "plan "
-#: Of the plan, what says where to and not how.
-_PLACES = frozenset({"migration_uri", "connection_uri"})
-
-
-@dataclass(frozen=True, slots=True)
-class Groups:
-    """Runs that were made alike, by what tells them from the others.
-
-    Attributes:
-        of: For each run's name the name of its group.
-        differing: What tells the groups apart, besides the mode.
-    """
-
-    of: Mapping[str, str]
-    differing: tuple[str, ...]
 
 
 def page(runs: Runs) -> dict[str, object]:
@@ -47,28 +30,30 @@ def page(runs: Runs) -> dict[str, object]:
     # What only runs without a downtime differ in does not set the others apart.
     measured = group(run for run in runs if run.outcome is Outcome.COMPLETED)
     downtime = plots.downtime(runs)
-    return about_all(runs, closely(runs, groups.of)) | {
+    return about_all(runs, closely(runs, groups.of), of=len(runs)) | {
         "message": downtime.title,
         "downtime": embed(downtime),
         "medians": medians(runs, measured.of),
-        "concerns": find(runs, runs.frame()),
+        # What could not be read is told of with the reasons.
+        "concerns": [each for each in find(runs, runs.frame()) if each.kind is not Kind.UNREADABLE],
         "differing": groups.differing,
-        "repeats": max(len(runs) // 2, 1),
+        "repeat": repeat(runs),
         "experiment": None,
         "results": [],
     }
 
 
-def about_all(runs: Runs, chosen: Iterable[Run]) -> dict[str, object]:
+def about_all(runs: Runs, chosen: Chosen, *, of: int) -> dict[str, object]:
     """Gather what every report says of its runs, whatever they were made for.
 
     Args:
         runs: All of them.
         chosen: Those to look at closely.
+        of: How many they were chosen from: those that count.
     """
     planned = any(run.experiment for run in runs)
     sections, unreadable = [], dict(runs.unreadable)
-    for run in chosen:
+    for run in chosen.runs:
         try:
             sections.append(section(run))
         except StoreError as error:  # its summary was whole, what was recorded is not
@@ -82,11 +67,35 @@ def about_all(runs: Runs, chosen: Iterable[Run]) -> dict[str, object]:
         "remarks": remarks(runs),
         "unreadable": unreadable,
         "sections": sections,
+        "which": _which(chosen, len(runs), of),
         "first": moment(runs[0].created),
         "last": moment(runs[-1].created),
         "facts": facts(runs),
+        "made": {
+            "modes": {str(run.plan.mode) for run in runs},
+            "tunnelled": any(run.plan.tunnelled for run in runs),
+            "lab": any(run.wire is not None for run in runs),
+            "real": any(run.wire is None for run in runs),
+        },
         "unknown": UNKNOWN,
     }
+
+
+def _which(chosen: Chosen, total: int, counted: int) -> str:
+    """Say which runs are looked at closely; nothing where it is all of them."""
+    if len(chosen.runs) == total:
+        return ""
+    if len(chosen.runs) == counted:
+        return f"These are the {counted} runs that count, of {total}."
+    kinds = f"Of each of the {chosen.kinds} settings and outcomes"
+    if chosen.kinds == 1:
+        kinds = "Of all"
+    elif chosen.kinds > len(chosen.runs):
+        kinds = f"Of {len(chosen.runs)} of the {chosen.kinds} settings and outcomes, each time"
+    return (
+        f"{kinds} the run whose time is next to the median of its like: {len(chosen.runs)} of "
+        f"{total} runs. All are in the table above."
+    )
 
 
 def cells(run: Run) -> dict[str, str]:
@@ -171,7 +180,20 @@ def _before(line: Timeline) -> float | None:
     return None if pd.isna(first) else (int(first) - line.called_ns) / 1e6
 
 
-def closely(runs: Runs, group_of: Mapping[str, str]) -> list[Run]:
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Runs to look at closely.
+
+    Attributes:
+        runs: These.
+        kinds: From how many settings and outcomes there was to choose.
+    """
+
+    runs: tuple[Run, ...]
+    kinds: int
+
+
+def closely(runs: Runs, group_of: Mapping[str, str]) -> Chosen:
     """Choose the runs to look at closely: all, or of many the typical one of each group.
 
     Args:
@@ -181,13 +203,13 @@ def closely(runs: Runs, group_of: Mapping[str, str]) -> list[Run]:
     Returns:
         At most ``MOST_DRAWN``, in the order of their making.
     """
-    if len(runs) <= MOST_DRAWN:
-        return list(runs)
     groups: dict[tuple[str, Outcome], list[Run]] = {}
     for run in runs:
         groups.setdefault((group_of[run.run_id], run.outcome), []).append(run)
+    if len(runs) <= MOST_DRAWN:
+        return Chosen(tuple(runs), len(groups))
     chosen = [_typical(members) for members in groups.values()]
-    return list(Runs(chosen[:MOST_DRAWN]))
+    return Chosen(tuple(Runs(chosen[:MOST_DRAWN])), len(groups))
 
 
 def _typical(runs: Sequence[Run]) -> Run:
@@ -220,72 +242,6 @@ def facts(runs: Runs) -> dict[str, list[str]]:
         for name, value in facts_of(run).items():
             gathered.setdefault(name, {})[UNKNOWN if value is None else str(value)] = None
     return {name: list(values) for name, values in gathered.items()}
-
-
-def facts_of(run: Run) -> dict[str, object]:
-    """Give what one run was made on, by the words of a report."""
-    hosts: list[Mapping[str, object]] = sorted(
-        (run.source, run.destination), key=lambda host: str(host["name"])
-    )
-    found: dict[str, object] = {
-        f"host {host['name']}": ", ".join(f"{label} {value}" for label, value in _of_host(host))
-        for host in hosts
-    }
-    found["accelerator"] = run.accelerator
-    for title, group in (("guest", run.guest), ("wire", run.wire or {}), ("", run.environment)):
-        for key, value in group.items():
-            if key not in _EVER_CHANGING and key not in {"name", "uuid"}:
-                found[f"{title} {key}".strip()] = value
-    found["migrationlab"] = run.kit_version
-    return found
-
-
-def _of_host(host: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    labels = {
-        "libvirt_version": "libvirt",
-        "qemu_version": "QEMU",
-        "image": "image",
-        "kernel": "kernel",
-        "cpu_model": "CPU",
-        "cpus": "CPUs",
-        "memory_mib": "memory MiB",
-    }
-    for key, label in labels.items():
-        if host.get(key) is not None:
-            yield label, host[key]
-
-
-def group(runs: Iterable[Run]) -> Groups:
-    """Put runs together that were made alike, so that no others are pooled."""
-    about = {run.run_id: (run, facts_of(run) | _of_plan(run.plan)) for run in runs}
-    names = dict.fromkeys(name for _, found in about.values() for name in found)
-    differing = tuple(
-        name for name in names if len({_value(found, name) for _, found in about.values()}) > 1
-    )
-    return Groups(
-        {
-            key: ", ".join(
-                [str(run.plan.mode), *(f"{name} {_value(found, name)}" for name in differing)]
-            )
-            for key, (run, found) in about.items()
-        },
-        differing,
-    )
-
-
-def _value(found: Mapping[str, object], name: str) -> str:
-    value = found.get(name)
-    if value is None:
-        return "by default" if name.startswith(_PLAN) else UNKNOWN
-    return str(value)
-
-
-def _of_plan(plan: Plan) -> dict[str, object]:
-    return {
-        f"{_PLAN}{name}": value
-        for name, value in plan.changed().items()
-        if name not in _PLACES and name != "mode"
-    }
 
 
 def medians(runs: Runs, group_of: Mapping[str, str]) -> list[dict[str, str | int]]:

@@ -8,7 +8,6 @@ questions go through one ssh session, whose set-up is not in them. Never imports
 
 from __future__ import annotations
 
-import select
 import subprocess
 import time
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from migrationlab.hosts import Host
+from migrationlab.waiting import readable
 
 ROUNDS = 25
 #: For the login and all rounds together.
@@ -104,8 +104,7 @@ def _round(questions: IO[bytes], answers: IO[bytes], end: float) -> tuple[int, i
     questions.write(b"\n")
     line = b""
     while not line.endswith(b"\n"):
-        ready, _, _ = select.select([answers], [], [], max(end - time.monotonic(), 0))
-        if not ready:
+        if not readable(answers, max(end - time.monotonic(), 0)):
             raise TimeoutError
         piece = answers.read(64)
         if not piece:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import select
 import socket
 import struct
 import time
@@ -26,6 +25,7 @@ from pathlib import Path
 
 from migrationlab import netlink
 from migrationlab.meters import Meters
+from migrationlab.waiting import readable
 
 NETLINK_SOCK_DIAG = 4
 SOCK_DIAG_BY_FAMILY = 20
@@ -187,7 +187,7 @@ class ConnectionMeter:
         """Take down the last figures, and return every connection that there was."""
         end = time.monotonic() + LAST_WORD_S
         while (unheard := self._look()) and (left_s := end - time.monotonic()) > 0:
-            select.select([self._told], [], [], left_s)
+            readable(self._told, left_s)
         if unheard:
             self.warnings.append(
                 f"of {unheard} connections over the wire the end was not heard: their figures are "

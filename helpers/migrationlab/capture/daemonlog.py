@@ -38,6 +38,16 @@ def size(path: Path | None) -> int:
         return 0
 
 
+def shrank(path: Path | None, start: int) -> bool:
+    """Return whether a log is shorter than it was: it was cut, or another is in its place.
+
+    Args:
+        path: The log, or None where it can't be read.
+        start: How long it was.
+    """
+    return path is not None and size(path) < start
+
+
 def hidden_reason(path: Path | None, start: int, since_ns: int, told: str) -> str | None:
     """Return the error that a daemon's thread met before the one that it told of.
 
@@ -88,12 +98,16 @@ def phases(path: Path | None, start: int, side: str) -> list[Row]:
 
 
 def _lines(path: Path | None, start: int) -> list[str]:
-    """Return the lines of a log from a length on; none where it can't be read."""
+    """Return the lines of a log from a length on; none where it can't be read.
+
+    All lines of one that is shorter by now are newer: of a log that is cut, or that is moved away
+    (logrotate(8) does both), what comes after stands from its beginning on.
+    """
     if path is None:
         return []
     try:
         with path.open("rb") as file:
-            file.seek(start)
+            file.seek(0 if shrank(path, start) else start)
             return file.read().decode(errors="replace").splitlines()
     except OSError:
         return []

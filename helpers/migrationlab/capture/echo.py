@@ -12,7 +12,6 @@ group within ``net.ipv4.ping_group_range``. Never imports libvirt or ``lab``.
 
 from __future__ import annotations
 
-import select
 import socket
 import struct
 import threading
@@ -22,6 +21,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from migrationlab.errors import LabError, UsageError
+from migrationlab.waiting import readable
 
 DEFAULT_INTERVAL_S = 0.005
 SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = 0.001, 1.0
@@ -169,9 +169,7 @@ class EchoProbe:
     def _receive_until(self, due: float, *, newest: bool = False) -> None:
         # Those before the newest are answered before it, or are lost.
         while not (newest and len(self._sent) - 1 in self._arrived):
-            # select() waits to the microsecond, where poll() would to the millisecond.
-            ready, _, _ = select.select([self._socket], [], [], max(due - time.monotonic(), 0))
-            if not ready:
+            if not readable(self._socket, max(due - time.monotonic(), 0)):
                 return
             data, ancillary, _, _ = self._socket.recvmsg(64, 64)
             self._take(data, ancillary)

@@ -119,9 +119,13 @@ class DomainMeter:
     Args:
         sides: An open connection to each host, by "source" and "destination".
         uuid: The domain's UUID.
+
+    Attributes:
+        warnings: What went wrong, once it was stopped.
     """
 
     def __init__(self, sides: Mapping[str, libvirt.virConnect], uuid: str) -> None:
+        self.warnings: list[str] = []
         self._rows: queue.SimpleQueue[Row] = queue.SimpleQueue()
         self._uuid = uuid
         self._tickers = [
@@ -137,7 +141,10 @@ class DomainMeter:
     def stop(self) -> list[Row]:
         """Stop, and return the rows; once more does no harm."""
         while self._tickers:
-            self._tickers.pop().stop(ANSWER_TIMEOUT_S)
+            ticker = self._tickers.pop()
+            ticker.stop(ANSWER_TIMEOUT_S)
+            if ticker.failure is not None:
+                self.warnings.append(f"{ticker.name} ended early: {ticker.failure!r}")
         return [self._rows.get() for _ in range(self._rows.qsize())]
 
     def _read(self, side: str, connection: libvirt.virConnect) -> bool:

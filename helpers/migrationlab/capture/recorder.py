@@ -180,9 +180,15 @@ class Recorder:
             self.events.warnings += self._instruments.warnings
         elif self._domain is not None:
             counted["processes"] = self._domain.stop()
+            self.events.warnings += self._domain.warnings
         self.close()
         rows = self.events.drain()
         for side, host in self._sides.items() if self._capture else ():
+            if daemonlog.shrank(host.log, self._logs[side]):
+                self.events.warnings.append(
+                    f"the log of the {side}'s libvirtd was cut or replaced meanwhile: the phases "
+                    "that stood in it before are missing"
+                )
             rows += daemonlog.phases(host.log, self._logs[side], side)
             rows += qemulog.checkpoints(self._qemu_logs[side], self._qemu_begins[side], side)
         rows.sort()

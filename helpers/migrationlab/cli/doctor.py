@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from migrationlab.cli.options import Format, format_option, require_connection_uri
+from migrationlab.cli.options import Format, format_option
 from migrationlab.cli.planoptions import (
     PlanCommand,
     in_options,
@@ -23,6 +23,7 @@ from migrationlab.cli.planoptions import (
 from migrationlab.diagnosis import Diagnosis
 from migrationlab.doctor import doctor as examine
 from migrationlab.errors import UsageError
+from migrationlab.uris import require_connection_uri
 
 
 @click.command(cls=PlanCommand)

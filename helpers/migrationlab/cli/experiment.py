@@ -29,6 +29,13 @@ UNKNOWN = "-"
 MOST_COMPARISONS = 12
 
 
+def complete_metrics(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """Return the metrics that begin so, for tab completion."""
+    from migrationlab._experiment.results import metrics  # noqa: PLC0415 (pandas: not for --help)
+
+    return [name for name in metrics() if name.startswith(begun)]
+
+
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path), metavar="FILE.toml|DIR")
 @click.option(
@@ -46,6 +53,7 @@ MOST_COMPARISONS = 12
     "--metric",
     default="downtime_event_ms",
     show_default=True,
+    shell_complete=complete_metrics,
     help="What to compare the settings by, a column of the runs' summary.",
 )
 @click.option(
@@ -82,7 +90,8 @@ def experiment(
     command goes on from there, also after a crash. Raise repeats in the file for more.
 
     Exit status 0 where all was measured, whatever the migrations' outcomes; 1 where the lab or a
-    host broke; 2 where the design cannot be; 130 where Ctrl-C stopped it.
+    host broke, or the runs' environments differ; 2 where the design cannot be; 130 where Ctrl-C
+    stopped it.
     """  # noqa: D301 (the backspace is click's mark of lines to be left as they are)
     from migrationlab.experiment import Experiment  # noqa: PLC0415 (pandas: not for --help)
 
@@ -102,11 +111,16 @@ def experiment(
         _print_design(known)
     else:
         _print_results(known, answer)
+    refused = answer.get("refused")
+    if refused is not None:
+        say_error(UsageError(refused["text"], hint=refused["hint"]))
     if not dry_run and not known.finished:
         click.echo(
             f"stopped; `migrationlab experiment {known.directory}` goes on from here", err=True
         )
         context.exit(130)
+    if refused is not None:
+        context.exit(1)
 
 
 def _run(known: Experiment, display: StepDisplay, stop: threading.Event) -> None:
@@ -139,12 +153,21 @@ def _design(known: Experiment) -> dict[str, Any]:
 
 
 def _results(known: Experiment, metric: str, *, mixed: bool) -> dict[str, Any]:
-    comparisons = known.comparisons(metric, mixed=mixed)
-    return _facts(known) | {
+    answer = _facts(known) | {
         "outcomes": _records(known.outcomes()),
-        "summary": _records(known.summary(mixed=mixed)),
-        "comparisons": [each.to_dict() for each in comparisons],
         "concerns": [concern.to_dict() for concern in known.concerns()],
+    }
+    try:
+        comparisons = known.comparisons(metric, mixed=mixed)
+        summary = known.summary(mixed=mixed)
+    except UsageError as error:
+        # The environments differ. How the migrations ended is told all the same.
+        refused = {"text": str(error), "hint": error.hint}
+        return answer | {"summary": [], "comparisons": [], "refused": refused}
+    return answer | {
+        "summary": _records(summary),
+        "comparisons": [each.to_dict() for each in comparisons],
+        "refused": None,
     }
 
 

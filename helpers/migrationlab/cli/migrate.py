@@ -17,11 +17,12 @@ import click
 
 from migrationlab.cli.display import StepDisplay
 from migrationlab.cli.interrupts import interrupts
-from migrationlab.cli.options import Format, format_option, require_connection_uri
+from migrationlab.cli.options import Format, format_option
 from migrationlab.cli.planoptions import PlanCommand, plan_from, plan_options
 from migrationlab.cli.runs import table
 from migrationlab.errors import UsageError
 from migrationlab.plan import Plan
+from migrationlab.uris import require_connection_uri
 
 if TYPE_CHECKING:
     from migrationlab.explain import Explanation

@@ -29,9 +29,13 @@ def read(folder: Path, *, strict: bool = True) -> Results | Runs:
     from migrationlab.store import load_runs  # noqa: PLC0415
 
     place = folder.parent if folder.name == MANIFEST else folder
+    found: Results | Runs
     if is_experiment(place):
-        return Experiment.load(place)
-    found = load_runs(folder, strict=strict)
-    for reason in found.unreadable.values():
+        found = Experiment.load(place, strict=strict)
+        unreadable = found.runs.unreadable
+    else:
+        found = load_runs(folder, strict=strict)
+        unreadable = found.unreadable
+    for reason in unreadable.values():
         click.echo(f"migrationlab: left out: {reason}", err=True)
     return found

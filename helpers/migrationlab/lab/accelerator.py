@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import select
 import subprocess
 import time
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from migrationlab.errors import GuestError
 from migrationlab.lab import bootfiles, namespaces, places
 from migrationlab.lab.bootfiles import PAYLOAD, BootFiles
 from migrationlab.steps import Listener, ignore, step
+from migrationlab.waiting import readable
 
 DEVICE = Path("/dev/kvm")
 #: A guest that KVM runs is up in well under a second; under TCG it takes about two.
@@ -124,7 +124,7 @@ def _try(root: Path, boot: BootFiles) -> KvmVerdict:
     try:
         end = time.monotonic() + TIME_LIMIT_S
         while MARK not in said:
-            ready, _, _ = select.select([process.stdout], [], [], max(end - time.monotonic(), 0))
+            ready = readable(process.stdout, max(end - time.monotonic(), 0))
             more = os.read(process.stdout.fileno(), 4096) if ready else b""
             if not more:
                 break

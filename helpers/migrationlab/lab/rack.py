@@ -11,7 +11,6 @@ is killed by its number. Nothing is ever looked for by name.
 from __future__ import annotations
 
 import json
-import select
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -31,6 +30,7 @@ from migrationlab.lab.layout import (
     LabFiles,
     bridge_mac,
 )
+from migrationlab.waiting import readable
 
 PAYLOAD = Path(__file__).parent / "payload"
 START_TIMEOUT_S = 20
@@ -137,7 +137,7 @@ def _tell(
         process.stdin.flush()
     except BrokenPipeError:
         pass  # it has ended already; why is read below
-    ready, _, _ = select.select([process.stdout], [], [], START_TIMEOUT_S)
+    ready = readable(process.stdout, START_TIMEOUT_S)
     answer = json.loads(process.stdout.readline() or "{}") if ready else {}
     if "up" in answer:
         pids: dict[str, int] = answer["up"]

@@ -103,12 +103,16 @@ def _stream(sender: socket.socket, receiver: socket.socket) -> tuple[int, float]
     begun = heard = time.monotonic()
     counted_from: float | None = None
     received_bytes = 0
+    # By poll(2): select(2) takes no descriptor from 1024 on.
+    waiting = select.poll()
+    waiting.register(receiver, select.POLLIN)
+    waiting.register(sender, select.POLLOUT)
     while True:
-        readable, writable, _ = select.select([receiver], [sender], [], TIMEOUT_S)
+        ready = {descriptor for descriptor, _ in waiting.poll(TIMEOUT_S * 1000)}
         now = time.monotonic()
-        if writable:
+        if sender.fileno() in ready:
             sender.send(piece)
-        if not readable:
+        if receiver.fileno() not in ready:
             if now - heard > TIMEOUT_S:
                 raise TimeoutError(f"nothing for {TIMEOUT_S:g} s")
             continue

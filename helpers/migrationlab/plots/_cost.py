@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from migrationlab._experiment.alike import settings_of
 from migrationlab.capture.cost import Cost
 from migrationlab.plots.picture import (
     BLUE,
@@ -51,9 +53,20 @@ PURPOSES = {
 }
 SIDES = ("source", "destination")
 MOST_GROUPS = 8
-ROW_INCHES = 0.42
+ROW_INCHES = 0.5
+#: So many letters of a name stand in a line.
+NAME_LETTERS = 34
 
 Parts = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """A run, what it cost, and the name of its setting."""
+
+    run: Run
+    cost: Cost
+    setting: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,34 +81,46 @@ class _Row:
 def cost(runs: Iterable[Run]) -> Picture:
     """Draw what runs cost, by setting: means, since only they add up, and each run's sum a point.
 
-    Runs of an experiment are put together by their setting, warm-ups left out; others by their
-    mode and outcome.
+    Runs of an experiment are put together by their setting, warm-ups left out; others by what they
+    were made with, and their outcome. Of more settings than can be drawn those of a mode share a
+    bar, and the figure says so.
     """
-    counted = [(run, run.cost()) for run in Runs(runs) if not (run.experiment or {}).get("warm_up")]
-    groups = _groups(counted)
+    known = [run for run in Runs(runs) if not (run.experiment or {}).get("warm_up")]
+    # What only runs that did not complete differ in does not set the others apart.
+    ends = [(run, run.outcome is Outcome.COMPLETED) for run in known]
+    settings: dict[str, str] = {}
+    for completed in (True, False):
+        settings |= settings_of(run for run, done in ends if done is completed)
+    counted = [_Counted(run, run.cost(), settings[run.run_id]) for run in known]
+    groups, pooled = _groups(counted)
     cpu, wire = _cpu_rows(groups), _wire_rows(groups)
     with style():
         heights = [max(len(rows), 2) * ROW_INCHES for rows in (cpu, wire)]
-        figure = Figure(figsize=(WIDTH_INCHES, sum(heights) + 2.6))
+        figure = Figure(figsize=(WIDTH_INCHES, sum(heights) + 3.4))
         above, below = figure.subplots(2, 1, height_ratios=[height + 0.4 for height in heights])
         _draw(above, cpu, USERS, "processor time from the call to its return (s)")
         _draw(below, wire, PURPOSES, "on the wire, both ways (MiB)")
         # What did not complete sent what it could until it was stopped: no measure of anything.
-        completed = [took for run, took in counted if run.outcome is Outcome.COMPLETED]
-        title = _title(completed)
-        head(figure, title, _subtitle(len(counted), len(completed)))
+        whole = [each for each in counted if each.run.outcome is Outcome.COMPLETED]
+        title = _title(whole)
+        head(figure, title, _subtitle(len(counted), len(whole), pooled=pooled))
     return Picture(figure, title, _alt(cpu, wire))
 
 
-def _groups(counted: Sequence[tuple[Run, Cost]]) -> dict[str, list[Cost]]:
+def _groups(counted: Sequence[_Counted]) -> tuple[dict[str, list[Cost]], int]:
+    """Give the costs by what has a bar; and how many settings share one, 1 where none do."""
     by_setting: dict[str, list[Cost]] = {}
     by_mode: dict[str, list[Cost]] = {}
-    for run, took in counted:
-        mode = f"{run.plan.mode}, {OUTCOMES[run.outcome].lower()}"
-        setting = (run.experiment or {}).get("cell", mode)
-        by_setting.setdefault(str(setting), []).append(took)
-        by_mode.setdefault(mode, []).append(took)
-    return by_setting if len(by_setting) <= MOST_GROUPS else by_mode
+    for each in counted:
+        outcome = OUTCOMES[each.run.outcome].lower()
+        setting = each.setting
+        if each.run.experiment is None:
+            setting = f"{setting}, {outcome}"
+        by_setting.setdefault(setting, []).append(each.cost)
+        by_mode.setdefault(f"{each.run.plan.mode}, {outcome}", []).append(each.cost)
+    if len(by_setting) <= MOST_GROUPS:
+        return by_setting, 1
+    return by_mode, len({each.setting for each in counted})
 
 
 def _cpu_rows(groups: Mapping[str, Sequence[Cost]]) -> list[_Row]:
@@ -170,41 +195,72 @@ def _draw(
         left = 0.0
         for part in parts:
             if width := row.parts.get(part, 0.0):
-                axes.barh(place, width, left=left, color=parts[part][1], height=0.66)
+                axes.barh(
+                    place, width, left=left, color=parts[part][1], height=0.66, edgecolor="white",
+                    linewidth=0.8,
+                )  # fmt: skip
                 left += width
         if len(row.sums) > 1:
             # Spread by order, not by chance: the same runs give the same figure.
             places = place + np.linspace(-0.2, 0.2, len(row.sums))
             axes.plot(row.sums, places, "o", color=INK, markersize=5, markeredgecolor="white")
-        said = f"  mean {left:.3g}" if len(row.sums) > 1 else f"  {left:.3g}"
+        digits = f"{left:,.0f}" if left >= 100 else f"{left:.3g}"
+        said = f"  mean {digits}" if len(row.sums) > 1 else f"  {digits}"
         axes.text(max(left, *row.sums), place, said, va="center", fontsize=11)
-    axes.margins(x=0.16)  # room for the numbers
-    axes.set_yticks(range(len(rows)), [row.name for row in rows])
+    axes.margins(x=0.34)  # room for the numbers
+    axes.set_yticks(range(len(rows)), [_two_lines(row.name) for row in rows])
     axes.set_ylim(len(rows) - 0.45, -0.55)
     shown = [part for part in parts if any(row.parts.get(part) for row in rows)]
     handles = [Patch(color=parts[part][1], label=parts[part][0]) for part in shown]
-    axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1.2)
+    axes.legend(
+        handles=handles, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, handlelength=1.2
+    )
 
 
-def _subtitle(runs: int, completed: int) -> str:
+def _two_lines(name: str) -> str:
+    """Fit a name beside its bar; what is left out of the middle stands in the alternative text."""
+    if len(name) > 2 * NAME_LETTERS:
+        parts = name.split(", ")
+        setting, tail = ", ".join(parts[:-2]), ", ".join(parts[-2:])
+        room = max(2 * NAME_LETTERS - len(tail) - 8, NAME_LETTERS // 2)
+        name = f"{textwrap.shorten(setting, room, placeholder=' …')}, {tail}"
+    return textwrap.fill(name, NAME_LETTERS)
+
+
+def _subtitle(runs: int, completed: int, *, pooled: int) -> str:
     if runs < 2:
         return "one run" if runs else "no run"
-    return f"medians of {completed} completed runs; bars: means of all {runs}, each point a run"
+    bars = f"means of all {runs}"
+    if pooled > 1:
+        bars += f", of {pooled} settings put together"
+    return f"medians of {completed} completed runs; bars: {bars}, each point a run"
 
 
-def _title(costs: Sequence[Cost]) -> str:
-    cpu = [each.cpu_s_per_gib for each in costs if each.cpu_s_per_gib is not None]
-    wire = [
-        each.cable_bytes_per_memory_byte
-        for each in costs
-        if each.cable_bytes_per_memory_byte is not None
-    ]
+def _title(counted: Sequence[_Counted]) -> str:
+    cpu = _span(counted, lambda cost: cost.cpu_s_per_gib, 1)
+    wire = _span(counted, lambda cost: cost.cable_bytes_per_memory_byte, 2)
     parts = []
     if cpu:
-        parts.append(f"{np.median(cpu):.1f} CPU s per GiB sent")
+        parts.append(f"{cpu} CPU s per GiB sent")
     if wire:
-        parts.append(f"{np.median(wire):.2f} bytes on the wire per byte of memory")
-    return ", ".join(parts) or "What it cost is not known"
+        parts.append(f"{wire} bytes on the wire per byte of memory")
+    if not parts:
+        return "What it cost is not known"
+    settings = len({each.setting for each in counted})
+    return ", ".join(parts) + (f" ({settings} settings)" if settings > 1 else "")
+
+
+def _span(counted: Sequence[_Counted], metric: Callable[[Cost], float | None], digits: int) -> str:
+    """Say the median, or from which to which those of the settings go; nothing where unknown."""
+    values: dict[str, list[float]] = {}
+    for each in counted:
+        if (value := metric(each.cost)) is not None:
+            values.setdefault(each.setting, []).append(value)
+    if not values:
+        return ""
+    medians = [float(np.median(found)) for found in values.values()]
+    low, high = (f"{end:.{digits}f}" for end in (min(medians), max(medians)))
+    return low if low == high else f"{low} to {high}"
 
 
 def _alt(cpu: Sequence[_Row], wire: Sequence[_Row]) -> str:

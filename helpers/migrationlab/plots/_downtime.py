@@ -1,6 +1,7 @@
 """The downtimes of many runs, by kind and by mode: every number a point, with the medians.
 
-Each point has a bar: as far off may that number be, by how it was measured.
+Each point has a bar: as far off may that number be, by how it was measured. Runs of several
+settings have a median for each: theirs all together would be that of nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from migrationlab._experiment.alike import settings_of
 from migrationlab.plots.picture import (
     BLUE,
     INK,
@@ -38,7 +40,13 @@ def downtime(runs: Iterable[Run]) -> Picture:
 
     A bar at each point says how far off that number may be, where that is known.
     """
-    table = Runs(runs).downtimes()
+    known = Runs(runs)
+    table = known.downtimes()
+    # What only runs without a downtime differ in does not set the others apart.
+    measured = frozenset(table["run_id"])
+    settings = settings_of(run for run in known if run.run_id in measured)
+    table["setting"] = [settings[name] for name in table["run_id"]]
+    table = table.sort_values("setting", kind="stable")
     modes = [mode for mode in MODE_MARKS if (table["mode"] == mode).any()]
     title = _title(table, modes)
     with style():
@@ -54,7 +62,9 @@ def downtime(runs: Iterable[Run]) -> Picture:
         axes.grid(visible=False, axis="x")
         axes.set_ylabel("downtime (ms)")
         if modes:
-            axes.plot([], color=INK, linewidth=2.2, label="median")
+            several = any(_settings(table, mode) > 1 for mode in modes)
+            label = "median of a setting" if several else "median"
+            axes.plot([], color=INK, linewidth=2.2, label=label)
             legend(axes)
         bars = "; its bar: how far off that number may be" if table["low_ms"].notna().any() else ""
         head(figure, title, f"each point is a completed run{bars}")
@@ -79,10 +89,13 @@ def _draw_mode(axes: Axes, table: pd.DataFrame, mode: str, offset: float) -> Non
             places, values, marker, color=colour, alpha=0.75, markersize=7, mew=0, label=label
         )
         label = "_"  # one entry a mode
-        median = float(np.median(values))
-        axes.hlines(median, centre - 0.16, centre + 0.16, color=INK, linewidth=2.2)
+        medians = mine.groupby("setting")["downtime_ms"].median().astype("float64")
+        for setting, median in medians.items():
+            own = places[(mine["setting"] == setting).to_numpy()]
+            margin = 0.06 if len(values) > 1 else 0.16
+            axes.hlines(median, own[0] - margin, own[-1] + margin, color=INK, linewidth=2.2)
         axes.annotate(
-            f"{median:.0f}",
+            _span(medians),
             (centre, np.nanmax([values.max(), *bounds[:, 1]])),
             xytext=(0, 9),
             textcoords="offset points",
@@ -92,30 +105,48 @@ def _draw_mode(axes: Axes, table: pd.DataFrame, mode: str, offset: float) -> Non
         )
 
 
-def _median(table: pd.DataFrame, mode: str, kind: str) -> float | None:
-    values = table.loc[(table["mode"] == mode) & (table["kind"] == kind), "downtime_ms"]
-    return float(values.median()) if len(values) else None
+def _settings(table: pd.DataFrame, mode: str) -> int:
+    return int(table.loc[table["mode"] == mode, "setting"].nunique())
+
+
+def _span(medians: pd.Series) -> str:
+    """Say medians of settings: the one that there is, or from which to which they go."""
+    low, high = f"{medians.min():.0f}", f"{medians.max():.0f}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _medians(table: pd.DataFrame, mode: str, kind: str) -> pd.Series:
+    """Give the median of each setting."""
+    mine = table[(table["mode"] == mode) & (table["kind"] == kind)]
+    return mine.groupby("setting")["downtime_ms"].median().astype("float64")
 
 
 def _title(table: pd.DataFrame, modes: Sequence[str]) -> str:
     parts = []
     for mode in modes:
         for kind in ("event", "reported", "network"):
-            if (median := _median(table, mode, kind)) is not None:
-                parts.append(f"{median:.0f} ms in {mode}")
+            if len(medians := _medians(table, mode, kind)):
+                parts.append(f"{_span(medians)} ms in {mode}")
                 break
     if not parts:
         return "No run completed, so there is no downtime to compare"
-    return f"The guest stood still for {' and '.join(parts)} mode (median)"
+    return f"The guest stood still for {' and '.join(parts)} mode ({_of_what(table, modes)})"
+
+
+def _of_what(table: pd.DataFrame, modes: Sequence[str]) -> str:
+    most = max(_settings(table, mode) for mode in modes)
+    return "median" if most == 1 else f"medians of {table['setting'].nunique()} settings"
 
 
 def _alt(title: str, table: pd.DataFrame, modes: Sequence[str]) -> str:
     text = f"{title}. Points by kind of downtime and by mode."
     for mode in modes:
         medians = (
-            f"{kind} {median:.0f} ms"
+            f"{kind} {_span(found)} ms"
             for kind in KINDS
-            if (median := _median(table, mode, kind)) is not None
+            if len(found := _medians(table, mode, kind))
         )
-        text += f" Medians in {mode}: {', '.join(medians)}."
+        count = _settings(table, mode)
+        each = f" of each of {count} settings" if count > 1 else ""
+        text += f" Medians{each} in {mode}: {', '.join(medians)}."
     return text

@@ -8,6 +8,7 @@ draw: they are counted in words at the end of their row.
 from __future__ import annotations
 
 import itertools
+import math
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -144,7 +145,7 @@ def _draw(
         row = table.loc[name]
         if pd.notna(row["low"]):
             axes.plot(
-                [row["low"] / divisor, row["high"] / divisor], [place, place], color=INK,
+                [row["low"] / divisor, row["high"] / divisor], [place, place], "-", color=INK,
                 linewidth=5, alpha=0.45, solid_capstyle="butt",
             )  # fmt: skip
         if pd.notna(row["median"]):
@@ -209,7 +210,7 @@ def _legend(axes: Axes, points: pd.DataFrame, table: pd.DataFrame) -> None:
 
 
 def _title(recorded: Results, metric: str, table: pd.DataFrame, *, mixed: bool) -> str:
-    from migrationlab._experiment.statistics import Verdict  # noqa: PLC0415 (scipy)
+    from migrationlab._experiment.statistics import ALPHA, Verdict, least_p  # noqa: PLC0415 (scipy)
     from migrationlab._experiment.words import amount  # noqa: PLC0415 (only for an experiment)
 
     words = spoken(metric)[0]
@@ -225,9 +226,19 @@ def _title(recorded: Results, metric: str, table: pd.DataFrame, *, mixed: bool) 
     least, most = amount(metric, medians[low]), amount(metric, medians[high])
     names = [_short(recorded.cell(name)) for name in (low, high)]
     said = f"{words.capitalize()}: {least} with {names[0]}, {most} with {names[1]}"
+    total = len(recorded.cells)
+    over = f"over {len(medians)}{f' of {total}' if total > len(medians) else ''} settings"
+    if len(medians) > 2:
+        said = f"{words.capitalize()}: {least} ({names[0]}) to {most} ({names[1]}) {over}"
     if len(said) > LONGEST_TITLE:
-        said = f"{words.capitalize()}: {least} to {most} over {len(recorded.cells)} settings"
-    verdict = recorded.compare(low, high, metric, mixed=mixed).verdict
+        said = f"{words.capitalize()}: {least} to {most} {over}"
+    found = recorded.compare(low, high, metric, mixed=mixed)
+    verdict = found.verdict
+    # The two were chosen for lying furthest apart, out of so many pairs (Bonferroni).
+    pairs = math.comb(len(medians), 2)
+    if verdict is Verdict.DIFFERENT and (found.p_value or 0.0) * pairs >= ALPHA:
+        few = least_p(found.n_a, found.n_b) * pairs >= ALPHA
+        verdict = Verdict.TOO_FEW if few else Verdict.UNCLEAR
     return {
         Verdict.ALIKE: f"{said}: as good as alike",
         Verdict.UNCLEAR: f"{said}: not told apart yet",

@@ -2,21 +2,8 @@
 
 from __future__ import annotations
 
-MIB = 1024 * 1024
+from migrationlab.units import unit_of
 
-#: A metric's unit and what its values are divided by for it, by the end of its name; the first
-#: that fits.
-SCALES = (
-    ("_bytes_per_s", "MiB/s", MIB),
-    ("_s_per_gib", "s/GiB", 1),
-    ("_bytes", "MiB", MIB),
-    ("_mbit_s", "Mbit/s", 1),
-    ("_mib_s", "MiB/s", 1),
-    ("_mib", "MiB", 1),
-    ("_percent", "%", 1),
-    ("_ms", "ms", 1),
-    ("_s", "s", 1),
-)
 #: Names that say too little by themselves.
 NAMES = {
     "cable": "carried by the wire",
@@ -45,10 +32,8 @@ def spoken(metric: str) -> tuple[str, str, int]:
     Args:
         metric: A key of a run's summary, as ``downtime_event_ms``.
     """
-    for end, unit, divisor in SCALES:
-        if metric.endswith(end):
-            return _words(metric.removesuffix(end)), unit, divisor
-    return _words(metric), "", 1
+    unit = unit_of(metric)
+    return _words(metric.removesuffix(unit.end)), unit.read, unit.divisor
 
 
 def _words(name: str) -> str:
