@@ -18,7 +18,7 @@ import migrationlab as mig
 
 DATA = Path(__file__).parent
 DESIGN = DATA / "lessons.toml"
-KNOWN = {"guest", "wire", "plan", "broken", "judge", "repeats"}
+KNOWN = {"guest", "wire", "plan", "broken", "judge", "steer", "repeats"}
 
 
 def record(name: str, asked: dict[str, Any]) -> None:
@@ -43,9 +43,14 @@ def record(name: str, asked: dict[str, Any]) -> None:
             guest = case.guest or guest
             plan, to = dataclasses.replace(case.plan, **asked.get("plan", {})), case.to
         for _ in range(asked.get("repeats", 1)):
-            run = mig.migrate(
+            migration = mig.start(
                 guest, to=to or guest.other_host, plan=plan, judge=asked.get("judge", True)
             )
+            if steer := asked.get("steer"):
+                with contextlib.suppress(TimeoutError):
+                    migration.wait(steer["after_s"])
+                migration.set_max_downtime(steer["max_downtime_ms"])
+            run = migration.wait()
             mig.save_run(run, folder)
             print(f"{name}: {run!r}")
 

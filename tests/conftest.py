@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import hypothesis
 import psutil
 import pytest
 
 from migrationlab.lab import image
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
+
+# A busy machine is no reason to fail.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.hookimpl(tryfirst=True)

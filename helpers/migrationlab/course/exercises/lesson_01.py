@@ -1,0 +1,112 @@
+"""The checks of lesson 01: the migration URI of a normal migration, and a peer2peer plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from migrationlab.course.checked import Checked, is_unfinished, right, unfinished, wrong
+from migrationlab.plan import Mode, Plan
+from migrationlab.uris import ConnectionUri, host_of, judge_migration_uri, migration_notes
+
+SOURCE, DESTINATION = "node1", "node2"
+#: Where node2's card of the migration network is; node1's own is next to it.
+ADDRESS, SOURCE_ADDRESS = "10.0.0.2", "10.0.0.1"
+
+
+def check_uri(answer: object) -> Checked:
+    """Check the migration URI of a normal migration from node1 to node2.
+
+    Args:
+        answer: What the learner wrote.
+    """
+    if is_unfinished(answer):
+        return unfinished('Put a URI, in quotes, in the place of the three dots: uri = "…".')
+    if not isinstance(answer, str):
+        return wrong(f"That is a {type(answer).__name__}, and no text.", "Write it in quotes.")
+    return _check_way(answer.strip(), Mode.NORMAL) or right(
+        f"node1's QEMU dials {ADDRESS}, where node2's QEMU listens; libvirt chooses the port."
+    )
+
+
+def check_plan(answer: object) -> Checked:
+    """Check the plan of a peer2peer migration from node1 to node2.
+
+    Args:
+        answer: The learner's plan.
+    """
+    if is_unfinished(answer):
+        return unfinished("Put a plan in the place of the three dots: plan = mig.Plan(…).")
+    if not isinstance(answer, Plan):
+        return wrong(
+            f"That is a {type(answer).__name__}, and no plan.", "Write plan = mig.Plan(…)."
+        )
+    if answer.mode is not Mode.PEER2PEER:
+        return wrong(
+            "In normal mode the client dials node2's libvirtd, and this client cannot reach it.",
+            'Say mode="peer2peer": then node1\'s libvirtd dials.',
+        )
+    if answer.connection_uri is None:
+        return wrong(
+            "It does not say where node2's libvirtd is, which node1's has to dial.",
+            "Its place is connection_uri.",
+        )
+    problems = answer.problems(source=SOURCE, destination=DESTINATION)
+    for problem in problems:
+        if problem.field == "connection_uri":
+            return wrong(problem.reason, problem.hint)
+    if host_of(answer.connection_uri) != DESTINATION:
+        return wrong(
+            f"The connection URI leads to {host_of(answer.connection_uri)}.",
+            "node1's libvirtd knows node2 by that name, and logs in as root by SSH.",
+        )
+    if ConnectionUri.parse(answer.connection_uri, Mode.PEER2PEER).transport != "ssh":
+        return wrong(
+            "That is a connection URI, by another way than SSH.",
+            "By SSH it begins with qemu+ssh:// and names the user, as in lesson 1.",
+        )
+    if answer.migration_uri is None:
+        return wrong(
+            "Without a migration URI the memory goes to whatever address the name node2 has.",
+            "The same URI as in the exercise before would do.",
+        )
+    if found := _check_way(answer.migration_uri, Mode.PEER2PEER):
+        return found
+    if problems:
+        return wrong(problems[0].reason, problems[0].hint)
+    return right(
+        "node1's libvirtd dials node2's by the one URI, node1's QEMU dials node2's by the other."
+    )
+
+
+def _check_way(text: str, mode: Mode) -> Checked | None:
+    """Say what is off about a migration URI; nothing where nothing is."""
+    if host_of(text) in {SOURCE, SOURCE_ADDRESS}:
+        return wrong(
+            "That is the host that the guest leaves.",
+            "A migration URI says where the destination's QEMU listens.",
+        )
+    if problems := judge_migration_uri(text, mode, source=SOURCE, destination=DESTINATION):
+        return wrong(problems[0].reason, problems[0].hint)
+    if "://" not in text:
+        return wrong(
+            "A migration URI begins with a scheme, which says how memory travels.",
+            "By TCP it is tcp://HOST.",
+        )
+    host = host_of(text)
+    if host == DESTINATION:
+        return wrong(
+            f"It works, but the memory goes to whatever address the name {DESTINATION} has: that "
+            "of the office network.",
+            f"On the migration network node2 is {ADDRESS}.",
+        )
+    if host != ADDRESS:
+        return wrong(
+            f"{host or text} is not where node2's QEMU is to listen.",
+            f"On the migration network node2 is {ADDRESS}.",
+        )
+    if notes := migration_notes(text):
+        return wrong(notes[0], f"All that it takes is a scheme and an address: tcp://{ADDRESS}.")
+    return None
+
+
+CHECKS: dict[str, Callable[..., Checked]] = {"uri": check_uri, "plan": check_plan}
