@@ -308,8 +308,8 @@ def test_an_experiment_draws_every_run_with_median_and_interval(trials: Experime
     assert picture.title in words(picture.figure)
     assert len(picture.figure.axes) == 2
     assert [axes.get_title(loc="left") for axes in picture.figure.axes] == [
-        "dirty_mib_s 20",
-        "dirty_mib_s 40",
+        "writing 20 MiB/s",
+        "writing 40 MiB/s",
     ]
     for axes in picture.figure.axes:
         assert [label.get_text() for label in axes.get_yticklabels()] == ["normal", "peer2peer"]
@@ -468,8 +468,8 @@ def test_settings_that_are_not_crossed_share_one_panel(make_run: MakeRun, tmp_pa
     )
     (axes,) = plots.experiment(made, "wire_bytes").figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == [
-        "wire_mbit_s 250, delay_ms 0",
-        "wire_mbit_s 1000, delay_ms 5",
+        "wire 250 Mbit/s, delay 0 ms",
+        "wire 1000 Mbit/s, delay 5 ms",
     ]
     assert axes.get_xlabel().startswith("sent over the wire (MiB)")
 

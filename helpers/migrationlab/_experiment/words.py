@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from migrationlab.units import unit_of
 
+#: Nobody reads milliseconds from so many on.
+SECONDS_FROM_MS = 10_000
+
 
 def amount(metric: str, value: float) -> str:
-    """Return a metric's value with its unit, three digits of it."""
+    """Return a metric's value with the unit that people read it in, three digits of it."""
     unit = unit_of(metric)
+    if unit.read == "ms" and abs(value) >= SECONDS_FROM_MS:
+        return f"{_digits(value / 1000)} s"
     return f"{_digits(value / unit.divisor)} {unit.read}".strip()
 
 

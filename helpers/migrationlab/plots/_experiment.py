@@ -31,6 +31,7 @@ from migrationlab.plots.picture import (
     style,
 )
 from migrationlab.runs import Outcome
+from migrationlab.units import unit_of
 
 if TYPE_CHECKING:
     from migrationlab._experiment.design import Cell
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 #: Between the least and the greatest value, from which the axis is logarithmic.
 LOGARITHMIC_FROM = 30.0
+#: What settings are called whose names say too little by themselves.
+FACTORS = {"dirty_mib_s": "writing"}
 ROW_INCHES, PANEL_INCHES = 0.44, 0.62
 #: Letters that fit beside what else a title says.
 LONGEST_TITLE = 64
@@ -74,6 +77,10 @@ def experiment(recorded: Results, metric: str, *, mixed: bool = False) -> Pictur
     table = recorded.summary([metric], mixed=mixed).set_index("cell")
     ends = recorded.outcomes().set_index("cell")
     words, unit, divisor = spoken(metric)
+    from migrationlab._experiment.words import SECONDS_FROM_MS  # noqa: PLC0415 (as below)
+
+    if unit == "ms" and points["value"].max() >= SECONDS_FROM_MS:
+        unit, divisor = "s", 1000
     title = _title(recorded, metric, table, mixed=mixed)
     panels = arrange(recorded)
     rows = sum(len(panel.rows) for panel in panels)
@@ -116,7 +123,11 @@ def _said(cell: Cell, factor: str) -> str:
     from migrationlab._experiment.design import shown  # noqa: PLC0415 (only for an experiment)
 
     value = shown(cell.setting[factor])
-    return value if factor in ("plan", "mode") else f"{factor} {value}"
+    if factor in ("plan", "mode"):
+        return value
+    unit = unit_of(factor)
+    words = FACTORS.get(factor, factor.removesuffix(unit.end).replace("_", " "))
+    return f"{words} {value} {unit.read}".rstrip()
 
 
 # --- what is drawn ------------------------------------------------------------------------------
@@ -153,7 +164,7 @@ def _draw(
             axes.vlines(middle, place - 0.34, place + 0.34, color=INK, linewidth=2.4)
         axes.annotate(
             _counted(row, ends.loc[name]), (1.0, place), xycoords=("axes fraction", "data"),
-            xytext=(8, 0), textcoords="offset points", va="center", fontsize=10, color=INK,
+            xytext=(8, 0), textcoords="offset points", va="center", fontsize=11, color=INK,
         )  # fmt: skip
     axes.set_yticks(range(len(panel.rows)), [label for label, _ in panel.rows])
     axes.set_ylim(len(panel.rows) - 0.45, -0.55)
@@ -180,7 +191,7 @@ def _scale(axes: Axes, values: pd.Series) -> None:
         axes.set_xticks([])
     elif values.min() > 0 and values.max() > LOGARITHMIC_FROM * values.min():
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_major_formatter("{x:,g}")
     elif values.min() >= 0 and values.min() < 0.6 * values.max():
         axes.set_xlim(0, values.max() * 1.05)
     elif values.min() < values.max():
