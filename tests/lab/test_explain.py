@@ -34,17 +34,18 @@ def explained(*words: str) -> tuple[int, dict[str, object]]:
 def test_the_logs_of_a_real_lab_are_shown(lab: Lab) -> None:
     """An unknown message is followed by what both libvirtds, and the last QEMU, wrote."""
     guest = lab.boot(memory_mib=96, working_set_mib=4, dirty_mib_s=0)
+    host = guest.host
     try:
         status, answer = explained("--lab", lab.name, "something that nobody ever said")
     finally:
-        guest.host.destroy(guest.name)
+        host.destroy(guest.name)
     assert status == 1
     tails = answer["tails"]
     assert isinstance(tails, list)
     assert {(tail["host"], tail["what"]) for tail in tails} >= {
         ("host-a", "libvirtd"),
         ("host-b", "libvirtd"),
-        (guest.host.name, f"QEMU of {guest.name}"),
+        (host.name, f"QEMU of {guest.name}"),
     }
     assert all(tail["problem"] == "" for tail in tails)
     # Each libvirtd complains of something that the host lacks when it starts.
