@@ -564,7 +564,7 @@ def test_runs_of_different_settings_are_not_taken_for_one(recording: type) -> No
     more = [recording(number=30 + n, dirty_mib_s=20.0).build(accelerator="kvm") for n in range(6)]
     known = Runs([*runs[:5], *more])
     (few,) = [each for each in find(known, known.frame()) if each.kind is Kind.FEW]
-    assert few.text.startswith("normal, guest dirty_mib_s 40.0 has fewer than 6 completed runs")
+    assert few.text.startswith("normal, guest writing 40 MiB/s has fewer than 6 completed runs")
 
 
 def test_durations_that_drift(recording: type) -> None:

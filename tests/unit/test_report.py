@@ -134,13 +134,13 @@ def test_runs_that_differ_are_told_of_and_not_pooled(html: str, make_run: MakeRu
     two = [make_run(), make_run(number=2, dirty_mib_s=80.0)]
     made = report.render([*two, make_run(number=3, dirty_mib_s=20.0, outcome="cancelled")])
     assert "differ in more than their mode: guest dirty_mib_s." in " ".join(Page(made).text.split())
-    for rate in ("40.0", "80.0"):
-        assert f'<td>normal, guest dirty_mib_s {rate}</td><td class="number">1</td>' in made
-    # What a plan leaves out is the default, which is a setting too.
+    for rate in ("40", "80"):
+        assert f'<td>normal, guest writing {rate} MiB/s</td><td class="number">1</td>' in made
+    # What a plan leaves out is not said.
     steered = dataclasses.replace(two[0].plan, bandwidth_mib_s=50)
     made = report.render([two[0], dataclasses.replace(two[1], plan=steered)])
-    assert "plan bandwidth_mib_s by default" in made
-    assert "plan bandwidth_mib_s 50" in made
+    assert "<td>normal, guest writing 40 MiB/s</td>" in made
+    assert "<td>normal, guest writing 80 MiB/s, bandwidth 50 MiB/s</td>" in made
 
 
 def test_a_report_says_what_stands_against_its_figures(html: str) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from migrationlab import identity
+from migrationlab._experiment.design import shown
+from migrationlab._experiment.words import setting
 from migrationlab.plan import Plan
 from migrationlab.runs import Run
 
@@ -64,7 +66,14 @@ def group(runs: Iterable[Run]) -> Groups:
     return Groups(
         {
             key: ", ".join(
-                [str(run.plan.mode), *(f"{name} {_value(found, name)}" for name in differing)]
+                [
+                    str(run.plan.mode),
+                    *(
+                        _said(found, name)
+                        for name in differing
+                        if name in found or not name.startswith(_PLAN)
+                    ),
+                ]
             )
             for key, (run, found) in about.items()
         },
@@ -114,8 +123,12 @@ def _of_plan(plan: Plan) -> dict[str, object]:
     }
 
 
+def _said(found: Mapping[str, object], name: str) -> str:
+    """Say a fact as one of a group's name; settings of the plan that are left out are not said."""
+    value = found.get(name)
+    return setting(name.removeprefix(_PLAN), "not known" if value is None else shown(value))
+
+
 def _value(found: Mapping[str, object], name: str) -> str:
     value = found.get(name)
-    if value is None:
-        return "by default" if name.startswith(_PLAN) else "not known"
-    return str(value)
+    return "not known" if value is None else str(value)

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from migrationlab.units import unit_of
 
+#: What settings are called whose names say too little by themselves.
+SETTINGS = {
+    "dirty_mib_s": "writing",
+    "guest dirty_mib_s": "guest writing",
+    "wire rate_mbit_s": "wire",
+}
 #: Nobody reads milliseconds from so many on.
 SECONDS_FROM_MS = 10_000
 
@@ -14,6 +20,18 @@ def amount(metric: str, value: float) -> str:
     if unit.read == "ms" and abs(value) >= SECONDS_FROM_MS:
         return f"{_digits(value / 1000)} s"
     return f"{_digits(value / unit.divisor)} {unit.read}".strip()
+
+
+def setting(name: str, value: str) -> str:
+    """Say what a setting is set to, as "wire 250 Mbit/s".
+
+    Args:
+        name: Its name, which ends in its unit.
+        value: Its value, as it is shown.
+    """
+    unit = unit_of(name)
+    words = SETTINGS.get(name, name.removesuffix(unit.end).replace("_", " "))
+    return f"{words} {value} {unit.read}".rstrip()
 
 
 def _digits(value: float) -> str:

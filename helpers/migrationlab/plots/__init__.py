@@ -9,6 +9,7 @@ from migrationlab.plots._convergence import convergence
 from migrationlab.plots._cost import cost
 from migrationlab.plots._downtime import downtime
 from migrationlab.plots._experiment import experiment
+from migrationlab.plots._growth import growth
 from migrationlab.plots._latency import latency
 from migrationlab.plots._parts import downtime_parts
 from migrationlab.plots._progress import progress
@@ -24,6 +25,7 @@ __all__ = [
     "downtime",
     "downtime_parts",
     "experiment",
+    "growth",
     "latency",
     "progress",
     "style",

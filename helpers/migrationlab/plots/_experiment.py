@@ -31,7 +31,6 @@ from migrationlab.plots.picture import (
     style,
 )
 from migrationlab.runs import Outcome
-from migrationlab.units import unit_of
 
 if TYPE_CHECKING:
     from migrationlab._experiment.design import Cell
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
 
 #: Between the least and the greatest value, from which the axis is logarithmic.
 LOGARITHMIC_FROM = 30.0
-#: What settings are called whose names say too little by themselves.
-FACTORS = {"dirty_mib_s": "writing"}
 ROW_INCHES, PANEL_INCHES = 0.44, 0.62
 #: Letters that fit beside what else a title says.
 LONGEST_TITLE = 64
@@ -121,13 +118,12 @@ def _short(cell: Cell) -> str:
 
 def _said(cell: Cell, factor: str) -> str:
     from migrationlab._experiment.design import shown  # noqa: PLC0415 (only for an experiment)
+    from migrationlab._experiment.words import setting  # noqa: PLC0415 (likewise)
 
     value = shown(cell.setting[factor])
     if factor in ("plan", "mode"):
         return value
-    unit = unit_of(factor)
-    words = FACTORS.get(factor, factor.removesuffix(unit.end).replace("_", " "))
-    return f"{words} {value} {unit.read}".rstrip()
+    return setting(factor, value)
 
 
 # --- what is drawn ------------------------------------------------------------------------------
