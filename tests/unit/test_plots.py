@@ -209,7 +209,7 @@ def test_costs_of_different_settings_are_not_pooled(make_run: MakeRun) -> None:
     picture = plots.cost(two)
     assert re.match(r"[\d.]+ to [\d.]+ CPU s per GiB sent, .* \(2 settings\)", picture.title)
     for rate in (20, 40):
-        assert f"normal, guest dirty_mib_s {rate}.0, completed" in picture.alt
+        assert f"normal, guest writing {rate} MiB/s, completed" in picture.alt
     assert "put together" not in words(picture.figure)
     many = [make_run(number=n, dirty_mib_s=float(n)) for n in range(1, 10)]
     assert "of 9 settings put together" in words(plots.cost(many).figure)
