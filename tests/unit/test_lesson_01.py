@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,8 +11,10 @@ from hypothesis import strategies as st
 from migrationlab.course.checked import State
 from migrationlab.course.lesson import Lesson
 from migrationlab.plan import Plan
+from migrationlab.runs import Outcome, Runs
 
 LESSON = Lesson("01", live=False)
+RUNS = LESSON.runs()
 WAY = "tcp://10.0.0.2"
 SSH = "qemu+ssh://root@node2/system"
 
@@ -50,6 +54,7 @@ def test_any_answer_is_told_of(answer: object) -> None:
     """Whatever a learner writes, the check answers."""
     assert LESSON.check("uri", answer).said
     assert LESSON.check("plan", answer).said
+    assert LESSON.check("pair", answer).said
 
 
 def test_the_solution_for_the_plan_passes() -> None:
@@ -95,7 +100,40 @@ def test_mistakes_about_the_plan(answer: object, words: str) -> None:
     assert checked.hint
 
 
-@pytest.mark.parametrize("exercise", ["uri", "plan"])
+@pytest.mark.parametrize("rows", [(0, 2), (2, 0), (3, 1), (4, 2), (3, 5)])
+def test_the_solution_for_the_pair_passes(rows: tuple[int, int]) -> None:
+    """One run of each mode, the same way; in whatever order, and also cut out of the runs."""
+    assert LESSON.check("pair", [RUNS[row] for row in rows]).passed
+    assert LESSON.check("pair", Runs(RUNS[row] for row in rows)).passed
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ([RUNS[0], RUNS[1]], "Two that differ in two things"),
+        ([RUNS[0], RUNS[4]], "Both are normal migrations"),
+        ([RUNS[2], RUNS[2]], "one run, twice"),
+        ([RUNS[0], replace(RUNS[2], outcome=Outcome.CANCELLED)], "did not complete: cancelled"),
+        (
+            [RUNS[0], replace(RUNS[2], plan=replace(RUNS[2].plan, bandwidth_mib_s=20))],
+            "more than the mode: bandwidth_mib_s",
+        ),
+        ([RUNS[0]], "A pair is two runs"),
+        (RUNS, "these are 6"),
+        ([0, 2], "Not all of that are runs"),
+        ({0, 2}, "no pair"),
+        ("0, 2", "no pair"),
+    ],
+)
+def test_mistakes_about_the_pair(answer: object, words: str) -> None:
+    """Another way, another plan, the same mode, numbers for runs: each mistake is named."""
+    checked = LESSON.check("pair", answer)
+    assert checked.state is State.WRONG
+    assert words in f"{checked.said} {checked.hint}"
+    assert checked.hint
+
+
+@pytest.mark.parametrize("exercise", ["uri", "plan", "pair"])
 @pytest.mark.parametrize("answer", [..., None, ""])
 def test_unfinished_is_told(exercise: str, answer: object) -> None:
     """An empty place is no mistake."""

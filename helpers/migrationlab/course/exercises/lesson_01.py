@@ -1,11 +1,12 @@
-"""The checks of lesson 01: the migration URI of a normal migration, and a peer2peer plan."""
+"""The checks of lesson 01: a migration URI, a peer2peer plan, and a pair of runs that compare."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from migrationlab.course.checked import Checked, is_unfinished, right, unfinished, wrong
 from migrationlab.plan import Mode, Plan
+from migrationlab.runs import Outcome, Run
 from migrationlab.uris import ConnectionUri, host_of, judge_migration_uri, migration_notes
 
 SOURCE, DESTINATION = "node1", "node2"
@@ -78,6 +79,68 @@ def check_plan(answer: object) -> Checked:
     )
 
 
+def check_pair(answer: object) -> Checked:
+    """Check that two runs differ in the mode, and in nothing else that can be chosen.
+
+    Args:
+        answer: The two runs, in any order.
+    """
+    how = "Write pair = [runs[…], runs[…]], with the numbers of two rows of the table."
+    if is_unfinished(answer):
+        return unfinished(how)
+    if not isinstance(answer, Sequence) or isinstance(answer, (str, bytes)):
+        return wrong(f"That is a {type(answer).__name__}, and no pair.", how)
+    runs = [run for run in answer if isinstance(run, Run)]
+    if len(runs) < len(answer):
+        return wrong("Not all of that are runs.", how)
+    if len(runs) != 2:
+        return wrong(f"A pair is two runs, and these are {len(runs)}.", how)
+    return _check_two(runs[0], runs[1])
+
+
+def _check_two(one: Run, other: Run) -> Checked:
+    """Check a pair that is one."""
+    if one == other:
+        return wrong("That is one run, twice.", "Wanted is one of each mode.")
+    if one.plan.mode is other.plan.mode:
+        return wrong(
+            f"Both are {one.plan.mode} migrations.",
+            "Wanted is one of each mode: look at the column mode.",
+        )
+    for run in (one, other):
+        if run.outcome is not Outcome.COMPLETED:
+            return wrong(
+                f"The {run.plan.mode} one did not complete: {run.outcome}.",
+                "It has no downtime to compare. Take one that completed.",
+            )
+    if _way(one) != _way(other):
+        return wrong(
+            f"The modes differ, but so do the ways: {_way(one)}, and {_way(other)}.",
+            "Look at the columns source and destination. Two that differ in two things do not "
+            "tell which of them it was.",
+        )
+    if others := sorted(_settings(one) ^ _settings(other)):
+        return wrong(
+            f"Their plans differ in more than the mode: {others[0][0]}.",
+            "Take runs of plans in which all else is the same.",
+        )
+    return right(
+        f"Both went {_way(one)}, and the mode alone differs. It is one pair: another may tell the "
+        "opposite, which is why there are more."
+    )
+
+
+def _way(run: Run) -> str:
+    return f"from {run.source['name']} to {run.destination['name']}"
+
+
+def _settings(run: Run) -> set[tuple[str, str]]:
+    """Return a plan's settings, without the mode and the URIs, which go with it."""
+    apart = {"mode", "connection_uri", "migration_uri"}
+    changed = run.plan.changed()
+    return {(name, repr(changed[name])) for name in changed if name not in apart}
+
+
 def _check_way(text: str, mode: Mode) -> Checked | None:
     """Say what is off about a migration URI; nothing where nothing is."""
     if host_of(text) in {SOURCE, SOURCE_ADDRESS}:
@@ -109,4 +172,8 @@ def _check_way(text: str, mode: Mode) -> Checked | None:
     return None
 
 
-CHECKS: dict[str, Callable[..., Checked]] = {"uri": check_uri, "plan": check_plan}
+CHECKS: dict[str, Callable[..., Checked]] = {
+    "uri": check_uri,
+    "plan": check_plan,
+    "pair": check_pair,
+}
