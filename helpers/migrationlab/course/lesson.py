@@ -116,12 +116,13 @@ def start(number: str, *, live: bool | None = None) -> Lesson:
         live: Whether to play live; by default wherever a lab can be had, unless the environment
             variable ``MIGRATIONLAB_LIVE`` is 0.
     """
-    why = "" if live else "this was asked for." if live is False else _why_not()
+    why = "" if live else "this notebook needs no lab." if live is False else _why_not()
     lesson = Lesson(number, live=not why, why=why)
     if lesson.live:
         print("Live: this machine can have a lab, and what you measure is your own.")
     else:
-        print(f"On recorded runs: {why} Live cells are skipped.")
+        skipped = "" if live is False else " Live cells are skipped."
+        print(f"On recorded runs: {why}{skipped}")
     return lesson
 
 
