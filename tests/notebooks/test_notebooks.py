@@ -114,7 +114,8 @@ def test_every_cell_runs_where_no_lab_can_be(path: Path) -> None:
 @pytest.mark.parametrize("path", [*RECORDED, *SOLUTIONS], ids=name)
 def test_what_was_recorded_says_the_same_each_time(path: Path) -> None:
     """All outputs of a notebook on recorded runs are those that are committed."""
-    run_by_nbval(path, "--nbval", WITHOUT_LIBVIRT)
+    # The reference asks the lab which cases it can break.
+    run_by_nbval(path, "--nbval", {} if path.stem == "90_reference" else WITHOUT_LIBVIRT)
 
 
 @pytest.mark.parametrize("path", SOLUTIONS, ids=name)

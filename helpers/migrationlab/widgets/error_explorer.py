@@ -1,0 +1,213 @@
+"""An explorer of error messages: paste one, or choose a broken case, or break the lab for real.
+
+Theory of operation. Typing explains at once: that takes a millisecond. A case that is chosen shows
+its recorded refusal, or the learner's own once there is one. Breaking for real happens in a worker
+thread, one case at a time; the button comes back when the lab is mended. Callbacks may run on any
+thread: they set traits under a lock, and the worker does the rest.
+
+Holds no logic: ``explain`` knows the messages, ``course.refusals`` breaks and mends, ``refused``
+makes the HTML. Needs libvirt only where a guest is given.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+
+from migrationlab.course.refusals import Refusal, find_refusal, load_refusals, meet
+from migrationlab.errors import MigrationLabError, UsageError
+from migrationlab.explain import Explanation, NoticedBy, explain
+from migrationlab.uris import Mode
+from migrationlab.widgets import markup, refused
+from migrationlab.widgets.closing import close_all
+
+if TYPE_CHECKING:
+    from migrationlab.lab.guest import Guest
+
+CLOSE_TIMEOUT_S = 30.0
+LAB_DOWN = "The lab is down"
+LAB_HINT = "Run the cell with mig.Lab(…) again, then each cell from there to this one."
+#: Who dials the destination's libvirtd; where a message leaves that open, it is told by the mode.
+DIALLERS = {Mode.NORMAL: NoticedBy.CLIENT, Mode.PEER2PEER: NoticedBy.SOURCE_DAEMON}
+OWN_MESSAGE = ("a message of your own", "")
+
+
+class ErrorExplorer:
+    """Says of any message of libvirt or QEMU what it means, who noticed it, and how to mend it.
+
+    Args:
+        guest: A guest of a running lab, to break the lab for real; without one the explorer plays
+            on recorded refusals.
+        refusals: Those recorded; by default those of the lessons.
+        meet: Breaks, migrates and mends, as ``course.refusals.meet`` does, which is the default.
+    """
+
+    def __init__(
+        self,
+        guest: Guest | None = None,
+        *,
+        refusals: Iterable[Refusal] | None = None,
+        meet: Callable[..., Refusal] = meet,
+    ) -> None:
+        self._guest = guest
+        self._meet = meet
+        self._recorded = tuple(load_refusals() if refusals is None else refusals)
+        self._own: tuple[Refusal, ...] = ()
+        self._shown: Refusal | None = None
+        # Setting a trait calls observers in the same thread, so the lock must let it in again.
+        self._lock = threading.RLock()
+        self._busy = self._closed = False
+        self._idle = threading.Event()
+        self._idle.set()
+        titles = {refusal.title: refusal.case for refusal in self._recorded}
+        self.case = widgets.Dropdown(
+            options=[OWN_MESSAGE, *titles.items()],
+            value="",
+            description="Broken case",
+            style={"description_width": "7em"},
+            layout=widgets.Layout(width="32em"),
+        )
+        self.mode = widgets.Dropdown(
+            options=[(str(mode), mode) for mode in Mode],
+            value=Mode.PEER2PEER,
+            description="Mode",
+            style={"description_width": "7em"},
+            layout=widgets.Layout(width="32em"),
+        )
+        self.break_button = widgets.Button(
+            description="Break it for real",
+            button_style="warning",
+            disabled=True,
+            layout=widgets.Layout(width="max-content"),
+        )
+        self.status = widgets.HTML()
+        self.about = widgets.HTML()
+        self.message = widgets.Textarea(
+            description="Message",
+            placeholder="paste what libvirt, QEMU or virsh said",
+            rows=4,
+            style={"description_width": "7em"},
+            layout=widgets.Layout(width="98%"),
+        )
+        self.explained = widgets.HTML()
+        self.logs = widgets.HTML()
+        live = [widgets.HBox([self.break_button, self.status])] if guest is not None else []
+        self._box = widgets.VBox(
+            [self.case, self.mode, self.about, *live, self.message, self.explained, self.logs],
+            layout=widgets.Layout(width="100%"),
+        )
+        self.case.observe(lambda _change: self._choose(), names="value")
+        self.mode.observe(lambda _change: self._choose(), names="value")
+        self.message.observe(lambda _change: self._typed(), names="value")
+        self.break_button.on_click(lambda _button: self.start())
+        self._choose()
+
+    def __repr__(self) -> str:
+        return f"ErrorExplorer({len(self._recorded)} recorded, {len(self._own)} own)"
+
+    def _repr_mimebundle_(self, **_options: object) -> dict[str, Any]:
+        """Give the live explorer, and for readers of a saved notebook what it says."""
+        bundle: dict[str, Any] = self._box._repr_mimebundle_()
+        note = markup.note("The explorer is live: run this cell to use it.")
+        static = note + self.about.value + self.explained.value + self.logs.value
+        return {**bundle, "text/plain": repr(self), "text/html": static}
+
+    @property
+    def refusals(self) -> tuple[Refusal, ...]:
+        """Return what was met here, in the order of its making."""
+        return self._own
+
+    @property
+    def explanation(self) -> Explanation | None:
+        """Return what the message means; None where there is none."""
+        if self._shown is not None:
+            return self._shown.explanation
+        text = self.message.value
+        return explain(text, dialled_by=DIALLERS[self.mode.value]) if text.strip() else None
+
+    def start(self) -> None:
+        """Break the chosen case for real; returns at once. Does nothing while one is broken."""
+        with self._lock:
+            if self._guest is None or not self.case.value or self._closed or self._busy:
+                return
+            self._busy = True
+            self._idle.clear()
+            self.break_button.disabled = True
+            self.status.value = markup.status("Breaking the lab, migrating, mending the lab…")
+            asked = (self.case.value, self.mode.value)
+        threading.Thread(
+            target=self._work, args=[self._guest, *asked], name="error-explorer", daemon=True
+        ).start()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until nothing is broken here; tell whether that came."""
+        return self._idle.wait(timeout_s)
+
+    def close(self) -> None:
+        """Break nothing more, wait until the lab is mended, and take the explorer off the page."""
+        with self._lock:
+            self._closed = True
+        self.wait(CLOSE_TIMEOUT_S)
+        close_all(self._box)
+
+    def _work(self, guest: Guest, case: str, mode: Mode) -> None:
+        said = ""
+        try:
+            met = self._meet(guest.lab, guest, case, mode=mode)
+            with self._lock:
+                self._own = (*self._own, met)
+            said = markup.status("Met for real, and mended again.")
+        except MigrationLabError as error:
+            if guest.lab.alive:
+                said = markup.status(str(error), hint=error.hint, bad=True)
+            else:
+                said = markup.status(LAB_DOWN, hint=LAB_HINT, bad=True)
+        except BaseException as error:
+            said = markup.status(f"A fault in the kit: {error!r}", bad=True)
+            raise
+        finally:
+            with self._lock:
+                self._busy = False
+                self._choose()
+                self.status.value = said
+            self._idle.set()
+
+    def _choose(self) -> None:
+        """Show the refusal of the chosen case and mode: the newest own one, or else recorded."""
+        with self._lock:
+            self.break_button.disabled = not self.case.value or self._busy
+            self._shown = self._find() if self.case.value else None
+            if self._shown is not None:
+                self.message.value = self._shown.text
+            self._refresh()
+
+    def _find(self) -> Refusal | None:
+        known = (*reversed(self._own), *self._recorded)
+        try:
+            return find_refusal(known, self.case.value, self.mode.value)
+        except UsageError:
+            return None
+
+    def _typed(self) -> None:
+        """Explain what was typed; a message that is changed is no longer the case's."""
+        with self._lock:
+            if self._shown is not None and self.message.value != self._shown.text:
+                self._shown = None
+                self.case.value = ""
+            self._refresh()
+
+    def _refresh(self) -> None:
+        """Say anew what the message means; for every keystroke."""
+        shown = self._shown
+        if shown is None:
+            self.about.value = markup.note("Paste a message below, or choose a broken case.")
+            self.logs.value = ""
+        else:
+            whose = "Your own" if shown in self._own else "Recorded"
+            said = markup.status(f"{whose}: {refused.how(shown)}")
+            self.about.value = refused.changed(shown) + said
+            self.logs.value = refused.logged(shown)
+        self.explained.value = refused.meaning(self.explanation)

@@ -1,0 +1,50 @@
+"""The explorer of error messages on real hosts, without a browser; and lesson 07's way round."""
+
+from __future__ import annotations
+
+import pytest
+
+from migrationlab.course.refusals import find_refusal, load_refusals
+from migrationlab.lab import broken
+from migrationlab.lab.guest import Guest
+from migrationlab.lab.lab import Lab
+from migrationlab.migrate import migrate
+from migrationlab.plan import Plan
+from migrationlab.runs import Outcome
+from migrationlab.uris import Mode
+from migrationlab.widgets import ErrorExplorer
+
+TIMEOUT_S = 40
+pytestmark = pytest.mark.lab
+
+
+def test_broken_for_real_it_is_as_recorded(guest: Guest) -> None:
+    """A closed port, met in both modes, is told as in the records, and the lab is mended after."""
+    explorer = ErrorExplorer(guest)
+    explorer.case.value = "port-closed"
+    for mode in Mode:
+        explorer.mode.value = mode
+        explorer.break_button.click()
+        assert explorer.wait(TIMEOUT_S)
+        assert "mended again" in explorer.status.value
+        assert "Your own" in explorer.about.value
+    recorded = load_refusals()
+    for mode, met in zip(Mode, explorer.refusals, strict=True):
+        known = find_refusal(recorded, "port-closed", mode)
+        assert (met.cause_id, met.noticed_by) == (known.cause_id, known.noticed_by)
+        assert met.found_at == guest.host.name
+        assert met.intact
+        assert any("No route to host" in line for log in met.logs for line in log.lines)
+    assert broken.switched_on(guest.lab) is None
+    explorer.close()
+
+
+@pytest.mark.parametrize("way", ["port", "tunnel"])
+def test_the_plans_of_the_exercise_get_past_the_firewall(lab: Lab, guest: Guest, way: str) -> None:
+    """With libvirt's own ports closed, each solution completes for real."""
+    to = guest.other_host
+    uris = {"port": f"tcp://{to.name}:49300", "tunnel": None}
+    plan = Plan(mode=Mode.PEER2PEER, migration_uri=uris[way], tunnelled=way == "tunnel")
+    with lab.broken("port-closed", source=guest.host):
+        run = migrate(guest, to=to, plan=plan)
+    assert run.outcome is Outcome.COMPLETED, run.error
