@@ -18,11 +18,11 @@ import migrationlab as mig
 
 DATA = Path(__file__).parent
 DESIGN = DATA / "lessons.toml"
-KNOWN = {"guest", "wire", "plan", "broken", "judge", "steer", "repeats"}
+KNOWN = {"guest", "wire", "plan", "broken", "judge", "steer"}
 
 
 def record(name: str, asked: dict[str, Any]) -> None:
-    """Record the runs of one table.
+    """Record the run of one table.
 
     Args:
         name: The folder.
@@ -42,17 +42,16 @@ def record(name: str, asked: dict[str, Any]) -> None:
             case = stack.enter_context(lab.broken(asked["broken"]))
             guest = case.guest or guest
             plan, to = dataclasses.replace(case.plan, **asked.get("plan", {})), case.to
-        for _ in range(asked.get("repeats", 1)):
-            migration = mig.start(
-                guest, to=to or guest.other_host, plan=plan, judge=asked.get("judge", True)
-            )
-            if steer := asked.get("steer"):
-                with contextlib.suppress(TimeoutError):
-                    migration.wait(steer["after_s"])
-                migration.set_max_downtime(steer["max_downtime_ms"])
-            run = migration.wait()
-            mig.save_run(run, folder)
-            print(f"{name}: {run!r}")
+        migration = mig.start(
+            guest, to=to or guest.other_host, plan=plan, judge=asked.get("judge", True)
+        )
+        if steer := asked.get("steer"):
+            with contextlib.suppress(TimeoutError):
+                migration.wait(steer["after_s"])
+            migration.set_max_downtime(steer["max_downtime_ms"])
+        run = migration.wait()
+        mig.save_run(run, folder)
+        print(f"{name}: {run!r}")
 
 
 def main() -> None:

@@ -320,6 +320,9 @@ def host_of(text: str) -> str | None:
 
 def migration_notes(text: str) -> tuple[str, ...]:
     """What a user of this good migration URI should know."""
+    if text == "auto":
+        said = "The kit's own word: the destination's libvirtd chooses, and gives its host name."
+        return (f"{said} The source must know that name.",)
     if text.startswith("unix:"):
         return ("A Unix socket needs somebody who forwards it from host to host.",)
     parts = read_migration(text)

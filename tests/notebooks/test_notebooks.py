@@ -170,6 +170,16 @@ def test_one_idea_a_cell(path: Path) -> None:
             assert len(cell.source.splitlines()) <= 10, cell.source
 
 
+@named
+def test_an_answer_has_a_name_of_its_own(path: Path) -> None:
+    """What a learner did not fill in is not taken for something that the lesson made before."""
+    cells = [cell.source for cell in code_cells(path)]
+    for cell in cells:
+        if answer := re.fullmatch(r"(\w+) = \.\.\.", cell.strip()):
+            made = re.compile(rf"^\s*{answer[1]}\s*=", re.MULTILINE)
+            assert sum(bool(made.search(other)) for other in cells) == 1, answer[1]
+
+
 def test_index_leads_to_each_lesson() -> None:
     """The start lists every numbered lesson, and each link in it leads to a file."""
     text = "\n".join(cell.source for cell in nbformat.read(START, as_version=4).cells)

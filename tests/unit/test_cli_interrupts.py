@@ -52,6 +52,23 @@ assert not stop.is_set()
 Broken()
 """
 
+#: The same as WAITING, but within held(), twice, and once more after it.
+HOLDING = """
+import os, signal, sys
+from migrationlab.cli.interrupts import held, interrupts
+
+with interrupts() as stop:
+    try:
+        with held(stop):
+            print("ready", flush=True)
+            sys.stdin.read()
+            os.kill(os.getpid(), signal.SIGINT)
+        print("kept" if stop.is_set() else "lost")
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt:
+        print("raised")
+"""
+
 
 def interrupted(script: str, *, send: bool = True) -> tuple[str, str]:
     """Run a script, send it SIGINT once it is ready; return what it said, and complained of."""
@@ -86,3 +103,8 @@ def test_other_errors_in_a_deletion_are_shown() -> None:
     said, complaints = interrupted(BROKEN, send=False)
     assert said == ""
     assert complaints.count("ValueError: it is broken") == 2
+
+
+def test_ctrl_c_interrupts_nothing_that_is_held() -> None:
+    """Within held() a Ctrl-C sets the event and is not raised; after it, it is again."""
+    assert interrupted(HOLDING) == ("kept\nraised\n", "")

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from migrationlab.course import refusals
+from migrationlab.course import kept
 from migrationlab.course.refusals import (
     Refusal,
     Stage,
@@ -69,7 +69,7 @@ def test_one_fault_is_noticed_by_whoever_meets_it() -> None:
 
 def test_what_is_saved_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file gives back the refusals that were written to it; a damaged one is named."""
-    monkeypatch.setattr(refusals, "find_data", lambda _name: tmp_path)
+    monkeypatch.setattr(kept, "find_data", lambda _name: tmp_path)
     save_refusals(RECORDED, tmp_path / "met.json")
     assert load_refusals("met") == RECORDED
     (tmp_path / "met.json").write_text('[{"case": "x"}]')

@@ -12,18 +12,20 @@ import pytest
 from nbclient import NotebookClient
 
 from migrationlab.course import guide
-from migrationlab.errors import StoreError
+from migrationlab.errors import LabError, StoreError
 
 LESSON = [
     nbformat.v4.new_markdown_cell("# A lesson"),
     nbformat.v4.new_code_cell("import migrationlab as mig\nfrom os import path as where"),
     nbformat.v4.new_markdown_cell("Words.\n\n## Two hosts\n\nMore words."),
-    nbformat.v4.new_code_cell("if lesson.live:\n    lab = mig.Lab()\n    guest = lab.boot()"),
+    nbformat.v4.new_code_cell(
+        "if lesson.live:\n    lab = mig.Lab()\n    guest = lab.boot()\n    rate = 2"
+    ),
     nbformat.v4.new_code_cell("%magic is no Python"),
     nbformat.v4.new_markdown_cell("## One migration"),
     nbformat.v4.new_code_cell(
         "if lesson.live:\n    run = mig.migrate(guest)\n"
-        "else:\n    run = lesson.recorded('a')\nlab = 1"
+        "else:\n    run = lesson.recorded('a')\nrate = 1"
     ),
     nbformat.v4.new_code_cell("def tell(): pass\nclass Thing: pass"),
 ]
@@ -45,6 +47,7 @@ def notebook(tmp_path: Path) -> Path:
         ("lab", "Two hosts", True),
         ("guest", "Two hosts", True),
         ("run", "One migration", False),
+        ("rate", "One migration", False),
         ("tell", "One migration", False),
         ("Thing", "One migration", False),
     ],
@@ -90,11 +93,13 @@ class Lab:
 
 def test_a_lab_that_died_is_made_again_where_it_was(notebook: Path) -> None:
     """Besides the error's own hint there is the cell to run again; while it is up, there is not."""
-    error = StoreError("nothing there", hint="look elsewhere")
+    error = LabError("nothing there", hint="look elsewhere")
     down = guide.about_error(error, notebook, {"lab": Lab(alive=False)})
-    assert down[:2] == ["StoreError: nothing there", "→ look elsewhere"]
+    assert down[:2] == ["LabError: nothing there", "→ look elsewhere"]
     assert "under “Two hosts” again" in down[2]
     assert len(guide.about_error(error, notebook, {"lab": Lab(alive=True)})) == 2
+    # Who closed the lab and made a mistake with a file has no need of another lab.
+    assert len(guide.about_error(StoreError("no"), notebook, {"lab": Lab(alive=False)})) == 1
     assert "mig.Lab()" in guide.about_error(error, None, {"lab": Lab(alive=False)})[2]
 
 

@@ -44,7 +44,7 @@ def test_the_modes_differ_in_who_dials_the_destination() -> None:
         ("qemu+libssh2://root@node2/system", "ssh's, usually 22", "ssh key"),
         ("qemu+tls://node2/system", "16514", "TLS client certificate"),
         ("qemu://node2/system", "16514", "TLS client certificate"),
-        ("qemu+tcp://node2/system", "16509", "nothing is encrypted"),
+        ("qemu+tcp://node2/system", "16509", "not encrypted"),
     ],
 )
 def test_each_transport_has_its_port_and_login(uri: str, port: str, identity: str) -> None:
@@ -63,6 +63,9 @@ def test_memory_goes_where_the_migration_uri_says() -> None:
     assert memory.identity == "nobody: there is no login"
     assert all("10.0.5.2:49160" in line for _, line in told.commands())
     assert errand(migration_uri="unix:///run/way.sock").ways()[2].port == "a socket"
+    # The destination says where, by its own name.
+    chosen = errand(migration_uri="auto").ways()[2]
+    assert (chosen.port, chosen.attempt) == ("49152 to 49215", "nc -zv node2 49152")
 
 
 def test_the_source_may_be_this_machine() -> None:

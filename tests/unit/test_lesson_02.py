@@ -22,7 +22,7 @@ def test_the_recorded_hosts_agree_with_the_check() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [OWN, sorted(OWN), "net, mnt pid uts ipc", {"net:[1]", "mnt", "pid", "uts", "ipc"}]
+    "answer", [OWN, sorted(OWN), "net, mnt pid uts ipc", {"net:[1]", "mnt", "PID", "uts", "ipc"}]
 )
 def test_the_solution_for_what_separates_passes(answer: object) -> None:
     """The five kinds are right, in any collection."""
@@ -51,7 +51,14 @@ def test_mistakes_about_what_separates(answer: object, said: str) -> None:
 
 @pytest.mark.parametrize(
     ("exercise", "answer"),
-    [("separate", ...), ("separate", set()), ("separate", ""), ("rate", ...), ("rate", None)],
+    [
+        ("separate", ...),
+        ("separate", {...}),
+        ("separate", set()),
+        ("separate", ""),
+        ("rate", ...),
+        ("rate", None),
+    ],
 )
 def test_unfinished_is_told(exercise: str, answer: object) -> None:
     """An empty place is no mistake."""
@@ -71,6 +78,9 @@ def test_the_solution_for_the_rate_passes(answer: object) -> None:
     [
         (PAYLOAD, "headers"),
         (PAYLOAD * SHARE, "wrong way"),
+        (1024 * 8 / 20, "Mbit as 2**20 bits"),
+        (1024 * 8 / 20 / SHARE, "Mbit as 2**20 bits"),
+        (PAYLOAD / SHARE * 1e6, "bits a second"),
         (PAYLOAD / SHARE / 8, "8 bits"),
         (PAYLOAD / 8, "8 bits"),
         (400, "2**30"),

@@ -43,10 +43,12 @@ class Slow:
 
     def __init__(self) -> None:
         self.go = threading.Event()
+        self.asked: list[tuple[str, str]] = []
 
     def ask(self, host: str, look: str) -> Answer:
         """Answer with the question."""
         assert self.go.wait(10)
+        self.asked.append((host, look))
         return Answer(0, f"{host}: {look} <b>")
 
 
@@ -85,7 +87,7 @@ def test_a_recording_says_the_same_again(tmp_path: Path, monkeypatch: pytest.Mon
     wire = [{"rate_mbit_s": 50.0, "payload_mbit_s": 47.0}]
     record(live, wire).save(tmp_path / "data" / "looks" / "mine.json")
     monkeypatch.setattr(
-        "migrationlab.course.looks.find_data", lambda *n: tmp_path.joinpath("data", *n)
+        "migrationlab.course.kept.find_data", lambda *n: tmp_path.joinpath("data", *n)
     )
     again = RecordedHosts.load("mine")
     assert list(again.wire) == wire
@@ -110,8 +112,7 @@ def test_the_committed_recording_has_an_answer_to_everything() -> None:
 def test_a_spoilt_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """What is no recording is refused with what to do, of hosts and of preflights alike."""
     (tmp_path / "spoilt.json").write_text(text)
-    for module in ("looks", "findings"):
-        monkeypatch.setattr(f"migrationlab.course.{module}.find_data", lambda *names: tmp_path)
+    monkeypatch.setattr("migrationlab.course.kept.find_data", lambda *names: tmp_path)
     with pytest.raises(StoreError, match=r"spoilt\.json"):
         RecordedHosts.load("spoilt")
     with pytest.raises(StoreError, match=r"spoilt\.json"):
@@ -122,7 +123,7 @@ def test_preflights_are_read_as_they_were(tmp_path: Path, monkeypatch: pytest.Mo
     """A diagnosis goes to a file and back, with its verdict."""
     findings = load_findings()
     save_findings(findings, tmp_path / "again.json")
-    monkeypatch.setattr("migrationlab.course.findings.find_data", lambda *names: tmp_path)
+    monkeypatch.setattr("migrationlab.course.kept.find_data", lambda *names: tmp_path)
     assert load_findings("again") == findings
 
 
@@ -159,16 +160,34 @@ def test_the_widget_shows_both_hosts_or_one() -> None:
 
 
 def test_a_slow_host_holds_nobody_up() -> None:
-    """A press returns at once; answers come in the order of the questions, escaped."""
+    """A press returns at once and is told of; of those that wait only the last is asked."""
     hosts = Slow()
     shell = HostShell(hosts)
     assert not shell.wait(0)
     shell.buttons["wire"].click()
     shell.buttons["load"].click()
-    assert shell.answer.value == ""
+    assert "Asking host-a, host-b: uptime" in shell.answer.value
     hosts.go.set()
     assert shell.wait(10)
     assert "host-b: load &lt;b&gt;" in shell.answer.value
+    assert ("host-a", "wire") not in hosts.asked
+    shell.close()
+    shell.buttons["wire"].click()
+    assert shell.wait(10)
+    assert ("host-a", "wire") not in hosts.asked
+
+
+def test_a_fault_is_shown_in_place_of_an_answer() -> None:
+    """What nobody foresaw is told too: an earlier answer does not stand for the new question."""
+
+    class Faulty(Slow):
+        def ask(self, host: str, look: str) -> Answer:
+            raise OSError("the pipe broke")
+
+    shell = HostShell(Faulty())
+    assert shell.wait(10)
+    assert "OSError: the pipe broke" in shell.answer.value
+    assert 'role="status"' in shell.answer.value
 
 
 def test_the_widget_tells_of_a_lab_that_is_down(tmp_path: Path) -> None:

@@ -348,6 +348,23 @@ def test_lab_and_guest_are_as_before_after_a_trial(stage: Stage) -> None:
     assert stage.guest.spec.dirty_mib_s == 25
 
 
+def test_what_cannot_be_set_back_is_told_and_the_rest_is_set_back(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wire that refuses leaves no trial's workload behind, and the reader is told."""
+
+    def refuse(*_rate: float, **_more: float) -> None:
+        if stage.asked.is_set():
+            raise LabError("the wire refused", hint="look at it")
+
+    monkeypatch.setattr(stage.guest.lab.wire, "set", refuse)
+    stage.begin()
+    stage.migration.ended.set()
+    assert stage.playground.wait(TIMEOUT_S)
+    assert stage.guest.spec.dirty_mib_s == 25
+    assert "the wire refused" in stage.playground.message.value
+
+
 def test_a_guest_tells_how_much_it_writes_and_needs(stage: Stage) -> None:
     """The working set is the guest's, and cannot be changed while it runs."""
     assert stage.playground.working_set.value == 32

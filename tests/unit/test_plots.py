@@ -173,6 +173,16 @@ def test_downtime_draws_every_run_and_marks_medians(make_run: MakeRun) -> None:
     assert axes.get_ylim()[0] == 0
 
 
+def test_one_run_has_no_median(make_run: MakeRun) -> None:
+    """The numbers of a single run are said to be that, and no line is drawn through them."""
+    picture = plots.downtime([make_run(number=1)])
+    assert picture.title.endswith("(one run)")
+    assert "edian" not in picture.alt
+    (axes,) = picture.figure.axes
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["normal (n = 1)"]
+
+
 def test_downtimes_of_different_settings_have_no_median_together(make_run: MakeRun) -> None:
     """Of two workloads each has its own median, and the title says from which to which they go."""
     runs = [

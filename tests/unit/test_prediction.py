@@ -12,7 +12,8 @@ from migrationlab.widgets.prediction import Comparison
     ("typed", "guess"),
     [
         ("300", 300.0), (" 0.5 ", 0.5), ("0,5", 0.5), ("1e3", 1000.0), ("-2", -2.0),
-        ("", None), ("about 300", None), ("300 ms", None), ("nan", None), ("inf", None),
+        ("300 ms", 300.0), ("1,500", 1500.0), ("12,345,678.5", 12345678.5),
+        ("", None), ("about 300", None), ("300 s", None), ("nan", None), ("inf", None),
     ],
 )  # fmt: skip
 def test_numbers_are_read_as_people_write_them(typed: str, guess: float | None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
@@ -26,10 +26,25 @@ def interrupts() -> Iterator[threading.Event]:
         if not isinstance(dropped.exc_value, KeyboardInterrupt):
             sys.__unraisablehook__(dropped)
 
-    handler = signal.signal(signal.SIGINT, on_interrupt)
     sys.unraisablehook = on_unraisable
     try:
-        yield stop
+        with _handled(on_interrupt):
+            yield stop
     finally:
-        signal.signal(signal.SIGINT, handler)
         sys.unraisablehook = sys.__unraisablehook__
+
+
+@contextmanager
+def held(stop: threading.Event) -> Iterator[None]:
+    """Let Ctrl-C set the event, and interrupt nothing: for what must not be cut short."""
+    with _handled(lambda *_: stop.set()):
+        yield
+
+
+@contextmanager
+def _handled(handler: Callable[..., object]) -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from migrationlab.cli.display import StepDisplay
-from migrationlab.cli.interrupts import interrupts
+from migrationlab.cli.interrupts import held, interrupts
 from migrationlab.cli.options import Format, format_option
 from migrationlab.cli.planoptions import PlanCommand, plan_from, plan_options
 from migrationlab.cli.runs import table
 from migrationlab.errors import UsageError
-from migrationlab.plan import Plan
 from migrationlab.uris import require_connection_uri
 
 if TYPE_CHECKING:
@@ -78,15 +77,24 @@ def migrate(
     deadline; 2 where it could not be tried as asked, and nothing was started; 130 where Ctrl-C
     cancelled it.
     """
-    from migrationlab.store import save_run, write_file  # noqa: PLC0415 (pandas: not for --help)
+    from migrationlab.hosts import Host  # noqa: PLC0415 (libvirt: not for --help)
+    from migrationlab.migrate import start  # noqa: PLC0415 (likewise)
+    from migrationlab.store import save_run, write_file  # noqa: PLC0415 (pandas: likewise)
 
     require_connection_uri("--from", source)
     require_connection_uri("--to", destination)
     plan = plan_from(options)
     # Nobody should learn after the migration that what was measured can't be kept.
     write_file(output / ".room", bytes(ROOM_BYTES)).unlink()
-    with interrupts() as stop, StepDisplay() as display:
-        run = _migrate(domain, source, destination, plan, probe, display, stop)
+    with (
+        interrupts() as stop,
+        StepDisplay() as display,
+        closing(Host(source)) as here,
+        closing(Host(destination)) as there,
+        held(stop),  # from here on there is something to cancel, and a run to keep
+    ):
+        migration = start(domain, source=here, to=there, plan=plan, probe=probe, on_step=display)
+        run = _waited(migration, stop)
         kept = save_run(run, output)
     explanation = _explanation(run)
     if output_format == "json":
@@ -96,35 +104,16 @@ def migrate(
     context.exit({"completed": 0, "cancelled": 130}.get(run.outcome, 1))
 
 
-def _migrate(
-    domain: str,
-    source: str,
-    destination: str,
-    plan: Plan,
-    probe: str | None,
-    display: StepDisplay,
-    stop: threading.Event,
-) -> Run:
-    from migrationlab.hosts import Host  # noqa: PLC0415 (libvirt: not for --help)
-    from migrationlab.migrate import start  # noqa: PLC0415 (likewise)
-
-    with closing(Host(source)) as here, closing(Host(destination)) as there:
-        migration = start(domain, source=here, to=there, plan=plan, probe=probe, on_step=display)
-        _wait(migration, stop)
-        return migration.wait()
-
-
-def _wait(migration: Migration, stop: threading.Event) -> None:
+def _waited(migration: Migration, stop: threading.Event) -> Run:
     """Wait until a migration is over; the first Ctrl-C cancels it, others change nothing."""
     asked = False
     while not migration.done:
-        try:
-            if stop.is_set() and not asked:
-                asked = True
-                _cancel(migration)
+        if stop.is_set() and not asked:
+            asked = True
+            _cancel(migration)
+        with suppress(TimeoutError):
             migration.wait(POLL_S)
-        except (TimeoutError, KeyboardInterrupt):
-            continue  # the event keeps the wish to stop
+    return migration.wait()
 
 
 def _cancel(migration: Migration) -> None:

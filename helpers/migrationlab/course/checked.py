@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+import math
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,8 +18,11 @@ class State(StrEnum):
 
 
 _MARKS = {State.RIGHT: "✓", State.WRONG: "✗", State.UNFINISHED: "…"}
-# Okabe and Ito's green, vermilion and grey, darkened to be read as text; the mark says it too.
-_COLOURS = {State.RIGHT: "#00664B", State.WRONG: "#A62B00", State.UNFINISHED: "#555555"}
+# Okabe and Ito's green and vermilion, and a grey, for the border and the mark, which are seen on
+# white and on black alike; the text keeps the page's own colour.
+_COLOURS = {State.RIGHT: "#009E73", State.WRONG: "#D55E00", State.UNFINISHED: "#808080"}
+#: As the kit writes large numbers: 1,836.
+_GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -47,8 +52,9 @@ class Checked:
         more = f"<br>→ {html.escape(self.hint)}" if self.hint else ""
         return (
             f'<div role="status" style="line-height:1.5;border-left:4px solid '
-            f'{_COLOURS[self.state]};padding-left:0.6em"><b style="color:{_COLOURS[self.state]}">'
-            f"{_MARKS[self.state]} {self.state.capitalize()}.</b> "
+            f'{_COLOURS[self.state]};padding-left:0.6em">'
+            f'<b><span style="color:{_COLOURS[self.state]}">{_MARKS[self.state]}</span> '
+            f"{self.state.capitalize()}.</b> "
             f"{html.escape(self.said)}{more}</div>"
         )
 
@@ -71,3 +77,18 @@ def unfinished(hint: str) -> Checked:
 def is_unfinished(answer: object) -> bool:
     """Return whether the place of an answer is as the lesson left it: ``...``, None or empty."""
     return answer is ... or answer is None or (isinstance(answer, str) and not answer.strip())
+
+
+def number_of(answer: object) -> float | None:
+    """Return the number that an answer is, also as text; None where it is none.
+
+    Commas between groups of three digits are left out, as the kit's tables have them; any other
+    comma is a decimal point.
+    """
+    text = str(answer).strip()
+    text = text.replace(",", "" if _GROUPED.fullmatch(text) else ".")
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

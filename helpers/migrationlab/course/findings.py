@@ -5,14 +5,13 @@ Pure: findings in, JSON out, and back. Imports neither libvirt nor ``lab``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from migrationlab.course.lesson import find_data
+from migrationlab.course import kept
 from migrationlab.diagnosis import Check, Diagnosis, Status, Verdicts
-from migrationlab.errors import StoreError
 
 #: The broken cases of the lab that lesson 09 lets the preflight look for.
 FAULTS = (
@@ -33,9 +32,7 @@ def save_findings(findings: Mapping[str, Diagnosis], path: Path) -> None:
         findings: By what was broken.
         path: The file.
     """
-    told = {name: asdict(diagnosis) for name, diagnosis in findings.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    kept.write({name: asdict(diagnosis) for name, diagnosis in findings.items()}, path)
 
 
 def load_findings(name: str = "preflights") -> dict[str, Diagnosis]:
@@ -47,19 +44,14 @@ def load_findings(name: str = "preflights") -> dict[str, Diagnosis]:
     Raises:
         StoreError: There is none, or it cannot be read.
     """
-    path = find_data("looks") / f"{name}.json"
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        return {
-            broken: Diagnosis(
-                tuple(
-                    Check(**check | {"status": Status(check["status"])}) for check in one["checks"]
-                ),
-                Verdicts(**one["verdicts"]),
-            )
-            for broken, one in told.items()
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreError(
-            f"{path.name} cannot be read: {error!r}", hint="Take it from the project again."
-        ) from error
+    return kept.read(name, _diagnoses)
+
+
+def _diagnoses(told: Any) -> dict[str, Diagnosis]:
+    return {
+        broken: Diagnosis(
+            tuple(Check(**check | {"status": Status(check["status"])}) for check in one["checks"]),
+            Verdicts(**one["verdicts"]),
+        )
+        for broken, one in told.items()
+    }

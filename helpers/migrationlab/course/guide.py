@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from migrationlab.errors import MigrationLabError
+from migrationlab.errors import GuestError, HostError, LabError, MigrationLabError
 
 ABOVE = "or all cells above this one: menu Run ▸ Run All Above Selected Cell"
 _FORGOTTEN = "A kernel that was restarted has forgotten everything; the same helps."
@@ -117,6 +117,8 @@ def about_error(
     lines = [f"{type(error).__name__}: {error}"]
     if error.hint:
         lines.append(f"→ {error.hint}")
+    if not isinstance(error, GuestError | HostError | LabError):
+        return lines  # the lab is not to blame
     gone = next((name for name, value in names.items() if _is_lab_gone(value)), None)
     if gone is not None:
         maker = find_makers(notebook).get(gone) if notebook else None
@@ -142,7 +144,7 @@ def find_notebook(names: Mapping[str, Any]) -> Path | None:
 
 
 def find_makers(notebook: Path) -> dict[str, Maker]:
-    """Return for each name that a notebook makes the first cell that does.
+    """Return for each name that a notebook makes the first cell that does, without a lab if any.
 
     Args:
         notebook: The notebook's file. What cannot be read of it makes nothing.
@@ -160,7 +162,9 @@ def find_makers(notebook: Path) -> dict[str, Maker]:
             heading = titles[-1].lstrip("# ") if titles else heading
         elif kind == "code":
             for name, only_live in _made_in(source):
-                makers.setdefault(name, Maker(heading, only_live))
+                # What is made without a lab, too, is looked for there.
+                if name not in makers or (makers[name].only_live and not only_live):
+                    makers[name] = Maker(heading, only_live)
     return makers
 
 

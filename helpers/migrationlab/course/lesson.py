@@ -1,7 +1,7 @@
 """A lesson at work: whether it has a lab to play with, and what was recorded for it.
 
-Owns the answer to "live or recorded?" and the way to ``data/``. Starts no lab, imports no libvirt
-(it is looked for, not loaded) and neither IPython nor ipywidgets.
+Owns the answer to "live or recorded?" and the way to ``data/``. Starts no lab, loads libvirt only
+to see whether it is there, and neither IPython nor ipywidgets.
 """
 
 from __future__ import annotations

@@ -7,15 +7,14 @@ ipywidgets.
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from migrationlab.course.lesson import find_data
-from migrationlab.errors import LabError, StoreError, UsageError
+from migrationlab.course import kept
+from migrationlab.errors import LabError, UsageError
 from migrationlab.shells import Answer, Shell
 
 #: What separates processes on Linux: namespaces(7).
@@ -175,18 +174,15 @@ class RecordedHosts:
         Raises:
             StoreError: There is none, or it cannot be read.
         """
-        path = find_data("looks") / f"{name}.json"
-        try:
-            told = json.loads(path.read_text(encoding="utf-8"))
+
+        def made(told: Any) -> RecordedHosts:
             answers = {
                 host: {key: Answer(**answer) for key, answer in looks.items()}
                 for host, looks in told["hosts"].items()
             }
             return cls(answers, told["wire"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StoreError(
-                f"{path.name} cannot be read: {error!r}", hint="Take it from the project again."
-            ) from error
+
+        return kept.read(name, made)
 
     def save(self, path: Path) -> None:
         """Write the recording to a file."""
@@ -194,9 +190,7 @@ class RecordedHosts:
             host: {key: asdict(answer) for key, answer in looks.items()}
             for host, looks in self._answers.items()
         }
-        told = {"hosts": answers, "wire": self.wire}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        kept.write({"hosts": answers, "wire": self.wire}, path)
 
     def ask(self, host: str, look: str) -> Answer:
         """Return what a host once answered.

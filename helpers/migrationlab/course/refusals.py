@@ -10,15 +10,14 @@ Imports neither libvirt nor ``lab`` (but to meet one) and neither IPython nor ip
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from migrationlab.course.lesson import find_data
-from migrationlab.errors import HostError, StoreError, UsageError
+from migrationlab.course import kept
+from migrationlab.errors import HostError, UsageError
 from migrationlab.explain import Explanation, Log, NoticedBy, causes, explain
 from migrationlab.logs import log_tails
 from migrationlab.plan import Plan
@@ -224,9 +223,7 @@ def _lines(host: Host, wanted: Iterable[Log]) -> list[tuple[str, tuple[str, ...]
 
 def save_refusals(refusals: Iterable[Refusal], path: Path) -> None:
     """Write refusals to a file."""
-    told = [asdict(refusal) for refusal in refusals]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    kept.write([asdict(refusal) for refusal in refusals], path)
 
 
 def load_refusals(name: str = FILE) -> tuple[Refusal, ...]:
@@ -238,13 +235,7 @@ def load_refusals(name: str = FILE) -> tuple[Refusal, ...]:
     Raises:
         StoreError: There is none, or it cannot be read.
     """
-    path = find_data("looks") / f"{name}.json"
-    try:
-        return tuple(_read(told) for told in json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreError(
-            f"{path.name} cannot be read: {error!r}", hint="Take it from the project again."
-        ) from error
+    return kept.read(name, lambda told: tuple(_read(one) for one in told))
 
 
 def _read(told: dict[str, object]) -> Refusal:

@@ -62,9 +62,10 @@ def downtime(runs: Iterable[Run]) -> Picture:
         axes.grid(visible=False, axis="x")
         axes.set_ylabel("downtime (ms)")
         if modes:
-            several = any(_settings(table, mode) > 1 for mode in modes)
-            label = "median of a setting" if several else "median"
-            axes.plot([], color=INK, linewidth=2.2, label=label)
+            if not _alone(table):
+                several = any(_settings(table, mode) > 1 for mode in modes)
+                label = "median of a setting" if several else "median"
+                axes.plot([], color=INK, linewidth=2.2, label=label)
             legend(axes)
         bars = "; its bar: how far off that number may be" if table["low_ms"].notna().any() else ""
         head(figure, title, f"each point is a completed run{bars}")
@@ -92,8 +93,8 @@ def _draw_mode(axes: Axes, table: pd.DataFrame, mode: str, offset: float) -> Non
         medians = mine.groupby("setting")["downtime_ms"].median().astype("float64")
         for setting, median in medians.items():
             own = places[(mine["setting"] == setting).to_numpy()]
-            margin = 0.06 if len(values) > 1 else 0.16
-            axes.hlines(median, own[0] - margin, own[-1] + margin, color=INK, linewidth=2.2)
+            if len(values) > 1:
+                axes.hlines(median, own[0] - 0.06, own[-1] + 0.06, color=INK, linewidth=2.2)
         axes.annotate(
             _span(medians),
             (centre, np.nanmax([values.max(), *bounds[:, 1]])),
@@ -103,6 +104,10 @@ def _draw_mode(axes: Axes, table: pd.DataFrame, mode: str, offset: float) -> Non
             color=colour,
             fontweight="bold",
         )
+
+
+def _alone(table: pd.DataFrame) -> bool:
+    return len(set(table["run_id"])) == 1
 
 
 def _settings(table: pd.DataFrame, mode: str) -> int:
@@ -134,6 +139,8 @@ def _title(table: pd.DataFrame, modes: Sequence[str]) -> str:
 
 
 def _of_what(table: pd.DataFrame, modes: Sequence[str]) -> str:
+    if _alone(table):
+        return "one run"
     most = max(_settings(table, mode) for mode in modes)
     return "median" if most == 1 else f"medians of {table['setting'].nunique()} settings"
 
@@ -148,5 +155,6 @@ def _alt(title: str, table: pd.DataFrame, modes: Sequence[str]) -> str:
         )
         count = _settings(table, mode)
         each = f" of each of {count} settings" if count > 1 else ""
-        text += f" Medians{each} in {mode}: {', '.join(medians)}."
+        what = "Numbers" if _alone(table) else "Medians"
+        text += f" {what}{each} in {mode}: {', '.join(medians)}."
     return text

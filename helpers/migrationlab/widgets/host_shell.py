@@ -1,13 +1,12 @@
 """Ask a host: a list of commands that only read, and the answers of one host or of both.
 
-What there is to ask, and who answers, is ``course.looks``'; here it is shown. A host is asked on a
-worker's thread, so that a slow one holds nobody up.
+What there is to ask, and who answers, is ``course.looks``'; here it is shown. Hosts are asked by
+a painter, so that a slow one holds nobody up, and only the latest question is answered.
 """
 
 from __future__ import annotations
 
 import html
-import threading
 from typing import Any
 
 import ipywidgets as widgets
@@ -16,6 +15,7 @@ from migrationlab.course.looks import BY_KEY, LOOKS, Hosts, Look
 from migrationlab.errors import MigrationLabError
 from migrationlab.shells import Answer
 from migrationlab.widgets import markup
+from migrationlab.widgets.painter import Painter
 
 BOTH = "both"
 _BOX = "padding:0.5em 0.7em;background:#F4F6F8;color:#222222;line-height:1.35"
@@ -35,13 +35,14 @@ class HostShell:
 
     def __init__(self, hosts: Hosts, look: str = "guests") -> None:
         self._hosts = hosts
-        self._lock = threading.Lock()
-        self._worker: threading.Thread | None = None
-        self.host = widgets.ToggleButtons(
+        self._painter = Painter("host-shell")
+        self.host = widgets.RadioButtons(
             options=[*hosts.names, BOTH],
             value=BOTH,
             description="Ask",
-            style={"description_width": "3em", "button_width": "auto"},
+            orientation="horizontal",
+            style={"description_width": "3em"},
+            layout=widgets.Layout(width="max-content"),
         )
         self.buttons = {each.key: self._button(each) for each in LOOKS}
         self.answer = widgets.HTML(layout=widgets.Layout(width="98%"))
@@ -71,25 +72,23 @@ class HostShell:
         return {**bundle, "text/plain": repr(self), "text/html": note + self.answer.value}
 
     def ask(self, look: str) -> None:
-        """Ask the chosen host, or both; an earlier question is answered first.
+        """Ask the chosen host, or both, in place of any question that waits; returns at once.
 
         Args:
             look: The command's key.
         """
-        with self._lock:
-            before, self._look = self._worker, BY_KEY[look]
-            names = self._hosts.names if self.host.value == BOTH else (self.host.value,)
-            self._worker = threading.Thread(
-                target=self._answer, args=(before, self._look, names), daemon=True
-            )
-            self._worker.start()
+        self._look = asked = BY_KEY[look]
+        names = self._hosts.names if self.host.value == BOTH else (self.host.value,)
+        self.answer.value = markup.status(f"Asking {', '.join(names)}: {asked.line}")
+        self._painter.ask(lambda: self._answer(asked, names))
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for the answer; return whether it came."""
-        worker = self._worker
-        if worker is not None:
-            worker.join(timeout_s)
-        return worker is None or not worker.is_alive()
+        return self._painter.wait(timeout_s)
+
+    def close(self) -> None:
+        """Ask nothing more."""
+        self._painter.close()
 
     def _button(self, look: Look) -> widgets.Button:
         button = widgets.Button(
@@ -98,15 +97,15 @@ class HostShell:
         button.on_click(lambda _button: self.ask(look.key))
         return button
 
-    def _answer(self, before: threading.Thread | None, look: Look, names: tuple[str, ...]) -> None:
-        if before is not None:
-            before.join()
+    def _answer(self, look: Look, names: tuple[str, ...]) -> None:
         try:
             answers = {name: self._hosts.ask(name, look.key) for name in names}
         except MigrationLabError as error:
             self.answer.value = markup.status(str(error), hint=error.hint, bad=True)
-            return
-        self.answer.value = shown(look, answers)
+        except Exception as error:  # noqa: BLE001 (else an earlier answer would stand for this one)
+            self.answer.value = markup.status(f"{type(error).__name__}: {error}", bad=True)
+        else:
+            self.answer.value = shown(look, answers)
 
 
 def shown(look: Look, answers: dict[str, Answer]) -> str:

@@ -14,8 +14,10 @@ from migrationlab.plan import Plan, Problem
 
 # ipywidgets gives an HTML widget the height of one line.
 _LINES = "line-height:1.45"
-# Dark enough to be read on white: Okabe and Ito's vermilion and green are not.
-_RED, _GREEN = "color:#A62B00", "color:#00694D"
+# Okabe and Ito's vermilion and green, for marks and borders, which are seen on white and on black
+# alike. As text they could be read on neither, so text keeps the page's own colour.
+_RED, _GREEN = "#D55E00", "#009E73"
+_FRAMED = f"{_LINES};border-left:4px solid {_RED};padding-left:0.6em"
 
 
 def note(text: str) -> str:
@@ -25,19 +27,19 @@ def note(text: str) -> str:
 
 def status(text: str, *, hint: str = "", bad: bool = False) -> str:
     """Give a message that a screen reader reads out when it appears."""
-    look = f"{_LINES};{_RED}" if bad else _LINES
+    look = _FRAMED if bad else _LINES
     more = f"<br>{html.escape(hint)}" if hint else ""
     return f'<div role="status" style="{look}"><b>{html.escape(text)}</b>{more}</div>'
 
 
 def good(text: str) -> str:
     """Give a word for what works; the mark says it without the colour."""
-    return f'<b style="{_GREEN}">✓ {html.escape(text)}</b>'
+    return f'<b><span style="color:{_GREEN}">✓</span> {html.escape(text)}</b>'
 
 
 def bad(text: str) -> str:
     """Give a word for what does not work; the mark says it without the colour."""
-    return f'<b style="{_RED}">✗ {html.escape(text)}</b>'
+    return f'<b><span style="color:{_RED}">✗</span> {html.escape(text)}</b>'
 
 
 def explained(problems: Iterable[Problem]) -> str:
@@ -46,7 +48,7 @@ def explained(problems: Iterable[Problem]) -> str:
         f"<div>⚠ {html.escape(problem.reason)} <b>{html.escape(problem.hint)}</b></div>"
         for problem in problems
     )
-    return f'<div role="status" style="{_LINES};{_RED}">{items}</div>' if items else ""
+    return f'<div role="status" style="{_FRAMED}">{items}</div>' if items else ""
 
 
 def progress(text: str, fraction: float | None) -> str:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
 
@@ -33,6 +33,7 @@ from migrationlab.migration import Migration
 from migrationlab.plan import Plan
 from migrationlab.runs import Outcome, Run, Runs
 from migrationlab.widgets import curves, markup, results
+from migrationlab.widgets.closing import close_all
 from migrationlab.widgets.drawing import draw
 from migrationlab.widgets.form import Ends, Reading, meaning
 from migrationlab.widgets.settings_form import SettingsForm
@@ -172,17 +173,20 @@ class MigrationPanel:
             self.cancel()
             raise
 
-    def close(self) -> None:
+    def close(self) -> bool:
         """Cancel what runs, and take the panel off the page for good.
 
-        What is in post-copy cannot be cancelled: that is waited for.
+        What is in post-copy cannot be cancelled: that is waited for, for some seconds.
+
+        Returns:
+            Whether nothing runs any more.
         """
         self.cancel()
-        self.wait(CLOSE_TIMEOUT_S)
+        over = self.wait(CLOSE_TIMEOUT_S)
         with self._lock:
             self._state = _State.CLOSED
-        for widget in [self._box, *_within(self._box)]:
-            widget.close()
+        close_all(self._box)
+        return over
 
     def _find(self) -> tuple[Host, Host]:
         """Find the host that the guest is on, and the other one."""
@@ -245,7 +249,7 @@ class MigrationPanel:
                 self._become(_State.IDLE)
                 self.progress.value = self.curves.value = ""
                 self._refresh()
-            self._idle.set()
+                self._idle.set()
 
     def _become(self, state: _State) -> None:
         if self._state is not _State.CLOSED:
@@ -311,9 +315,3 @@ class MigrationPanel:
             self._source, self._destination = ends
             self.form.empty_wrong_uris(self._read())
         self._refresh()
-
-
-def _within(box: widgets.Box) -> Iterable[widgets.Widget]:
-    for child in box.children:
-        yield child
-        yield from _within(child) if isinstance(child, widgets.Box) else ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,12 +35,12 @@ class Prediction(widgets.VBox):  # type: ignore[misc]
         asked = widgets.HTML(f'<div style="{_LINES}"><b>{html.escape(question)}</b></div>')
         if choices is None:
             self._field: widgets.Widget = widgets.Text(
-                description="Your guess",
+                description=f"Your guess, {unit}" if unit else "Your guess",
                 placeholder="a number",
-                style={"description_width": "6em"},
-                layout=widgets.Layout(width="16em"),
+                style={"description_width": "10em"},
+                layout=widgets.Layout(width="20em"),
             )
-            line = widgets.HBox([self._field, widgets.HTML(html.escape(unit))])
+            line = widgets.HBox([self._field])
         else:
             self._field = widgets.RadioButtons(
                 options=list(choices),
@@ -62,7 +63,7 @@ class Prediction(widgets.VBox):  # type: ignore[misc]
         value = self._field.value
         if isinstance(self._field, widgets.RadioButtons):
             return str(value) if value is not None else None
-        return _number(value)
+        return _number(value, self._unit)
 
     @guess.setter
     def guess(self, value: float | str | None) -> None:
@@ -82,8 +83,9 @@ class Prediction(widgets.VBox):  # type: ignore[misc]
     def _look(self, _change: object) -> None:
         text = ""
         if isinstance(self._field, widgets.Text) and self._field.value.strip():
-            known = self.guess is not None
-            text = "Noted." if known else "That is no number that can be read: write it as 300."
+            guess = self.guess
+            known = f"Noted: {guess:g} {self._unit}".rstrip() + "." if guess is not None else ""
+            text = known or "That is no number that can be read: write it as 300."
         elif self.guess is not None:
             text = "Noted."
         self._note.value = f'<div role="status" style="{_LINES}">{text}</div>'
@@ -143,10 +145,13 @@ def _off(guess: float, truth: float) -> str:
     return f"{factor:.1f} times {side}"
 
 
-def _number(text: str) -> float | None:
-    """Read a number as people write it: 300, 0.3, 0,3; None where it is none."""
+def _number(text: str, unit: str) -> float | None:
+    """Read a number as people write it: 300, 0.3, 0,3, 1,500, 300 ms; None where it is none."""
+    text = text.strip().removesuffix(unit).strip()
+    if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", text):
+        text = text.replace(",", "")
     try:
-        number = float(text.strip().replace(",", "."))
+        number = float(text.replace(",", "."))
     except ValueError:
         return None
     return number if math.isfinite(number) else None

@@ -10,10 +10,12 @@ import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from migrationlab.convergence import Precopy
 from migrationlab.errors import LabError, MigrationLabError
 from migrationlab.lab.guest import Guest
+from migrationlab.lab.site import Site
 from migrationlab.migrate import start as start_migration
 from migrationlab.migration import Migration, Progress
 from migrationlab.plan import Mode, Plan
@@ -130,7 +132,18 @@ class Trial:
         if not lab.alive:
             raise LabError(LAB_DOWN, hint=LAB_HINT)
         wire, dirty = lab.wire.settings, guest.spec.dirty_mib_s
-        try:
+        with contextlib.ExitStack() as back:
+            back.callback(_set_back, lab, partial(guest.set_workload, dirty))
+            back.callback(
+                _set_back,
+                lab,
+                partial(
+                    lab.wire.set,
+                    wire.rate_mbit_s,
+                    delay_ms=wire.delay_ms,
+                    loss_percent=wire.loss_percent,
+                ),
+            )
             lab.wire.set(asked.wire_mbit_s)
             guest.set_workload(asked.dirty_mib_s)
             plan = Plan(
@@ -152,10 +165,12 @@ class Trial:
                 with contextlib.suppress(TimeoutError):
                     migration.wait(LOOK_INTERVAL_S)
             return migration.wait()
-        finally:
-            # A lab that has died has no wire to set back.
-            with contextlib.suppress(MigrationLabError):
-                lab.wire.set(
-                    wire.rate_mbit_s, delay_ms=wire.delay_ms, loss_percent=wire.loss_percent
-                )
-                guest.set_workload(dirty)
+
+
+def _set_back(lab: Site, set_it: Callable[[], object]) -> None:
+    """Set something of a lab back; one that has died has nothing to set."""
+    try:
+        set_it()
+    except MigrationLabError:
+        if lab.alive:
+            raise

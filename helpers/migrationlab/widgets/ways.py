@@ -145,10 +145,10 @@ class Errand:
         )
 
     def _way(self, talk: Talk) -> Way:
-        assert talk.uri is not None
-        uri = shlex.quote(talk.uri)
         if talk.to is Party.DESTINATION_QEMU:
             return self._memory(talk.uri)
+        assert talk.uri is not None  # filled in by plan()
+        uri = shlex.quote(talk.uri)
         there = self.source if talk.to is Party.SOURCE_LIBVIRTD else self.destination
         if talk.who is Party.CLIENT:
             dialler, whose, where = HERE, "you", HERE
@@ -159,10 +159,14 @@ class Errand:
         attempt = f"virsh --connect {uri} hostname"
         return Way(dialler, f"libvirtd of {there}", port, identity, talk.uri, attempt, where)
 
-    def _memory(self, text: str) -> Way:
-        uri = MigrationUri.parse(text)
+    def _memory(self, text: str | None) -> Way:
         listener = f"QEMU of {self.destination}"
         nobody = "nobody: there is no login"
+        if text is None:  # left to the destination, which says its own name
+            ports = f"{FIRST_PORT} to {LAST_PORT}"
+            attempt = f"nc -zv {self.destination} {FIRST_PORT}"
+            return Way(self.source, listener, ports, nobody, "auto", attempt, self.source)
+        uri = MigrationUri.parse(text)
         if uri.path:
             attempt = f"test -S {shlex.quote(uri.path)}"
             return Way(self.source, listener, "a socket", nobody, text, attempt, self.source)
@@ -218,7 +222,7 @@ def _login(text: str, whose: str) -> tuple[str, str]:
         user = f"logged in as {uri.user}" if uri.user else "logged in under the same name"
         return port, f"{whose}, by ssh key, {user}"
     if uri.transport == "tcp":
-        return str(uri.port or TCP_PORT), "anybody: nothing is encrypted"
+        return str(uri.port or TCP_PORT), "by SASL, unless auth_tcp is none; not encrypted"
     if uri.transport in (None, "tls"):
         return str(uri.port or TLS_PORT), f"{whose}, by TLS client certificate"
     return "a socket", whose

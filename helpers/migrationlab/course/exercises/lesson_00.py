@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from migrationlab.course.checked import Checked, is_unfinished, right, unfinished, wrong
+from migrationlab.course.checked import Checked, is_unfinished, number_of, right, unfinished, wrong
 
 _COLUMN = "downtime_reported_ms"
 _HINT = f"Look down the column {_COLUMN}, and take its largest number."
@@ -25,9 +25,7 @@ def check_longest(answer: object, table: object = None) -> Checked:
         return wrong(
             "The check got no table of runs.", "Run the cell that makes table, then this one."
         )
-    try:
-        number = float(str(answer).replace(",", "."))
-    except ValueError:
+    if (number := number_of(answer)) is None:
         return wrong(f"{answer!r} is no number.", "Write the milliseconds alone, as 250.")
     reported = table[_COLUMN].astype("float64")
     if abs(number - reported.max()) < 1:

@@ -7,7 +7,13 @@ from collections.abc import Callable, Sequence
 from migrationlab.course.checked import Checked, is_unfinished, right, unfinished, wrong
 from migrationlab.plan import Mode, Plan
 from migrationlab.runs import Outcome, Run
-from migrationlab.uris import ConnectionUri, host_of, judge_migration_uri, migration_notes
+from migrationlab.uris import (
+    ConnectionUri,
+    MigrationUri,
+    host_of,
+    judge_migration_uri,
+    migration_notes,
+)
 
 SOURCE, DESTINATION = "node1", "node2"
 #: Where node2's card of the migration network is; node1's own is next to it.
@@ -24,9 +30,11 @@ def check_uri(answer: object) -> Checked:
         return unfinished('Put a URI, in quotes, in the place of the three dots: uri = "…".')
     if not isinstance(answer, str):
         return wrong(f"That is a {type(answer).__name__}, and no text.", "Write it in quotes.")
-    return _check_way(answer.strip(), Mode.NORMAL) or right(
-        f"node1's QEMU dials {ADDRESS}, where node2's QEMU listens; libvirt chooses the port."
-    )
+    if found := _check_way(answer.strip(), Mode.NORMAL):
+        return found
+    port = MigrationUri.parse(answer.strip()).port
+    chosen = f"port {port} must be free there" if port else "libvirt chooses the port"
+    return right(f"node1's QEMU dials {ADDRESS}, where node2's QEMU listens; {chosen}.")
 
 
 def check_plan(answer: object) -> Checked:
@@ -36,10 +44,10 @@ def check_plan(answer: object) -> Checked:
         answer: The learner's plan.
     """
     if is_unfinished(answer):
-        return unfinished("Put a plan in the place of the three dots: plan = mig.Plan(…).")
+        return unfinished("Put a plan in the place of the three dots: my_plan = mig.Plan(…).")
     if not isinstance(answer, Plan):
         return wrong(
-            f"That is a {type(answer).__name__}, and no plan.", "Write plan = mig.Plan(…)."
+            f"That is a {type(answer).__name__}, and no plan.", "Write my_plan = mig.Plan(…)."
         )
     if answer.mode is not Mode.PEER2PEER:
         return wrong(
@@ -60,9 +68,10 @@ def check_plan(answer: object) -> Checked:
             f"The connection URI leads to {host_of(answer.connection_uri)}.",
             "node1's libvirtd knows node2 by that name, and logs in as root by SSH.",
         )
-    if ConnectionUri.parse(answer.connection_uri, Mode.PEER2PEER).transport != "ssh":
+    uri = ConnectionUri.parse(answer.connection_uri, Mode.PEER2PEER)
+    if uri.transport not in {"ssh", "libssh", "libssh2"} or uri.path != "/system":
         return wrong(
-            "That is a connection URI, by another way than SSH.",
+            "That is a connection URI, but by another way than SSH to the libvirtd of the system.",
             "By SSH it begins with qemu+ssh:// and names the user, as in lesson 1.",
         )
     if answer.migration_uri is None:

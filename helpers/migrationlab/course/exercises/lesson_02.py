@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 
-from migrationlab.course.checked import Checked, is_unfinished, right, unfinished, wrong
+from migrationlab.course.checked import Checked, is_unfinished, number_of, right, unfinished, wrong
 from migrationlab.course.looks import KINDS
 
 #: Those that a host is started with (``lab/payload/rack_init.py``, start_host).
@@ -26,7 +26,8 @@ def check_separate(answer: object) -> Checked:
         answer = answer.replace(",", " ").split()
     if isinstance(answer, Mapping) or not isinstance(answer, Iterable):
         return wrong("That is no collection of names.", "Write own = {'net', …}.")
-    given = {str(name).strip().partition(":")[0] for name in answer}
+    names = (name for name in answer if not is_unfinished(name))
+    given = {str(name).strip().lower().partition(":")[0] for name in names}
     if not given:
         return unfinished("Put the names into the braces, as own = {'net', …}.")
     if unknown := sorted(given - set(KINDS)):
@@ -59,17 +60,23 @@ def check_rate(answer: object, share: object = None) -> Checked:
     """
     if is_unfinished(answer):
         return unfinished("Put a number in the place of the three dots: a rate in Mbit/s.")
-    number, part = _number(answer), _number(share)
+    number, part = number_of(answer), number_of(share)
     if number is None or number <= 0:
         return wrong(f"{answer!r} is no rate.", "Write a number of Mbit/s, or an expression.")
-    if part is None or not 0.5 < part < 1.1:
+    if part is None or not 0 < part < 1.1:
         return wrong("The check got no share.", "Run the cell that makes share, then this one.")
     payload = _BITS / SECONDS / 1e6
     wanted = payload / part
     if _near(number, wanted):
         return right("Payload over share, in bits, and with GiB of 2**30 bytes.")
     # The first that fits is told: how far each typical mistake leads.
+    mebi = 1024 * 8 / SECONDS
     for value, said, hint in (
+        (mebi / part, "That counts a Mbit as 2**20 bits.",
+         "1 Mbit is 10**6 bits, 1 GiB 2**30 bytes."),
+        (mebi, "That counts a Mbit as 2**20 bits, and leaves the headers out.",
+         "1 Mbit is 10**6 bits, 1 GiB 2**30 bytes; then divide by the share."),
+        (wanted * 1e6, "That is in bits a second.", "Divide by 10**6."),
         (payload, "That is the payload's rate; the wire carries headers besides.",
          "Divide by the share that arrives."),
         (payload * part, "That wire would be too slow: the share is taken the wrong way round.",
@@ -82,7 +89,7 @@ def check_rate(answer: object, share: object = None) -> Checked:
         (wanted * SECONDS, "That is for one second.", f"There are {SECONDS} s for it."),
         (payload * SECONDS, "That is for one second.", f"There are {SECONDS} s for it."),
     ):  # fmt: skip
-        if _near(number, value):
+        if _near(number, value, 0.002):
             return wrong(said, hint)
     side = "too fast" if number > wanted else "too slow"
     return wrong(
@@ -91,16 +98,8 @@ def check_rate(answer: object, share: object = None) -> Checked:
     )
 
 
-def _near(one: float, other: float) -> bool:
-    return math.isclose(one, other, rel_tol=0.01)
-
-
-def _number(value: object) -> float | None:
-    try:
-        number = float(str(value).replace(",", "."))
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
+def _near(one: float, other: float, off: float = 0.01) -> bool:
+    return math.isclose(one, other, rel_tol=off)
 
 
 CHECKS: dict[str, Callable[..., Checked]] = {"separate": check_separate, "rate": check_rate}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import pandas as pd
 
-from migrationlab.course.checked import Checked, is_unfinished, right, unfinished, wrong
+from migrationlab.course.checked import Checked, is_unfinished, number_of, right, unfinished, wrong
 from migrationlab.runs import Run
 
 #: The phase in which memory is sent.
@@ -76,7 +76,7 @@ def _check_by(answer: str, table: pd.DataFrame, wanted: str) -> Checked | None:
 
 
 def _check_length(answer: object, lengths: pd.Series, wanted: str) -> Checked:
-    number, true = _number(answer), float(lengths[wanted])
+    number, true = number_of(answer), float(lengths[wanted])
     if number is None or number <= 0:
         return wrong(f"{answer!r} is no length.", "Write a number of milliseconds.")
     if math.isclose(number, true, rel_tol=READ_OFF):
@@ -103,7 +103,7 @@ def check_early(answer: object, run: object = None) -> Checked:
         return unfinished("Put an expression in the place of the dots: milliseconds.")
     if not isinstance(run, Run):
         return wrong("The check got no run.", _NO_RUN)
-    if (number := _number(answer)) is None:
+    if (number := number_of(answer)) is None:
         return wrong(f"{answer!r} is no length.", "Write a number, or an expression.")
     line = run.timeline()
     if line.resume_ns is None or line.stop_ns is None or line.completed_ns is None:
@@ -135,14 +135,6 @@ def check_early(answer: object, run: object = None) -> Checked:
     return wrong(
         f"It is not {number:g} ms.", "(line.returned_ns - line.resume_ns), in milliseconds."
     )
-
-
-def _number(value: object) -> float | None:
-    try:
-        number = float(str(value).replace(",", "."))
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 CHECKS: dict[str, Callable[..., Checked]] = {"phase": check_phase, "early": check_early}

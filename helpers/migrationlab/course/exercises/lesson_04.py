@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 
 from migrationlab.capture.downtimes import KINDS
-from migrationlab.course.checked import Checked, is_unfinished, right, unfinished, wrong
+from migrationlab.course.checked import Checked, is_unfinished, number_of, right, unfinished, wrong
 from migrationlab.runs import Run
 
 #: What a change request says of the downtime.
@@ -48,7 +48,7 @@ def check_event(answer: object, run: object = None) -> Checked:
         return unfinished("Put an expression in the place of the dots: milliseconds.")
     if not isinstance(run, Run):
         return wrong("The check got no run.", _NO_RUN)
-    if (number := _number(answer)) is None:
+    if (number := number_of(answer)) is None:
         return wrong(f"{answer!r} is no length of time.", "Write a number, or an expression.")
     known = _known(run)
     if (wanted := known.get("event")) is None:
@@ -100,7 +100,7 @@ def check_request(answer: object, run: object = None) -> Checked:
         return wrong(f"{answer['kind']!r} is none of the kinds.", f"They are {', '.join(KINDS)}.")
     if kind in _UNFIT:
         return wrong(*_UNFIT[kind])
-    given = {key: _number(answer[key]) for key in KEYS[1:]}
+    given = {key: number_of(answer[key]) for key in KEYS[1:]}
     for key, number in given.items():
         if number is None:
             return wrong(f"{key}: {answer[key]!r} is no number.", "Write milliseconds.")
@@ -161,14 +161,6 @@ def _between(
     if not all(map(len, times)):
         return None
     return (int(times[1].iloc[-1]) - int(times[0].iloc[-1])) / 1e6
-
-
-def _number(value: object) -> float | None:
-    try:
-        number = float(str(value).replace(",", "."))
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 CHECKS: dict[str, Callable[..., Checked]] = {"event": check_event, "request": check_request}

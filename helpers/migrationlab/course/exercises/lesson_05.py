@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from migrationlab.capture.cost import SEGMENT_HEADER_BYTES
 from migrationlab.convergence import MIB, PAYLOAD_SHARE
-from migrationlab.course.checked import Checked, is_unfinished, right, unfinished, wrong
+from migrationlab.course.checked import Checked, is_unfinished, number_of, right, unfinished, wrong
 from migrationlab.plan import Plan
 from migrationlab.runs import Run
 
@@ -99,7 +99,7 @@ def check_busy(answer: object, run: object = None) -> Checked:
         return wrong(
             "The check got no run.", 'Give the run too: lesson.check("busy", busy, plain).'
         )
-    if (number := _number(answer)) is None or number < 0:
+    if (number := number_of(answer)) is None or number < 0:
         return wrong(f"{answer!r} is no share.", "Write a number of percent, or an expression.")
     shares = _shares(run)
     wanted = shares.get(("source", "qemu", "migration"))
@@ -147,7 +147,7 @@ def check_seconds(answer: object) -> Checked:
     """
     if is_unfinished(answer):
         return unfinished("Put a number in the place of the dots: seconds.")
-    if (number := _number(answer)) is None or number <= 0:
+    if (number := number_of(answer)) is None or number <= 0:
         return wrong(f"{answer!r} is no time.", "Write a number of seconds, or an expression.")
     mib = IN_USE_GIB * 1024
     wanted = mib / LIMIT_MIB_S
@@ -182,14 +182,6 @@ def check_seconds(answer: object) -> Checked:
 
 def _near(one: float, other: float, tolerance: float) -> bool:
     return math.isclose(one, other, rel_tol=tolerance)
-
-
-def _number(value: object) -> float | None:
-    try:
-        number = float(str(value).replace(",", "."))
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 CHECKS: dict[str, Callable[..., Checked]] = {

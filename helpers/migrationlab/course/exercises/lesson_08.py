@@ -15,7 +15,7 @@ from migrationlab._experiment.statistics import (
     estimate,
     least_p,
 )
-from migrationlab.course.checked import Checked, is_unfinished, right, unfinished, wrong
+from migrationlab.course.checked import Checked, is_unfinished, number_of, right, unfinished, wrong
 
 METRIC = "total_ms"
 BLOCKS = 3
@@ -76,7 +76,7 @@ def check_figure(answer: object, recorded: object = None) -> Checked:
         if missing == ["n"]:
             return wrong("Without n nobody can judge the figure.", "Count the runs behind it.")
         return unfinished(f"Fill in {', '.join(missing)}.")
-    numbers = {name: _number(answer[name]) for name in FIELDS}
+    numbers = {name: number_of(answer[name]) for name in FIELDS}
     if bad := [name for name, number in numbers.items() if number is None]:
         return wrong(f"{bad[0]} is no number: {answer[bad[0]]!r}.", "Write it as 10 or 1971.5.")
     values = _values(recorded, CELLS[1])
@@ -132,14 +132,6 @@ def _values(recorded: Results, cell: str, blocks: int | None = None) -> list[flo
 
 def _near(one: float, other: float) -> bool:
     return math.isclose(one, other, abs_tol=0.6)
-
-
-def _number(value: object) -> float | None:
-    try:
-        number = float(str(value).replace(",", "."))
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 CHECKS: dict[str, Callable[..., Checked]] = {"claim": check_claim, "figure": check_figure}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from migrationlab.course.checked import Checked, is_unfinished, right, unfinished, wrong
 from migrationlab.plan import Mode, Plan
-from migrationlab.uris import MigrationUri, host_of
+from migrationlab.uris import ConnectionUri, MigrationUri, host_of, migration_notes
 
 SOURCE, DESTINATION = "node1", "node2"
 ADDRESS, PORT = "10.0.5.2", 49160
@@ -17,6 +17,9 @@ MENDS = {
     "port-closed": ("destination", "Whose ports does it say to open?"),
     "disk-not-shared": ("plan", "It names a setting that takes the disk along."),
 }
+#: What mends it as well: a migration URI with a port that is open.
+ALSO = {("port-closed", "plan")}
+SSH = ("ssh", "libssh", "libssh2")
 
 
 def check_plan(answer: object) -> Checked:
@@ -45,6 +48,18 @@ def check_plan(answer: object) -> Checked:
             f"The connection URI does not lead to {DESTINATION}.",
             f"The laptop logs in to {DESTINATION} by that name; or leave the URI out.",
         )
+    if answer.connection_uri:
+        uri = ConnectionUri.parse(answer.connection_uri)
+        if uri.transport not in SSH or uri.path != "/system":
+            return wrong(
+                "The laptop logs in by SSH, to the system's libvirtd; that URI says otherwise.",
+                f"Write qemu+ssh://root@{DESTINATION}/system, or leave the URI out.",
+            )
+    if answer.copy_storage:
+        return wrong(
+            "Copying the disk takes a second port, and the firewall stops it.",
+            "Leave copy_storage out.",
+        )
     return _check_way(answer.migration_uri)
 
 
@@ -62,12 +77,16 @@ def _check_way(text: str | None) -> Checked:
             f"The memory would go to {host or text}, and not over the storage network.",
             f"On that network {DESTINATION} is {ADDRESS}.",
         )
+    if MigrationUri.parse(text).scheme != "tcp":
+        return wrong("The memory is to go by TCP.", f"Write tcp://{ADDRESS}:{PORT}.")
     if (port := MigrationUri.parse(text).port) != PORT:
         said = f"port {port}" if port else "a port that libvirt chooses, from 49152"
         return wrong(
             f"The memory would go to {said}, and the firewall stops it.",
             f"Write the open port, {PORT}, after the address and a colon.",
         )
+    if notes := migration_notes(text):
+        return wrong(notes[0], f"All that it takes is tcp://{ADDRESS}:{PORT}.")
     return right("The laptop leads, and the memory goes by the one way that is open.")
 
 
@@ -91,7 +110,7 @@ def check_mend(answer: object) -> Checked:
             return wrong(
                 f"{fault}: {given!r} is none of the places.", f"Choose of {', '.join(PLACES)}."
             )
-        if given != place:
+        if given != place and (fault, given) not in ALSO:
             return wrong(
                 f"{fault} is not mended at the {given}."
                 if given != "plan"
