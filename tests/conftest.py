@@ -30,6 +30,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Stop where groups are not kept together: each process would start labs of its own."""
+    if session.config.getoption("loadgroup", default=False):
+        grouped = (item for item in session.items if item.get_closest_marker("xdist_group"))
+        if apart := next((item.nodeid for item in grouped if "@" not in item.nodeid), None):
+            raise pytest.UsageError(f"pytest-xdist does not keep the group of {apart} together")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Build the hosts' images that the tests need, before any test's time runs."""
