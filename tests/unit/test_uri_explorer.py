@@ -153,10 +153,16 @@ def test_the_drawing_follows_mode_and_place() -> None:
     assert "host-a&#x27;s libvirtd dials and controls host-b" in explorer.drawing.value
 
 
+def words(markup: str) -> str:
+    """Give what is read of a piece of HTML."""
+    return re.sub(r"<[^>]*>", "", markup)
+
+
 def test_marks_say_without_colours_what_works() -> None:
     """A tick and the word, a cross and the word: as many as there are places."""
     shown = UriExplorer(SSH).table.value
-    assert len(re.findall("✓ works", shown)) == len(re.findall("✗ does not work", shown)) == 2
+    read = words(shown)
+    assert read.count("✓ works") == read.count("✗ does not work") == 2
     assert shown.count('scope="col"') == len(Mode)
     assert shown.count('scope="row"') == len(Place)
 
@@ -171,7 +177,7 @@ def test_a_saved_explorer_shows_what_it_said() -> None:
     """Without a kernel the reader still sees the table and the drawing."""
     bundle = UriExplorer()._repr_mimebundle_()
     assert bundle["text/plain"] == f"UriExplorer({SSH!r})"
-    assert "✓ works" in bundle["text/html"]
+    assert "✓ works" in words(bundle["text/html"])
     assert "<img " in bundle["text/html"]
     assert "application/vnd.jupyter.widget-view+json" in bundle
 

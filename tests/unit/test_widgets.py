@@ -227,11 +227,13 @@ def test_verdict_of_an_offline_migration_that_failed(make_run: Callable[..., Run
 def test_verdict_does_not_hide_damage(
     recording: type[Any],
 ) -> None:
-    """A guest whose memory did not survive is called damaged, in the colour of errors."""
+    """A guest whose memory did not survive is called damaged, and framed as errors are."""
     check = {"intact": False, "pages": 16384, "bad_pages": 3, "writes": 40000}
     text = results.verdict(recording().build(guest_check=check))
     assert "DAMAGED" in text
-    assert "color:" in text
+    assert "border-left" in text
+    whole = results.verdict(recording().build(guest_check={**check, "intact": True}))
+    assert "border-left" not in whole
 
 
 def test_table_has_a_row_for_each_run_and_a_dash_for_what_is_unknown(
