@@ -13,6 +13,7 @@ import pytest
 from migrationlab.capture import connections
 from migrationlab.capture.connections import Connection, ConnectionMeter, Ports, ports_told
 from migrationlab.frames import FRAMES, frame
+from migrationlab.waiting import readable
 
 #: Two ends that nothing else on this machine uses together.
 HERE, THERE = "127.0.43.1", "127.0.43.2"
@@ -100,6 +101,10 @@ def test_one_too_short_to_be_looked_at_is_heard_of(meter: ConnectionMeter) -> No
     meter.start()
     with joined() as (client, server):
         say(client, server, 5000)
+    # The kernel tells of its end at its leisure.
+    while not meter._known:
+        assert readable(meter._told, 5)
+        meter.read()
     found = the_only(meter.stop())
     assert found.latest.sent_bytes == 5000
     assert found.opened_ns == found.closed_ns is not None
