@@ -37,8 +37,8 @@ class Prediction(widgets.VBox):  # type: ignore[misc]
             self._field: widgets.Widget = widgets.Text(
                 description=f"Your guess, {unit}" if unit else "Your guess",
                 placeholder="a number",
-                style={"description_width": "10em"},
-                layout=widgets.Layout(width="20em"),
+                style={"description_width": "initial"},
+                layout=widgets.Layout(width="22em"),
             )
             line = widgets.HBox([self._field])
         else:
