@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -77,6 +78,25 @@ def unfinished(hint: str) -> Checked:
 def is_unfinished(answer: object) -> bool:
     """Return whether the place of an answer is as the lesson left it: ``...``, None or empty."""
     return answer is ... or answer is None or (isinstance(answer, str) and not answer.strip())
+
+
+def places_of(
+    answer: object, names: Sequence[str], of_each: str = ""
+) -> Mapping[str, object] | Checked:
+    """Return the answer to an exercise of several places; what to say where one isn't filled in.
+
+    Args:
+        answer: What the learner gave: is to be a dictionary.
+        names: Its keys, each of which must have an answer.
+        of_each: What is to be given for a name, where it isn't the thing itself: "a place for ".
+    """
+    given = dict.fromkeys(names, ...) if is_unfinished(answer) else answer
+    if not isinstance(given, Mapping):
+        kept = f"Keep the braces, and fill in {of_each}{', '.join(names)}."
+        return wrong(f"That is a {type(answer).__name__}, and no dictionary.", kept)
+    if missing := [name for name in names if is_unfinished(given.get(name))]:
+        return unfinished(f"Fill in {of_each}{', '.join(missing)}.")
+    return given
 
 
 def number_of(answer: object) -> float | None:

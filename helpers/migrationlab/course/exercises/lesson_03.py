@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import pandas as pd
 
-from migrationlab.course.checked import Checked, is_unfinished, number_of, right, unfinished, wrong
+from migrationlab.course.checked import (
+    Checked,
+    is_unfinished,
+    number_of,
+    places_of,
+    right,
+    unfinished,
+    wrong,
+)
 from migrationlab.runs import Run
 
 #: The phase in which memory is sent.
@@ -25,19 +33,16 @@ def check_phase(answer: object, run: object = None) -> Checked:
         answer: A dictionary with ``phase``, ``by`` and ``ms``.
         run: The run that was looked at.
     """
-    if is_unfinished(answer):
-        return unfinished("Fill in the three places: phase, by and ms.")
-    if not isinstance(answer, Mapping):
-        return wrong("That is no dictionary.", "Keep the braces, and fill in the three places.")
-    if missing := [key for key in KEYS if is_unfinished(answer.get(key))]:
-        return unfinished(f"Fill in {', '.join(missing)}.")
+    places = places_of(answer, KEYS)
+    if isinstance(places, Checked):
+        return places
     if not isinstance(run, Run):
         return wrong("The check got no run.", _NO_RUN)
     table = run.timeline().phases.set_index("phase")
     wanted = str(table["duration_ms"].drop(SENDING).idxmax())
-    phase = str(answer["phase"]).strip().capitalize()
+    phase = str(places["phase"]).strip().capitalize()
     if phase not in table.index:
-        return wrong(f"{answer['phase']!r} is no phase.", f"They are {', '.join(table.index)}.")
+        return wrong(f"{places['phase']!r} is no phase.", f"They are {', '.join(table.index)}.")
     if phase == SENDING:
         return wrong(
             "It is the longest, but it is the one that sends memory.",
@@ -48,8 +53,8 @@ def check_phase(answer: object, run: object = None) -> Checked:
             f"{phase} is not the longest of the four.",
             "Compare the bars of the phases' lane, or the lengths in the figure's legend.",
         )
-    return _check_by(str(answer["by"]), table, wanted) or _check_length(
-        answer["ms"], table["duration_ms"], wanted
+    return _check_by(str(places["by"]), table, wanted) or _check_length(
+        places["ms"], table["duration_ms"], wanted
     )
 
 

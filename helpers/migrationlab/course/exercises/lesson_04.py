@@ -8,7 +8,15 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 
 from migrationlab.capture.downtimes import KINDS
-from migrationlab.course.checked import Checked, is_unfinished, number_of, right, unfinished, wrong
+from migrationlab.course.checked import (
+    Checked,
+    is_unfinished,
+    number_of,
+    places_of,
+    right,
+    unfinished,
+    wrong,
+)
 from migrationlab.runs import Run
 
 #: What a change request says of the downtime.
@@ -87,23 +95,20 @@ def check_request(answer: object, run: object = None) -> Checked:
         answer: A dictionary with ``kind``, ``downtime_ms``, ``low_ms`` and ``high_ms``.
         run: The rehearsal that it was measured in.
     """
-    if is_unfinished(answer):
-        return unfinished(f"Fill in the four places: {', '.join(KEYS)}.")
-    if not isinstance(answer, Mapping):
-        return wrong("That is no dictionary.", "Keep the braces, and fill in the four places.")
-    if missing := [key for key in KEYS if is_unfinished(answer.get(key))]:
-        return unfinished(f"Fill in {', '.join(missing)}.")
+    places = places_of(answer, KEYS)
+    if isinstance(places, Checked):
+        return places
     if not isinstance(run, Run):
         return wrong("The check got no run.", _NO_RUN)
-    kind = str(answer["kind"]).strip().lower()
+    kind = str(places["kind"]).strip().lower()
     if kind not in KINDS:
-        return wrong(f"{answer['kind']!r} is none of the kinds.", f"They are {', '.join(KINDS)}.")
+        return wrong(f"{places['kind']!r} is none of the kinds.", f"They are {', '.join(KINDS)}.")
     if kind in _UNFIT:
         return wrong(*_UNFIT[kind])
-    given = {key: number_of(answer[key]) for key in KEYS[1:]}
+    given = {key: number_of(places[key]) for key in KEYS[1:]}
     for key, number in given.items():
         if number is None:
-            return wrong(f"{key}: {answer[key]!r} is no number.", "Write milliseconds.")
+            return wrong(f"{key}: {places[key]!r} is no number.", "Write milliseconds.")
     numbers = {key: number for key, number in given.items() if number is not None}
     true = run.timeline().downtimes.set_index("kind").loc["network"]
     if pd.isna(true["downtime_ms"]) or pd.isna(true["low_ms"]):

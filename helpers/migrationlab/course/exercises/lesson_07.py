@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from migrationlab.course.checked import Checked, is_unfinished, right, unfinished, wrong
+from migrationlab.course.checked import Checked, is_unfinished, places_of, right, unfinished, wrong
 from migrationlab.plan import Plan
 from migrationlab.runs import Outcome, Run
 from migrationlab.uris import ConnectionUri, MigrationUri, host_of
@@ -49,16 +49,11 @@ def check_turn(answer: object) -> Checked:
     Args:
         answer: By message, one of the places.
     """
-    if is_unfinished(answer):
-        return unfinished("Fill in a place for each message.")
-    if not isinstance(answer, Mapping):
-        return wrong(
-            f"That is a {type(answer).__name__}.", "Keep the braces, and fill in the four places."
-        )
-    if missing := [name for name in TURNS if is_unfinished(answer.get(name))]:
-        return unfinished(f"Fill in a place for {', '.join(missing)}.")
+    mended = places_of(answer, tuple(TURNS), "a place for ")
+    if isinstance(mended, Checked):
+        return mended
     for name, place in TURNS.items():
-        given = str(answer[name]).strip().lower()
+        given = str(mended[name]).strip().lower()
         if given not in PLACES:
             return wrong(
                 f"{name}: {given!r} is none of the places.", f"Choose of {', '.join(PLACES)}."

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from migrationlab.course.checked import Checked, is_unfinished, right, unfinished, wrong
+from migrationlab.course.checked import Checked, is_unfinished, places_of, right, unfinished, wrong
 from migrationlab.plan import Mode, Plan
 from migrationlab.uris import ConnectionUri, MigrationUri, host_of, migration_notes
 
@@ -96,16 +96,11 @@ def check_mend(answer: object) -> Checked:
     Args:
         answer: By fault, one of the places.
     """
-    if is_unfinished(answer):
-        return unfinished("Fill in a place for each fault.")
-    if not isinstance(answer, Mapping):
-        return wrong(
-            f"That is a {type(answer).__name__}.", "Keep the braces, and fill in the three places."
-        )
-    if missing := [fault for fault in MENDS if is_unfinished(answer.get(fault))]:
-        return unfinished(f"Fill in a place for {', '.join(missing)}.")
+    mended = places_of(answer, tuple(MENDS), "a place for ")
+    if isinstance(mended, Checked):
+        return mended
     for fault, (place, leads) in MENDS.items():
-        given = str(answer[fault]).strip().lower()
+        given = str(mended[fault]).strip().lower()
         if given not in PLACES:
             return wrong(
                 f"{fault}: {given!r} is none of the places.", f"Choose of {', '.join(PLACES)}."
