@@ -29,6 +29,8 @@ def test_the_run_of_the_exercise_is_as_its_text_says() -> None:
         SOLUTION,
         SOLUTION | {"ms": f"{SOLUTION['ms'] * 1.05:.0f}"},
         SOLUTION | {"phase": f" {LONGEST.lower()}", "by": "Destination's libvirtd"},
+        SOLUTION | {"by": "the destination’s libvirtd"},
+        SOLUTION | {"by": f"{RUN.destination['name']}'s libvirtd"},
     ],
 )
 def test_the_solution_for_the_phase_passes(answer: object) -> None:
@@ -43,6 +45,8 @@ def test_the_solution_for_the_phase_passes(answer: object) -> None:
         ({"phase": "Confirm"}, "not the longest"),
         ({"phase": "Sending"}, "is no phase"),
         ({"by": "client"}, "only asks"),
+        ({"by": "the client"}, "asks, and waits"),
+        ({"by": f"{RUN.source['name']}'s libvirtd"}, "it is not source libvirtd"),
         ({"by": "destination"}, "half of it"),
         ({"by": "source QEMU"}, "it is not source qemu"),
         ({"ms": SOLUTION["ms"] / 1000}, "in seconds"),

@@ -60,6 +60,7 @@ def test_a_plan_for_half_of_the_wire_passes(plan: Plan) -> None:
         (Plan(bandwidth_mib_s=119), "whole wire"),
         (Plan(bandwidth_mib_s=80), "Convert"),
         (Plan(bandwidth_mib_s=62), "5 % more"),
+        (Plan(bandwidth_mib_s=60), "rounded up"),
         (Plan(bandwidth_mib_s=250), "Convert"),
         (Plan(bandwidth_mib_s=59), "headers"),
         (Plan(bandwidth_mib_s=7), "longer than it has to"),

@@ -76,6 +76,8 @@ def test_postcopy_that_switches_by_itself_passes(
         ({"postcopy": True, "postcopy_after_s": 14.0}, "too late"),
         ({"postcopy": True, "postcopy_after_pass": 20}, "too late"),
         ({"postcopy": True, "postcopy_after_pass": 2, "deadline_s": 3.0}, "within 3 s"),
+        ({"postcopy": True, "postcopy_after_pass": 2, "max_downtime_ms": 3000}, "before it"),
+        ({"postcopy": True, "postcopy_after_pass": 2, "parallel": True}, "refuses"),
         ({"max_downtime_ms": 500}, "does not end"),
         ({"max_downtime_ms": 1500}, "stands still"),
         ({"suspend_after_s": 3.0}, "stands still"),

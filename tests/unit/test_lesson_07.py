@@ -37,6 +37,7 @@ def test_the_solution_for_the_turns_passes() -> None:
     [
         (TURNS | {"A": "source"}, "in normal mode"),
         (TURNS | {"B": "client"}, "another dials"),
+        (TURNS | {"B": "plan"}, "goes round it"),
         (TURNS | {"C": "source"}, "who listens"),
         (TURNS | {"C": "plan"}, "by another plan"),
         (TURNS | {"D": "destination"}, "wrong place"),
@@ -57,6 +58,7 @@ def test_mistakes_about_the_turns(answer: object, words: str) -> None:
     [
         Plan(mode=Mode.PEER2PEER, migration_uri=OPEN),
         Plan(migration_uri="tcp://host-b:49310"),
+        Plan(migration_uri="tcp://10.11.0.2:49300"),
         Plan(mode=Mode.PEER2PEER, tunnelled=True),
     ],
 )

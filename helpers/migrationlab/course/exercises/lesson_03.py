@@ -53,27 +53,25 @@ def check_phase(answer: object, run: object = None) -> Checked:
             f"{phase} is not the longest of the four.",
             "Compare the bars of the phases' lane, or the lengths in the figure's legend.",
         )
-    return _check_by(str(places["by"]), table, wanted) or _check_length(
-        places["ms"], table["duration_ms"], wanted
-    )
+    sides = {str(run.source["name"]): "source", str(run.destination["name"]): "destination"}
+    words = str(places["by"]).lower().replace("’", "'").replace("'s", "").replace("_", " ").split()
+    by = " ".join(sides.get(word, word) for word in words if word != "the")
+    return _check_by(by, table, wanted) or _check_length(places["ms"], table["duration_ms"], wanted)
 
 
-def _check_by(answer: str, table: pd.DataFrame, wanted: str) -> Checked | None:
+def _check_by(by: str, table: pd.DataFrame, wanted: str) -> Checked | None:
     """Say what is wrong with who is said to spend the time; None where nothing is."""
-    by = " ".join(answer.lower().replace("'s", "").replace("_", " ").split())
     true = str(table.loc[wanted, "by"])
     if by == true:
         return None
     if by == str(table.loc[wanted, "asked_by"]):
         return wrong(
             f"{wanted} is right, but {by} only asks for it, and waits.",
-            "Column by says who works, column asked_by who is waited for.",
+            "Column by says who works, column asked_by who asks, and waits.",
         )
     side, _, program = true.partition(" ")
     if by in {side, program}:
-        return wrong(
-            f"{answer!r} is half of it.", "Say the side and the program, as source QEMU does."
-        )
+        return wrong(f"{by!r} is half of it.", "Say the side and the program, as source QEMU does.")
     return wrong(
         f"{wanted} is right, but it is not {by} that works then.",
         "The table under One call, five phases says at which host each phase takes place.",

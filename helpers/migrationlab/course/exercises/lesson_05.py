@@ -72,6 +72,11 @@ def _too_much(limit: int) -> Checked | None:
             f"{said} The wire is full before that, so it limits nothing.",
             "The wire is in Mbit/s and this limit in MiB/s: divide by 8, and by 2**20 bytes.",
         )
+    if limit == math.ceil(HALF_MBIT_S * 1e6 / 8 / MIB):
+        return wrong(
+            f"{said} That is 59.6 rounded up, and the wire carries headers besides.",
+            f"Multiply by the share that is payload, {PAYLOAD_SHARE:.3f}, and round down.",
+        )
     if limit * MIB * 8 / 1e6 <= HALF_MBIT_S:
         return wrong(
             f"{said} QEMU counts what it sends, and the wire carries headers besides.",

@@ -102,6 +102,16 @@ def _postcopy(plan: Plan, remedies: Experiment) -> Checked:
             "This plan makes post-copy possible, and nothing switches to it.",
             "Say when: postcopy_after_pass=1, or postcopy_after_s=3.",
         )
+    if plan.parallel:
+        return wrong(
+            "The QEMU of these hosts refuses post-copy over parallel connections.",
+            "Leave parallel out: one connection carries it.",
+        )
+    if (limit := plan.max_downtime_ms) is not None and _ends_with(limit):
+        return wrong(
+            f"With a limit of {limit} ms it ends by a standstill, before it switches.",
+            "Post-copy needs no other limit: leave max_downtime_ms out.",
+        )
     total_s, still_ms = _recorded(remedies, "post-copy")
     # A pass more is the working set once more, over the wire.
     later = 0.0 if after_pass is None else after_pass * _pass_s()
@@ -125,8 +135,7 @@ def _standstill(plan: Plan) -> Checked | None:
     if limit is None and not held:
         return None
     needed_ms = 1000 * _pass_s()
-    told = dataclasses.replace(BUSY, max_downtime_ms=limit or 300).forecast()
-    if held or told.ends:
+    if held or (limit is not None and _ends_with(limit)):
         return wrong(
             f"It ends, but the guest stands still for some {needed_ms:.0f} ms, and not for "
             f"{STANDSTILL_MS}.",
@@ -166,6 +175,11 @@ def _other(plan: Plan, remedies: Experiment) -> Checked:
         f"The guest writes {BUSY.dirty_mib_s:g} MiB/s, the wire carries "
         f"{BUSY.bandwidth_mib_s:.0f} MiB/s.",
     )
+
+
+def _ends_with(max_downtime_ms: int) -> bool:
+    """Tell whether the guest's migration ends by itself with a downtime limit."""
+    return dataclasses.replace(BUSY, max_downtime_ms=max_downtime_ms).forecast().ends
 
 
 def _pass_s() -> float:

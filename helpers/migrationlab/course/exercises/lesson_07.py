@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from migrationlab.course.checked import Checked, is_unfinished, places_of, right, unfinished, wrong
+from migrationlab.lab.layout import WIRE_ADDRESSES
 from migrationlab.plan import Plan
 from migrationlab.runs import Outcome, Run
 from migrationlab.uris import ConnectionUri, MigrationUri, host_of
 
 PLACES = ("client", "source", "destination", "plan")
 SOURCE, DESTINATION = "host-a", "host-b"
+#: The destination's address on the wire, which will do as well as its name.
+ADDRESS = WIRE_ADDRESSES[1]
 #: What libvirt takes where a plan names no port (qemu.conf, migration_port_min and _max).
 LIBVIRTS_PORTS = range(49152, 49216)
 #: What the firewall of the exercise lets through.
@@ -57,6 +60,11 @@ def check_turn(answer: object) -> Checked:
         if given not in PLACES:
             return wrong(
                 f"{name}: {given!r} is none of the places.", f"Choose of {', '.join(PLACES)}."
+            )
+        if given == "plan" and MESSAGES[name][1] == _NAME:
+            return wrong(
+                f"{name}: an address in the plan goes round it, and the next plan meets it again.",
+                f"Which machine lacks the name? {_LEADS[name]}",
             )
         if given != place:
             return wrong(f"{name} is not mended {_at(given)}.", _LEADS[name])
@@ -110,7 +118,7 @@ def _check_way(plan: Plan) -> Checked:
             "Without a migration URI libvirt takes one of its own ports, which are closed.",
             "Which URI says where the destination's QEMU listens? It may have a port.",
         )
-    if host_of(plan.migration_uri) != DESTINATION:
+    if host_of(plan.migration_uri) not in (DESTINATION, ADDRESS):
         return wrong(
             f"The memory would go to {host_of(plan.migration_uri)}.",
             f"The guest is to go to {DESTINATION}.",
