@@ -171,6 +171,9 @@ class Experiment(Results):
         from migrationlab._experiment.conduct import conduct  # noqa: PLC0415 (libvirt: to run only)
 
         with files.held(self.directory):
+            if files.is_experiment(self.directory):
+                # Another process may have begun it meanwhile, or given it more repeats.
+                self.head = _taken_up(files.read_head(self.directory), self.head, self.directory)
             require_room(self.design, self.directory, trials=len(self.left))
             files.write_head(self.directory, self.head)
             if self.left:
@@ -227,22 +230,37 @@ def _named(plans: Mapping[str, Plan] | Sequence[Plan]) -> dict[str, dict[str, ob
     return {str(name): plan.changed() for name, plan in plans.items()}
 
 
-def _continued(found: files.Head, wanted: files.Head, folder: Path) -> files.Head:
-    """Return the experiment that was found, as it is wanted now: only repeats may have grown.
+def _taken_up(found: files.Head, known: files.Head, folder: Path) -> files.Head:
+    """Return the experiment that was found, with more repeats where more are known of.
 
     Raises:
         UsageError: It is another one.
     """
+    _require_alike(found.design, known.design, folder)
+    more = known.design.repeats > found.design.repeats
+    return _continued(found, known, folder) if more else found
+
+
+def _require_alike(found: Design, wanted: Design, folder: Path) -> None:
     changed = [
         what
         for what in ("question", "cells", "seed", "images", "hosts")
-        if getattr(found.design, what) != getattr(wanted.design, what)
+        if getattr(found, what) != getattr(wanted, what)
     ]
     if changed:
         raise UsageError(
             f"{folder} has an experiment already, with other {', '.join(changed)}",
             hint="choose another directory; of the one that is there only repeats can be raised",
         )
+
+
+def _continued(found: files.Head, wanted: files.Head, folder: Path) -> files.Head:
+    """Return the experiment that was found, as it is wanted now: only repeats may have grown.
+
+    Raises:
+        UsageError: It is another one.
+    """
+    _require_alike(found.design, wanted.design, folder)
     if wanted.design.repeats < found.design.repeats:
         raise UsageError(
             f"{folder} has an experiment of {found.design.repeats} repeats, and "

@@ -24,6 +24,7 @@ from migrationlab.errors import HostError, UsageError
 from migrationlab.experiment import Experiment
 from migrationlab.runs import Outcome, Run
 from migrationlab.steps import Step
+from migrationlab.store import save_run
 
 
 class Played:
@@ -239,6 +240,25 @@ def test_ctrl_c_is_a_stop(experiment: Experiment, theatre: Theatre) -> None:
     assert len(experiment.measured) == 1
     stopped = [run for run in experiment.runs if (run.experiment or {})["stopped"]]
     assert [run.outcome for run in stopped] == [Outcome.CANCELLED]
+
+
+def test_ctrl_c_while_a_run_is_stored(
+    experiment: Experiment, theatre: Theatre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run that is over is stored all the same, and Ctrl-C goes on as Ctrl-C."""
+    pressed: list[Run] = []
+
+    def save(run: Run, folder: Path) -> Path:
+        if not pressed and run.experiment and not run.experiment["warm_up"]:
+            pressed.append(run)
+            raise KeyboardInterrupt
+        return save_run(run, folder)
+
+    monkeypatch.setattr(conduct, "save_run", save)
+    with pytest.raises(KeyboardInterrupt):
+        go(experiment, theatre)
+    assert [run.run_id for run in experiment.measured] == [pressed[0].run_id]
+    assert experiment.cut_short == 0
 
 
 def test_a_crash_is_made_good(experiment: Experiment, theatre: Theatre) -> None:

@@ -291,6 +291,15 @@ def test_toml_says_all_of_a_design(
     assert (again.repeats, again.seed) == (found.repeats, found.seed)
 
 
+def test_hosts_without_a_probe_are_the_same_in_toml(tmp_path: Path) -> None:
+    """No probe stays none: it does not become an address that is called so."""
+    hosts = {"source": "qemu:///system", "to": "qemu+ssh://b/system", "domain": "web1"}
+    found = design(hosts={**hosts, "probe": None})
+    path = tmp_path / "x.toml"
+    path.write_text(written(found.spec), encoding="utf-8")
+    assert read_toml(path).hosts == found.hosts == design(hosts=hosts).hosts
+
+
 @pytest.mark.parametrize(
     ("content", "said", "hint"),
     [

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from migrationlab._experiment import files
+from migrationlab._experiment import conduct, files
 from migrationlab._experiment.concerns import Kind, find
 from migrationlab.errors import GuestError, PlanError, StoreError, UsageError
 from migrationlab.experiment import Experiment
@@ -127,6 +127,16 @@ def test_what_was_begun_for_nothing_is_counted(tmp_path: Path, keep: Keep) -> No
         file.write('{"trial": 4, "at')
     assert experiment.cut_short == 2
     assert Experiment.load(tmp_path).cut_short == 2
+
+
+def test_half_a_line_spoils_no_other(tmp_path: Path) -> None:
+    """What is begun after a power cut has a line of its own."""
+    files.note_begun(tmp_path, 1)
+    with (tmp_path / files.BEGUN).open("a") as file:
+        file.write('{"trial": 2, "at')
+    files.note_begun(tmp_path, 2)
+    files.note_begun(tmp_path, 3)
+    assert files.begun(tmp_path) == {1: 1, 2: 1, 3: 1}
 
 
 def test_more_repeats_go_on_where_it_was(done: Experiment, tmp_path: Path) -> None:
@@ -284,6 +294,27 @@ def test_one_process_at_a_time(done: Experiment) -> None:
         with pytest.raises(UsageError, match="is being run by another process"):
             done.run()
     assert len(done.run()) == 12  # nothing is left: no lab is started
+
+
+def test_what_another_process_began_is_gone_on_with(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who designed the experiment before another made it goes on with that one, and its repeats."""
+    asked: list[list[int]] = []
+    monkeypatch.setattr(
+        conduct, "conduct", lambda made, **_: asked.append([trial.number for trial in made.left])
+    )
+    early, more, odd = make(tmp_path), make(tmp_path, repeats=8), make(tmp_path, seed=3)
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    files.write_head(tmp_path, make(tmp_path, repeats=7).head)
+    for late in (early, more):
+        late.run()
+    assert early.id == more.id == Experiment.load(whole).id
+    assert asked == [[13, 14], [13, 14, 15, 16]]
+    early.run()
+    assert asked[2] == asked[1]
+    with pytest.raises(UsageError, match="other seed"):
+        odd.run()
 
 
 def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
@@ -457,6 +488,20 @@ def test_different_environments_are_not_pooled(done: Experiment, keep: Keep) -> 
     assert mixed.compare("mode=normal", "mode=peer2peer", mixed=True).n_a == 6
     worry = next(each for each in mixed.concerns() if each.kind is Kind.ENVIRONMENT)
     assert "machine.kernel" in worry.text
+
+
+def test_an_environment_that_is_compared_is_no_concern(tmp_path: Path, keep: Keep) -> None:
+    """Accelerators that are compared differ because they are meant to."""
+    workloads = {"accelerator": ["kvm", "tcg"]}
+    experiment = make(tmp_path, grid={}, workloads=workloads, repeats=1)
+    for trial in experiment.trials:
+        kept = keep(experiment, trial.number)
+        accelerator = str(experiment.cell(trial.cell).setting["accelerator"])
+        shutil.rmtree(tmp_path / "runs" / kept.run_id)
+        save_run(replace(kept, accelerator=accelerator), tmp_path / "runs")
+    assert len(experiment.summary(["total_ms"])) == 2
+    assert Kind.ENVIRONMENT not in {each.kind for each in experiment.concerns()}
+    assert Kind.ENVIRONMENT in kinds(experiment.measured)
 
 
 # --- what stands against it ---------------------------------------------------------------------

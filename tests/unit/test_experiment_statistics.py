@@ -291,6 +291,22 @@ def test_more_runs_of_many_comparisons_are_worth_making(tests: int) -> None:
     assert (compare(low, high).p_value or 1) * tests < 0.05
 
 
+def test_the_advice_for_several_comparisons_is_one_for_all_of_them() -> None:
+    """While all have too few runs the number that is advised allows for all that will be tested.
+
+    Those of a setting that never completes will not be.
+    """
+    found = {("a", f"b{n}"): compare([1.0, 2, 3], [5.0, 6, 7]) for n in range(6)}
+    found[("a", "never")] = compare([1.0, 2, 3], [])
+    ends = {name: Ends(3, 3) for pair in found for name in pair} | {"never": Ends(3, 0)}
+    told = together(found, "total_ms", ends)
+    assert {each.more_runs for each in told[:6]} == {more_runs(1.0, 3, 3, tests=6)}
+    assert told[6].more_runs is None
+    unmade = together({("a", f"b{n}"): compare([1.0], []) for n in range(6)}, "total_ms", ends)
+    # 6 and 6 have 924 orders, 2 / 924 is less than a sixth of 5 %; 5 and 5 have 252, as do these.
+    assert {each.more_runs for each in unmade} == {5}
+
+
 @pytest.mark.parametrize(
     ("ends", "text"),
     [
@@ -303,6 +319,10 @@ def test_more_runs_of_many_comparisons_are_worth_making(tests: int) -> None:
             "none of 12 migrations with a, none of 9 migrations with b completed, so neither has",
         ),
         ((Ends(12, 12), Ends(0, 0)), "no value of b, so nothing can be compared."),
+        (
+            (Ends(0, 0), Ends(3, 0)),
+            "none of 0 migrations with a, none of 3 migrations with b completed, so nothing can",
+        ),
     ],
 )
 def test_what_never_completes_in_words(ends: tuple[Ends, Ends], text: str) -> None:
@@ -325,6 +345,7 @@ def test_what_never_completes_in_words(ends: tuple[Ends, Ends], text: str) -> No
         (SLOW[:3], FAST[:3], "n is too small to tell: about 4 more runs of each would, if the"),
         (SLOW[:1], [], "no value of post-copy, so nothing can be compared."),
         ([5.0] * 6, [5.0] * 6, "For practical purposes they are alike"),
+        ([0.0] * 6, [0.0] * 6, "For practical purposes they are alike"),
         (SLOW, SLOW[::-1], "For practical purposes they are alike"),
         ([1.0, 2, 3, 4, 5, 60], [1.0, 2, 3, 4, 5, 60], "no difference (95 % interval"),
         ([1.0, 2, 3, 4, 5, 60], [1.0, 2, 3, 4, 5, 60], "even 1000 more runs of each might not."),

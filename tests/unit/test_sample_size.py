@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from migrationlab import plots
+from migrationlab._experiment.comparison import Ends
 from migrationlab._experiment.growth import Growth, grow
 from migrationlab._experiment.statistics import Verdict
 from migrationlab.course.lesson import Lesson
@@ -19,6 +22,7 @@ BLOCKS = MODES.design.repeats
 APART = Growth(
     "total_ms", "slow", "quick", (1, 2, 3, 4, 5),
     (100.0, 101.0, 102.0, 103.0, None), (90.0, 91.0, 92.0, 93.0, 94.0),
+    (Ends(1, 1),) * 5, (Ends(1, 1),) * 5,
 )  # fmt: skip
 
 
@@ -73,6 +77,15 @@ def test_a_setting_that_never_completes_is_said_to() -> None:
     assert "too few" in plots.growth(grown, 2).title
 
 
+def test_a_missing_value_is_no_migration_that_did_not_complete() -> None:
+    """What completed without a value of the metric is not told of as what never completed."""
+    nothing = replace(APART, values_b=(None,) * 5)
+    assert not nothing.at(3).never_completes
+    assert nothing.at(3).text == "total_ms: no value of quick, so nothing can be compared."
+    failed = replace(nothing, ends_b=(Ends(1, 0), *[Ends(0, 0)] * 4))
+    assert "none of 1 migrations with quick completed. That is the diff" in failed.at(3).text
+
+
 def test_what_cannot_be_taken_is_refused() -> None:
     """An unknown cell, an unknown metric: the errors are the experiment's."""
     with pytest.raises(UsageError, match="gremlins"):
@@ -94,7 +107,8 @@ def test_the_figure_says_how_many_and_what_that_tells(n: int) -> None:
 
 def test_the_figure_of_a_difference_that_is_never_told() -> None:
     """Where nothing is ever told apart, the description says so."""
-    same = Growth("total_ms", "a", "b", (1, 2, 3), (1.0, 2.0, 3.0), (1.0, 2.0, 3.0))
+    values, ends = (1.0, 2.0, 3.0), (Ends(1, 1),) * 3
+    same = Growth("total_ms", "a", "b", (1, 2, 3), values, values, ends, ends)
     assert "at no number of runs" in plots.growth(same, 3).alt
 
 

@@ -91,6 +91,8 @@ class CellComparison(Comparison):
         )
         if all(ends.never for *_, ends in sides):
             return f"{told} completed, so neither has a value."
+        if not all(ends.made for *_, ends in sides):
+            return f"{told} completed, so nothing can be compared yet."
         return f"{told} completed. That is the difference between them: more runs give no value."
 
     def _difference(self) -> str:
@@ -150,6 +152,8 @@ def together(
     """
     adjusted = holm([each.p_value for each in found.values()])
     tested = sum(each.p_value is not None for each in found.values())
+    # Once there are runs enough all are tested, but for those that never have a value.
+    to_test = sum(not (ends[a].never or ends[b].never) for a, b in found)
     return [
         CellComparison(
             metric=metric,
@@ -160,14 +164,14 @@ def together(
             ends_a=ends[a],
             ends_b=ends[b],
             **{name: getattr(each, name) for name in Comparison.__slots__ if name != "more_runs"},
-            more_runs=_more_runs(each, p_adjusted, tested, never=ends[a].never or ends[b].never),
+            more_runs=_more_runs(each, p_adjusted, to_test, never=ends[a].never or ends[b].never),
         )
         for ((a, b), each), p_adjusted in zip(found.items(), adjusted, strict=True)
     ]
 
 
 def _more_runs(
-    found: Comparison, p_adjusted: float | None, tested: int, *, never: bool
+    found: Comparison, p_adjusted: float | None, tests: int, *, never: bool
 ) -> int | None:
     """Return how many more runs would tell, as one of the comparisons that are read together."""
     if never:
@@ -175,9 +179,7 @@ def _more_runs(
     chance = p_adjusted is not None and p_adjusted >= ALPHA
     if found.verdict is Verdict.ALIKE or (found.verdict is Verdict.DIFFERENT and not chance):
         return 0
-    if found.superiority is None:
-        return found.more_runs
-    return more_runs(found.superiority, found.n_a, found.n_b, tests=max(tested, 1))
+    return more_runs(found.superiority, found.n_a, found.n_b, tests=tests)
 
 
 def _p(value: float | None) -> str:

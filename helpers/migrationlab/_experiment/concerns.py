@@ -78,7 +78,12 @@ class Concern:
 
 
 def find(
-    runs: Runs, table: pd.DataFrame, *, planned: int | None = None, cut_short: int = 0
+    runs: Runs,
+    table: pd.DataFrame,
+    *,
+    planned: int | None = None,
+    cut_short: int = 0,
+    differing: Sequence[str] | None = None,
 ) -> tuple[Concern, ...]:
     """Say what stands against the figures of some runs.
 
@@ -88,6 +93,8 @@ def find(
             they were made on and with does.
         planned: How many runs there were to be; None where nobody planned.
         cut_short: How many trials were begun for nothing.
+        differing: In which facts of their environment the runs differ without being meant to; None
+            for all in which they differ.
     """
     if "cell" not in table:
         # What only runs without a figure differ in does not set the others apart.
@@ -96,6 +103,7 @@ def find(
         table = table[table["outcome"] == str(Outcome.COMPLETED)]
         table = table.assign(cell=[groups[name] for name in table["run_id"]])
     found = [concern for look in _LOOKS for concern in look(runs)]
+    found += [*_mixed(sorted(differences(runs)) if differing is None else differing)]
     found += [*_unfinished(runs, planned, cut_short)]
     found += [concern for look in _TABLE_LOOKS for concern in look(table)]
     order = list(Kind)
@@ -127,12 +135,11 @@ def _unreadable(runs: Runs) -> Iterator[Concern]:
         )
 
 
-def _mixed(runs: Runs) -> Iterator[Concern]:
-    if differing := differences(runs):
+def _mixed(differing: Sequence[str]) -> Iterator[Concern]:
+    if differing:
         yield Concern(
             Kind.ENVIRONMENT,
-            f"The runs were not all made in one environment: they differ in "
-            f"{_some(sorted(differing))}.",
+            f"The runs were not all made in one environment: they differ in {_some(differing)}.",
             "Measure again in one, or, where the difference does not matter, say so with mixed.",
         )
 
@@ -251,7 +258,7 @@ def _not_completed(runs: Runs) -> Iterator[Concern]:
 
 
 _LOOKS: Sequence[Callable[[Runs], Iterator[Concern]]] = (
-    _damaged, _unreadable, _mixed, _emulated, _busy, _loaded, _clocks, _slow_guests, _noted,
+    _damaged, _unreadable, _emulated, _busy, _loaded, _clocks, _slow_guests, _noted,
     _not_completed,
 )  # fmt: skip
 

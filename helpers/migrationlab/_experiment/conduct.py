@@ -201,12 +201,15 @@ class Conductor:
         }
         kept = replace(run, experiment=place)
         folder = self._experiment.directory / files.RUNS
+        interrupted: KeyboardInterrupt | None = None
         while not (folder / kept.run_id).exists():
             try:
                 save_run(kept, folder)
-            except KeyboardInterrupt:
-                # An impatient second Ctrl-C does not cost the run that the first one ended.
-                self._stop.set()
+            except KeyboardInterrupt as error:
+                # Ctrl-C, maybe an impatient second one, does not cost the run that is over.
+                interrupted = error
+        if interrupted is not None:
+            raise interrupted
         return kept
 
     def _progress(self, cell: str, fraction: float) -> None:

@@ -189,6 +189,9 @@ def read(spec: Mapping[str, Any]) -> Design:
     """
     given = plain(spec, "")
     known(given, KEYS, "")
+    if isinstance(hosts_given := given.get("hosts"), dict):
+        # No probe is as good as none given; TOML has no word for it.
+        given["hosts"] = {key: value for key, value in hosts_given.items() if value is not None}
     question = text_at(given.get("question", ""), "question").strip()
     if not question:
         raise UsageError(
@@ -368,12 +371,7 @@ def _place(spec: Spec) -> tuple[tuple[str, str] | None, RealHosts | None]:
             hint="leave hosts out to measure in a lab, lab to measure real hosts",
         )
     if "hosts" in spec:
-        # No probe is as good as none given.
-        table = {
-            key: value
-            for key, value in table_at(spec["hosts"], "hosts").items()
-            if not (key == "probe" and value is None)
-        }
+        table = table_at(spec["hosts"], "hosts")
         known(table, [field.name for field in fields(RealHosts)], "hosts")
         for key in ("source", "to", "domain"):
             if not text_at(table.get(key, ""), f"hosts.{key}"):

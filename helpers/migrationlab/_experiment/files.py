@@ -136,8 +136,13 @@ def note_begun(folder: Path, trial: int) -> None:
     """
     line = json.dumps({"trial": trial, "at": datetime.now(UTC).isoformat()}) + "\n"
     try:
-        with (folder / BEGUN).open("a", encoding="utf-8") as file:
-            file.write(line)
+        with (folder / BEGUN).open("a+b") as file:  # which begins at its end
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                if file.read() != b"\n":
+                    # A power cut left half a line, which is not to spoil this one.
+                    line = f"\n{line}"
+            file.write(line.encode())
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:

@@ -16,6 +16,7 @@ from migrationlab._experiment.comparison import CellComparison, Ends, together
 from migrationlab._experiment.results import Results
 from migrationlab._experiment.statistics import Estimate
 from migrationlab.errors import UsageError
+from migrationlab.runs import Outcome
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Growth:
         order: The numbers of the blocks, in the order in which they are taken.
         values_a: A value of ``a`` for each block of that order, None where it has none.
         values_b: Likewise of ``b``.
+        ends_a: How ``a`` ended in each of them: one migration made, or none.
+        ends_b: Likewise ``b``.
     """
 
     metric: str
@@ -37,6 +40,8 @@ class Growth:
     order: tuple[int, ...]
     values_a: tuple[float | None, ...] = field(repr=False)
     values_b: tuple[float | None, ...] = field(repr=False)
+    ends_a: tuple[Ends, ...] = field(repr=False)
+    ends_b: tuple[Ends, ...] = field(repr=False)
 
     def first(self, n: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return the values of the first ``n`` blocks, of ``a`` and of ``b``."""
@@ -49,7 +54,7 @@ class Growth:
     def at(self, n: int) -> CellComparison:
         """Say how the two would compare after ``n`` blocks, with no other comparison beside it."""
         a, b = self.first(n)
-        ends = {self.a: Ends(n, len(a)), self.b: Ends(n, len(b))}
+        ends = {self.a: _sum(self.ends_a[:n]), self.b: _sum(self.ends_b[:n])}
         found = {(self.a, self.b): statistics.compare(a, b)}
         return together(found, self.metric, ends)[0]
 
@@ -91,16 +96,28 @@ def grow(
     points = recorded.points(metric)
     frame = recorded.frame()
     blocks = dict(zip(frame["run_id"], frame["block"].astype(int), strict=True))
+    ends = {
+        (row.cell, blocks[row.run_id]): Ends(1, int(row.outcome == Outcome.COMPLETED))
+        for row in frame.itertuples(index=False)
+    }
     order = sorted(set(blocks.values()))
     if seed:
         random.Random(seed).shuffle(order)  # noqa: S311 - no secret, but the same each time
     known = {
         (row.cell, blocks[row.run_id]): float(row.value) for row in points.itertuples(index=False)
     }
-    return Growth(metric, a, b, tuple(order), _values(known, a, order), _values(known, b, order))
+    one, other = ([(cell, block) for block in order] for cell in (a, b))
+    return Growth(
+        metric,
+        a,
+        b,
+        tuple(order),
+        values_a=tuple(known.get(place) for place in one),
+        values_b=tuple(known.get(place) for place in other),
+        ends_a=tuple(ends.get(place, Ends(0, 0)) for place in one),
+        ends_b=tuple(ends.get(place, Ends(0, 0)) for place in other),
+    )
 
 
-def _values(
-    known: dict[tuple[str, int], float], cell: str, order: Sequence[int]
-) -> tuple[float | None, ...]:
-    return tuple(known.get((cell, block)) for block in order)
+def _sum(ends: Sequence[Ends]) -> Ends:
+    return Ends(sum(each.made for each in ends), sum(each.completed for each in ends))

@@ -216,6 +216,7 @@ class Results(Record):
             self.frame(),
             planned=len(self.trials),
             cut_short=self.cut_short,
+            differing=self.strayed(self.measured),
         )
 
     def strayed(self, runs: Sequence[Run]) -> list[str]:

@@ -210,11 +210,10 @@ def _compare(a: tuple[float, ...], b: tuple[float, ...]) -> Comparison:
     median_a = float(np.median(ours)) if n_a else None
     median_b = float(np.median(theirs)) if n_b else None
     if median_a is None or median_b is None:
-        least = max(_least_each() - min(n_a, n_b), 0)
         return Comparison(
             n_a=n_a, n_b=n_b, median_a=median_a, median_b=median_b, difference=None, low=None,
             high=None, percent=None, low_percent=None, high_percent=None, p_value=None,
-            superiority=None, verdict=Verdict.TOO_FEW, more_runs=least,
+            superiority=None, verdict=Verdict.TOO_FEW, more_runs=more_runs(None, n_a, n_b),
         )  # fmt: skip
     low, high = _interval((ours, theirs))
     p_value = _p_value(ours, theirs)
@@ -239,14 +238,15 @@ def _compare(a: tuple[float, ...], b: tuple[float, ...]) -> Comparison:
     )
 
 
-def more_runs(superiority: float, n_a: int, n_b: int, *, tests: int = 1) -> int | None:
+def more_runs(superiority: float | None, n_a: int, n_b: int, *, tests: int = 1) -> int | None:
     """Return how many more of each would tell a difference as great as the one seen.
 
     Noether 1987, equation 3, for groups of one size: N values in all,
     N = (z_alpha/2 + z_beta)**2 / (12 c (1 - c) (P - 1/2)**2), with c = 1/2.
 
     Args:
-        superiority: The probability that was seen, as :attr:`Comparison.superiority` has it.
+        superiority: The probability that was seen, as :attr:`Comparison.superiority` has it; None
+            where one has no value yet, so that only the least number is known.
         n_a: How many values of a there are.
         n_b: How many of b.
         tests: How many differences are looked for together: each is told by a p that many times
@@ -257,6 +257,8 @@ def more_runs(superiority: float, n_a: int, n_b: int, *, tests: int = 1) -> int 
     """
     alpha = ALPHA / tests
     have = min(n_a, n_b)
+    if superiority is None:
+        return max(_least_each(alpha) - have, 1)
     # Few values may all lie on one side by chance: half a pair more on the other.
     pairs = n_a * n_b
     shrunk = (superiority * pairs + 0.5) / (pairs + 1)
@@ -342,7 +344,8 @@ def _verdict(
 ) -> Verdict:
     if low is not None and high is not None:
         within = ALIKE_PERCENT / 100 * abs(median_a)
-        if -within < low and high < within:
+        # Of medians that are 0 there is no share, but what is the same is alike.
+        if (-within < low and high < within) or low == high == 0:
             return Verdict.ALIKE
     if p_value is None:
         return Verdict.TOO_FEW

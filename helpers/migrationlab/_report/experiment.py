@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from migrationlab import identity, plots
+from migrationlab import plots
 from migrationlab._experiment import statistics
 from migrationlab._experiment.concerns import Kind
 from migrationlab._experiment.design import Workload, shown
@@ -59,7 +59,7 @@ def page(recorded: Results) -> dict[str, object]:
         "medians": [],
         # What could not be read is told of with the reasons.
         "concerns": [each for each in recorded.concerns() if each.kind is not Kind.UNREADABLE],
-        "differing": tuple(identity.differences(recorded.runs)),
+        "differing": tuple(recorded.strayed(recorded.runs)),
         "repeat": None,
         "experiment": method(recorded),
         "results": results(recorded),
