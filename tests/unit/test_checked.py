@@ -19,6 +19,7 @@ from migrationlab.course.checked import Checked, number_of, places_of, right, un
         ("1,234,567.5", 1234567.5),
         ("-1e3", -1000),
         ("0,25", 0.25),
+        ("0,345", 0.345),
     ],
 )
 def test_a_number_is_read_as_people_and_the_kit_write_it(answer: object, number: float) -> None:

@@ -102,9 +102,11 @@ def test_remedies_that_do_not_do(
 
 
 def test_a_remedy_that_is_none(remedies: Experiment) -> None:
-    """What is no plan is told, and so are missing records."""
+    """What is no plan is told, and so are missing records, and those of another experiment."""
     assert "no plan" in LESSON.check("remedy", "postcopy", remedies).said
     assert "remedies)" in LESSON.check("remedy", Plan()).hint
+    other = Lesson("08", live=False).experiment("modes")
+    assert "remedies)" in LESSON.check("remedy", Plan(), other).hint
 
 
 @pytest.mark.parametrize(

@@ -103,5 +103,6 @@ def test_unfinished_is_told(exercise: str, answer: object) -> None:
 
 @pytest.mark.parametrize("exercise", ["claim", "figure"])
 def test_a_check_without_its_experiment_says_so(exercise: str) -> None:
-    """The names of cells that were not run lead to them, and not to an error."""
-    assert "Run the cell" in LESSON.check(exercise, "different", None).hint
+    """Nothing, or another experiment, in its place leads to the cell, and not to an error."""
+    for other in (None, LESSON.experiment("remedies")):
+        assert "Run the cell" in LESSON.check(exercise, "different", other).hint

@@ -22,8 +22,8 @@ _MARKS = {State.RIGHT: "✓", State.WRONG: "✗", State.UNFINISHED: "…"}
 # Okabe and Ito's green and vermilion, and a grey, for the border and the mark, which are seen on
 # white and on black alike; the text keeps the page's own colour.
 _COLOURS = {State.RIGHT: "#009E73", State.WRONG: "#D55E00", State.UNFINISHED: "#808080"}
-#: As the kit writes large numbers: 1,836.
-_GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
+#: As the kit writes large numbers: 1,836. None begins with 0, so 0,345 is a decimal.
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
 
 
 @dataclass(frozen=True, slots=True, repr=False)

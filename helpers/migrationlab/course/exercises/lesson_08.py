@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeGuard
 
 import numpy as np
 
@@ -23,7 +24,8 @@ CELLS = ("mode=normal", "mode=peer2peer")
 FIELDS = ("n", "median_ms", "low_ms", "high_ms")
 _WORDS = ", ".join(f'"{verdict}"' for verdict in Verdict)
 _NO_EXPERIMENT = wrong(
-    "The check got no experiment.", "Run the cell that makes modes, then this one."
+    "The check did not get the experiment of the two modes.",
+    "Run the cell that makes modes, then this one.",
 )
 
 
@@ -36,7 +38,7 @@ def check_claim(answer: object, recorded: object = None) -> Checked:
     """
     if is_unfinished(answer):
         return unfinished(f"Put one of {_WORDS} in the place of the three dots.")
-    if not isinstance(recorded, Results):
+    if not _is_modes(recorded):
         return _NO_EXPERIMENT
     given = str(answer).strip().lower()
     if given not in list(Verdict):
@@ -65,7 +67,7 @@ def check_figure(answer: object, recorded: object = None) -> Checked:
     """
     if is_unfinished(answer):
         return unfinished("Fill in four numbers.")
-    if not isinstance(recorded, Results):
+    if not _is_modes(recorded):
         return _NO_EXPERIMENT
     if not isinstance(answer, Mapping):
         return wrong(
@@ -81,6 +83,10 @@ def check_figure(answer: object, recorded: object = None) -> Checked:
         return wrong(f"{bad[0]} is no number: {answer[bad[0]]!r}.", "Write it as 10 or 1971.5.")
     values = _values(recorded, CELLS[1])
     return _judge({name: float(number or 0.0) for name, number in numbers.items()}, values)
+
+
+def _is_modes(recorded: object) -> TypeGuard[Results]:
+    return isinstance(recorded, Results) and {cell.name for cell in recorded.cells} == set(CELLS)
 
 
 def _judge(given: Mapping[str, float], values: Sequence[float]) -> Checked:
