@@ -84,7 +84,11 @@ def export(
             refused. Nothing is left half-made.
     """
     place = Path(path)
-    known = Runs(recorded) if isinstance(recorded, Iterable) else recorded
+    known: Runs | Results
+    if isinstance(recorded, Iterable) and not isinstance(recorded, Runs):
+        known = Runs(recorded)
+    else:  # Runs as they are, for they say what could not be read
+        known = recorded
     runs = known if isinstance(known, Runs) else known.runs
     if license is not None and not urlsplit(license).scheme.startswith("http"):
         raise UsageError(

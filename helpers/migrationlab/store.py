@@ -129,6 +129,8 @@ def load_runs(directory: str | Path, *, strict: bool = True) -> Runs:
     for name in _folders(parent):
         try:
             run = load_run(parent / name)
+            if not strict:
+                run.summary()  # one that is not kept needs the frames: whoever asks has it, then
         except StoreError as error:
             if strict:
                 error.add_note("load_runs(…, strict=False) reads the others")

@@ -24,6 +24,7 @@ from migrationlab.cli.runs import runs as runs_command
 from migrationlab.errors import StoreError, UsageError
 from migrationlab.experiment import Experiment
 from migrationlab.frames import FRAMES
+from migrationlab.plan import Plan
 from migrationlab.runs import Run, Runs
 from migrationlab.summary import SUMMARY
 
@@ -171,9 +172,25 @@ def test_the_table_says_what_is_known_and_leaves_the_rest_empty(real: Runs, expo
         event = run.summary()["downtime_event_ms"]
         assert row["downtime_event_ms"] == ("" if event is None else str(event))
         assert row["guest_memory_mib"] == str(run.guest["memory_mib"])
-        assert json.loads(row["plan"])["mode"] == str(run.plan.mode)
+        assert json.loads(row["plan_settings"])["mode"] == str(run.plan.mode)
         assert bool(row["error"]) == (run.error is not None)
         assert row["cpu_busy_percent"] == ""
+
+
+def test_what_could_not_be_read_is_told_in_the_crate(make_run: MakeRun, tmp_path: Path) -> None:
+    """Whoever gets a crate of the runs that are whole learns that there were others."""
+    whole = Runs([make_run()], unreadable={"run-2": "run-2/job.parquet is damaged"})
+    folder = crate.export(whole, tmp_path / "crate")
+    assert "1 run is there and could not be read: run-2." in (folder / "README.md").read_text()
+
+
+def test_named_plans_do_not_hide_their_settings(make_run: MakeRun, tmp_path: Path) -> None:
+    """Of plans that are compared the table has the names, and beside them what they set."""
+    design = {"question": "Which?", "plans": {"plain": Plan(), "post": Plan(postcopy=True)}}
+    made = madeup.experiment(tmp_path / "plans", make_run, **design, repeats=1)
+    table = runs_table(made)
+    assert set(table["plan"]) == {"plain", "post"}
+    assert {json.loads(text)["mode"] for text in table["plan_settings"]} == {"normal"}
 
 
 def test_the_dictionary_has_every_column(trials: Experiment, tmp_path: Path) -> None:

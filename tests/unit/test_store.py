@@ -457,6 +457,21 @@ def test_what_can_be_read_is_read(make_run: MakeRun, tmp_path: Path) -> None:
     assert repr(runs) == "Runs(2 normal; 2 completed; 1 unreadable)"
 
 
+def test_damage_that_only_the_summary_meets_is_told_too(make_run: MakeRun, tmp_path: Path) -> None:
+    """A run of an older kit, whose numbers are worked out anew, spoils the others no more."""
+    for number in (1, 2, 3):
+        store.save_run(make_run(number=number), tmp_path)
+    bad = tmp_path / make_run(number=2).run_id
+    edited(bad, lambda manifest: manifest.pop("summary"))
+    content = bytearray((bad / "job.parquet").read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    (bad / "job.parquet").write_bytes(content)
+    runs = store.load_runs(tmp_path, strict=False)
+    assert [run.run_id[-1] for run in runs] == ["1", "3"]
+    assert "job.parquet is damaged" in runs.unreadable[bad.name]
+    assert list(runs.frame()["run_id"]) == [run.run_id for run in runs]
+
+
 def test_a_copied_run_does_not_count_twice(make_run: MakeRun, tmp_path: Path) -> None:
     """A folder copied within its directory is refused: it would make n one larger than it is."""
     folder = store.save_run(make_run(), tmp_path)

@@ -106,6 +106,8 @@ class Record:
             try:
                 run = load_run(folder / name)
                 self._require_own(run, folder / name)
+                if not self.strict:
+                    run.summary()  # as load_runs does: no damage is left to be met by it
             except StoreError as error:
                 if self.strict:
                     error.add_note("Experiment.load(…, strict=False) reads the others")

@@ -96,7 +96,7 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "guest_intact": "whether the guest found all of its memory and disk as it had left it",
         "environment_id": "short name of the machines and software that it was made with",
         "kit_version": "version of migrationlab that recorded the run",
-        "plan": "settings of the migration that differ from libvirt's defaults, as JSON",
+        "plan_settings": "settings of the migration that differ from libvirt's defaults, as JSON",
         "error": "why the migration did not complete",
         "warnings": "what a reader of this run must know",
         "cell": "the combination of settings that was measured",
@@ -210,7 +210,7 @@ def _facts(run: Run) -> dict[str, object]:
         "created": run.created,
         "kit_version": run.kit_version,
         "environment_id": run.environment_id,
-        "plan": plan_text(run),
+        "plan_settings": plan_text(run),
     }
     guest = settings_of_guest(run)
     for column, (group, key, _) in FACTS.items():
