@@ -8,14 +8,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import ipywidgets as widgets
 
-from migrationlab.errors import MigrationLabError, UsageError
+from migrationlab.errors import GuestError, HostError, MigrationLabError, UsageError
 from migrationlab.migration import Progress
 from migrationlab.plan import Plan
 from migrationlab.runs import Run
 from migrationlab.widgets import MigrationPanel
+
+Fact = TypeVar("Fact")
 
 TIMEOUT_S = 20
 MIB = 2**20
@@ -67,8 +70,29 @@ class FakeGuest:
 
     def __init__(self) -> None:
         self.lab = FakeLab()
-        self.name = "guest-1"
-        self.host = self.lab.hosts[0]
+        self.gone = False
+        self._host = self.lab.hosts[0]
+
+    @property
+    def name(self) -> str:
+        """Return its name, as long as there is a lab to ask."""
+        return self._told("guest-1")
+
+    @property
+    def host(self) -> FakeHost:
+        """Return the host that it is on; on neither it is gone."""
+        if self.gone:
+            raise GuestError("the guest is gone", hint="boot another")
+        return self._told(self._host)
+
+    @host.setter
+    def host(self, host: FakeHost) -> None:
+        self._host = host
+
+    def _told(self, fact: Fact) -> Fact:
+        if not self.lab.alive:
+            raise HostError("Cannot recv data: Connection reset by peer")
+        return fact
 
 
 @dataclass

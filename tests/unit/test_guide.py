@@ -103,6 +103,36 @@ def test_a_lab_that_died_is_made_again_where_it_was(notebook: Path) -> None:
     assert "mig.Lab()" in guide.about_error(error, None, {"lab": Lab(alive=False)})[2]
 
 
+def test_a_lab_that_was_closed_for_another_is_no_lab_that_is_down(notebook: Path) -> None:
+    """While some lab is up it is not to blame; what cells have shown is no name of the notebook."""
+    error = LabError("nothing there", hint="look elsewhere")
+    names = {"lab": Lab(alive=False), "other": Lab(alive=True)}
+    assert len(guide.about_error(error, notebook, names)) == 2
+    assert len(guide.about_error(error, notebook, {"_12": Lab(alive=False)})) == 2
+    assert len(guide.about_error(error, notebook, {"_": Lab(alive=False), **names})) == 2
+
+
+def test_names_within_something_are_not_the_notebooks(tmp_path: Path) -> None:
+    """What a comprehension, a function or a class calls something is gone after it."""
+    source = """
+made = [inner for inner in range(3)]
+pairs = {key: value for key, value in made}
+quick = lambda word: [letter for letter in word]
+def tell(text):
+    local = text
+class Thing:
+    kind = 1
+with open("x") as file:
+    for line in file:
+        last = line
+"""
+    path = tmp_path / "lesson.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)]), path)
+    assert set(guide.find_makers(path)) == {
+        "made", "pairs", "quick", "tell", "Thing", "file", "line", "last",
+    }  # fmt: skip
+
+
 def test_the_lab_is_known_by_its_true_name() -> None:
     """The stand-in above has the name and the attribute of the real one."""
     from migrationlab.lab.lab import Lab as Real

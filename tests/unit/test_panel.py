@@ -19,7 +19,7 @@ from migrationlab.migrate import start
 from migrationlab.migration import Migration
 from migrationlab.plan import Mode
 from migrationlab.runs import Run
-from migrationlab.widgets import MigrationPanel
+from migrationlab.widgets import MigrationPanel, panel
 from migrationlab.widgets.panel import LOOKS_A_REDRAW
 from panelstage import TIMEOUT_S, FakeGuest, FakeHost, FakeLab, FakeMigration, Stage
 
@@ -165,6 +165,21 @@ def test_a_lab_that_died_is_named_with_the_cell_to_run(stage: Stage) -> None:
     assert stage.panel.wait(TIMEOUT_S)
     assert "Run the cell with mig.Lab(…) again" in stage.panel.message.value
     assert len(stage.plans) == 1
+    assert repr(stage.panel) == "MigrationPanel('guest-1', 0 runs)"
+
+
+def test_a_verdict_stays_where_the_guest_is_gone(stage: Stage) -> None:
+    """How the migration ended is known and shown, whatever became of the guest."""
+    stage.begin()
+    stage.guest.gone = True
+    stage.end()
+    assert "completed" in stage.panel.message.value
+    assert "the guest is gone" in stage.panel.message.value
+    assert stage.panel.results.value.count("<img ") == 2
+    assert not stage.panel.start_button.disabled
+    stage.panel.start()
+    assert stage.panel.wait(TIMEOUT_S)
+    assert "the guest is gone" in stage.panel.message.value
 
 
 def test_no_panel_for_a_lab_that_is_down() -> None:
@@ -208,6 +223,19 @@ def test_close_cancels_what_runs(stage: Stage) -> None:
     stage.panel.close()
     assert stage.migration.outcome == "cancelled"
     assert stage.panel.wait(0)
+
+
+def test_close_while_it_still_connects_leaves_nothing_behind(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A migration that begins only after the panel was closed is cancelled at once."""
+    monkeypatch.setattr(panel, "CLOSE_TIMEOUT_S", 0)
+    stage.connected.clear()
+    stage.begin()
+    assert not stage.panel.close()
+    stage.connected.set()
+    assert stage.panel.wait(TIMEOUT_S)
+    assert stage.migration.outcome == "cancelled"
 
 
 def test_close_says_nothing_and_starts_nothing_any_more(stage: Stage) -> None:

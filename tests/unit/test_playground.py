@@ -363,6 +363,8 @@ def test_what_cannot_be_set_back_is_told_and_the_rest_is_set_back(
     assert stage.playground.wait(TIMEOUT_S)
     assert stage.guest.spec.dirty_mib_s == 25
     assert "the wire refused" in stage.playground.message.value
+    # The migration was made, and its run is there.
+    assert [run.outcome for run in stage.playground.runs] == [Outcome.COMPLETED]
 
 
 def test_a_guest_tells_how_much_it_writes_and_needs(stage: Stage) -> None:
@@ -371,6 +373,35 @@ def test_a_guest_tells_how_much_it_writes_and_needs(stage: Stage) -> None:
     assert stage.playground.working_set.disabled
     # Recorded guests have a working set of 64 MiB, and 118 in use.
     assert stage.playground.memory.value == 118 - 32
+
+
+def test_a_great_guest_is_not_taken_for_a_smaller_one(make_run: MakeRun) -> None:
+    """Memory beyond the slider's usual end is shown as it is, on field and slider."""
+    guest = FakeGuest()
+    guest.spec.working_set_mib = 1000
+    recorded = SimpleNamespace(measured=[make_run()])
+    playground = ConvergencePlayground(recorded, guest)  # type: ignore[arg-type]
+    assert playground.working_set.value == 1000
+    assert playground.memory.value == 118 - 64 + 1000
+    assert playground.asked.working_set_mib == 1000
+    playground.close()
+    assert playground.wait(TIMEOUT_S)
+
+
+def test_a_drawing_that_is_refused_is_told_with_its_hint(
+    playground: ConvergencePlayground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the kit refuses is no fault of the kit."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise LabError("nothing to draw", hint="look elsewhere")
+
+    monkeypatch.setattr(plots, "convergence", refuse)
+    playground.dirty.value = 60
+    assert playground.wait(TIMEOUT_S)
+    assert "nothing to draw" in playground.results.value
+    assert "look elsewhere" in playground.results.value
+    assert "fault" not in playground.results.value
 
 
 def test_a_trial_is_cancelled_and_another_started(stage: Stage) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import pandas as pd
 import pytest
 
 from migrationlab.widgets import Prediction
@@ -12,7 +15,7 @@ from migrationlab.widgets.prediction import Comparison
     ("typed", "guess"),
     [
         ("300", 300.0), (" 0.5 ", 0.5), ("0,5", 0.5), ("1e3", 1000.0), ("-2", -2.0),
-        ("300 ms", 300.0), ("1,500", 1500.0), ("12,345,678.5", 12345678.5),
+        ("300 ms", 300.0), ("1,500", 1500.0), ("12,345,678.5", 12345678.5), ("0,345", 0.345),
         ("", None), ("about 300", None), ("300 s", None), ("nan", None), ("inf", None),
     ],
 )  # fmt: skip
@@ -54,6 +57,16 @@ def test_a_number_is_laid_beside_the_truth(guess: float, truth: float, words: st
     comparison = Comparison("How long?", guess, truth, "ms")
     assert words in repr(comparison)
     assert words in comparison._repr_html_()
+
+
+@pytest.mark.parametrize("truth", [None, math.nan, pd.NA])
+def test_what_was_not_measured_is_told_as_that(truth: float | None) -> None:
+    """After a migration that failed there is nothing to lay beside the guess, and no error."""
+    prediction = Prediction("How long?", unit="ms")
+    comparison = prediction.against(truth)
+    assert repr(comparison) == "How long? You made no guess. It was not measured."
+    prediction.guess = 300
+    assert "You said: 300 ms. It was not measured." in prediction.against(truth)._repr_html_()
 
 
 def test_what_is_shown_is_escaped_and_read_aloud() -> None:

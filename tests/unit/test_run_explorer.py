@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from migrationlab.errors import UsageError
+from migrationlab import store
+from migrationlab.errors import StoreError, UsageError
 from migrationlab.runs import Run
 from migrationlab.widgets import RunExplorer, abreast, run_explorer
 from migrationlab.widgets.painter import Painter
@@ -231,6 +233,46 @@ def test_a_fault_of_the_kit_is_shown_and_the_explorer_lives_on(
     assert "Shown: timeline, run 4." in explorer.message.value
 
 
+@pytest.mark.parametrize("view", View)
+def test_a_damaged_run_is_told_and_the_others_are_shown(
+    make_run: MakeRun, tmp_path: Path, view: View
+) -> None:
+    """One whose file was changed is named with what is to be done; beside it the other is drawn."""
+    for number in (1, 2):
+        store.save_run(make_run(number=number), tmp_path)
+    whole, damaged = (store.load_run(folder) for folder in sorted(tmp_path.iterdir()))
+    for frame in ("beats", "events", "job"):
+        path = tmp_path / damaged.run_id / f"{frame}.parquet"
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        path.write_bytes(content)
+    explorer = RunExplorer([whole, damaged])
+    explorer.view.value = view
+    explorer.choose(1, 2)
+    assert explorer.wait(TIMEOUT_S)
+    assert "fault in the kit" not in explorer.message.value + explorer.results.value
+    assert f"{damaged.run_id}" in explorer.results.value
+    assert "is damaged" in explorer.results.value
+    assert explorer.results.value.count("<img ") == 1
+    explorer.close()
+
+
+def test_a_damaged_run_is_told_in_a_saved_notebook_too(make_run: MakeRun, tmp_path: Path) -> None:
+    """Where not even its summary can be had, the page still shows the explorer, and says why."""
+    folder = store.save_run(make_run(), tmp_path)
+    explorer = RunExplorer([store.load_run(folder)])
+
+    def unreadable(run: Run) -> None:
+        raise StoreError("events.parquet is damaged", hint="Restore it.")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "summary", unreadable)
+        html = explorer._repr_mimebundle_()["text/html"]
+    assert "run 1: events.parquet is damaged" in html
+    assert "Restore it." in html
+    explorer.close()
+
+
 def test_no_runs_are_said_to_be_none() -> None:
     """An explorer of nothing says so, and doesn't fall over."""
     explorer = RunExplorer([])
@@ -279,6 +321,30 @@ def test_a_painter_does_the_newest_of_what_waits() -> None:
     go_on.set()
     assert painter.wait(TIMEOUT_S)
     assert done == ["first", "third"]
+
+
+def test_a_job_that_fails_does_not_take_the_next_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its error is the thread's, as any other; what was asked for meanwhile is done."""
+    logged: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", logged.append)
+    painter = Painter("test")
+    begun, go_on, done = threading.Event(), threading.Event(), threading.Event()
+
+    def bad() -> None:
+        begun.set()
+        assert go_on.wait(TIMEOUT_S)
+        raise ZeroDivisionError
+
+    painter.ask(bad)
+    assert begun.wait(TIMEOUT_S)
+    painter.ask(done.set)
+    go_on.set()
+    assert painter.wait(TIMEOUT_S)
+    assert done.is_set()
+    for thread in threading.enumerate():
+        if thread.name == "test":
+            thread.join(TIMEOUT_S)
+    assert [args.exc_type for args in logged] == [ZeroDivisionError]
 
 
 def test_a_closed_painter_does_nothing_more() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from migrationlab._experiment.growth import Growth, grow
 from migrationlab._experiment.statistics import Verdict
 from migrationlab.course.lesson import Lesson
 from migrationlab.errors import UsageError
+from migrationlab.experiment import Experiment
 from migrationlab.widgets import SampleSize
 
 TIMEOUT_S = 20
@@ -86,8 +88,19 @@ def test_a_missing_value_is_no_migration_that_did_not_complete() -> None:
     assert "none of 1 migrations with quick completed. That is the diff" in failed.at(3).text
 
 
+def test_an_experiment_without_runs_is_told_to_be_run(tmp_path: Path) -> None:
+    """Who asks before anything is measured learns which cell comes first."""
+    unmade = Experiment("Which?", grid={"mode": ["normal", "peer2peer"]}, directory=tmp_path)
+    with pytest.raises(UsageError, match="no runs yet") as caught:
+        SampleSize(unmade)
+    assert ".run()" in caught.value.hint
+
+
 def test_what_cannot_be_taken_is_refused() -> None:
-    """An unknown cell, an unknown metric: the errors are the experiment's."""
+    """An unknown cell, an unknown metric, blocks that there are not: each is named."""
+    for n in (0, 6):
+        with pytest.raises(UsageError, match=f"{n} blocks cannot be taken of 5"):
+            plots.growth(APART, n)
     with pytest.raises(UsageError, match="gremlins"):
         grow(MODES, pair=("mode=normal", "gremlins"))
     with pytest.raises(UsageError, match="gremlins_ms"):

@@ -240,7 +240,7 @@ def test_a_figure_is_drawn_of_every_outcome(make_run: MakeRun, outcome: str) -> 
     picture = plots.workload(make_run(outcome=outcome))
     (axes,) = picture.figure.axes
     assert axes.get_ylabel() == "written (MiB/s)"
-    assert picture.title.startswith("40 MiB/s written before, 40 while sending")
+    assert picture.title.startswith("40 MiB/s written before, 40 until it stopped")
     assert "pass 1 40.0 MiB/s" in picture.alt
 
 

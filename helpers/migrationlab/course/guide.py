@@ -22,6 +22,7 @@ from typing import Any
 from migrationlab.errors import GuestError, HostError, LabError, MigrationLabError
 
 ABOVE = "or all cells above this one: menu Run ▸ Run All Above Selected Cell"
+_NAMES_OF_THEIR_OWN = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Lambda)
 _FORGOTTEN = "A kernel that was restarted has forgotten everything; the same helps."
 
 
@@ -119,7 +120,7 @@ def about_error(
         lines.append(f"→ {error.hint}")
     if not isinstance(error, GuestError | HostError | LabError):
         return lines  # the lab is not to blame
-    gone = next((name for name, value in names.items() if _is_lab_gone(value)), None)
+    gone = _lab_that_is_gone(names)
     if gone is not None:
         maker = find_makers(notebook).get(gone) if notebook else None
         where = f"under “{maker.heading}”" if maker else "with mig.Lab()"
@@ -127,9 +128,18 @@ def about_error(
     return lines
 
 
-def _is_lab_gone(value: object) -> bool:
-    # By its name, so that a kernel that never had a lab does not load what makes one.
-    return type(value).__name__ == "Lab" and not getattr(value, "alive", True)
+def _lab_that_is_gone(names: Mapping[str, Any]) -> str | None:
+    """Return the name of a lab that is down; None where there is none, or another one is up."""
+    # By the name of the type, so that a kernel that never had a lab does not load what makes one.
+    # What begins with _ is IPython's memory of what cells have shown.
+    labs = {
+        name: value
+        for name, value in names.items()
+        if type(value).__name__ == "Lab" and not name.startswith("_")
+    }
+    if any(getattr(lab, "alive", True) for lab in labs.values()):
+        return None
+    return next(iter(labs), None)
 
 
 def find_notebook(names: Mapping[str, Any]) -> Path | None:
@@ -185,11 +195,16 @@ def _made_in(source: str) -> Iterator[tuple[str, bool]]:
             yield name, live and name not in otherwise
 
 
-def _names_of(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
-        elif isinstance(node, ast.alias):
-            yield (node.asname or node.name).partition(".")[0]
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-            yield node.name
+def _names_of(node: ast.AST) -> Iterator[str]:
+    """Yield the names that a statement leaves behind: none of what has names of its own."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield node.name
+        return
+    if isinstance(node, _NAMES_OF_THEIR_OWN):
+        return
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        yield node.id
+    elif isinstance(node, ast.alias):
+        yield (node.asname or node.name).partition(".")[0]
+    for child in ast.iter_child_nodes(node):
+        yield from _names_of(child)

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from migrationlab.errors import UsageError
 from migrationlab.plots.metrics import spoken
 from migrationlab.plots.picture import (
     BLUE,
@@ -54,7 +55,15 @@ def growth(grown: Growth, n: int) -> Picture:
     Args:
         grown: The settings, block by block.
         n: How many blocks are taken; from 1 to all.
+
+    Raises:
+        UsageError: There are not so many.
     """
+    if not 1 <= n <= len(grown.order):
+        raise UsageError(
+            f"{n} blocks cannot be taken of {len(grown.order)}",
+            hint="Take 1 at least; experiment.run() makes those that are left.",
+        )
     words, unit, divisor = spoken(grown.metric)
     found = grown.told[n - 1]
     title = f"{words.capitalize()} with {n} runs of each: {VERDICTS[found.verdict.value]}"

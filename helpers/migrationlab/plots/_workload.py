@@ -105,7 +105,8 @@ def _draw_rates(axes: Axes, run: Run, work: Workload) -> None:
 def _title(work: Workload) -> str:
     if work.before_mib_s is None or work.sending_mib_s is None:
         return "What the migration did to the guest's work is not known"
-    text = f"{work.before_mib_s:,.0f} MiB/s written before, {work.sending_mib_s:,.0f} while sending"
+    before, sending = work.before_mib_s, work.sending_mib_s
+    text = f"{before:,.0f} MiB/s written before, {sending:,.0f} until it stopped"
     if work.recovery_ms is None:
         return text
     return f"{text}; as before {duration(work.recovery_ms)} after it ran again"

@@ -22,7 +22,7 @@ NAMES = {
     "transferred": "transferred data",
     "wire": "sent over the wire",
     "workload_before": "workload's rate before",
-    "workload_sending": "workload's rate while memory was sent",
+    "workload_sending": "workload's rate until it stopped",
 }
 
 

@@ -162,11 +162,11 @@ class ErrorExplorer:
             said = markup.status("Met for real, and mended again.")
         except MigrationLabError as error:
             if guest.lab.alive:
-                said = markup.status(str(error), hint=error.hint, bad=True)
+                said = markup.failed(error)
             else:
                 said = markup.status(LAB_DOWN, hint=LAB_HINT, bad=True)
         except BaseException as error:
-            said = markup.status(f"A fault in the kit: {error!r}", bad=True)
+            said = markup.failed(error)
             raise
         finally:
             with self._lock:

@@ -10,6 +10,7 @@ import html
 import shlex
 from collections.abc import Iterable
 
+from migrationlab.errors import MigrationLabError
 from migrationlab.plan import Plan, Problem
 
 # ipywidgets gives an HTML widget the height of one line.
@@ -30,6 +31,19 @@ def status(text: str, *, hint: str = "", bad: bool = False) -> str:
     look = _FRAMED if bad else _LINES
     more = f"<br>{html.escape(hint)}" if hint else ""
     return f'<div role="status" style="{look}"><b>{html.escape(text)}</b>{more}</div>'
+
+
+def failed(error: BaseException, what: str = "") -> str:
+    """Say why something could not be done: what the kit refuses with its hint, else a fault.
+
+    Args:
+        error: Why.
+        what: What it concerns, as "run 2"; left out where that is plain.
+    """
+    of = f"{what}: " if what else ""
+    if isinstance(error, MigrationLabError):
+        return status(f"{of}{error}", hint=error.hint, bad=True)
+    return status(f"{of}A fault in the kit: {error!r}", bad=True)
 
 
 def good(text: str) -> str:

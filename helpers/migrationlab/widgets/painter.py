@@ -2,7 +2,8 @@
 
 A figure takes some tenths of a second, and a slider asks for many. So a widget hands each to its
 painter and goes on; what was asked for before, and not begun, nobody wants to see any more. The
-thread ends when there is nothing to do. Knows nothing of widgets.
+thread ends when there is nothing to do, or with a job's error; then another one goes on. Knows
+nothing of widgets.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Painter:
             if not self._idle.is_set():
                 return
             self._idle.clear()
-        threading.Thread(target=self._work, name=self._name, daemon=True).start()
+        self._begin()
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until there is nothing to do; tell whether that came."""
@@ -47,6 +48,9 @@ class Painter:
             self._closed = True
             self._next = None
 
+    def _begin(self) -> None:
+        threading.Thread(target=self._work, name=self._name, daemon=True).start()
+
     def _work(self) -> None:
         while True:
             with self._lock:
@@ -57,7 +61,6 @@ class Painter:
             try:
                 job()
             except BaseException:
-                with self._lock:
-                    self._next = None
-                    self._idle.set()
+                # This thread ends with the error; what was asked for meanwhile is still wanted.
+                self._begin()
                 raise

@@ -78,6 +78,8 @@ class MigrationPanel:
         self._migration: Migration | None = None
         self._runs: tuple[Run, ...] = ()
         self._source, self._destination = self._find()
+        # Kept, since a guest whose lab is down does not tell it any more.
+        self._name = guest.name
 
         self.form = SettingsForm(self._refresh)
         self.steering = SteeringBar()
@@ -112,7 +114,7 @@ class MigrationPanel:
         self._refresh()
 
     def __repr__(self) -> str:
-        return f"MigrationPanel({self._guest.name!r}, {len(self._runs)} runs)"
+        return f"MigrationPanel({self._name!r}, {len(self._runs)} runs)"
 
     def _repr_mimebundle_(self, **_options: object) -> dict[str, Any]:
         """Give the live panel, and for readers of a saved notebook what it draws."""
@@ -208,9 +210,7 @@ class MigrationPanel:
         with self._lock:
             ends, mode, reading = self._ends(), self.form.mode.value, self._read()
             valid, idle = not reading.problems, self._state is _State.IDLE
-            self.heading.value = (
-                f"<b>Migrate {self._guest.name}: {ends.source} → {ends.destination}</b>"
-            )
+            self.heading.value = f"<b>Migrate {self._name}: {ends.source} → {ends.destination}</b>"
             self.meaning.value = markup.note(meaning(mode, ends))
             good = Plan(mode=mode, connection_uri=ends.connection_uri)
             good = good.filled(destination=ends.destination)
@@ -221,7 +221,7 @@ class MigrationPanel:
             self.drawing.value = drawn.html()
             self._drawn = drawn
             self.virsh.value = markup.note(f"The same with virsh, on {ends.source}:") + (
-                markup.virsh_line(reading.plan, self._guest.name)
+                markup.virsh_line(reading.plan, self._name)
                 if valid
                 else markup.note("No command: this plan cannot work yet.")
             )
@@ -237,19 +237,24 @@ class MigrationPanel:
             if run is not None:
                 self._show(run)
         except MigrationLabError as error:
-            if self._guest.lab.alive:
-                self._say(markup.status(str(error), hint=error.hint, bad=True))
-            else:
-                self._say(markup.status(_LAB_DOWN, hint=_LAB_HINT, bad=True))
+            self._say(self._refusal(error))
         except BaseException as error:
-            self._say(markup.status(f"A fault in the kit: {error!r}", bad=True))
+            self._say(markup.failed(error))
             raise
         finally:
-            with self._lock:
-                self._become(_State.IDLE)
-                self.progress.value = self.curves.value = ""
-                self._refresh()
+            try:
+                with self._lock:
+                    self._become(_State.IDLE)
+                    self.progress.value = self.curves.value = ""
+                    self._refresh()
+            finally:
                 self._idle.set()
+
+    def _refusal(self, error: MigrationLabError) -> str:
+        """Say what went wrong; of a lab that is down, which cell to run."""
+        if self._guest.lab.alive:
+            return markup.failed(error)
+        return markup.status(_LAB_DOWN, hint=_LAB_HINT, bad=True)
 
     def _become(self, state: _State) -> None:
         if self._state is not _State.CLOSED:
@@ -265,7 +270,7 @@ class MigrationPanel:
         migration = self._start_migration(self._guest, to=ends[1], plan=plan)
         with self._lock:
             self._migration = migration
-            if self._state is _State.CANCELLING:
+            if self._state in (_State.CANCELLING, _State.CLOSED):
                 with contextlib.suppress(UsageError):  # it can only complete by now
                     migration.cancel()
         self._watch(migration)
@@ -300,8 +305,12 @@ class MigrationPanel:
     def _show(self, run: Run) -> None:
         """Show how it ended, the figures and the table, and turn to the way back."""
         self._runs = (*self._runs, run)
-        self._say(results.verdict(run))
-        self._turn(self._find())
+        verdict = results.verdict(run)
+        self._say(verdict)
+        try:
+            self._turn(self._find())
+        except MigrationLabError as error:  # the guest is on neither host, or the lab is down
+            self._say(verdict + self._refusal(error))
         self.progress.value = markup.note("drawing…")
         pictures = [mig.plots.timeline(run), mig.plots.progress(run)]
         if sum(one.outcome is Outcome.COMPLETED for one in self._runs) > 1:

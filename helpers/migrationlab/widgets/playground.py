@@ -161,12 +161,12 @@ class ConvergencePlayground:
         working_sets = [run.guest.get("working_set_mib") for run in self._recorded]
         recorded = next((mib for mib in working_sets if mib is not None), self.working_set.value)
         used = self._recorded_mib or self.memory.value
-        self.working_set.value = recorded
+        _set(self.working_set, recorded)
         if guest is not None:
-            self.working_set.value = guest.spec.working_set_mib
+            _set(self.working_set, guest.spec.working_set_mib)
             self.working_set.disabled = True  # it is what it was booted with
         # The rest, the guest's system, is the same whatever its working set.
-        self.memory.value = round(used) + self.working_set.value - recorded
+        _set(self.memory, round(used) + self.working_set.value - recorded)
 
     def _refresh(self) -> None:
         """Say what the model says, and have it drawn."""
@@ -185,8 +185,11 @@ class ConvergencePlayground:
                 title = "Your own runs, the newest last"
                 tables.append(foretold.beside(own, asked.memory_mib, title))
             html = self._picture(asked)._repr_html_()
+        except MigrationLabError as error:
+            self.results.value = markup.failed(error)
+            return
         except BaseException as error:
-            self.results.value = markup.status(f"A fault in the kit: {error!r}", bad=True)
+            self.results.value = markup.failed(error)
             raise
         self.results.value = "".join([html, _differing(asked, near), *tables])
 
@@ -208,12 +211,8 @@ class ConvergencePlayground:
             self._refresh()
 
     def _failed(self, error: BaseException) -> None:
-        if isinstance(error, MigrationLabError):
-            message = markup.status(str(error), hint=error.hint, bad=True)
-        else:
-            message = markup.status(f"A fault in the kit: {error!r}", bad=True)
         with self._lock:
-            self.message.value = message
+            self.message.value = markup.failed(error)
 
     def _enable(self) -> None:
         with self._lock:
@@ -248,6 +247,13 @@ def _number(description: str, steps: tuple[int, int, int], value: int) -> widget
         style={"description_width": "14em"},
         layout=widgets.Layout(width="21em"),
     )
+
+
+def _set(number: widgets.BoundedIntText, value: int) -> None:
+    """Set a field to what is so, also where that is beyond what can be chosen otherwise."""
+    number.max = max(number.max, value)
+    number.min = min(number.min, value)
+    number.value = value
 
 
 def _with_slider(number: widgets.BoundedIntText) -> widgets.HBox:

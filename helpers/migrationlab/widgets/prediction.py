@@ -7,12 +7,13 @@ the truth is told alone. Compares, and decides nothing.
 from __future__ import annotations
 
 import html
-import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import ipywidgets as widgets
+import pandas as pd
+
+from migrationlab.course.checked import number_of
 
 _LINES = "line-height:1.5"
 #: A guess that is off by less than this factor is close.
@@ -72,11 +73,12 @@ class Prediction(widgets.VBox):  # type: ignore[misc]
         else:
             self._field.value = "" if value is None else f"{value}"
 
-    def against(self, truth: float | str) -> Comparison:
+    def against(self, truth: float | str | None) -> Comparison:
         """Lay the guess beside what turned out.
 
         Args:
-            truth: What was measured, in the unit that was asked for, or which choice is right.
+            truth: What was measured, in the unit that was asked for, or which choice is right; None
+                or NaN where nothing was measured, as of a migration that did not complete.
         """
         return Comparison(self._question, self.guess, truth, self._unit)
 
@@ -98,13 +100,13 @@ class Comparison:
     Attributes:
         question: What was asked.
         guess: The learner's guess, or None.
-        truth: What turned out.
+        truth: What turned out; None or NaN where it was not measured.
         unit: What numbers are in.
     """
 
     question: str
     guess: float | str | None
-    truth: float | str
+    truth: float | str | None
     unit: str
 
     def __repr__(self) -> str:
@@ -117,6 +119,9 @@ class Comparison:
         )
 
     def _sentence(self) -> str:
+        if self.truth is None or pd.isna(self.truth):
+            said = "made no guess" if self.guess is None else f"said: {self._words(self.guess)}"
+            return f"You {said}. It was not measured."
         truth = self._words(self.truth)
         if self.guess is None:
             return f"You made no guess. It is: {truth}."
@@ -147,11 +152,4 @@ def _off(guess: float, truth: float) -> str:
 
 def _number(text: str, unit: str) -> float | None:
     """Read a number as people write it: 300, 0.3, 0,3, 1,500, 300 ms; None where it is none."""
-    text = text.strip().removesuffix(unit).strip()
-    if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", text):
-        text = text.replace(",", "")
-    try:
-        number = float(text.replace(",", "."))
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
+    return number_of(text.strip().removesuffix(unit))

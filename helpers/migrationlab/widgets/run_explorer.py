@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
 import ipywidgets as widgets
 
 from migrationlab import plots
-from migrationlab.errors import UsageError
+from migrationlab.errors import MigrationLabError, UsageError
 from migrationlab.plots.picture import OUTCOMES
 from migrationlab.runs import Run, Runs
 from migrationlab.widgets import abreast, markup
@@ -120,9 +120,10 @@ class RunExplorer:
         """Give the live explorer, and for readers of a saved notebook its first numbers."""
         bundle: dict[str, Any] = self._box._repr_mimebundle_()
         static = markup.note("The explorer is live: run this cell to use it.")
-        chosen = self._chosen()
-        table = abreast.numbers(chosen) if chosen else ""
-        return {**bundle, "text/plain": repr(self), "text/html": static + table}
+        whole, wrong = _sort_out(self._chosen(), Run.summary)
+        table = abreast.numbers(whole) if whole else ""
+        shown = "".join([static, *wrong, table])
+        return {**bundle, "text/plain": repr(self), "text/html": shown}
 
     @property
     def chosen(self) -> Runs:
@@ -204,7 +205,7 @@ class RunExplorer:
         try:
             shown = "".join(self._parts(chosen, view))
         except BaseException as error:
-            self._say(wanted, markup.status(f"A fault in the kit: {error!r}", bad=True), "")
+            self._say(wanted, markup.failed(error), "")
             raise
         said = f"Shown: {view}, run{'s' * (len(chosen) > 1)} {', '.join(map(str, chosen))}."
         if more := len(self._ticked()) - len(chosen):
@@ -219,18 +220,45 @@ class RunExplorer:
                 self.message.value = message
 
     def _parts(self, chosen: Mapping[int, Run], view: View) -> Iterator[str]:
-        """Give the tables and figures of a view."""
+        """Give the tables and figures of a view; of a damaged run, what is wrong with it."""
+        whole, wrong = _sort_out(chosen, Run.timeline if view is View.DOWNTIMES else Run.summary)
+        yield from wrong
+        if not whole:
+            return
         if view is View.DOWNTIMES:
-            yield abreast.downtimes(chosen)
-            yield self._figure(view, tuple(chosen.values()), None)
+            yield abreast.downtimes(whole)
+            yield self._figure(view, tuple(whole.values()), None)
             return
         # Runs are compared by the same time scale.
-        until = max((run.returned_ns - run.called_ns) / 1e9 for run in chosen.values())
-        yield abreast.numbers(chosen)
-        for number, run in chosen.items():
+        until = max((run.returned_ns - run.called_ns) / 1e9 for run in whole.values())
+        yield abreast.numbers(whole)
+        for number, run in whole.items():
             if len(chosen) > 1:
                 yield f"<h4>Run {number}</h4>"
-            yield self._figure(view, (run,), until)
+            try:
+                yield self._figure(view, (run,), until)
+            except MigrationLabError as error:  # its summary is kept, what was recorded is damaged
+                yield markup.failed(error)
+
+
+def _sort_out(
+    runs: Mapping[int, Run], read: Callable[[Run], object]
+) -> tuple[dict[int, Run], list[str]]:
+    """Tell runs that can be read from the others, of which it is said what is wrong.
+
+    Args:
+        runs: The runs, by their numbers in the list.
+        read: Reads what is to be shown of one.
+    """
+    whole, wrong = {}, []
+    for number, run in runs.items():
+        try:
+            read(run)
+        except MigrationLabError as error:
+            wrong.append(markup.failed(error, f"run {number}"))
+        else:
+            whole[number] = run
+    return whole, wrong
 
 
 def _figure(view: View, runs: tuple[Run, ...], until_s: float | None) -> str:

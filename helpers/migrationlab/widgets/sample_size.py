@@ -17,6 +17,7 @@ import ipywidgets as widgets
 
 from migrationlab import plots
 from migrationlab._experiment.growth import Growth, grow
+from migrationlab.errors import MigrationLabError, UsageError
 from migrationlab.widgets import markup
 from migrationlab.widgets.closing import close_all
 from migrationlab.widgets.painter import Painter
@@ -42,6 +43,9 @@ class SampleSize:
         experiment: The experiment, of at least two blocks.
         metric: What to begin with.
         pair: The names of two cells; by default the first two that differ in one setting.
+
+    Raises:
+        UsageError: It has no runs yet, or there is no such metric or pair.
     """
 
     def __init__(
@@ -57,6 +61,11 @@ class SampleSize:
         self._painter = Painter("sample-size")
         self._seed = 0
         self._grown = grow(experiment, metric, pair=pair)
+        if not self._grown.order:
+            raise UsageError(
+                "the experiment has no runs yet",
+                hint="Run the cell with .run() first, then this one.",
+            )
         frame = experiment.frame()
         known = [name for name in METRICS if frame[name].notna().any()]
         most = len(self._grown.order)
@@ -154,7 +163,9 @@ class SampleSize:
         """Draw the figure; the painter's job."""
         try:
             drawn = plots.growth(grown, number)._repr_html_()
+        except MigrationLabError as error:
+            drawn = markup.failed(error)
         except BaseException as error:
-            self.figure.value = markup.status(f"A fault in the kit: {error!r}", bad=True)
+            self.figure.value = markup.failed(error)
             raise
         self.figure.value = drawn

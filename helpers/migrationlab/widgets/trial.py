@@ -33,8 +33,8 @@ class Heard:
 
     Attributes:
         progress: While it is under way, with how far it is; None while nothing is known.
-        run: Once it is over, with its run.
-        error: Instead of that, where no migration came of it.
+        run: Once the migration is over, with its run.
+        error: Where no migration came of it, or what was set could not be set back after it.
         idle: At the end, whatever came of it; when it returns, another one can begin.
     """
 
@@ -112,9 +112,7 @@ class Trial:
     def _work(self, asked: Precopy, deadline_s: float) -> None:
         try:
             self._heard.progress(None)
-            run = self._migrate(asked, deadline_s)
-            if run is not None:
-                self._heard.run(run)
+            self._migrate(asked, deadline_s)
         except MigrationLabError as error:
             down = LabError(LAB_DOWN, hint=LAB_HINT)
             self._heard.error(error if self._guest.lab.alive else down)
@@ -127,7 +125,7 @@ class Trial:
                 self._migration = None
                 self._idle.set()
 
-    def _migrate(self, asked: Precopy, deadline_s: float) -> Run | None:
+    def _migrate(self, asked: Precopy, deadline_s: float) -> None:
         guest, lab = self._guest, self._guest.lab
         if not lab.alive:
             raise LabError(LAB_DOWN, hint=LAB_HINT)
@@ -154,7 +152,7 @@ class Trial:
             )
             with self._lock:
                 if self._stop.is_set():
-                    return None
+                    return
             migration = self._start(guest, to=guest.other_host, plan=plan)
             with self._lock:
                 self._migration = migration
@@ -164,7 +162,8 @@ class Trial:
                 self._heard.progress(migration.progress())
                 with contextlib.suppress(TimeoutError):
                     migration.wait(LOOK_INTERVAL_S)
-            return migration.wait()
+            # Before anything is set back: should that fail, the run is not lost.
+            self._heard.run(migration.wait())
 
 
 def _set_back(lab: Site, set_it: Callable[[], object]) -> None:
