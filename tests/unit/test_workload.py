@@ -190,7 +190,7 @@ def test_a_clock_or_a_count_that_jumps_makes_no_rate(column: str, change: int, r
     assert not len(found.rates)
     assert not len(found.curve)
     assert found.before_mib_s is found.sending_mib_s is found.recovery_ms is None
-    assert repr(found) == "Workload(? MiB/s before, ? MiB/s while memory was sent)"
+    assert repr(found) == "Workload(? MiB/s before, ? MiB/s until it stopped)"
 
 
 def test_a_part_too_short_for_a_rate_has_none() -> None:

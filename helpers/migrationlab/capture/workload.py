@@ -85,7 +85,7 @@ class Workload:
     def __repr__(self) -> str:
         before = "?" if self.before_mib_s is None else f"{self.before_mib_s:.1f}"
         sending = "?" if self.sending_mib_s is None else f"{self.sending_mib_s:.1f}"
-        return f"Workload({before} MiB/s before, {sending} MiB/s while memory was sent)"
+        return f"Workload({before} MiB/s before, {sending} MiB/s until it stopped)"
 
 
 def workload(
