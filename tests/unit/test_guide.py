@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,8 +12,11 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from migrationlab import runs
+from migrationlab.capture import timeline
 from migrationlab.course import guide
 from migrationlab.errors import LabError, StoreError
+from migrationlab.store import load_runs
 
 LESSON = [
     nbformat.v4.new_markdown_cell("# A lesson"),
@@ -163,6 +167,97 @@ def test_a_kernel_says_what_to_run_first(notebook: Path, monkeypatch: pytest.Mon
     assert "Traceback" not in said[1]
     assert "Traceback" in said[2]
     assert "Traceback" in "\n".join(ran.cells[5].outputs[0].traceback)
+
+
+@dataclass
+class Run:
+    """Stands for a run: the guide asks for nothing else."""
+
+    outcome: str = "failed"
+    error: SimpleNamespace | None = None
+    called_ns: int = 1
+
+
+@dataclass
+class Timeline:
+    """Stands for a run's timeline."""
+
+    called_ns: int = 1
+
+
+@pytest.mark.parametrize(
+    ("name", "names"),
+    [
+        ("run", {"run": Run()}),
+        ("run", {"run": [Run("completed"), Run()]}),
+        ("run", {"run": {300: Run("completed", called_ns=2), 1000: Run()}}),
+        ("line", {"line": Timeline(), "_3": Run("completed", called_ns=2), "run": Run()}),
+    ],
+)
+def test_a_run_that_did_not_complete_is_named_with_the_cell_that_made_it(
+    notebook: Path, name: str, names: dict[str, object]
+) -> None:
+    """Where a cell fails for want of figures, the reader learns which migration to make again."""
+    lines = guide.about_figures([name, "print"], notebook, names)
+    assert lines[1].startswith("run has a migration that did not complete (failed), so")
+    again = "run the cell under “One migration” again, then this one."
+    assert lines[2] == f"→ If it was to complete: {again}"
+    lines = guide.about_figures([name], notebook, names | {"lab": Lab(alive=False)})
+    assert "The lab is down. Run the cell under “Two hosts” again" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("used", "names"),
+    [
+        (["run"], {"run": Run("completed")}),
+        (["rate"], {"run": Run(), "rate": 1}),
+        (["own"], {"own": Run()}),
+        (["line"], {"line": Timeline(), "run": Run("completed")}),
+        (["run"], {}),
+    ],
+)
+def test_an_error_that_no_run_is_to_blame_for_stays_alone(
+    notebook: Path, used: list[str], names: dict[str, object]
+) -> None:
+    """A cell whose runs completed, or that uses none, or the learner's own, has Python's words."""
+    assert guide.about_figures(used, notebook, names) == []
+    assert guide.about_figures(["run"], None, {"run": Run()}) == []
+
+
+def test_a_kernel_names_the_run_under_the_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a real kernel, with a real recording of a migration that failed; the traceback stays."""
+    recordings = Path(__file__).parents[1] / "recordings"
+    failed = next(run for run in load_runs(recordings) if run.outcome == "failed")
+    cells = [
+        nbformat.v4.new_markdown_cell("## One migration"),
+        nbformat.v4.new_code_cell("%load_ext migrationlab.course.guide"),
+        nbformat.v4.new_code_cell(
+            f"import migrationlab as mig\nrun = mig.load_run({str(recordings / failed.run_id)!r})"
+        ),
+        nbformat.v4.new_code_cell("def seconds(of):\n    return of.summary()['total_ms'] / 1000"),
+        nbformat.v4.new_code_cell("seconds(run)"),
+        nbformat.v4.new_code_cell("1 / 0"),
+    ]
+    ran = nbformat.v4.new_notebook(cells=cells)
+    path = tmp_path / "lesson.ipynb"
+    nbformat.write(ran, path)
+    monkeypatch.setenv("JPY_SESSION_NAME", str(path))
+    NotebookClient(ran, allow_errors=True, timeout=60).execute(env=dict(os.environ))
+    said = "\n".join(ran.cells[4].outputs[0]["traceback"])
+    assert "TypeError" in said
+    assert "run has a migration that did not complete (failed: " in said
+    assert said.endswith("run the cell under “One migration” again, then this one.")
+    assert "did not complete" not in "\n".join(ran.cells[5].outputs[0]["traceback"])
+
+
+def test_the_run_is_known_by_its_true_name() -> None:
+    """The stand-ins above have names and attributes of the real ones."""
+    for stand_in, real in ((Run, runs.Run), (Timeline, timeline.Timeline)):
+        assert real.__name__ == stand_in.__name__
+        assert {one.name for one in fields(stand_in)} <= {one.name for one in fields(real)}
+    assert runs.Runs.__name__ == "Runs"
 
 
 def test_every_kernel_of_the_environment_has_it() -> None:

@@ -3,9 +3,10 @@
 An extension of IPython, set up for every kernel of this environment by
 ``etc/ipython/ipython_kernel_config.py``, so that it is there even in a kernel that was restarted
 and has run nothing yet. Of a name that is not there it says which cell of the notebook makes it;
-of an error of the kit it shows message and hint, without the traceback. Everything else is shown
-as ever. Light, as each kernel loads it: imports of the kit its errors, and no IPython (which hands
-itself over).
+of an error of the kit it shows message and hint, without the traceback; and under the error of a
+cell that uses a run which did not complete, and so lacks figures, which cell to run again. All else
+is shown as ever. Light, as each kernel loads it: imports of the kit its errors, and no IPython
+(which hands itself over).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import ast
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +24,8 @@ from migrationlab.errors import GuestError, HostError, LabError, MigrationLabErr
 
 ABOVE = "or all cells above this one: menu Run ▸ Run All Above Selected Cell"
 _NAMES_OF_THEIR_OWN = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Lambda)
+#: What comes of reckoning with a figure that is None, or looking up one that is not there.
+_OF_MISSING_FIGURES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _FORGOTTEN = "A kernel that was restarted has forgotten everything; the same helps."
 
 
@@ -40,12 +43,12 @@ class Maker:
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """Take over names that are not there, and the kit's own errors.
+    """Take over names that are not there, the kit's own errors, and those of missing figures.
 
     Args:
         shell: IPython's ``InteractiveShell``.
     """
-    shell.set_custom_exc((NameError, MigrationLabError), _handle)
+    shell.set_custom_exc((NameError, MigrationLabError, *_OF_MISSING_FIGURES), _handle)
 
 
 def unload_ipython_extension(shell: Any) -> None:
@@ -70,7 +73,7 @@ def _handle(
         shown: list[str] = shell.InteractiveTB.structured_traceback(
             kind, error, traceback, tb_offset=tb_offset
         )
-        lines = shown
+        lines = [*shown, *about_figures(_used(traceback), notebook, shell.user_ns)]
     shell._showtraceback(kind, error, lines)  # noqa: SLF001 - as IPython's own handlers do
     return lines
 
@@ -81,6 +84,15 @@ def _in_cell(traceback: TracebackType) -> bool:
     while last.tb_next is not None:
         last = last.tb_next
     return last.tb_frame.f_globals.get("__name__") == "__main__"
+
+
+def _used(traceback: TracebackType) -> Iterator[str]:
+    """Yield the names that the cell, and its own functions that it was in, use."""
+    here: TracebackType | None = traceback
+    while here is not None:
+        if here.tb_frame.f_globals.get("__name__") == "__main__":
+            yield from here.tb_frame.f_code.co_names
+        here = here.tb_next
 
 
 def about_name(name: str, notebook: Path | None, names: Mapping[str, Any]) -> list[str]:
@@ -120,12 +132,57 @@ def about_error(
         lines.append(f"→ {error.hint}")
     if not isinstance(error, GuestError | HostError | LabError):
         return lines  # the lab is not to blame
+    return [*lines, *_about_lab(notebook, names)]
+
+
+def about_figures(
+    used: Iterable[str], notebook: Path | None, names: Mapping[str, Any]
+) -> list[str]:
+    """Say which run of those that a cell uses did not complete, and so lacks figures, if one.
+
+    Args:
+        used: The names that the cell uses.
+        notebook: The notebook's file, where it is known.
+        names: All that there is.
+    """
+    makers = find_makers(notebook) if notebook else {}
+    for name, run in _runs(used, names):
+        if run.outcome == "completed" or name not in makers:
+            continue
+        why = f": {run.error.text}" if run.error is not None else ""
+        said = f"{name} has a migration that did not complete ({run.outcome}{why})"
+        again = f"run the cell under “{makers[name].heading}” again, then this one"
+        mend = _about_lab(notebook, names) or [f"→ If it was to complete: {again}."]
+        return ["", f"{said}, so figures of it are missing.", *mend]
+    return []
+
+
+def _runs(used: Iterable[str], names: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield runs that a cell uses: as they are, several together, or by their timeline."""
+    for name in used:
+        value: Any = names.get(name)
+        kind = type(value).__name__  # as for labs: nothing is loaded to find out
+        if kind == "Timeline":
+            for other, run in names.items():
+                if type(run).__name__ == "Run" and run.called_ns == value.called_ns:
+                    yield other, run
+            continue
+        if isinstance(value, Mapping):
+            value = list(value.values())
+        given = value if kind == "Runs" or isinstance(value, list | tuple) else [value]
+        for run in given:
+            if type(run).__name__ == "Run":
+                yield name, run
+
+
+def _about_lab(notebook: Path | None, names: Mapping[str, Any]) -> list[str]:
+    """Say where the lab is made, if that is what is gone."""
     gone = _lab_that_is_gone(names)
-    if gone is not None:
-        maker = find_makers(notebook).get(gone) if notebook else None
-        where = f"under “{maker.heading}”" if maker else "with mig.Lab()"
-        lines.append(f"→ The lab is down. Run the cell {where} again, and those after it.")
-    return lines
+    if gone is None:
+        return []
+    maker = find_makers(notebook).get(gone) if notebook else None
+    where = f"under “{maker.heading}”" if maker else "with mig.Lab()"
+    return [f"→ The lab is down. Run the cell {where} again, and those after it."]
 
 
 def _lab_that_is_gone(names: Mapping[str, Any]) -> str | None:
