@@ -1,6 +1,7 @@
-"""Fixtures of all live tests: one lab and one guest for the whole run.
+"""Fixtures of all live tests: one lab and one guest for those of a file.
 
-A test that kills or spoils something makes its own.
+They come up in three seconds, and a guest that nobody looks at takes a quarter of a processor, so
+none outlives its file. A test that kills or spoils something makes its own.
 """
 
 from __future__ import annotations
@@ -48,9 +49,9 @@ def pytest_runtestloop(session: pytest.Session) -> None:
             image.ensure(release)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    """Give the lab that most live tests share; see that nothing of it is left."""
+    """Give the lab that a file's live tests share; see that nothing of it is left."""
     with Lab() as shared:
         pids = [process.pid for process in psutil.Process(shared.rack.pid).children(recursive=True)]
         folder = shared.files.directory
@@ -59,9 +60,9 @@ def lab() -> Iterator[Lab]:
     assert not folder.exists()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared_guest(lab: Lab) -> Guest:
-    """Give the guest that most live tests share."""
+    """Give the guest that a file's live tests share."""
     return lab.boot("shared", memory_mib=192, working_set_mib=32, dirty_mib_s=20)
 
 

@@ -159,7 +159,7 @@ class Host:
         """Return what the host says of itself; asked once."""
         if self._facts is None:
             with refusals():
-                _arch, memory_mib, cpus, *_ = self.connection.getInfo()
+                _arch, _mib, cpus, *_ = self.connection.getInfo()
                 kernel, cpu_model = told_by_kernel(self.shell)
                 if cpu_model is None:
                     cpu_model = fromstring(self.capabilities()).findtext("host/cpu/model")
@@ -169,7 +169,7 @@ class Host:
                     # The first question about QEMU makes the daemon try every QEMU it has.
                     qemu_version=version_text(self.connection.getVersion()),
                     cpus=cpus,
-                    memory_mib=memory_mib,
+                    memory_mib=_memory_mib(self.connection),
                     cpu_model=cpu_model,
                     kernel=kernel,
                 )
@@ -352,6 +352,21 @@ def kind_of(domain: libvirt.virDomain) -> str | None:
         ):
             return None
         raise refusal(error) from error
+
+
+def _memory_mib(connection: libvirt.virConnect) -> int:
+    """Return how much memory a host has.
+
+    As its kernel counts it in /proc/meminfo (virHostMemGetStatsLinux in virhostmem.c);
+    virNodeGetInfo adds up its NUMA nodes, of which a virtual machine's kernel may count less.
+    """
+    try:
+        every = libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS
+        return int(connection.getMemoryStats(every)["total"]) >> 10
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
+            raise
+        return int(connection.getInfo()[1])
 
 
 def _state(domain: libvirt.virDomain, metadata: str | None = None) -> DomainState | None:

@@ -54,9 +54,9 @@ def kill_host(lab: Lab, host: Host) -> None:
 
 def kill_libvirtd(lab: Lab, host: Host) -> None:
     """End a host's libvirtd; its guests run on, and the host starts it again."""
-    for process in psutil.Process(lab.rack.hosts[host.name]).children():
-        if process.name() == "libvirtd":
-            process.kill()
+    daemon = lab.rack.libvirtd(host.name)
+    assert daemon is not None
+    daemon.kill()
 
 
 def running(lab: Lab, guest: Guest) -> list[str]:

@@ -29,7 +29,7 @@ def test_there_and_back_is_one_environment(lab: Lab, guest: Guest) -> None:
             assert host["kernel"] == os.uname().release
             assert host["cpus"] == run.environment["cpus"]
             assert host["cpu_model"] == run.environment["cpu_model"]
-            assert host["memory_mib"] == pytest.approx(run.environment["memory_mib"], abs=1)
+            assert host["memory_mib"] == run.environment["memory_mib"]
         assert 0 < run.environment["cpu_busy_percent"] <= 100
     other = dataclasses.replace(runs[1], environment={**runs[1].environment, "kernel": "6.1.0"})
     with pytest.raises(UsageError, match=r"machine\.kernel"):

@@ -442,9 +442,9 @@ def test_a_connection_that_broke_is_told_and_mended(own: Lab) -> None:
     """A host whose libvirtd went away says so; opened anew, it is the same host, guests and all."""
     guest = own.boot(memory_mib=128, working_set_mib=8, dirty_mib_s=4)
     host = own.host_a
-    for process in psutil.Process(own.rack.hosts["host-a"]).children(recursive=True):
-        if process.name() == "libvirtd":
-            process.kill()
+    daemon = own.rack.libvirtd(host.name)
+    assert daemon is not None
+    daemon.kill()
     # The first to ask hears of the broken pipe; who asks later, what to do.
     while host._connection.isAlive():
         with contextlib.suppress(HostError):

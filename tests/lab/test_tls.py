@@ -164,8 +164,8 @@ def test_unknown_host_key(lab: Lab) -> None:
 
 def libvirtd(lab: Lab, host: Host) -> psutil.Process:
     """Return the libvirtd of a host."""
-    children = psutil.Process(lab.rack.hosts[host.name]).children()
-    (found,) = (process for process in children if process.name() == "libvirtd")
+    found = lab.rack.libvirtd(host.name)
+    assert found is not None
     return found
 
 

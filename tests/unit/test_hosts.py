@@ -109,7 +109,10 @@ def test_a_host_knows_itself(host: Host) -> None:
 
 
 def test_a_host_knows_its_machine(host: Host) -> None:
-    """Processors and memory are what libvirt says; without a shell nobody tells of a kernel."""
+    """Processors and memory are what libvirt says; without a shell nobody tells of a kernel.
+
+    This driver of libvirt's counts memory in one way only.
+    """
     host.shell = None
     _arch, memory_mib, cpus, *_ = host.connection.getInfo()
     assert (host.facts.memory_mib, host.facts.cpus) == (memory_mib, cpus)

@@ -12,6 +12,7 @@ that the rack prepares.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import subprocess
@@ -145,14 +146,16 @@ class Client:
         """Send a signal to a program that :meth:`start` started."""
         # Its parent, nsenter, stands outside and passes no signal on.
         for child in psutil.Process(process.pid).children():
-            child.send_signal(number)
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+                child.send_signal(number)
 
     @staticmethod
     def end(process: subprocess.Popen[str]) -> None:
         """End a program that :meth:`start` started, if it has not ended, and wait for it."""
         if process.poll() is None:
             for child in psutil.Process(process.pid).children():
-                child.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
             process.kill()
         process.communicate()
 

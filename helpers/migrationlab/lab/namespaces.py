@@ -139,7 +139,8 @@ def end_guarded(process: subprocess.Popen[bytes]) -> None:
     # Its child is killed, not itself: it ends only after its child has, and that one, as pid 1
     # of its namespace, only after all others there have.
     for first in psutil.Process(process.pid).children() if process.poll() is None else []:
-        first.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended by itself
+            first.kill()
     process.wait()
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream is not None:

@@ -10,6 +10,7 @@ is killed by its number. Nothing is ever looked for by name.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -53,6 +54,18 @@ class Rack:
     def is_alive(self) -> bool:
         """Return whether the rack, and with it both hosts, is there."""
         return bool(psutil.pid_exists(self.pid))
+
+    def libvirtd(self, host: str) -> psutil.Process | None:
+        """Return the libvirtd of a host; None while it has none.
+
+        Raises:
+            psutil.NoSuchProcess: The host is gone.
+        """
+        for process in psutil.Process(self.hosts[host]).children():
+            with contextlib.suppress(psutil.NoSuchProcess):  # another one that ended meanwhile
+                if process.name() == "libvirtd":
+                    return process
+        return None
 
     def in_host(self, host: str) -> list[str]:
         """Return the start of a command that runs inside a host."""

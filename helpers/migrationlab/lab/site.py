@@ -6,6 +6,7 @@ who owns the lab: starting and ending it is ``lab``'s business.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 import socket
@@ -124,11 +125,11 @@ class Site:
                 f"{host!r} is no host of this lab", hint="give lab.host_a or lab.host_b"
             )
         try:
-            for process in psutil.Process(self.rack.hosts[host.name]).children():
-                if process.name() == "libvirtd":
-                    _end(process)
+            daemon = self.rack.libvirtd(host.name)
         except psutil.NoSuchProcess as error:
             raise LabError(f"lab {self.name} is down", hint="start a new one") from error
+        if daemon is not None:  # else its host starts one just now
+            _end(daemon)
         self._await_libvirtd(host.name, host.reconnect)
 
     def close(self) -> None:
@@ -182,12 +183,13 @@ class Site:
 
 def _end(daemon: psutil.Process) -> None:
     """End a libvirtd: at its next leisure, or else at once."""
-    daemon.terminate()
-    try:
-        daemon.wait(END_TIMEOUT_S)
-    except psutil.TimeoutExpired:
-        # As systemd does in the end. What it knows of its guests is on its disk.
-        daemon.kill()
+    with contextlib.suppress(psutil.NoSuchProcess):  # it has ended by itself
+        daemon.terminate()
+        try:
+            daemon.wait(END_TIMEOUT_S)
+        except psutil.TimeoutExpired:
+            # As systemd does in the end. What it knows of its guests is on its disk.
+            daemon.kill()
         daemon.wait(END_TIMEOUT_S)
 
 
