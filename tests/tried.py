@@ -67,7 +67,8 @@ LIMITS: dict[str, str] = {
     "zerocopy": "needs the right to lock as much memory as the guest has (CAP_SYS_RESOURCE, or a "
     "limit that high): else its refusal is shown",
     "graphics_uri": "QEMU is told, but the guest has no SPICE console that a client could follow",
-    "postcopy_resume": "run on libvirt 9.0: it ends the destination's libvirtd of 11.2 and 11.3",
+    "postcopy_resume": "run on libvirt 9.0: it ends the destination's libvirtd of 11.2 and "
+    "11.3; hangs where a device of the guest waits for a page (QEMU issue 1052)",
     "detect_zeroes_disks": "needs libvirt 10.9: run on 11.3",
     "switchover_bandwidth_mib_s": "needs libvirt 11.1: run on 11.3",
 }
