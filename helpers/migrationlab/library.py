@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import libvirt
@@ -81,6 +81,33 @@ def open_connection(uri: str) -> libvirt.virConnect:
             if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:  # no daemon, no silence
                 raise
         return connection
+
+
+def hear_out(connections: Iterable[libvirt.virConnect], timeout_s: float) -> bool:
+    """Wait until what has happened on hosts by now has been told to who listens.
+
+    An answer comes after the events that a daemon sent before it. What came with it is queued: the
+    event loop hands it out by a timer of the connection (virObjectEventStateQueueRemote in
+    object_event.c), and what a callback that is given back has not heard by then is dropped. Timers
+    fire in the order in which they were added (virEventPollDispatchTimeouts in vireventpoll.c), so
+    when one that is added now has fired, all that was queued has been heard.
+
+    Args:
+        connections: Those that are listened on; of one that is broken nothing more will come.
+        timeout_s: How long to wait at most.
+
+    Returns:
+        Whether all was told.
+    """
+    for connection in connections:
+        with contextlib.suppress(libvirt.libvirtError):
+            connection.getLibVersion()
+    told = threading.Event()
+    timer = libvirt.virEventAddTimeout(0, lambda _timer, _opaque: told.set(), None)
+    try:
+        return told.wait(timeout_s)
+    finally:
+        libvirt.virEventRemoveTimeout(timer)
 
 
 def _start_library() -> None:

@@ -118,6 +118,19 @@ def test_real_events_are_collected(connection: libvirt.virConnect) -> None:
     assert "not supported by the connection driver" in warning
 
 
+def test_what_happened_before_the_end_is_not_lost(connection: libvirt.virConnect) -> None:
+    """What libvirt has only queued when the log is closed is written down all the same."""
+    domain = connection.lookupByName("ours")
+    for _ in range(20):
+        log = events.EventLog(domain.UUIDString())
+        log.listen(connection, "source")
+        domain.suspend()
+        domain.resume()
+        log.close()
+        names = [found[4] for found in log.drain()]
+        assert names == ["lifecycle.SUSPENDED.PAUSED", "lifecycle.RESUMED.UNPAUSED"]
+
+
 def test_qemus_events_bear_their_own_stamp(connection: libvirt.virConnect) -> None:
     """A QEMU event's time is QEMU's, to the microsecond; only a migration's events are kept."""
     domain = connection.lookupByName("ours")

@@ -17,7 +17,7 @@ from typing import Any
 import libvirt
 import libvirt_qemu
 
-from migrationlab.hosts import refusals
+from migrationlab.library import hear_out, refusals
 
 Row = tuple[int, int, str, str, str, str]
 #: time_ns, received_ns, side, origin, name, detail (a JSON object)
@@ -39,6 +39,8 @@ _DETAILS = {
     for name, value in vars(libvirt).items()
     if name.startswith(f"VIR_DOMAIN_EVENT_{kind}_")
 }
+#: For how long to wait for events that are on their way: usually some milliseconds.
+HEAR_OUT_S = 5
 QEMU_EVENTS = ("MIGRATION", "MIGRATION_PASS", "STOP", "RESUME")
 
 
@@ -53,6 +55,7 @@ class EventLog:
         self._uuid = uuid
         self._rows: queue.SimpleQueue[Row] = queue.SimpleQueue()
         self._undo: list[Callable[[], object]] = []
+        self._heard: list[libvirt.virConnect] = []
         self.warnings: list[str] = []
         #: Hears each event of the hosts, on libvirt's event thread: it may only enqueue.
         self.listener: Callable[[Row], None] | None = None
@@ -80,6 +83,7 @@ class EventLog:
             libvirt.VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION: self._iteration,
             libvirt.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED: self._completed,
         }
+        self._heard.append(connection)
         with refusals():
             for event, callback in callbacks.items():
                 number = connection.domainEventRegisterAny(None, event, callback, side)
@@ -98,7 +102,10 @@ class EventLog:
         return [self._rows.get() for _ in range(self._rows.qsize())]
 
     def close(self) -> None:
-        """Stop collecting; what was collected stays."""
+        """Stop collecting, once what has happened by now is written down."""
+        if self._heard and not hear_out(self._heard, HEAR_OUT_S):
+            self.warnings.append("libvirt was too busy to tell of the last events: they may miss")
+        self._heard.clear()
         for undo in self._undo:
             try:
                 undo()
