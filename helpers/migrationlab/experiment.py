@@ -236,9 +236,10 @@ def _taken_up(found: files.Head, known: files.Head, folder: Path) -> files.Head:
     Raises:
         UsageError: It is another one.
     """
+    if known.design.repeats > found.design.repeats:
+        return _continued(found, known, folder)
     _require_alike(found.design, known.design, folder)
-    more = known.design.repeats > found.design.repeats
-    return _continued(found, known, folder) if more else found
+    return found
 
 
 def _require_alike(found: Design, wanted: Design, folder: Path) -> None:

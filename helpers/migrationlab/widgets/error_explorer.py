@@ -23,13 +23,12 @@ from migrationlab.explain import Explanation, NoticedBy, explain
 from migrationlab.uris import Mode
 from migrationlab.widgets import markup, refused
 from migrationlab.widgets.closing import close_all
+from migrationlab.widgets.lab_down import cause
 
 if TYPE_CHECKING:
     from migrationlab.lab.guest import Guest
 
 CLOSE_TIMEOUT_S = 30.0
-LAB_DOWN = "The lab is down"
-LAB_HINT = "Run the cell with mig.Lab(…) again, then each cell from there to this one."
 #: Who dials the destination's libvirtd; where a message leaves that open, it is told by the mode.
 DIALLERS = {Mode.NORMAL: NoticedBy.CLIENT, Mode.PEER2PEER: NoticedBy.SOURCE_DAEMON}
 OWN_MESSAGE = ("a message of your own", "")
@@ -161,10 +160,7 @@ class ErrorExplorer:
                 self._own = (*self._own, met)
             said = markup.status("Met for real, and mended again.")
         except MigrationLabError as error:
-            if guest.lab.alive:
-                said = markup.failed(error)
-            else:
-                said = markup.status(LAB_DOWN, hint=LAB_HINT, bad=True)
+            said = markup.failed(cause(error, guest))
         except BaseException as error:
             said = markup.failed(error)
             raise

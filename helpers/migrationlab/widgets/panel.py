@@ -25,7 +25,7 @@ from typing import Any
 import ipywidgets as widgets
 
 import migrationlab as mig
-from migrationlab.errors import LabError, MigrationLabError, UsageError
+from migrationlab.errors import MigrationLabError, UsageError
 from migrationlab.hosts import Host
 from migrationlab.lab.guest import Guest
 from migrationlab.migrate import start as start_migration
@@ -36,6 +36,7 @@ from migrationlab.widgets import curves, markup, results
 from migrationlab.widgets.closing import close_all
 from migrationlab.widgets.drawing import draw
 from migrationlab.widgets.form import Ends, Reading, meaning
+from migrationlab.widgets.lab_down import cause, lab_down
 from migrationlab.widgets.settings_form import SettingsForm
 from migrationlab.widgets.steering_bar import SteeringBar
 
@@ -43,8 +44,6 @@ CLOSE_TIMEOUT_S = 15.0
 LOOK_INTERVAL_S = 0.1
 #: The page is redrawn at each third look, which is some three times a second.
 LOOKS_A_REDRAW = 3
-_LAB_DOWN = "The lab is down"
-_LAB_HINT = "Run the cell with mig.Lab(…) again, then each cell from there to this one."
 
 
 class _State(Enum):
@@ -194,7 +193,7 @@ class MigrationPanel:
         """Find the host that the guest is on, and the other one."""
         lab = self._guest.lab
         if not lab.alive:
-            raise LabError(_LAB_DOWN, hint=_LAB_HINT)
+            raise lab_down()
         source = self._guest.host
         return source, lab.other(source)
 
@@ -237,7 +236,7 @@ class MigrationPanel:
             if run is not None:
                 self._show(run)
         except MigrationLabError as error:
-            self._say(self._refusal(error))
+            self._say(markup.failed(cause(error, self._guest)))
         except BaseException as error:
             self._say(markup.failed(error))
             raise
@@ -249,12 +248,6 @@ class MigrationPanel:
                     self._refresh()
             finally:
                 self._idle.set()
-
-    def _refusal(self, error: MigrationLabError) -> str:
-        """Say what went wrong; of a lab that is down, which cell to run."""
-        if self._guest.lab.alive:
-            return markup.failed(error)
-        return markup.status(_LAB_DOWN, hint=_LAB_HINT, bad=True)
 
     def _become(self, state: _State) -> None:
         if self._state is not _State.CLOSED:
@@ -310,7 +303,7 @@ class MigrationPanel:
         try:
             self._turn(self._find())
         except MigrationLabError as error:  # the guest is on neither host, or the lab is down
-            self._say(verdict + self._refusal(error))
+            self._say(verdict + markup.failed(cause(error, self._guest)))
         self.progress.value = markup.note("drawing…")
         pictures = [mig.plots.timeline(run), mig.plots.progress(run)]
         if sum(one.outcome is Outcome.COMPLETED for one in self._runs) > 1:

@@ -13,18 +13,17 @@ from dataclasses import dataclass
 from functools import partial
 
 from migrationlab.convergence import Precopy
-from migrationlab.errors import LabError, MigrationLabError
+from migrationlab.errors import MigrationLabError
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.site import Site
 from migrationlab.migrate import start as start_migration
 from migrationlab.migration import Migration, Progress
 from migrationlab.plan import Mode, Plan
 from migrationlab.runs import Run
+from migrationlab.widgets.lab_down import cause, lab_down
 
 #: How often it is told how far it is.
 LOOK_INTERVAL_S = 0.3
-LAB_DOWN = "The lab is down"
-LAB_HINT = "Run the cell with mig.Lab(…) again, then each cell from there to this one."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +113,7 @@ class Trial:
             self._heard.progress(None)
             self._migrate(asked, deadline_s)
         except MigrationLabError as error:
-            down = LabError(LAB_DOWN, hint=LAB_HINT)
-            self._heard.error(error if self._guest.lab.alive else down)
+            self._heard.error(cause(error, self._guest))
         except BaseException as error:
             self._heard.error(error)
             raise
@@ -128,7 +126,7 @@ class Trial:
     def _migrate(self, asked: Precopy, deadline_s: float) -> None:
         guest, lab = self._guest, self._guest.lab
         if not lab.alive:
-            raise LabError(LAB_DOWN, hint=LAB_HINT)
+            raise lab_down()
         wire, dirty = lab.wire.settings, guest.spec.dirty_mib_s
         with contextlib.ExitStack() as back:
             back.callback(_set_back, lab, partial(guest.set_workload, dirty))
