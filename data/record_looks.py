@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 import migrationlab as mig
-from migrationlab.course.findings import FAULTS, WELL, save_findings
-from migrationlab.course.looks import LiveHosts, record
+from migrationlab.course.host_commands import LiveHosts, record
+from migrationlab.course.recorded_preflights import FAULTS, WELL, save_findings
 
 DATA = Path(__file__).parent
 RATES_MBIT_S = (50, 100, 300, 1000)

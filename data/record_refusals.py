@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import migrationlab as mig
-from migrationlab.course.refusals import FILE, Refusal, meet, save_refusals
+from migrationlab.course.failed_attempts import FILE, Refusal, meet, save_refusals
 
 PATH = Path(__file__).parent / "looks" / f"{FILE}.json"
 #: The case that a lab of one release cannot have (``lacking`` of the case says so).

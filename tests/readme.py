@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from migrationlab._plan.setting import Setting
-from migrationlab.explain import causes
-from migrationlab.lab.brokencases import CASES
-from migrationlab.settings import settings
-from tried import LIMITS, TRIED
+from migrationlab.explain.explanation import causes
+from migrationlab.lab.fault_cases import CASES
+from migrationlab.plan.setting import Setting
+from migrationlab.plan.settings import settings
+from settings_coverage import LIMITS, TRIED
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

@@ -10,10 +10,68 @@ between hosts of your own; and what was measured, stored, drawn and explained::
         run = mig.migrate(guest, to=lab.host_b, plan=mig.Plan(mode="peer2peer"))
         print(run.summary())
 
-Names are loaded when first used, so that importing the package is quick, and reading recorded
-runs needs no libvirt. ``__init__.pyi`` lists them.
+Names are loaded when first used: importing the package is quick, and reading recorded runs needs
+no libvirt.
 """
+
+from typing import TYPE_CHECKING
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=["plots", "report"],
+    submod_attrs={
+        "checks": ["doctor", "preflight"],
+        "errors": [
+            "GuestError",
+            "HostError",
+            "LabError",
+            "MigrationLabError",
+            "PlanError",
+            "StoreError",
+            "UsageError",
+        ],
+        "experiment": ["Experiment"],
+        "explain": ["Explanation", "explain"],
+        "hosts": ["Host"],
+        "lab": ["Lab"],
+        "migrate": ["Migration", "Progress", "migrate", "start"],
+        "plan": ["Mode", "Plan", "Problem", "settings"],
+        "runs": ["Outcome", "Run", "Runs", "load_run", "load_runs", "save_run"],
+        "steps": ["Step"],
+    },
+)
+
+if TYPE_CHECKING:  # the same names, for type checkers and editors
+    from . import plots as plots
+    from . import report as report
+    from .checks import doctor as doctor
+    from .checks import preflight as preflight
+    from .errors import GuestError as GuestError
+    from .errors import HostError as HostError
+    from .errors import LabError as LabError
+    from .errors import MigrationLabError as MigrationLabError
+    from .errors import PlanError as PlanError
+    from .errors import StoreError as StoreError
+    from .errors import UsageError as UsageError
+    from .experiment import Experiment as Experiment
+    from .explain import Explanation as Explanation
+    from .explain import explain as explain
+    from .hosts import Host as Host
+    from .lab import Lab as Lab
+    from .migrate import Migration as Migration
+    from .migrate import Progress as Progress
+    from .migrate import migrate as migrate
+    from .migrate import start as start
+    from .plan import Mode as Mode
+    from .plan import Plan as Plan
+    from .plan import Problem as Problem
+    from .plan import settings as settings
+    from .runs import Outcome as Outcome
+    from .runs import Run as Run
+    from .runs import Runs as Runs
+    from .runs import load_run as load_run
+    from .runs import load_runs as load_runs
+    from .runs import save_run as save_run
+    from .steps import Step as Step

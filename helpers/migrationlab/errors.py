@@ -1,16 +1,13 @@
-"""Every error that reaches a user of the kit.
+"""The errors that reach a user of migrationlab.
 
-One root, and beneath it a family for each answer to "whose turn is it now?": the caller's
-(:class:`UsageError`), the administrator's of a host that refused (:class:`HostError`), the
-kit's or the machine's (:class:`LabError`). Each carries a ``hint``: what to do next.
-
-Imports no libvirt, and of the kit only ``explain``, which imports nothing: ``hosts`` turns a
-libvirt error into a :class:`HostError`, so that this module can be read and tested anywhere.
+One root and three families, by who has to act: the caller (:class:`UsageError`), the
+administrator of a host that refused (:class:`HostError`), or whoever runs the lab
+(:class:`LabError`). Each error has a ``hint``: what to do next. Imports nothing of the package.
 """
 
 from __future__ import annotations
 
-from migrationlab.explain import Explanation, explain
+from typing import Any
 
 
 class MigrationLabError(Exception):
@@ -45,14 +42,15 @@ class StoreError(UsageError):
 
 
 class HostError(MigrationLabError):
-    """A host refused. The library's own words are kept.
+    """A host refused. libvirt's own words are kept.
 
     Args:
-        message: libvirt's text, as it came.
-        hint: What to do next; by default what the explanation says.
+        message: libvirt's text, unchanged.
+        hint: What to do next.
         code: libvirt's ``VIR_ERR_*`` number, or None where the error is not libvirt's.
-        domain: libvirt's ``VIR_FROM_*`` number, or None likewise.
-        explanation: What the message means; by default what :func:`explain` makes of it.
+        domain: libvirt's ``VIR_FROM_*`` number, or None where the error is not libvirt's.
+        explanation: What the message means, a :class:`migrationlab.Explanation`. It is attached
+            where libvirt's error is caught, in ``hosts/connection.py``.
     """
 
     def __init__(
@@ -62,14 +60,12 @@ class HostError(MigrationLabError):
         hint: str = "",
         code: int | None = None,
         domain: int | None = None,
-        explanation: Explanation | None = None,
+        explanation: Any = None,
     ) -> None:
-        self.explanation = explanation or explain(message, code=code, domain=domain)
-        if self.explanation.known or code is not None:
-            hint = hint or self.explanation.mend
         super().__init__(message, hint=hint)
         self.code = code
         self.domain = domain
+        self.explanation = explanation
 
 
 class LabError(MigrationLabError):

@@ -11,9 +11,9 @@ from bench.speed import completed
 from bench.table import Row, Tell, sampled
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
-from migrationlab.migrate import migrate
-from migrationlab.plan import Plan
-from migrationlab.uris import Mode
+from migrationlab.migrate.start import migrate
+from migrationlab.plan.plan import Plan
+from migrationlab.plan.uris import Mode
 
 
 def against_capture(lab: Lab, guest: Guest, n: int, tell: Tell) -> Iterator[Row]:

@@ -24,10 +24,10 @@ from migrationlab.capture.environment import environment
 from migrationlab.cli import say_error
 from migrationlab.cli.interrupts import interrupts
 from migrationlab.errors import MigrationLabError
-from migrationlab.hosts import library_version
+from migrationlab.hosts.host import library_version
 from migrationlab.lab import image
 from migrationlab.lab.lab import Lab
-from migrationlab.uris import Mode
+from migrationlab.plan.uris import Mode
 
 NOTES = """\
 Spread: min to max; of ratios and differences of medians, bootstrap 95 % intervals. `mig.migrate`
@@ -88,7 +88,7 @@ def markdown(result: dict[str, Any]) -> str:
 @click.option(
     "--n",
     type=click.IntRange(2),
-    help="Migrations a side and mode; twice as many where the capture is tried.  [default: 10]",
+    help="Migrations a side and mode; twice as many where the capture is settings_coverage.  [default: 10]",
 )
 @click.option("--image", "build", is_flag=True, help="Also build the image from nothing.")
 @click.option("--format", "output_format", type=click.Choice(["text", "json"]), default="text")

@@ -24,20 +24,20 @@ from scipy import stats  # type: ignore[import-untyped]
 
 from bench.table import Row, Tell, compared, sampled
 from migrationlab.errors import LabError
-from migrationlab.explain import explain
-from migrationlab.hosts import Host
-from migrationlab.judgement import Side, Situation
-from migrationlab.lab import image, namespaces, places
+from migrationlab.explain.explanation import explain
+from migrationlab.hosts.host import Host
+from migrationlab.lab import directories, image, namespaces
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
 from migrationlab.lab.network import DEVICE
-from migrationlab.migrate import migrate
-from migrationlab.plan import Plan
-from migrationlab.runs import Outcome, Run
-from migrationlab.settings import settings
-from migrationlab.uris import Mode
+from migrationlab.migrate.start import migrate
+from migrationlab.plan.plan import Plan
+from migrationlab.plan.settings import settings
+from migrationlab.plan.uris import Mode
+from migrationlab.plan.validation import Side, Situation
+from migrationlab.runs.run import Outcome, Run
 
-MESSAGES = Path(__file__).parents[1] / "unit/messages.yaml"
+MESSAGES = Path(__file__).parents[1] / "unit/explain/messages.yaml"
 WIRE_BYTES_PER_S = 1e9 / 8
 JOB = libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED | libvirt.VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED
 
@@ -47,7 +47,7 @@ def image_built(repeats: int, tell: Tell) -> Iterator[Row]:
     took_s = []
     for number in range(repeats):
         tell(f"image {number + 1} of {repeats}")
-        cache = Path(tempfile.mkdtemp(dir=places.cache(), prefix="bench-"))
+        cache = Path(tempfile.mkdtemp(dir=directories.cache(), prefix="bench-"))
         try:
             with patch.dict(os.environ, XDG_CACHE_HOME=str(cache)):
                 start = time.monotonic()

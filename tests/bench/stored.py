@@ -16,9 +16,9 @@ from pathlib import Path
 import pandas as pd
 
 from bench.table import Row, Tell, sampled
-from migrationlab._store.manifest import MANIFEST, sealed
-from migrationlab.runs import Run
-from migrationlab.store import load_run, load_runs, save_run
+from migrationlab.runs.manifest import MANIFEST, sealed
+from migrationlab.runs.run import Run
+from migrationlab.runs.store import load_run, load_runs, save_run
 
 RECORDING = Path(__file__).parents[1] / "recordings/20261122-192717-620bc3"
 RUNS = 10_000

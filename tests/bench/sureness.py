@@ -16,13 +16,13 @@ import pandas as pd
 from bench.speed import completed
 from bench.table import Row, Tell, compared, sampled
 from migrationlab import plots
-from migrationlab.frames import FRAMES, conform
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
-from migrationlab.migrate import migrate
-from migrationlab.plan import Plan
-from migrationlab.runs import Run
-from migrationlab.uris import Mode
+from migrationlab.migrate.start import migrate
+from migrationlab.plan.plan import Plan
+from migrationlab.plan.uris import Mode
+from migrationlab.runs.run import Run
+from migrationlab.runs.schema import FRAMES, conform
 
 SAMPLES = 100_000
 

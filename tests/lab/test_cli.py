@@ -12,10 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from migrationlab import store
 from migrationlab.lab import namespaces, registry
 from migrationlab.lab.lab import Lab
-from migrationlab.summary import SUMMARY
+from migrationlab.runs import store
+from migrationlab.runs.summary import SUMMARY
 
 pytestmark = pytest.mark.lab
 

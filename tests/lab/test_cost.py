@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 
 from migrationlab.errors import LabError
-from migrationlab.hosts import Host
-from migrationlab.lab.door import LAN, open_socket
+from migrationlab.hosts.host import Host
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
-from migrationlab.migrate import migrate, start
-from migrationlab.plan import Plan
-from migrationlab.runs import Outcome, Run
-from migrationlab.uris import Mode
+from migrationlab.lab.socket_broker import LAN, open_socket
+from migrationlab.migrate.start import migrate, start
+from migrationlab.plan.plan import Plan
+from migrationlab.plan.uris import Mode
+from migrationlab.runs.run import Outcome, Run
 
 pytestmark = pytest.mark.lab
 

@@ -10,15 +10,15 @@ import psutil
 import pytest
 
 from migrationlab.errors import HostError
-from migrationlab.hosts import Host
+from migrationlab.hosts.host import Host
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
-from migrationlab.migrate import start
-from migrationlab.migration import Migration
-from migrationlab.plan import Plan
-from migrationlab.runs import Outcome, Run
+from migrationlab.migrate.migration import Migration
+from migrationlab.migrate.start import start
+from migrationlab.plan.plan import Plan
+from migrationlab.runs.run import Outcome, Run
+from migrationlab.runs.store import load_run, save_run
 from migrationlab.steps import Step
-from migrationlab.store import load_run, save_run
 
 pytestmark = pytest.mark.lab
 

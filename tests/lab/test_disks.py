@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
+from migration_helpers import ADDRESSES, MIB, arrived, outspoken, ride, xml_of
 from migrationlab.errors import PlanError
-from migrationlab.hosts import Host
+from migrationlab.hosts.host import Host
 from migrationlab.lab import namespaces
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
 from migrationlab.lab.layout import DISKS_AT_HOST, GUESTS_AT_HOST
-from migrationlab.migrate import migrate, start
-from migrationlab.plan import Plan
-from migrationlab.runs import Outcome
-from rides import ADDRESSES, MIB, arrived, outspoken, ride, xml_of
+from migrationlab.migrate.start import migrate, start
+from migrationlab.plan.plan import Plan
+from migrationlab.runs.run import Outcome
 
 pytestmark = pytest.mark.lab
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 import packets
-from migrationlab.capture.parts import PARTS
+from migrationlab.analysis.downtime_parts import PARTS
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
-from migrationlab.migrate import migrate
-from migrationlab.plan import Plan
-from migrationlab.runs import Outcome, Run
-from migrationlab.uris import Mode
+from migrationlab.migrate.start import migrate
+from migrationlab.plan.plan import Plan
+from migrationlab.plan.uris import Mode
+from migrationlab.runs.run import Outcome, Run
 
 pytestmark = pytest.mark.lab
 

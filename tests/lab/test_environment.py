@@ -8,11 +8,11 @@ import os
 import libvirt
 import pytest
 
-from migrationlab import identity
 from migrationlab.errors import LabError, UsageError
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
-from migrationlab.migrate import migrate
+from migrationlab.migrate.start import migrate
+from migrationlab.runs import environment
 
 pytestmark = pytest.mark.lab
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.lab
 def test_there_and_back_is_one_environment(lab: Lab, guest: Guest) -> None:
     """Two runs of a guest, there and back, say the same of hosts and domain, and can be pooled."""
     runs = [migrate(guest, to=guest.other_host) for _ in range(2)]
-    identity.require_same(runs)
+    environment.require_same(runs)
     assert runs[0].environment_id == runs[1].environment_id
     assert runs[0].guest["xml_sha256"] == runs[1].guest["xml_sha256"]
     for run in runs:
@@ -33,7 +33,7 @@ def test_there_and_back_is_one_environment(lab: Lab, guest: Guest) -> None:
         assert 0 < run.environment["cpu_busy_percent"] <= 100
     other = dataclasses.replace(runs[1], environment={**runs[1].environment, "kernel": "6.1.0"})
     with pytest.raises(UsageError, match=r"machine\.kernel"):
-        identity.require_same([runs[0], other])
+        environment.require_same([runs[0], other])
 
 
 def test_guests_of_one_kind_share_a_hash(lab: Lab, guest: Guest) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from migrationlab.errors import GuestError, PlanError, UsageError
-from migrationlab.experiment import Experiment
+from migrationlab.experiment.experiment import Experiment
 from migrationlab.lab.lab import Lab
-from migrationlab.plan import Plan
-from migrationlab.runs import Outcome
+from migrationlab.plan.plan import Plan
+from migrationlab.runs.run import Outcome
 from migrationlab.steps import Step
 
 pytestmark = pytest.mark.lab

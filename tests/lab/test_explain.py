@@ -11,8 +11,8 @@ import libvirt
 import pytest
 
 from migrationlab.errors import HostError
-from migrationlab.explain import NoticedBy
-from migrationlab.hosts import refusals
+from migrationlab.explain.explanation import NoticedBy
+from migrationlab.hosts.host import refusals
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
 

@@ -12,7 +12,7 @@ from migrationlab.capture.recorder import wait_for_beat
 from migrationlab.errors import GuestError
 from migrationlab.lab import namespaces
 from migrationlab.lab.guest import Guest
-from migrationlab.lab.guestspec import DiskKind
+from migrationlab.lab.guest_spec import DiskKind
 from migrationlab.lab.lab import Lab
 
 pytestmark = pytest.mark.lab

@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 from migrationlab.errors import LabError, UsageError
-from migrationlab.lab import namespaces, places, registry
+from migrationlab.lab import directories as places
+from migrationlab.lab import namespaces, registry
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
 

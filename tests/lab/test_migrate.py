@@ -8,16 +8,16 @@ import threading
 import pytest
 
 from migrationlab.errors import GuestError, HostError, LabError, PlanError, UsageError
-from migrationlab.hosts import Host
+from migrationlab.hosts.host import Host
 from migrationlab.lab import namespaces
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
-from migrationlab.migrate import migrate, start
-from migrationlab.plan import Plan
-from migrationlab.runs import Outcome, Run
+from migrationlab.migrate.start import migrate, start
+from migrationlab.plan.plan import Plan
+from migrationlab.plan.uris import Mode
+from migrationlab.runs.run import Outcome, Run
+from migrationlab.runs.summary import SUMMARY
 from migrationlab.steps import Step
-from migrationlab.summary import SUMMARY
-from migrationlab.uris import Mode
 
 pytestmark = pytest.mark.lab
 

@@ -6,12 +6,12 @@ import threading
 
 import pytest
 
+from migration_helpers import MIB, arrived, outspoken, postcopy, ride, told_since
 from migrationlab.lab.lab import Lab
-from migrationlab.migrate import start
-from migrationlab.plan import Plan
-from migrationlab.runs import Outcome
+from migrationlab.migrate.start import start
+from migrationlab.plan.plan import Plan
+from migrationlab.runs.run import Outcome
 from migrationlab.steps import Step
-from rides import MIB, arrived, outspoken, postcopy, ride, told_since
 
 pytestmark = pytest.mark.lab("bookworm")
 

@@ -21,19 +21,19 @@ from xml.etree import ElementTree as ET
 import psutil
 import pytest
 
-from migrationlab.capture import silence
-from migrationlab.diagnosis import Status
+from migrationlab.analysis import beats as silence
+from migrationlab.checks.preflight import preflight
+from migrationlab.checks.report import Status
 from migrationlab.errors import GuestError, HostError, LabError
-from migrationlab.hosts import Host
-from migrationlab.lab.client import ADDRESS, Client
+from migrationlab.hosts.host import Host
+from migrationlab.lab.admin_client import ADDRESS, Client
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
 from migrationlab.lab.layout import LAN_ADDRESSES, guest_address
-from migrationlab.migrate import migrate
-from migrationlab.plan import Plan
-from migrationlab.preflight import preflight
-from migrationlab.runs import Outcome, Run
-from migrationlab.store import load_run, load_runs
+from migrationlab.migrate.start import migrate
+from migrationlab.plan.plan import Plan
+from migrationlab.runs.run import Outcome, Run
+from migrationlab.runs.store import load_run, load_runs
 
 pytestmark = pytest.mark.lab
 

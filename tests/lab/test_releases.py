@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from migrationlab.diagnosis import Status
+from migrationlab.checks.preflight import preflight
+from migrationlab.checks.report import Status
 from migrationlab.errors import PlanError
-from migrationlab.lab import image, places
+from migrationlab.lab import directories, image
 from migrationlab.lab.lab import Lab
-from migrationlab.migrate import migrate
-from migrationlab.plan import Plan
-from migrationlab.preflight import preflight
-from migrationlab.runs import Outcome
+from migrationlab.migrate.start import migrate
+from migrationlab.plan.plan import Plan
+from migrationlab.runs.run import Outcome
 
 pytestmark = pytest.mark.lab("bookworm")
 
@@ -156,4 +156,4 @@ def test_image_is_built_once() -> None:
     steps: list[object] = []
     assert image.ensure("trixie", steps.append) == image.path_of("trixie")
     assert steps == []
-    assert image.path_of("trixie").is_relative_to(places.cache())
+    assert image.path_of("trixie").is_relative_to(directories.cache())

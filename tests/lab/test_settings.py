@@ -1,6 +1,6 @@
 """Every setting of a plan in force in a real migration, by what it changes.
 
-Those of disks and of post-copy have files of their own. ``tried.py`` says for every setting which
+Those of disks and of post-copy have files of their own. ``settings_coverage.py`` says for every setting which
 test ran it.
 """
 
@@ -16,16 +16,16 @@ from uuid import uuid4
 
 import pytest
 
+from migration_helpers import ADDRESSES, MIB, Ride, arrived, outspoken, ride, xml_of
 from migrationlab.errors import PlanError
 from migrationlab.lab import namespaces
 from migrationlab.lab.guest import Guest
-from migrationlab.lab.guestspec import GuestSpec, domain_xml
+from migrationlab.lab.guest_spec import GuestSpec, domain_xml
 from migrationlab.lab.lab import Lab
 from migrationlab.lab.layout import GUESTS_AT_HOST, HOST_NAMES
-from migrationlab.migrate import migrate
-from migrationlab.plan import Plan
-from migrationlab.runs import Outcome
-from rides import ADDRESSES, MIB, Ride, arrived, outspoken, ride, xml_of
+from migrationlab.migrate.start import migrate
+from migrationlab.plan.plan import Plan
+from migrationlab.runs.run import Outcome
 
 pytestmark = pytest.mark.lab
 

@@ -13,13 +13,13 @@ import psutil
 import pytest
 
 from migrationlab.errors import HostError, LabError, UsageError
-from migrationlab.hosts import Host
+from migrationlab.hosts.host import Host
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
-from migrationlab.migrate import migrate
-from migrationlab.plan import Plan
-from migrationlab.runs import Outcome
-from migrationlab.uris import Mode
+from migrationlab.migrate.start import migrate
+from migrationlab.plan.plan import Plan
+from migrationlab.plan.uris import Mode
+from migrationlab.runs.run import Outcome
 
 pytestmark = pytest.mark.lab
 

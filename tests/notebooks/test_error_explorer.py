@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from migrationlab.course.refusals import find_refusal, load_refusals
-from migrationlab.lab import broken
+from migrationlab.course.failed_attempts import find_refusal, load_refusals
+from migrationlab.lab import faults
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
-from migrationlab.migrate import migrate
-from migrationlab.plan import Plan
-from migrationlab.runs import Outcome
-from migrationlab.uris import Mode
+from migrationlab.migrate.start import migrate
+from migrationlab.plan.plan import Plan
+from migrationlab.plan.uris import Mode
+from migrationlab.runs.run import Outcome
 from migrationlab.widgets import ErrorExplorer
 
 TIMEOUT_S = 40
@@ -35,7 +35,7 @@ def test_broken_for_real_it_is_as_recorded(guest: Guest) -> None:
         assert met.found_at == guest.host.name
         assert met.intact
         assert any("No route to host" in line for log in met.logs for line in log.lines)
-    assert broken.switched_on(guest.lab) is None
+    assert faults.switched_on(guest.lab) is None
     explorer.close()
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
-from migrationlab.plan import Mode
-from migrationlab.runs import Outcome
+from migrationlab.plan.plan import Mode
+from migrationlab.runs.run import Outcome
 from migrationlab.widgets import MigrationPanel
 
 TIMEOUT_S = 40

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from migrationlab.experiment import Experiment
+from migrationlab.experiment.experiment import Experiment
 from migrationlab.lab.guest import Guest
-from migrationlab.runs import Outcome
-from migrationlab.widgets import ConvergencePlayground
+from migrationlab.runs.run import Outcome
+from migrationlab.widgets import ConvergenceExplorer
 
 TIMEOUT_S = 40
 DATA = Path(__file__).parents[2] / "data" / "experiments" / "convergence"
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.lab
 def test_tried_for_real_it_goes_as_the_model_says(guest: Guest) -> None:
     """One ends; one doesn't and is stopped at its deadline; one is cut short by closing."""
     wire, dirty = guest.lab.wire.settings, guest.spec.dirty_mib_s
-    playground = ConvergencePlayground(Experiment.load(DATA), guest)
+    playground = ConvergenceExplorer(Experiment.load(DATA), guest)
     playground.dirty.value, playground.wire.value = 20, 1000
     assert playground.asked.forecast().ends
     playground.start_button.click()

@@ -2,7 +2,7 @@
 
 ``python tests/recordings/record.py [NAME…]`` makes each anew in a lab of its own, or those that are
 named, and writes it over the one in ``outcomes/NAME``; the folders' names stay, the runs' change.
-Then run ``python tests/unit/test_summaries.py``, which writes down what their summaries say.
+Then run ``python tests/unit/runs/test_summary.py``, which writes down what their summaries say.
 
 Guests and times are as small as the outcome allows. A recording that names this machine or its
 user, or did not come out as it should, is not kept. Post-copy needs root, or
@@ -27,15 +27,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from migrationlab.frames import FRAMES
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
-from migrationlab.migrate import start
-from migrationlab.migration import Migration
-from migrationlab.plan import Mode, Plan
-from migrationlab.runs import Outcome, Run
+from migrationlab.migrate.migration import Migration
+from migrationlab.migrate.start import start
+from migrationlab.plan.plan import Mode, Plan
+from migrationlab.runs.run import Outcome, Run
+from migrationlab.runs.schema import FRAMES
+from migrationlab.runs.store import MANIFEST, load_run, save_run
 from migrationlab.steps import Step
-from migrationlab.store import MANIFEST, load_run, save_run
 
 OUTCOMES = Path(__file__).parent / "outcomes"
 SUMMARIES = Path(__file__).parent / "summaries.json"

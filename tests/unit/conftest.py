@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from migrationlab.frames import frame
-from migrationlab.plan import Plan
-from migrationlab.runs import Outcome, Run, RunError
+from migrationlab.plan.plan import Plan
+from migrationlab.runs.run import Outcome, Run, RunError
+from migrationlab.runs.schema import frame
 
 MS = 1_000_000
 MIB = 1024 * 1024

@@ -17,8 +17,8 @@ from migrationlab.errors import (
     StoreError,
     UsageError,
 )
-from migrationlab.explain import NoticedBy, explain
-from migrationlab.hosts import open_connection, refusals
+from migrationlab.explain.explanation import NoticedBy, explain
+from migrationlab.hosts.host import open_connection, refusals
 
 FAMILIES = (UsageError, HostError, LabError)
 ALL = [

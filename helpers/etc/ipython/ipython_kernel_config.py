@@ -1,3 +1,3 @@
 """Set up by the installation of migrationlab for the kernels of its environment."""
 
-c.InteractiveShellApp.extensions.append("migrationlab.course.guide")  # noqa: F821 - IPython's
+c.InteractiveShellApp.extensions.append("migrationlab.course.ipython_errors")  # noqa: F821 - IPython's

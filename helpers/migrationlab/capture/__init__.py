@@ -1,1 +1,5 @@
-"""What is seen of a migration: events, job statistics, beats, bytes; and the timeline of them."""
+"""Record a migration while it runs.
+
+Owns the instruments: events, job statistics, processes, TCP connections, bytes on the wire,
+pings, clocks and the daemons' logs. What the records mean is worked out in ``analysis``.
+"""

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from typing import IO
 from urllib.parse import urlsplit
 
-from migrationlab.hosts import Host
-from migrationlab.waiting import readable
+from migrationlab.hosts.host import Host
+from migrationlab.hosts.poll import readable
 
 ROUNDS = 25
 #: For the login and all rounds together.

@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).parents[1]
 GIT_TIMEOUT_S = 5.0
 
 
-class Surroundings:
+class MachineSampler:
     """The machine that records, from before a migration until after it.
 
     Args:

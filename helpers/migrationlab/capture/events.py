@@ -17,7 +17,7 @@ from typing import Any
 import libvirt
 import libvirt_qemu
 
-from migrationlab.library import hear_out, refusals
+from migrationlab.hosts.connection import drain_events, refusals
 
 Row = tuple[int, int, str, str, str, str]
 #: time_ns, received_ns, side, origin, name, detail (a JSON object)
@@ -103,7 +103,7 @@ class EventLog:
 
     def close(self) -> None:
         """Stop collecting, once what has happened by now is written down."""
-        if self._heard and not hear_out(self._heard, HEAR_OUT_S):
+        if self._heard and not drain_events(self._heard, HEAR_OUT_S):
             self.warnings.append("libvirt was too busy to tell of the last events: they may miss")
         self._heard.clear()
         for undo in self._undo:

@@ -23,8 +23,8 @@ from functools import partial
 
 import libvirt
 
-from migrationlab.capture.ticker import Ticker
-from migrationlab.meters import Meters
+from migrationlab.capture.sampler import Ticker
+from migrationlab.hosts.counters import Meters
 
 Row = Mapping[str, int | str | None]
 #: Of libvirt, which counts in hundredths of a second, no more often.

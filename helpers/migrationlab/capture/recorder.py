@@ -15,15 +15,15 @@ from typing import Protocol
 import libvirt
 import pandas as pd
 
-from migrationlab.capture import clocks, daemonlog, qemulog
-from migrationlab.capture.connections import ports_told
-from migrationlab.capture.echo import ECHO_COLUMNS, EchoProbe
+from migrationlab.capture import clocks, daemon_log, qemu_log
 from migrationlab.capture.events import COLUMNS, EventLog
-from migrationlab.capture.instruments import Instruments
-from migrationlab.capture.job import DEFAULT_INTERVAL_S, Sample, Sampler
+from migrationlab.capture.job_stats import DEFAULT_INTERVAL_S, Sample, Sampler
+from migrationlab.capture.lab_recorder import LabRecorder
+from migrationlab.capture.ping import ECHO_COLUMNS, EchoProbe
 from migrationlab.capture.processes import DomainMeter
-from migrationlab.frames import FRAMES, frame
-from migrationlab.hosts import Host
+from migrationlab.capture.tcp_connections import ports_told
+from migrationlab.hosts.host import Host
+from migrationlab.runs.schema import FRAMES, frame
 
 #: How long before the call the beats begin: the jitter is judged by the last second of these.
 BEFORE_NS = 1_200_000_000
@@ -85,11 +85,11 @@ class Recorder:
     ) -> None:
         self.events = EventLog(uuid)
         self._sides = {"source": source, "destination": destination}
-        self._logs = {side: daemonlog.size(host.log) for side, host in self._sides.items()}
+        self._logs = {side: daemon_log.size(host.log) for side, host in self._sides.items()}
         self._qemu_logs = {
-            side: qemulog.path(host.log, names[side]) for side, host in self._sides.items()
+            side: qemu_log.path(host.log, names[side]) for side, host in self._sides.items()
         }
-        self._qemu_begins = {side: daemonlog.size(log) for side, log in self._qemu_logs.items()}
+        self._qemu_begins = {side: daemon_log.size(log) for side, log in self._qemu_logs.items()}
         self._beats = beats if capture else None
         self._first_beat = 0
         self._echo = echo if capture else None
@@ -98,7 +98,7 @@ class Recorder:
         self._clocks: dict[str, Future[clocks.ClockOffset | None]] = {}
         self._connections: list[libvirt.virConnect] = []
         self._sampler: Sampler | None = None
-        self._instruments: Instruments | None = None
+        self._instruments: LabRecorder | None = None
         self._domain: DomainMeter | None = None
         self._pair = frozenset({source.uri, destination.uri})
         try:
@@ -109,7 +109,7 @@ class Recorder:
             if capture or sample:
                 self._sampler = Sampler(source, uuid, interval_s)
             if capture and source.meters is not None and destination.meters is not None:
-                self._instruments = Instruments(source.meters, destination.meters, uuid, interval_s)
+                self._instruments = LabRecorder(source.meters, destination.meters, uuid, interval_s)
             elif capture:
                 listening = zip(self._sides, self._connections, strict=True)
                 self._domain = DomainMeter(dict(listening), uuid)
@@ -184,13 +184,13 @@ class Recorder:
         self.close()
         rows = self.events.drain()
         for side, host in self._sides.items() if self._capture else ():
-            if daemonlog.shrank(host.log, self._logs[side]):
+            if daemon_log.shrank(host.log, self._logs[side]):
                 self.events.warnings.append(
                     f"the log of the {side}'s libvirtd was cut or replaced meanwhile: the phases "
                     "that stood in it before are missing"
                 )
-            rows += daemonlog.phases(host.log, self._logs[side], side)
-            rows += qemulog.checkpoints(self._qemu_logs[side], self._qemu_begins[side], side)
+            rows += daemon_log.phases(host.log, self._logs[side], side)
+            rows += qemu_log.checkpoints(self._qemu_logs[side], self._qemu_begins[side], side)
         rows.sort()
         return {
             "events": frame("events", (dict(zip(COLUMNS, row, strict=True)) for row in rows)),
@@ -233,7 +233,7 @@ class Recorder:
         Returns:
             The error's text; None where it met no other, or its log can't be read.
         """
-        return daemonlog.hidden_reason(
+        return daemon_log.hidden_reason(
             self._sides["source"].log, self._logs["source"], since_ns, told
         )
 

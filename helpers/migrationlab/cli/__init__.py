@@ -70,7 +70,7 @@ def say_error(error: MigrationLabError, *, in_file: bool = False) -> None:
         error: The error.
         in_file: Whether the settings were given in a file, whose words they keep.
     """
-    from migrationlab.cli.planoptions import in_options  # noqa: PLC0415 (not for --help)
+    from migrationlab.cli.plan_options import in_options  # noqa: PLC0415 (not for --help)
 
     # A host's own words stay as they are.
     as_option = isinstance(error, PlanError) and not in_file

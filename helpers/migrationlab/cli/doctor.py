@@ -1,6 +1,6 @@
 """``migrationlab doctor``: what this machine, or two hosts, can do, and how to mend the rest.
 
-Prints what :mod:`migrationlab.doctor` or :mod:`migrationlab.preflight` found and adds nothing to
+Prints what :mod:`migrationlab.checks.doctor` or :mod:`migrationlab.checks.preflight` found and adds nothing to
 it. Imports no libvirt unless two hosts are named.
 """
 
@@ -12,18 +12,18 @@ from typing import Any
 
 import click
 
+from migrationlab.checks.doctor import doctor as examine
+from migrationlab.checks.report import Diagnosis
 from migrationlab.cli.options import Format, format_option
-from migrationlab.cli.planoptions import (
+from migrationlab.cli.plan_options import (
     PlanCommand,
     in_options,
     option_name,
     plan_from,
     plan_options,
 )
-from migrationlab.diagnosis import Diagnosis
-from migrationlab.doctor import doctor as examine
 from migrationlab.errors import UsageError
-from migrationlab.uris import require_connection_uri
+from migrationlab.plan.uris import require_connection_uri
 
 
 @click.command(cls=PlanCommand)
@@ -71,6 +71,6 @@ def _diagnosis(
         raise UsageError("a migration has two hosts", hint="give both --from and --to")
     require_connection_uri("--from", source)
     require_connection_uri("--to", destination)
-    from migrationlab.preflight import preflight  # noqa: PLC0415 (libvirt: not for --help)
+    from migrationlab.checks.preflight import preflight  # noqa: PLC0415 (libvirt: not for --help)
 
     return preflight(source, destination, domain=domain, plan=plan_from(options))

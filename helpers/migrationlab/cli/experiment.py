@@ -22,7 +22,7 @@ from migrationlab.errors import UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from migrationlab.experiment import Experiment
+    from migrationlab.experiment.experiment import Experiment
 
 UNKNOWN = "-"
 #: So many comparisons are read; the others are in the JSON.
@@ -31,7 +31,7 @@ MOST_COMPARISONS = 12
 
 def complete_metrics(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
     """Return the metrics that begin so, for tab completion."""
-    from migrationlab._experiment.results import metrics  # noqa: PLC0415 (pandas: not for --help)
+    from migrationlab.experiment.results import metrics  # noqa: PLC0415 (pandas: not for --help)
 
     return [name for name in metrics() if name.startswith(begun)]
 
@@ -93,7 +93,7 @@ def experiment(
     host broke, or the runs' environments differ; 2 where the design cannot be; 130 where Ctrl-C
     stopped it.
     """  # noqa: D301 (the backspace is click's mark of lines to be left as they are)
-    from migrationlab.experiment import Experiment  # noqa: PLC0415 (pandas: not for --help)
+    from migrationlab.experiment.experiment import Experiment  # noqa: PLC0415 (pandas: not for --help)
 
     try:
         known = Experiment.load(path, directory=output)
@@ -178,7 +178,7 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _print_design(known: Experiment) -> None:
-    from migrationlab._experiment.words import lasting  # noqa: PLC0415 (likewise)
+    from migrationlab.experiment.format import lasting  # noqa: PLC0415 (likewise)
 
     click.echo(known.question)
     click.echo()
@@ -213,7 +213,7 @@ def _print_results(known: Experiment, answer: dict[str, Any]) -> None:
 
 def _table(known: Experiment, answer: dict[str, Any]) -> str:
     """Give medians and their intervals, a line a cell."""
-    from migrationlab._experiment.results import MAIN_METRICS  # noqa: PLC0415 (likewise)
+    from migrationlab.experiment.results import MAIN_METRICS  # noqa: PLC0415 (likewise)
 
     found = {(row["cell"], row["metric"]): row for row in answer["summary"]}
     metrics = [name for name in MAIN_METRICS if any(key[1] == name for key in found)]
@@ -234,7 +234,7 @@ def _table(known: Experiment, answer: dict[str, Any]) -> str:
 
 
 def _interval(row: dict[str, Any]) -> str:
-    from migrationlab._experiment.words import amount  # noqa: PLC0415 (likewise)
+    from migrationlab.experiment.format import amount  # noqa: PLC0415 (likewise)
 
     if row["median"] is None:
         return UNKNOWN

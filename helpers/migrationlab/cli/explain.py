@@ -15,9 +15,9 @@ import click
 
 from migrationlab.cli.options import Format, format_option
 from migrationlab.errors import LabError, UsageError
-from migrationlab.explain import Explanation, NoticedBy, causes
-from migrationlab.explain import explain as explained
-from migrationlab.logs import LogTail, log_tails
+from migrationlab.explain.explanation import Explanation, NoticedBy, causes
+from migrationlab.explain.explanation import explain as explained
+from migrationlab.hosts.logs import LogTail, log_tails
 
 _DIALLERS = {"normal": NoticedBy.CLIENT, "peer2peer": NoticedBy.SOURCE_DAEMON}
 
@@ -61,7 +61,7 @@ def explain(
             hint='give the message: migrationlab explain "error: …", or - and the log on '
             "standard input",
         )
-    found = explained(text, code=code, domain=domain, dialled_by=_DIALLERS[mode] if mode else None)
+    found = explained(text, code=code, domain=domain, opened_by=_DIALLERS[mode] if mode else None)
     tails = _tails(found, lab_name)
     if output_format == "json":
         logs = [dataclasses.asdict(tail) for tail in tails]

@@ -9,8 +9,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from migrationlab.cli.broken import break_, broken, mend
 from migrationlab.cli.display import StepDisplay
+from migrationlab.cli.faults import break_, broken, mend
 from migrationlab.cli.options import Format, format_option
 
 
@@ -45,10 +45,10 @@ def up(
     name: str, image: str, image_b: str | None, wire_mbit_s: float, output_format: Format
 ) -> None:
     """Start the lab NAME; it stays up until `lab down`."""
-    from migrationlab.lab import remote  # noqa: PLC0415 (libvirt: not for --help)
+    from migrationlab.lab import lab_process  # noqa: PLC0415 (libvirt: not for --help)
 
     with StepDisplay() as display:
-        remote.up(
+        lab_process.up(
             name,
             images=(image, image_b or image),
             wire_mbit_s=wire_mbit_s or None,
@@ -78,10 +78,10 @@ def inspect(name: str | None, output_format: Format) -> None:
 @format_option
 def down(name: str, every: bool, output_format: Format) -> None:
     """Take down the lab NAME, whatever state it is in, and clear away what is left of it."""
-    from migrationlab.lab import registry, remote  # noqa: PLC0415 (libvirt: not for --help)
+    from migrationlab.lab import lab_process, registry  # noqa: PLC0415 (libvirt: not for --help)
 
     names = registry.names() if every else [name]
-    ended = [each for each in names if remote.down(each)]
+    ended = [each for each in names if lab_process.down(each)]
     swept = registry.sweep() if every else []
     if output_format == "json":
         click.echo(json.dumps({"down": [*ended, *swept]}))
@@ -196,12 +196,12 @@ def wire(
 @format_option
 def clean(output_format: Format) -> None:
     """Delete the cached host images and guest files; the next lab builds them anew."""
-    from migrationlab.lab import bootfiles, image, registry  # noqa: PLC0415 (not for --help)
+    from migrationlab.lab import boot_files, image, registry  # noqa: PLC0415 (not for --help)
 
     if names := registry.names():
         raise click.ClickException(f"first take down {', '.join(names)}: they use the images")
     deleted = [release for release in image.RELEASES if image.remove(release)]
-    bootfiles.remove()
+    boot_files.remove()
     if output_format == "json":
         click.echo(json.dumps({"deleted": deleted}))
     else:

@@ -18,15 +18,15 @@ import click
 from migrationlab.cli.display import StepDisplay
 from migrationlab.cli.interrupts import held, interrupts
 from migrationlab.cli.options import Format, format_option
-from migrationlab.cli.planoptions import PlanCommand, plan_from, plan_options
+from migrationlab.cli.plan_options import PlanCommand, plan_from, plan_options
 from migrationlab.cli.runs import table
 from migrationlab.errors import UsageError
-from migrationlab.uris import require_connection_uri
+from migrationlab.plan.uris import require_connection_uri
 
 if TYPE_CHECKING:
-    from migrationlab.explain import Explanation
-    from migrationlab.migration import Migration
-    from migrationlab.runs import Run
+    from migrationlab.explain.explanation import Explanation
+    from migrationlab.migrate.migration import Migration
+    from migrationlab.runs.run import Run
 
 POLL_S = 0.1
 #: What a run takes, with something to spare.
@@ -77,9 +77,9 @@ def migrate(
     deadline; 2 where it could not be tried as asked, and nothing was started; 130 where Ctrl-C
     cancelled it.
     """
-    from migrationlab.hosts import Host  # noqa: PLC0415 (libvirt: not for --help)
-    from migrationlab.migrate import start  # noqa: PLC0415 (likewise)
-    from migrationlab.store import save_run, write_file  # noqa: PLC0415 (pandas: likewise)
+    from migrationlab.hosts.host import Host  # noqa: PLC0415 (libvirt: not for --help)
+    from migrationlab.migrate.start import start  # noqa: PLC0415 (likewise)
+    from migrationlab.runs.store import save_run, write_file  # noqa: PLC0415 (pandas: likewise)
 
     require_connection_uri("--from", source)
     require_connection_uri("--to", destination)
@@ -128,7 +128,7 @@ def _cancel(migration: Migration) -> None:
 def _explanation(run: Run) -> Explanation | None:
     if run.error is None:
         return None
-    from migrationlab.explain import explain  # noqa: PLC0415 (only where something failed)
+    from migrationlab.explain.explanation import explain  # noqa: PLC0415 (only where something failed)
 
     if run.outcome in _CANCELLED:
         # libvirt's words may be about the connection that broke off with it.

@@ -14,16 +14,16 @@ from typing import Any
 import click
 
 from migrationlab.cli.options import Format, format_option
-from migrationlab.cli.planoptions import (
+from migrationlab.cli.plan_options import (
     PlanCommand,
     in_options,
     option_name,
     plan_options,
     read_options,
 )
-from migrationlab.plan import Party, Plan, Problem, judge_domain
-from migrationlab.settings import AUTO, settings
-from migrationlab.uris import host_of, is_local, same_machine
+from migrationlab.plan.plan import Endpoint, Plan, Problem, judge_domain
+from migrationlab.plan.settings import AUTO, settings
+from migrationlab.plan.uris import host_of, is_local, same_machine
 
 DEFAULT_DESTINATION = "host-b"
 _URIS = ("migration_uri", "connection_uri")
@@ -161,20 +161,20 @@ def _answer_text(
 ) -> str:
     at = {"source": source, "destination": destination}
 
-    def named(party: Party) -> str:
+    def named(party: Endpoint) -> str:
         side, _, what = party.partition(" ")
         return f"{what} of {at[side]}" if what else str(party)
 
     talks = filled.talks()
     control = talks[1]
-    dialler = "the client" if control.who is Party.CLIENT else named(control.who)
+    opened_by = "the client" if control.who is Endpoint.CLIENT else named(control.who)
     lines = [
         f"{filled.mode.value} migration of {domain} from {source} to {destination}",
         "",
         f"flags            {', '.join(filled.flags())}",
         f"migration URI    {_migration_uri(asked, filled)}",
     ]
-    if talks[-1].to is Party.DESTINATION_QEMU:
+    if talks[-1].to is Endpoint.DESTINATION_QEMU:
         lines.append(
             f"                 where {named(talks[-1].to)} listens; dialled by {source}: "
             "its libvirtd connects, its QEMU sends"
@@ -182,7 +182,7 @@ def _answer_text(
     left_out = "" if asked.connection_uri else "  (filled in)"
     lines += [
         f"connection URI   {filled.connection_uri}{left_out}",
-        f"                 where {named(control.to)} is; dialled by {dialler}",
+        f"                 where {named(control.to)} is; dialled by {opened_by}",
         "",
         "settings in force; the others, and what each means: migrationlab plan --list",
         *_settings(filled),

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from migrationlab._experiment.results import Results
-    from migrationlab.runs import Runs
+    from migrationlab.experiment.results import Results
+    from migrationlab.runs.run import Runs
 
 
 def read(folder: Path, *, strict: bool = True) -> Results | Runs:
@@ -24,9 +24,9 @@ def read(folder: Path, *, strict: bool = True) -> Results | Runs:
         StoreError: It has neither, or what it has cannot be read.
     """
     # pandas and the like: not for --help.
-    from migrationlab._experiment.files import MANIFEST, is_experiment  # noqa: PLC0415
-    from migrationlab.experiment import Experiment  # noqa: PLC0415
-    from migrationlab.store import load_runs  # noqa: PLC0415
+    from migrationlab.experiment.experiment import Experiment  # noqa: PLC0415
+    from migrationlab.experiment.folder import MANIFEST, is_experiment  # noqa: PLC0415
+    from migrationlab.runs.store import load_runs  # noqa: PLC0415
 
     place = folder.parent if folder.name == MANIFEST else folder
     found: Results | Runs

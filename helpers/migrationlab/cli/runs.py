@@ -32,11 +32,11 @@ MIB = 1024 * 1024
 )
 def runs(directory: Path, output_format: Literal["text", "json", "csv"]) -> None:
     """List the stored runs of a directory, or of an experiment, oldest first."""
-    from migrationlab.runs import Runs  # noqa: PLC0415 (pandas: not for --help)
+    from migrationlab.runs.run import Runs  # noqa: PLC0415 (pandas: not for --help)
 
     found = recorded.read(directory, strict=False)
     if output_format == "csv":
-        from migrationlab._export.tables import runs_table  # noqa: PLC0415 (likewise)
+        from migrationlab.report.tables import runs_table  # noqa: PLC0415 (likewise)
 
         click.echo(runs_table(found).to_csv(index=False), nl=False)
         return
@@ -62,9 +62,9 @@ def runs(directory: Path, output_format: Literal["text", "json", "csv"]) -> None
 @format_option
 def report(directory: Path, output: Path, output_format: Format) -> None:
     """Write one self-contained report of stored runs, or of an experiment."""
-    from migrationlab import report as reports  # noqa: PLC0415 (matplotlib: not for --help)
+    from migrationlab.report import write  # noqa: PLC0415 (matplotlib: not for --help)
 
-    written = str(reports.write(recorded.read(directory, strict=False), output))
+    written = str(write(recorded.read(directory, strict=False), output))
     click.echo(json.dumps({"report": written}) if output_format == "json" else written)
 
 
@@ -72,7 +72,7 @@ def table(summaries: Iterable[Mapping[str, object]]) -> str:
     """Give summaries as a table in plain text, of the same width wherever it goes.
 
     Args:
-        summaries: What :meth:`migrationlab.runs.Run.summary` gives, at least one.
+        summaries: What :meth:`migrationlab.Run.summary` gives, at least one.
 
     Returns:
         Its lines: a head, and one for each run.

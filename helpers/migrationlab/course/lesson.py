@@ -11,12 +11,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from migrationlab.course.checked import Checked
-from migrationlab.diagnosis import Status
+from migrationlab.checks.report import Status
+from migrationlab.course.feedback import Checked
 from migrationlab.errors import StoreError, UsageError
-from migrationlab.experiment import Experiment
-from migrationlab.runs import Run, Runs
-from migrationlab.store import load_runs
+from migrationlab.experiment.experiment import Experiment
+from migrationlab.runs.run import Run, Runs
+from migrationlab.runs.store import load_runs
 
 #: Set to 0, lessons play on recorded runs wherever they are.
 SWITCH = "MIGRATIONLAB_LIVE"
@@ -134,7 +134,7 @@ def _why_not() -> str:
         importlib.import_module("libvirt")
     except ImportError:
         return "the Python package libvirt is not here, without which there is no lab."
-    from migrationlab.doctor import doctor  # noqa: PLC0415 - it cannot be loaded but on Linux
+    from migrationlab.checks.doctor import doctor  # noqa: PLC0415 - it cannot be loaded but on Linux
 
     failed = [check for check in doctor().checks if check.status is Status.FAIL]
     if not failed:

@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from migrationlab.errors import GuestError
-from migrationlab.lab import bootfiles, namespaces, places
-from migrationlab.lab.bootfiles import PAYLOAD, BootFiles
+from migrationlab.hosts.poll import readable
+from migrationlab.lab import boot_files, directories, namespaces
+from migrationlab.lab.boot_files import PAYLOAD, BootFiles
 from migrationlab.steps import Listener, ignore, step
-from migrationlab.waiting import readable
 
 DEVICE = Path("/dev/kvm")
 #: A guest that KVM runs is up in well under a second; under TCG it takes about two.
@@ -91,7 +91,7 @@ def choose(wanted: str, root: Path, on_step: Listener = ignore) -> str:
         raise GuestError(f"no accelerator {wanted!r}", hint="choose auto, kvm or tcg")
     if wanted == "tcg":
         return wanted
-    verdict = kvm_verdict(root, bootfiles.ensure(root, on_step), on_step)
+    verdict = kvm_verdict(root, boot_files.ensure(root, on_step), on_step)
     if wanted == "kvm" and not verdict.boots:
         raise GuestError(
             f"KVM runs no guests here: {verdict.reason}",
@@ -101,7 +101,7 @@ def choose(wanted: str, root: Path, on_step: Listener = ignore) -> str:
 
 
 def _file(root: Path) -> Path:
-    return places.cache() / f"kvm-{root.name}.json"
+    return directories.cache() / f"kvm-{root.name}.json"
 
 
 def _about(root: Path) -> list[str]:

@@ -16,14 +16,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from migrationlab.capture.echo import EchoProbe
+from migrationlab.capture.ping import EchoProbe
 from migrationlab.errors import GuestError, HostError, LabError
-from migrationlab.hosts import DomainState, Host, kind_of, refusals
-from migrationlab.judgement import DomainFacts, domain_facts
-from migrationlab.lab import diskfiles
-from migrationlab.lab.beatring import BeatRing
-from migrationlab.lab.door import LAN, open_socket
-from migrationlab.lab.guestspec import (
+from migrationlab.hosts.host import DomainState, Host, kind_of, refusals
+from migrationlab.lab import disk_files
+from migrationlab.lab.beat_buffer import BeatBuffer
+from migrationlab.lab.guest_spec import (
     PAGES_PER_MIB,
     GuestSpec,
     Pattern,
@@ -33,6 +31,8 @@ from migrationlab.lab.guestspec import (
 )
 from migrationlab.lab.layout import CONTROL_PORT, LAST_GUEST, guest_address
 from migrationlab.lab.site import Site
+from migrationlab.lab.socket_broker import LAN, open_socket
+from migrationlab.plan.validation import DomainFacts, domain_facts
 
 #: Since this libvirt a host can be told that a folder is shared (``hostconfig``); an older one
 #: takes every file on a file system of this machine for a local one.
@@ -71,7 +71,7 @@ class GuestBeats:
         number: The guest's number.
     """
 
-    def __init__(self, ring: BeatRing, number: int) -> None:
+    def __init__(self, ring: BeatBuffer, number: int) -> None:
         self._ring = ring
         self._number = number
 
@@ -370,7 +370,7 @@ class Guest:
                 refused = error
         if refused is not None:
             raise refused
-        diskfiles.remove(self.lab, self.spec)
+        disk_files.remove(self.lab, self.spec)
 
     def _ask(self, request: str, timeout_s: float) -> dict[str, str]:
         """Ask the workload, and return its answer's words."""

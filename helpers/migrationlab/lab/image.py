@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from migrationlab.errors import LabError, UsageError
-from migrationlab.lab import namespaces, places
+from migrationlab.lab import directories, namespaces
 from migrationlab.steps import Listener, Step, ignore, step
 
 RELEASES = ("trixie", "bookworm")
@@ -57,7 +57,7 @@ def path_of(release: str) -> Path:
         )
     recipe = json.dumps([1, release, PACKAGES, LEFT_OUT, FETCH_KERNEL])
     digest = hashlib.sha256(recipe.encode()).hexdigest()[:12]
-    return places.cache() / "images" / f"{release}-{digest}"
+    return directories.cache() / "images" / f"{release}-{digest}"
 
 
 def cached(release: str) -> bool:

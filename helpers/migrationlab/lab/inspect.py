@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 
 from migrationlab.errors import GuestError
-from migrationlab.lab.broken import switched_on
+from migrationlab.lab.faults import switched_on
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.layout import HOST_NAMES, LAN_ADDRESSES, WIRE_ADDRESSES, guest_address
 from migrationlab.lab.site import Site

@@ -26,23 +26,23 @@ from typing import Any, Self
 import psutil
 
 from migrationlab.errors import GuestError, LabError, UsageError
-from migrationlab.hosts import Host
+from migrationlab.hosts.host import Host
 from migrationlab.lab import (
-    bootfiles,
-    diskfiles,
-    hostconfig,
+    boot_files,
+    disk_files,
+    host_config,
     image,
     namespaces,
+    proxy,
     rack,
     registry,
-    routes,
 )
 from migrationlab.lab.accelerator import choose
-from migrationlab.lab.broken import Broken, breaking
-from migrationlab.lab.brokencases import CASES, BrokenCase
-from migrationlab.lab.client import Client
+from migrationlab.lab.admin_client import Client
+from migrationlab.lab.fault_cases import CASES, FaultCase
+from migrationlab.lab.faults import Faults, breaking
 from migrationlab.lab.guest import Guest, GuestBeats
-from migrationlab.lab.guestspec import (
+from migrationlab.lab.guest_spec import (
     NAMESPACE,
     DiskCache,
     DiskKind,
@@ -118,9 +118,9 @@ class Lab(Site):
         namespaces.remove_tree(files.directory)
         files.directory.mkdir(mode=0o700)
         files.guests.mkdir()
-        hostconfig.write(files)
+        host_config.write(files)
         running, self._process = rack.start(files, list(zip(HOST_NAMES, roots, strict=True)))
-        routes.write(files, running, roots[0] / "bin/busybox")
+        proxy.write(files, running, roots[0] / "bin/busybox")
         state = {
             "name": self.name,
             "owner": os.getpid(),
@@ -273,7 +273,7 @@ class Lab(Site):
 
     def _boot(self, guest: Guest, host: Host) -> Guest:
         if not (self.files.guests / "kernel").exists():
-            made = bootfiles.ensure(image.path_of(self.images[0]), self.on_step)
+            made = boot_files.ensure(image.path_of(self.images[0]), self.on_step)
             shutil.copyfile(made.initramfs, self.files.guests / "initramfs")
             partial = self.files.guests / ".kernel"
             shutil.copyfile(made.kernel, partial)
@@ -281,7 +281,7 @@ class Lab(Site):
         beats = guest.beat_source
         first = beats.place()
         try:
-            diskfiles.create(self, guest.spec)
+            disk_files.create(self, guest.spec)
             host.create(domain_xml(guest.spec, guest.uuid), persistent=guest.spec.persistent)
             self._await_beat(guest, host, beats, first)
         except BaseException:
@@ -302,11 +302,11 @@ class Lab(Site):
             time.sleep(0.01)
 
     @staticmethod
-    def broken_cases() -> tuple[BrokenCase, ...]:
+    def broken_cases() -> tuple[FaultCase, ...]:
         """Return every broken case that :meth:`broken` can switch on."""
         return CASES
 
-    def broken(self, case_id: str, *, source: Host | None = None) -> AbstractContextManager[Broken]:
+    def broken(self, case_id: str, *, source: Host | None = None) -> AbstractContextManager[Faults]:
         """Break the lab for as long as a ``with`` takes, so that one plan runs into it.
 
         The result has the plan, the guest where the case needs one of its own, and the id of

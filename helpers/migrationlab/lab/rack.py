@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 
 from migrationlab.errors import LabError
+from migrationlab.hosts.poll import readable
 from migrationlab.lab import image, namespaces
 from migrationlab.lab.layout import (
     BEAT_PORT,
@@ -31,7 +32,6 @@ from migrationlab.lab.layout import (
     LabFiles,
     bridge_mac,
 )
-from migrationlab.waiting import readable
 
 PAYLOAD = Path(__file__).parent / "payload"
 START_TIMEOUT_S = 20

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from migrationlab.errors import UsageError
-from migrationlab.lab import namespaces, places
+from migrationlab.lab import directories, namespaces
 from migrationlab.lab.layout import LabFiles
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
@@ -33,7 +33,7 @@ def files(name: str) -> LabFiles:
             f"{name!r} cannot name a lab",
             hint="use small letters, digits and hyphens, 31 at most, no hyphen first",
         )
-    return LabFiles(places.labs() / name)
+    return LabFiles(directories.labs() / name)
 
 
 def take(name: str) -> int:
@@ -124,7 +124,7 @@ def state(name: str) -> dict[str, Any]:
 
 def _known() -> list[str]:
     """Return the names of all labs, up or dead, that have left a trace."""
-    found = {path.name.removesuffix(".lock") for path in places.labs().iterdir()}
+    found = {path.name.removesuffix(".lock") for path in directories.labs().iterdir()}
     return sorted(name for name in found if NAME.fullmatch(name))
 
 
@@ -138,7 +138,7 @@ def _release(name: str, descriptor: int) -> None:
 @contextmanager
 def _alone() -> Iterator[None]:
     """Be the only process of this user that looks at locks, makes or deletes one."""
-    with (places.cache() / "registry.lock").open("w") as registry:
+    with (directories.cache() / "registry.lock").open("w") as registry:
         fcntl.flock(registry, fcntl.LOCK_EX)
         yield
 

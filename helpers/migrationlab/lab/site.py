@@ -18,16 +18,16 @@ import psutil
 from defusedxml.ElementTree import fromstring
 
 from migrationlab.errors import HostError, LabError, UsageError
-from migrationlab.hosts import Host
-from migrationlab.lab import routes, wirecheck
-from migrationlab.lab.beatring import BeatRing
-from migrationlab.lab.door import LAN, open_socket
-from migrationlab.lab.hostmeters import HostMeters
+from migrationlab.hosts.host import Host
+from migrationlab.hosts.shell import Shell
+from migrationlab.lab import proxy, wire_check
+from migrationlab.lab.beat_buffer import BeatBuffer
+from migrationlab.lab.host_counters import HostMeters
 from migrationlab.lab.layout import HOST_NAMES, OBSERVER, WIRE_ADDRESSES, LabFiles
 from migrationlab.lab.network import Wire, WireSettings
 from migrationlab.lab.rack import Rack
-from migrationlab.lab.wirecheck import WireCheck
-from migrationlab.shells import Shell
+from migrationlab.lab.socket_broker import LAN, open_socket
+from migrationlab.lab.wire_check import WireCheck
 
 HOSTS_TIMEOUT_S = 30
 #: How long a libvirtd may take to end by itself: usually 20 ms.
@@ -59,7 +59,7 @@ class Site:
         self.wire = Wire(rack)
         #: What :meth:`measure_wire` found, by what the wire was set to.
         self.wire_checks: dict[WireSettings, WireCheck] = {}
-        self.ring = BeatRing(files.ring)
+        self.ring = BeatBuffer(files.ring)
         for host, release in zip(HOST_NAMES, images, strict=True):
             self.hosts = (*self.hosts, self._open(host, release))
 
@@ -108,7 +108,7 @@ class Site:
             LabError: The lab is down, or nothing comes through.
         """
         settings = self.wire.settings
-        self.wire_checks[settings] = wirecheck.measure(self.files.door, settings)
+        self.wire_checks[settings] = wire_check.measure(self.files.door, settings)
         return self.wire_checks[settings]
 
     def restart_libvirtd(self, host: Host) -> None:
@@ -154,7 +154,7 @@ class Site:
                 image=release,
                 log=files.log,
                 meters=HostMeters(name, address, self.rack.hosts[name], self.files.door, self.wire),
-                route=functools.partial(routes.route, self.files),
+                route=functools.partial(proxy.route, self.files),
                 shell=Shell(tuple(self.rack.in_host(name))),
             ),
         )

@@ -5,18 +5,18 @@ must not be touched from a widget's thread. Works from runs alone: no libvirt, n
 here measures, that is the timeline's work.
 """
 
-from migrationlab.plots._convergence import convergence
-from migrationlab.plots._cost import cost
-from migrationlab.plots._downtime import downtime
-from migrationlab.plots._experiment import experiment
-from migrationlab.plots._growth import growth
-from migrationlab.plots._latency import latency
-from migrationlab.plots._parts import downtime_parts
-from migrationlab.plots._progress import progress
-from migrationlab.plots._timeline import timeline
-from migrationlab.plots._wire import wire
-from migrationlab.plots._workload import workload
+from migrationlab.plots.convergence import convergence
+from migrationlab.plots.cost import cost
+from migrationlab.plots.downtime import downtime
+from migrationlab.plots.downtime_parts import downtime_parts
+from migrationlab.plots.experiment import experiment
+from migrationlab.plots.latency import latency
 from migrationlab.plots.picture import Picture, style
+from migrationlab.plots.progress import progress
+from migrationlab.plots.sample_size import growth
+from migrationlab.plots.timeline import timeline
+from migrationlab.plots.wire import wire
+from migrationlab.plots.workload import workload
 
 __all__ = [
     "Picture",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migrationlab.units import unit_of
+from migrationlab.runs.units import unit_of
 
 #: Names that say too little by themselves.
 NAMES = {

@@ -22,9 +22,9 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
-from migrationlab import store
 from migrationlab.errors import StoreError
-from migrationlab.runs import Outcome, Run
+from migrationlab.runs import store
+from migrationlab.runs.run import Outcome, Run
 
 BLUE, ORANGE, SKY, GREEN = "#0072B2", "#E69F00", "#56B4E9", "#009E73"
 VERMILION, PURPLE, YELLOW, GREY, INK = "#D55E00", "#CC79A7", "#F0E442", "#999999", "#222222"

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from migrationlab.course.refusals import Refusal, find_refusal, load_refusals, meet
+from migrationlab.course.failed_attempts import Refusal, find_refusal, load_refusals, meet
 from migrationlab.errors import MigrationLabError, UsageError
-from migrationlab.explain import Explanation, NoticedBy, explain
-from migrationlab.uris import Mode
-from migrationlab.widgets import markup, refused
+from migrationlab.explain.explanation import Explanation, NoticedBy, explain
+from migrationlab.plan.uris import Mode
+from migrationlab.widgets import failure_html, markup
 from migrationlab.widgets.closing import close_all
 from migrationlab.widgets.lab_down import cause
 
@@ -125,7 +125,7 @@ class ErrorExplorer:
         if self._shown is not None:
             return self._shown.explanation
         text = self.message.value
-        return explain(text, dialled_by=DIALLERS[self.mode.value]) if text.strip() else None
+        return explain(text, opened_by=DIALLERS[self.mode.value]) if text.strip() else None
 
     def start(self) -> None:
         """Break the chosen case for real; returns at once. Does nothing while one is broken."""
@@ -203,7 +203,7 @@ class ErrorExplorer:
             self.logs.value = ""
         else:
             whose = "Your own" if shown in self._own else "Recorded"
-            said = markup.status(f"{whose}: {refused.how(shown)}")
-            self.about.value = refused.changed(shown) + said
-            self.logs.value = refused.logged(shown)
-        self.explained.value = refused.meaning(self.explanation)
+            said = markup.status(f"{whose}: {failure_html.how(shown)}")
+            self.about.value = failure_html.changed(shown) + said
+            self.logs.value = failure_html.logged(shown)
+        self.explained.value = failure_html.meaning(self.explanation)

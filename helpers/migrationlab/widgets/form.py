@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 from migrationlab.errors import PlanError
-from migrationlab.plan import Mode, Plan, Problem
-from migrationlab.plantext import plan_of_texts
+from migrationlab.plan.parsing import plan_of_texts
+from migrationlab.plan.plan import Mode, Plan, Problem
 
 #: What the fields beside the URIs are for.
 NOTES = {
@@ -99,8 +99,8 @@ def uri_fields(mode: Mode, ends: Ends) -> tuple[tuple[str, str], ...]:
     source, destination = ends.source, ends.destination
     memory = f"Where {destination}'s QEMU listens for the guest's memory. {source} dials it."
     if mode is Mode.PEER2PEER:
-        dialler = f"{source}'s libvirtd dials it, with its own keys and names, not with yours."
-        first = ("connection_uri", f"Where {destination}'s libvirtd is. {dialler}")
+        opened_by = f"{source}'s libvirtd dials it, with its own keys and names, not with yours."
+        first = ("connection_uri", f"Where {destination}'s libvirtd is. {opened_by}")
         return first, ("migration_uri", memory)
     second = f"Where {destination}'s libvirtd is. The client dials it: this notebook."
     return ("migration_uri", memory), ("connection_uri", second)

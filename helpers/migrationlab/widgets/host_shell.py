@@ -11,11 +11,11 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from migrationlab.course.looks import BY_KEY, LOOKS, Hosts, Look
+from migrationlab.course.host_commands import BY_KEY, LOOKS, Hosts, Look
 from migrationlab.errors import MigrationLabError
-from migrationlab.shells import Answer
+from migrationlab.hosts.shell import Answer
 from migrationlab.widgets import markup
-from migrationlab.widgets.painter import Painter
+from migrationlab.widgets.background_renderer import BackgroundRenderer
 
 BOTH = "both"
 _BOX = "padding:0.5em 0.7em;background:#F4F6F8;color:#222222;line-height:1.35"
@@ -35,7 +35,7 @@ class HostShell:
 
     def __init__(self, hosts: Hosts, look: str = "guests") -> None:
         self._hosts = hosts
-        self._painter = Painter("host-shell")
+        self._painter = BackgroundRenderer("host-shell")
         self.host = widgets.RadioButtons(
             options=[*hosts.names, BOTH],
             value=BOTH,

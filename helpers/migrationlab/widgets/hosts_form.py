@@ -10,10 +10,10 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from migrationlab.plan import Mode
-from migrationlab.widgets import markup, ways
-from migrationlab.widgets.drawing import draw
-from migrationlab.widgets.ways import Errand
+from migrationlab.plan.plan import Mode
+from migrationlab.widgets import connection_checklist, markup
+from migrationlab.widgets.connection_checklist import MigrationForm
+from migrationlab.widgets.topology_svg import draw
 
 _LABEL = {"description_width": "9em"}
 
@@ -64,9 +64,9 @@ class HostsForm:
         return {**bundle, "text/plain": repr(self), "text/html": static}
 
     @property
-    def errand(self) -> Errand:
+    def errand(self) -> MigrationForm:
         """What stands in the fields, as a script has it."""
-        return Errand(
+        return MigrationForm(
             source_uri=self.source.value.strip(),
             destination_uri=self.destination.value.strip(),
             domain=self.domain.value.strip(),
@@ -100,4 +100,8 @@ class HostsForm:
         )
         # What is saved is shown where SVG elements are stripped.
         picture = drawn._repr_html_() if static else drawn.html()
-        return picture + ways.table(errand.ways()) + ways.lines(errand.commands())
+        return (
+            picture
+            + connection_checklist.table(errand.ways())
+            + connection_checklist.lines(errand.commands())
+        )

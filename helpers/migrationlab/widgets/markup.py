@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Iterable
 
 from migrationlab.errors import MigrationLabError
-from migrationlab.plan import Plan, Problem
+from migrationlab.plan.plan import Plan, Problem
 
 # ipywidgets gives an HTML widget the height of one line.
 _LINES = "line-height:1.45"

@@ -26,19 +26,19 @@ import ipywidgets as widgets
 
 import migrationlab as mig
 from migrationlab.errors import MigrationLabError, UsageError
-from migrationlab.hosts import Host
+from migrationlab.hosts.host import Host
 from migrationlab.lab.guest import Guest
-from migrationlab.migrate import start as start_migration
-from migrationlab.migration import Migration
-from migrationlab.plan import Plan
-from migrationlab.runs import Outcome, Run, Runs
-from migrationlab.widgets import curves, markup, results
+from migrationlab.migrate.migration import Migration
+from migrationlab.migrate.start import start as start_migration
+from migrationlab.plan.plan import Plan
+from migrationlab.runs.run import Outcome, Run, Runs
+from migrationlab.widgets import markup, progress_svg, results
 from migrationlab.widgets.closing import close_all
-from migrationlab.widgets.drawing import draw
 from migrationlab.widgets.form import Ends, Reading, meaning
 from migrationlab.widgets.lab_down import cause, lab_down
 from migrationlab.widgets.settings_form import SettingsForm
 from migrationlab.widgets.steering_bar import SteeringBar
+from migrationlab.widgets.topology_svg import draw
 
 CLOSE_TIMEOUT_S = 15.0
 LOOK_INTERVAL_S = 0.1
@@ -271,18 +271,20 @@ class MigrationPanel:
 
     def _watch(self, migration: Migration) -> None:
         """Show how far it is until it is over."""
-        points: list[curves.Point] = []
+        points: list[progress_svg.Point] = []
         looks = 0
         while not migration.done:
             progress = migration.progress()
-            if (point := curves.point(progress)) is not None:
+            if (point := progress_svg.point(progress)) is not None:
                 points.append(point)
             if looks % LOOKS_A_REDRAW == 0:
                 with self._lock:
                     cancelling = self._state is _State.CANCELLING
                     self.steering.show(None if cancelling else migration)
-                self.curves.value = curves.draw_curves(points)
-                self.progress.value = markup.progress(curves.words(progress), progress.fraction)
+                self.curves.value = progress_svg.draw_curves(points)
+                self.progress.value = markup.progress(
+                    progress_svg.words(progress), progress.fraction
+                )
             looks += 1
             with contextlib.suppress(TimeoutError):
                 migration.wait(LOOK_INTERVAL_S)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import ipywidgets as widgets
 import pandas as pd
 
-from migrationlab.course.checked import number_of
+from migrationlab.course.feedback import number_of
 
 _LINES = "line-height:1.5"
 #: A guess that is off by less than this factor is close.

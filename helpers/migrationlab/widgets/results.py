@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from migrationlab.runs import Outcome, Run, Runs
+from migrationlab.runs.run import Outcome, Run, Runs
 from migrationlab.widgets import markup
 
 

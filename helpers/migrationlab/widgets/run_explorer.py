@@ -1,7 +1,7 @@
 """An explorer of runs: choose some of many, and see them side by side.
 
 Theory of operation. The boxes may call back on any thread, so a callback only reads what is
-chosen, says "drawing…", and hands the work to a ``Painter``; figures are made there, and go into
+chosen, says "drawing…", and hands the work to a ``BackgroundRenderer``; figures are made there, and go into
 the trait of an HTML widget. A figure that was made once is kept.
 
 Runs are chosen by check boxes: JupyterLab takes a list box's arrow keys for itself, to move from
@@ -24,10 +24,10 @@ import ipywidgets as widgets
 from migrationlab import plots
 from migrationlab.errors import MigrationLabError, UsageError
 from migrationlab.plots.picture import OUTCOMES
-from migrationlab.runs import Run, Runs
-from migrationlab.widgets import abreast, markup
+from migrationlab.runs.run import Run, Runs
+from migrationlab.widgets import comparison_table, markup
+from migrationlab.widgets.background_renderer import BackgroundRenderer
 from migrationlab.widgets.closing import close_all
-from migrationlab.widgets.painter import Painter
 
 #: More don't fit beside each other.
 MOST_RUNS = 3
@@ -64,7 +64,7 @@ class RunExplorer:
         self._runs = dict(enumerate(Runs(runs), 1))
         # Setting a trait calls observers in the same thread, so the lock must let it in again.
         self._lock = threading.RLock()
-        self._painter = Painter("run-explorer")
+        self._painter = BackgroundRenderer("run-explorer")
         self._ticking = False
         self._wanted: tuple[dict[int, Run], View] | None = None
         self._figure = functools.lru_cache(KEPT_FIGURES)(_figure)
@@ -78,7 +78,7 @@ class RunExplorer:
         as_wide = widgets.Layout(width="98%", min_height="1.8em")
         self.boxes = {
             number: widgets.Checkbox(
-                description=abreast.label(number, run), indent=False, layout=as_wide
+                description=comparison_table.label(number, run), indent=False, layout=as_wide
             )
             for number, run in self._runs.items()
         }
@@ -121,7 +121,7 @@ class RunExplorer:
         bundle: dict[str, Any] = self._box._repr_mimebundle_()
         static = markup.note("The explorer is live: run this cell to use it.")
         whole, wrong = _sort_out(self._chosen(), Run.summary)
-        table = abreast.numbers(whole) if whole else ""
+        table = comparison_table.numbers(whole) if whole else ""
         shown = "".join([static, *wrong, table])
         return {**bundle, "text/plain": repr(self), "text/html": shown}
 
@@ -226,12 +226,12 @@ class RunExplorer:
         if not whole:
             return
         if view is View.DOWNTIMES:
-            yield abreast.downtimes(whole)
+            yield comparison_table.downtimes(whole)
             yield self._figure(view, tuple(whole.values()), None)
             return
         # Runs are compared by the same time scale.
         until = max((run.returned_ns - run.called_ns) / 1e9 for run in whole.values())
-        yield abreast.numbers(whole)
+        yield comparison_table.numbers(whole)
         for number, run in whole.items():
             if len(chosen) > 1:
                 yield f"<h4>Run {number}</h4>"

@@ -1,7 +1,7 @@
 """How many runs? A slider takes more and more blocks of an experiment, and the verdict changes.
 
 Theory of operation. A callback may run on any thread: it says the verdict in words at once, and
-hands the figure to a ``Painter``, which draws the newest only. Another order of the blocks is an
+hands the figure to a ``BackgroundRenderer``, which draws the newest only. Another order of the blocks is an
 experiment that might have been, too.
 
 Holds no logic: ``_experiment.growth`` takes the blocks, ``_experiment.statistics`` compares them.
@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from migrationlab import plots
-from migrationlab._experiment.growth import Growth, grow
 from migrationlab.errors import MigrationLabError, UsageError
+from migrationlab.experiment.sample_size import Growth, grow
 from migrationlab.widgets import markup
+from migrationlab.widgets.background_renderer import BackgroundRenderer
 from migrationlab.widgets.closing import close_all
-from migrationlab.widgets.painter import Painter
 
 if TYPE_CHECKING:
-    from migrationlab._experiment.results import Results
+    from migrationlab.experiment.results import Results
 
 #: What is worth a look; a metric that no run has a value of is left out.
 METRICS = (
@@ -58,7 +58,7 @@ class SampleSize:
         self._experiment, self._pair = experiment, pair
         # Setting a trait calls observers in the same thread, so the lock must let it in again.
         self._lock = threading.RLock()
-        self._painter = Painter("sample-size")
+        self._painter = BackgroundRenderer("sample-size")
         self._seed = 0
         self._grown = grow(experiment, metric, pair=pair)
         if not self._grown.order:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import ipywidgets as widgets
 
-from migrationlab.plan import Mode, Plan
+from migrationlab.plan.plan import Mode, Plan
 from migrationlab.widgets import markup
 from migrationlab.widgets.form import NOTES, Ends, Form, Reading, uri_fields
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import ipywidgets as widgets
 
 from migrationlab.errors import MigrationLabError
-from migrationlab.migration import Migration
+from migrationlab.migrate.migration import Migration
 from migrationlab.widgets import markup
 from migrationlab.widgets.form import whole_number
 

@@ -11,10 +11,10 @@ from typing import Any
 import ipywidgets as widgets
 
 from migrationlab.errors import PlanError
-from migrationlab.plan import Mode
-from migrationlab.uris import judge_hosts
+from migrationlab.plan.plan import Mode
+from migrationlab.plan.uris import judge_hosts
 from migrationlab.widgets import markup, uri_meaning
-from migrationlab.widgets.drawing import draw
+from migrationlab.widgets.topology_svg import draw
 from migrationlab.widgets.uri_meaning import EXAMPLES, Meaning, Place
 
 _CHOOSE = "choose an example"

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from migrationlab.plan import Mode, Party, Plan, Problem, Talk
-from migrationlab.uris import connection_notes, migration_notes, quote
+from migrationlab.plan.plan import Connection, Endpoint, Mode, Plan, Problem
+from migrationlab.plan.uris import connection_notes, migration_notes, quote
 from migrationlab.widgets import markup
 
 
@@ -50,8 +50,8 @@ EXAMPLES = (
 
 _NAMES = {Place.MIGRATION: "migration URI", Place.CONNECTION: "connection URI"}
 _LISTENERS = {
-    Place.MIGRATION: Party.DESTINATION_QEMU,
-    Place.CONNECTION: Party.DESTINATION_LIBVIRTD,
+    Place.MIGRATION: Endpoint.DESTINATION_QEMU,
+    Place.CONNECTION: Endpoint.DESTINATION_LIBVIRTD,
 }
 _JOBS = {
     Place.MIGRATION: "to send the guest's memory to {}'s QEMU",
@@ -83,7 +83,7 @@ class Meaning:
     notes: tuple[str, ...]
     instead: str | None
     plan: Plan
-    talk: Talk
+    talk: Connection
     hosts: tuple[str, str]
 
     @property
@@ -97,13 +97,13 @@ class Meaning:
         return f"as the {_NAMES[self.place]} of a {self.mode} migration"
 
     @property
-    def dialler(self) -> str:
+    def opened_by(self) -> str:
         """Return in a sentence who would dial it, and what for."""
         source, destination = self.hosts
         names = {
-            Party.CLIENT: "The client (this notebook, or virsh)",
-            Party.SOURCE_LIBVIRTD: f"{source}'s libvirtd",
-            Party.SOURCE_QEMU: f"{source}'s QEMU",
+            Endpoint.CLIENT: "The client (this notebook, or virsh)",
+            Endpoint.SOURCE_LIBVIRTD: f"{source}'s libvirtd",
+            Endpoint.SOURCE_QEMU: f"{source}'s QEMU",
         }
         what = "it" if self.works else "what stands here"
         return f"{names[self.talk.who]} dials {what}, {_JOBS[self.place].format(destination)}."
@@ -225,7 +225,7 @@ def _cell(meaning: Meaning) -> str:
             lines.append(f"Instead: <code>{html.escape(meaning.instead)}</code>")
         else:
             lines += [html.escape(problem.hint) for problem in meaning.problems]
-    lines.append(html.escape(meaning.dialler))
+    lines.append(html.escape(meaning.opened_by))
     lines += [html.escape(note) for note in meaning.notes]
     inner = "".join(f'<div style="margin-bottom:0.3em">{line}</div>' for line in lines)
     return (

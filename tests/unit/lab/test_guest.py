@@ -13,10 +13,10 @@ import pytest
 from defusedxml.ElementTree import fromstring
 
 from migrationlab.errors import GuestError
-from migrationlab.hosts import Host
-from migrationlab.lab.beatring import HEADER, RECORD, BeatRing
+from migrationlab.hosts.host import Host
+from migrationlab.lab.beat_buffer import HEADER, RECORD, BeatBuffer
 from migrationlab.lab.guest import GuestBeats
-from migrationlab.lab.guestspec import (
+from migrationlab.lab.guest_spec import (
     NAMESPACE,
     QEMU_NAMESPACE,
     TRACED,
@@ -249,7 +249,7 @@ def test_beats_are_those_of_one_guest(tmp_path: Path) -> None:
         for number in range(8):
             for value in (1000 + number, 7 + number % 2, number // 2, 10 * number, 100 * number):
                 file.write(value.to_bytes(RECORD["sequence"].itemsize, "little"))
-    beats = GuestBeats(BeatRing(path), 7)
+    beats = GuestBeats(BeatBuffer(path), 7)
     assert beats.place() == 4
     frame = beats.read(0)
     assert list(frame.columns) == ["arrival_ns", "sequence", "guest_ns", "writes"]

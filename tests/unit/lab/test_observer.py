@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from migrationlab.lab.beatring import BeatRing
-from migrationlab.lab.bootfiles import PAYLOAD
+from migrationlab.lab.beat_buffer import BeatBuffer
+from migrationlab.lab.boot_files import PAYLOAD
 
 RECORDS = 16
 #: As ``struct beat`` of workload.c: magic, guest, sequence, guest_ns, writes.
@@ -33,7 +33,7 @@ class Guest:
     def __init__(self, port: int, ring: Path) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.connect(("127.0.0.1", port))
-        self.ring = BeatRing(ring)
+        self.ring = BeatBuffer(ring)
 
     def beat(self, sequence: int, guest: int = 7) -> None:
         """Send one beat."""

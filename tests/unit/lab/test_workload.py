@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from migrationlab.lab.bootfiles import COMPILE, PAYLOAD
-from migrationlab.lab.diskfiles import write_first_round
+from migrationlab.lab.boot_files import COMPILE, PAYLOAD
+from migrationlab.lab.disk_files import write_first_round
 
 PAGES = 256
 BLOCK = 4096

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from migrationlab.course.checked import Checked, is_unfinished, number_of, right, unfinished, wrong
+from migrationlab.course.feedback import Checked, is_unfinished, number_of, right, unfinished, wrong
 
 _COLUMN = "downtime_reported_ms"
 _HINT = f"Look down the column {_COLUMN}, and take its largest number."

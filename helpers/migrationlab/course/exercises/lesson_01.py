@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from migrationlab.course.checked import Checked, is_unfinished, right, unfinished, wrong
-from migrationlab.plan import Mode, Plan
-from migrationlab.runs import Outcome, Run
-from migrationlab.uris import (
+from migrationlab.course.feedback import Checked, is_unfinished, right, unfinished, wrong
+from migrationlab.plan.plan import Mode, Plan
+from migrationlab.plan.uris import (
     ConnectionUri,
     MigrationUri,
     host_of,
     judge_migration_uri,
     migration_notes,
 )
+from migrationlab.runs.run import Outcome, Run
 
 SOURCE, DESTINATION = "node1", "node2"
 #: Where node2's card of the migration network is; node1's own is next to it.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 
-from migrationlab.course.checked import Checked, is_unfinished, number_of, right, unfinished, wrong
-from migrationlab.course.looks import KINDS
+from migrationlab.course.feedback import Checked, is_unfinished, number_of, right, unfinished, wrong
+from migrationlab.course.host_commands import KINDS
 
 #: Those that a host is started with (``lab/payload/rack_init.py``, start_host).
 OWN = frozenset({"ipc", "mnt", "net", "pid", "uts"})

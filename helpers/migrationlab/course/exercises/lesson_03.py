@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from migrationlab.course.checked import (
+from migrationlab.course.feedback import (
     Checked,
     is_unfinished,
     number_of,
@@ -16,7 +16,7 @@ from migrationlab.course.checked import (
     unfinished,
     wrong,
 )
-from migrationlab.runs import Run
+from migrationlab.runs.run import Run
 
 #: The phase in which memory is sent.
 SENDING = "Perform"

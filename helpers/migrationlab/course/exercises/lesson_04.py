@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 
 import pandas as pd
 
-from migrationlab.capture.downtimes import KINDS
-from migrationlab.course.checked import (
+from migrationlab.analysis.downtimes import KINDS
+from migrationlab.course.feedback import (
     Checked,
     is_unfinished,
     number_of,
@@ -17,7 +17,7 @@ from migrationlab.course.checked import (
     unfinished,
     wrong,
 )
-from migrationlab.runs import Run
+from migrationlab.runs.run import Run
 
 #: What a change request says of the downtime.
 KEYS = ("kind", "downtime_ms", "low_ms", "high_ms")

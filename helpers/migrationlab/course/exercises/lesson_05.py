@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from migrationlab.capture.cost import SEGMENT_HEADER_BYTES
-from migrationlab.convergence import MIB, PAYLOAD_SHARE
-from migrationlab.course.checked import Checked, is_unfinished, number_of, right, unfinished, wrong
-from migrationlab.plan import Plan
-from migrationlab.runs import Run
+from migrationlab.analysis.cost import SEGMENT_HEADER_BYTES
+from migrationlab.course.feedback import Checked, is_unfinished, number_of, right, unfinished, wrong
+from migrationlab.forecast.precopy import MIB, PAYLOAD_SHARE
+from migrationlab.plan.plan import Plan
+from migrationlab.runs.run import Run
 
 #: Exercise 1: so much of a wire of 1 Gbit/s may be used.
 HALF_MBIT_S = 500

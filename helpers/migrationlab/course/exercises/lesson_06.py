@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from migrationlab.convergence import MIB, PAYLOAD_SHARE, Precopy
-from migrationlab.course.checked import Checked, is_unfinished, right, unfinished, wrong
-from migrationlab.experiment import Experiment
-from migrationlab.plan import Plan
-from migrationlab.runs import Outcome
+from migrationlab.course.feedback import Checked, is_unfinished, right, unfinished, wrong
+from migrationlab.experiment.experiment import Experiment
+from migrationlab.forecast.precopy import MIB, PAYLOAD_SHARE, Precopy
+from migrationlab.plan.plan import Plan
+from migrationlab.runs.run import Outcome
 
 NIGHT_LIMIT_MIB_S = 50
 _WEB = Precopy(dirty_mib_s=30, wire_mbit_s=1000, memory_mib=6144, working_set_mib=1024)

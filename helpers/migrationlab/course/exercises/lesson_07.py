@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from migrationlab.course.checked import Checked, is_unfinished, places_of, right, unfinished, wrong
+from migrationlab.course.feedback import Checked, is_unfinished, places_of, right, unfinished, wrong
 from migrationlab.lab.layout import WIRE_ADDRESSES
-from migrationlab.plan import Plan
-from migrationlab.runs import Outcome, Run
-from migrationlab.uris import ConnectionUri, MigrationUri, host_of
+from migrationlab.plan.plan import Plan
+from migrationlab.plan.uris import ConnectionUri, MigrationUri, host_of
+from migrationlab.runs.run import Outcome, Run
 
 PLACES = ("client", "source", "destination", "plan")
 SOURCE, DESTINATION = "host-a", "host-b"

@@ -8,15 +8,15 @@ from typing import TypeGuard
 
 import numpy as np
 
-from migrationlab._experiment.results import Results
-from migrationlab._experiment.statistics import (
-    LEAST_FOR_INTERVAL,
+from migrationlab.course.feedback import Checked, is_unfinished, number_of, right, unfinished, wrong
+from migrationlab.experiment.results import Results
+from migrationlab.experiment.statistics import (
+    MIN_FOR_INTERVAL,
     Verdict,
     compare,
     estimate,
-    least_p,
+    min_p,
 )
-from migrationlab.course.checked import Checked, is_unfinished, number_of, right, unfinished, wrong
 
 METRIC = "total_ms"
 BLOCKS = 3
@@ -47,12 +47,12 @@ def check_claim(answer: object, recorded: object = None) -> Checked:
     verdict = compare(a, b).verdict
     if given == verdict:
         return right("Three of each allow no claim, however far apart they lie.")
-    least = least_p(len(a), len(b))
+    least = min_p(len(a), len(b))
     hints = {
         Verdict.DIFFERENT: f"{len(a)} and {len(b)} values have so few orders that even the most "
         f"extreme comes about by chance with p = {least:.1f}, where less than 0.05 is asked.",
         Verdict.ALIKE: "To show that two are alike takes an interval of their difference that lies "
-        f"within 5 %, and fewer than {LEAST_FOR_INTERVAL} values of each have none.",
+        f"within 5 %, and fewer than {MIN_FOR_INTERVAL} values of each have none.",
         Verdict.UNCLEAR: f"Near, but n = {len(a)} says more: no values could be told apart.",
     }
     return wrong(f"{given} cannot be claimed.", hints.get(Verdict(given), "Look at n."))

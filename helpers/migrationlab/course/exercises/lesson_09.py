@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from migrationlab.course.checked import Checked, is_unfinished, places_of, right, unfinished, wrong
-from migrationlab.plan import Mode, Plan
-from migrationlab.uris import ConnectionUri, MigrationUri, host_of, migration_notes
+from migrationlab.course.feedback import Checked, is_unfinished, places_of, right, unfinished, wrong
+from migrationlab.plan.plan import Mode, Plan
+from migrationlab.plan.uris import ConnectionUri, MigrationUri, host_of, migration_notes
 
 SOURCE, DESTINATION = "node1", "node2"
 ADDRESS, PORT = "10.0.5.2", 49160

@@ -2,7 +2,7 @@
 
 Runs inside the rack, as a process of its own so that nothing the owner does can delay it.
 The stamps are the kernel's, taken as a datagram arrives (SO_TIMESTAMPNS, CLOCK_REALTIME).
-Standard library only. Read by ``migrationlab.lab.beatring``:
+Standard library only. Read by ``migrationlab.lab.beat_buffer``:
 
     observer.py ADDRESS PORT RING RECORDS
 

@@ -1,1 +1,0 @@
-"""What keeps a run unchangeable and plain; the public face is ``migrationlab.runs``."""

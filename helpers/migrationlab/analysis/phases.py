@@ -1,0 +1,174 @@
+"""The phases of a migration and its passes over memory, by what was recorded of them.
+
+What each one's boundaries are, and what its states mean, is written at the head of ``timeline``.
+Pure functions; no libvirt, no files, no clock of their own.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from migrationlab.analysis.events import Event, coalesce, first, lifecycle
+
+PHASES = ("Begin", "Prepare", "Perform", "Finish", "Confirm")
+PERFORM = PHASES.index("Perform")
+#: Who works in each phase (virDomainMigrateVersion3Full in libvirt's src/libvirt-domain.c, and its
+#: twin in peer2peer, qemuMigrationSrcPerformPeer2Peer3 in src/qemu/qemu_migration.c). In Perform
+#: the source's QEMU sends; in Confirm the source's libvirtd waits for it to end.
+WORKERS = {
+    "Begin": "source libvirtd",
+    "Prepare": "destination libvirtd",
+    "Perform": "source QEMU",
+    "Finish": "destination libvirtd",
+    "Confirm": "source libvirtd",
+}
+#: Who asks for each: in normal mode the client leads, in peer2peer it asks once, for all of them.
+LEADERS = {"normal": "client", "peer2peer": "source libvirtd"}
+MS = 1_000_000
+
+
+def phases(
+    events: list[Event],
+    called_ns: int,
+    returned_ns: int,
+    *,
+    completed: bool,
+    offline: bool,
+    mode: str | None = None,
+) -> pd.DataFrame:
+    """Give the five phases: phase, by, asked_by, state, start_ns, end_ns, duration_ms, basis.
+
+    Args:
+        events: What was recorded, in order.
+        called_ns: When libvirt's call was made.
+        returned_ns: When it came back.
+        completed: Whether the migration completed.
+        offline: Whether only the domain's definition was moved.
+        mode: "normal" or "peer2peer"; None where that is not known.
+    """
+    basis, starts = "log", _starts_by_log(events, completed=completed)
+    if not any(starts):
+        basis, starts = "events", _starts_by_events(events, called_ns, completed=completed)
+    known = [index for index, start in enumerate(starts) if start is not None]
+    # What failed or was cancelled was cut short in the last phase before the way back began.
+    forward = [i for i in known if i < 3 or (i == 3 and _performed(events))]
+    cut = None if completed else max(forward, default=None)
+    spans: list[tuple[int | None, int | None]] = []
+    earliest = called_ns
+    for index, start in enumerate(starts):
+        if start is None:
+            spans.append((None, None))
+            continue
+        following = coalesce(*starts[index + 1 :])
+        begun = min(max(start, earliest), returned_ns)
+        earliest = min(max(begun, returned_ns if following is None else following), returned_ns)
+        spans.append((begun, earliest))
+    states = [_state(i, start, cut, completed=completed) for i, start in enumerate(starts)]
+    if not known:
+        states = ["unknown"] * len(PHASES)
+    if offline and starts[PERFORM] is None:
+        states[PERFORM] = "left out"
+    frame = pd.DataFrame({"phase": pd.Series(PHASES, dtype="str"), "by": list(WORKERS.values())})
+    frame["asked_by"] = LEADERS.get(str(mode), "unknown")
+    frame["state"] = states
+    # Made as Int64 at once: by way of floats the nanoseconds would be rounded.
+    frame["start_ns"] = pd.array([start for start, _ in spans], dtype="Int64")
+    frame["end_ns"] = pd.array([end for _, end in spans], dtype="Int64")
+    frame["duration_ms"] = durations(frame)
+    frame["basis"] = basis
+    return frame
+
+
+def _starts_by_log(events: list[Event], *, completed: bool) -> list[int | None]:
+    def logged(job: str, phase: str) -> int | None:
+        return first(events, origin="log", name="phase", job=job, phase=phase)
+
+    undone = None if completed else logged("out", "confirm3_cancelled")
+    return [
+        logged("out", "begin3"),
+        logged("in", "prepare"),
+        logged("out", "perform3"),
+        # finish3 comes a moment after perform3_done; in a rollback it comes without it.
+        coalesce(logged("out", "perform3_done"), logged("in", "finish3")),
+        coalesce(undone, logged("out", "confirm3")),
+    ]
+
+
+def _starts_by_events(events: list[Event], called_ns: int, *, completed: bool) -> list[int | None]:
+    prepared = lifecycle(events, "STARTED.MIGRATED", "destination")
+    if not completed:
+        if not any(event.side in {"source", "destination"} for event in events):
+            return [None] * len(PHASES)  # how far it came, nothing tells
+        # What was interrupted in post-copy had performed, and there is no way back from there.
+        return [None, called_ns, prepared, lifecycle(events, "SUSPENDED.POSTCOPY", "source"), None]
+    sent = first(events, origin="qemu", name="MIGRATION", side="source", status="completed")
+    resumed = first(events, origin="qemu", name="RESUME", side="destination")
+    return [
+        None,
+        called_ns,
+        prepared,
+        coalesce(
+            lifecycle(events, "SUSPENDED.POSTCOPY", "source"),
+            sent,
+            lifecycle(events, "SUSPENDED.MIGRATED", "source"),
+        ),
+        coalesce(
+            lifecycle(events, "RESUMED.MIGRATED", "destination"),
+            lifecycle(events, "SUSPENDED.PAUSED", "destination"),
+            resumed,
+        ),
+    ]
+
+
+def _performed(events: list[Event]) -> bool:
+    by_log = first(events, origin="log", name="phase", phase="perform3_done")
+    return coalesce(by_log, lifecycle(events, "SUSPENDED.POSTCOPY", "source")) is not None
+
+
+def _state(index: int, start: int | None, cut: int | None, *, completed: bool) -> str:
+    if start is None:
+        return "missing" if completed or index < (cut or 0) else "not reached"
+    if completed or cut is None or index < cut:
+        return "complete"
+    return "cut short" if index == cut else "rolled back"
+
+
+def passes(
+    events: list[Event], returned_ns: int, *, stop: int | None, sent: int | None
+) -> pd.DataFrame:
+    """Give the passes over memory; one is cut at the stop, where the guest's writing ended."""
+    basis, name, key = "qemu", "MIGRATION_PASS", "pass"
+    if not any(event.name == name for event in events):
+        basis, name, key = "libvirt", "migration_iteration", "iteration"
+    starts: dict[int, int] = {}
+    for event in events:
+        if event.name == name and event.origin == basis and event.side == "source":
+            starts.setdefault(int(event.detail[key]), event.time_ns)
+    given_up = (
+        first(events, origin="qemu", name="MIGRATION", side="source", status=status)
+        for status in ("cancelling", "cancelled", "failing", "failed")
+    )
+    ended = coalesce(sent, *given_up, returned_ns)
+    assert ended is not None
+    rows = []
+    times = [*starts.values(), max([ended, *starts.values()])]
+    for number, start, following in zip(starts, times, times[1:], strict=False):
+        running = stop is None or start < stop
+        end = min(following, stop) if running and stop is not None else following
+        rows.append((number, start, end, running))
+    frame = pd.DataFrame(rows, columns=["pass", "start_ns", "end_ns", "guest_running"])
+    frame = frame.astype(
+        {"pass": "int64", "start_ns": "int64", "end_ns": "int64", "guest_running": "bool"}
+    )
+    frame.insert(3, "duration_ms", durations(frame))
+    frame["basis"] = basis
+    return frame
+
+
+def durations(frame: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Give the milliseconds from start_ns to end_ns, NaN where they are not known."""
+    spans = (frame["end_ns"] - frame["start_ns"]).astype("Float64")
+    durations: npt.NDArray[np.float64] = (spans / MS).to_numpy(dtype=np.float64, na_value=np.nan)
+    return durations.round(3)

@@ -1,0 +1,190 @@
+"""Counts the bytes on the wire between the hosts, each way, while a guest migrates.
+
+Two counters. The interface's own count a piece that is cut into frames only later (GSO) with its
+headers once. The queue in front of it counts what a cable would carry, headers of all frames
+included (``qdisc_pkt_len_init`` in Linux' net/core/dev.c), as far as the Ethernet header: no
+preamble, checksum or gap. Only a wire of a set rate, delay or loss has such a queue. Imports no
+libvirt and no lab.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import struct
+import time
+from collections.abc import Mapping
+
+from migrationlab.capture import netlink
+from migrationlab.errors import LabError
+from migrationlab.hosts.counters import Meters
+
+#: include/uapi/linux: rtnetlink.h, pkt_sched.h, gen_stats.h, sockios.h.
+NETLINK_ROUTE = 0
+RTM_GETQDISC = 38
+TC_H_ROOT = 0xFFFFFFFF
+TCA_KIND, TCA_STATS2, TCA_STATS_BASIC = 1, 7, 1
+SIOCGIFINDEX = 0x8933
+_TCMSG = struct.Struct("=BxxxiIII")  # struct tcmsg: family, interface, handle, parent, info
+_IFREQ = struct.Struct("=16si20x")  # struct ifreq: name, index
+TIMEOUT_S = 1.0
+
+
+class Cable:
+    """Counts what a host's queue lets out onto the wire.
+
+    Args:
+        meters: The host's.
+
+    Raises:
+        LabError: The host is gone.
+        OSError: Its kernel refused.
+    """
+
+    def __init__(self, meters: Meters) -> None:
+        self._socket = meters.netlink(NETLINK_ROUTE)
+        try:
+            self._socket.settimeout(TIMEOUT_S)
+            self._device = _index(self._socket, meters.device)
+            self._handle: int | None = None
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def sent_bytes(self) -> int | None:
+        """Return how many bytes left the queue since it was set up.
+
+        None where there is none, or another one than at first: it has begun to count anew.
+
+        Raises:
+            OSError: The kernel did not answer.
+        """
+        sent = None
+        for body in netlink.dump(self._socket, RTM_GETQDISC, _TCMSG.pack(0, 0, 0, 0, 0)):
+            _, device, handle, parent, _ = _TCMSG.unpack_from(body)
+            if device == self._device and parent == TC_H_ROOT and self._handle in (None, handle):
+                self._handle = handle
+                sent = _counted(netlink.attributes(body[_TCMSG.size :]))
+        return sent
+
+    def close(self) -> None:
+        """Let go of the host's network."""
+        self._socket.close()
+
+
+class WireMeter:
+    """Counts from :meth:`start` on, a row each :meth:`read`.
+
+    Args:
+        source: The counters of the host that the domain leaves.
+        destination: Those of the host that it goes to.
+    """
+
+    def __init__(self, source: Meters, destination: Meters) -> None:
+        self.rows: list[Mapping[str, int | str | None]] = []
+        self.warnings: list[str] = []
+        self._meters = (source, destination)
+        #: What the interfaces had sent at the start; None before, and once a host is gone.
+        self._first: tuple[int, ...] | None = None
+        self._queued: tuple[_Growth, ...] = ()
+        self._cables: list[Cable] = []
+        try:
+            for meters in self._meters:
+                self._cables.append(Cable(meters))
+        except (LabError, OSError) as error:
+            self._without_cables(f"cannot be counted: {error}")
+
+    def start(self) -> None:
+        """Count from here."""
+        try:
+            self._first = self._sent()
+        except LabError as error:
+            self._end(error)
+        self._queued = tuple(_Growth(reading) for reading in self._let_out())
+        self.read()
+
+    def read(self) -> None:
+        """Take a row; where a host is gone there are no more."""
+        if self._first is None:
+            return
+        now = time.time_ns()
+        try:
+            sent, received = (
+                reading - first for reading, first in zip(self._sent(), self._first, strict=True)
+            )
+        except LabError as error:
+            self._end(error)
+            return
+        cable_sent, cable_received = (
+            counter.until(reading)
+            for counter, reading in zip(self._queued, self._let_out(), strict=True)
+        )
+        if self._cables and any(counter.broken for counter in self._queued):
+            self._without_cables("ends early: the wire was set anew meanwhile")
+        self.rows.append(
+            {
+                "time_ns": now,
+                "sent_bytes": sent,
+                "received_bytes": received,
+                "cable_sent_bytes": cable_sent,
+                "cable_received_bytes": cable_received,
+            }
+        )
+
+    def close(self) -> None:
+        """Let go of both hosts' networks; once more does no harm."""
+        for cable in self._cables:
+            cable.close()
+        self._cables.clear()
+
+    def _sent(self) -> tuple[int, ...]:
+        return tuple(meters.sent_bytes() for meters in self._meters)
+
+    def _let_out(self) -> tuple[int | None, ...]:
+        try:
+            if self._cables:
+                return tuple(cable.sent_bytes() for cable in self._cables)
+        except OSError as error:
+            self._without_cables(f"ends early: {error}")
+        return None, None
+
+    def _end(self, error: LabError) -> None:
+        self.warnings.append(f"the bytes on the wire end early: {error}")
+        self._first = None
+
+    def _without_cables(self, why: str) -> None:
+        self.close()
+        self.warnings.append(f"what a cable would carry {why}")
+
+
+class _Growth:
+    """How much a counter has grown; missing where there is none, and once it has begun anew."""
+
+    def __init__(self, first: int | None) -> None:
+        self.broken = False
+        self._first = self._latest = first
+
+    def until(self, reading: int | None) -> int | None:
+        if self._first is None or self._latest is None:
+            return None
+        if reading is None or reading < self._latest:
+            self.broken, self._first = True, None
+            return None
+        self._latest = reading
+        return reading - self._first
+
+
+def _index(asked: socket.socket, device: str) -> int:
+    """Return the number of a network interface, by any socket of its network."""
+    request = _IFREQ.pack(device.encode(), 0)
+    index: int = _IFREQ.unpack(fcntl.ioctl(asked, SIOCGIFINDEX, request))[1]
+    return index
+
+
+def _counted(attributes: dict[int, bytes]) -> int | None:
+    """Return what a queue has let out; None where it is none, which counts nothing."""
+    if attributes[TCA_KIND].rstrip(b"\0") == b"noqueue":
+        return None
+    basic = netlink.attributes(attributes[TCA_STATS2])[TCA_STATS_BASIC]
+    sent: int = struct.unpack_from("=Q", basic)[0]  # struct gnet_stats_basic
+    return sent

@@ -1,0 +1,8 @@
+"""Find what is missing before anything moves.
+
+Owns the doctor of a machine, the preflight of a migration, and what each host is capable of.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

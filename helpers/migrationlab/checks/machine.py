@@ -1,0 +1,126 @@
+"""The doctor's one door to the machine: its files, its programs, and tries in child processes.
+
+A test hands the doctor a :class:`Machine` whose files and answers are those of a machine that
+lacks something; all the rest stays this machine's. Imports no libvirt.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import getpass
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import platformdirs
+import psutil
+
+from migrationlab.lab import accelerator, boot_files, image, namespaces
+from migrationlab.lab.accelerator import KvmVerdict
+
+TRY_LIMIT_S = 10.0
+
+# linux/userfaultfd.h, and the number of the call on the machines where the lab runs.
+USERFAULTFD_IOC_NEW = 0xAA00
+USERFAULTFD_CALLS = {"x86_64": 323}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a try said: its exit status, and its words on one line."""
+
+    status: int
+    text: str
+
+
+def run(argv: Sequence[str]) -> Answer:
+    """Run a try; a missing program and a passed time limit are answers too."""
+    # Hints match English texts.
+    environment = namespaces.child_environment() | {"LC_ALL": "C"}
+    try:
+        done = subprocess.run(
+            argv,
+            check=False,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            timeout=TRY_LIMIT_S,
+            env=environment,
+        )
+    except FileNotFoundError:
+        return Answer(127, f"{argv[0]}: not found")
+    except subprocess.TimeoutExpired:
+        return Answer(124, f"{argv[0]}: no answer within {TRY_LIMIT_S:g} s")
+    text = done.stdout if done.returncode == 0 else done.stderr.strip() or done.stdout
+    return Answer(done.returncode, " ".join(text.split()))
+
+
+def open_userfaultfd() -> str:
+    """Open a userfaultfd as QEMU does and close it; return why not, or an empty text."""
+    try:
+        device = os.open("/dev/userfaultfd", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        pass  # Expected on most machines: the system call below is the other way in.
+    else:
+        try:
+            os.close(fcntl.ioctl(device, USERFAULTFD_IOC_NEW, os.O_CLOEXEC))
+        except OSError as error:
+            return f"/dev/userfaultfd: {error.strerror}"
+        finally:
+            os.close(device)
+        return ""
+    number = USERFAULTFD_CALLS.get(platform.machine())
+    if number is None:
+        return f"not known how to ask on {platform.machine()}"
+    descriptor = ctypes.CDLL(None, use_errno=True).syscall(number, os.O_CLOEXEC)
+    if descriptor < 0:
+        return os.strerror(ctypes.get_errno())
+    os.close(descriptor)
+    return ""
+
+
+def try_kvm() -> KvmVerdict | None:
+    """Return whether a guest boots with KVM, or None where there is no image to boot from."""
+    if not image.cached(image.DEFAULT):
+        return None
+    root = image.path_of(image.DEFAULT)
+    return accelerator.kvm_verdict(root, boot_files.ensure(root))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """The machine as the doctor sees it; a test replaces what it wants to be otherwise."""
+
+    root: bool = field(default_factory=lambda: os.geteuid() == 0)
+    user: str = field(default_factory=getpass.getuser)
+    system: str = field(default_factory=lambda: f"{platform.system()} {platform.machine()}")
+    files: Path = Path("/")
+    cache: Path = field(default_factory=lambda: Path(platformdirs.user_cache_dir("migrationlab")))
+    apart: Callable[..., list[str]] = namespaces.unshare
+    run: Callable[[Sequence[str]], Answer] = run
+    which: Callable[[str], str | None] = lambda name: shutil.which(
+        name, path=namespaces.child_environment()["PATH"]
+    )
+    opens: Callable[[Path], bool] = lambda path: os.access(path, os.R_OK | os.W_OK)
+    userfaultfd: Callable[[], str] = open_userfaultfd
+    free_disk: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free
+    free_memory: Callable[[], int] = lambda: psutil.virtual_memory().available
+    cached: Callable[[str], bool] = image.cached
+    kvm_verdict: Callable[[], KvmVerdict | None] = try_kvm
+
+    def read(self, path: str) -> str | None:
+        """Return a small file's text, or None where it is not there for us."""
+        try:
+            return (self.files / path).read_text(encoding="utf-8").strip()
+        except OSError:
+            return None
+
+    def cache_parent(self) -> Path:
+        """Return the nearest folder above the cache that exists."""
+        return next(path for path in (self.cache, *self.cache.parents) if path.is_dir())

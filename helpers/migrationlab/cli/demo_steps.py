@@ -1,0 +1,125 @@
+"""The demo: a lab, a guest, migrations in both modes, and what was measured of them.
+
+Both modes take turns, and the order of each pair is the reverse of the pair before, so that
+neither mode always has the same direction. What is measured is stored run by run: an
+interrupted demo loses none that was over.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from migrationlab import plots
+from migrationlab.errors import UsageError
+from migrationlab.lab.image import path_of as image_path_of
+from migrationlab.lab.lab import Lab
+from migrationlab.migrate.migration import Migration
+from migrationlab.migrate.start import start
+from migrationlab.plan.plan import Plan
+from migrationlab.plan.uris import Mode
+from migrationlab.report import write
+from migrationlab.runs.run import Run, Runs
+from migrationlab.runs.store import save_run, write_file
+from migrationlab.steps import Listener, ignore, step
+
+MOST_REPEATS = 1000
+POLL_S = 0.1
+#: What the results of a short demo take, with something to spare.
+ROOM_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class DemoResult:
+    """What a demo leaves.
+
+    Attributes:
+        runs: Its runs, in order.
+        runs_directory: Where they are stored.
+        figures: The files of the figures.
+        report: The file of the report.
+    """
+
+    runs: Runs
+    runs_directory: Path
+    figures: tuple[Path, ...]
+    report: Path
+
+
+def order(repeats: int) -> Iterator[Mode]:
+    """Return the modes of a demo, one for each migration."""
+    pair = (Mode.NORMAL, Mode.PEER2PEER)
+    for number in range(repeats):
+        yield from pair if number % 2 == 0 else reversed(pair)
+
+
+def demo(
+    output: Path,
+    *,
+    repeats: int = 3,
+    image: str = "trixie",
+    on_step: Listener = ignore,
+    stop: threading.Event | None = None,
+) -> DemoResult:
+    """Migrate a guest of the lab in both modes, and write down, draw and report it.
+
+    Args:
+        output: The folder for all of it; made where it isn't there.
+        repeats: How many migrations in each mode, 1 to 1000.
+        image: The Debian release that both hosts run.
+        on_step: Hears how it goes.
+        stop: Ends the demo when set, as a KeyboardInterrupt would, which a signal's handler
+            cannot be sure to get through: Python drops one that hits a ``__del__``.
+
+    Raises:
+        KeyboardInterrupt: It was stopped; the migration under way is cancelled and stored.
+        UsageError: ``repeats`` is out of its range.
+        StoreError: ``output`` cannot be written to; found out before anything starts.
+        LabError: The lab did not come up.
+        HostError: A host refused before a migration began.
+    """
+    if not 1 <= repeats <= MOST_REPEATS:
+        raise UsageError(f"{repeats} repeats cannot be", hint=f"give 1 to {MOST_REPEATS}")
+    image_path_of(image)  # which refuses an unknown release, before anything is made
+    # Nobody should learn after a minute of migrations that their results can't be kept.
+    write_file(output / ".room", bytes(ROOM_BYTES)).unlink()
+    kept: list[Run] = []
+    with Lab(images=image, on_step=on_step) as lab:
+        guest = lab.boot()
+        for mode in order(repeats):
+            migration = start(
+                guest, to=lab.other(guest.host), plan=Plan(mode=mode), on_step=on_step
+            )
+            try:
+                _wait(migration, stop)
+            finally:
+                migration.cancel()  # which does nothing to one that is over
+                run = migration.wait()
+                save_run(run, output / "runs")
+            kept.append(run)
+    runs = Runs(kept)
+    with step(on_step, "drawing the figures and writing the report"):
+        figures = _draw(runs, output / "figures")
+        page = write(runs, output / "report.html")
+    return DemoResult(runs, output / "runs", figures, page)
+
+
+def _wait(migration: Migration, stop: threading.Event | None) -> None:
+    while not migration.done:
+        try:
+            migration.wait(POLL_S)
+        except TimeoutError:
+            if stop is not None and stop.is_set():
+                raise KeyboardInterrupt from None
+
+
+def _draw(runs: Runs, directory: Path) -> tuple[Path, ...]:
+    files = [plots.downtime(runs).save(directory / "downtime.png")]
+    for mode in Mode:
+        shown = next((run for run in runs if run.plan.mode is mode), None)
+        if shown is not None:
+            files.append(plots.timeline(shown).save(directory / f"timeline-{mode}.png"))
+            files.append(plots.progress(shown).save(directory / f"progress-{mode}.png"))
+    return tuple(files)

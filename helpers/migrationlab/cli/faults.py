@@ -1,0 +1,98 @@
+"""``migrationlab lab break``, ``mend`` and ``broken``: something wrong between the two hosts."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import click
+
+from migrationlab.cli.display import StepDisplay
+from migrationlab.cli.options import Format, format_option
+
+
+def complete_cases(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """Return the cases whose names begin so, for tab completion."""
+    from migrationlab.lab.fault_cases import CASES  # noqa: PLC0415 (libvirt: not for --help)
+
+    return [case.id for case in CASES if case.id.startswith(begun)]
+
+
+name_option = click.option("--name", default="lab", show_default=True, help="The lab's name.")
+
+
+@click.command("break")
+@click.argument("case_id", metavar="CASE", shell_complete=complete_cases)
+@name_option
+@click.option("--source", default="host-a", show_default=True, help="The host to migrate from.")
+@format_option
+def break_(case_id: str, name: str, source: str, output_format: Format) -> None:
+    """Break the lab until `lab mend`, and say how to run into it; `lab broken` lists each CASE."""
+    from migrationlab.lab import faults as breaker  # noqa: PLC0415 (libvirt: not for --help)
+    from migrationlab.lab.lab import Lab  # noqa: PLC0415 (likewise)
+
+    with StepDisplay() as display:
+        running = Lab.attach(name, on_step=display)
+        host = next((each for each in running.hosts if each.name == source), None)
+        if host is None:
+            raise click.BadParameter(f"no host {source!r}; there are host-a and host-b")
+        on = breaker.switch_on(running, case_id, source=host, boot=running.boot)
+    guests = [guest.name for guest in [on.guest] if guest] or host.domain_names()
+    plan = on.plan.filled(destination=on.to.peer_name)
+    virsh = plan.virsh(guests[0] if guests else "GUEST", source_uri=host.uri)
+    if output_format == "json":
+        record = {
+            "case": on.case.id,
+            "title": on.case.title,
+            "broken": on.case.broken,
+            "note": on.case.note,
+            "source": host.name,
+            "to": on.to.name,
+            "guest": on.guest.name if on.guest else None,
+            "plan": plan.to_dict(),
+            "virsh": virsh,
+        }
+        click.echo(json.dumps(record))
+        return
+    click.echo(f"{on.case.title}. {on.case.broken}")
+    if on.case.note:
+        click.echo(on.case.note)
+    if on.guest:
+        click.echo(f"{on.guest.name}, a guest made for it, runs on {host.name}.")
+    elif not guests:
+        click.echo(f"No guest runs on {host.name}: migrationlab lab boot {name} --on {host.name}")
+    click.echo(f"\nRun into it: {shlex.join(virsh)}")
+    click.echo(f"In Python:   {on.plan!r}")
+    click.echo(f"Mend it:     migrationlab lab mend --name {name}")
+
+
+@click.command()
+@name_option
+@format_option
+def mend(name: str, output_format: Format) -> None:
+    """Take back what is broken in the lab, and end the guest that was made for it."""
+    from migrationlab.lab import faults as breaker  # noqa: PLC0415 (libvirt: not for --help)
+    from migrationlab.lab.lab import Lab  # noqa: PLC0415 (likewise)
+
+    case = breaker.mend(Lab.attach(name))
+    if output_format == "json":
+        click.echo(json.dumps({"mended": case.id if case else None}))
+    else:
+        click.echo(f"{case.id} is mended" if case else f"nothing is broken in lab {name}")
+
+
+@click.command()
+@format_option
+def broken(output_format: Format) -> None:
+    """List what `lab break` can break."""
+    from migrationlab.lab.fault_cases import CASES  # noqa: PLC0415 (libvirt: not for --help)
+
+    if output_format == "json":
+        cases = [
+            {"id": case.id, "title": case.title, "broken": case.broken, "note": case.note}
+            for case in CASES
+        ]
+        click.echo(json.dumps({"cases": cases}))
+        return
+    for case in CASES:
+        click.echo(f"{case.id}\n    {case.title}. {case.broken}")

@@ -1,0 +1,196 @@
+"""The options of a plan, made from the table of settings; every verb that takes a plan has them.
+
+How to use them::
+
+    @click.command(cls=PlanCommand)       # --help lists the options by group
+    @plan_options                         # --mode, --migration-uri, … one for each setting
+    def verb(*, domain: str, **options: Any) -> None:
+        plan = plan_from(options)         # PlanError with everything that is no value
+        plan, problems = read_options(options)  # or the same, as problems
+
+Values are taken as text, so that a wrong one is a problem among the others, in the format that
+was asked for, rather than click's own message. Imports no libvirt.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from migrationlab.errors import PlanError
+from migrationlab.plan.parsing import DEFAULT, plan_of_texts
+from migrationlab.plan.plan import Plan
+from migrationlab.plan.settings import Group, Setting, Shape, settings
+from migrationlab.plan.uris import Problem, quote
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+#: Settings that are read from a file.
+FILES = frozenset({"destination_xml", "persistent_xml"})
+
+
+class PlanCommand(click.Command):
+    """A command whose help lists the options of a plan by their groups."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the command's own options first, and then each group of settings."""
+        rows: dict[str, list[tuple[str, str]]] = {"Options": []}
+        rows |= {group.value: [] for group in Group}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
+            if record is not None:
+                known = _BY_NAME.get(param.name or "")
+                rows[known.group.value if known else "Options"].append(record)
+        for title, records in rows.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+def plan_options(command: Command) -> Command:
+    """Give a command one option for each setting of a plan."""
+    for about in reversed(list(settings())):
+        command = _option(about)(command)
+    return command
+
+
+def read_options(options: Mapping[str, Any]) -> tuple[Plan, tuple[Problem, ...]]:
+    """Return the plan of a command's options, and what is wrong with those that are no value.
+
+    Args:
+        options: The command's options; those that are no setting's are passed over.
+    """
+    texts = {name: options.get(name) for name in _BY_NAME}
+    problems = []
+    for name in FILES:
+        path = texts[name]
+        if path is None:
+            continue
+        try:
+            texts[name] = Path(path).read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            texts[name] = None
+            problems.append(
+                Problem(
+                    name,
+                    f"the file {quote(path)} cannot be read: {error}",
+                    "Give a file of XML.",
+                    rule="value-text",
+                )
+            )
+    plan, wrong = plan_of_texts(texts)
+    return plan, (*wrong, *problems)
+
+
+def plan_from(options: Mapping[str, Any]) -> Plan:
+    """Return the plan of a command's options.
+
+    Args:
+        options: As for :func:`read_options`.
+
+    Raises:
+        PlanError: Some are no value; the message lists them, the hint what to do.
+    """
+    plan, problems = read_options(options)
+    if problems:
+        raise PlanError(
+            "\n".join(f"{problem.field}: {problem.reason}" for problem in problems),
+            hint="\n".join(dict.fromkeys(problem.hint for problem in problems)),
+        )
+    return plan
+
+
+def option_name(field: str) -> str:
+    """Return the option of a plan's field."""
+    return f"--{field.replace('_', '-')}"
+
+
+def in_options(text: str) -> str:
+    """Return a text that names settings as Python has them, with the command line's options.
+
+    ``Give parallel=True.`` becomes ``Give --parallel.``, and ``copy_storage='full'`` becomes
+    ``--copy-storage full``. A name that is also a plain word is left alone without a value,
+    unless it heads its line, as the field of a problem.
+    """
+    return _SAID.sub(_as_option, text)
+
+
+def _as_option(said: re.Match[str]) -> str:
+    name, value = said["name"], said["value"]
+    if value is None:
+        heads = said.string[said.end() :].startswith(": ") and (
+            said.string[: said.start()].endswith("\n") or said.start() == 0
+        )
+        return option_name(name) if heads or "_" in name else name
+    if value == "True":
+        return option_name(name)
+    if value == "False":
+        return f"--no-{option_name(name)[2:]}"
+    words = ",".join(re.findall(r"[^'\s,]+", value.strip("()")))
+    return f"{option_name(name)} {words or DEFAULT}"
+
+
+def _option(about: Setting) -> Callable[[Command], Command]:
+    name = option_name(about.name)
+    if about.shape is Shape.SWITCH:
+        said = f"{name}/--no-{name[2:]}" if about.default else name
+        return click.option(said, default=None, is_flag=True, help=_help(about))
+
+    def complete(
+        _ctx: click.Context, _param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return _completions(about, incomplete)
+
+    return click.option(name, metavar=_metavar(about), shell_complete=complete, help=_help(about))
+
+
+def _metavar(about: Setting) -> str:
+    if about.name in FILES:
+        return "FILE"
+    if about.choices:
+        return "|".join(about.choices)
+    if about.shape is Shape.TEXT:
+        return "URI" if about.name.endswith("uri") else "TEXT"
+    if about.shape in (Shape.NAMES, Shape.OPTIONAL_NAMES):
+        return "NAME,…"
+    return "N" if about.shape is Shape.WHOLE else "S"
+
+
+def _completions(about: Setting, incomplete: str) -> list[CompletionItem]:
+    """The values that begin with what was typed so far."""
+    if about.name in FILES:
+        return [CompletionItem(incomplete, type="file")]
+    before, comma, word = "", "", incomplete
+    choices = about.choices
+    if about.shape is Shape.OPTIONAL_NAMES:
+        before, comma, word = incomplete.rpartition(",")
+        choices = (*choices, *(() if comma else (DEFAULT,)))
+    return [
+        CompletionItem(f"{before}{comma}{choice}") for choice in choices if choice.startswith(word)
+    ]
+
+
+def _help(about: Setting) -> str:
+    notes = []
+    if about.unit and about.low is not None:
+        notes.append(about.takes)
+    if about.default not in (None, (), False, True):
+        default = about.default
+        notes.append(
+            f"default: {default:g}" if isinstance(default, float) else f"default: {default}"
+        )
+    if about.name == "compression":
+        notes.append(f"the word {DEFAULT} leaves the method to libvirt")
+    return in_options(about.meaning) + (f" [{'; '.join(notes)}]" if notes else "")
+
+
+_BY_NAME = {about.name: about for about in settings()}
+#: A setting, with what it is to be: by itself, or within Plan(…).
+_SAID = re.compile(
+    rf"(?P<plan>Plan\()?(?<![\w-])(?P<name>{'|'.join(sorted(_BY_NAME, key=len, reverse=True))})"
+    r"(?:=(?P<value>\([^()]*\)|'[^']*'|True|False|\d+))?(?![\w=-])(?(plan)\))"
+)

@@ -1,0 +1,3 @@
+from .explanation import Explanation, Log, NoticedBy, causes, explain
+
+__all__ = ["Explanation", "Log", "NoticedBy", "causes", "explain"]

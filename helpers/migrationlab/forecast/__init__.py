@@ -1,0 +1,8 @@
+"""Say what a migration will do before it starts.
+
+Owns the model of pre-copy.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

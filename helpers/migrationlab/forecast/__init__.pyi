@@ -1,0 +1,3 @@
+from .precopy import Forecast, Precopy
+
+__all__ = ["Forecast", "Precopy"]

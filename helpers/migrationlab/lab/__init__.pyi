@@ -1,0 +1,3 @@
+from .lab import Lab
+
+__all__ = ["Lab"]

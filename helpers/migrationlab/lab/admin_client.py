@@ -1,0 +1,243 @@
+"""The lab's client machine: a third one, which knows the hosts only as the network shows them.
+
+A laptop from which two real servers are administered: programs of this machine, with this
+machine's files, but on the lab's LAN, with a host name, a home, an ssh key and an /etc/hosts of
+its own. The sockets of the lab, by which its owner reaches the hosts, are out of its sight: what
+it does with ``qemu+ssh://root@host-a/system`` it does as with any real host.
+
+Theory of operation. Its namespaces are made inside the rack's, so that they end with the lab;
+its first process also ends with its standard input, which this process holds. Needs nothing
+that the rack prepares.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from migrationlab.errors import LabError
+from migrationlab.lab import namespaces
+from migrationlab.lab.host_config import NAMES
+from migrationlab.lab.layout import HOST_NAMES, LAN_ADDRESSES, LAN_PREFIX, LabFiles
+from migrationlab.lab.rack import Rack
+
+NAME = "client"
+ADDRESS = "10.22.0.2"
+SCRIPT = Path(__file__).parent / "payload" / "client.sh"
+START_TIMEOUT_S = 30
+#: What of this process's environment means this machine, and not the client.
+FOREIGN = ("XDG_", "SSH_", "LIBVIRT", "VIRSH")
+
+
+class Client:
+    """A client machine; up once it is made, gone with :meth:`close` or with the lab.
+
+    Args:
+        files: The lab's folder.
+        rack: Its running rack.
+
+    Raises:
+        LabError: It did not come up, or the lab has one already.
+    """
+
+    def __init__(self, files: LabFiles, rack: Rack) -> None:
+        self._directory = files.directory / NAME
+        self._labs = files.directory.parent
+        self._directory.mkdir(exist_ok=True, mode=0o700)
+        self._lock = os.open(self._directory, os.O_RDONLY)
+        self._process: subprocess.Popen[str] | None = None
+        try:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise LabError(
+                    f"the lab {files.directory.name} has a client machine already",
+                    hint="use that one, or close it first",
+                ) from error
+            self._write(files)
+            self._start(rack)
+        except BaseException:
+            self.close()
+            raise
+
+    def __repr__(self) -> str:
+        return f"Client({ADDRESS}, {'down' if self._process is None else 'up'})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def home(self) -> Path:
+        """Return the client's home, by this machine's path."""
+        return self._directory / "home"
+
+    @property
+    def home_inside(self) -> Path:
+        """Return the client's home, by the client's own path."""
+        return self._labs / "home"
+
+    def command(self, *argv: str) -> list[str]:
+        """Return the command that runs a program of this machine on the client."""
+        assert self._process is not None, "the client is closed"
+        kept = [
+            f"{name}={value}"
+            for name, value in namespaces.child_environment().items()
+            if not name.startswith(FOREIGN)
+        ]
+        identity = [f"HOME={self.home_inside}", "USER=root", "LOGNAME=root"]
+        enter = namespaces.nsenter(
+            self._pid, "--mount", "--net", "--uts", "--ipc", "--pid", f"--wdns={Path.cwd()}"
+        )
+        return [*enter, "env", "-i", *kept, *identity, *argv]
+
+    def run(
+        self, argv: Sequence[str], *, timeout_s: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program on the client to its end.
+
+        Args:
+            argv: The program, of this machine, and its arguments.
+            timeout_s: How long it may take.
+
+        Returns:
+            Its status, and what it said.
+
+        Raises:
+            LabError: It took too long.
+        """
+        process = self.start(argv)
+        try:
+            stdout, stderr = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise LabError(f"{argv[0]} took more than {timeout_s:g} s on the client") from error
+        finally:
+            self.end(process)
+        return subprocess.CompletedProcess(list(argv), process.returncode, stdout, stderr)
+
+    def start(self, argv: Sequence[str]) -> subprocess.Popen[str]:
+        """Start a program on the client, its output in pipes; end it with :meth:`end`."""
+        return subprocess.Popen(
+            self.command(*argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    @staticmethod
+    def signal(process: subprocess.Popen[str], number: int) -> None:
+        """Send a signal to a program that :meth:`start` started."""
+        # Its parent, nsenter, stands outside and passes no signal on.
+        for child in psutil.Process(process.pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+                child.send_signal(number)
+
+    @staticmethod
+    def end(process: subprocess.Popen[str]) -> None:
+        """End a program that :meth:`start` started, if it has not ended, and wait for it."""
+        if process.poll() is None:
+            for child in psutil.Process(process.pid).children():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
+            process.kill()
+        process.communicate()
+
+    def close(self) -> None:
+        """End the client, and every program on it."""
+        if self._process is not None:
+            # Its first process ends with its standard input, and all others there with it.
+            self._process.communicate()
+            self._process = None
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _write(self, files: LabFiles) -> None:
+        names = zip(LAN_ADDRESSES, HOST_NAMES, strict=True)
+        texts = {
+            "hosts": f"127.0.0.1 localhost\n{ADDRESS} {NAME}\n"
+            + "".join(f"{address} {name}\n" for address, name in names),
+            "nsswitch.conf": NAMES,
+            "passwd": f"root:x:0:0:root:{self.home_inside}:/bin/sh\n",
+            "home/.ssh/id_ed25519": files.ssh_key.read_text(),
+            "home/.ssh/known_hosts": files.known_hosts.read_text(),
+        }
+        (self.home / ".ssh").mkdir(parents=True, exist_ok=True, mode=0o700)
+        for path, text in texts.items():
+            with open(
+                os.open(self._directory / path, os.O_WRONLY | os.O_CREAT, 0o600), "w"
+            ) as file:
+                file.truncate()
+                file.write(text)
+
+    def _start(self, rack: Rack) -> None:
+        script = ["sh", str(SCRIPT), NAME, str(self._directory), str(self._labs)]
+        self._process = subprocess.Popen(
+            [
+                # Within the rack's pid namespace, so that it ends with the rack.
+                *namespaces.nsenter(rack.observer, "--net", "--pid"),
+                *("unshare", "--net", "--mount", "--uts", "--ipc", "--pid", "--fork"),
+                *("--kill-child", "--mount-proc", "--", *script, f"{ADDRESS}/{LAN_PREFIX}"),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # A Ctrl-C in this process's terminal is this process's to answer.
+            start_new_session=True,
+        )
+        self._expect("ready")
+        self._pid = _last_descendant(self._process.pid)
+        lines = [
+            f"link add client{self._pid} type veth peer name uplink netns {self._pid}",
+            f"link set client{self._pid} master lan",
+            f"link set client{self._pid} up",
+        ]
+        namespaces.run([*rack.in_rack_network(), "ip", "-batch", "-"], text="\n".join(lines))
+        assert self._process.stdin is not None
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+        self._expect("running")
+        # As the rack does for the hosts' ports.
+        show = [*rack.in_rack_network(), "ip", "link", "show", "dev", f"client{self._pid}"]
+        end = time.monotonic() + START_TIMEOUT_S
+        while " state UP " not in namespaces.run(show):
+            if time.monotonic() > end:
+                raise LabError("the lab's LAN does not carry what its client machine sends")
+            time.sleep(0.01)
+
+    def _expect(self, word: str) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        if self._process.stdout.readline().strip() != word:
+            raise LabError(
+                f"the lab's client machine did not start: {self._process.stderr.read().strip()}",
+                hint="`migrationlab doctor` shows whether this machine allows what the lab needs",
+            )
+
+
+def _last_descendant(pid: int) -> int:
+    """Return the process at the end of a line of only children: the client's first one."""
+    while children := psutil.Process(pid).children():
+        if len(children) != 1:
+            raise LabError(f"process {pid} of the client has {len(children)} children, not one")
+        pid = int(children[0].pid)
+    return pid

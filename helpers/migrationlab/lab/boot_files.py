@@ -1,0 +1,141 @@
+"""What a guest boots from: a host image's cloud kernel, and an initramfs with the workload.
+
+The kernel is unpacked here, once, as it would unpack itself at each boot: under TCG that takes
+most of a second. QEMU starts an ELF kernel by its PVH entry (hw/i386/x86-common.c, load_elfboot).
+
+Made once for each kernel and payload, and cached beside the images. The folder is named for
+the hash of all that went in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import lzma
+import shutil
+import struct
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from migrationlab.lab import directories, image, namespaces
+from migrationlab.steps import Listener, ignore, step
+
+PAYLOAD = Path(__file__).parent / "payload"
+#: Modules that a guest's network card and disk need, where the kernel does not have them built in.
+MODULES = (
+    "virtio_ring",
+    "virtio",
+    "virtio_pci_legacy_dev",
+    "virtio_pci_modern_dev",
+    "virtio_pci",
+    "failover",
+    "net_failover",
+    "virtio_net",
+    "virtio_blk",
+)
+#: Changes when the same sources are made into other files.
+VERSION = 2
+COMPILE = ("gcc", "-O2", "-Wall", "-Wextra", "-static", "-pthread")
+
+
+@dataclass(frozen=True, slots=True)
+class BootFiles:
+    """A guest's kernel and initramfs, as files of this machine."""
+
+    kernel: Path
+    initramfs: Path
+
+
+def ensure(root: Path, on_step: Listener = ignore) -> BootFiles:
+    """Return the boot files for guests of a host image, made now if they aren't there.
+
+    Args:
+        root: The image's root file system (see ``image.ensure``).
+        on_step: Hears how it goes.
+
+    Raises:
+        LabError: They could not be made.
+    """
+    package = root / image.KERNEL
+    # An image never changes once it has its name, so its name and date stand for the package.
+    digest = hashlib.sha256(
+        repr([VERSION, root.name, package.stat().st_mtime, COMPILE, MODULES]).encode()
+    )
+    for source in ("workload.c", "guest-init.sh"):
+        digest.update((PAYLOAD / source).read_bytes())
+    folder = directories.cache() / "guests" / digest.hexdigest()[:16]
+    if not folder.is_dir():
+        with step(on_step, "making the guest's kernel and initramfs"):
+            _make(root, package, folder)
+    return BootFiles(folder / "kernel", folder / "initramfs")
+
+
+def _make(root: Path, package: Path, folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".partial-") as name:
+        work = Path(name)
+        unpacked, tree, made = work / "kernel", work / "initramfs", work / "made"
+        made.mkdir()
+        namespaces.run(["dpkg-deb", "--extract", str(package), str(unpacked)], timeout_s=120)
+        packed = next((unpacked / "boot").glob("vmlinuz-*")).read_bytes()
+        (made / "kernel").write_bytes(unpack_kernel(packed))
+        _fill(tree, root, unpacked)
+        files = "\n".join(str(path.relative_to(tree)) for path in sorted(tree.rglob("*")))
+        archive = namespaces.run_bytes(
+            [str(root / "bin/busybox"), "cpio", "-o", "-H", "newc"], text=files, cwd=tree
+        )
+        (made / "initramfs").write_bytes(archive)
+        try:
+            made.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another lab made the same files first
+                raise
+
+
+def unpack_kernel(packed: bytes) -> bytes:
+    """Return the ELF kernel inside a bzImage; what is packed in another way as it is.
+
+    The Linux x86 boot protocol (Documentation/arch/x86/boot.rst) says where the packed kernel
+    is: ``setup_sects`` at 0x1f1, ``payload_offset`` and ``payload_length`` at 0x248 and 0x24c.
+
+    Args:
+        packed: A kernel as distributions ship it.
+    """
+    if packed[0x202:0x206] != b"HdrS":
+        return packed
+    offset, length = struct.unpack_from("<II", packed, 0x248)
+    start = (packed[0x1F1] + 1) * 512 + offset
+    payload = packed[start : start + length]
+    if payload.startswith(b"\xfd7zXZ"):
+        return lzma.LZMADecompressor().decompress(payload)
+    if payload.startswith(b"\x28\xb5\x2f\xfd"):
+        # The kernel's build appends the unpacked size.
+        size = int.from_bytes(payload[-4:], "little")
+        unpacked: bytes = pa.decompress(
+            payload[:-4], decompressed_size=size, codec="zstd", asbytes=True
+        )
+        return unpacked
+    return packed
+
+
+def _fill(tree: Path, root: Path, unpacked: Path) -> None:
+    for name in ("bin", "modules", "dev", "proc", "sys"):
+        (tree / name).mkdir(parents=True)
+    shutil.copy(root / "bin/busybox", tree / "bin/busybox")
+    shutil.copyfile(PAYLOAD / "guest-init.sh", tree / "init")
+    (tree / "init").chmod(0o755)
+    source = str(PAYLOAD / "workload.c")
+    namespaces.run([*COMPILE, "-o", str(tree / "bin/workload"), source], timeout_s=120)
+    for module in MODULES:
+        for found in unpacked.rglob(f"{module}.ko*"):
+            data = found.read_bytes()
+            if found.suffix == ".xz":
+                data = lzma.decompress(data)
+            (tree / "modules" / f"{module}.ko").write_bytes(data)
+
+
+def remove() -> None:
+    """Delete all cached boot files."""
+    namespaces.remove_tree(directories.cache() / "guests")

@@ -1,0 +1,157 @@
+"""Broken cases, switched on in a running lab for real, and mended again.
+
+One case at a time is on. What is on stands in a file of the lab's folder, written before
+anything is changed, so that any process can mend the lab whoever broke it; and with the lab's
+end all is gone anyway. What the cases are: ``brokencases``.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from migrationlab.errors import UsageError
+from migrationlab.hosts.host import Host
+from migrationlab.lab.fault_cases import FaultCase, Sides, find
+from migrationlab.lab.guest import Guest
+from migrationlab.lab.guest_spec import NAMESPACE, spec_from
+from migrationlab.lab.host_changes import undo_all
+from migrationlab.lab.site import Site
+from migrationlab.plan.plan import Plan
+
+#: Small, so that a guest made for a case is there soon.
+SMALL_GUEST = {"memory_mib": 128, "working_set_mib": 8, "dirty_mib_s": 5}
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """A case that is switched on.
+
+    Attributes:
+        case: Which.
+        plan: The plan that runs into it.
+        source: The host that a guest is to leave by that plan.
+        to: The host that it is to go to.
+        guest: The guest that was made for it; None where any guest on ``source`` does.
+    """
+
+    case: FaultCase
+    plan: Plan
+    source: Host
+    to: Host
+    guest: Guest | None
+
+    @property
+    def expected(self) -> str:
+        """Return the id of the explanation that the refusal gets."""
+        return self.case.id
+
+
+def switched_on(site: Site) -> FaultCase | None:
+    """Return the case that is on in a lab, None where none is."""
+    state = _state(site)
+    return None if state is None else find(state["case"])
+
+
+def switch_on(
+    site: Site, case_id: str, *, source: Host | None, boot: Callable[..., Guest]
+) -> Faults:
+    """Break a lab, until :func:`mend`.
+
+    Args:
+        site: The lab.
+        case_id: The case's name.
+        source: The host that guests are to leave; by default the first.
+        boot: Boots a guest in that lab.
+
+    Raises:
+        UsageError: There is no such case, another one is on, or this lab cannot have it.
+        LabError: It could not be switched on; the lab is as before.
+    """
+    case = find(case_id)
+    source = source or site.host_a
+    if source not in site.hosts:
+        raise UsageError(f"{source!r} is no host of this lab", hint="give lab.host_a or lab.host_b")
+    sides = Sides(site, source, site.other(source))
+    if lacking := case.lacking(sides):
+        raise UsageError(f"this lab cannot have {case.id}", hint=f"it needs {lacking}")
+    _take(site, case, source)
+    try:
+        for change in case.changes(sides):
+            change.make(site)
+        made = {**SMALL_GUEST, **case.guest} if case.guest is not None else None
+        guest = boot(case.id, on=source, **made) if made is not None else None
+    except BaseException:
+        mend(site)
+        raise
+    return Faults(case, case.plan(sides), source, sides.to, guest)
+
+
+def mend(site: Site) -> FaultCase | None:
+    """Take back whatever is broken in a lab, and end the guest that was made for it.
+
+    Returns:
+        The case that was on, None where none was.
+
+    Raises:
+        LabError: It could not all be mended.
+    """
+    state = _state(site)
+    if state is None:
+        return None
+    case = find(state["case"])
+    source = next(host for host in site.hosts if host.name == state["source"])
+    undo_all(site, case.changes(Sides(site, source, site.other(source))))
+    if case.guest is not None:
+        for guest in _guests(site, case.id):
+            guest.clear()
+    site.files.broken.unlink()
+    return case
+
+
+@contextmanager
+def breaking(
+    site: Site, case_id: str, *, source: Host | None, boot: Callable[..., Guest]
+) -> Iterator[Faults]:
+    """Break a lab for as long as the body takes; takes and raises what :func:`switch_on` does."""
+    on = switch_on(site, case_id, source=source, boot=boot)
+    try:
+        yield on
+    finally:
+        mend(site)
+
+
+def _guests(site: Site, name: str) -> Iterator[Guest]:
+    for host in site.hosts:
+        for domain in host.domains(NAMESPACE, inactive=True):
+            if domain.name == name and domain.metadata is not None:
+                yield Guest(site, spec_from(domain.metadata), domain.uuid, domain.name)
+
+
+def _state(site: Site) -> dict[str, str] | None:
+    try:
+        state: dict[str, str] = json.loads(site.files.broken.read_text())
+    except FileNotFoundError:
+        return None
+    return state
+
+
+def _take(site: Site, case: FaultCase, source: Host) -> None:
+    """Write down what is going to be broken, unless something is already."""
+    text = json.dumps({"case": case.id, "source": source.name})
+    # Of this call alone: two may break a lab at the same moment, and one is refused.
+    partial = site.files.broken.with_suffix(f".{secrets.token_hex(4)}")
+    partial.write_text(text)
+    try:
+        site.files.broken.hardlink_to(partial)
+    except FileExistsError as error:
+        on = switched_on(site)
+        raise UsageError(
+            f"{on.id if on else 'a case'} is switched on already",
+            hint="mend the lab first: `migrationlab lab mend`, or leave its `with`",
+        ) from error
+    finally:
+        partial.unlink()

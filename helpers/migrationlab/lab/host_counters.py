@@ -1,0 +1,84 @@
+"""A lab host's own counters, for whoever records a migration (``meters.Meters``)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from migrationlab.lab.network import DEVICE, Wire
+from migrationlab.lab.socket_broker import open_socket
+
+
+@dataclass(frozen=True, slots=True)
+class HostMeters:
+    """The counters of one host of a lab.
+
+    Attributes:
+        name: The host's name.
+        address: Its address on the wire.
+        first: Its first process, by this process's numbers; libvirtd and QEMU are its children.
+        door: The lab's door.
+        wire: The lab's wire.
+    """
+
+    name: str
+    address: str
+    first: int
+    door: Path
+    wire: Wire
+
+    @property
+    def device(self) -> str:
+        """Return the name of the host's interface on the wire."""
+        return DEVICE
+
+    def sent_bytes(self) -> int:
+        """Return how many bytes the host has put on the wire since it started.
+
+        Raises:
+            LabError: The host is gone.
+        """
+        return self.wire.sent_bytes(self.name)
+
+    def netlink(self, protocol: int) -> socket.socket:
+        """Return a new netlink socket of the host's network; while it is open that stays up.
+
+        Raises:
+            LabError: The host is gone, or the kernel has no such sockets.
+        """
+        return open_socket(self.door, self.name, socket.AF_NETLINK, socket.SOCK_RAW, protocol)
+
+    def processes(self, uuid: str) -> dict[str, int]:
+        """Return the pids of libvirtd and of a domain's QEMU, where they are there."""
+        found: dict[str, int] = {}
+        for pid in _children(self.first):
+            with contextlib.suppress(OSError):  # it has ended since
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                name = Path(os.fsdecode(words[0])).name
+                if name == "libvirtd":
+                    found["libvirtd"] = pid
+                # libvirt names the domain to QEMU by its UUID (qemuBuildCommandLine).
+                elif name.startswith("qemu-system-") and uuid.encode() in words:
+                    found["qemu"] = pid
+        return found
+
+
+def _children(pid: int) -> Iterator[int]:
+    """Yield a process's children; of one that has ended, none."""
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except FileNotFoundError:
+        # A kernel without CONFIG_PROC_CHILDREN, for which psutil looks at every process; or the
+        # host is gone, and has none.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            yield from (child.pid for child in psutil.Process(pid).children())
+        return
+    except ProcessLookupError:
+        return
+    yield from map(int, text.split())

@@ -1,0 +1,5 @@
+from .plan import Plan, Problem
+from .settings import settings
+from .uris import Mode
+
+__all__ = ["Mode", "Plan", "Problem", "settings"]

@@ -1,0 +1,179 @@
+"""Whether XML for the destination would change what the guest sees, as far as two texts tell.
+
+libvirt compares two whole definitions, with all that it adds to them itself; here only what
+both texts say outright is compared, so that whatever is called a change, libvirt refuses too.
+
+Source: virDomainDefCheckABIStabilityFlags, virDomainDiskDefCheckABIStability and
+virDomainNetDefCheckABIStability in libvirt's ``src/conf/domain_conf.c``;
+qemuMigrationSrcBeginXML in ``src/qemu/qemu_migration.c``.
+
+Imports of the kit only ``uris`` and ``_plan.situation``; no libvirt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from migrationlab.plan.facts import memory_kib
+from migrationlab.plan.uris import Problem, quote
+
+#: Devices that libvirt adds to no definition by itself, so that their number is what was said.
+COUNTED = {
+    "interface": "network cards",
+    "filesystem": "filesystems",
+    "hostdev": "host devices",
+    "sound": "sound cards",
+    "rng": "random number generators",
+    "tpm": "TPMs",
+    "redirdev": "redirected devices",
+    "smartcard": "smartcards",
+    "shmem": "shared memory devices",
+    "memory": "memory modules",
+    "vsock": "vsocks",
+}
+HINT = (
+    "Take the domain's own XML (virsh dumpxml --migratable) and change only what the host sees: "
+    "images, bridges, graphics ports."
+)
+
+
+def xml_problems(field: str, text: str) -> Iterator[Problem]:
+    """What is wrong with a domain's XML by itself."""
+    root = _read(text)
+    if isinstance(root, str):
+        yield Problem(field, root, HINT, rule="xml-unreadable")
+    elif root.tag != "domain":
+        yield Problem(
+            field, f"its root is {quote(root.tag)}, not domain", HINT, rule="xml-unreadable"
+        )
+
+
+def abi_problems(text: str, domain: str) -> Iterator[Problem]:
+    """What ``text`` changes of what the guest sees.
+
+    Args:
+        text: The XML for the destination; one that cannot be read is :func:`xml_problems`'.
+        domain: The domain's own XML.
+    """
+    there, here = _read(text), _read(domain)
+    if isinstance(there, str) or isinstance(here, str) or there.tag != "domain":
+        return
+    for what, new, old in (*_named(there, here), *_sized(there, here), *_devices(there, here)):
+        yield Problem(
+            "destination_xml",
+            f"it changes {what} from {old} to {new}, which the guest would notice",
+            "Give destination_name to rename it." if what == "the name" else HINT,
+            rule="abi-changed",
+        )
+
+
+def _read(text: str) -> Element | str:
+    """The root of the XML, or what is wrong with it."""
+    try:
+        root: Element = fromstring(text)
+    except ParseError as error:
+        return f"it is no XML: {error}"
+    except DefusedXmlException:
+        return "it declares entities, which no domain's XML needs"
+    except ValueError as error:
+        return f"it is no XML: {error}"
+    return root
+
+
+def _named(there: Element, here: Element) -> Iterator[tuple[str, str, str]]:
+    """Names, of the domain and of what it is made as: what, new, old."""
+    yield from _differ("the type", there.get("type"), here.get("type"))
+    yield from _differ("the name", there.findtext("name"), here.findtext("name"))
+    # Without one, libvirt makes another.
+    uuid = (there.findtext("uuid") or "another one").strip().lower()
+    yield from _differ("the UUID", uuid, (here.findtext("uuid") or uuid).strip().lower())
+    new, old = there.find("os/type"), here.find("os/type")
+    if new is not None and old is not None:
+        yield from _differ("the kind of guest", new.text, old.text)
+        yield from _differ("the architecture", new.get("arch"), old.get("arch"), both=True)
+        machines = new.get("machine", ""), old.get("machine", "")
+        # pc and q35 are other names of one of the others, by the QEMU there.
+        if all("-" in machine for machine in machines):
+            yield from _differ("the machine type", *machines)
+
+
+def _sized(there: Element, here: Element) -> Iterator[tuple[str, str, str]]:
+    """Amounts: what, new, old."""
+    new, old = there.find("memory"), here.find("memory")
+    if new is not None and old is not None:
+        sizes = memory_kib(new), memory_kib(old)
+        if None not in sizes:
+            yield from _differ("the memory", *(f"{size} KiB" for size in sizes))
+    vcpus, before = (root.findtext("vcpu", "1").strip() for root in (there, here))
+    yield from _differ("the number of processors", vcpus, before)
+
+
+def _devices(there: Element, here: Element) -> Iterator[tuple[str, str, str]]:
+    """Devices: what, new, old."""
+    new, old = there.find("devices"), here.find("devices")
+    if old is None:
+        return
+    if new is None:
+        new = Element("devices")
+    for tag, what in COUNTED.items():
+        counts = [len(devices.findall(tag)) for devices in (new, old)]
+        yield from _differ(f"the number of {what}", *map(str, counts))
+    disks, before = _disks(new), _disks(old)
+    names = [", ".join(sorted(group)) or "none" for group in (disks, before)]
+    yield from _differ("the disks", *names)
+    for target in sorted(disks.keys() & before.keys()):
+        one, other = disks[target], before[target]
+        kinds = [disk.get("device", "disk") for disk in (one, other)]
+        yield from _differ(f"the kind of {target}", *kinds)
+        buses = [disk.find("target").get("bus") for disk in (one, other)]  # type: ignore[union-attr]
+        yield from _differ(f"the bus of {target}", *buses, both=True)
+        for tag in ("serial", "wwn"):
+            values = [disk.findtext(tag) or "none" for disk in (one, other)]
+            yield from _differ(f"the {tag} of {target}", *values)
+        if kinds == ["disk", "disk"]:
+            modes = [_access(disk) for disk in (one, other)]
+            yield from _differ(f"the access to {target}", *modes)
+    cards = new.findall("interface"), old.findall("interface")
+    if len(cards[0]) == len(cards[1]):
+        for number, (card, was) in enumerate(zip(*cards, strict=True), 1):
+            yield from _card(number, card, was)
+
+
+def _card(number: int, card: Element, was: Element) -> Iterator[tuple[str, str, str]]:
+    new, old = card.find("mac"), was.find("mac")
+    if old is not None:
+        # Without one, libvirt makes another.
+        address = "another one" if new is None else new.get("address", "").lower()
+        before = old.get("address", "").lower()
+        yield from _differ(f"the address of network card {number}", address, before)
+    models = [None if model is None else model.get("type") for model in map(_model, (card, was))]
+    yield from _differ(f"the model of network card {number}", *models, both=True)
+
+
+def _model(card: Element) -> Element | None:
+    return card.find("model")
+
+
+def _disks(devices: Element) -> dict[str, Element]:
+    found = {}
+    for disk in devices.findall("disk"):
+        target = disk.find("target")
+        if target is not None:
+            found[target.get("dev", "")] = disk
+    return found
+
+
+def _access(disk: Element) -> str:
+    return "read-only" if disk.find("readonly") is not None else "read and write"
+
+
+def _differ(
+    what: str, new: str | None, old: str | None, *, both: bool = False
+) -> Iterator[tuple[str, str, str]]:
+    """What changes, if it does; ``both``: only where both texts say it."""
+    if new != old and not (both and (new is None or old is None)):
+        yield what, quote(new or "none"), quote(old or "none")

@@ -1,0 +1,197 @@
+"""A forecast of pre-copy, and where it stands among runs: pass by pass, and in the plane.
+
+On the left the memory left to send over time, as the model has it. On the right the plane of
+bandwidth and dirty rate, with the model's border, and every run a point, its shape and colour by
+its outcome.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from migrationlab.forecast.precopy import ENDLESS_PASSES, Forecast, Pass, Precopy, precopy_of
+from migrationlab.plots.picture import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    OUTCOMES,
+    PURPLE,
+    SKY,
+    VERMILION,
+    WIDTH_INCHES,
+    Picture,
+    duration,
+    head,
+    style,
+)
+from migrationlab.runs.run import Outcome, Run
+
+MARKS = {
+    Outcome.COMPLETED: (BLUE, "o"),
+    Outcome.TIMED_OUT: (VERMILION, "X"),
+    Outcome.DIVERGED: (ORANGE, "^"),
+    Outcome.CANCELLED: (GREY, "s"),
+    Outcome.INTERRUPTED: (PURPLE, "v"),
+    Outcome.FAILED: (PURPLE, "D"),
+}
+#: How far apart the points of runs of one setting are drawn, of the width.
+SPREAD = 0.022
+
+
+def convergence(
+    forecast: Forecast,
+    runs: Sequence[Run] = (),
+    *,
+    own: Sequence[Run] = (),
+    deadline_s: float | None = None,
+) -> Picture:
+    """Draw what a forecast says, and runs beside it.
+
+    Args:
+        forecast: The forecast.
+        runs: Runs to compare it with.
+        own: More of them, that are drawn larger.
+        deadline_s: The deadline that runs had: up to where the model ends within it is drawn too.
+    """
+    title = _title(forecast)
+    with style():
+        figure = Figure(figsize=(WIDTH_INCHES, 5.0))
+        left, right = figure.subplots(1, 2, width_ratios=[1, 1.15])
+        _draw_passes(left, forecast)
+        _draw_plane(right, forecast.precopy, (tuple(runs), tuple(own)), deadline_s)
+        head(figure, title, _subtitle(forecast.precopy))
+    return Picture(figure, title, _alt(forecast, (*runs, *own), deadline_s))
+
+
+def _draw_passes(axes: Axes, forecast: Forecast) -> None:
+    drawn = _drawn(forecast)
+    for index, one in enumerate(drawn):
+        colour = BLUE if one.guest_running else VERMILION
+        axes.fill_between([one.start_s, one.end_s], [one.start_mib, one.end_mib], color=colour,
+                          alpha=0.18, linewidth=0)  # fmt: skip
+        axes.plot([one.start_s, one.end_s], [one.start_mib, one.end_mib], "-", color=colour,
+                  linewidth=2.2)  # fmt: skip
+        if index:
+            before = drawn[index - 1]
+            axes.plot([one.start_s] * 2, [before.end_mib, one.start_mib], ":", color=INK,
+                      linewidth=1)  # fmt: skip
+    threshold = forecast.precopy.threshold_mib
+    end = drawn[-1].end_s
+    axes.plot([], "-", color=BLUE, linewidth=2.2, label="guest runs")
+    if forecast.ends:
+        axes.plot([], "-", color=VERMILION, linewidth=2.2, label="guest stands still")
+    fits = f"fits in the limit: {threshold:.0f} MiB"
+    axes.axhline(threshold, color=INK, linestyle="--", linewidth=1.2, label=fits)
+    axes.set_xlim(0, end)
+    axes.set_ylim(0, max(forecast.precopy.memory_mib, threshold) * 1.08)
+    axes.set_xlabel("time since the first byte (s)")
+    axes.set_ylabel("left to send (MiB)")
+    axes.legend(loc="lower right", bbox_to_anchor=(1.03, 1.0), ncols=2, columnspacing=1.0)
+
+
+def _drawn(forecast: Forecast) -> tuple[Pass, ...]:
+    return forecast.passes if forecast.ends else forecast.passes[:ENDLESS_PASSES]
+
+
+def _draw_plane(
+    axes: Axes,
+    asked: Precopy,
+    runs: tuple[tuple[Run, ...], tuple[Run, ...]],
+    deadline_s: float | None,
+) -> None:
+    placed = [
+        [(known, run) for run in some if (known := precopy_of(run, asked.memory_mib)) is not None]
+        for some in runs
+    ]
+    places = [asked, *(place for some in placed for place, _ in some)]
+    width = max(place.wire_mbit_s for place in places) * 1.1
+    height = max(*(place.dirty_mib_s for place in places), 80.0) * 1.15
+    _draw_border(axes, asked, (width, height), deadline_s)
+    labelled: set[Outcome] = set()
+    for some, large in zip(placed, (False, True), strict=True):
+        already: Counter[tuple[float, float]] = Counter()
+        for place, run in some:
+            colour, marker = MARKS[run.outcome]
+            at = (place.wire_mbit_s, place.dirty_mib_s)
+            already[at] += 1
+            # Beside each other by order, not by chance: the same runs give the same figure.
+            aside = (already[at] // 2) * (-1) ** already[at] * SPREAD * width
+            axes.plot(
+                at[0] + aside, at[1], marker, color=colour, markersize=13 if large else 8,
+                markeredgecolor=INK if large else "white", markeredgewidth=1.6 if large else 0.6,
+                label="_" if run.outcome in labelled else OUTCOMES[run.outcome].lower(),
+                linestyle="none", zorder=5 if large else 4, clip_on=False,
+            )  # fmt: skip
+            labelled.add(run.outcome)
+    axes.plot(
+        asked.wire_mbit_s, asked.dirty_mib_s, "o", color="none", markersize=24,
+        markeredgecolor=INK, markeredgewidth=2.4, label="the setting", linestyle="none", zorder=6,
+        clip_on=False,
+    )  # fmt: skip
+    axes.set_xlim(0, width)
+    axes.set_ylim(0, height)
+    axes.set_xlabel("wire (Mbit/s)")
+    axes.set_ylabel("written by the guest (MiB/s)")
+    axes.legend(
+        loc="lower right", bbox_to_anchor=(1.02, 1.0), ncols=2, columnspacing=1.0, markerscale=0.6
+    )
+
+
+def _draw_border(
+    axes: Axes, asked: Precopy, size: tuple[float, float], deadline_s: float | None
+) -> None:
+    width, height = size
+    wires = np.linspace(width / 60, width, 60)
+    each = [dataclasses.replace(asked, wire_mbit_s=float(wire)) for wire in wires]
+    border = np.array([min(one.border_mib_s, 2 * height) for one in each])
+    axes.fill_between(wires, border, 2 * height, color=GREY, alpha=0.28, linewidth=0)
+    axes.plot(wires, border, "-", color=INK, linewidth=2)
+    for words, x, y in (("never ends", 0.17, 0.94), ("ends", 0.86, 0.06)):
+        axes.text(x * width, y * height, words, fontsize=11, ha="center", va="center", zorder=3)
+    if deadline_s is not None:
+        most = np.array([min(one.most_mib_s(deadline_s), 2 * height) for one in each[::2]])
+        axes.plot(wires[::2], most, "--", color=SKY, linewidth=1.8,
+                  label=f"ends within {deadline_s:g} s")  # fmt: skip
+
+
+def _title(forecast: Forecast) -> str:
+    seconds, downtime_ms = forecast.seconds, forecast.downtime_ms
+    if seconds is None or downtime_ms is None:
+        return "The model: this migration never ends by itself"
+    passes = f"{len(forecast.passes)} passes" if len(forecast.passes) > 1 else "1 pass"
+    still = f"the guest stands still for {duration(downtime_ms)}"
+    return f"The model: it ends after {passes} and {seconds:.1f} s; {still}"
+
+
+def _subtitle(asked: Precopy) -> str:
+    return (
+        f"{asked.dirty_mib_s:g} MiB/s written, working set {asked.working_set_mib:g} of "
+        f"{asked.memory_mib:.0f} MiB in use, wire {asked.wire_mbit_s:g} Mbit/s "
+        f"({asked.bandwidth_mib_s:.0f} MiB/s), limit {asked.max_downtime_ms:g} ms"
+    )
+
+
+def _alt(forecast: Forecast, runs: Sequence[Run], deadline_s: float | None) -> str:
+    asked = forecast.precopy
+    passes = ", ".join(f"{one.start_mib:.0f}" for one in _drawn(forecast))
+    text = f"{forecast}. On the left memory left to send over time, at each pass's start: {passes}"
+    text += f" MiB; {asked.threshold_mib:.0f} MiB fit in the limit. On the right the plane of wire "
+    text += "and dirty rate with the border from which a migration never ends: "
+    if math.isinf(asked.border_mib_s):
+        text += "over this wire none, as the working set fits in the downtime limit."
+    else:
+        text += f"{asked.border_mib_s:.0f} MiB/s over this wire."
+    if deadline_s is not None:
+        text += f" Within {deadline_s:g} s it ends up to {asked.most_mib_s(deadline_s):.0f} MiB/s."
+    counted = Counter(run.outcome for run in runs)
+    said = ", ".join(f"{counted[one]} {words.lower()}" for one, words in OUTCOMES.items()
+                     if counted[one])  # fmt: skip
+    return f"{text} Runs as points: {said}." if said else text

@@ -1,0 +1,280 @@
+"""A metric of an experiment: every run a point, the median and its interval for each cell.
+
+One row a cell. Of a grid each setting of the later factors has a panel of its own, so that what
+stands together differs in the first factor alone. Runs that did not complete have no value to
+draw: they are counted in words at the end of their row.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from migrationlab.plots.metrics import spoken
+from migrationlab.plots.picture import (
+    BLUE,
+    INK,
+    VERMILION,
+    WIDTH_INCHES,
+    Picture,
+    head,
+    style,
+)
+from migrationlab.runs.run import Outcome
+
+if TYPE_CHECKING:
+    from migrationlab.experiment.design import Cell
+    from migrationlab.experiment.results import Results
+
+#: Between the least and the greatest value, from which the axis is logarithmic.
+LOGARITHMIC_FROM = 30.0
+ROW_INCHES, PANEL_INCHES = 0.44, 0.62
+#: Letters that fit beside what else a title says.
+LONGEST_TITLE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Cells that are drawn together.
+
+    Attributes:
+        title: What they have in common, empty where nothing is said of it.
+        rows: What tells each from the others, and its name.
+    """
+
+    title: str
+    rows: tuple[tuple[str, str], ...]
+
+
+def experiment(recorded: Results, metric: str, *, mixed: bool = False) -> Picture:
+    """Draw a metric of an experiment's completed runs by cell.
+
+    Outliers are marked, and count like all others; runs that did not complete are counted in
+    words.
+
+    Args:
+        recorded: The experiment.
+        metric: A number of the runs' summaries, as ``downtime_event_ms``.
+        mixed: Whether runs of differing environments may be drawn together.
+
+    Raises:
+        UsageError: There is no such metric, or the runs' environments differ.
+    """
+    points = recorded.points(metric, mixed=mixed)
+    table = recorded.summary([metric], mixed=mixed).set_index("cell")
+    ends = recorded.outcomes().set_index("cell")
+    words, unit, divisor = spoken(metric)
+    from migrationlab.experiment.format import SECONDS_FROM_MS  # noqa: PLC0415 (as below)
+
+    if unit == "ms" and points["value"].max() >= SECONDS_FROM_MS:
+        unit, divisor = "s", 1000
+    title = _title(recorded, metric, table, mixed=mixed)
+    panels = arrange(recorded)
+    rows = sum(len(panel.rows) for panel in panels)
+    with style():
+        titled = sum(bool(panel.title) for panel in panels)
+        figure = Figure(figsize=(WIDTH_INCHES, 2.3 + ROW_INCHES * rows + PANEL_INCHES * titled))
+        drawn = figure.subplots(
+            len(panels), 1, sharex=True, squeeze=False,
+            height_ratios=[len(panel.rows) for panel in panels],
+        )[:, 0]  # fmt: skip
+        for axes, panel in zip(drawn, panels, strict=True):
+            _draw(axes, panel, points=points, table=table, ends=ends, divisor=divisor)
+        _scale(drawn[-1], points["value"] / divisor)
+        drawn[-1].set_xlabel(_label(words, unit, drawn[-1]))
+        _legend(drawn[0], points, table)
+        head(figure, title, _subtitle(recorded))
+    return Picture(figure, title, _alt(recorded, metric, table, ends))
+
+
+def arrange(recorded: Results) -> list[Panel]:
+    """Put cells that differ in the first factor alone into one panel."""
+    first, *others = recorded.factors or ("",)
+    groups: dict[tuple[str, ...], list[Cell]] = {}
+    for cell in recorded.cells:
+        groups.setdefault(tuple(_said(cell, key) for key in others), []).append(cell)
+    if not others or len(groups) == len(recorded.cells):
+        # Nothing was crossed: each cell has a name of its own.
+        return [Panel("", tuple((_short(cell), cell.name) for cell in recorded.cells))]
+    return [
+        Panel(", ".join(common), tuple((_said(cell, first), cell.name) for cell in cells))
+        for common, cells in groups.items()
+    ]
+
+
+def _short(cell: Cell) -> str:
+    return ", ".join(_said(cell, factor) for factor in cell.setting) or cell.name
+
+
+def _said(cell: Cell, factor: str) -> str:
+    from migrationlab.experiment.design import shown  # noqa: PLC0415 (only for an experiment)
+    from migrationlab.experiment.format import setting  # noqa: PLC0415 (likewise)
+
+    value = shown(cell.setting[factor])
+    if factor in ("plan", "mode"):
+        return value
+    return setting(factor, value)
+
+
+# --- what is drawn ------------------------------------------------------------------------------
+
+
+def _draw(
+    axes: Axes,
+    panel: Panel,
+    *,
+    points: pd.DataFrame,
+    table: pd.DataFrame,
+    ends: pd.DataFrame,
+    divisor: int,
+) -> None:
+    for place, (_, name) in enumerate(panel.rows):
+        mine = points[points["cell"] == name]
+        values = mine["value"].to_numpy(dtype=np.float64) / divisor
+        # Spread by the order of their making, not by chance, so that a drift is seen too.
+        heights = place + np.linspace(-0.28, 0.28, len(values)) if len(values) > 1 else [place]
+        odd = mine["outlier"].to_numpy(dtype=bool)
+        for marked, colour, marker in ((~odd, BLUE, "o"), (odd, VERMILION, "D")):
+            axes.plot(
+                values[marked], np.asarray(heights)[: len(values)][marked], marker, color=colour,
+                alpha=0.7, markersize=6, mew=0,
+            )  # fmt: skip
+        row = table.loc[name]
+        if pd.notna(row["low"]):
+            axes.plot(
+                [row["low"] / divisor, row["high"] / divisor], [place, place], "-", color=INK,
+                linewidth=5, alpha=0.45, solid_capstyle="butt",
+            )  # fmt: skip
+        if pd.notna(row["median"]):
+            middle = row["median"] / divisor
+            axes.vlines(middle, place - 0.34, place + 0.34, color=INK, linewidth=2.4)
+        axes.annotate(
+            _counted(row, ends.loc[name]), (1.0, place), xycoords=("axes fraction", "data"),
+            xytext=(8, 0), textcoords="offset points", va="center", fontsize=11, color=INK,
+        )  # fmt: skip
+    axes.set_yticks(range(len(panel.rows)), [label for label, _ in panel.rows])
+    axes.set_ylim(len(panel.rows) - 0.45, -0.55)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    axes.set_title(panel.title, loc="left", fontsize=11.5, color="#555555")
+
+
+def _counted(row: pd.Series, ends: pd.Series) -> str:
+    """Say how many runs a row is drawn from, and what became of the others."""
+    n, made = int(row["n"]), int(ends["made"])
+    parts = [f"n = {n}" if n == made else f"n = {n} of {made}"]
+    parts += [
+        f"{int(ends[outcome])} {str(outcome).replace('_', ' ')}"
+        for outcome in map(str, Outcome)
+        if outcome != str(Outcome.COMPLETED) and ends[outcome]
+    ]
+    return ", ".join(parts)
+
+
+def _scale(axes: Axes, values: pd.Series) -> None:
+    """Choose an axis on which the values can be told apart, and which the eye can trust."""
+    if not len(values):
+        axes.set_xticks([])
+    elif values.min() > 0 and values.max() > LOGARITHMIC_FROM * values.min():
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:,g}")
+    elif values.min() >= 0 and values.min() < 0.6 * values.max():
+        axes.set_xlim(0, values.max() * 1.05)
+    elif values.min() < values.max():
+        axes.margins(x=0.06)
+    else:
+        axes.set_xlim(0, max(values.max() * 1.5, 1))
+
+
+def _label(words: str, unit: str, axes: Axes) -> str:
+    label = f"{words} ({unit})" if unit else words
+    if axes.get_xscale() == "log":
+        return f"{label}, logarithmic"
+    return label if axes.get_xlim()[0] <= 0 else f"{label}; the axis does not begin at 0"
+
+
+def _legend(axes: Axes, points: pd.DataFrame, table: pd.DataFrame) -> None:
+    handles = [Line2D([], [], color=BLUE, marker="o", linestyle="", label="a run")]
+    if points["outlier"].any():
+        handles += [Line2D([], [], color=VERMILION, marker="D", linestyle="", label="outlier")]
+    handles += [Line2D([], [], color=INK, linewidth=2.4, label="median")]
+    if table["low"].notna().any():
+        handles += [Line2D([], [], color=INK, linewidth=5, alpha=0.45, label="its 95 % interval")]
+    axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4)
+
+
+# --- words --------------------------------------------------------------------------------------
+
+
+def _title(recorded: Results, metric: str, table: pd.DataFrame, *, mixed: bool) -> str:
+    from migrationlab.experiment.format import amount  # noqa: PLC0415 (only for an experiment)
+    from migrationlab.experiment.statistics import ALPHA, Verdict, min_p  # noqa: PLC0415 (scipy)
+
+    words = spoken(metric)[0]
+    medians = table["median"].dropna().astype("float64")
+    if not len(medians):
+        return f"No run completed, so there is no {words} to compare"
+    if len(recorded.cells) == 1:
+        return f"{words.capitalize()}: {amount(metric, medians.iloc[0])} (median)"
+    low, high = str(medians.idxmin()), str(medians.idxmax())
+    if low == high:
+        only = f"{amount(metric, medians[low])} with {_short(recorded.cell(low))}"
+        return f"{words.capitalize()}: {only}, no other known"
+    least, most = amount(metric, medians[low]), amount(metric, medians[high])
+    names = [_short(recorded.cell(name)) for name in (low, high)]
+    said = f"{words.capitalize()}: {least} with {names[0]}, {most} with {names[1]}"
+    total = len(recorded.cells)
+    over = f"over {len(medians)}{f' of {total}' if total > len(medians) else ''} settings"
+    if len(medians) > 2:
+        said = f"{words.capitalize()}: {least} ({names[0]}) to {most} ({names[1]}) {over}"
+    if len(said) > LONGEST_TITLE:
+        said = f"{words.capitalize()}: {least} to {most} {over}"
+    found = recorded.compare(low, high, metric, mixed=mixed)
+    verdict = found.verdict
+    # The two were chosen for lying furthest apart, out of so many pairs (Bonferroni).
+    pairs = math.comb(len(medians), 2)
+    if verdict is Verdict.DIFFERENT and (found.p_value or 0.0) * pairs >= ALPHA:
+        few = min_p(found.n_a, found.n_b) * pairs >= ALPHA
+        verdict = Verdict.TOO_FEW if few else Verdict.UNCLEAR
+    return {
+        Verdict.ALIKE: f"{said}: as good as alike",
+        Verdict.UNCLEAR: f"{said}: not told apart yet",
+        Verdict.TOO_FEW: f"{said}: too few runs to tell",
+    }.get(verdict, said)
+
+
+def _subtitle(recorded: Results) -> str:
+    done, planned = len(recorded.measured), len(recorded.trials)
+    count = f"all {planned} trials" if done == planned else f"{done} of {planned} trials"
+    return f"{textwrap.shorten(recorded.question, 90, placeholder=' …')}  ({count} done)"
+
+
+def _alt(recorded: Results, metric: str, table: pd.DataFrame, ends: pd.DataFrame) -> str:
+    from migrationlab.experiment.format import amount  # noqa: PLC0415 (only for an experiment)
+
+    def row(name: str) -> Iterator[str]:
+        found = table.loc[name]
+        yield (
+            "no value" if pd.isna(found["median"]) else f"median {amount(metric, found['median'])}"
+        )
+        if pd.notna(found["low"]):
+            low, high = amount(metric, found["low"]), amount(metric, found["high"])
+            yield f"95 % interval {low} to {high}"
+        if found["outliers"]:
+            yield f"{found['outliers']} outlier{'s' if found['outliers'] > 1 else ''}"
+        yield _counted(found, ends.loc[name])
+
+    names: Sequence[str] = [cell.name for cell in recorded.cells]
+    said = "; ".join(f"{name}: {', '.join(row(name))}" for name in itertools.islice(names, 24))
+    rest = f"; and {len(names) - 24} more" if len(names) > 24 else ""
+    return f"A row of points for each setting, one point a run. {said}{rest}."

@@ -1,0 +1,303 @@
+"""The timeline of one run: what was done, phases, passes, where the guest was; and the stop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from migrationlab.analysis.timeline import Timeline
+from migrationlab.plots.picture import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    OUTCOMES,
+    PURPLE,
+    SKY,
+    VERMILION,
+    WIDTH_INCHES,
+    YELLOW,
+    Picture,
+    describe,
+    duration,
+    head,
+    second,
+    style,
+    time_axis,
+)
+from migrationlab.runs.run import Outcome, Run
+
+PALE = "#E4E4E4"
+PHASE_COLOURS = {
+    "Begin": PURPLE,
+    "Prepare": ORANGE,
+    "Perform": SKY,
+    "Finish": YELLOW,
+    "Confirm": GREY,
+}
+DOWNTIMES = {
+    "requested": ("requested (limit)", PALE),
+    "reported": ("reported (libvirt)", SKY),
+    "event": ("event (QEMU)", VERMILION),
+    "network": ("network (heard)", PURPLE),
+}
+#: What was done to a migration, in words; with the unit of the value that was set.
+DONE = {
+    "set_max_downtime": ("maximum downtime", "ms"),
+    "set_bandwidth": ("bandwidth", "MiB/s"),
+    "set_postcopy_bandwidth": ("post-copy bandwidth", "MiB/s"),
+    "set_compression_cache": ("compression cache", "bytes"),
+    "start_postcopy": ("switch to post-copy", ""),
+    "pause_postcopy": ("pause of post-copy", ""),
+    "suspend": ("guest suspended", ""),
+    "cancel": ("cancel", ""),
+    "deadline": ("deadline", ""),
+}
+MOST_LABELLED_DEEDS = 8
+MOST_NUMBERED_PASSES = 12
+LEAST_SHOWN_NS = 10_000_000
+#: So many letters fit across the lanes.
+LETTERS_ACROSS = 95
+
+
+def timeline(run: Run) -> Picture:
+    """Draw a run's phases, its passes over memory, and where the guest was.
+
+    What was done to it meanwhile is numbered on a lane above, and explained in the legend.
+
+    Where the guest stopped, a second plot below shows the stop itself: the four downtimes, and
+    the beats that were heard around it.
+    """
+    line = run.timeline()
+    stopped = line.stop_ns is not None and line.resume_ns is not None
+    with style():
+        height = 6.4 if stopped else 3.7
+        if steered := min(len(line.steering), MOST_LABELLED_DEEDS):
+            height += 0.9 + 0.1 * steered
+        figure = Figure(figsize=(WIDTH_INCHES, height))
+        ratios = [1.0, 1.0] if stopped else [1.0]
+        axes = figure.subplots(len(ratios), 1, height_ratios=ratios, squeeze=False)[:, 0]
+        _draw_migration(axes[0], run, line)
+        if stopped:
+            _draw_stop(axes[1], run, line)
+        title = _title(run, line)
+        head(figure, title, describe(run))
+    return Picture(figure, title, _alt(run, line))
+
+
+def _draw_migration(axes: Axes, run: Run, line: Timeline) -> None:
+    """Draw lanes over the whole call: what was done, phases, passes, and the guest."""
+    handles: list[Artist] = []
+    begun = line.phases["start_ns"].min()  # missing where nobody recorded any phase
+    if pd.notna(begun) and begun - line.called_ns > LEAST_SHOWN_NS:
+        before = duration((begun - line.called_ns) / 1e6)
+        _bar(axes, 2, _span(run, line.called_ns, begun), PALE, edge=PALE)
+        handles.append(Patch(facecolor=PALE, label=f"before Begin {before}"))
+    for row in line.phases.dropna(subset=["start_ns"]).itertuples():
+        colour = PHASE_COLOURS[row.phase]
+        _bar(axes, 2, _span(run, row.start_ns, row.end_ns), colour, edge=colour)
+        _name(axes, 2, run, (row.start_ns, row.end_ns), row.phase)
+        state = "" if row.state == "complete" else f", {row.state}"
+        label = f"{row.phase} {duration(row.duration_ms)}{state}"
+        handles.append(Patch(facecolor=colour, label=label))
+    numbered = len(line.passes) <= MOST_NUMBERED_PASSES
+    for index, row in enumerate(line.passes.itertuples()):
+        shade = "#7E97AD" if index % 2 else "#B9C8D6"
+        _bar(
+            axes,
+            1,
+            _span(run, row.start_ns, row.end_ns),
+            shade,
+            edge="white" if numbered else "none",
+        )
+        # A number wants about a fortieth of the width.
+        if numbered and (row.end_ns - row.start_ns) * 40 > line.returned_ns - line.called_ns:
+            middle = second(run, (row.start_ns + row.end_ns) / 2)
+            axes.text(middle, 1, str(row[1]), ha="center", va="center", fontsize=11)
+    handles += _draw_guest(axes, run, line)
+    handles += _draw_deeds(axes, run, line)
+    lanes = ["guest", "passes", "phases", *(["steering"] if len(line.steering) else [])]
+    axes.set_yticks(range(len(lanes)), lanes)
+    axes.set_ylim(-0.6, len(lanes) - 0.4)
+    room = 1.02 if len(line.steering) else 1.0  # for a number at the very end
+    axes.set_xlim(0, max(second(run, line.returned_ns) * room, 1e-3))
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    time_axis(axes, run)
+    axes.legend(
+        handles=handles,
+        ncols=3 if len(line.steering) else 4,
+        loc="lower left",
+        bbox_to_anchor=(-0.01, 1.0),
+        fontsize=10.5,
+        handlelength=1.2,
+        columnspacing=1.4,
+    )
+
+
+def _draw_deeds(axes: Axes, run: Run, line: Timeline) -> list[Artist]:
+    """Number what was done to the migration on a lane of its own; give each number's meaning."""
+    handles: list[Artist] = []
+    for number, deed in enumerate(line.steering.itertuples(), start=1):
+        at = second(run, deed.time_ns)
+        colour = VERMILION if deed.refused else INK
+        axes.axvline(at, color=colour, linewidth=0.9, linestyle=":", zorder=3)
+        circle = {"boxstyle": "circle", "facecolor": "white", "edgecolor": colour}
+        axes.text(
+            at, 3, str(number), ha="center", va="center", fontsize=11, color=colour, bbox=circle
+        )
+        if number <= MOST_LABELLED_DEEDS:
+            label = f"{number} {_deed(deed)}"
+            handles.append(Line2D([], [], color=colour, linestyle=":", label=label))
+    left = len(line.steering) - MOST_LABELLED_DEEDS
+    if left > 0:
+        handles.append(Line2D([], [], linestyle="", label=f"and {left} more"))
+    return handles
+
+
+def _deed(deed: Any) -> str:
+    """Say what was done, in a few words: what, how much, and whether it was refused."""
+    what, unit = DONE[deed.name]
+    known = not pd.isna(deed.value)
+    value = f" {deed.value:,} {unit}" if known else (" without limit" if unit else "")
+    return f"{what}{value}{' (refused)' if deed.refused else ''}"
+
+
+def _draw_guest(axes: Axes, run: Run, line: Timeline) -> list[Patch]:
+    source, destination = run.source["name"], run.destination["name"]
+    stop, resume = line.stop_ns, line.resume_ns
+    # A definition can be moved while its guest runs, and is mostly moved while it does not.
+    if run.plan.offline and (run.domain_states or {}).get("source") != "running":
+        return []
+    at_source = Patch(facecolor=BLUE, label=f"guest runs at {source}")
+    until = line.returned_ns if stop is None else stop
+    _bar(axes, 0, _span(run, line.called_ns, until), BLUE)
+    _name(axes, 0, run, (line.called_ns, until), f"runs at {source}", colour="white")
+    if stop is None:
+        return [at_source]
+    still = Patch(facecolor=VERMILION, label="guest stands still")
+    until = line.returned_ns if resume is None else resume
+    _bar(axes, 0, _span(run, stop, until), VERMILION)
+    _name(axes, 0, run, (stop, until), "stands still")
+    if resume is None:
+        return [at_source, still]
+    if run.outcome not in (Outcome.COMPLETED, Outcome.INTERRUPTED):
+        _bar(axes, 0, _span(run, resume, line.returned_ns), BLUE)
+        return [at_source, still]
+    handles = [at_source, still, Patch(facecolor=GREEN, label=f"guest runs at {destination}")]
+    _bar(axes, 0, _span(run, resume, line.returned_ns), GREEN)
+    if line.postcopy_ns is None:
+        _name(axes, 0, run, (resume, line.returned_ns), f"runs at {destination}")
+    else:
+        until = line.completed_ns or line.returned_ns
+        start, end = _span(run, resume, until)
+        axes.barh(0, end - start, left=start, height=0.72, color="none", edgecolor="white",
+                  hatch="////", linewidth=0)  # fmt: skip
+        label = "its memory still arriving"
+        handles.append(Patch(facecolor=GREEN, edgecolor="white", hatch="////", label=label))
+    return handles
+
+
+def _draw_stop(axes: Axes, run: Run, line: Timeline) -> None:
+    """Draw the four downtimes as bars from the stop on, and the beats heard around it."""
+    stop, resume = line.stop_ns, line.resume_ns
+    assert stop is not None
+    assert resume is not None
+    lengths = {kind: getattr(line, f"downtime_{kind}_ms") for kind in DOWNTIMES}
+    silent_from = 0.0 if line.silent_from_ns is None else (line.silent_from_ns - stop) / 1e6
+    longest = (resume - stop) / 1e6
+    for row, kind in enumerate(reversed(DOWNTIMES)):
+        start = silent_from if kind == "network" else 0.0
+        length, colour = lengths[kind], DOWNTIMES[kind][1]
+        if length is None:
+            axes.text(0, row, " not measured", va="center", color=INK, fontsize=11)
+            continue
+        axes.barh(row, length, left=start, height=0.62, color=colour, edgecolor=INK, linewidth=0.8)
+        # A bar too short for its number has it at its side.
+        if length * 8 > max(known for known in lengths.values() if known is not None):
+            axes.text(start + length / 2, row, f"{length:.0f} ms", ha="center", va="center")
+        else:
+            axes.text(start + length, row, f" {length:.0f} ms", va="center")
+        longest = max(longest, start + length)
+    margin = max(longest * 0.12, 20.0)
+    axes.set_xlim(-margin, longest + margin)
+    beats = (run.beats["arrival_ns"].to_numpy(dtype=np.float64) - stop) / 1e6
+    beats = beats[(beats > -margin) & (beats < longest + margin)]
+    if len(beats):
+        axes.vlines(beats, -1.3, -0.7, color=INK, linewidth=0.5)
+    rows = ["beats heard"] if len(beats) else []
+    labels = [*rows, *(DOWNTIMES[kind][0] for kind in reversed(DOWNTIMES))]
+    axes.set_yticks(range(-len(rows), len(DOWNTIMES)), labels)
+    axes.set_ylim(-len(rows) - 0.6, len(DOWNTIMES) - 0.4)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    axes.axvline(0, color=INK, linewidth=1)
+    axes.axvline((resume - stop) / 1e6, color=INK, linewidth=1, linestyle="--")
+    axes.set_xlabel("time since the guest's stop (ms); dashed: it runs again")
+
+
+def _bar(
+    axes: Axes, lane: int, span: tuple[float, float], colour: str, *, edge: str = "white"
+) -> None:
+    width = span[1] - span[0]
+    axes.barh(lane, width, left=span[0], height=0.72, color=colour, edgecolor=edge, linewidth=0.8)
+
+
+def _name(
+    axes: Axes, lane: int, run: Run, span_ns: tuple[int, int], words: str, *, colour: str = INK
+) -> None:
+    """Write in a bar what it is, where there is room: then no colour has to be known."""
+    start, end = span_ns
+    whole = run.returned_ns - run.called_ns
+    if (end - start) * LETTERS_ACROSS > whole * len(words):
+        middle = second(run, (start + end) / 2)
+        axes.text(middle, lane, words, ha="center", va="center", fontsize=11, color=colour)
+
+
+def _span(run: Run, start_ns: int, end_ns: int) -> tuple[float, float]:
+    return second(run, start_ns), second(run, end_ns)
+
+
+def _title(run: Run, line: Timeline) -> str:
+    took = duration(line.call_ms)
+    if run.outcome is not Outcome.COMPLETED and run.plan.offline:
+        return f"{OUTCOMES[run.outcome]} after {took}: the domain's definition was to be moved"
+    if run.outcome is not Outcome.COMPLETED:
+        there = run.found_at
+        known = f"runs on at {there}" if there else "was not found afterwards"
+        still = "never stopped" if line.stop_ns is None and there else known
+        return f"{OUTCOMES[run.outcome]} after {took}: the guest {still}"
+    still_ms = line.downtime_event_ms
+    if run.plan.offline:
+        return f"The domain's definition was moved in {took}"
+    if still_ms is None:
+        return f"The migration took {took}; how long the guest stood still is not known"
+    return f"The guest stood still for {still_ms:.0f} ms of a {took} migration"
+
+
+def _alt(run: Run, line: Timeline) -> str:
+    phases = ", ".join(
+        f"{row.phase} {duration(row.duration_ms)}"
+        for row in line.phases.dropna(subset=["start_ns"]).itertuples()
+    )
+    downs = ", ".join(
+        f"{kind} {getattr(line, f'downtime_{kind}_ms'):.0f} ms"
+        for kind in DOWNTIMES
+        if getattr(line, f"downtime_{kind}_ms") is not None
+    )
+    deeds = "; ".join(
+        f"{_deed(deed)}, by {deed.by or 'the user'}" for deed in line.steering.itertuples()
+    )
+    return (
+        f"Bars over time of a {run.plan.mode} migration. Phases: {phases}. "
+        f"{len(line.passes)} passes over memory. Downtimes: {downs}."
+        f"{f' Done meanwhile: {deeds}.' if deeds else ''}"
+    )

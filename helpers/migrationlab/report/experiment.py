@@ -1,0 +1,207 @@
+"""What a report says of an experiment: its design, its metrics with figures, and comparisons."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from migrationlab import plots
+from migrationlab.experiment import statistics
+from migrationlab.experiment.design import Workload, shown
+from migrationlab.experiment.experiment_files import fact
+from migrationlab.experiment.statistics import Verdict
+from migrationlab.experiment.warnings import Kind
+from migrationlab.plots.metrics import spoken
+from migrationlab.report.runs import about_all, closely, place
+from migrationlab.report.wording import UNKNOWN, Figure, embed, interval, near, number, probability
+from migrationlab.runs.run import Outcome
+
+if TYPE_CHECKING:
+    from migrationlab.experiment.comparison import CellComparison
+    from migrationlab.experiment.design import Cell
+    from migrationlab.experiment.results import Results
+
+#: What is drawn; everything measured is in the tables.
+DRAWN = (
+    "downtime_event_ms", "downtime_network_ms", "total_ms", "transferred_bytes", "cpu_s_per_gib",
+    "cable_bytes_per_memory_byte", "workload_sending_mib_s",
+)  # fmt: skip
+#: More comparisons than this nobody reads; a grid has one for each pair of neighbours.
+MOST_COMPARED = 40
+#: How far off another number may be is no result by itself.
+_BOUNDS = ("_error_ms", "_low_ms", "_high_ms")
+_VERDICTS = {
+    Verdict.DIFFERENT: "they differ",
+    Verdict.ALIKE: "alike within 5 %",
+    Verdict.UNCLEAR: "not told apart",
+    Verdict.TOO_FEW: "too few runs",
+}
+
+
+def page(recorded: Results) -> dict[str, object]:
+    """Gather the report of an experiment."""
+    counted = recorded.measured or recorded.runs
+    chosen = closely(counted, {run.run_id: place(run) for run in counted})
+    return about_all(recorded.runs, chosen, of=len(counted)) | {
+        "message": recorded.question,
+        "downtime": None,
+        "medians": [],
+        # What could not be read is told of with the reasons.
+        "concerns": [each for each in recorded.concerns() if each.kind is not Kind.UNREADABLE],
+        "differing": tuple(recorded.strayed(recorded.runs)),
+        "repeat": None,
+        "experiment": method(recorded),
+        "results": results(recorded),
+    }
+
+
+def method(recorded: Results) -> dict[str, object]:
+    """Gather what the report says of how an experiment was made."""
+    design = recorded.design
+    if design.hosts is not None:
+        place = f"the hosts {design.hosts.source} and {design.hosts.to}"
+    else:
+        images = " and ".join(dict.fromkeys(design.images or ()))
+        place = f"a lab on one machine, its hosts of Debian {images}"
+    extra = [run for run in recorded.runs if (run.experiment or {}).get("warm_up")]
+    return {
+        "name": recorded.name,
+        "place": place,
+        "real": design.hosts is not None,
+        "repeats": design.repeats,
+        "seed": design.seed,
+        "warm_ups": len(extra),
+        "planned": len(recorded.trials),
+        "done": len(recorded.measured),
+        "directions": _directions(recorded),
+        "cut_short": recorded.cut_short,
+        "finished": recorded.finished,
+        "cells": [_cell(cell) for cell in recorded.cells],
+        "outcomes": _outcomes(recorded),
+        "ends": [str(outcome).replace("_", " ") for outcome in Outcome],
+        "toml": recorded.toml(),
+    }
+
+
+def _directions(recorded: Results) -> str:
+    """Say how often each setting was measured in either direction."""
+    ways: dict[str, Counter[str]] = {cell.name: Counter() for cell in recorded.cells}
+    for run in recorded.measured:
+        ways[str(fact(run)["cell"])][str(run.source["name"])] += 1
+    names = sorted({name for way in ways.values() for name in way})
+    if len(names) < 2:
+        return f"the guest went from {names[0]} only" if names else "the guest goes to and fro"
+    apart = {cell: abs(way[names[0]] - way[names[1]]) for cell, way in ways.items()}
+    worst = max(apart, key=apart.__getitem__)
+    if apart[worst] > 1:
+        counts = ", ".join(f"{ways[worst][name]} times from {name}" for name in names)
+        return f"the guest went to and fro, {worst} unevenly: {counts}"
+    once = " but for one time" if apart[worst] else ""
+    return (
+        "the guest went to and fro, so that each setting was measured in one direction as often "
+        f"as in the other{once}"
+    )
+
+
+def _cell(cell: Cell) -> dict[str, str]:
+    plan = {"mode": str(cell.plan.mode)} | cell.plan.changed()
+    return {
+        "name": cell.name,
+        "plan": _listed(plan),
+        "workload": UNKNOWN if cell.workload is None else _listed(_of_guest(cell.workload)),
+        "wire": UNKNOWN if cell.wire is None else _listed(asdict(cell.wire)),
+    }
+
+
+def _of_guest(workload: Workload) -> dict[str, object]:
+    values = asdict(workload)
+    if workload.disk is None:
+        # How the disk would be is nothing to say of a guest that has none.
+        return {key: value for key, value in values.items() if not key.startswith("disk_")}
+    return values
+
+
+def _listed(values: dict[str, object]) -> str:
+    return ", ".join(f"{name} {shown(value)}" for name, value in values.items())
+
+
+def _outcomes(recorded: Results) -> list[dict[str, object]]:
+    table = recorded.outcomes()
+    return [
+        {
+            "cell": row["cell"],
+            "planned": row["planned"],
+            "made": row["made"],
+            "ends": [row[str(outcome)] for outcome in Outcome],
+        }
+        for row in table.to_dict(orient="records")
+    ]
+
+
+def results(recorded: Results) -> list[dict[str, object]]:
+    """Give the metrics that have values: for each its table, comparisons, and maybe a figure.
+
+    Runs of differing environments are put together here: the report says where they differ.
+    """
+    table = recorded.summary(mixed=True)
+    known = [str(name) for name in table["metric"].unique() if not str(name).endswith(_BOUNDS)]
+    # Those that are drawn first, in the order that the question is likely to be asked in.
+    order = [name for name in DRAWN if name in known]
+    order += [name for name in known if name not in DRAWN]
+    return [_metric(recorded, name, table[table["metric"] == name]) for name in order]
+
+
+def _metric(recorded: Results, metric: str, table: pd.DataFrame) -> dict[str, object]:
+    words, unit, divisor = spoken(metric)
+    figure: Figure | None = None
+    compared: list[CellComparison] = []
+    if metric in DRAWN:
+        figure = embed(plots.experiment(recorded, metric, mixed=True))
+        compared = recorded.comparisons(metric, mixed=True)
+    return {
+        "metric": metric,
+        "title": f"{words.capitalize()}{f' ({unit})' if unit else ''}",
+        "figure": figure,
+        "rows": [
+            {
+                "cell": row["cell"],
+                "n": f"{row['n']} of {row['runs']}",
+                "median": near(row["median"], unit=divisor),
+                "interval": interval(row["low"], row["high"], unit=divisor),
+                "range": interval(row["least"], row["greatest"], unit=divisor),
+                "spread": number(row["relative_mad_percent"], digits=1),
+                "outliers": row["outliers"],
+            }
+            for row in table.to_dict(orient="records")
+        ],
+        "compared": _compared(compared, divisor),
+        "left_out": max(len(compared) - MOST_COMPARED, 0),
+    }
+
+
+def _compared(found: list[CellComparison], divisor: int) -> list[dict[str, object]]:
+    return [
+        {
+            "a": each.a,
+            "b": each.b,
+            "difference": near(each.difference, unit=divisor),
+            "percent": number(each.percent),
+            "interval": interval(each.low, each.high, unit=divisor),
+            "p": probability(each.p_adjusted),
+            "verdict": _verdict(each),
+            "more": UNKNOWN if each.more_runs is None else each.more_runs,
+        }
+        for each in found[:MOST_COMPARED]
+    ]
+
+
+def _verdict(found: CellComparison) -> str:
+    if found.never_completes:
+        return "one never completed" if found.n_a or found.n_b else "neither completed"
+    alone = found.verdict is Verdict.DIFFERENT
+    if alone and found.p_adjusted is not None and found.p_adjusted >= statistics.ALPHA:
+        return "may be chance, of so many"
+    return _VERDICTS[found.verdict]

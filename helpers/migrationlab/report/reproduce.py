@@ -1,0 +1,118 @@
+"""How some runs can be made again: by the demo, by an experiment's file, or by neither. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from migrationlab.errors import PlanError, UsageError
+from migrationlab.experiment.design import WireSetting, Workload, read, shown
+from migrationlab.experiment.toml import written
+from migrationlab.plan.plan import Plan
+from migrationlab.plan.uris import Mode
+from migrationlab.runs.run import Run
+
+#: Which Debian the hosts of a demo have where nobody says.
+_DEMO_IMAGE = "trixie"
+#: What a lab fills in by itself.
+_PLACES = ("migration_uri", "connection_uri")
+_NAME = "again"
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """What makes the like of some runs.
+
+    Attributes:
+        command: The command line; empty where no one command does.
+        toml: The file that it needs, empty where it needs none.
+        name: That file's name without its ``.toml``, and its folder's.
+    """
+
+    command: str = ""
+    toml: str = ""
+    name: str = _NAME
+
+
+def repeat(runs: Sequence[Run]) -> Repeat:
+    """Say what makes the like of some runs.
+
+    A lab's runs of one guest over one wire can be made by an experiment; those that are all by
+    default, in both modes, by the demo. A real host's guest is not the kit's to make, and of runs
+    that differ in their guests or wires each was made for itself.
+    """
+    guests = {_plain(_workload(run)) for run in runs}
+    wires = {_plain(_wire(run)) for run in runs}
+    pairs = {tuple(sorted((_image(run.source), _image(run.destination)))) for run in runs}
+    if None in guests or None in wires or len(guests) > 1 or len(wires) > 1 or len(pairs) > 1:
+        return Repeat()
+    ((first, second),) = pairs
+    if not first or not second:
+        return Repeat()
+    workload, wire = _workload(runs[0]), _wire(runs[0])
+    assert workload is not None
+    assert wire is not None
+    plans = [_plan(run) for run in runs]
+    counted = Counter(_plain(plan) for plan in plans)
+    both_modes = {_plain(_plan_of(mode)) for mode in Mode}
+    usual = asdict(Workload(accelerator=workload["accelerator"])), asdict(WireSetting())
+    if first == second and set(counted) == both_modes and (workload, wire) == usual:
+        image = "" if first == _DEMO_IMAGE else f" --image {first}"
+        again = max(counted.values())
+        return Repeat(f"migrationlab demo --repeats {again}{image} --output DIRECTORY")
+    spec = {
+        "question": "What do these settings come to?",
+        "name": _NAME,
+        "repeats": max(counted.values()),
+        "plans": {_named(plan): plan for plan in plans},
+        "workload": workload,
+        "wire": wire,
+        "lab": {"images": [first, second]},
+    }
+    try:
+        read(spec)
+    except (PlanError, UsageError):  # a plan that was tried because it cannot work
+        return Repeat()
+    return Repeat(f"migrationlab experiment {_NAME}.toml", written(spec))
+
+
+def _workload(run: Run) -> dict[str, Any] | None:
+    """Give what a lab's guest was made of; None for another guest, or one that cannot be told."""
+    if run.wire is None or "working_set_mib" not in run.guest:
+        return None
+    given = {"accelerator": run.accelerator} | {
+        name: run.guest[name] for name in asdict(Workload()) if name in run.guest
+    }
+    return asdict(Workload(**given))
+
+
+def _wire(run: Run) -> dict[str, Any] | None:
+    if run.wire is None:
+        return None
+    return {
+        "wire_mbit_s": run.wire.get("rate_mbit_s"),
+        "delay_ms": run.wire.get("delay_ms", 0),
+        "loss_percent": run.wire.get("loss_percent", 0),
+    }
+
+
+def _image(host: Mapping[str, Any]) -> str:
+    return str(host.get("image") or "")
+
+
+def _plan(run: Run) -> dict[str, Any]:
+    return {name: value for name, value in run.plan.changed().items() if name not in _PLACES}
+
+
+def _plan_of(mode: Mode) -> dict[str, Any]:
+    return Plan(mode=mode).changed()
+
+
+def _named(plan: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={shown(value)}" for key, value in plan.items()) or "defaults"
+
+
+def _plain(values: Mapping[str, Any] | None) -> str | None:
+    return None if values is None else repr(sorted(values.items()))

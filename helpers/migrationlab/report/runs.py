@@ -1,0 +1,266 @@
+"""What a report says of runs, one by one and of all: their numbers, and what they were made on."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from migrationlab import plots
+from migrationlab.analysis.timeline import Timeline
+from migrationlab.errors import StoreError
+from migrationlab.experiment import statistics
+from migrationlab.experiment.grouping import facts_of, group
+from migrationlab.experiment.warnings import Kind, find
+from migrationlab.plots.picture import Picture
+from migrationlab.report.reproduce import repeat
+from migrationlab.report.wording import MIB, UNKNOWN, Figure, embed, interval, moment, number
+from migrationlab.runs.run import Outcome, Run, Runs
+from migrationlab.runs.summary import DOWNTIMES
+
+#: More runs than this are not all drawn, or the page gets too heavy to send.
+MOST_DRAWN = 12
+
+
+def page(runs: Runs) -> dict[str, object]:
+    """Gather the report of some runs."""
+    groups = group(runs)
+    # What only runs without a downtime differ in does not set the others apart.
+    measured = group(run for run in runs if run.outcome is Outcome.COMPLETED)
+    downtime = plots.downtime(runs)
+    return about_all(runs, closely(runs, groups.of), of=len(runs)) | {
+        "message": downtime.title,
+        "downtime": embed(downtime),
+        "medians": medians(runs, measured.of),
+        # What could not be read is told of with the reasons.
+        "concerns": [each for each in find(runs, runs.frame()) if each.kind is not Kind.UNREADABLE],
+        "differing": groups.differing,
+        "repeat": repeat(runs),
+        "experiment": None,
+        "results": [],
+    }
+
+
+def about_all(runs: Runs, chosen: Chosen, *, of: int) -> dict[str, object]:
+    """Gather what every report says of its runs, whatever they were made for.
+
+    Args:
+        runs: All of them.
+        chosen: Those to look at closely.
+        of: How many they were chosen from: those that count.
+    """
+    planned = any(run.experiment for run in runs)
+    sections, unreadable = [], dict(runs.unreadable)
+    for run in chosen.runs:
+        try:
+            sections.append(section(run))
+        except StoreError as error:  # its summary was whole, what was recorded is not
+            unreadable[run.run_id] = str(error)
+    return {
+        "rows": [
+            {"id": run.run_id, "cells": ({"setting": place(run)} if planned else {}) | cells(run)}
+            for run in runs
+        ],
+        "words": 4 if planned else 3,
+        "remarks": remarks(runs),
+        "unreadable": unreadable,
+        "sections": sections,
+        "which": _which(chosen, len(runs), of),
+        "first": moment(runs[0].created),
+        "last": moment(runs[-1].created),
+        "facts": facts(runs),
+        "made": {
+            "modes": {str(run.plan.mode) for run in runs},
+            "tunnelled": any(run.plan.tunnelled for run in runs),
+            "lab": any(run.wire is not None for run in runs),
+            "real": any(run.wire is None for run in runs),
+        },
+        "unknown": UNKNOWN,
+    }
+
+
+def _which(chosen: Chosen, total: int, counted: int) -> str:
+    """Say which runs are looked at closely; nothing where it is all of them."""
+    if len(chosen.runs) == total:
+        return ""
+    if len(chosen.runs) == counted:
+        return f"These are the {counted} runs that count, of {total}."
+    kinds = f"Of each of the {chosen.kinds} settings and outcomes"
+    if chosen.kinds == 1:
+        kinds = "Of all"
+    elif chosen.kinds > len(chosen.runs):
+        kinds = f"Of {len(chosen.runs)} of the {chosen.kinds} settings and outcomes, each time"
+    return (
+        f"{kinds} the run whose time is next to the median of its like: {len(chosen.runs)} of "
+        f"{total} runs. All are in the table above."
+    )
+
+
+def cells(run: Run) -> dict[str, str]:
+    """Give a run's row in the table of all runs."""
+    summary = run.summary()
+    return {
+        "mode": summary["mode"],
+        "outcome": summary["outcome"].replace("_", " "),
+        "from → to": f"{summary['source']} → {summary['destination']}",
+        "total (ms)": number(summary["total_ms"]),
+        "call (ms)": number(summary["call_ms"]),
+        **{f"downtime {kind} (ms)": number(summary[f"downtime_{kind}_ms"]) for kind in DOWNTIMES},
+        "post-copy (ms)": number(summary["postcopy_ms"]),
+        "jitter (ms)": number(summary["network_jitter_ms"], digits=1),
+        "sent (MiB)": number(summary["transferred_bytes"], unit=MIB),
+        "rate (MiB/s)": number(summary["throughput_bytes_per_s"], unit=MIB),
+        "passes": number(summary["iterations"]),
+        "memory intact": {True: "yes", False: "NO", None: UNKNOWN}[summary["guest_intact"]],
+    }
+
+
+def place(run: Run) -> str:
+    """Say which setting of its experiment a run measured, and whether it counts."""
+    facts = run.experiment or {}
+    marks = [
+        word for key, word in (("warm_up", "warm-up"), ("stopped", "stopped")) if facts.get(key)
+    ]
+    return " ".join([str(facts.get("cell", UNKNOWN)), *(f"({mark})" for mark in marks)])
+
+
+def section(run: Run) -> dict[str, object]:
+    """Gather what the report says of one run that it looks at closely."""
+    line = run.timeline()
+    problems = run.plan.problems()
+    phases = line.phases.astype(object).where(line.phases.notna(), None)
+    return {
+        "id": run.run_id,
+        "cells": cells(run),
+        "error": run.error,
+        "remarks": [*run.warnings, *line.notes],
+        "phases": [
+            {**row, "duration": number(row["duration_ms"], digits=1)}
+            for row in phases.to_dict(orient="records")
+        ],
+        "before_begin": number(_before(line), digits=1),
+        "downtimes": [
+            {
+                "kind": row["kind"],
+                "downtime": number(row["downtime_ms"], digits=1),
+                "between": _between(row["low_ms"], row["high_ms"]),
+                "method": row["method"] if not row["reason"] else row["reason"],
+            }
+            for row in line.downtimes.to_dict(orient="records")
+        ],
+        # A lesson may have tried what cannot work on purpose: there is no such line for virsh.
+        "problems": problems,
+        "virsh": "" if problems else shlex.join(run.plan.virsh(str(run.guest["name"]))),
+        "figures": _figures(run, line),
+    }
+
+
+def _between(low: float, high: float) -> str:
+    # Of one run the tenth of a millisecond tells; of many, medians have three digits.
+    return UNKNOWN if pd.isna(low) else f"{number(low, digits=1)} to {number(high, digits=1)}"
+
+
+def _figures(run: Run, line: Timeline) -> list[Figure]:
+    """Draw what was recorded: refused before it began, say, a migration has no progress."""
+    draws: list[tuple[Callable[[Run], Picture], bool]] = [
+        (plots.timeline, True),
+        (plots.progress, len(run.job) > 0),
+        (plots.downtime_parts, len(line.parts) > 0),
+        (plots.latency, len(line.latency) > 0),
+        (plots.workload, len(run.beats) > 0),
+    ]
+    return [embed(draw(run)) for draw, recorded in draws if recorded]
+
+
+def _before(line: Timeline) -> float | None:
+    """Tell how long it took from the call to the first phase."""
+    first = line.phases["start_ns"].min()
+    return None if pd.isna(first) else (int(first) - line.called_ns) / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Runs to look at closely.
+
+    Attributes:
+        runs: These.
+        kinds: From how many settings and outcomes there was to choose.
+    """
+
+    runs: tuple[Run, ...]
+    kinds: int
+
+
+def closely(runs: Runs, group_of: Mapping[str, str]) -> Chosen:
+    """Choose the runs to look at closely: all, or of many the typical one of each group.
+
+    Args:
+        runs: The runs.
+        group_of: For each run's name that of its group.
+
+    Returns:
+        At most ``MOST_DRAWN``, in the order of their making.
+    """
+    groups: dict[tuple[str, Outcome], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((group_of[run.run_id], run.outcome), []).append(run)
+    if len(runs) <= MOST_DRAWN:
+        return Chosen(tuple(runs), len(groups))
+    chosen = [_typical(members) for members in groups.values()]
+    return Chosen(tuple(Runs(chosen[:MOST_DRAWN])), len(groups))
+
+
+def _typical(runs: Sequence[Run]) -> Run:
+    """Return the run whose time is next to the median of theirs."""
+    took = pd.Series([(run.returned_ns - run.called_ns) / 1e6 for run in runs])
+    return runs[int((took - took.median()).abs().idxmin())]
+
+
+def remarks(runs: Runs) -> list[tuple[str, str, list[str]]]:
+    """Give what is to be said of single runs: the text, its hint, and which runs; each once."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for run in runs:
+        if run.error is not None:
+            said = f"{str(run.outcome).replace('_', ' ')}: {run.error.text}"
+            if run.error.code is not None:
+                said += f" (libvirt's code {run.error.code})"
+            found.setdefault((said, run.error.hint), []).append(run.run_id)
+        for warning in run.warnings:
+            found.setdefault((warning, ""), []).append(run.run_id)
+    return [(text, hint, names) for (text, hint), names in found.items()]
+
+
+# --- what they were made on ---------------------------------------------------------------------
+
+
+def facts(runs: Runs) -> dict[str, list[str]]:
+    """Give what the runs were made on: each fact with its different values."""
+    gathered: dict[str, dict[str, None]] = {}  # a dict keeps the order of the values
+    for run in runs:
+        for name, value in facts_of(run).items():
+            gathered.setdefault(name, {})[UNKNOWN if value is None else str(value)] = None
+    return {name: list(values) for name, values in gathered.items()}
+
+
+def medians(runs: Runs, group_of: Mapping[str, str]) -> list[dict[str, str | int]]:
+    """Give the downtimes of completed runs: a row for each kind and group of runs."""
+    table = runs.downtimes()
+    table["group"] = [group_of[name] for name in table["run_id"]]
+    rows: list[dict[str, str | int]] = []
+    for (name, kind), values in table.groupby(["group", "kind"], sort=False)["downtime_ms"]:
+        about = statistics.estimate([float(value) for value in values])
+        rows.append(
+            {
+                "group": str(name),
+                "kind": str(kind),
+                "n": about.n,
+                "median": number(about.median, digits=1),
+                "interval": interval(about.low, about.high),
+                "least": number(about.least, digits=1),
+                "greatest": number(about.greatest, digits=1),
+                "outliers": sum(about.outliers),
+            }
+        )
+    return sorted(rows, key=lambda row: (DOWNTIMES.index(str(row["kind"])), str(row["group"])))

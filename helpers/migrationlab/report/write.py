@@ -1,0 +1,85 @@
+"""One file that says what was asked, measured, on what, how, and how to measure it again.
+
+The file needs nothing beside it: figures are in it, with their descriptions; it loads nothing
+from anywhere. The text and its look are in the template ``report.html``; what stands in it is
+gathered and worded in ``_report``. The same runs give the same page.
+
+Imports no libvirt and measures nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jinja2
+
+from migrationlab.errors import StoreError
+from migrationlab.runs import store
+from migrationlab.runs.run import Run, Runs
+
+if TYPE_CHECKING:
+    from migrationlab.experiment.results import Results
+
+SUFFIXES = (".html", ".htm", ".pdf")
+
+
+def write(recorded: Results | Iterable[Run], path: str | Path) -> Path:
+    """Write the report of some runs, or of an experiment.
+
+    Args:
+        recorded: What it is about: an experiment, or at least one run.
+        path: A file whose name ends in ``.html``, or in ``.pdf`` where a browser is on this
+            machine; one that is there is replaced.
+
+    Returns:
+        The file.
+
+    Raises:
+        StoreError: There are no runs, the name ends otherwise, there is no browser for a PDF, or
+            the disk refused.
+    """
+    place = Path(path)
+    if place.suffix not in SUFFIXES:
+        raise StoreError(
+            f"a report cannot be written as {place.name}",
+            hint="Let the name end in .html or .pdf.",
+        )
+    if place.suffix != ".pdf":
+        return store.write_file(place, render(recorded).encode())
+    from migrationlab.report import pdf  # noqa: PLC0415 (for a PDF only)
+
+    pdf.find()  # before the page is made, which takes a while
+    return store.write_file(place, pdf.print_page(render(recorded), place))
+
+
+def render(recorded: Results | Iterable[Run]) -> str:
+    """Give the report of some runs, or of an experiment, as the text of an HTML file.
+
+    Raises:
+        StoreError: There are no runs.
+    """
+    # Statistics and figures: slow to load, and the command's help needs neither.
+    from migrationlab.report import experiment, runs  # noqa: PLC0415
+
+    known = _runs(recorded)
+    if not known:
+        raise StoreError(
+            "there are no runs to report on", hint="Record some: migrationlab demo does."
+        )
+    page = runs.page(known) if isinstance(recorded, Iterable) else experiment.page(recorded)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = (
+        resources.files("migrationlab.report").joinpath("report.html").read_text(encoding="utf-8")
+    )
+    return environment.from_string(template).render(page)
+
+
+def _runs(recorded: Results | Iterable[Run]) -> Runs:
+    if isinstance(recorded, Runs):
+        return recorded  # which knows, too, what of it could not be read
+    return Runs(recorded) if isinstance(recorded, Iterable) else recorded.runs

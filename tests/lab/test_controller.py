@@ -1,0 +1,375 @@
+"""Steering on real migrations: each call and each policy, by what it changes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psutil
+import pytest
+
+from migration_helpers import postcopy
+from migrationlab.errors import HostError, UsageError
+from migrationlab.lab.guest import Guest
+from migrationlab.lab.lab import Lab
+from migrationlab.migrate.migration import Migration
+from migrationlab.migrate.policies import Act, Action
+from migrationlab.migrate.start import migrate, start
+from migrationlab.plan.plan import Plan
+from migrationlab.runs.run import Outcome, Run
+from migrationlab.steps import Step
+
+pytestmark = pytest.mark.lab
+
+MIB = 1 << 20
+#: So slow that a test can act long before the migration is over.
+SLOW = {"bandwidth_mib_s": 4}
+
+
+@pytest.fixture(scope="module")
+def stubborn(lab: Lab) -> Iterator[Guest]:
+    """Give a guest that writes its memory anew faster than the wire carries it."""
+    made = lab.boot("stubborn", memory_mib=160, working_set_mib=64, dirty_mib_s="max")
+    yield made
+    made.destroy()
+
+
+@contextmanager
+def under_way(
+    guest: Guest,
+    plan: Plan,
+    until: Callable[[Migration], bool] | None = None,
+    at_once: Callable[[Migration], object] = repr,
+) -> Iterator[Migration]:
+    """Migrate a guest, and enter the body once it is so far; cancel it if the body fails.
+
+    Args:
+        guest: The guest to migrate.
+        plan: How.
+        until: What to wait for; by default for the first pass.
+        at_once: What to do before that.
+    """
+    seen, made = threading.Event(), threading.Event()
+    until = until or in_pass(1)
+
+    def on_step(step: Step) -> None:
+        over = step.state in ("done", "failed")
+        if over or (step.state == "progress" and made.wait(10) and until(migration)):
+            seen.set()
+
+    migration = start(guest, to=guest.other_host, plan=plan, on_step=on_step)
+    made.set()
+    try:
+        at_once(migration)
+        assert seen.wait(30)
+        assert migration.progress().state in ("running", "post-copy")
+        yield migration
+    except BaseException:
+        if migration.progress().state != "post-copy":
+            migration.cancel()
+        migration.wait(60)
+        raise
+
+
+def in_pass(number: int) -> Callable[[Migration], bool]:
+    """Return whether a migration has come to a pass."""
+    return lambda migration: (migration.progress().iteration or 0) >= number
+
+
+def is_over_there(migration: Migration) -> bool:
+    """Return whether a migration is in post-copy."""
+    return migration.progress().state == "post-copy"
+
+
+def steered(run: Run) -> list[tuple[str, str]]:
+    """Return what was done to a migration, and by whom."""
+    done = run.timeline().steering
+    assert (done["time_ns"] >= run.called_ns).all()
+    return list(zip(done["name"], done["by"], strict=True))
+
+
+def assert_arrived(run: Run, guest: Guest) -> None:
+    """The guest runs at the destination, and there alone, with its memory whole."""
+    assert run.outcome is Outcome.COMPLETED
+    assert run.domain_states == {"source": "absent", "destination": "running"}
+    assert guest.host.name == run.destination["name"]
+    assert run.summary()["guest_intact"] is True
+
+
+def assert_stayed(run: Run, guest: Guest) -> None:
+    """The guest runs at the source, and there alone, with its memory whole."""
+    assert run.domain_states == {"source": "running", "destination": "absent"}
+    assert guest.host.name == run.source["name"]
+    assert run.summary()["guest_intact"] is True
+
+
+# --- calls ------------------------------------------------------------------------------------
+
+
+def test_bandwidth(lab: Lab, guest: Guest) -> None:
+    """A wider limit shows in the throughput from the moment on that it is set."""
+    with under_way(guest, Plan(**SLOW)) as migration:
+        migration.set_bandwidth(60)
+        run = migration.wait(30)
+    assert_arrived(run, guest)
+    assert steered(run) == [("set_bandwidth", "user")]
+    (set_ns,), (value,) = (run.timeline().steering[name] for name in ("time_ns", "value"))
+    assert value == 60
+    job = run.job.dropna(subset=["data_processed_bytes"])
+    slow = job[job["time_ns"] <= set_ns]
+    # While the guest stands still QEMU keeps to no limit.
+    fast = job[(job["time_ns"] > set_ns) & (job["time_ns"] < run.timeline().stop_ns)]
+    assert slow["data_processed_bytes"].max() < 8 * MIB
+    sent = fast["data_processed_bytes"].iloc[-1] - fast["data_processed_bytes"].iloc[0]
+    took_s = (fast["time_ns"].iloc[-1] - fast["time_ns"].iloc[0]) / 1e9
+    assert 20 * MIB < sent / took_s < 70 * MIB
+
+
+@pytest.mark.parametrize("plan", [Plan(**SLOW), Plan()], ids=["limited", "unlimited"])
+def test_limits_end_with_the_migration(lab: Lab, guest: Guest, plan: Plan) -> None:
+    """What was set on a guest that then stayed does not slow, or change, its next migration."""
+    domain = guest.host.domain(guest.name)
+    before = domain.migrateGetMaxSpeed(), domain.migrateGetMaxDowntime()
+    with under_way(guest, plan) as migration:
+        migration.set_bandwidth(5)
+        migration.set_max_downtime(77)
+        assert (domain.migrateGetMaxSpeed(), domain.migrateGetMaxDowntime()) == (5, 77)
+        migration.cancel()
+        run = migration.wait(30)
+    assert run.outcome is Outcome.CANCELLED
+    assert run.downtime_requested_ms == 77
+    assert_stayed(run, guest)
+    assert (domain.migrateGetMaxSpeed(), domain.migrateGetMaxDowntime()) == before
+    assert before[1] == 300
+
+
+def test_max_downtime(lab: Lab, stubborn: Guest) -> None:
+    """A guest that never converges does so once it may stand still for long enough."""
+    with under_way(stubborn, Plan(), in_pass(3)) as migration:
+        migration.set_max_downtime(3000)
+        run = migration.wait(30)
+    assert_arrived(run, stubborn)
+    assert steered(run) == [("set_max_downtime", "user")]
+    assert run.downtime_requested_ms == 3000
+    assert run.summary()["downtime_event_ms"] > 300
+
+
+def test_compression_cache(lab: Lab, guest: Guest) -> None:
+    """QEMU's cache gets the size that was asked for, and no absurd one."""
+    plan = Plan(compression=("xbzrle",), **SLOW)
+    with under_way(guest, plan) as migration:
+        migration.set_compression_cache(8 * MIB)
+        assert migration.source.domain(guest.name).migrateGetCompressionCache() == 8 * MIB
+        with pytest.raises(UsageError, match="more than the guest has memory for"):
+            migration.set_compression_cache(1 << 40)
+        migration.set_bandwidth(None)
+        run = migration.wait(30)
+    assert_arrived(run, guest)
+    assert steered(run) == [("set_compression_cache", "user"), ("set_bandwidth", "user")]
+    assert run.job["compression_cache_bytes"].dropna().iloc[-1] == 8 * MIB
+
+
+def test_suspend(lab: Lab, stubborn: Guest) -> None:
+    """A guest that is paused meanwhile converges, and goes on at the destination."""
+    with under_way(stubborn, Plan(), in_pass(2)) as migration:
+        migration.suspend()
+        run = migration.wait(30)
+    assert_arrived(run, stubborn)
+    assert steered(run) == [("suspend", "user")]
+    line = run.timeline()
+    assert line.stop_ns == pytest.approx(int(line.steering["time_ns"].iloc[0]), abs=500_000_000)
+    assert line.downtime_event_ms == pytest.approx(line.downtime_reported_ms, abs=50)
+
+
+def test_suspended_and_cancelled(lab: Lab, guest: Guest) -> None:
+    """A guest that was paused for a migration that then is cancelled goes on at the source."""
+    with under_way(guest, Plan(**SLOW)) as migration:
+        migration.suspend()
+        migration.cancel()
+        run = migration.wait(30)
+    assert run.outcome is Outcome.CANCELLED
+    assert_stayed(run, guest)
+
+
+@postcopy
+def test_postcopy(lab: Lab, stubborn: Guest) -> None:
+    """After the switch the guest runs at the destination, and no way leads back."""
+    plan = Plan(postcopy=True, postcopy_bandwidth_mib_s=8)
+    # Asked for at once, it waits for the first pass.
+    with under_way(stubborn, plan, is_over_there, Migration.start_postcopy) as migration:
+        with pytest.raises(UsageError, match="cannot be cancelled: the migration is in post-copy"):
+            migration.cancel()
+        for useless in (
+            migration.suspend,
+            migration.start_postcopy,
+            lambda: migration.set_max_downtime(500),
+            lambda: migration.set_bandwidth(10),
+        ):
+            with pytest.raises(UsageError) as caught:
+                useless()
+            assert caught.value.hint
+        migration.set_bandwidth(None, postcopy=True)
+        run = migration.wait(30)
+    assert_arrived(run, stubborn)
+    assert steered(run) == [
+        ("start_postcopy", "user"),
+        ("cancel", "user"),
+        ("set_postcopy_bandwidth", "user"),
+    ]
+    line = run.timeline()
+    assert line.postcopy_ns is not None
+    assert line.resume_ns is not None
+    assert line.stop_ns is not None
+    assert line.stop_ns < line.resume_ns < line.returned_ns
+    assert line.postcopy_ms is not None
+    assert line.postcopy_ms > line.downtime_event_ms
+    assert line.phases["state"].tolist() == ["complete"] * 5
+    # The destination keeps no statistics of post-copy; the source's last word is in its event.
+    assert run.completed_job["memory_postcopy_requests"] > 0
+    assert line.transferred_bytes == run.completed_job["data_processed"]
+
+
+def test_what_makes_no_sense(lab: Lab, guest: Guest) -> None:
+    """Values out of range, and acts that this migration has no use for, are told at once."""
+    with under_way(guest, Plan(**SLOW)) as migration:
+        wrong: dict[str, Callable[[], None]] = {
+            "max_downtime_ms cannot be 0": lambda: migration.set_max_downtime(0),
+            "max_downtime_ms cannot be 2000001": lambda: migration.set_max_downtime(2_000_001),
+            "of type str": lambda: migration.set_max_downtime("5"),  # type: ignore[arg-type]
+            "bandwidth_mib_s cannot be": lambda: migration.set_bandwidth(1 << 50),
+            "powers of two": lambda: migration.set_compression_cache(3 * MIB),
+            "no compression cache": lambda: migration.set_compression_cache(MIB),
+            "cannot switch to post-copy": migration.start_postcopy,
+            "not in post-copy": migration.pause_postcopy,
+        }
+        for message, call in wrong.items():
+            with pytest.raises(UsageError, match=message) as caught:
+                call()
+            assert caught.value.hint
+        migration.cancel()
+        with pytest.raises(UsageError, match=r"being cancelled already|is over"):
+            migration.suspend()
+        run = migration.wait(30)
+    assert steered(run) == [("cancel", "user")]
+    with pytest.raises(UsageError, match="is over"):
+        migration.set_max_downtime(500)
+    assert_stayed(run, guest)
+
+
+def test_what_libvirt_refuses(lab: Lab, guest: Guest) -> None:
+    """A refusal reaches the caller in libvirt's words, and stands in the run's timeline."""
+    with under_way(guest, Plan(**SLOW)) as migration:
+        with pytest.raises(HostError, match="bandwidth must be less than") as caught:
+            migration._steering.do(Action(Act.SET_BANDWIDTH, value=1 << 60))
+        assert caught.value.code is not None
+        migration.cancel()
+        run = migration.wait(30)
+    done = run.timeline().steering
+    assert done["refused"].tolist() == [str(caught.value), ""]
+    assert_stayed(run, guest)
+
+
+# --- policies ---------------------------------------------------------------------------------
+
+
+def test_downtime_in_steps(lab: Lab, stubborn: Guest) -> None:
+    """The limit rises as the plan says until the guest converges, and no step lowers it."""
+    plan = Plan(max_downtime_ms=2400, downtime_steps=4, downtime_step_s=0.6)
+    run = migrate(stubborn, to=stubborn.other_host, plan=plan)
+    assert_arrived(run, stubborn)
+    done = run.timeline().steering
+    assert set(done["by"]) == {"downtime_steps"}
+    values = done["value"].tolist()
+    assert values == sorted(values)
+    assert set(values) <= {1050, 1500, 1950, 2400}
+    assert run.downtime_requested_ms == values[-1]
+    for value, time_ns in zip(values, done["time_ns"], strict=True):
+        step = {1050: 1, 1500: 2, 1950: 3, 2400: 4}[value]
+        assert time_ns - run.called_ns >= step * 0.6e9
+
+
+@postcopy
+@pytest.mark.parametrize("policy", ["postcopy_after_pass", "postcopy_after_s"])
+def test_postcopy_by_policy(lab: Lab, stubborn: Guest, policy: str) -> None:
+    """The switch comes after the first pass, or after the time that the plan gives."""
+    plan = Plan(postcopy=True, **{policy: 1})  # type: ignore[arg-type]
+    run = migrate(stubborn, to=stubborn.other_host, plan=plan)
+    assert_arrived(run, stubborn)
+    assert steered(run) == [("start_postcopy", policy)]
+    line = run.timeline()
+    switched = int(line.steering["time_ns"].iloc[0])
+    if policy == "postcopy_after_pass":
+        assert switched >= line.passes["start_ns"].iloc[1]
+    else:
+        assert switched - run.called_ns >= 1e9
+    assert line.postcopy_ms is not None
+
+
+@pytest.mark.parametrize("policy", ["suspend_after_pass", "suspend_after_s"])
+def test_suspend_by_policy(lab: Lab, stubborn: Guest, policy: str) -> None:
+    """The guest is paused after so many passes, or seconds, and then converges."""
+    run = migrate(stubborn, to=stubborn.other_host, plan=Plan(**{policy: 2}))  # type: ignore[arg-type]
+    assert_arrived(run, stubborn)
+    assert steered(run) == [("suspend", policy)]
+
+
+def test_divergence(lab: Lab, stubborn: Guest) -> None:
+    """A migration that gets nowhere is cancelled, and the run says why."""
+    plan = Plan(abort_when_diverging_s=1)
+    run = migrate(stubborn, to=stubborn.other_host, plan=plan)
+    assert run.outcome is Outcome.DIVERGED
+    assert steered(run) == [("cancel", "abort_when_diverging_s")]
+    assert_stayed(run, stubborn)
+
+
+@postcopy
+def test_deadline_in_postcopy(lab: Lab, stubborn: Guest) -> None:
+    """A deadline that passes in post-copy is told, and the migration completes all the same."""
+    # A busy machine is in post-copy by then, too, which takes half a minute at 2 MiB/s.
+    plan = Plan(postcopy=True, postcopy_after_s=0.1, postcopy_bandwidth_mib_s=2, deadline_s=8)
+    with under_way(stubborn, plan, lambda m: bool(m._steering.warnings)) as migration:
+        migration.set_bandwidth(None, postcopy=True)
+        run = migration.wait(30)
+    assert_arrived(run, stubborn)
+    assert steered(run)[:2] == [("start_postcopy", "postcopy_after_s"), ("deadline", "deadline_s")]
+    assert "cannot be cancelled" in run.timeline().steering["refused"].iloc[1]
+    assert any("deadline_s had no effect" in warning for warning in run.warnings)
+
+
+# --- what ends badly, in labs of their own ----------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Lab]:
+    """Give a lab whose guests and hosts may come to harm."""
+    with Lab() as made:
+        yield made
+
+
+@postcopy
+def test_postcopy_paused(own: Lab) -> None:
+    """Post-copy that is broken off leaves the guest at the destination, and says so."""
+    guest = own.boot("torn", memory_mib=160, working_set_mib=64, dirty_mib_s="max")
+    plan = Plan(postcopy=True, postcopy_after_pass=1, postcopy_bandwidth_mib_s=2)
+    with under_way(guest, plan, is_over_there) as migration:
+        migration.pause_postcopy()
+        run = migration.wait(30)
+    assert run.outcome is Outcome.INTERRUPTED
+    assert run.domain_states == {"source": "paused", "destination": "running"}
+    assert run.error is not None
+    assert "post-copy" in run.error.text
+    assert steered(run)[-1] == ("pause_postcopy", "user")
+    assert run.guest_check is None
+
+
+def test_host_killed_in_the_middle(own: Lab) -> None:
+    """When the destination dies the guest runs on at the source, and the run is there."""
+    guest = own.boot("survivor", memory_mib=128, working_set_mib=32, dirty_mib_s=20)
+    with under_way(guest, Plan(**SLOW)) as migration:
+        psutil.Process(own.rack.hosts[own.host_b.name]).kill()
+        run = migration.wait(60)
+    assert run.outcome is Outcome.FAILED
+    assert run.domain_states == {"source": "running", "destination": "unknown"}
+    assert "no beat came after the migration" not in run.warnings
+    assert len(run.job) > 0

@@ -1,0 +1,264 @@
+"""Every broken case for real: refused in libvirt's own words, explained, and mended again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from migrationlab.errors import LabError, UsageError
+from migrationlab.explain.explanation import explain
+from migrationlab.hosts.host import Host
+from migrationlab.lab import faults, namespaces
+from migrationlab.lab.fault_cases import CASES, UNPRIVILEGED_USERFAULTFD
+from migrationlab.lab.guest import Guest
+from migrationlab.lab.lab import Lab
+from migrationlab.migrate.start import migrate
+from migrationlab.plan.plan import Plan
+from migrationlab.runs.run import Outcome, Run
+
+pytestmark = pytest.mark.lab("bookworm")
+
+#: What libvirt 11.3 and QEMU 10.0 answer: the error's code, and words of its text.
+ANSWERS = {
+    "certificate-wrong-name": (9, "Certificate does not match the hostname host-"),
+    "certificate-unknown-authority": (9, "The certificate hasn't got a known issuer"),
+    "certificate-expired": (1, "The server certificate /etc/pki/qemu/server-cert.pem has expired"),
+    "certificate-missing": (38, "Unable to read TLS confirmation"),
+    "host-key-unknown": (38, "Host key verification failed."),
+    "port-closed": (38, ":49152': No route to host"),
+    "name-resolves-to-localhost": (1, "hostname on destination resolved to localhost"),
+    "same-host-uuid": (1, "Attempt to migrate guest to the same host"),
+    "cpu-model-missing": (1, "Unknown CPU model Nehalem-v1"),
+    "disk-not-shared": (81, "Unsafe migration: Migration without shared storage is unsafe"),
+    "cache-mode-unsafe": (81, "Unsafe migration: Migration may lead to data corruption"),
+    "userfaultfd-refused": (1, "Userfaultfd not available: Operation not permitted"),
+}
+NEEDS_TWO_RELEASES = "cpu-model-missing"
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    """Give a lab of this module's own, to be broken."""
+    with Lab() as own:
+        yield own
+
+
+@pytest.fixture(scope="module")
+def guest(lab: Lab) -> Guest:
+    """Give a guest that nothing is wrong with."""
+    return lab.boot("sound", memory_mib=128, working_set_mib=8, dirty_mib_s=5)
+
+
+def hosts_of(lab: Lab, guest: Guest) -> list[Host]:
+    """Return the hosts that have a guest's domain."""
+    return [host for host in lab.hosts if guest.uuid in {domain.uuid for domain in host.domains()}]
+
+
+def assert_refused(lab: Lab, case: faults.Faults, guest: Guest, run: Run) -> None:
+    """See that a run into a case was refused as it should, and did the guest no harm."""
+    code, words = ANSWERS[case.case.id]
+    assert run.outcome is Outcome.FAILED
+    assert run.error is not None
+    assert words in run.error.text
+    assert run.error.code == code
+    explanation = explain(run.error.text, code=run.error.code, domain=run.error.domain)
+    assert explanation.known
+    assert explanation.id == case.expected
+    assert hosts_of(lab, guest) == [case.source]
+    assert guest.host is case.source
+    assert guest.check().intact
+
+
+def test_cases_are_known() -> None:
+    """Each case has its own name, and says what is broken."""
+    assert {case.id for case in CASES} == set(ANSWERS)
+    for case in Lab.broken_cases():
+        assert case.title
+        assert case.broken.endswith(".")
+        assert " at 0x" not in repr(case)
+
+
+@pytest.mark.parametrize("case_id", [name for name in ANSWERS if name != NEEDS_TWO_RELEASES])
+def test_case_is_refused_and_mended(lab: Lab, guest: Guest, case_id: str) -> None:
+    """The plan is refused in the real words, the guest stays; mended, the same plan works."""
+    may_all = UNPRIVILEGED_USERFAULTFD.exists() and UNPRIVILEGED_USERFAULTFD.read_text() != "0\n"
+    if case_id == "userfaultfd-refused" and may_all:
+        pytest.skip("this machine lets everybody use userfaultfd")
+    source = guest.host
+    with lab.broken(case_id, source=source) as case:
+        assert lab.inspect()["broken"] == case_id
+        moving = case.guest or guest
+        run = migrate(moving, to=case.to, plan=case.plan, judge=False)
+        assert_refused(lab, case, moving, run)
+    assert lab.inspect()["broken"] is None
+    assert [left.name for left in lab.guests] == ["sound"]
+    plan = case.plan
+    if plan.postcopy and namespaces.rootless():
+        return  # which no ordinary user may have, whatever is mended
+    run = migrate(guest, to=case.to, plan=plan)
+    assert run.outcome is Outcome.COMPLETED, run.error
+    assert hosts_of(lab, guest) == [case.to]
+
+
+def test_cpu_model_that_the_other_side_lacks() -> None:
+    """A guest with a model that only the newer libvirt knows stays on the newer host."""
+    with Lab(images=("trixie", "bookworm")) as lab, lab.broken(NEEDS_TWO_RELEASES) as case:
+        assert case.guest is not None
+        run = migrate(case.guest, to=case.to, plan=case.plan, judge=False)
+        assert_refused(lab, case, case.guest, run)
+
+
+@pytest.mark.parametrize("case_id", ["certificate-wrong-name", "certificate-unknown-authority"])
+def test_control_connection_does_not_say_why(lab: Lab, guest: Guest, case_id: str) -> None:
+    """Over qemu+tls libvirt gives one text for all bad certificates; the dialler's log has why."""
+    why = {
+        "certificate-wrong-name": "owner does not match the hostname",
+        "certificate-unknown-authority": "The certificate hasn't got a known issuer",
+    }
+    source = guest.host
+    assert source.log is not None
+    length = source.log.stat().st_size
+    with lab.broken(case_id, source=source) as case:
+        uri = f"qemu+tls://{case.to.name}/system"
+        run = migrate(guest, to=case.to, plan=Plan(mode="peer2peer", connection_uri=uri))
+        assert run.error is not None
+        assert run.error.text == "authentication failed: Failed to verify peer's certificate"
+        explanation = explain(run.error.text, code=run.error.code, domain=run.error.domain)
+        assert explanation.id == "certificate-not-verified"
+    assert why[case_id] in source.log.read_text()[length:]
+
+
+def test_cached_disk_is_safe_today(lab: Lab) -> None:
+    """Without the case a cached shared disk is no hindrance: QEMU drops its cache of it."""
+    cached = lab.boot(
+        "cached", memory_mib=128, working_set_mib=8, disk="shared", disk_cache="writeback"
+    )
+    try:
+        run = migrate(cached, to=cached.other_host, plan=Plan(mode="peer2peer"))
+        assert run.outcome is Outcome.COMPLETED, run.error
+        assert cached.check().intact
+    finally:
+        cached.destroy()
+
+
+def test_mended_after_a_failure(lab: Lab, guest: Guest) -> None:
+    """An exception in the body mends the lab as its end does."""
+    source = guest.host
+    with pytest.raises(ZeroDivisionError), lab.broken("host-key-unknown", source=source):
+        1 / 0  # noqa: B018
+    assert faults.switched_on(lab) is None
+    argv = [*lab.rack.in_host(source.name), "cat", "/root/.ssh/known_hosts"]
+    assert namespaces.run(argv) == lab.files.known_hosts.read_text()
+
+
+def test_mended_when_it_cannot_be_switched_on(lab: Lab) -> None:
+    """A case whose guest does not come up is taken back, and the error is the guest's."""
+
+    def boot(*words: object, **settings: object) -> Guest:
+        raise LabError("it did not come up")
+
+    with pytest.raises(LabError, match="it did not come up"):
+        faults.switch_on(lab, "cache-mode-unsafe", source=None, boot=boot)
+    assert faults.switched_on(lab) is None
+    argv = [*lab.rack.in_host("host-a"), "cat", "/etc/libvirt/qemu.conf"]
+    assert "capability_filters" not in namespaces.run(argv)
+
+
+def test_one_case_at_a_time(lab: Lab) -> None:
+    """A second case is refused while one is on, and the first stays on."""
+    with lab.broken("port-closed"):
+        with pytest.raises(UsageError, match="port-closed is switched on already") as caught:
+            faults.switch_on(lab, "host-key-unknown", source=None, boot=lab.boot)
+        assert "lab mend" in caught.value.hint
+        assert lab.inspect()["broken"] == "port-closed"
+    assert faults.mend(lab) is None
+
+
+def test_unknown_case(lab: Lab) -> None:
+    """A case that there isn't is refused with those that there are."""
+    with pytest.raises(UsageError, match="no broken case 'gremlins'") as caught:
+        lab.broken("gremlins").__enter__()
+    assert "port-closed" in caught.value.hint
+
+
+def test_source_of_another_lab(lab: Lab) -> None:
+    """A case is switched on between the lab's own hosts."""
+    other = Host("test:///default")
+    with pytest.raises(UsageError, match="no host of this lab"):
+        lab.broken("port-closed", source=other).__enter__()
+    other.close()
+    assert faults.switched_on(lab) is None
+
+
+def test_case_that_a_lab_cannot_have(lab: Lab) -> None:
+    """A case that needs another lab says which."""
+    with pytest.raises(UsageError, match="cannot have cpu-model-missing") as caught:
+        lab.broken("cpu-model-missing").__enter__()
+    assert 'images=("trixie", "bookworm")' in caught.value.hint
+    assert faults.switched_on(lab) is None
+
+
+def call(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run a verb of the command line to its end."""
+    argv = [sys.executable, "-m", "migrationlab.cli", "lab", *words]
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_command_line(lab: Lab, guest: Guest) -> None:
+    """One process breaks the lab and says how to run into it, another one mends it."""
+    source = guest.host
+    options = ["--name", lab.name, "--format", "json"]
+    done = call("break", "port-closed", "--source", source.name, *options)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["case"] == "port-closed"
+    assert (answer["source"], answer["guest"]) == (source.name, None)
+    assert answer["virsh"][:4] == ["virsh", "--connect", source.uri, "migrate"]
+    try:
+        run = migrate(guest, to=guest.other_host, plan=Plan.from_dict(answer["plan"]), judge=False)
+        assert run.error is not None
+        assert ANSWERS["port-closed"][1] in run.error.text
+    finally:
+        done = call("mend", *options)
+    assert json.loads(done.stdout) == {"mended": "port-closed"}
+    assert call("mend", "--name", lab.name).stdout == f"nothing is broken in lab {lab.name}\n"
+    run = migrate(guest, to=guest.other_host, plan=Plan.from_dict(answer["plan"]))
+    assert run.outcome is Outcome.COMPLETED, run.error
+
+
+def test_command_line_shows_what_to_do(lab: Lab) -> None:
+    """As text, a broken lab says what is broken, how to run into it, and how to mend it."""
+    done = call("break", "disk-not-shared", "--name", lab.name)
+    try:
+        assert done.returncode == 0, done.stderr
+        assert "disk-not-shared, a guest made for it, runs on host-a." in done.stdout
+        assert "virsh --connect" in done.stdout
+        assert f"migrationlab lab mend --name {lab.name}" in done.stdout
+        assert "broken: disk-not-shared" in call("inspect", lab.name).stdout
+    finally:
+        assert call("mend", "--name", lab.name).stdout == "disk-not-shared is mended\n"
+    assert "disk-not-shared" not in {guest.name for guest in lab.guests}
+
+
+def test_command_line_lists_the_cases() -> None:
+    """The cases are listed with what each one breaks."""
+    cases = json.loads(call("broken", "--format", "json").stdout)["cases"]
+    assert {case["id"] for case in cases} == set(ANSWERS)
+    assert call("broken").stdout.count("\n    ") == len(ANSWERS)
+
+
+def test_command_line_refuses(lab: Lab) -> None:
+    """A case or a host that there isn't is the caller's mistake, told without a traceback."""
+    for words, text in (
+        (["break", "gremlins", "--name", lab.name], "no broken case 'gremlins'"),
+        (["break", "port-closed", "--name", lab.name, "--source", "host-c"], "no host 'host-c'"),
+        (["mend", "--name", "nobody"], "no lab 'nobody' is up"),
+    ):
+        done = call(*words)
+        assert done.returncode == 2
+        assert text in done.stderr
+        assert "Traceback" not in done.stderr

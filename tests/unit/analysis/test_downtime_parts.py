@@ -1,0 +1,242 @@
+"""What a downtime consists of: by QEMU's own log, by events alone, and with some missing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import pandas as pd
+import pytest
+
+from migrationlab.analysis.downtime_parts import COLUMNS, PARTS, parts
+from migrationlab.analysis.events import Clocks, Event
+from migrationlab.runs import store
+from migrationlab.runs.run import Outcome, Run
+from paths import RECORDINGS
+
+MS = 1_000_000
+BEGIN_NS = 1_795_400_940_000_000_000
+RECORDINGS = [run for folder in ("", "steered") for run in store.load_runs(RECORDINGS / folder)]
+#: Beats around both: the last before the stop, and the first after it.
+HEARD = pd.DataFrame(
+    {"arrival_ns": [BEGIN_NS - MS, BEGIN_NS + 272 * MS, BEGIN_NS + 273 * MS], "sequence": [7, 8, 9]}
+)
+NOTHING = HEARD[:0]
+SURE = Clocks({}, {"source": 0, "destination": 0}, ())
+
+#: A pre-copy migration between two daemons of Debian 13 (QEMU 10.0), rounded: ms, side, what.
+PRECOPY = (
+    (0.0, "source", "STOP"),
+    (0.2, "source", "src-vm-stopped"),
+    (1.0, "source", "pre-switchover"),
+    (5.0, "source", "device"),
+    (160.0, "source", "src-iterable-saved"),
+    (161.0, "source", "src-non-iterable-saved"),
+    (192.9, "destination", "dst-precopy-loadvm-completed"),
+    (193.0, "destination", "dst-precopy-bh-vm-started"),
+    (193.1, "destination", "completed"),
+    (193.5, "source", "src-downtime-end"),
+    (193.6, "source", "completed"),
+    (214.0, "destination", "RESUME"),
+)
+#: One that went over to post-copy, likewise.
+POSTCOPY = (
+    (0.0, "source", "STOP"),
+    (1.0, "source", "pre-switchover"),
+    (2.0, "source", "device"),
+    (2.1, "source", "src-iterable-saved"),
+    (3.0, "source", "src-non-iterable-saved"),
+    (3.2, "source", "postcopy-active"),
+    (16.0, "destination", "postcopy-active"),
+    (46.0, "destination", "dst-postcopy-bh-vm-started"),
+    (49.0, "destination", "RESUME"),
+    (690.0, "destination", "completed"),
+    (692.0, "source", "completed"),
+)
+ProgressLike = tuple[float, str, str]
+
+
+def happened(told: Iterable[ProgressLike]) -> list[Event]:
+    """Return what happened as records."""
+    found = []
+    for ms, side, what in told:
+        time_ns = BEGIN_NS + round(ms * MS)
+        if what.isupper():
+            found.append(Event(time_ns, side, "qemu", what, {}))
+        elif what.startswith(("src-", "dst-")):
+            found.append(Event(time_ns, side, "log", "downtime", {"checkpoint": what}))
+        else:
+            found.append(Event(time_ns, side, "qemu", "MIGRATION", {"status": what}))
+    return found
+
+
+def unlogged(told: Iterable[ProgressLike]) -> list[ProgressLike]:
+    """Return what is told where nobody reads QEMU's log."""
+    return [each for each in told if not each[2].startswith(("src-", "dst-"))]
+
+
+def spans(found: pd.DataFrame) -> dict[str, tuple[float, str]]:
+    """Return each part's duration and basis."""
+    return {row.part: (row.duration_ms, row.basis) for row in found.itertuples()}
+
+
+def test_all_parts_by_qemus_log() -> None:
+    """Where QEMU wrote down its steps, and the guest was heard, all six parts are told apart."""
+    found = parts(happened(PRECOPY), SURE, heard=HEARD, heard_by="beats")
+    assert tuple(found["part"]) == PARTS
+    assert spans(found) == {
+        "pre-switchover": (5.0, "events"),
+        "last pass": (155.0, "log"),
+        "device state": (1.0, "log"),
+        "hand-over": (32.0, "log"),
+        "resume": (21.0, "events"),
+        "first packet": (58.0, "beats"),
+    }
+    assert (found["error_ms"] == 0).all()
+
+
+def test_parts_of_post_copy() -> None:
+    """In post-copy the guest is handed over before its memory: the same parts, other steps."""
+    assert spans(parts(happened(POSTCOPY), SURE, heard=NOTHING, heard_by="beats")) == {
+        "pre-switchover": (2.0, "events"),
+        "last pass": (0.1, "log"),
+        "device state": (0.9, "log"),
+        "hand-over": (43.0, "log"),
+        "resume": (3.0, "events"),
+    }
+
+
+def test_what_events_alone_cannot_tell_apart_is_one_row() -> None:
+    """Without QEMU's log parts are joined, and named so; what events do show stays apart."""
+    assert spans(parts(happened(unlogged(PRECOPY)), SURE, heard=NOTHING, heard_by="beats")) == {
+        "pre-switchover": (5.0, "events"),
+        "last pass + device state + hand-over": (188.1, "events"),
+        "resume": (20.9, "events"),
+    }
+    assert spans(parts(happened(unlogged(POSTCOPY)), SURE, heard=NOTHING, heard_by="beats")) == {
+        "pre-switchover": (2.0, "events"),
+        "last pass + device state": (1.2, "events"),
+        "hand-over + resume": (45.8, "events"),
+    }
+
+
+@pytest.mark.parametrize("told", [PRECOPY, POSTCOPY])
+@pytest.mark.parametrize("left_out", range(1, 9))
+def test_parts_add_up_to_the_event_downtime(told: tuple[ProgressLike, ...], left_out: int) -> None:
+    """Whichever step was not recorded, the parts leave no gap and add up to STOP until RESUME."""
+    seen = [each for n, each in enumerate(told) if n != left_out or each[2] == "RESUME"]
+    found = parts(happened(seen), SURE, heard=NOTHING, heard_by="beats")
+    assert (found["start_ns"].iloc[1:].to_numpy() == found["end_ns"].iloc[:-1].to_numpy()).all()
+    resumed = next(ms for ms, _, what in told if what == "RESUME")
+    assert found["duration_ms"].sum() == pytest.approx(resumed)
+    assert (found["duration_ms"] >= 0).all()
+
+
+def test_a_source_that_does_not_ask_has_no_such_part() -> None:
+    """Where QEMU did not wait for its libvirtd before it handed over, there is no such part."""
+    seen = [each for each in PRECOPY if each[2] not in ("pre-switchover", "device")]
+    found = parts(happened(seen), SURE, heard=NOTHING, heard_by="beats")
+    assert found["part"].iloc[0] == "last pass"
+    assert found["duration_ms"].iloc[0] == 160.0
+
+
+def test_between_unknown_clocks_nothing_is_claimed() -> None:
+    """A part from one host to the other has no duration where one of their clocks is not known."""
+    unsure = Clocks({}, {"source": 0, "destination": None}, ())
+    found = parts(happened(PRECOPY), unsure, heard=HEARD, heard_by="echoes")
+    table = found.set_index("part")
+    assert table["duration_ms"].isna().to_dict() == dict.fromkeys(PARTS, False) | {
+        "hand-over": True,
+        "first packet": True,
+    }
+    assert table["error_ms"].isna().equals(table["duration_ms"].isna())
+    assert table.loc["resume", "duration_ms"] == 21.0
+
+
+def test_the_error_is_that_of_both_clocks() -> None:
+    """A part from host to host is as sure as both clocks together; one on a host is exact."""
+    known = Clocks({}, {"source": 200_000, "destination": 300_000}, ())
+    found = parts(happened(PRECOPY), known, heard=HEARD, heard_by="beats")
+    errors = found.set_index("part")["error_ms"].to_dict()
+    assert errors == dict.fromkeys(PARTS, 0.0) | {"hand-over": 0.5, "first packet": 0.3}
+
+
+@pytest.mark.parametrize("off_ms", [7, -4000])
+def test_the_log_is_put_right_as_events_are(off_ms: int) -> None:
+    """QEMU's log bears its host's stamps: where events were moved by its clock, the log is too."""
+    moving = Clocks({"source": -off_ms * MS}, {"source": 0, "destination": 0}, ())
+    moved = [
+        Event(e.time_ns + off_ms * MS, e.side, e.origin, e.name, e.detail)
+        if (e.origin, e.side) == ("log", "source")
+        else e
+        for e in happened(PRECOPY)
+    ]
+    assert spans(parts(moved, moving, heard=NOTHING, heard_by="beats")) == spans(
+        parts(happened(PRECOPY), SURE, heard=NOTHING, heard_by="beats")
+    )
+
+
+def test_a_step_that_seems_to_come_too_early_ends_nothing() -> None:
+    """Where clocks let a part end before it begins, it goes on to the next end that can be."""
+    early = [(ms - 170 if what == "completed" else ms, side, what) for ms, side, what in PRECOPY]
+    found = parts(happened(sorted(unlogged(early))), SURE, heard=NOTHING, heard_by="beats")
+    assert (found["duration_ms"] >= 0).all()
+    assert found["duration_ms"].sum() == 214.0
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        (),
+        PRECOPY[1:],
+        PRECOPY[:-1],
+        (*PRECOPY[:4], (300.0, "source", "RESUME")),
+        ((0.0, "destination", "STOP"), (9.0, "destination", "RESUME")),
+    ],
+    ids=["nothing", "no stop", "left paused", "rolled back", "elsewhere"],
+)
+def test_no_hand_over_no_parts(told: tuple[ProgressLike, ...]) -> None:
+    """Where the guest did not stop here and run again there, no part is made up."""
+    found = parts(happened(told), SURE, heard=NOTHING, heard_by="beats")
+    assert len(found) == 0
+    assert {name: str(kind) for name, kind in found.dtypes.items()} == COLUMNS
+
+
+@pytest.mark.parametrize("run", RECORDINGS, ids=repr)
+def test_real_migrations(run: Run) -> None:
+    """The parts of real migrations make up the event downtime, where a guest went over."""
+    line = run.timeline()
+    found = line.parts
+    # In one that was broken off in post-copy it has gone over, too.
+    over = run.outcome in (Outcome.COMPLETED, Outcome.INTERRUPTED)
+    arrived = over and line.downtime_event_ms is not None
+    assert (len(found) > 0) == arrived
+    assert (found["duration_ms"] >= 0).all()
+    if arrived:
+        until = found[found["part"] != "first packet"]
+        assert until["duration_ms"].sum() == pytest.approx(line.downtime_event_ms, abs=0.01)
+        names = [name for part in found["part"] for name in part.split(" + ")]
+        assert names == [name for name in PARTS if name in names]
+
+
+def test_a_pause_by_hand_is_not_the_migrations() -> None:
+    """A guest that was paused and resumed by hand on the way stopped for the migration later."""
+    paused = ((-500.0, "source", "STOP"), (-400.0, "source", "RESUME"), *PRECOPY)
+    assert spans(parts(happened(paused), SURE, heard=NOTHING, heard_by="beats")) == spans(
+        parts(happened(PRECOPY), SURE, heard=NOTHING, heard_by="beats")
+    )
+
+
+def test_the_first_packet_is_the_first_after_it_ran() -> None:
+    """It is the first news: no late one from before the stop, and no end of a later silence."""
+    times = (BEGIN_NS - MS, BEGIN_NS + 220 * MS, BEGIN_NS + 230 * MS, BEGIN_NS + 299 * MS)
+    heard = pd.DataFrame({"arrival_ns": times, "sequence": [7, 6, 8, 9]})
+    found = parts(happened(PRECOPY), SURE, heard=heard, heard_by="beats")
+    assert spans(found)["first packet"] == (16.0, "beats")
+
+
+def test_unheard_means_no_first_packet() -> None:
+    """Of a guest that was not heard after its stop nobody knows the first packet."""
+    found = parts(happened(PRECOPY), SURE, heard=NOTHING, heard_by="beats")
+    assert "first packet" not in set(found["part"])
+    assert not found["duration_ms"].map(math.isnan).any()

@@ -1,0 +1,266 @@
+"""What a migration did to a guest's work, of made-up beats with exact rates and of real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from migrationlab import plots
+from migrationlab.analysis.workload import MIB, PAGE_BYTES, Workload, workload
+from migrationlab.runs.run import Outcome, Run
+from migrationlab.runs.schema import frame
+from migrationlab.runs.store import load_runs
+from paths import RECORDINGS
+
+MakeRun = Callable[..., Run]
+MS = 1_000_000
+REAL = [run for run in load_runs(RECORDINGS) if run.guest["dirty_mib_s"] != "max"]
+
+
+def beats(*spans: tuple[int, int, float], pages: int = 0) -> pd.DataFrame:
+    """Give beats each ms over spans: from, to (ms), MiB/s; none where the guest stands still."""
+    rows: list[dict[str, int]] = []
+    written = float(pages)
+    for start, end, rate in spans:
+        for at in range(start, end):
+            rows.append({"arrival_ns": at * MS, "sequence": len(rows), "guest_ns": len(rows) * MS,
+                         "writes": round(written)})  # fmt: skip
+            written += rate * MIB / PAGE_BYTES / 1000
+    return frame("beats", rows)
+
+
+def passes(*spans: tuple[int, int, bool]) -> pd.DataFrame:
+    """Give passes as a timeline has them: from, to (ms), whether the guest ran."""
+    return pd.DataFrame(
+        [
+            (number, start * MS, end * MS, running)
+            for number, (start, end, running) in enumerate(spans, 1)
+        ],
+        columns=["pass", "start_ns", "end_ns", "guest_running"],
+    ).astype({"guest_running": "bool"})
+
+
+def work(given: pd.DataFrame, **changes: Any) -> Workload:
+    """Work out what became of a migration called at 1,000 ms that stopped from 2,000 to 2,300."""
+    fields: dict[str, Any] = {
+        "beats": given,
+        "passes": passes((1100, 1600, True), (1600, 2000, True), (2000, 2290, False)),
+        "called_ns": 1000 * MS,
+        "returned_ns": 2500 * MS,
+        "stop_ns": 2000 * MS,
+        "resume_ns": 2300 * MS,
+        "postcopy_end_ns": None,
+    }
+    return workload(**(fields | changes))
+
+
+def test_rates_of_each_part_of_the_migration() -> None:
+    """Before, in each pass while the guest runs, in its stop, and after: what was written then."""
+    found = work(beats((0, 1100, 40), (1100, 1600, 30), (1600, 2000, 20), (2300, 3500, 40)))
+    rates = found.rates.set_index("part")
+    assert list(rates.index) == ["before", "prepare", "pass 1", "pass 2", "standstill", "after"]
+    assert list(rates["mib_s"]) == pytest.approx([40, 40, 30, 20, 0, 40], abs=0.2)
+    assert list(rates["duration_ms"]) == [1000, 100, 500, 400, 300, 200]
+    assert rates["share"]["pass 2"] == pytest.approx(0.5, abs=0.01)
+    assert found.before_mib_s == pytest.approx(40, abs=0.1)
+    assert found.sending_mib_s == pytest.approx((30 * 500 + 20 * 400) / 900, abs=0.1)
+    assert found.recovery_ms == 0
+    assert found.notes == ()
+
+
+def test_a_check_before_the_call_does_not_lower_the_rate() -> None:
+    """While the kit checks a guest after one migration it writes nothing; then the next begins."""
+    found = work(beats((0, 750, 0), (750, 2000, 40), (2300, 4000, 40)))
+    assert found.before_mib_s == pytest.approx(40, abs=2)
+    assert found.notes == (
+        "The workload was not steady before memory was sent: mostly 40.0 MiB/s, down to 0.0 MiB/s.",
+    )
+    assert found.recovery_ms == 0
+
+
+def test_each_rate_has_its_error() -> None:
+    """What was written by a moment is known to the beats around it: 8 ms apart, as they came."""
+    sparse = beats((0, 2000, 40), (2300, 4000, 40)).iloc[::8]
+    rates = work(sparse, called_ns=1004 * MS).rates.set_index("part")
+    # It begins at a beat, and ends in the middle between two of them: 8 ms of 40 MiB/s.
+    assert rates["error_mib_s"]["before"] == pytest.approx(0.32 / 2 / 1.004, rel=0.02)
+    assert rates["mib_s"]["before"] == pytest.approx(40, abs=rates["error_mib_s"]["before"])
+
+
+def test_recovery_is_the_time_until_the_rate_is_back() -> None:
+    """Half as fast for 400 ms after it ran again: then as fast as before."""
+    given = beats((0, 2000, 40), (2300, 2700, 20), (2700, 4000, 40))
+    found = work(given, returned_ns=4000 * MS)
+    assert found.recovery_ms == pytest.approx(390, abs=10)
+
+
+def test_one_that_never_recovers_says_how_long_it_was_watched() -> None:
+    """There is no time of recovery, and the note has the reason; a check after it is no part."""
+    found = work(beats((0, 2000, 40), (2300, 2500, 20), (2500, 3000, 0), (3000, 4000, 40)))
+    assert found.recovery_ms is None
+    (note,) = found.notes
+    assert note.startswith("In the 200 ms from when the guest ran again to the call's return it ")
+    assert note.endswith("did not write as fast as before: 20.0 MiB/s at most.")
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (beats((0, 2000, 40), (2300, 2320, 40)), "Too little was recorded"),
+        (beats((0, 2000, 0), (2300, 4000, 0)), "nothing to recover"),
+        (beats(), "No beats were recorded"),
+    ],
+)
+def test_what_cannot_be_told_has_its_reason(given: pd.DataFrame, reason: str) -> None:
+    """No recovery is made up where too little, nothing, or no beat was recorded."""
+    found = work(given)
+    assert found.recovery_ms is None
+    assert reason in found.notes[0]
+
+
+def test_a_migration_that_did_not_stop_the_guest_has_no_recovery() -> None:
+    """A cancelled one: what follows its last pass is the way back."""
+    found = work(
+        beats((0, 4000, 40)),
+        stop_ns=None,
+        resume_ns=None,
+        passes=passes((1100, 1600, True), (1600, 2400, True)),
+    )
+    assert list(found.rates["part"]) == ["before", "prepare", "pass 1", "pass 2", "after"]
+    assert found.sending_mib_s == pytest.approx(40, abs=0.1)
+    assert found.recovery_ms is None
+    assert found.notes == ()
+
+
+def test_a_guest_left_standing_has_nothing_after() -> None:
+    """It stood still until the call returned: there is no rate of after, nor a recovery."""
+    found = work(beats((0, 2000, 40)), resume_ns=None)
+    assert list(found.rates["part"])[-1] == "standstill"
+    assert found.rates["end_ns"].iloc[-1] == 2500 * MS
+    assert found.recovery_ms is None
+
+
+def test_a_migration_that_sent_nothing_has_only_before() -> None:
+    """One that was refused at once, or moved a definition only."""
+    found = work(beats((0, 4000, 40)), passes=passes(), stop_ns=None, resume_ns=None)
+    assert list(found.rates["part"]) == ["before"]
+    assert found.sending_mib_s is None
+
+
+def test_post_copy_has_a_rate_of_its_own() -> None:
+    """The guest runs at the destination and waits for its memory: slower, until all is there."""
+    found = work(
+        beats((0, 2000, 40), (2300, 3300, 10), (3300, 4500, 40)),
+        postcopy_end_ns=3300 * MS,
+        returned_ns=3400 * MS,
+    )
+    rates = found.rates.set_index("part")["mib_s"]
+    assert rates["post-copy"] == pytest.approx(10, abs=0.2)
+    assert rates["after"] == pytest.approx(40, abs=0.2)
+
+
+def test_beats_overtaken_lost_or_doubled_give_nearly_the_same() -> None:
+    """A network may deliver them so; what was written by then cannot shrink."""
+    straight = beats((0, 2000, 40), (2300, 4000, 40))
+    late = straight.iloc[::7].assign(arrival_ns=lambda rows: rows["arrival_ns"] + 3 * MS)
+    kept = straight.drop(straight.index[::5])
+    mixed = pd.concat([kept, late]).sort_values("arrival_ns", ignore_index=True)
+    rates, expected = work(mixed).rates, work(straight).rates
+    assert rates["mib_s"].to_numpy() == pytest.approx(expected["mib_s"].to_numpy(), abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("column", "change", "reason"),
+    [
+        ("arrival_ns", -500 * MS, "clock was set back"),
+        ("writes", -5000, "counted its writes anew"),
+    ],
+)
+def test_a_clock_or_a_count_that_jumps_makes_no_rate(column: str, change: int, reason: str) -> None:
+    """From there on no rate is right, so there is none, and the reason."""
+    given = beats((0, 2000, 40), (2300, 4000, 40))
+    given.loc[given.index > 1500, column] += change
+    found = work(given)
+    assert reason in found.notes[0]
+    assert not len(found.rates)
+    assert not len(found.curve)
+    assert found.before_mib_s is found.sending_mib_s is found.recovery_ms is None
+    assert repr(found) == "Workload(? MiB/s before, ? MiB/s until it stopped)"
+
+
+def test_a_part_too_short_for_a_rate_has_none() -> None:
+    """Over 4 ms a rate would be the beats' own grain."""
+    found = work(
+        beats((0, 2000, 40), (2300, 4000, 40)),
+        passes=passes((1100, 1996, True), (1996, 2000, True)),
+    )
+    assert np.isnan(found.rates.set_index("part")["mib_s"]["pass 2"])
+
+
+def test_the_curve_falls_to_nothing_in_the_stop() -> None:
+    """Its points are 5 ms apart, each over 20 ms."""
+    curve = work(beats((0, 2000, 40), (2300, 4000, 40))).curve
+    still = curve[(curve["time_ns"] > 2020 * MS) & (curve["time_ns"] < 2280 * MS)]
+    running = curve[(curve["time_ns"] > 100 * MS) & (curve["time_ns"] < 1980 * MS)]
+    assert len(still) > 40
+    assert still["mib_s"].max() < 0.5
+    assert running["mib_s"].to_numpy() == pytest.approx(40, abs=1)
+
+
+@pytest.mark.parametrize("run", REAL, ids=repr)
+def test_real_guests_wrote_what_they_were_asked_to(run: Run) -> None:
+    """By their beats they wrote at the rate that they were asked for, and in a stop not at all."""
+    found, asked = run.workload(), float(run.guest["dirty_mib_s"])
+    assert found.before_mib_s == pytest.approx(asked, rel=0.1)
+    if found.sending_mib_s is not None:
+        assert found.sending_mib_s == pytest.approx(asked, rel=0.1)
+    still = found.rates.loc[found.rates["part"] == "standstill"]
+    assert (still["mib_s"] < 0.1 * asked).all()
+    if run.outcome is Outcome.COMPLETED:
+        assert found.recovery_ms is not None
+        assert found.recovery_ms < 200
+
+
+def test_a_run_sums_its_work_up(make_run: MakeRun) -> None:
+    """The summary has the workload's figures, None where there are no beats."""
+    summary = make_run().summary()
+    assert summary["workload_before_mib_s"] == pytest.approx(40, rel=0.02)
+    assert summary["recovery_ms"] is not None
+    assert make_run(with_beats=False).summary()["workload_sending_mib_s"] is None
+
+
+@pytest.mark.parametrize("outcome", [str(outcome) for outcome in Outcome])
+def test_a_figure_is_drawn_of_every_outcome(make_run: MakeRun, outcome: str) -> None:
+    """The guest worked meanwhile, whatever became of its migration."""
+    picture = plots.workload(make_run(outcome=outcome))
+    (axes,) = picture.figure.axes
+    assert axes.get_ylabel() == "written (MiB/s)"
+    assert picture.title.startswith("40 MiB/s written before, 40 until it stopped")
+    assert "pass 1 40.0 MiB/s" in picture.alt
+
+
+def test_the_figure_shows_when_the_guest_wrote_as_fast_as_before(make_run: MakeRun) -> None:
+    """The title says it, and a line stands there: counted from when the guest ran again."""
+    run = make_run()
+    picture, found = plots.workload(run), run.workload()
+    assert found.recovery_ms is not None
+    assert picture.title.endswith(f"; as before {found.recovery_ms:.0f} ms after it ran again")
+    (line,) = [
+        line for line in picture.figure.axes[0].lines if line.get_label() == "as fast as before"
+    ]
+    resumed = run.timeline().resume_ns
+    assert resumed is not None
+    expected_s = (resumed - run.called_ns) / 1e9 + found.recovery_ms / 1e3
+    assert list(line.get_xdata()) == pytest.approx([expected_s] * 2)
+
+
+def test_the_figure_of_a_guest_that_nobody_heard_says_so(make_run: MakeRun) -> None:
+    """Without beats there is no curve, and the reason is told."""
+    picture = plots.workload(make_run(with_beats=False))
+    assert picture.title == "What the migration did to the guest's work is not known"
+    assert "No beats were recorded" in picture.alt
+    assert not picture.figure.axes[0].lines

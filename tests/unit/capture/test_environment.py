@@ -1,0 +1,139 @@
+"""What a run says of the machine that recorded it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from migrationlab.capture.environment import MachineSampler, code_revision, environment
+
+
+def test_the_machine_is_told() -> None:
+    """Kernel, processor, memory, load and versions are told, in what JSON can hold."""
+    found = environment("9.0.0")
+    assert json.loads(json.dumps(found)) == found
+    assert found["kernel"] == os.uname().release
+    assert found["cpus"] == os.cpu_count()
+    assert found["python"] == platform.python_version()
+    assert found["libvirt_client"] == "9.0.0"
+    assert found["rootless"] is (os.geteuid() != 0)
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+    assert found["memory_mib"] == pytest.approx(pages, abs=1)
+    for name in ("system", "cpu_model"):
+        assert found[name]
+    assert isinstance(found["load_1min"], float)
+
+
+def test_a_machine_without_a_release_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system that doesn't say what it is, is unknown: that ends no migration."""
+
+    def missing() -> dict[str, str]:
+        raise OSError("Unable to read files /etc/os-release, /usr/lib/os-release")
+
+    monkeypatch.setattr(platform, "freedesktop_os_release", missing)
+    assert environment("9.0.0")["system"] == "unknown"
+
+
+class Times(SimpleNamespace):
+    """The processors' times, as psutil gives them."""
+
+    def _asdict(self) -> dict[str, float]:
+        return vars(self)
+
+
+@pytest.mark.parametrize(
+    ("later", "percent"),
+    [
+        ({"user": 13.0, "idle": 21.0, "guest": 13.0}, 75.0),
+        ({"user": 10.0, "idle": 21.0, "iowait": 3.0}, 0.0),
+        ({"user": 14.0}, 100.0),
+        ({"user": 14.0, "idle": 19.9}, 100.0),
+        ({}, None),
+    ],
+)
+def test_how_busy_the_processors_were(
+    monkeypatch: pytest.MonkeyPatch, later: dict[str, float], percent: float | None
+) -> None:
+    """Busy is neither idle nor waiting for a disk, and guests count once; of no time it is None."""
+    before = {"user": 10.0, "idle": 20.0, "iowait": 0.0, "guest": 10.0}
+    answers = iter([Times(**before), Times(**(before | later))])
+    monkeypatch.setattr(psutil, "cpu_times", lambda: next(answers))
+    found = MachineSampler("9.0.0").until_now()
+    assert found["cpu_busy_percent"] == percent
+    assert found["libvirt_client"] == "9.0.0"
+
+
+def test_work_is_seen() -> None:
+    """The kernel's own counters tell of a processor that this test keeps busy."""
+    watched = MachineSampler("9.0.0")
+    since = os.times()
+    while os.times().user - since.user < 0.2:
+        pass
+    passed_s = os.times().elapsed - since.elapsed
+    busy = watched.until_now()["cpu_busy_percent"]
+    assert isinstance(busy, float)
+    # In hundredths of a second, and a test beside this one may make it more.
+    assert busy >= 90 * 0.2 / passed_s / (os.cpu_count() or 1) - 3
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """Give a checkout's folder of code, with one file that git knows."""
+    folder = tmp_path / "helpers/kit"
+    folder.mkdir(parents=True)
+    (folder / "code.py").write_text("one")
+    for arguments in (
+        ["init", "--quiet"],
+        ["add", "."],
+        ["-c", "user.name=n", "-c", "user.email=e@x", "commit", "--quiet", "--message", "m"],
+    ):
+        subprocess.run(["git", "-C", str(tmp_path), *arguments], check=True)
+    return folder
+
+
+def head(checkout: Path) -> str:
+    """Give the commit that a checkout is at."""
+    argv = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_the_codes_revision(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the commit, whatever changed beside the code, and whatever repository a hook is of."""
+    (tmp_path / "notes").write_text("beside the code")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
+    revision = code_revision(package)
+    monkeypatch.delenv("GIT_DIR")
+    assert revision == head(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["code.py", "new.py"])
+def test_changed_code_is_dirty(package: Path, tmp_path: Path, name: str) -> None:
+    """A file of the code that differs from the commit, or is new to it, is told."""
+    (package / name).write_text("two")
+    assert code_revision(package) == f"{head(tmp_path)}-dirty"
+
+
+def test_installed_code_has_no_revision(package: Path, tmp_path: Path) -> None:
+    """Within the virtual environment of another checkout, that one's commit is not the code's."""
+    site = tmp_path / ".venv/lib/python3.11/site-packages/kit"
+    site.mkdir(parents=True)
+    assert code_revision(site) is None
+
+
+def test_without_git_nothing_is_known(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no git, or it refuses, a migration goes on without the revision."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert code_revision(package) is None
+
+
+def test_a_broken_repository_has_no_revision(package: Path, tmp_path: Path) -> None:
+    """Where git finds no commit, none is made up."""
+    (tmp_path / ".git/HEAD").write_text("nonsense")
+    assert code_revision(package) is None

@@ -1,0 +1,171 @@
+"""Events by name, and the collecting of them from a real libvirt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import libvirt
+import pandas as pd
+import pytest
+
+from migrationlab.capture import events
+from migrationlab.hosts.host import Host
+from migrationlab.runs.schema import FRAMES
+from paths import RECORDINGS
+
+#: Two domains of libvirt's test driver, in a node of the test's own.
+NODE = "<node>{}{}</node>".format(
+    *(
+        f"<domain type='test'><name>{name}</name><memory>65536</memory>"
+        "<os><type>hvm</type></os></domain>"
+        for name in ("ours", "other")
+    )
+)
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[libvirt.virConnect]:
+    """Give a connection to a node with two running domains, "ours" and "other"."""
+    node = tmp_path / "node.xml"
+    node.write_text(NODE)
+    host = Host(f"test://{node}")
+    yield host.connection
+    host.close()
+
+
+def row(log: events.EventLog) -> events.Row:
+    """Return the next row, as soon as it is there."""
+    return log._rows.get(timeout=10)
+
+
+def test_every_kind_of_lifecycle_event_has_its_name() -> None:
+    """Each kind of event that the binding knows is named as the header names it."""
+    kinds = {
+        libvirt.VIR_DOMAIN_EVENT_DEFINED: "DEFINED",
+        libvirt.VIR_DOMAIN_EVENT_UNDEFINED: "UNDEFINED",
+        libvirt.VIR_DOMAIN_EVENT_STARTED: "STARTED",
+        libvirt.VIR_DOMAIN_EVENT_SUSPENDED: "SUSPENDED",
+        libvirt.VIR_DOMAIN_EVENT_RESUMED: "RESUMED",
+        libvirt.VIR_DOMAIN_EVENT_STOPPED: "STOPPED",
+        libvirt.VIR_DOMAIN_EVENT_SHUTDOWN: "SHUTDOWN",
+        libvirt.VIR_DOMAIN_EVENT_PMSUSPENDED: "PMSUSPENDED",
+        libvirt.VIR_DOMAIN_EVENT_CRASHED: "CRASHED",
+    }
+    assert kinds == events._LIFECYCLE
+    assert sorted(kinds) == list(range(9))
+
+
+@pytest.mark.parametrize("kind", events._LIFECYCLE.values())
+def test_every_detail_has_its_name(kind: str) -> None:
+    """Each kind's details are numbered from 0 without a gap, each with the header's name."""
+    details = {number: name for (of, number), name in events._DETAILS.items() if of == kind}
+    assert sorted(details) == list(range(len(details)))
+    assert details
+    for number, name in details.items():
+        assert getattr(libvirt, f"VIR_DOMAIN_EVENT_{kind}_{name}") == number
+
+
+def test_names_of_a_migration() -> None:
+    """The events by which a migration shows have the names that the timeline looks for."""
+    wanted = {
+        ("STARTED", libvirt.VIR_DOMAIN_EVENT_STARTED_MIGRATED): "MIGRATED",
+        ("SUSPENDED", libvirt.VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED): "MIGRATED",
+        ("RESUMED", libvirt.VIR_DOMAIN_EVENT_RESUMED_MIGRATED): "MIGRATED",
+        ("STOPPED", libvirt.VIR_DOMAIN_EVENT_STOPPED_MIGRATED): "MIGRATED",
+        ("STOPPED", libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED): "FAILED",
+    }
+    assert wanted.items() <= events._DETAILS.items()
+
+
+def test_names_in_recordings_are_all_known() -> None:
+    """In what real migrations said, no event of libvirt's goes by a bare number."""
+    known = {f"lifecycle.{kind}.{name}" for (kind, _), name in events._DETAILS.items()}
+    known |= {"migration_iteration", "job_completed"}
+    for path in sorted(RECORDINGS.glob("*/events.parquet")):
+        frame = pd.read_parquet(path)
+        assert set(frame[frame["origin"] == "libvirt"]["name"]) <= known
+        assert set(frame[frame["origin"] == "qemu"]["name"]) <= set(events.QEMU_EVENTS)
+
+
+def test_columns_are_those_of_a_run() -> None:
+    """What the log writes down is what a run's frame holds."""
+    assert tuple(FRAMES["events"]) == events.COLUMNS
+
+
+def test_real_events_are_collected(connection: libvirt.virConnect) -> None:
+    """libvirt's events of the one domain are written down, by name, side and moment."""
+    domain = connection.lookupByName("ours")
+    log = events.EventLog(domain.UUIDString())
+    log.listen(connection, "source")
+    called = log.note("call", mode="normal")
+    connection.lookupByName("other").suspend()
+    domain.suspend()
+    domain.resume()
+    assert row(log) == (called, called, "client", "kit", "call", '{"mode": "normal"}')
+    for name in ("lifecycle.SUSPENDED.PAUSED", "lifecycle.RESUMED.UNPAUSED"):
+        time_ns, received_ns, *rest = row(log)
+        assert called <= time_ns == received_ns
+        assert rest == ["source", "libvirt", name, "{}"]
+    log.close()
+    domain.suspend()
+    domain.resume()
+    assert log.drain() == []
+    # A refusal to collect QEMU's own is no error: this driver has none.
+    (warning,) = log.warnings
+    assert warning.startswith("no QEMU events from the source: ")
+    assert "not supported by the connection driver" in warning
+
+
+def test_what_happened_before_the_end_is_not_lost(connection: libvirt.virConnect) -> None:
+    """What libvirt has only queued when the log is closed is written down all the same."""
+    domain = connection.lookupByName("ours")
+    for _ in range(20):
+        log = events.EventLog(domain.UUIDString())
+        log.listen(connection, "source")
+        domain.suspend()
+        domain.resume()
+        log.close()
+        names = [found[4] for found in log.drain()]
+        assert names == ["lifecycle.SUSPENDED.PAUSED", "lifecycle.RESUMED.UNPAUSED"]
+
+
+def test_qemus_events_bear_their_own_stamp(connection: libvirt.virConnect) -> None:
+    """A QEMU event's time is QEMU's, to the microsecond; only a migration's events are kept."""
+    domain = connection.lookupByName("ours")
+    log = events.EventLog(domain.UUIDString())
+    other = connection.lookupByName("other")
+    log._qemu(connection, domain, "RTC_CHANGE", 1, 2, '{"offset":0}', "source")
+    log._qemu(connection, other, "STOP", 1, 2, None, "source")
+    log._qemu(connection, domain, "STOP", 1_700_000_000, 42, None, "source")
+    log._qemu(connection, domain, "MIGRATION_PASS", 1_700_000_001, 0, '{"pass":1}', "source")
+    stop, migration_pass = log.drain()
+    assert stop[0] == 1_700_000_000_000_042_000
+    assert stop[1] > stop[0]
+    assert stop[2:] == ("source", "qemu", "STOP", "{}")
+    assert json.loads(migration_pass[5]) == {"pass": 1}
+
+
+def test_what_a_newer_libvirt_adds_stays_readable(connection: libvirt.virConnect) -> None:
+    """A number without a name is written as the number."""
+    domain = connection.lookupByName("ours")
+    log = events.EventLog(domain.UUIDString())
+    log._lifecycle(connection, domain, 99, 98, "source")
+    log._lifecycle(connection, domain, libvirt.VIR_DOMAIN_EVENT_STOPPED, 97, "source")
+    assert [found[4] for found in log.drain()] == ["lifecycle.99.98", "lifecycle.STOPPED.97"]
+
+
+def test_a_connection_that_broke_is_given_back_with_a_warning(
+    connection: libvirt.virConnect,
+) -> None:
+    """Where events can't be given back that is a warning, and nothing is tried twice."""
+    log = events.EventLog("")
+    log.listen(connection, "source")
+    log.warnings.clear()
+    number = log._undo[0].args[0]
+    connection.domainEventDeregisterAny(number)
+    log.close()
+    log.close()
+    (warning,) = log.warnings
+    assert warning.startswith("events could not be given back: ")

@@ -1,0 +1,82 @@
+"""What is sampled while a migration runs, by libvirt's own names."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import libvirt
+import pytest
+
+from migrationlab.capture import job_stats
+from migrationlab.hosts.host import Host
+from migrationlab.runs.schema import FRAMES
+from paths import RECORDINGS
+
+#: libvirt's names of statistics, by the binding's constants.
+NAMES = {
+    value
+    for name, value in vars(libvirt).items()
+    if name.startswith("VIR_DOMAIN_JOB_") and isinstance(value, str)
+}
+
+
+@pytest.mark.parametrize("name", job_stats.STATISTICS)
+def test_each_statistic_is_one_of_libvirts(name: str) -> None:
+    """Every statistic asked for has a name that libvirt's headers give to one."""
+    assert name in NAMES
+
+
+@pytest.mark.parametrize(
+    "recording", sorted(RECORDINGS.glob("*/run.json")), ids=lambda p: p.parent.name
+)
+def test_statistics_of_real_jobs_have_libvirts_names(recording: Path) -> None:
+    """What real, completed jobs reported is named by the same constants."""
+    found = json.loads(recording.read_text())["run"]["completed_job"]
+    # The binding puts the job's type beside libvirt's own.
+    assert set(found) <= NAMES | {"type"}
+
+
+def test_columns_are_those_of_a_run() -> None:
+    """What the sampler writes down is what a run's frames hold."""
+    assert tuple(FRAMES["job"]) == job_stats.JOB_COLUMNS
+
+
+#: The domain "test" of libvirt's test driver.
+TEST_UUID = "6695eb01-f6a4-8304-79aa-97f2502e193f"
+#: What libvirt's test driver answers, said once however often it is asked.
+NO_JOBS = (
+    "a sample of the job was refused: this function is not supported by the connection driver: "
+    "virDomainGetJobStats"
+)
+
+
+def test_a_refusal_is_told_once() -> None:
+    """A host that refuses each sample leaves no sample, and one warning."""
+    source = Host("test:///default")
+    sampler = job_stats.Sampler(source, TEST_UUID, interval_s=0.001)
+    heard: list[job_stats.Sample] = []
+    refused = Counted(sampler._domain)
+    sampler._domain = refused
+    sampler.start(heard.append)
+    assert refused.enough.wait(10)
+    assert sampler.stop() == sampler.stop() == heard == []
+    assert sampler.warnings == [NO_JOBS]
+    source.close()
+
+
+class Counted:
+    """A domain that tells when it was asked three times."""
+
+    def __init__(self, domain: libvirt.virDomain) -> None:
+        self._domain = domain
+        self._asked = 0
+        self.enough = threading.Event()
+
+    def jobStats(self) -> object:  # noqa: N802 - libvirt's name
+        """Return what libvirt says."""
+        self._asked += 1
+        if self._asked == 3:
+            self.enough.set()
+        return self._domain.jobStats()

@@ -1,0 +1,91 @@
+"""What hosts offer and guests want, read from their XML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from migrationlab.checks import capabilities
+from migrationlab.checks.capabilities import FAMILIES, Capabilities, Wants
+from migrationlab.errors import GuestError, HostError
+from migrationlab.hosts.host import Host
+
+CAPABILITIES = """\
+<capabilities>
+  <host><uuid>u-1</uuid><cpu><arch>x86_64</arch><model>EPYC</model></cpu></host>
+  <guest><os_type>hvm</os_type><arch name='i686'><machine>isapc</machine></arch></guest>
+  <guest><os_type>hvm</os_type><arch name='x86_64'>
+    <machine canonical='pc-q35-9.2'>q35</machine>
+    <machine>pc-q35-10.0</machine>
+    <domain type='qemu'/>
+    <domain type='kvm'><machine>pc-i440fx-9.2</machine></domain>
+  </arch></guest>
+</capabilities>
+"""
+
+DOMAIN = """\
+<domain type='kvm'>
+  <name>web1</name><memory unit='KiB'>524288</memory>
+  <os><type arch='x86_64' machine='pc-q35-9.2'>hvm</type></os>
+  <cpu mode='host-passthrough'/>
+  <devices>
+    <disk type='file' device='disk'><source file='/a.img'/><target dev='vda'/></disk>
+    <interface type='bridge'><source bridge='br0'/></interface>
+    <interface type='network'><source network='default' bridge='virbr0'/></interface>
+    <interface type='direct'><source dev='eno1' mode='bridge'/></interface>
+    <interface type='user'/>
+    <hostdev type='pci' mode='subsystem'/>
+  </devices>
+</domain>
+"""
+
+
+def test_what_a_host_offers() -> None:
+    """UUID, CPU and the machine types of the host's own architecture are read, aliases too."""
+    found = Capabilities.parse(CAPABILITIES)
+    assert (found.uuid, found.arch, found.cpu_model) == ("u-1", "x86_64", "EPYC")
+    assert found.machines == {"q35", "pc-q35-9.2", "pc-q35-10.0", "pc-i440fx-9.2"}
+
+
+def test_the_newest_machine_type_is_so_by_number() -> None:
+    """10.0 is newer than 9.2; the first family of which there are any counts; aliases do not."""
+    machines = Capabilities.parse(CAPABILITIES).machines
+    assert capabilities.newest(machines, FAMILIES) == "pc-q35-10.0"
+    assert capabilities.newest(machines, ["virt-", "pc-i440fx-"]) == "pc-i440fx-9.2"
+    assert capabilities.newest(frozenset({"q35", "pc"}), FAMILIES) is None
+
+
+def test_what_a_domain_wants() -> None:
+    """Machine, CPU, disks, bridges, networks and devices are read, each for what it is."""
+    found = Wants.parse(DOMAIN)
+    assert (found.virt, found.arch, found.machine) == ("kvm", "x86_64", "pc-q35-9.2")
+    assert found.cpu_mode == "host-passthrough"
+    assert "host-passthrough" in found.cpu
+    assert found.facts.disks is not None
+    assert [disk.target for disk in found.facts.disks] == ["vda"]
+    assert (found.bridges, found.networks) == (("br0", "eno1"), ("default",))
+    assert found.devices == ("pci",)
+    assert found.facts.memory_mib == 512
+
+
+def test_a_plain_domain_wants_little() -> None:
+    """A domain that names neither CPU nor devices wants none."""
+    found = Wants.parse("<domain type='qemu'><name>a</name></domain>")
+    assert (found.cpu, found.cpu_mode, found.machine) == ("", "", "")
+    assert not found.bridges + found.networks + found.devices
+
+
+def test_hosts_are_asked(tmp_path: Path) -> None:
+    """A real libvirt's answers are read; what it cannot tell is its refusal, not a guess."""
+    host = Host("test:///default")
+    assert capabilities.capabilities(host).arch == "i686"
+    assert capabilities.networks(host) == {"default"}
+    assert capabilities.free_memory_mib(host) >= 0
+    want = capabilities.wants(host, "test")
+    assert want.facts.name == "test"
+    with pytest.raises(GuestError):
+        capabilities.wants(host, "nobody")
+    with pytest.raises(HostError):
+        capabilities.missing_features(host, want)
+    host.close()

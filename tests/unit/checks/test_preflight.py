@@ -1,0 +1,433 @@
+"""The preflight of two hosts, over libvirt's test driver and a shell that says what it is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from migrationlab.checks import capabilities
+from migrationlab.checks import domain as domains
+from migrationlab.checks.capabilities import Capabilities, Wants
+from migrationlab.checks.preflight import preflight
+from migrationlab.checks.report import Check, Status
+from migrationlab.cli import main
+from migrationlab.hosts.host import Host, HostFacts
+from migrationlab.hosts.shell import Shell
+from migrationlab.plan.plan import Plan
+
+MACHINES = frozenset({"q35", "pc-q35-9.2", "pc-q35-10.0"})
+#: What programs say on a host where all is well.
+WELL = {
+    "getent ahosts node2": "10.0.0.2 STREAM node2",
+    "getent ahosts node1": "10.0.0.1 STREAM node1",
+    "timeout": "/dev/tcp/node2/49152: Connection refused;1",
+    "virsh": "node2",
+    "id -u": "0",
+    "stat": "nfs",
+    "test": "",
+}
+
+Make = Callable[..., tuple[Host, Host]]
+
+
+def shell(directory: Path, answers: Mapping[str, str]) -> Shell:
+    """Give a shell of a program that answers by the first words that fit, or is missing."""
+    directory.mkdir(exist_ok=True)
+    cases = ""
+    for words, answer in answers.items():
+        said, _, status = answer.partition(";")
+        stream = "1" if status in ("", "0") else "2"
+        cases += f'"{words}"*) echo "{said}" >&{stream}; exit {status or 0} ;;\n'
+    program = directory / "shell"
+    loop = '[ "$1" = sh ] && exec "$@"\n'  # the clock
+    program.write_text(f'#!/bin/sh\n{loop}case "$*" in\n{cases}esac\nexit 127\n')
+    program.chmod(0o700)
+    return Shell((str(program),))
+
+
+def _rest(changes: Mapping[str, str] | None) -> dict[str, str]:
+    return {words: said for words, said in WELL.items() if words not in (changes or {})}
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    """Give a maker of two hosts, all well but for what a test says."""
+    with ExitStack() as opened:
+
+        def hosts(
+            source: Mapping[str, str] | None = None,
+            destination: Mapping[str, str] | None = None,
+            *,
+            shells: bool = True,
+            offered: Mapping[str, object] | None = None,
+            versions: tuple[str, str] = ("11.3.0", "10.0.2"),
+        ) -> tuple[Host, Host]:
+            made = []
+            for number, changes in ((1, source), (2, destination)):
+                way = shell(tmp_path / f"node{number}", {**(changes or {}), **_rest(changes)})
+                host = Host(
+                    "test:///default",
+                    name=f"node{number}",
+                    peer_uri=f"qemu+ssh://root@node{number}/system",
+                    shell=way,
+                )
+                if not shells:
+                    host.shell = None
+                opened.enter_context(closing(host))
+                host._facts = HostFacts(f"node{number}", "11.3.0", "10.0.2")
+                made.append(host)
+            made[1]._facts = HostFacts("node2", *versions)
+            there = {"uuid": "u-2", "machines": MACHINES, **(offered or {})}
+            found = {
+                made[0]: Capabilities("u-1", "x86_64", "EPYC", MACHINES),
+                made[1]: Capabilities(**{"arch": "x86_64", "cpu_model": "EPYC", **there}),
+            }
+            monkeypatch.setattr(capabilities, "capabilities", found.__getitem__)
+            return made[0], made[1]
+
+        yield hosts
+
+
+def found(name: str, *arguments: object, **settings: object) -> Check:
+    """Give one check of a preflight."""
+    checks = preflight(*arguments, **settings).checks  # type: ignore[arg-type]
+    return next(check for check in checks if check.name == name)
+
+
+def test_all_well(make: Make) -> None:
+    """Where all is well every check says so, with what was found, and the verdict is plain."""
+    diagnosis = preflight(*make(source={"timeout": ";0"}))
+    assert {check.name: check.status for check in diagnosis.checks} == dict.fromkeys(
+        ["source", "destination", "rights", "identity", "versions", "machine types", "name",
+         "own name", "ports", "peer2peer", "clocks"],
+        Status.OK,
+    )  # fmt: skip
+    assert diagnosis.verdict == "A migration can work."
+    assert "for node1, node2 is 10.0.0.2" in str(diagnosis)
+
+
+def test_what_cannot_be_known_is_never_called_good(make: Make) -> None:
+    """Without a way to run programs there, names, ports and logins are warnings that say so."""
+    diagnosis = preflight(*make(shells=False))
+    unknown = [check for check in diagnosis.checks if check.status is Status.WARN]
+    assert [check.name for check in unknown] == ["name", "own name", "ports", "peer2peer"]
+    assert all(check.hint for check in unknown)
+    assert "as far as could be found out" in diagnosis.verdict
+
+
+def test_missing_programs_leave_it_unknown(make: Make) -> None:
+    """Where the source lacks the programs that would find out, nothing is called good or bad."""
+    lacking = dict.fromkeys(["getent", "timeout", "virsh"], "not found;127")
+    diagnosis = preflight(*make(source=lacking))
+    states = {check.name: check.status for check in diagnosis.checks}
+    for name in ("name", "own name", "ports", "peer2peer"):
+        assert states[name] is Status.WARN
+
+
+def test_one_host_under_two_names(make: Make) -> None:
+    """Two connections to one host, or two hosts of one UUID, are refused as libvirt would."""
+    check = found("identity", *make(offered={"uuid": "u-1"}))
+    assert check.status is Status.FAIL
+    assert "host_uuid" in check.hint
+
+
+@pytest.mark.parametrize(
+    ("versions", "words"),
+    [
+        (("9.0.0", "10.0.2"), "from libvirt 11.3.0 to 9.0.0"),
+        (("11.3.0", "7.2.22"), "from QEMU 10.0.2 to 7.2.22"),
+    ],
+)
+def test_an_older_destination_is_told(make: Make, versions: tuple[str, str], words: str) -> None:
+    """An older libvirt or QEMU at the destination is said, and which direction is the safe one."""
+    check = found("versions", *make(versions=versions))
+    assert check.status is Status.WARN
+    assert words in check.detail
+
+
+def test_machine_types_of_one_side_only(make: Make) -> None:
+    """What only the source has is named, and the newest that both have."""
+    check = found("machine types", *make(offered={"machines": frozenset({"pc-q35-9.2"})}))
+    assert check.status is Status.WARN
+    assert "only the source has pc-q35-10.0; pc-q35-9.2" in check.detail
+    check = found("machine types", *make(offered={"machines": frozenset({"virt-9.2"})}))
+    assert check.status is Status.FAIL
+
+
+def test_another_architecture(make: Make) -> None:
+    """A guest does not migrate to another architecture."""
+    check = found("machine types", *make(offered={"arch": "aarch64"}))
+    assert check.status is Status.FAIL
+    assert "aarch64" in check.detail
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (";2", "cannot resolve node2"),
+        ("127.0.1.1 STREAM node2", "takes node2 for itself: 127.0.1.1"),
+        ("::1 STREAM node2", "takes node2 for itself: ::1"),
+        ("10.0.0.1 STREAM node2", "takes node2 for itself: 10.0.0.1"),
+    ],
+)
+def test_a_name_that_leads_nowhere(make: Make, answer: str, words: str) -> None:
+    """What the source takes the destination's name for is looked at there, and ports are not."""
+    hosts = make(source={"getent ahosts node2": answer})
+    check = found("name", *hosts)
+    assert check.status is Status.FAIL
+    assert words in check.detail
+    assert "tcp://ADDRESS" in check.hint
+    assert found("ports", *hosts).status is Status.WARN
+
+
+def test_a_name_of_its_own_that_is_localhost(make: Make) -> None:
+    """A destination that takes itself for localhost matters only for a URI that it chooses."""
+    hosts = make(destination={"getent ahosts node2": "127.0.1.1 STREAM node2"})
+    assert found("own name", *hosts).status is Status.WARN
+    check = found("own name", *hosts, plan=Plan(migration_uri="auto"))
+    assert check.status is Status.FAIL
+    assert "127.0.1.1" in check.detail
+
+
+def test_a_uri_that_the_destination_chooses_has_its_own_name(make: Make) -> None:
+    """Of the migration URI "auto" the destination's own name is looked up, and not that word."""
+    check = found("name", *make(), plan=Plan(migration_uri="auto"))
+    assert check.status is Status.OK
+    assert "node2 is 10.0.0.2" in check.detail
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ("x: /dev/tcp/node2/49152: No route to host;1", "49152 (No route to host)"),
+        (";124", "no answer in 3 s"),
+    ],
+)
+def test_closed_ports(make: Make, answer: str, words: str) -> None:
+    """A firewall's refusal, and its silence, are told with the port."""
+    check = found("ports", *make(source={"timeout": answer}))
+    assert check.status is Status.FAIL
+    assert words in check.detail
+
+
+def test_a_refusal_is_not_called_good(make: Make) -> None:
+    """A refused connection may be a firewall's reset, so it is told as what is not known."""
+    check = found("ports", *make())
+    assert check.status is Status.WARN
+    assert "node2 refuses node1 at port 49152 and 49215" in check.detail
+    assert "firewall" in check.detail
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"mode": "peer2peer", "tunnelled": True}, "tunnelled"),
+        ({"offline": True, "persistent": True}, "offline"),
+        ({"migration_uri": "unix:///run/x"}, "a Unix socket"),
+    ],
+)
+def test_no_port_is_dialled_that_is_not_needed(
+    make: Make, settings: dict[str, object], words: str
+) -> None:
+    """What goes over no port of its own does not fail by a closed one."""
+    hosts = make(source={"timeout": "No route to host;1"})
+    check = found("ports", *hosts, plan=Plan.from_dict(settings))
+    assert (check.status, check.detail) == (Status.OK, f"not needed: {words}")
+
+
+def test_the_plan_is_judged_without_a_domain(make: Make) -> None:
+    """A plan that cannot work fails the preflight, also where no domain is named."""
+    check = found("plan", *make(), plan=Plan(tunnelled=True))
+    assert check.status is Status.FAIL
+    assert "tunnel through" in check.detail
+
+
+def test_the_port_of_the_plan_is_dialled(make: Make) -> None:
+    """A migration URI with a port is dialled there, by its own host."""
+    hosts = make(source={"timeout 3 bash -c : </dev/tcp/10.9.9.9/5555": "No route to host;1"})
+    check = found("ports", *hosts, plan=Plan(migration_uri="tcp://10.9.9.9:5555"))
+    assert "10.9.9.9: 5555 (No route to host)" in check.detail
+
+
+def test_peer2peer_is_dialled_as_root(make: Make) -> None:
+    """The source must get in: in peer2peer that is needed, in normal mode it is only told."""
+    hosts = make(source={"virsh": "error: Host key verification failed.;1"})
+    check = found("peer2peer", *hosts)
+    assert check.status is Status.WARN
+    assert "Only peer2peer needs it" in check.hint
+    check = found("peer2peer", *hosts, plan=Plan(mode="peer2peer"))
+    assert check.status is Status.FAIL
+    assert "Host key verification failed." in check.detail
+    assert check.hint
+
+
+def test_peer2peer_tried_by_somebody_else(make: Make) -> None:
+    """What another user than root can do says nothing of the source's libvirtd."""
+    check = found("peer2peer", *make(source={"id -u": "1000"}))
+    assert check.status is Status.WARN
+    assert "as user 1000" in check.detail
+
+
+def test_a_host_that_is_not_there() -> None:
+    """A host out of reach is a finding, with its reason; the other one is still looked at."""
+    diagnosis = preflight("qemu+unix:///system?socket=/nowhere", "test:///default")
+    assert [(check.name, check.status) for check in diagnosis.checks] == [
+        ("source", Status.FAIL),
+        ("destination", Status.OK),
+    ]
+    assert not diagnosis.ok
+    assert diagnosis.verdict == "A migration cannot work yet: mend source."
+
+
+def test_an_unknown_domain(make: Make) -> None:
+    """A domain that the source has not is a finding, and nothing more is asked of it."""
+    check = found("domain", *make(), domain="nobody")
+    assert check.status is Status.FAIL
+    assert "has no guest 'nobody'" in check.detail
+
+
+DOMAIN = """\
+<domain type='qemu'>
+  <name>test</name><memory unit='MiB'>{memory}</memory>
+  <os><type arch='x86_64' machine='{machine}'>hvm</type></os>
+  <devices>{devices}</devices>
+</domain>
+"""
+DISK = "<disk type='{}'><source {}='/a.img'/><target dev='vda'/>{}</disk>"
+
+
+@pytest.fixture
+def check(make: Make) -> Callable[..., Check]:
+    """Give one check of a domain that a test describes."""
+
+    def examine(
+        name: str,
+        *,
+        devices: str = "",
+        machine: str = "pc-q35-9.2",
+        memory: int = 1,
+        plan: Plan | None = None,
+        **settings: dict[str, str],
+    ) -> Check:
+        source, destination = make(**settings)
+        want = Wants.parse(DOMAIN.format(devices=devices, machine=machine, memory=memory))
+        pair = domains.Pair(
+            source,
+            destination,
+            (plan or Plan()).filled(destination="node2"),
+            capabilities.capabilities(source),
+            capabilities.capabilities(destination),
+        )
+        return domains._CHECKS[name](pair, want)
+
+    return examine
+
+
+def test_a_machine_type_that_the_destination_lacks(check: Callable[..., Check]) -> None:
+    """A machine type cannot change while a guest runs, so that of the guest must be there."""
+    assert check("machine type").status is Status.OK
+    bad = check("machine type", machine="pc-q35-11.0")
+    assert bad.status is Status.FAIL
+    assert "pc-q35-10.0" in bad.hint
+
+
+@pytest.mark.parametrize(
+    ("disk", "destination", "status", "words"),
+    [
+        (DISK.format("file", "file", ""), {}, Status.OK, "both hosts have /a.img"),
+        (DISK.format("file", "file", ""), {"stat": "x;1"}, Status.FAIL, "node2 has no /a.img"),
+        (DISK.format("file", "file", ""), {"stat": "xfs"}, Status.FAIL, "not shared storage"),
+        (DISK.format("file", "file", "<readonly/>"), {"stat": "xfs"}, Status.OK, "read only"),
+        (DISK.format("block", "dev", ""), {}, Status.WARN, "whether it is the same"),
+        (DISK.format("network", "name", ""), {"stat": "x;1"}, Status.OK, "on the network"),
+        ("<disk type='file' device='cdrom'><target dev='sda'/></disk>", {}, Status.OK, "no disk"),
+    ],
+)
+def test_disks(
+    check: Callable[..., Check],
+    disk: str,
+    destination: dict[str, str],
+    status: Status,
+    words: str,
+) -> None:
+    """A disk is good where both hosts surely have it, bad where not, and else not known."""
+    found_ = check("storage", devices=disk, destination=destination)
+    assert (found_.status, words in found_.detail) == (status, True), found_
+
+
+def test_a_disk_that_is_copied(check: Callable[..., Check]) -> None:
+    """A disk that the plan copies need not be at the destination."""
+    disk = DISK.format("file", "file", "")
+    missing = {"stat": "x;1"}
+    plan = Plan(copy_storage="full")
+    assert check("storage", devices=disk, destination=missing, plan=plan).status is Status.OK
+    other = Plan(copy_storage="full", copy_disks=("vdb",))
+    assert check("storage", devices=disk, destination=missing, plan=other).status is Status.FAIL
+
+
+def test_a_disk_is_not_copied_onto_itself(check: Callable[..., Check]) -> None:
+    """A disk on storage that both hosts have must not be among those that are copied."""
+    plan = Plan(copy_storage="full")
+    for disk in (DISK.format("file", "file", ""), DISK.format("network", "name", "")):
+        bad = check("storage", devices=disk, plan=plan)
+        assert (bad.status, "onto itself" in bad.detail) == (Status.FAIL, True)
+    local = check("storage", devices=disk.replace("network", "block"), plan=plan)
+    assert local.status is Status.OK
+
+
+def test_networks(check: Callable[..., Check]) -> None:
+    """Bridges and libvirt's networks must be there under the same names."""
+    card = "<interface type='bridge'><source bridge='br0'/></interface>"
+    assert check("networks").status is Status.OK
+    assert check("networks", devices=card).status is Status.OK
+    bad = check("networks", devices=card, destination={"test": ";1"})
+    assert (bad.status, "lacks br0" in bad.detail) == (Status.FAIL, True)
+    net = "<interface type='network'><source network='{}'/></interface>"
+    assert check("networks", devices=net.format("default")).status is Status.OK
+    bad = check("networks", devices=net.format("blue"))
+    assert (bad.status, "network blue" in bad.detail) == (Status.FAIL, True)
+
+
+def test_devices_of_the_host(check: Callable[..., Check]) -> None:
+    """A guest that holds a device of its host cannot leave it."""
+    bad = check("devices", devices="<hostdev type='pci' mode='subsystem'/>")
+    assert bad.status is Status.FAIL
+    assert check("devices").status is Status.OK
+
+
+def test_memory(check: Callable[..., Check]) -> None:
+    """Too little free memory is a warning: what the cache gives back is not counted."""
+    assert check("memory", memory=1 << 30).status is Status.WARN
+
+
+def test_doctor_of_two_hosts_on_the_command_line() -> None:
+    """`doctor --from --to` prints the table, and exits 1 where something stands in the way."""
+    words = ["doctor", "--from", "test:///default", "--to", "test:///default"]
+    done = CliRunner().invoke(main, [*words, "--domain", "nobody", "--format", "json"])
+    assert done.exit_code == 1
+    answer = json.loads(done.stdout)
+    assert answer["ok"] is False
+    assert {"identity", "domain"} <= {check["name"] for check in answer["checks"]}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--from", "test:///default"], "two hosts"),
+        (["--to", "test:///default"], "two hosts"),
+        (["--domain", "web1"], "--domain is said of two hosts"),
+        (["--from", "test:///default", "--to", "test:///default", "--mode", "direct"], "'direct'"),
+        (["--from", "node1", "--to", "test:///default"], "--from: 'node1' has no scheme"),
+    ],
+)
+def test_doctor_asked_for_half(words: list[str], said: str) -> None:
+    """Half a question is refused with what is missing."""
+    done = CliRunner().invoke(main, ["doctor", *words])
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert "hint:" in done.stderr

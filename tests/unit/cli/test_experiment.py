@@ -1,0 +1,218 @@
+"""The verb ``experiment``: what it prints, what it refuses; live in tests/lab."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from migrationlab.cli import main
+from migrationlab.experiment import folder as files
+from migrationlab.experiment.experiment import Experiment
+from migrationlab.runs.run import Run
+from migrationlab.runs.store import save_run
+from migrationlab.steps import Listener
+
+DESIGN = """\
+question = "Does peer2peer take longer?"
+repeats = 2
+[plan]
+mode = ["normal", "peer2peer"]
+[workload]
+dirty_mib_s = 10
+"""
+
+
+def call(*words: str | Path) -> Result:
+    """Run the verb; what is not an exit is a bug."""
+    result = CliRunner().invoke(main, ["experiment", *map(str, words)])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+@pytest.fixture
+def design(tmp_path: Path) -> Path:
+    """Give the file of a design."""
+    path = tmp_path / "modes.toml"
+    path.write_text(DESIGN, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def makes(monkeypatch: pytest.MonkeyPatch, make_run: Callable[..., Run]) -> Callable[[int], None]:
+    """Give a setter of how many trials are made before somebody stops it."""
+
+    def set_count(count: int) -> None:
+        def run(self: Experiment, *, on_step: Listener, stop: threading.Event) -> None:
+            files.write_head(self.directory, self.head)
+            for trial in self.left[:count]:
+                place = {
+                    "id": self.id, "name": self.name, "cell": trial.cell, "setting": {},
+                    "block": trial.block, "trial": trial.number, "attempt": 1,
+                    "warm_up": False, "stopped": False,
+                }  # fmt: skip
+                made = make_run(number=20 + trial.number, mode=trial.cell.removeprefix("mode="))
+                object.__setattr__(made, "experiment", place)
+                save_run(made, self.directory / "runs")
+            if self.left:
+                stop.set()
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(Experiment, "run", run)
+
+    return set_count
+
+
+def test_a_dry_run_says_what_would_be(design: Path) -> None:
+    """Cells, trials, time and room are told, and nothing is made."""
+    done = call(design, "--dry-run")
+    assert done.exit_code == 0
+    assert "  mode=normal\n  mode=peer2peer\n" in done.stdout
+    assert "trials   4: each 2 times; 1 to warm up" in done.stdout
+    assert "takes    about" in done.stdout
+    assert f"folder   {design.with_suffix('')}\n" in done.stdout
+    assert [path.name for path in design.parent.iterdir()] == ["modes.toml"]
+
+
+def test_a_dry_run_for_programs(design: Path, tmp_path: Path) -> None:
+    """As JSON it has the schedule, each trial with its block and its cell."""
+    done = call(design, "--dry-run", "--format", "json", "-o", tmp_path / "there")
+    answer = json.loads(done.stdout)
+    assert answer["directory"] == str(tmp_path / "there")
+    assert answer["trials"] == answer["left"] == len(answer["schedule"]) == 4
+    assert answer["cells"][1] == {"name": "mode=peer2peer", "setting": {"mode": "peer2peer"}}
+    assert answer["estimate_s"] > 0
+    assert {row["block"] for row in answer["schedule"]} == {1, 2}
+
+
+def test_results_for_people(design: Path, makes: Callable[[int], None]) -> None:
+    """The table has each cell with its counts and medians; then comparisons and warnings."""
+    makes(4)
+    done = call(design)
+    assert done.exit_code == 0
+    lines = done.stdout.splitlines()
+    assert lines[0] == "Does peer2peer take longer?"
+    assert lines[2].split() == [
+        "setting", "completed", "total_ms", "downtime_event_ms", "downtime_network_ms",
+        "transferred_bytes",
+    ]  # fmt: skip
+    assert lines[3].startswith("mode=normal        2 of 2")
+    assert "n is too small to tell" in done.stdout
+    assert "warning  All settings have fewer than 6 completed runs" in done.stdout
+    assert lines[-1] == f"folder   {design.with_suffix('')}"
+
+
+def test_results_for_programs(design: Path, makes: Callable[[int], None]) -> None:
+    """The same as JSON: what is missing is null, and nothing stands beside the object."""
+    makes(4)
+    done = call(design, "--format", "json", "--metric", "total_ms")
+    answer = json.loads(done.stdout)
+    assert answer["left"] == 0
+    assert [row["completed"] for row in answer["outcomes"]] == [2, 2]
+    row = next(row for row in answer["summary"] if row["metric"] == "total_ms")
+    assert row["n"] == 2
+    assert row["low"] is None
+    (comparison,) = answer["comparisons"]
+    assert comparison["metric"] == "total_ms"
+    assert comparison["verdict"] == "too few"
+    assert {concern["kind"] for concern in answer["concerns"]} >= {"few", "emulated"}
+
+
+def test_a_stop_says_how_to_go_on(design: Path, makes: Callable[[int], None]) -> None:
+    """What was stopped shows what there is, exits with 130, and the same command goes on."""
+    makes(1)
+    done = call(design)
+    assert done.exit_code == 130
+    folder = design.with_suffix("")
+    assert f"stopped; `migrationlab experiment {folder}` goes on from here" in done.stderr
+    assert "1 of 1" in done.stdout
+    makes(3)
+    assert call(folder).exit_code == 0
+
+
+@pytest.mark.parametrize("output_format", ["text", "json"])
+def test_environments_that_differ_are_told_after_what_is_known(
+    design: Path, makes: Callable[[int], None], output_format: str
+) -> None:
+    """How the migrations ended is shown, then the refusal to pool them, and 1 is the status."""
+    makes(4)
+    folder = design.with_suffix("")
+    assert call(design).exit_code == 0
+    first = Experiment.load(folder).runs[0]
+    changed = replace(first, environment=first.environment | {"kernel": "7.0"})
+    shutil.rmtree(folder / "runs" / first.run_id)
+    save_run(changed, folder / "runs")
+    done = call(folder, "--format", output_format)
+    assert done.exit_code == 1
+    assert "machine.kernel" in done.stderr
+    assert "hint: measure again in one environment; or" in done.stderr
+    assert "--mixed" in done.stderr
+    if output_format == "text":
+        assert "mode=normal        2 of 2\n" in done.stdout
+        assert "warning  The runs were not all made in one environment" in done.stdout
+    else:
+        answer = json.loads(done.stdout)
+        assert [row["completed"] for row in answer["outcomes"]] == [2, 2]
+        assert answer["comparisons"] == []
+        assert "machine.kernel" in answer["refused"]["text"]
+    assert call(folder, "--mixed").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "said", "hint"),
+    [
+        ("question =", [], "modes.toml: Invalid value", "TOML"),
+        (
+            'question = "Why?"\nrepeat = 3',
+            [],
+            "modes.toml: repeat: there is",
+            "did you mean repeats",
+        ),
+        (
+            'question = "Why?"\n[plan]\nmax_downtime_ms = -1',
+            [],
+            "modes.toml: plan: max_downtime_ms: ",
+            "1",
+        ),
+        (DESIGN, ["--metric", "speed"], "no run has a 'speed'", "total_ms"),
+    ],
+)
+def test_what_cannot_be_is_2(
+    text: str, words: list[str], said: str, hint: str, design: Path
+) -> None:
+    """A design that cannot be is refused with its file and key, in the file's own words."""
+    design.write_text(text, encoding="utf-8")
+    done = call(design, *words)
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert said in done.stderr
+    assert "hint: " in done.stderr
+    assert hint in done.stderr.split("hint: ")[1]
+    assert "--max-downtime-ms" not in done.stderr
+
+
+def test_metrics_are_completed_by_tab(design: Path) -> None:
+    """What can be given as a metric is what the shell offers, and no text of a summary."""
+    words = {
+        "_MIGRATIONLAB_COMPLETE": "bash_complete",
+        "COMP_WORDS": "migrationlab experiment x.toml --metric downtime_e",
+        "COMP_CWORD": "4",
+    }
+    told = CliRunner().invoke(main, prog_name="migrationlab", env=words)
+    offered = [line.split(",")[1] for line in told.output.splitlines()]
+    assert offered == ["downtime_event_ms", "downtime_event_error_ms"]
+    assert "run_id" not in Experiment.load(design).metrics
+
+
+def test_no_experiment_there_is_2(tmp_path: Path) -> None:
+    """A folder that has no experiment is the caller's mistake."""
+    done = call(tmp_path)
+    assert done.exit_code == 2
+    assert f"there is no experiment in {tmp_path}" in done.stderr

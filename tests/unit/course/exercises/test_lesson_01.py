@@ -1,0 +1,140 @@
+"""The exercises of lesson 01: their solutions pass, typical mistakes are told apart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migrationlab.course.feedback import State
+from migrationlab.course.lesson import Lesson
+from migrationlab.plan.plan import Plan
+from migrationlab.runs.run import Outcome, Runs
+
+LESSON = Lesson("01", live=False)
+RUNS = LESSON.runs()
+WAY = "tcp://10.0.0.2"
+SSH = "qemu+ssh://root@node2/system"
+
+
+@pytest.mark.parametrize("answer", [WAY, f" {WAY} ", "tcp://10.0.0.2:49200"])
+def test_the_solution_for_the_uri_passes(answer: str) -> None:
+    """The address of the migration network, by TCP; a port may stand, and need not."""
+    assert LESSON.check("uri", answer).passed
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (SSH, "is a libvirt connection URI"),  # the mistake of 2011
+        ("qemu+ssh://root@10.0.0.2/system", "is a libvirt connection URI"),
+        ("10.0.0.2", "scheme"),
+        ("tcp://root@10.0.0.2", "libvirt ignores the rest"),
+        ("tcp://10.0.0.2:22", "sshd's own"),
+        ("tcp://node2", "office network"),
+        ("tcp://10.0.0.1", "the host that the guest leaves"),
+        ("tcp://node1", "the host that the guest leaves"),
+        ("tcp://10.0.0.7", "On the migration network node2 is"),
+        ("ssh://10.0.0.2", "ssh"),
+        (22, "no text"),
+    ],
+)
+def test_mistakes_about_the_uri(answer: object, words: str) -> None:
+    """The wrong kind of URI, the wrong host, the wrong network: each is named."""
+    checked = LESSON.check("uri", answer)
+    assert checked.state is State.WRONG
+    assert words in f"{checked.said} {checked.hint}"
+    assert checked.hint
+
+
+@given(answer=st.one_of(st.text(), st.text().map("tcp://{}".format), st.floats(), st.binary()))
+def test_any_answer_is_told_of(answer: object) -> None:
+    """Whatever a learner writes, the check answers."""
+    assert LESSON.check("uri", answer).said
+    assert LESSON.check("plan", answer).said
+    assert LESSON.check("pair", answer).said
+
+
+def test_the_solution_for_the_plan_passes() -> None:
+    """Two URIs, each in its place."""
+    plan = Plan(mode="peer2peer", connection_uri=SSH, migration_uri=WAY)
+    assert LESSON.check("plan", plan).passed
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (Plan(connection_uri=SSH, migration_uri=WAY), "this client cannot reach it"),
+        (Plan(mode="peer2peer", migration_uri=WAY), "connection_uri"),
+        (Plan(mode="peer2peer", connection_uri=WAY, migration_uri=WAY), "is a migration URI"),
+        (
+            Plan(mode="peer2peer", connection_uri="qemu:///system"),
+            "which means the source host itself",
+        ),
+        (
+            Plan(mode="peer2peer", connection_uri="qemu+ssh://root@node1/system"),
+            "node1",
+        ),
+        (
+            Plan(mode="peer2peer", connection_uri="qemu+ssh://root@node3/system"),
+            "leads to node3",
+        ),
+        (
+            Plan(mode="peer2peer", connection_uri="qemu+tls://node2/system", migration_uri=WAY),
+            "another way than SSH",
+        ),
+        (Plan(mode="peer2peer", connection_uri=SSH), "Without a migration URI"),
+        (Plan(mode="peer2peer", connection_uri=SSH, migration_uri=SSH), "connection URI"),
+        (Plan(mode="peer2peer", connection_uri=SSH, migration_uri="tcp://node2"), "office"),
+        (Plan(mode="peer2peer", connection_uri=SSH, migration_uri=WAY, tunnelled=True), "tunnel"),
+        (WAY, "no plan"),
+    ],
+)
+def test_mistakes_about_the_plan(answer: object, words: str) -> None:
+    """Mode, connection URI and migration URI: each mistake is named."""
+    checked = LESSON.check("plan", answer)
+    assert checked.state is State.WRONG
+    assert words in f"{checked.said} {checked.hint}"
+    assert checked.hint
+
+
+@pytest.mark.parametrize("rows", [(0, 2), (2, 0), (3, 1), (4, 2), (3, 5)])
+def test_the_solution_for_the_pair_passes(rows: tuple[int, int]) -> None:
+    """One run of each mode, the same way; in whatever order, and also cut out of the runs."""
+    assert LESSON.check("pair", [RUNS[row] for row in rows]).passed
+    assert LESSON.check("pair", Runs(RUNS[row] for row in rows)).passed
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ([RUNS[0], RUNS[1]], "Two that differ in two things"),
+        ([RUNS[0], RUNS[4]], "Both are normal migrations"),
+        ([RUNS[2], RUNS[2]], "one run, twice"),
+        ([RUNS[0], replace(RUNS[2], outcome=Outcome.CANCELLED)], "did not complete: cancelled"),
+        (
+            [RUNS[0], replace(RUNS[2], plan=replace(RUNS[2].plan, bandwidth_mib_s=20))],
+            "more than the mode: bandwidth_mib_s",
+        ),
+        ([RUNS[0]], "A pair is two runs"),
+        (RUNS, "these are 6"),
+        ([0, 2], "Not all of that are runs"),
+        ({0, 2}, "no pair"),
+        ("0, 2", "no pair"),
+    ],
+)
+def test_mistakes_about_the_pair(answer: object, words: str) -> None:
+    """Another way, another plan, the same mode, numbers for runs: each mistake is named."""
+    checked = LESSON.check("pair", answer)
+    assert checked.state is State.WRONG
+    assert words in f"{checked.said} {checked.hint}"
+    assert checked.hint
+
+
+@pytest.mark.parametrize("exercise", ["uri", "plan", "pair"])
+@pytest.mark.parametrize("answer", [..., None, ""])
+def test_unfinished_is_told(exercise: str, answer: object) -> None:
+    """An empty place is no mistake."""
+    assert LESSON.check(exercise, answer).state is State.UNFINISHED

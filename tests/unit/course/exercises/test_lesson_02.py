@@ -1,0 +1,105 @@
+"""The exercises of lesson 02: their solutions pass, typical mistakes are told apart."""
+
+from __future__ import annotations
+
+import pytest
+
+from migrationlab.course.exercises.lesson_02 import OWN
+from migrationlab.course.feedback import State
+from migrationlab.course.host_commands import KINDS, RecordedHosts
+from migrationlab.course.lesson import Lesson
+
+LESSON = Lesson("02", live=False)
+SHARE = 0.956
+PAYLOAD = 2**30 * 8 / 20 / 1e6
+
+
+def test_the_recorded_hosts_agree_with_the_check() -> None:
+    """What differs between the recorded hosts is what the check calls their own."""
+    hosts = RecordedHosts.load()
+    first, second = (hosts.ask(name, "namespaces").text.splitlines() for name in hosts.names)
+    assert {one.partition(":")[0] for one in set(first) - set(second)} == OWN
+
+
+@pytest.mark.parametrize(
+    "answer", [OWN, sorted(OWN), "net, mnt pid uts ipc", {"net:[1]", "mnt", "PID", "uts", "ipc"}]
+)
+def test_the_solution_for_what_separates_passes(answer: object) -> None:
+    """The five kinds are right, in any collection."""
+    assert LESSON.check("separate", answer).passed
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (set(KINDS) - OWN, "both hosts share"),
+        (OWN | {"user"}, "user: in the table"),
+        (OWN - {"uts"}, "1 more"),
+        ({"network"}, "no such kind"),
+        (5, "no collection"),
+        ({"net": "own"}, "no collection"),
+        (KINDS, "same number"),
+    ],
+)
+def test_mistakes_about_what_separates(answer: object, said: str) -> None:
+    """Shared ones, missing ones and unknown ones are told apart."""
+    checked = LESSON.check("separate", answer)
+    assert checked.state is State.WRONG
+    assert said in checked.said
+    assert checked.hint
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer"),
+    [
+        ("separate", ...),
+        ("separate", {...}),
+        ("separate", set()),
+        ("separate", ""),
+        ("rate", ...),
+        ("rate", None),
+    ],
+)
+def test_unfinished_is_told(exercise: str, answer: object) -> None:
+    """An empty place is no mistake."""
+    assert LESSON.check(exercise, answer, *([SHARE] if exercise == "rate" else [])).state is (
+        State.UNFINISHED
+    )
+
+
+@pytest.mark.parametrize("answer", [PAYLOAD / SHARE, f"{PAYLOAD / SHARE:.1f}", 450])
+def test_the_solution_for_the_rate_passes(answer: object) -> None:
+    """Payload over share is right, give or take a percent."""
+    assert LESSON.check("rate", answer, SHARE).passed
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (PAYLOAD, "headers"),
+        (PAYLOAD * SHARE, "wrong way"),
+        (1024 * 8 / 20, "Mbit as 2**20 bits"),
+        (1024 * 8 / 20 / SHARE, "Mbit as 2**20 bits"),
+        (PAYLOAD / SHARE * 1e6, "bits a second"),
+        (PAYLOAD / SHARE / 8, "8 bits"),
+        (PAYLOAD / 8, "8 bits"),
+        (400, "2**30"),
+        (PAYLOAD / SHARE * 20, "one second"),
+        (1000, "too fast"),
+        (30, "too slow"),
+        (0, "no rate"),
+        ("fast", "no rate"),
+        (float("inf"), "no rate"),
+    ],
+)
+def test_mistakes_about_the_rate(answer: object, words: str) -> None:
+    """Bits and bytes, GiB and GB, headers and seconds: each mistake is named."""
+    checked = LESSON.check("rate", answer, SHARE)
+    assert checked.state is State.WRONG
+    assert words in f"{checked.said} {checked.hint}"
+
+
+@pytest.mark.parametrize("share", [None, 95.6, "x"])
+def test_a_rate_without_a_share_asks_for_it(share: object) -> None:
+    """The share comes from a cell of the lesson, which is named where it is missing."""
+    assert "makes share" in LESSON.check("rate", 449, share).hint

@@ -1,0 +1,120 @@
+"""The exercises of lesson 03: their solutions pass, typical mistakes are told apart."""
+
+from __future__ import annotations
+
+import pytest
+
+from migrationlab.course.feedback import State
+from migrationlab.course.lesson import Lesson
+
+LESSON = Lesson("03", live=False)
+RUN = LESSON.runs()[4]
+LINE = RUN.timeline()
+LENGTHS = LINE.phases.set_index("phase")["duration_ms"]
+LONGEST = str(LENGTHS.drop("Perform").idxmax())
+BY = str(LINE.phases.set_index("phase")["by"][LONGEST])
+SOLUTION = {"phase": LONGEST, "by": BY, "ms": float(LENGTHS[LONGEST])}
+EARLY_MS = (LINE.returned_ns - LINE.resume_ns) / 1e6
+
+
+def test_the_run_of_the_exercise_is_as_its_text_says() -> None:
+    """In the run that is asked about Prepare is the longest but for Perform."""
+    assert LENGTHS.idxmax() == "Perform"
+    assert (LONGEST, BY) == ("Prepare", "destination libvirtd")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        SOLUTION,
+        SOLUTION | {"ms": f"{SOLUTION['ms'] * 1.05:.0f}"},
+        SOLUTION | {"phase": f" {LONGEST.lower()}", "by": "Destination's libvirtd"},
+        SOLUTION | {"by": "the destination’s libvirtd"},
+        SOLUTION | {"by": f"{RUN.destination['name']}'s libvirtd"},
+    ],
+)
+def test_the_solution_for_the_phase_passes(answer: object) -> None:
+    """Phase, who works and the length, read off to within a tenth, are right."""
+    assert LESSON.check("phase", answer, RUN).passed
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"phase": "Perform"}, "sends memory"),
+        ({"phase": "Confirm"}, "not the longest"),
+        ({"phase": "Sending"}, "is no phase"),
+        ({"by": "client"}, "only asks"),
+        ({"by": "the client"}, "asks, and waits"),
+        ({"by": f"{RUN.source['name']}'s libvirtd"}, "it is not source libvirtd"),
+        ({"by": "destination"}, "half of it"),
+        ({"by": "source QEMU"}, "it is not source qemu"),
+        ({"ms": SOLUTION["ms"] / 1000}, "in seconds"),
+        ({"ms": float(LENGTHS["Confirm"])}, "length of Confirm"),
+        ({"ms": SOLUTION["ms"] * 1.3}, "run 5"),
+        ({"ms": "long"}, "no length"),
+    ],
+)
+def test_mistakes_about_the_phase(changed: dict[str, object], words: str) -> None:
+    """Perform, who only asks, seconds, another phase's length: each mistake is named."""
+    checked = LESSON.check("phase", SOLUTION | changed, RUN)
+    assert checked.state is State.WRONG
+    assert words in f"{checked.said} {checked.hint}"
+    assert checked.hint
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer"),
+    [
+        ("phase", ...),
+        ("phase", {"phase": ..., "by": ..., "ms": ...}),
+        ("phase", SOLUTION | {"ms": None}),
+        ("early", ...),
+        ("early", ""),
+    ],
+)
+def test_unfinished_is_told(exercise: str, answer: object) -> None:
+    """An empty place is no mistake."""
+    assert LESSON.check(exercise, answer, RUN).state is State.UNFINISHED
+
+
+@pytest.mark.parametrize("answer", [EARLY_MS, round(EARLY_MS), f"{EARLY_MS:.1f}"])
+def test_the_solution_for_the_end_passes(answer: object) -> None:
+    """From the moment that the guest ran again to the call's return is right."""
+    assert LESSON.check("early", answer, RUN).passed
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (EARLY_MS * 1e6, "nanoseconds"),
+        (EARLY_MS / 1000, "in seconds"),
+        (-EARLY_MS, "wrong way round"),
+        (float(LENGTHS["Confirm"]), "Confirm alone"),
+        (LINE.downtime_event_ms, "it stood still"),
+        ((LINE.returned_ns - LINE.stop_ns) / 1e6, "where the guest stopped"),
+        ((LINE.returned_ns - LINE.completed_ns) / 1e6, "sent everything"),
+        (LINE.call_ms, "whole call"),
+        (12.3, "not 12.3 ms"),
+        ([1], "no length"),
+    ],
+)
+def test_mistakes_about_the_end(answer: object, words: str) -> None:
+    """Units, the direction and each wrong moment are told apart."""
+    checked = LESSON.check("early", answer, RUN)
+    assert checked.state is State.WRONG
+    assert words in checked.said
+    assert checked.hint
+
+
+def test_a_run_whose_guest_did_not_arrive_is_told() -> None:
+    """Of a cancelled run nobody can say when its guest ran at the destination."""
+    measured = LESSON.experiment("convergence").measured
+    cut = next(run for run in measured if run.outcome == "timed_out")
+    assert "did not arrive" in LESSON.check("early", 200, cut).said
+
+
+@pytest.mark.parametrize(("exercise", "answer"), [("phase", SOLUTION), ("early", EARLY_MS)])
+def test_a_check_without_a_run_asks_for_it(exercise: str, answer: object) -> None:
+    """The run is part of the call; where it is missing, the check says so."""
+    assert "Give the run too" in LESSON.check(exercise, answer).hint

@@ -1,0 +1,126 @@
+"""The exercises of lesson 06: their solutions pass, typical mistakes are told apart."""
+
+from __future__ import annotations
+
+import pytest
+
+from migrationlab.course.feedback import State
+from migrationlab.course.lesson import Lesson
+from migrationlab.experiment.experiment import Experiment
+from migrationlab.plan.plan import Plan
+
+LESSON = Lesson("06", live=False)
+ENDS = {"web": True, "database": False, "counter": True, "night": False}
+
+
+@pytest.fixture(scope="module")
+def remedies() -> Experiment:
+    """Return the recorded remedies."""
+    return LESSON.experiment("remedies")
+
+
+def test_which_of_the_guests_end() -> None:
+    """Two of the four end by themselves: by their rate, and by their working set."""
+    assert LESSON.check("ends", ENDS).passed
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("web", "size"),
+        ("database", "Convert"),
+        ("counter", "working set"),
+        ("night", "slower of wire and limit"),
+    ],
+)
+def test_mistakes_about_which_end(name: str, words: str) -> None:
+    """One guest judged wrongly is named, with what was overlooked."""
+    checked = LESSON.check("ends", ENDS | {name: not ENDS[name]})
+    assert checked.state is State.WRONG
+    assert checked.said.startswith(f"{name}: ")
+    assert words in checked.hint
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (True, "no dictionary"),
+        (["web"], "no dictionary"),
+        (ENDS | {"mail": True}, "mail is none"),
+        (ENDS | {"web": "yes"}, "neither True nor False"),
+        (ENDS | {"web": 1}, "neither True nor False"),
+    ],
+)
+def test_what_is_no_answer_is_told(answer: object, said: str) -> None:
+    """Other types, other guests and other words are told, not raised."""
+    checked = LESSON.check("ends", answer)
+    assert checked.state is State.WRONG
+    assert said in checked.said
+
+
+@pytest.mark.parametrize("switch", [{"postcopy_after_pass": 2}, {"postcopy_after_s": 3.0}])
+def test_postcopy_that_switches_by_itself_passes(
+    switch: dict[str, float], remedies: Experiment
+) -> None:
+    """Post-copy is over in time and with a short standstill, and the check says its price."""
+    checked = LESSON.check("remedy", Plan(postcopy=True, **switch), remedies)
+    assert checked.passed
+    assert "lost" in checked.said
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, "does not end"),
+        ({"postcopy": True}, "nothing switches"),
+        ({"postcopy": True, "postcopy_after_s": 14.0}, "too late"),
+        ({"postcopy": True, "postcopy_after_pass": 20}, "too late"),
+        ({"postcopy": True, "postcopy_after_pass": 2, "deadline_s": 3.0}, "within 3 s"),
+        ({"postcopy": True, "postcopy_after_pass": 2, "max_downtime_ms": 3000}, "before it"),
+        ({"postcopy": True, "postcopy_after_pass": 2, "parallel": True}, "refuses"),
+        ({"max_downtime_ms": 500}, "does not end"),
+        ({"max_downtime_ms": 1500}, "stands still"),
+        ({"suspend_after_s": 3.0}, "stands still"),
+        ({"live": False}, "stands still"),
+        ({"auto_converge": True}, "and not 15"),
+        ({"auto_converge": True, "auto_converge_initial_percent": 80}, "no recorded run"),
+        ({"parallel": True, "compression": ("zstd",)}, "encrypted"),
+        ({"compression": ()}, "encrypted"),
+        ({"parallel": True}, "full wire"),
+        ({"bandwidth_mib_s": 40}, "slower still"),
+        ({"postcopy_after_pass": 2}, "cannot work"),
+    ],
+)
+def test_remedies_that_do_not_do(
+    settings: dict[str, object], words: str, remedies: Experiment
+) -> None:
+    """Each other remedy, and each way to get post-copy wrong, is told why it does not do."""
+    checked = LESSON.check("remedy", Plan(**settings), remedies)
+    assert checked.state is State.WRONG
+    assert words in checked.said
+    assert checked.hint
+
+
+def test_a_remedy_that_is_none(remedies: Experiment) -> None:
+    """What is no plan is told, and so are missing records, and those of another experiment."""
+    assert "no plan" in LESSON.check("remedy", "postcopy", remedies).said
+    assert "remedies)" in LESSON.check("remedy", Plan()).hint
+    other = Lesson("08", live=False).experiment("modes")
+    assert "remedies)" in LESSON.check("remedy", Plan(), other).hint
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer"),
+    [
+        ("ends", ...),
+        ("ends", None),
+        ("ends", {}),
+        ("ends", dict.fromkeys(ENDS, ...)),
+        ("ends", ENDS | {"night": ...}),
+        ("remedy", ...),
+        ("remedy", None),
+    ],
+)
+def test_unfinished_is_told(exercise: str, answer: object) -> None:
+    """An empty place is no mistake, nor are some of several."""
+    assert LESSON.check(exercise, answer).state is State.UNFINISHED

@@ -1,0 +1,109 @@
+"""The exercises of lesson 07: their solutions pass, typical mistakes are told apart."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from migrationlab.course.exercises.lesson_07 import MESSAGES, TURNS
+from migrationlab.course.feedback import State
+from migrationlab.course.lesson import Lesson
+from migrationlab.explain.explanation import NoticedBy, explain
+from migrationlab.plan.plan import Plan
+from migrationlab.plan.uris import Mode
+from migrationlab.runs.run import Outcome
+
+LESSON = Lesson("07", live=False)
+OPEN = "tcp://host-b:49300"
+
+
+def test_the_messages_are_known() -> None:
+    """The kit explains each message of the exercise, so that a learner can read of it."""
+    for mode, text in MESSAGES.values():
+        opened_by = NoticedBy.CLIENT if mode == "normal" else NoticedBy.SOURCE_DAEMON
+        assert explain(text, opened_by=opened_by).known
+    assert TURNS.keys() == MESSAGES.keys()
+
+
+def test_the_solution_for_the_turns_passes() -> None:
+    """The four places are right, however they are written."""
+    assert LESSON.check("turn", TURNS).passed
+    assert LESSON.check("turn", {name: f" {place.upper()}" for name, place in TURNS.items()}).passed
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (TURNS | {"A": "source"}, "in normal mode"),
+        (TURNS | {"B": "client"}, "another dials"),
+        (TURNS | {"B": "plan"}, "goes round it"),
+        (TURNS | {"C": "source"}, "who listens"),
+        (TURNS | {"C": "plan"}, "by another plan"),
+        (TURNS | {"D": "destination"}, "wrong place"),
+        (TURNS | {"A": "my laptop"}, "none of the places"),
+        ("client", "Keep the braces"),
+    ],
+)
+def test_mistakes_about_the_turns(answer: object, words: str) -> None:
+    """The first place that is wrong is named, with what leads to the right one."""
+    checked = LESSON.check("turn", answer)
+    assert checked.state is State.WRONG
+    assert words in f"{checked.said} {checked.hint}"
+    assert checked.hint
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Plan(mode=Mode.PEER2PEER, migration_uri=OPEN),
+        Plan(migration_uri="tcp://host-b:49310"),
+        Plan(migration_uri="tcp://10.11.0.2:49300"),
+        Plan(mode=Mode.PEER2PEER, tunnelled=True),
+    ],
+)
+def test_plans_past_the_firewall_pass(answer: Plan) -> None:
+    """An open port in the migration URI gets through in both modes, and a tunnel does."""
+    assert LESSON.check("mend", answer).passed
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (Plan(mode=Mode.PEER2PEER), "its own ports"),
+        (Plan(migration_uri="tcp://host-b"), "libvirt chooses"),
+        (Plan(migration_uri="tcp://host-b:49153"), "port 49153"),
+        (Plan(migration_uri="tcp://host-b:5000"), "5000 through either"),
+        (Plan(connection_uri="qemu+tcp://host-b:49300/system"), "in the migration URI"),
+        (Plan(migration_uri="tcp://host-c:49300"), "host-c"),
+        (Plan(migration_uri="qemu+ssh://root@host-b/system"), "migration URI"),
+        (Plan(migration_uri=OPEN, offline=True, persistent=True), "no running guest"),
+        (OPEN, "no plan"),
+    ],
+)
+def test_mistakes_about_the_plan(answer: object, words: str) -> None:
+    """A port that is closed, the wrong URI, the wrong host: each is named, with a hint."""
+    checked = LESSON.check("mend", answer)
+    assert checked.state is State.WRONG
+    assert words in f"{checked.said} {checked.hint}"
+    assert checked.hint
+
+
+def test_a_plan_that_was_tried_and_failed_is_not_right() -> None:
+    """What came of it counts more than how it looks: libvirt's words are the hint."""
+    plan = Plan(mode=Mode.PEER2PEER, migration_uri=OPEN)
+    failed = LESSON.recorded("07-port-closed")
+    checked = LESSON.check("mend", plan, failed)
+    assert checked.state is State.WRONG
+    assert "No route to host" in checked.said
+    done = dataclasses.replace(failed, outcome=Outcome.COMPLETED, error=None)
+    assert LESSON.check("mend", plan, done).passed
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer"),
+    [("turn", ...), ("turn", dict.fromkeys(TURNS, ...)), ("mend", None), ("mend", ...)],
+)
+def test_unfinished_is_told(exercise: str, answer: object) -> None:
+    """An empty place is no mistake."""
+    assert LESSON.check(exercise, answer).state is State.UNFINISHED

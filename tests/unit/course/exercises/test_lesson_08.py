@@ -1,0 +1,108 @@
+"""The exercises of lesson 08: their solutions pass, typical mistakes are told apart."""
+
+from __future__ import annotations
+
+import pytest
+
+from migrationlab.course.exercises.lesson_08 import CELLS, _judge
+from migrationlab.course.feedback import State
+from migrationlab.course.lesson import Lesson
+
+LESSON = Lesson("08", live=False)
+MODES = LESSON.experiment("modes")
+ROW = MODES.summary(["total_ms"]).set_index("cell").loc[CELLS[1]]
+RIGHT = {
+    "n": int(ROW["n"]),
+    "median_ms": float(ROW["median"]),
+    "low_ms": float(ROW["low"]),
+    "high_ms": float(ROW["high"]),
+}
+#: One setting with an outlier: its mean, its median and the median without it lie apart.
+ODD = [100.0, 104.0, 108.0, 112.0, 116.0, 120.0, 500.0]
+ODD_FIGURE = {"n": 7.0, "median_ms": 112.0, "low_ms": 100.0, "high_ms": 120.0}
+
+
+@pytest.mark.parametrize("answer", ["too few", " Too few "])
+def test_the_solution_for_the_claim_passes(answer: str) -> None:
+    """Three of each are too few for any claim."""
+    assert LESSON.check("claim", answer, MODES).passed
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ("different", "p = 0.1"),
+        ("alike", "fewer than 6"),
+        ("unclear", "n = 3 says more"),
+        ("peer2peer is slower", "none of the verdicts"),
+        (105, "none of the verdicts"),
+    ],
+)
+def test_mistakes_about_the_claim(answer: object, words: str) -> None:
+    """A difference at n = 3, alike without an interval: each is told why not."""
+    checked = LESSON.check("claim", answer, MODES)
+    assert checked.state is State.WRONG
+    assert words in f"{checked.said} {checked.hint}"
+    assert checked.hint
+
+
+@pytest.mark.parametrize("answer", [RIGHT, {name: f"{value:.1f}" for name, value in RIGHT.items()}])
+def test_the_solution_for_the_figure_passes(answer: object) -> None:
+    """n, median and both ends of the interval are right, as the summary has them."""
+    assert LESSON.check("figure", answer, MODES).passed
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (RIGHT["median_ms"], "how sure it is"),
+        (RIGHT | {"n": ...}, "Without n"),
+        (RIGHT | {"n": 20}, "this one setting"),
+        (RIGHT | {"n": "many"}, "no number"),
+        (RIGHT | {"median_ms": RIGHT["median_ms"] + 50}, "not"),
+        (RIGHT | {"low_ms": RIGHT["high_ms"], "high_ms": RIGHT["low_ms"]}, "exchanged"),
+        (
+            RIGHT | {"low_ms": float(ROW["least"]), "high_ms": float(ROW["greatest"])},
+            "least and the greatest",
+        ),
+        (RIGHT | {"low_ms": 1}, "not the ends"),
+    ],
+)
+def test_mistakes_about_the_figure(answer: object, words: str) -> None:
+    """A figure without n, the extremes as an interval: each is said to be what it is."""
+    checked = LESSON.check("figure", answer, MODES)
+    assert checked.state is State.WRONG
+    assert words in f"{checked.said} {checked.hint}"
+    assert checked.hint
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"n": 6.0}, "marked as outliers"),
+        ({"median_ms": sum(ODD) / 7}, "the mean"),
+        ({"median_ms": 110.0}, "without the outliers"),
+    ],
+)
+def test_dropped_outliers_and_means_are_told(changed: dict[str, float], words: str) -> None:
+    """Where one run is an outlier, leaving it out and the mean it pulls along are both seen."""
+    checked = _judge(ODD_FIGURE | changed, ODD)
+    assert checked.state is State.WRONG
+    assert words in checked.said
+    assert checked.hint
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer"),
+    [("claim", ...), ("claim", ""), ("figure", None), ("figure", dict.fromkeys(RIGHT, ...))],
+)
+def test_unfinished_is_told(exercise: str, answer: object) -> None:
+    """An empty place is no mistake."""
+    assert LESSON.check(exercise, answer, MODES).state is State.UNFINISHED
+
+
+@pytest.mark.parametrize("exercise", ["claim", "figure"])
+def test_a_check_without_its_experiment_says_so(exercise: str) -> None:
+    """Nothing, or another experiment, in its place leads to the cell, and not to an error."""
+    for other in (None, LESSON.experiment("remedies")):
+        assert "Run the cell" in LESSON.check(exercise, "different", other).hint

@@ -1,0 +1,91 @@
+"""The exercises of lesson 09: their solutions pass, typical mistakes are told apart."""
+
+from __future__ import annotations
+
+import pytest
+
+from migrationlab.course.exercises.lesson_09 import MENDS
+from migrationlab.course.feedback import State
+from migrationlab.course.lesson import Lesson
+from migrationlab.plan.plan import Plan
+
+LESSON = Lesson("09", live=False)
+WAY = "tcp://10.0.5.2:49160"
+SSH = "qemu+ssh://root@node2/system"
+RIGHT = {fault: place for fault, (place, _) in MENDS.items()}
+
+
+@pytest.mark.parametrize(
+    "answer", [Plan(migration_uri=WAY), Plan(migration_uri=WAY, connection_uri=SSH)]
+)
+def test_the_solution_for_the_plan_passes(answer: Plan) -> None:
+    """The laptop leads, and the memory goes by the address and the port that are open."""
+    assert LESSON.check("plan", answer).passed
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (Plan(mode="peer2peer", migration_uri=WAY), "cannot log in"),
+        (Plan(), "Without a migration URI"),
+        (Plan(migration_uri="tcp://node2:49160"), "storage network"),
+        (Plan(migration_uri="tcp://10.0.5.2"), "firewall"),
+        (Plan(migration_uri="tcp://10.0.5.2:49152"), "port 49152"),
+        (Plan(migration_uri="qemu+ssh://root@10.0.5.2/system"), "connection URI"),
+        (Plan(connection_uri="tcp://10.0.5.2:49160"), "migration URI"),
+        (Plan(migration_uri=WAY, connection_uri="qemu+ssh://root@10.0.5.2/system"), "by that name"),
+        (Plan(migration_uri="auto"), "storage network"),
+        (Plan(migration_uri=WAY, connection_uri="qemu+tcp://node2/system"), "by SSH"),
+        (Plan(migration_uri=WAY, connection_uri="qemu+ssh://root@node2/session"), "by SSH"),
+        (Plan(migration_uri="rdma://10.0.5.2:49160"), "by TCP"),
+        (Plan(migration_uri=WAY, copy_storage="full"), "a second port"),
+        (Plan(migration_uri="tcp://root@10.0.5.2:49160"), "ignores the rest"),
+        (Plan(migration_uri="unix:///run/way.sock"), "storage network"),
+        (Plan(offline=True, persistent=True, live=False), "no running guest"),
+        ("tcp://10.0.5.2:49160", "no plan"),
+    ],
+)
+def test_mistakes_about_the_plan(answer: object, words: str) -> None:
+    """Mode, address, port and the two kinds of URI: each mistake is named."""
+    checked = LESSON.check("plan", answer)
+    assert checked.state is State.WRONG
+    assert words in f"{checked.said} {checked.hint}"
+    assert checked.hint
+
+
+def test_the_solution_for_the_mends_passes() -> None:
+    """Source, destination, plan: each fault at its place."""
+    assert LESSON.check("mend", RIGHT).passed
+    # Its hint names two ways.
+    assert LESSON.check("mend", RIGHT | {"port-closed": "plan"}).passed
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"host-key-unknown": "destination"}, "known_hosts"),
+        ({"port-closed": "source"}, "ports"),
+        ({"host-key-unknown": "plan"}, "not mended by a plan"),
+        ({"disk-not-shared": "Destination"}, "takes the disk along"),
+        ({"disk-not-shared": "laptop"}, "none of the places"),
+    ],
+)
+def test_mistakes_about_the_mends(changes: dict[str, str], words: str) -> None:
+    """A fault in the wrong place is told with what leads to the right one."""
+    checked = LESSON.check("mend", RIGHT | changes)
+    assert checked.state is State.WRONG
+    assert words in f"{checked.said} {checked.hint}"
+
+
+def test_a_list_of_mends_is_told() -> None:
+    """What is no mapping is said to be none."""
+    assert "braces" in LESSON.check("mend", ["source", "destination", "plan"]).hint
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer"),
+    [("plan", ...), ("plan", None), ("mend", ...), ("mend", RIGHT | {"port-closed": ...})],
+)
+def test_unfinished_is_told(exercise: str, answer: object) -> None:
+    """An empty place is no mistake."""
+    assert LESSON.check(exercise, answer).state is State.UNFINISHED

@@ -1,0 +1,76 @@
+"""What a check makes of an answer before it looks at it, and how it says what it found."""
+
+from __future__ import annotations
+
+import pytest
+
+from migrationlab.course.feedback import Checked, number_of, places_of, right, unfinished, wrong
+
+
+@pytest.mark.parametrize(
+    ("answer", "number"),
+    [
+        (300, 300),
+        (0.5, 0.5),
+        (" 300 ", 300),
+        ("1.5", 1.5),
+        ("1,5", 1.5),
+        ("1,836", 1836),
+        ("1,234,567.5", 1234567.5),
+        ("-1e3", -1000),
+        ("0,25", 0.25),
+        ("0,345", 0.345),
+    ],
+)
+def test_a_number_is_read_as_people_and_the_kit_write_it(answer: object, number: float) -> None:
+    """A decimal comma is one, and commas between groups of digits are none."""
+    assert number_of(answer) == number
+
+
+@pytest.mark.parametrize("answer", ["", "300 ms", "1,5,2", (1, 500), True, None, "nan", "inf", ...])
+def test_what_is_no_number_is_none(answer: object) -> None:
+    """Words, pairs (1,500 without quotes), truth values and infinities are no numbers."""
+    assert number_of(answer) is None
+
+
+def test_an_answer_of_several_places_is_whole() -> None:
+    """One that is filled in comes back as it is, with whatever else it has."""
+    whole = {"A": "client", "B": False, "C": 0, "note": ...}
+    assert places_of(whole, ("A", "B", "C")) is whole
+
+
+@pytest.mark.parametrize("answer", [..., None, {}, {"A": ...}, {"A": "", "B": None}])
+def test_all_places_are_asked_for_where_none_is_filled_in(answer: object) -> None:
+    """The dots, nothing, and a dictionary of dots are the same: each place is named."""
+    found = places_of(answer, ("A", "B"), "a place for ")
+    assert found == unfinished("Fill in a place for A, B.")
+
+
+def test_only_places_without_an_answer_are_asked_for() -> None:
+    """What is filled in already is not asked for again."""
+    assert places_of({"A": 1, "B": ...}, ("A", "B")) == unfinished("Fill in B.")
+
+
+@pytest.mark.parametrize("answer", [["A", "B"], 5, "A and B", True])
+def test_several_places_are_a_dictionary(answer: object) -> None:
+    """Anything else is wrong, and it is said what it is, and what to write."""
+    found = places_of(answer, ("A", "B"))
+    assert isinstance(found, Checked)
+    assert found == wrong(
+        f"That is a {type(answer).__name__}, and no dictionary.",
+        "Keep the braces, and fill in A, B.",
+    )
+
+
+def test_what_is_found_can_be_read_without_colours() -> None:
+    """Mark and word say the state; text keeps the page's colour, and is escaped."""
+    for checked, mark, word in (
+        (right("5 < 6"), "✓", "Right"),
+        (wrong("5 < 6", "Count again."), "✗", "Wrong"),
+        (unfinished("Put < there."), "…", "Unfinished"),
+    ):
+        assert repr(checked).startswith(mark)
+        html = checked._repr_html_()
+        assert f"{mark}</span> {word}.</b>" in html
+        assert "&lt;" in html
+        assert 'role="status"' in html

@@ -1,0 +1,213 @@
+"""Looking around on hosts: the list, live and recorded answers, and the widget without a page."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from migrationlab import plots
+from migrationlab.checks.report import Status
+from migrationlab.course.host_commands import LOOKS, LiveHosts, RecordedHosts, record
+from migrationlab.course.recorded_preflights import FAULTS, WELL, load_findings, save_findings
+from migrationlab.errors import LabError, StoreError, UsageError
+from migrationlab.hosts.shell import Answer, Shell
+from migrationlab.widgets import HostShell
+
+
+class Standing:
+    """A host of this machine, whose shell says back what it is told to run."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        program = folder / name
+        program.write_text(f'#!/bin/sh\nshift 2\necho "{name} runs $*"\n')
+        program.chmod(0o700)
+        self.shell: Shell | None = Shell((str(program),))
+
+
+class Rack:
+    """A lab that a test can take down."""
+
+    def __init__(self, folder: Path) -> None:
+        self.alive = True
+        self.hosts = [Standing("host-a", folder), Standing("host-b", folder)]
+
+
+class Slow:
+    """Hosts that answer when they are let."""
+
+    names = ("host-a", "host-b")
+    live = True
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.asked: list[tuple[str, str]] = []
+
+    def ask(self, host: str, look: str) -> Answer:
+        """Answer with the question."""
+        assert self.go.wait(10)
+        self.asked.append((host, look))
+        return Answer(0, f"{host}: {look} <b>")
+
+
+def test_live_hosts_run_what_the_list_says(tmp_path: Path) -> None:
+    """A look is run by the host's own shell, word for word."""
+    hosts = LiveHosts(Rack(tmp_path))
+    assert hosts.names == ("host-a", "host-b")
+    for look in LOOKS:
+        assert hosts.ask("host-b", look.key) == Answer(0, f"host-b runs {' '.join(look.argv)}")
+
+
+def test_a_lab_that_is_down_is_told(tmp_path: Path) -> None:
+    """Asking hosts that are gone says which cell brings new ones."""
+    lab = Rack(tmp_path)
+    hosts = LiveHosts(lab)
+    lab.alive = False
+    with pytest.raises(LabError, match="down") as caught:
+        hosts.ask("host-a", "guests")
+    assert "mig.Lab" in caught.value.hint
+    lab.alive, lab.hosts = True, []
+    with pytest.raises(LabError, match="down"):
+        hosts.ask("host-a", "guests")
+
+
+@pytest.mark.parametrize("asked", [("host-c", "guests"), ("host-a", "rm")])
+def test_nothing_but_the_list_is_run(tmp_path: Path, asked: tuple[str, str]) -> None:
+    """A host or a command that is not of the list is refused."""
+    for hosts in (LiveHosts(Rack(tmp_path)), RecordedHosts.load()):
+        with pytest.raises(UsageError, match="there is no"):
+            hosts.ask(*asked)
+
+
+def test_a_recording_says_the_same_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was recorded is what is read back, wire and all."""
+    live = LiveHosts(Rack(tmp_path))
+    wire = [{"rate_mbit_s": 50.0, "payload_mbit_s": 47.0}]
+    record(live, wire).save(tmp_path / "data" / "looks" / "mine.json")
+    monkeypatch.setattr(
+        "migrationlab.course.json_files.find_data", lambda *n: tmp_path.joinpath("data", *n)
+    )
+    again = RecordedHosts.load("mine")
+    assert list(again.wire) == wire
+    for name in live.names:
+        for look in LOOKS:
+            assert again.ask(name, look.key) == live.ask(name, look.key)
+
+
+def test_the_committed_recording_has_an_answer_to_everything() -> None:
+    """No look is missing, and only the guest is unknown where it is not."""
+    hosts = RecordedHosts.load()
+    failed = {
+        (name, look.key)
+        for name in hosts.names
+        for look in LOOKS
+        if hosts.ask(name, look.key).status != 0
+    }
+    assert failed == {("host-b", "guest"), ("host-b", "cards")}
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"hosts": {"a": 1}}', '{"wire": []}'])
+def test_a_spoilt_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """What is no recording is refused with what to do, of hosts and of preflights alike."""
+    (tmp_path / "spoilt.json").write_text(text)
+    monkeypatch.setattr("migrationlab.course.json_files.find_data", lambda *names: tmp_path)
+    with pytest.raises(StoreError, match=r"spoilt\.json"):
+        RecordedHosts.load("spoilt")
+    with pytest.raises(StoreError, match=r"spoilt\.json"):
+        load_findings("spoilt")
+
+
+def test_preflights_are_read_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A diagnosis goes to a file and back, with its verdict."""
+    findings = load_findings()
+    save_findings(findings, tmp_path / "again.json")
+    monkeypatch.setattr("migrationlab.course.json_files.find_data", lambda *names: tmp_path)
+    assert load_findings("again") == findings
+
+
+def test_the_committed_preflights_are_those_of_the_lesson() -> None:
+    """Each fault of the list is there, and only the certificate's goes unseen."""
+    findings = load_findings()
+    assert tuple(findings) == (WELL, *FAULTS)
+    unseen = {name for name, diagnosis in findings.items() if diagnosis.ok}
+    assert unseen == {WELL, "certificate-wrong-name"}
+    for name in set(findings) - unseen:
+        assert [c.status for c in findings[name].checks].count(Status.FAIL) == 1
+
+
+def test_the_widget_shows_both_hosts_or_one() -> None:
+    """A button asks both hosts; a choice of one asks the same of that one."""
+    shell = HostShell(RecordedHosts.load(), "kernel")
+    assert repr(shell) == "HostShell(host-a, host-b, recorded)"
+    assert shell.wait(10)
+    assert "root@host-a:~# uname -nsr" in shell.answer.value
+    assert "root@host-b:~# uname -nsr" in shell.answer.value
+    shell.buttons["names"].click()
+    assert shell.wait(10)
+    assert "cat /etc/hosts" in shell.answer.value
+    shell.host.value = "host-b"
+    assert shell.wait(10)
+    assert "root@host-a" not in shell.answer.value
+    assert "root@host-b:~# cat /etc/hosts" in shell.answer.value
+    shell.buttons["guest"].click()
+    assert shell.wait(10)
+    assert "(exit status 1)" in shell.answer.value
+    html = shell._repr_mimebundle_()["text/html"]
+    assert "run this cell" in html
+    assert 'role="status"' in html
+
+
+def test_a_slow_host_holds_nobody_up() -> None:
+    """A press returns at once and is told of; of those that wait only the last is asked."""
+    hosts = Slow()
+    shell = HostShell(hosts)
+    assert not shell.wait(0)
+    shell.buttons["wire"].click()
+    shell.buttons["load"].click()
+    assert "Asking host-a, host-b: uptime" in shell.answer.value
+    hosts.go.set()
+    assert shell.wait(10)
+    assert "host-b: load &lt;b&gt;" in shell.answer.value
+    assert ("host-a", "wire") not in hosts.asked
+    shell.close()
+    shell.buttons["wire"].click()
+    assert shell.wait(10)
+    assert ("host-a", "wire") not in hosts.asked
+
+
+def test_a_fault_is_shown_in_place_of_an_answer() -> None:
+    """What nobody foresaw is told too: an earlier answer does not stand for the new question."""
+
+    class Faulty(Slow):
+        def ask(self, host: str, look: str) -> Answer:
+            raise OSError("the pipe broke")
+
+    shell = HostShell(Faulty())
+    assert shell.wait(10)
+    assert "OSError: the pipe broke" in shell.answer.value
+    assert 'role="status"' in shell.answer.value
+
+
+def test_the_widget_tells_of_a_lab_that_is_down(tmp_path: Path) -> None:
+    """When the lab is gone the widget says so, and what brings it back."""
+    lab = Rack(tmp_path)
+    shell = HostShell(LiveHosts(lab))
+    assert shell.wait(10)
+    lab.alive = False
+    shell.buttons["wire"].click()
+    assert shell.wait(10)
+    assert "the lab is down" in shell.answer.value
+    assert "mig.Lab" in shell.answer.value
+
+
+def test_the_wires_figure_says_its_message() -> None:
+    """Title and description have the shares; a wire without a limit has none."""
+    picture = plots.wire([50, 100], [47.8, 95.6])
+    assert picture.title == "A TCP stream gets 96 % of what the wire is set to"
+    assert "set to 50 Mbit/s: 47.8 Mbit/s, 95.6 %" in picture.alt
+    assert "95 to 97 %" in plots.wire([50, 100], [47.4, 97.0]).title
+    for rates, payloads in (([], []), ([50], [1.0, 2.0]), ([None], [1.0])):
+        with pytest.raises(UsageError, match="share"):
+            plots.wire(rates, payloads)  # type: ignore[arg-type]

@@ -1,0 +1,274 @@
+"""What a reader is told of a cell that cannot run."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from migrationlab.analysis import timeline
+from migrationlab.course import ipython_errors
+from migrationlab.errors import LabError, StoreError
+from migrationlab.runs import run as runs
+from migrationlab.runs.store import load_runs
+from paths import RECORDINGS, ROOT
+
+LESSON = [
+    nbformat.v4.new_markdown_cell("# A lesson"),
+    nbformat.v4.new_code_cell("import migrationlab as mig\nfrom os import path as where"),
+    nbformat.v4.new_markdown_cell("Words.\n\n## Two hosts\n\nMore words."),
+    nbformat.v4.new_code_cell(
+        "if lesson.live:\n    lab = mig.Lab()\n    guest = lab.boot()\n    rate = 2"
+    ),
+    nbformat.v4.new_code_cell("%magic is no Python"),
+    nbformat.v4.new_markdown_cell("## One migration"),
+    nbformat.v4.new_code_cell(
+        "if lesson.live:\n    run = mig.migrate(guest)\n"
+        "else:\n    run = lesson.recorded('a')\nrate = 1"
+    ),
+    nbformat.v4.new_code_cell("def tell(): pass\nclass Thing: pass"),
+]
+
+
+@pytest.fixture
+def notebook(tmp_path: Path) -> Path:
+    """Give the file of a small lesson."""
+    path = tmp_path / "lesson.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=LESSON), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "heading", "only_live"),
+    [
+        ("mig", "A lesson", False),
+        ("where", "A lesson", False),
+        ("lab", "Two hosts", True),
+        ("guest", "Two hosts", True),
+        ("run", "One migration", False),
+        ("rate", "One migration", False),
+        ("tell", "One migration", False),
+        ("Thing", "One migration", False),
+    ],
+)
+def test_names_are_found_where_they_are_made(
+    notebook: Path, name: str, heading: str, only_live: bool
+) -> None:
+    """The first cell that makes a name counts, and whether it needs a lab."""
+    assert ipython_errors.find_makers(notebook)[name] == ipython_errors.Maker(heading, only_live)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"cells": 3}', '{"cells": [{}]}'])
+def test_a_file_that_is_no_notebook_makes_nothing(tmp_path: Path, text: str) -> None:
+    """What cannot be read never hides the error that was to be told of."""
+    path = tmp_path / "odd.ipynb"
+    path.write_text(text)
+    assert ipython_errors.find_makers(path) == {}
+    assert ipython_errors.find_makers(tmp_path / "none.ipynb") == {}
+
+
+def test_a_name_that_no_cell_makes_is_left_to_python(notebook: Path) -> None:
+    """A misspelt name is Python's to explain."""
+    assert ipython_errors.about_name("misspelt", notebook, {}) == []
+    assert ipython_errors.about_name("guest", None, {}) == []
+
+
+def test_what_needs_a_lab_can_be_skipped_without_one(notebook: Path) -> None:
+    """On recorded runs nobody is sent to a cell that would make nothing there."""
+    lesson = SimpleNamespace(live=False)
+    (line,) = ipython_errors.about_name("guest", notebook, {"lesson": lesson})
+    assert "can be skipped" in line
+    assert "“One migration”" in ipython_errors.about_name("run", notebook, {"lesson": lesson})[0]
+    lesson.live = True
+    assert "“Two hosts”" in ipython_errors.about_name("guest", notebook, {"lesson": lesson})[0]
+
+
+class Lab:
+    """Stands for a lab that is up or down: the guide asks for nothing else."""
+
+    def __init__(self, *, alive: bool) -> None:
+        self.alive = alive
+
+
+def test_a_lab_that_died_is_made_again_where_it_was(notebook: Path) -> None:
+    """Besides the error's own hint there is the cell to run again; while it is up, there is not."""
+    error = LabError("nothing there", hint="look elsewhere")
+    down = ipython_errors.about_error(error, notebook, {"lab": Lab(alive=False)})
+    assert down[:2] == ["LabError: nothing there", "→ look elsewhere"]
+    assert "under “Two hosts” again" in down[2]
+    assert len(ipython_errors.about_error(error, notebook, {"lab": Lab(alive=True)})) == 2
+    # Who closed the lab and made a mistake with a file has no need of another lab.
+    assert (
+        len(ipython_errors.about_error(StoreError("no"), notebook, {"lab": Lab(alive=False)})) == 1
+    )
+    assert "mig.Lab()" in ipython_errors.about_error(error, None, {"lab": Lab(alive=False)})[2]
+
+
+def test_a_lab_that_was_closed_for_another_is_no_lab_that_is_down(notebook: Path) -> None:
+    """While some lab is up it is not to blame; what cells have shown is no name of the notebook."""
+    error = LabError("nothing there", hint="look elsewhere")
+    names = {"lab": Lab(alive=False), "other": Lab(alive=True)}
+    assert len(ipython_errors.about_error(error, notebook, names)) == 2
+    assert len(ipython_errors.about_error(error, notebook, {"_12": Lab(alive=False)})) == 2
+    assert len(ipython_errors.about_error(error, notebook, {"_": Lab(alive=False), **names})) == 2
+
+
+def test_names_within_something_are_not_the_notebooks(tmp_path: Path) -> None:
+    """What a comprehension, a function or a class calls something is gone after it."""
+    source = """
+made = [inner for inner in range(3)]
+pairs = {key: value for key, value in made}
+quick = lambda word: [letter for letter in word]
+def tell(text):
+    local = text
+class Thing:
+    kind = 1
+with open("x") as file:
+    for line in file:
+        last = line
+"""
+    path = tmp_path / "lesson.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)]), path)
+    assert set(ipython_errors.find_makers(path)) == {
+        "made", "pairs", "quick", "tell", "Thing", "file", "line", "last",
+    }  # fmt: skip
+
+
+def test_the_lab_is_known_by_its_true_name() -> None:
+    """The stand-in above has the name and the attribute of the real one."""
+    from migrationlab.lab.lab import Lab as Real
+
+    assert Real.__name__ == Lab.__name__
+    assert hasattr(Real, "alive")
+
+
+def test_a_kernel_says_what_to_run_first(notebook: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a real kernel that has run nothing, the extension names the cell; others' errors stay."""
+    monkeypatch.setenv("JPY_SESSION_NAME", str(notebook))
+    ran = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_code_cell("%load_ext migrationlab.course.ipython_errors"),
+            nbformat.v4.new_code_cell("guest"),
+            nbformat.v4.new_code_cell("import migrationlab as mig\nmig.load_run('nowhere')"),
+            nbformat.v4.new_code_cell("misspelt"),
+            nbformat.v4.new_code_cell("%unload_ext migrationlab.course.ipython_errors"),
+            nbformat.v4.new_code_cell("guest"),
+        ]
+    )
+    NotebookClient(ran, allow_errors=True, timeout=60).execute(env=dict(os.environ))
+    # The first cell says something only where the environment has the extension loaded already.
+    said = ["\n".join(cell.outputs[0].get("traceback", [""])) for cell in ran.cells[1:4]]
+    assert said[0].startswith("guest is not there yet. The cell under “Two hosts” makes it.")
+    assert said[1].startswith("StoreError: there is no run to read in ")
+    assert "→ " in said[1]
+    assert "Traceback" not in said[1]
+    assert "Traceback" in said[2]
+    assert "Traceback" in "\n".join(ran.cells[5].outputs[0].traceback)
+
+
+@dataclass
+class Run:
+    """Stands for a run: the guide asks for nothing else."""
+
+    outcome: str = "failed"
+    error: SimpleNamespace | None = None
+    called_ns: int = 1
+
+
+@dataclass
+class Timeline:
+    """Stands for a run's timeline."""
+
+    called_ns: int = 1
+
+
+@pytest.mark.parametrize(
+    ("name", "names"),
+    [
+        ("run", {"run": Run()}),
+        ("run", {"run": [Run("completed"), Run()]}),
+        ("run", {"run": {300: Run("completed", called_ns=2), 1000: Run()}}),
+        ("line", {"line": Timeline(), "_3": Run("completed", called_ns=2), "run": Run()}),
+    ],
+)
+def test_a_run_that_did_not_complete_is_named_with_the_cell_that_made_it(
+    notebook: Path, name: str, names: dict[str, object]
+) -> None:
+    """Where a cell fails for want of figures, the reader learns which migration to make again."""
+    lines = ipython_errors.about_figures([name, "print"], notebook, names)
+    assert lines[1].startswith("run has a migration that did not complete (failed), so")
+    again = "run the cell under “One migration” again, then this one."
+    assert lines[2] == f"→ If it was to complete: {again}"
+    lines = ipython_errors.about_figures([name], notebook, names | {"lab": Lab(alive=False)})
+    assert "The lab is down. Run the cell under “Two hosts” again" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("used", "names"),
+    [
+        (["run"], {"run": Run("completed")}),
+        (["rate"], {"run": Run(), "rate": 1}),
+        (["own"], {"own": Run()}),
+        (["line"], {"line": Timeline(), "run": Run("completed")}),
+        (["run"], {}),
+    ],
+)
+def test_an_error_that_no_run_is_to_blame_for_stays_alone(
+    notebook: Path, used: list[str], names: dict[str, object]
+) -> None:
+    """A cell whose runs completed, or that uses none, or the learner's own, has Python's words."""
+    assert ipython_errors.about_figures(used, notebook, names) == []
+    assert ipython_errors.about_figures(["run"], None, {"run": Run()}) == []
+
+
+def test_a_kernel_names_the_run_under_the_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a real kernel, with a real recording of a migration that failed; the traceback stays."""
+    recordings = RECORDINGS
+    failed = next(run for run in load_runs(recordings) if run.outcome == "failed")
+    cells = [
+        nbformat.v4.new_markdown_cell("## One migration"),
+        nbformat.v4.new_code_cell("%load_ext migrationlab.course.ipython_errors"),
+        nbformat.v4.new_code_cell(
+            f"import migrationlab as mig\nrun = mig.load_run({str(recordings / failed.run_id)!r})"
+        ),
+        nbformat.v4.new_code_cell("def seconds(of):\n    return of.summary()['total_ms'] / 1000"),
+        nbformat.v4.new_code_cell("seconds(run)"),
+        nbformat.v4.new_code_cell("1 / 0"),
+    ]
+    ran = nbformat.v4.new_notebook(cells=cells)
+    path = tmp_path / "lesson.ipynb"
+    nbformat.write(ran, path)
+    monkeypatch.setenv("JPY_SESSION_NAME", str(path))
+    NotebookClient(ran, allow_errors=True, timeout=60).execute(env=dict(os.environ))
+    said = "\n".join(ran.cells[4].outputs[0]["traceback"])
+    assert "TypeError" in said
+    assert "run has a migration that did not complete (failed: " in said
+    assert said.endswith("run the cell under “One migration” again, then this one.")
+    assert "did not complete" not in "\n".join(ran.cells[5].outputs[0]["traceback"])
+
+
+def test_the_run_is_known_by_its_true_name() -> None:
+    """The stand-ins above have names and attributes of the real ones."""
+    for stand_in, real in ((Run, runs.Run), (Timeline, timeline.Timeline)):
+        assert real.__name__ == stand_in.__name__
+        assert {one.name for one in fields(stand_in)} <= {one.name for one in fields(real)}
+    assert runs.Runs.__name__ == "Runs"
+
+
+def test_every_kernel_of_the_environment_has_it() -> None:
+    """The file that the installation puts in place names an extension that there is."""
+    loaded: list[str] = []
+    root = ROOT
+    source = (root / "helpers/etc/ipython/ipython_kernel_config.py").read_text(encoding="utf-8")
+    told = SimpleNamespace(InteractiveShellApp=SimpleNamespace(extensions=loaded))
+    exec(compile(source, "config", "exec"), {"c": told})
+    assert loaded == [ipython_errors.__name__]
+    assert importlib.util.find_spec(loaded[0]) is not None

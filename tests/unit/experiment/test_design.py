@@ -1,0 +1,330 @@
+"""The design of an experiment: its cells, its words for what is wrong, its TOML."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migrationlab.errors import GuestError, PlanError, StoreError, UsageError
+from migrationlab.experiment.design import Design, WireSetting, Workload, read, slug
+from migrationlab.experiment.feasibility import require_possible, require_room
+from migrationlab.experiment.toml import read_toml, written
+from migrationlab.lab.lab import Lab
+from migrationlab.plan.plan import Plan
+from migrationlab.plan.settings import settings
+
+WHY = "Does peer2peer take longer?"
+
+
+def design(**spec: Any) -> Design:
+    """Read a design that asks the usual question."""
+    return read({"question": WHY, **spec})
+
+
+def names(found: Design) -> list[str]:
+    """Return the names of a design's cells."""
+    return [cell.name for cell in found.cells]
+
+
+def test_alternatives_are_crossed() -> None:
+    """Lists in plan, workload and wire span one cell for each combination, named by its values."""
+    found = design(
+        plan={"mode": ["normal", "peer2peer"], "max_downtime_ms": 200},
+        workload={"dirty_mib_s": [10, 40.5]},
+        wire={"wire_mbit_s": [1000, "unlimited"]},
+    )
+    assert found.factors == ("mode", "dirty_mib_s", "wire_mbit_s")
+    assert len(found.cells) == 8
+    assert names(found)[0] == "mode=normal, dirty_mib_s=10, wire_mbit_s=1000"
+    assert names(found)[-1] == "mode=peer2peer, dirty_mib_s=40.5, wire_mbit_s=none"
+    last = found.cells[-1]
+    assert last.plan == Plan(mode="peer2peer", max_downtime_ms=200)
+    assert last.workload == Workload(dirty_mib_s=40.5)
+    assert last.wire == WireSetting(wire_mbit_s=None)
+    assert dict(last.setting) == {"mode": "peer2peer", "dirty_mib_s": 40.5, "wire_mbit_s": None}
+
+
+def test_one_alternative_is_no_factor() -> None:
+    """What all cells have in common does not name them; a single cell is called "all"."""
+    found = design(plan={"mode": ["peer2peer"]})
+    assert found.factors == ()
+    assert names(found) == ["all"]
+    assert found.cells[0].plan.mode == "peer2peer"
+
+
+def test_named_plans_are_one_factor() -> None:
+    """Whole plans are told apart by the names that they are given."""
+    found = design(plans={"pre-copy": {}, "post-copy": {"postcopy": True}})
+    assert names(found) == ["pre-copy", "post-copy"]
+    assert dict(found.cells[1].setting) == {"plan": "post-copy"}
+    assert found.cells[1].plan == Plan(postcopy=True)
+
+
+def test_workloads_in_a_list_are_not_crossed() -> None:
+    """A list of workloads is these and no others, though two of their settings differ."""
+    busy = {"memory_mib": 512, "dirty_mib_s": 100}
+    found = design(workload=[{"memory_mib": 256, "dirty_mib_s": 10}, busy])
+    assert names(found) == ["memory_mib=256, dirty_mib_s=10", "memory_mib=512, dirty_mib_s=100"]
+
+
+def test_default_means_left_out() -> None:
+    """The word for a setting that is left out, since TOML has no null, gives its default."""
+    found = design(plan={"bandwidth_mib_s": ["default", 50]}, workload={"disk": ["default"]})
+    assert [cell.plan.bandwidth_mib_s for cell in found.cells] == [None, 50]
+    assert names(found) == ["bandwidth_mib_s=none", "bandwidth_mib_s=50"]
+    assert found.cells[0].workload == Workload()
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    """A sweep made with numpy or range is a list of alternatives like any other."""
+    found = design(
+        plan={"max_downtime_ms": np.array([100, 200])}, workload={"dirty_mib_s": range(10, 30, 10)}
+    )
+    assert len(found.cells) == 4
+    assert json.loads(json.dumps(dict(found.spec)))["plan"] == {"max_downtime_ms": [100, 200]}
+
+
+def test_lists_of_names_have_brackets_of_their_own() -> None:
+    """A setting that is itself a list of names is an alternative in one more pair of brackets."""
+    plan = {"parallel": True, "compression": [["zstd"], ["zlib"]]}
+    found = design(plan=plan)
+    assert [cell.plan.compression for cell in found.cells] == [("zstd",), ("zlib",)]
+    with pytest.raises(PlanError) as caught:
+        design(plan=plan | {"compression": ["zstd", "zlib"]})
+    assert '[["zstd"], ["xbzrle"]]' in caught.value.hint
+
+
+def test_real_hosts_have_no_workload_of_ours() -> None:
+    """On real hosts guest and network are as they are, and the cells say nothing of them."""
+    where = {"source": "qemu+ssh://a/system", "to": "qemu+ssh://b/system", "domain": "web1"}
+    found = design(plan={"mode": ["normal", "peer2peer"]}, hosts=where)
+    assert found.images is None
+    assert found.hosts is not None
+    assert found.hosts.domain == "web1"
+    assert found.hosts.probe is None
+    # As Python has it where there is none.
+    assert design(hosts=where | {"probe": None}).hosts == found.hosts
+    assert design(hosts=where | {"source": "qemu:///system"}).hosts is not None
+    assert found.cells[0].workload is None
+    assert found.cells[0].wire is None
+
+
+def test_defaults_are_those_of_the_lab() -> None:
+    """A workload that is left out is what ``Lab.boot`` would boot."""
+    boot = inspect.signature(Lab.boot).parameters
+    for field in dataclasses.fields(Workload):
+        assert boot[field.name].default == field.default, field.name
+    assert inspect.signature(Lab).parameters["wire_mbit_s"].default == WireSetting().wire_mbit_s
+
+
+def test_factors_cannot_be_mixed_up() -> None:
+    """No setting of a plan has the name of one of workload or wire."""
+    ours = {field.name for kind in (Workload, WireSetting) for field in dataclasses.fields(kind)}
+    assert ours.isdisjoint(about.name for about in settings())
+
+
+WHERE = {"source": "qemu+ssh://a/system", "to": "qemu+ssh://b/system", "domain": "web1"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "path", "hint"),
+    [
+        ({"question": " "}, "question: ", "Does"),
+        ({"question": 3}, "question: ", "quotes"),
+        ({"repeat": 3}, "repeat: ", "did you mean repeats?"),
+        ({"repeats": 0}, "repeats: ", "1 to 10000"),
+        ({"repeats": True}, "repeats: ", "whole"),
+        ({"repeats": 2.5}, "repeats: ", "whole"),
+        ({"warm_ups": -1}, "warm_ups: ", "0 to 1000"),
+        ({"seed": "x"}, "seed: ", "whole"),
+        ({"name": "A B"}, "name: ", '"a-b"'),
+        ({"plan": {}, "plans": {"a": {}}}, "plan and plans: ", "cross"),
+        ({"plans": {}}, "plans: ", "names"),
+        ({"plans": {"a": 3}}, "plans.a: ", "[plans.a]"),
+        ({"plan": {"mode": []}}, "plan.mode: ", "leave it out"),
+        ({"plan": {"mode": {"a": 1}}}, "plan.mode: ", "plans"),
+        ({"workload": {"dirty": 3}}, "workload.dirty: ", "did you mean"),
+        ({"workload": []}, "workload: ", "leave it out"),
+        ({"workload": [{}, 3]}, "workload[1]: ", "[workload[1]]"),
+        ({"workload": {"dirty_mib_s": math.nan}}, "workload.dirty_mib_s: ", "finite"),
+        ({"workload": {"dirty_mib_s": [1, b"x"]}}, "workload.dirty_mib_s[1]: ", "number"),
+        ({"wire": {"rate": 3}}, "wire.rate: ", "wire_mbit_s"),
+        ({"lab": {"images": ["a", "b", "c"]}}, "lab.images: ", "bookworm"),
+        ({"lab": {"image": "trixie"}}, "lab.image: ", "did you mean images?"),
+        ({"lab": {}, "hosts": WHERE}, "lab and hosts: ", "leave hosts out"),
+        ({"hosts": WHERE | {"domain": ""}}, "hosts.domain: ", "domain's name"),
+        ({"hosts": WHERE | {"to": WHERE["source"]}}, "hosts.to: ", "two hosts"),
+        ({"hosts": WHERE, "workload": {}}, "workload: ", "leave workload out"),
+        ({"hosts": WHERE | {"to": "tcp://b"}}, "hosts.to: ", "qemu+ssh://"),
+        ({"hosts": WHERE | {"source": "qemu+shh://a/system"}}, "hosts.source: ", "qemu+ssh://"),
+    ],
+)
+def test_what_cannot_be_says_where(spec: dict[str, Any], path: str, hint: str) -> None:
+    """Each mistake is told with the path of its key, and with what to write instead."""
+    with pytest.raises(UsageError) as caught:
+        design(**spec)
+    assert str(caught.value).startswith(path)
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"plan": {"mode": ["normal", "direct"]}}, "plan: "),
+        ({"plan": {"moed": "normal"}}, "plan: a plan has no 'moed'"),
+        ({"plan": {"max_downtime_ms": "long"}}, "plan: max_downtime_ms cannot be of type str"),
+        ({"plans": {"odd": {"zerocopy": True}}}, "plans.odd: zerocopy: "),
+    ],
+)
+def test_a_plan_that_cannot_work_is_refused(spec: dict[str, Any], said: str) -> None:
+    """Every cell's plan is judged before anything runs, and the mistake is the plan's own."""
+    with pytest.raises(PlanError) as caught:
+        design(**spec)
+    assert said in str(caught.value)
+    assert caught.value.hint
+
+
+def test_the_same_cell_twice_is_refused() -> None:
+    """More of the same is asked for by repeats, so that n is what it seems."""
+    with pytest.raises(UsageError, match="'mode=normal' twice") as caught:
+        design(plan={"mode": ["normal", "peer2peer", "normal"]})
+    assert "repeats" in caught.value.hint
+
+
+def test_a_design_without_end_is_refused() -> None:
+    """A grid whose migrations nobody will live to see is told to be one."""
+    with pytest.raises(UsageError, match="are 1000000 migrations"):
+        design(workload={"dirty_mib_s": range(1000)}, repeats=1000)
+
+
+@pytest.mark.parametrize(
+    ("spec", "error", "said"),
+    [
+        ({"workload": {"memory_mib": 100}}, GuestError, "cell 'all': 100 MiB of memory"),
+        ({"workload": {"dirty_mib_s": [1, -1]}}, GuestError, "cell 'dirty_mib_s=-1': "),
+        ({"workload": {"pattern": "zigzag"}}, GuestError, "zigzag"),
+        ({"workload": {"accelerator": "fast"}}, UsageError, "workload.accelerator: "),
+        ({"wire": {"wire_mbit_s": 0}}, UsageError, "wire, cell 'all': a wire with a rate of 0"),
+        ({"wire": {"loss_percent": 101}}, UsageError, "loss of 101"),
+        ({"lab": {"images": "slink"}}, UsageError, "lab.images: no host image"),
+    ],
+)
+def test_what_no_lab_can_do_is_refused(
+    spec: dict[str, Any], error: type[UsageError], said: str
+) -> None:
+    """Guests, wires and images that cannot be are refused by the lab's own rules, with the cell."""
+    with pytest.raises(error) as caught:
+        require_possible(design(**spec))
+    assert said in str(caught.value)
+    assert caught.value.hint
+
+
+def test_a_full_disk_is_told_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody learns after an hour of migrations that their runs have no room."""
+    found = design(repeats=10)
+    require_room(found, tmp_path, trials=10)
+    usage = dataclasses.make_dataclass("Usage", ["free"])
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage(1 << 20))
+    with pytest.raises(StoreError, match=r"10 runs take about .* has 1 MiB") as caught:
+        require_room(found, tmp_path, trials=10)
+    assert caught.value.hint
+    require_room(found, tmp_path, trials=0)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (WHY, "does-peer2peer-take-longer"),
+        ("Is 4 Gbit/s enough?", "is-4-gbit-s-enough"),
+        ("¿?", "experiment"),
+        ("word " * 40, "word-word-word-word-word-word-word-word"),
+        ("w" * 100, "w" * 60),
+    ],
+)
+def test_a_question_names_its_folder(text: str, name: str) -> None:
+    """The default name is the question's first words, in letters that any folder can have."""
+    assert slug(text) == name
+    assert slug(name) == name
+
+
+# --- TOML ---------------------------------------------------------------------------------------
+
+NUMBERS = st.lists(st.integers(0, 1000), min_size=1, max_size=3, unique=True)
+SPECS = st.fixed_dictionaries(
+    {"question": st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip)},
+    optional={
+        "repeats": st.integers(1, 20),
+        "seed": st.integers(0, 2**63 - 1),
+        "plan": st.fixed_dictionaries(
+            {},
+            optional={
+                "mode": st.sampled_from(["normal", ["normal", "peer2peer"]]),
+                "max_downtime_ms": NUMBERS.map(lambda found: [None, *(n + 1 for n in found)]),
+            },
+        ),
+        "workload": st.fixed_dictionaries({}, optional={"dirty_mib_s": NUMBERS}),
+        "wire": st.sampled_from([{"wire_mbit_s": [None, 100]}, [{"delay_ms": 1.5}, {}]]),
+    },
+)
+
+
+@given(spec=SPECS)
+def test_toml_says_all_of_a_design(
+    spec: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """What is written as TOML reads as the very same design."""
+    found = read(spec)
+    path = tmp_path_factory.mktemp("toml") / "x.toml"
+    path.write_text(written(found.spec), encoding="utf-8")
+    again = read_toml(path)
+    assert again.cells == found.cells
+    assert (again.question, again.name) == (found.question, found.name)
+    assert (again.repeats, again.seed) == (found.repeats, found.seed)
+
+
+def test_hosts_without_a_probe_are_the_same_in_toml(tmp_path: Path) -> None:
+    """No probe stays none: it does not become an address that is called so."""
+    hosts = {"source": "qemu:///system", "to": "qemu+ssh://b/system", "domain": "web1"}
+    found = design(hosts={**hosts, "probe": None})
+    path = tmp_path / "x.toml"
+    path.write_text(written(found.spec), encoding="utf-8")
+    assert read_toml(path).hosts == found.hosts == design(hosts=hosts).hosts
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "hint"),
+    [
+        (b"question = ", "Invalid value (at end of document)", "TOML"),
+        (b'question = "Why?"\nrepeats = "3"', "repeats: '3' cannot be", "1 to 10000"),
+        (b'question = "Why?"\nquestion = "How?"', "Cannot overwrite a value", "TOML"),
+        (b'question = "Why?"\n[plan]\nmode = "odd"', "plan: ", "normal"),
+        (b'question = "Why?"\nseed = 2026-11-22', "seed: a date cannot be here", "number"),
+        (b"\xff\xfe", "no text in UTF-8", "UTF-8"),
+    ],
+)
+def test_a_file_that_cannot_be_says_where(
+    content: bytes, said: str, hint: str, tmp_path: Path
+) -> None:
+    """A mistake in a file is told with the file's name, the key's path and what to write."""
+    path = tmp_path / "x.toml"
+    path.write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        read_toml(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert said in str(caught.value)
+    assert hint in caught.value.hint
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    """A path that leads nowhere is the caller's mistake, told as such."""
+    with pytest.raises(UsageError, match="No such file"):
+        read_toml(tmp_path / "x.toml")

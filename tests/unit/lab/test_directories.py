@@ -1,0 +1,66 @@
+"""The kit's own folders: this user's alone, and short enough for sockets."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from migrationlab.errors import LabError
+from migrationlab.lab import directories
+
+
+def test_folders_are_made_for_this_user_alone(cache: Path) -> None:
+    """Both folders are made where they are asked for, and nobody else may enter them."""
+    assert directories.cache() == cache
+    assert directories.labs() == cache / "labs"
+    for path in (cache, cache / "labs"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707])
+def test_a_folder_that_others_may_write_to_is_refused(cache: Path, mode: int) -> None:
+    """Where others may write, the answer names the folder and how to mend it."""
+    directories.cache().chmod(mode)
+    with pytest.raises(LabError, match="not a folder of this user's alone") as caught:
+        directories.labs()
+    assert str(cache) in str(caught.value)
+    assert f"chmod 700 {cache}" in caught.value.hint
+
+
+def test_a_link_to_elsewhere_is_refused(cache: Path, tmp_path: Path) -> None:
+    """A symbolic link in the folder's place is not followed."""
+    (directories.cache() / "labs").symlink_to(tmp_path)
+    with pytest.raises(LabError, match="not a folder of this user's alone"):
+        directories.labs()
+
+
+def test_a_path_too_long_for_sockets_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cache so deep that no socket fits beneath is refused, and the hint says what to set."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ("deep" * 20)))
+    with pytest.raises(LabError, match="too long a path") as caught:
+        directories.labs()
+    assert "XDG_CACHE_HOME" in caught.value.hint
+
+
+def test_the_longest_socket_fits(cache: Path) -> None:
+    """Beneath the longest folder that is accepted, libvirtd's longest socket path fits."""
+    deepest = (
+        Path("/" + (directories.LONGEST - 1) * "x") / (31 * "n") / "host-a/run/libvirt-sock-ro"
+    )
+    assert len(str(deepest)) == 107
+
+
+@pytest.mark.parametrize("where", ["a-file", "a-file/beneath"])
+def test_a_cache_that_cannot_be_made_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Where the cache cannot be made at all, that is an error with a hint, not a traceback."""
+    (tmp_path / "a-file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / where))
+    with pytest.raises(LabError) as caught:
+        directories.cache()
+    assert caught.value.hint

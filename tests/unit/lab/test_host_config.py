@@ -1,0 +1,125 @@
+"""The settings of the two hosts: what they share, and what they must not."""
+
+from __future__ import annotations
+
+import re
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from migrationlab.lab import host_config
+from migrationlab.lab.layout import HOST_NAMES, LAN_ADDRESSES, WIRE_ADDRESSES, LabFiles
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> LabFiles:
+    """Give the folder of a lab whose hosts' settings have been written."""
+    lab = LabFiles(tmp_path)
+    host_config.write(lab)
+    return lab
+
+
+def texts(files: LabFiles, path: str) -> list[str]:
+    """Return what a file says at each host."""
+    return [(files.host(name).directory / path).read_text() for name in HOST_NAMES]
+
+
+def public_half(key: Path) -> list[str]:
+    """Return type and public half of a private key, as OpenSSH reads it."""
+    done = subprocess.run(
+        ["ssh-keygen", "-y", "-f", key], check=True, capture_output=True, text=True
+    )
+    return done.stdout.split()[:2]
+
+
+def test_hosts_have_identities_of_their_own(files: LabFiles) -> None:
+    """Each host has its own UUID: with the same one libvirt calls them the same host."""
+    found = [
+        re.findall(r'^host_uuid = "(.+)"$', text, re.MULTILINE)
+        for text in texts(files, "etc/libvirt/libvirtd.conf")
+    ]
+    assert all(len(uuids) == 1 for uuids in found)
+    assert found[0] != found[1]
+
+
+def test_phases_are_in_the_log(files: LabFiles) -> None:
+    """The log that capture reads is written, with the two sources that name the phases."""
+    for text in texts(files, "etc/libvirt/libvirtd.conf"):
+        assert "1:qemu.qemu_domain 1:qemu.qemu_migration" in text
+        assert '"1:file:/var/log/libvirt/libvirtd.log"' in text
+
+
+def test_keys_open_what_they_should(files: LabFiles) -> None:
+    """One key opens both hosts, and each host's own key is the one its neighbours know."""
+    for name, address in zip(HOST_NAMES, WIRE_ADDRESSES, strict=True):
+        folder = files.host(name).directory
+        user = public_half(folder / "ssh/id_ed25519")
+        assert user == public_half(files.ssh_key)
+        assert (folder / "ssh/authorized_keys").read_text().split() == user
+        known = (folder / "ssh/known_hosts").read_text().splitlines()
+        own = public_half(folder / "etc/ssh/ssh_host_ed25519_key")
+        assert f"{name},{address} {' '.join(own)}" in known
+        assert len(known) == 2
+    a, b = texts(files, "etc/ssh/ssh_host_ed25519_key")
+    assert a != b
+
+
+def test_names_and_addresses(files: LabFiles) -> None:
+    """Both hosts know both names by their wire addresses, and have their own on their networks."""
+    hosts_files = texts(files, "etc/hosts")
+    assert hosts_files[0] == hosts_files[1]
+    for name, wire in zip(HOST_NAMES, WIRE_ADDRESSES, strict=True):
+        assert f"{wire} {name}\n" in hosts_files[0]
+    for text, wire, lan in zip(
+        texts(files, "etc/migrationlab/network"), WIRE_ADDRESSES, LAN_ADDRESSES, strict=True
+    ):
+        assert f"address add {wire}/30 dev wire\n" in text
+        assert f"address add {lan}/24 dev lan\n" in text
+
+
+def test_hosts_prove_who_they_are(files: LabFiles) -> None:
+    """libvirtd and QEMU of a host have certificates of its name, and of the lab's authority."""
+    authority = (files.authority / "cert.pem").read_text()
+    seen = []
+    for name in HOST_NAMES:
+        etc = files.host(name).directory / "etc/pki"
+        for trusted in ("CA/cacert.pem", "qemu/ca-cert.pem"):
+            assert (etc / trusted).read_text() == authority
+        for pair in (
+            ("libvirt/servercert.pem", "libvirt/private/serverkey.pem"),
+            ("libvirt/clientcert.pem", "libvirt/private/clientkey.pem"),
+            ("qemu/server-cert.pem", "qemu/server-key.pem"),
+            ("qemu/client-cert.pem", "qemu/client-key.pem"),
+        ):
+            certificate = x509.load_pem_x509_certificate((etc / pair[0]).read_bytes())
+            key = load_pem_private_key((etc / pair[1]).read_bytes(), None)
+            assert certificate.public_key() == key.public_key()
+            assert f"CN={name}" in certificate.subject.rfc4514_string()
+            seen.append(certificate.serial_number)
+    assert len(set(seen)) == 8
+    assert (files.pki / "cacert.pem").read_text() == authority
+
+
+def test_only_this_user_may_read_them(files: LabFiles) -> None:
+    """Every file is readable by its owner alone: there are keys among them."""
+    written = [path for path in files.directory.rglob("*") if path.is_file()]
+    assert len(written) == 47
+    assert {stat.S_IMODE(path.stat().st_mode) for path in written} == {0o600}
+
+
+def test_folders_for_the_daemons_are_there(files: LabFiles) -> None:
+    """The folders of sockets and logs are made before the daemons start."""
+    for name in HOST_NAMES:
+        host = files.host(name)
+        assert host.socket.parent.is_dir()
+        assert host.log.parent.is_dir()
+
+
+def test_nothing_is_written_over(files: LabFiles) -> None:
+    """A second lab in the same folder would lock the first one out: it is refused."""
+    with pytest.raises(FileExistsError):
+        host_config.write(files)

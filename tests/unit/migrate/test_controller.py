@@ -1,0 +1,312 @@
+"""Steering with a stand-in for libvirt's domain: order, waiting, refusals, hosts that hang.
+
+What libvirt really answers to each of these calls is tried in ``tests/lab/test_controller.py``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import libvirt
+import pytest
+
+from migrationlab.capture.events import EventLog
+from migrationlab.capture.job_stats import Sample
+from migrationlab.errors import HostError, UsageError
+from migrationlab.migrate import controller
+from migrationlab.migrate.controller import Controller
+from migrationlab.migrate.policies import Act, Action
+from migrationlab.plan.plan import Plan
+
+
+class FakeDomain:
+    """A domain that takes down what it is told; ``refuse`` and ``hold`` make it difficult."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[int, ...]]] = []
+        self.called = threading.Condition()
+        self.refuse: set[str] = set()
+        self.hold = threading.Event()
+        self.hold.set()
+        self.found = [libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_BOOTED]
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        """Give any method of libvirt's domain that steering knows."""
+        if name not in controller.Domain.__dict__:
+            raise AttributeError(name)
+
+        def call(*values: int) -> int:
+            with self.called:
+                self.calls.append((name, values))
+                self.called.notify_all()
+            assert self.hold.wait(10)
+            if name in self.refuse:
+                raise libvirt.libvirtError("refused")
+            return 77
+
+        return call
+
+    def state(self) -> list[int]:
+        """Return state and reason, as libvirt's does."""
+        if "state" in self.refuse:
+            raise libvirt.libvirtError("refused")
+        return self.found
+
+    def await_call(self, name: str, times: int = 1) -> None:
+        """Wait until it was told something so often."""
+        with self.called:
+            assert self.called.wait_for(lambda: [c[0] for c in self.calls].count(name) >= times, 10)
+
+
+class Made:
+    """A steering with its fake domain and its events."""
+
+    def __init__(self, plan: Plan, domain: FakeDomain | None = None) -> None:
+        self.domain = domain or FakeDomain()
+        self.log = EventLog("")
+        self.steering = Controller(self.domain, plan, self.log, limit_ms=300)
+        self.steering.begin()
+
+    def tell(self, name: str, side: str = "source", **detail: object) -> None:
+        """Let an event of libvirt's come."""
+        now = time.time_ns()
+        self.log._take((now, now, side, "libvirt", name, json.dumps(detail)))
+
+    def noted(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return the kit's events."""
+        return [(row[4], json.loads(row[5])) for row in self.log.drain() if row[3] == "kit"]
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[..., Made]]:
+    """Give a maker of steerings, which ends them."""
+    every: list[Made] = []
+
+    def new(plan: Plan, domain: FakeDomain | None = None) -> Made:
+        every.append(Made(plan, domain))
+        return every[-1]
+
+    yield new
+    for one in every:
+        one.domain.hold.set()
+        one.steering.end()
+
+
+SET_500 = Action(Act.SET_MAX_DOWNTIME, value=500)
+
+
+def test_the_fake_has_what_libvirts_domain_has() -> None:
+    """Each method that steering calls is one of the binding's, with the same parameters."""
+    for name, method in vars(controller.Domain).items():
+        if inspect.isfunction(method) and not name.startswith("_"):
+            ours, theirs = (
+                list(inspect.signature(what).parameters)
+                for what in (method, getattr(libvirt.virDomain, name))
+            )
+            assert ours == theirs[: len(ours)]
+
+
+def test_numbers_are_libvirts() -> None:
+    """The numbers that stand in the module are those of the header."""
+    assert libvirt.VIR_ERR_OPERATION_INVALID == controller.OPERATION_INVALID
+    assert libvirt.VIR_DOMAIN_ABORT_JOB_POSTCOPY == controller.ABORT_POSTCOPY
+    assert libvirt.VIR_DOMAIN_MIGRATE_MAX_SPEED_POSTCOPY == controller.SPEED_POSTCOPY
+    assert libvirt.VIR_DOMAIN_PAUSED == controller.PAUSED
+    assert controller.IN_POSTCOPY == (
+        libvirt.VIR_DOMAIN_PAUSED_POSTCOPY,
+        libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED,
+    )
+
+
+def test_a_request_waits_for_the_first_pass(make: Callable[[Plan], Made]) -> None:
+    """What is asked for before is done when the first pass begins, and stands in the events."""
+    made = make(Plan())
+    asked = threading.Thread(target=made.steering.do, args=[SET_500])
+    asked.start()
+    made.steering.sampled(Sample(0, {"time_elapsed_ms": 1}))
+    assert made.domain.calls == []
+    made.tell("migration_iteration", iteration=1)
+    asked.join(10)
+    assert made.domain.calls == [("migrateSetMaxDowntime", (500,))]
+    assert made.noted() == [("set_max_downtime", {"by": "user", "max_downtime_ms": 500})]
+    assert made.steering.limit_ms == 500
+
+
+def test_a_request_that_waits_too_long_is_given_up(make: Callable[[Plan], Made]) -> None:
+    """Then it is not done later, either."""
+    made = make(Plan())
+    with pytest.raises(UsageError, match="has to wait") as caught:
+        made.steering.do(SET_500, timeout_s=0.01)
+    assert caught.value.hint
+    made.tell("migration_iteration", iteration=1)
+    made.steering.do(Action(Act.SUSPEND))
+    assert made.domain.calls == [("suspend", ())]
+
+
+def test_a_libvirt_that_hangs_blocks_nobody(make: Callable[[Plan], Made]) -> None:
+    """The caller is told that there is no answer; when it comes, the events have it."""
+    made = make(Plan())
+    made.tell("migration_iteration", iteration=1)
+    made.domain.hold.clear()
+    with pytest.raises(HostError, match="has not answered") as caught:
+        made.steering.do(SET_500, timeout_s=0.05)
+    assert "the run will tell" in caught.value.hint
+    made.domain.hold.set()
+    made.steering.do(Action(Act.SUSPEND))
+    assert [name for name, _ in made.noted()] == ["set_max_downtime", "suspend"]
+
+
+def test_a_limit_set_after_the_stop_was_not_in_force(make: Callable[[Plan], Made]) -> None:
+    """The run's requested downtime is the one that the guest was stopped by."""
+    made = make(Plan())
+    made.tell("migration_iteration", iteration=1)
+    made.steering.do(SET_500)
+    made.tell("lifecycle.SUSPENDED.MIGRATED")
+    made.steering.do(Action(Act.SET_MAX_DOWNTIME, value=900))
+    assert made.steering.limit_ms == 500
+    made.tell("lifecycle.RESUMED.MIGRATED")
+    made.steering.do(Action(Act.SET_MAX_DOWNTIME, value=900))
+    assert made.steering.limit_ms == 900
+
+
+def test_a_refusal_is_raised_and_recorded(make: Callable[[Plan], Made]) -> None:
+    """libvirt's error becomes the kit's, and an event that says so."""
+    made = make(Plan())
+    made.tell("migration_iteration", iteration=1)
+    made.domain.refuse.add("suspend")
+    with pytest.raises(HostError, match="refused"):
+        made.steering.do(Action(Act.SUSPEND))
+    assert made.noted() == [("suspend", {"by": "user", "refused": "refused"})]
+
+
+def test_a_policy_that_is_refused_warns(make: Callable[[Plan], Made]) -> None:
+    """Nobody waits for a policy's answer, so the run's reader hears of it."""
+    made = make(Plan(postcopy=True, postcopy_after_pass=1))
+    made.domain.refuse.add("migrateStartPostCopy")
+    made.tell("migration_iteration", iteration=2)
+    made.steering.do(SET_500)
+    assert made.steering.warnings == ["postcopy_after_pass had no effect: refused"]
+    assert made.noted()[0] == (
+        "start_postcopy",
+        {"by": "postcopy_after_pass", "refused": "refused"},
+    )
+
+
+def test_a_stop_is_asked_for_until_the_call_returns(make: Callable[[Plan], Made]) -> None:
+    """In the first moments there is no job to abort; the first who asks counts."""
+    made = make(Plan())
+    made.domain.refuse.add("abortJob")
+    made.steering.stop()
+    made.steering.stop("deadline_s")
+    made.domain.await_call("abortJob", times=3)
+    with pytest.raises(UsageError, match="being cancelled already"):
+        made.steering.do(SET_500)
+    made.steering.end()
+    made.steering.stop()
+    assert made.steering.stopped_by == "user"
+    assert [name for name, _ in made.noted()].count("cancel") == 1
+
+
+def test_a_deadline_by_the_clock(make: Callable[[Plan], Made]) -> None:
+    """No event and no sample is needed for it."""
+    made = make(Plan(deadline_s=0.05))
+    made.domain.await_call("abortJob")
+    assert made.steering.stopped_by == "deadline_s"
+    made.steering.end()
+    assert made.noted()[0] == ("deadline", {"by": "deadline_s"})
+
+
+def test_a_stop_that_comes_too_late_says_so(
+    make: Callable[[Plan], Made], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the guest goes over while the stop is asked for, it is not cancelled any more."""
+    made = make(Plan(postcopy=True))
+    made.domain.refuse.add("abortJob")
+    made.tell("migration_iteration", iteration=1)
+    made.steering.do(Action(Act.START_POSTCOPY))
+    made.steering.stop()
+    made.domain.await_call("abortJob")
+    told = threading.Event()
+    monkeypatch.setattr(made.steering._policies, "decided", lambda **_: told.set())
+    made.tell("lifecycle.SUSPENDED.POSTCOPY")
+    assert told.wait(10)
+    made.steering.do(Action(Act.SET_POSTCOPY_BANDWIDTH, value=5))
+    assert made.steering.stopped_by is None
+    assert "user cancelled too late" in made.steering.warnings[0]
+    with pytest.raises(UsageError, match="cannot be cancelled"):
+        made.steering.stop()
+    assert made.noted()[-1][1]["refused"].startswith("it cannot be cancelled")
+
+
+RESUMED = Plan(postcopy=True, postcopy_resume=True)
+
+
+@pytest.mark.parametrize(
+    "reason", [libvirt.VIR_DOMAIN_PAUSED_POSTCOPY, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED]
+)
+def test_a_postcopy_taken_up_again_has_no_way_back(make: Callable[..., Made], reason: int) -> None:
+    """What was broken off in post-copy is in post-copy from the start: nothing cancels it."""
+    domain = FakeDomain()
+    domain.found = [libvirt.VIR_DOMAIN_PAUSED, reason]
+    made = make(RESUMED, domain)
+    assert made.steering.in_postcopy
+    with pytest.raises(UsageError, match="cannot be cancelled"):
+        made.steering.stop()
+    assert made.steering.stopped_by is None
+
+
+def test_what_is_not_there_to_be_taken_up_is_not_in_postcopy(make: Callable[..., Made]) -> None:
+    """A guest that runs at the source has not gone over, whatever the plan wants to resume."""
+    assert not make(RESUMED).steering.in_postcopy
+    domain = FakeDomain()
+    domain.refuse.add("state")
+    made = make(RESUMED, domain)
+    assert not made.steering.in_postcopy
+    assert "is not known" in made.steering.warnings[0]
+
+
+def test_a_pause_of_postcopy_lets_the_guest_arrive_first(make: Callable[[Plan], Made]) -> None:
+    """libvirt misses a pause that comes at once, so it is held back for a moment."""
+    made = make(Plan(postcopy=True))
+    made.tell("migration_iteration", iteration=1)
+    made.steering.do(Action(Act.START_POSTCOPY))
+    made.tell("lifecycle.SUSPENDED.POSTCOPY")
+    made.tell("lifecycle.RESUMED.POSTCOPY", side="destination")
+    arrived = time.monotonic()
+    made.steering.do(Action(Act.PAUSE_POSTCOPY))
+    assert time.monotonic() - arrived >= 0.9 * controller.SETTLE_S
+    assert made.domain.calls[-1] == ("abortJobFlags", (1,))
+
+
+def test_no_limit_is_libvirts_greatest(make: Callable[[Plan], Made]) -> None:
+    """None for a bandwidth becomes what libvirt takes for none; in post-copy that is 0."""
+    made = make(Plan(postcopy=True))
+    made.tell("migration_iteration", iteration=1)
+    made.steering.do(Action(Act.SET_BANDWIDTH))
+    made.steering.do(Action(Act.SET_POSTCOPY_BANDWIDTH))
+    assert made.domain.calls == [
+        ("migrateSetMaxSpeed", (controller.NO_LIMIT_MIB_S,)),
+        ("migrateSetMaxSpeed", (0, 1)),
+    ]
+
+
+def test_what_was_not_done_by_the_end_is_told(make: Callable[[Plan], Made]) -> None:
+    """Whoever still waits when the call returns hears that it is over."""
+    made = make(Plan())
+    heard: list[str] = []
+
+    def ask() -> None:
+        with pytest.raises(UsageError) as caught:
+            made.steering.do(SET_500)
+        heard.append(str(caught.value))
+
+    asked = threading.Thread(target=ask)
+    asked.start()
+    made.steering.end()
+    asked.join(10)
+    assert heard == ["the migration is over"]

@@ -1,0 +1,138 @@
+"""The project's own papers: each list of what it needs says what the one true list says."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import tomllib
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from migrationlab.cli.runs import table as run_table
+from migrationlab.runs.store import load_runs
+from paths import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+#: What `make setup` installs.
+WANTED = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["live"]]
+# conda-forge's name for matplotlib without a Qt.
+CONDA_NAMES = {"matplotlib-base": "matplotlib"}
+
+
+def specifiers(lines: list[str]) -> dict[str, str]:
+    """Return the version that each requirement asks for, by the package's name."""
+    requirements = map(Requirement, lines)
+    return {canonicalize_name(one.name): str(one.specifier) for one in requirements}
+
+
+def table(heading: str) -> dict[str, str]:
+    """Return the README's two-column table under that heading."""
+    body = README.split(f"| {heading} |\n|---|---|\n")[1].split("\n\n")[0]
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in body.splitlines()]
+    return {name.strip("`"): text for name, text in rows}
+
+
+def make_targets() -> set[str]:
+    """Return what can be asked of make, as `make help` lists it."""
+    shown = subprocess.run(
+        ["make", "--no-print-directory", "help"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    return set(re.findall(r"^  make (\S+)", shown, re.MULTILINE))
+
+
+def test_conda_environment_is_the_list_of_dependencies() -> None:
+    """environment.yml asks for pyproject's packages, in its versions, and for no others."""
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
+    (by_pip,) = (entry["pip"] for entry in conda if isinstance(entry, dict))
+    packages = specifiers([entry for entry in conda if isinstance(entry, str)])
+    assert packages.pop("python") == PROJECT["requires-python"]
+    assert packages.pop("pip") == ""
+    packages = {CONDA_NAMES.get(name, name): version for name, version in packages.items()}
+    assert by_pip[-1] == "--editable .[live,dev]"
+    assert packages | specifiers(by_pip[:-1]) == specifiers(WANTED)
+
+
+def test_libvirt_is_not_asked_of_conda() -> None:
+    """conda-forge has no libvirt, so the binding comes by pip and the headers are named."""
+    text = (ROOT / "environment.yml").read_text(encoding="utf-8")
+    assert "  - libvirt" not in text.split("- pip:")[0].split("dependencies:")[1]
+    assert "libvirt-dev" in text
+
+
+def test_readme_lists_the_python_packages() -> None:
+    """The README's table has pyproject's packages with their least versions."""
+    wanted = specifiers(WANTED)
+    assert {name: f">={version}" for name, version in table("package | at least").items()} == wanted
+
+
+def test_readme_lists_the_debian_packages() -> None:
+    """The README's table has the set-up's packages, each with the set-up's reason."""
+    listed = subprocess.run(
+        [ROOT / ".ci" / "setup", "--list"], check=True, capture_output=True, text=True
+    ).stdout
+    packages = dict(line.split("|") for line in listed.splitlines())
+    assert table("package | what for") == packages
+
+
+def test_readme_lists_the_commands_of_make() -> None:
+    """Every command of the README's table exists, and none but `help` is left out."""
+    told = {name.removeprefix("make ") for name in table("command | what it does")}
+    assert told == make_targets() - {"help"}
+
+
+@pytest.mark.parametrize("target", ["demo", "lab", "test", "lint", "bench", "setup"])
+def test_commands_set_up_first(target: str) -> None:
+    """Each command begins with the set-up, so that it works in a fresh clone."""
+    planned = subprocess.run(
+        ["make", "--dry-run", "--no-print-directory", target],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    first = planned.splitlines()[0]
+    assert first == (".ci/setup" if target in {"demo", "lab", "setup"} else ".ci/setup --dev")
+
+
+def test_nothing_but_the_set_up_names_an_index() -> None:
+    """pip uses whatever index its user has configured: no file of the project names one."""
+    for name in ("pyproject.toml", "environment.yml", "Makefile", ".ci/setup", ".ci/run"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert not re.search(r"index-url|find-links|https?://\S*(pypi|simple)", text), name
+
+
+def test_every_ignored_rule_has_its_reason() -> None:
+    """In pyproject, a linter's rule that is switched off has a comment beside it."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    lint = text.split("[tool.ruff.lint]")[1].split("[tool.ruff.lint.pydocstyle]")[0]
+    ignored = lint.split("ignore = [", 1)[1]
+    rules = [line for line in ignored.splitlines() if re.match(r'    "[A-Z]+\d*"', line)]
+    assert rules
+    assert [line for line in rules if not re.search(r",\s+# \w", line)] == []
+
+
+def test_readme_shows_the_recorded_runs() -> None:
+    """The table in the README is what the command says of the runs in data/, to the letter."""
+    shown = README.split("<!-- runs -->\n```\n")[1].split("\n```\n<!-- /runs -->")[0]
+    recorded = load_runs(ROOT / "data/runs")
+    assert len(recorded) == 6
+    assert shown == run_table([run.summary() for run in recorded])
+
+
+def test_readme_has_every_setting_and_every_broken_case() -> None:
+    """The README's reference tables are those that are made from the code, to the letter."""
+    spec = importlib.util.spec_from_file_location("readme", ROOT / "tests/readme.py")
+    assert spec is not None
+    assert spec.loader is not None
+    readme = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(readme)
+    assert readme.with_tables(README) == README, "run python tests/readme.py"

@@ -1,0 +1,484 @@
+"""Plans: values that can be compared, stored, judged, and said in virsh's words."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shlex
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migrationlab.errors import PlanError, UsageError
+from migrationlab.plan.plan import Connection, Endpoint, Mode, Plan, judge_domain
+from migrationlab.plan.settings import Shape, settings
+
+GOOD = Plan(migration_uri="tcp://node2", connection_uri="qemu+ssh://root@node2/system")
+URIS = st.one_of(
+    st.none(),
+    st.text(),
+    st.sampled_from(["tcp://node2", "qemu+ssh://root@node2/system", "node2", "qemu:///system"]),
+)
+NAMES = st.lists(st.one_of(st.text(), st.sampled_from(["xbzrle", "zstd", "vda"])), max_size=3)
+VALUES: dict[Shape, st.SearchStrategy[Any]] = {
+    Shape.MODE: st.sampled_from(Mode),
+    Shape.SWITCH: st.booleans(),
+    Shape.WHOLE: st.one_of(st.none(), st.integers()),
+    Shape.SECONDS: st.one_of(st.none(), st.floats(allow_nan=False)),
+    Shape.DEADLINE: st.floats(),
+    Shape.TEXT: st.one_of(URIS, st.sampled_from(["full", "<domain/>", "auto"])),
+    Shape.NAMES: NAMES,
+    Shape.OPTIONAL_NAMES: st.one_of(st.none(), NAMES),
+}
+# A few settings at a time, of all that there are.
+PLANS = (
+    st.lists(st.sampled_from(list(settings())), max_size=6, unique_by=lambda about: about.name)
+    .flatmap(
+        lambda some: st.fixed_dictionaries({about.name: VALUES[about.shape] for about in some})
+    )
+    .map(Plan.from_dict)
+)
+
+
+def test_default_plan_is_valid() -> None:
+    """A plan with nothing set can work: what is left out is not wrong."""
+    assert Plan().problems() == ()
+    Plan().require_valid()
+
+
+def test_plan_is_a_value() -> None:
+    """Equal plans are one key; a plan cannot be changed, only replaced."""
+    assert Plan(mode="peer2peer") == Plan(mode=Mode.PEER2PEER)  # type: ignore[arg-type]
+    assert len({Plan(), Plan(), Plan(bandwidth_mib_s=5)}) == 2
+    with pytest.raises(FrozenInstanceError):
+        Plan().mode = Mode.PEER2PEER  # type: ignore[misc]
+    values: Any = np.arange(10, 40, 10)
+    sweep = [replace(GOOD, bandwidth_mib_s=value) for value in values]
+    assert [plan.bandwidth_mib_s for plan in sweep] == [10, 20, 30]
+    assert all(type(plan.bandwidth_mib_s) is int for plan in sweep)
+    assert copy.deepcopy(GOOD) == GOOD
+
+
+@pytest.mark.parametrize(
+    ("plan", "shown"),
+    [
+        (Plan(), "Plan()"),
+        (Plan(mode=Mode.PEER2PEER), "Plan(mode='peer2peer')"),
+        (
+            Plan(migration_uri="tcp://node2", deadline_s=5),
+            "Plan(migration_uri='tcp://node2', deadline_s=5.0)",
+        ),
+    ],
+)
+def test_repr_shows_what_was_set(plan: Plan, shown: str) -> None:
+    """The repr is one line, holds what differs from the defaults, and makes the plan again."""
+    assert repr(plan) == shown
+    assert eval(shown, {"Plan": Plan}) == plan
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"migration_uri": 5}, "migration_uri cannot be of type int"),
+        ({"connection_uri": b"qemu:///system"}, "connection_uri cannot be of type bytes"),
+        ({"bandwidth_mib_s": "50"}, "bandwidth_mib_s cannot be of type str"),
+        ({"bandwidth_mib_s": 1.5}, "bandwidth_mib_s cannot be of type float"),
+        ({"max_downtime_ms": True}, "max_downtime_ms cannot be of type bool"),
+        ({"deadline_s": None}, "deadline_s cannot be of type NoneType"),
+        ({"deadline_s": "120"}, "deadline_s cannot be of type str"),
+        ({"allow_unsafe_tcg": 1}, "allow_unsafe_tcg cannot be of type int"),
+        ({"postcopy": "yes"}, "postcopy cannot be of type str"),
+        ({"compression": "zstd"}, "compression cannot be of type str"),
+        ({"compression": (b"zstd",)}, "compression cannot be of type tuple"),
+        ({"copy_disks": None}, "copy_disks cannot be of type NoneType"),
+        ({"copy_storage": True}, "copy_storage cannot be of type bool"),
+        ({"postcopy_after_s": "3"}, "postcopy_after_s cannot be of type str"),
+        ({"mode": "managed"}, "unknown mode 'managed'"),
+        ({"mode": None}, "unknown mode 'None'"),
+    ],
+)
+def test_wrong_types_are_refused(wrong: dict[str, Any], message: str) -> None:
+    """A value of a wrong type never makes a plan."""
+    with pytest.raises(PlanError, match=message) as caught:
+        Plan(**wrong)
+    assert caught.value.hint
+
+
+def test_unknown_names_get_the_known_ones() -> None:
+    """A misspelt setting is answered with the one that was meant; all of them at once."""
+    wrong: dict[str, Any] = {"bandwith_mib_s": 5, "post_copy": True}
+    with pytest.raises(PlanError, match="no 'bandwith_mib_s', no 'post_copy'") as caught:
+        Plan(**wrong)
+    assert caught.value.hint == "Did you mean bandwidth_mib_s? Did you mean postcopy?"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("bandwidth_mib_s", -5),
+        ("bandwidth_mib_s", 0),
+        ("bandwidth_mib_s", 10**9),
+        ("bandwidth_mib_s", 10**400),
+        ("max_downtime_ms", 0),
+        ("max_downtime_ms", -1),
+        ("max_downtime_ms", 2_000_001),
+        ("deadline_s", 0),
+        ("deadline_s", -1.0),
+        ("deadline_s", float("nan")),
+        ("deadline_s", float("inf")),
+        ("deadline_s", 10**400),
+    ],
+)
+def test_absurd_numbers_are_problems(field: str, value: float) -> None:
+    """A number that no migration can have is a problem of its field, with a hint."""
+    (problem,) = Plan.from_dict({field: value}).problems()
+    assert problem.field == field
+    assert problem.hint.startswith("Give ")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("bandwidth_mib_s", 1),
+        ("bandwidth_mib_s", 1_048_576),
+        ("max_downtime_ms", 1),
+        ("max_downtime_ms", 2_000_000),
+        ("deadline_s", 0.1),
+        ("deadline_s", 7 * 86_400),
+    ],
+)
+def test_limits_are_inclusive(field: str, value: float) -> None:
+    """The least and the greatest number that a hint names are good."""
+    assert Plan.from_dict({field: value}).problems() == ()
+
+
+def test_all_problems_are_listed() -> None:
+    """Every problem is reported at once, and the error that is raised names them all."""
+    plan = Plan(
+        migration_uri="qemu+ssh://root@node2/system",
+        connection_uri="node2",
+        bandwidth_mib_s=-5,
+        max_downtime_ms=-5,
+        deadline_s=-5,
+    )
+    fields = [problem.field for problem in plan.problems()]
+    assert fields == [
+        "migration_uri", "connection_uri", "bandwidth_mib_s", "max_downtime_ms", "deadline_s",
+    ]  # fmt: skip
+    with pytest.raises(UsageError) as caught:
+        plan.require_valid()
+    assert all(field in str(caught.value) for field in fields)
+    assert "This would do: tcp://node2" in caught.value.hint
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_swapped_uris_are_recognised(mode: Mode) -> None:
+    """Two good URIs in each other's place are to be swapped, not derived from each other."""
+    plan = Plan(
+        mode=mode, migration_uri="qemu+ssh://root@node2/system", connection_uri="tcp://10.0.0.2"
+    )
+    migration, connection = plan.problems()
+    assert "swap them" in migration.hint
+    assert migration.suggestion == "tcp://10.0.0.2"
+    assert connection.suggestion == "qemu+ssh://root@node2/system"
+
+
+def test_same_host_twice() -> None:
+    """A plan from a host to itself is a problem, by the names or by a URI."""
+    (problem,) = GOOD.problems(source="node2", destination="NODE2.")[:1]
+    assert problem.field == "destination"
+    migration, connection = GOOD.problems(source="node2", destination="node3")
+    assert migration.suggestion == "tcp://node3"
+    assert connection.suggestion == "qemu+ssh://root@node3/system"
+    assert GOOD.problems(source="node1", destination="node2") == ()
+    with pytest.raises(PlanError, match="same host"):
+        GOOD.require_valid(source="node2", destination="node2")
+
+
+def test_filled() -> None:
+    """What was left out is filled in with good URIs; what was given stays."""
+    filled = Plan(bandwidth_mib_s=5).filled(destination="fd00::2")
+    assert filled == Plan(
+        migration_uri="tcp://[fd00::2]",
+        connection_uri="qemu+ssh://root@[fd00::2]/system",
+        bandwidth_mib_s=5,
+    )
+    assert filled.problems(source="host-a", destination="fd00::2") == ()
+    assert GOOD.filled(destination="node3") == GOOD
+    # An empty URI is a mistake, not one left out.
+    assert Plan(migration_uri="").filled(destination="node2").migration_uri == ""
+    with pytest.raises(PlanError, match="is no host name"):
+        Plan().filled(destination="no de")
+
+
+def test_flags_and_parameters() -> None:
+    """Flags and typed parameters have libvirt's names; the connection URI is none of them."""
+    assert Plan().flags() == ("LIVE",)
+    assert Plan(mode=Mode.PEER2PEER).flags() == ("LIVE", "PEER2PEER")
+    assert Plan().parameters() == {}
+    plan = replace(GOOD, bandwidth_mib_s=50, max_downtime_ms=100)
+    assert plan.parameters() == {"migrate_uri": "tcp://node2", "bandwidth": 50}
+    assert Plan(migration_uri="auto").parameters() == {}
+    assert Plan(compression=()).flags() == ("LIVE", "COMPRESSED")
+    assert Plan(compression=()).parameters() == {}
+    plan = Plan(copy_storage="full", copy_disks=["vda"])  # type: ignore[arg-type]
+    assert plan.flags() == ("LIVE", "NON_SHARED_DISK")
+    assert plan.parameters() == {"migrate_disks": ("vda",)}
+
+
+def test_offline_plan_is_not_live() -> None:
+    """An offline migration has no flag for a running guest: virsh refuses the two together."""
+    plan = Plan(offline=True, persistent=True)
+    assert plan.flags() == ("PERSIST_DEST", "OFFLINE")
+    assert plan.flag_bits() == 1 << 3 | 1 << 10
+
+
+@pytest.mark.parametrize("values", [{"tunnelled": True}, {"offline": True}])
+def test_where_no_memory_is_dialled_no_uri_is_filled_in(values: dict[str, Any]) -> None:
+    """A tunnelled and an offline plan get no migration URI, which libvirt would refuse."""
+    assert Plan(**values).filled(destination="node2").migration_uri is None
+    assert Plan(migration_uri="auto").filled(destination="node2").migration_uri == "auto"
+
+
+def test_talks() -> None:
+    """The modes differ in who dials the destination's libvirtd, and in nothing else."""
+    connection, migration = "qemu+ssh://root@node2/system", "tcp://node2"
+    first = Connection(
+        Endpoint.CLIENT, Endpoint.SOURCE_LIBVIRTD, "control", "qemu+ssh://node1/system"
+    )
+    memory = Connection(Endpoint.SOURCE_QEMU, Endpoint.DESTINATION_QEMU, "guest memory", migration)
+    for mode, controller in (
+        (Mode.NORMAL, Endpoint.CLIENT),
+        (Mode.PEER2PEER, Endpoint.SOURCE_LIBVIRTD),
+    ):
+        assert replace(GOOD, mode=mode).talks(source_uri="qemu+ssh://node1/system") == (
+            first,
+            Connection(controller, Endpoint.DESTINATION_LIBVIRTD, "control", connection),
+            memory,
+        )
+    assert memory.to_dict() == {
+        "who": "source QEMU",
+        "to": "destination QEMU",
+        "about": "guest memory",
+        "uri": "tcp://node2",
+    }
+
+
+def test_virsh() -> None:
+    """The virsh line says mode, URIs and bandwidth, with virsh's own option names."""
+    assert shlex.join(GOOD.virsh("web1")) == (
+        "virsh --connect qemu:///system migrate --live --domain web1 "
+        "--desturi qemu+ssh://root@node2/system --migrateuri tcp://node2"
+    )
+    plan = replace(GOOD, mode=Mode.PEER2PEER, migration_uri=None, bandwidth_mib_s=50)
+    assert plan.virsh("-a guest", source_uri="qemu+tcp://node1/system") == [
+        "virsh", "--connect", "qemu+tcp://node1/system", "migrate", "--live", "--p2p",
+        "--domain", "-a guest", "--desturi", "qemu+ssh://root@node2/system", "--bandwidth", "50",
+    ]  # fmt: skip
+
+
+def test_talks_of_other_ways() -> None:
+    """A tunnel leads from libvirtd to libvirtd; offline, nothing but control is dialled."""
+    tunnel = Plan(mode=Mode.PEER2PEER, tunnelled=True, connection_uri="qemu+tls://node2/system")
+    assert tunnel.talks()[2] == Connection(
+        Endpoint.SOURCE_LIBVIRTD,
+        Endpoint.DESTINATION_LIBVIRTD,
+        "guest memory",
+        "qemu+tls://node2/system",
+    )
+    assert [talk.about for talk in Plan(offline=True).talks()] == ["control", "control"]
+    assert Plan(migration_uri="auto", copy_storage="full").talks()[2].uri is None
+    assert Plan(copy_storage="full").talks()[2].about == "guest memory and disks"
+
+
+# Every option of virsh migrate (tools/virsh-domain.c of libvirt 11.3: opts_migrate), but for
+# those that say nothing of the migration (verbose), are another's (direct: Xen; comp-mt-*: gone
+# from QEMU), or mean what a plan says by itself.
+VIRSH = """
+--abort-on-error --auto-converge --auto-converge-increment --auto-converge-initial
+--available-switchover-bandwidth --bandwidth --change-protection --comp-methods
+--comp-xbzrle-cache --comp-zlib-level --comp-zstd-level --compressed --copy-storage-all
+--copy-storage-inc --copy-storage-synchronous-writes --desturi --disks-port --disks-uri --dname
+--graphicsuri --listen-address --live --migrate-disks --migrate-disks-detect-zeroes --migrateuri
+--offline --p2p --parallel --parallel-connections --persistent --persistent-xml --postcopy
+--postcopy-after-precopy --postcopy-bandwidth --postcopy-resume --rdma-pin-all --suspend
+--timeout-postcopy --timeout-suspend --tls --tls-destination --tunnelled --undefinesource --unsafe
+--xml --zerocopy
+"""
+
+
+def test_virsh_options_are_virshs() -> None:
+    """The table names every option of virsh migrate that says something of a plan."""
+    assert sorted(option for about in settings() for option in about.virsh_options) == VIRSH.split()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (
+            {"parallel": True, "parallel_connections": 4, "compression": ("zstd",),
+             "zstd_level": 3},
+            ("--live --compressed --parallel --domain web1 --desturi URI --migrateuri tcp://node2 "
+            "--comp-methods zstd --comp-zstd-level 3 --parallel-connections 4"),
+        ),
+        (
+            {"compression": ()},
+            "--live --compressed --domain web1 --desturi URI --migrateuri tcp://node2",
+        ),
+        (
+            {"copy_storage": "incremental", "copy_disks": ("vda", "vdb"), "disks_port": 49300,
+             "synchronous_writes": True, "persistent": True, "undefine_source": True},
+            ("--live --persistent --undefinesource --copy-storage-inc "
+            "--copy-storage-synchronous-writes --domain web1 --desturi URI "
+            "--migrateuri tcp://node2 --migrate-disks vda,vdb --disks-port 49300"),
+        ),
+        (
+            {"postcopy": True, "postcopy_after_pass": 1, "postcopy_after_s": 20},
+            ("--live --postcopy --domain web1 --desturi URI --migrateuri tcp://node2 "
+            "--postcopy-after-precopy --timeout 20 --timeout-postcopy"),
+        ),
+        (
+            {"suspend_after_s": 10, "live": True},
+            ("--live --domain web1 --desturi URI --migrateuri tcp://node2 "
+            "--timeout 10 --timeout-suspend"),
+        ),
+        (
+            {"offline": True, "persistent": True, "migration_uri": None},
+            "--persistent --offline --domain web1 --desturi URI",
+        ),
+        (
+            {"mode": "peer2peer", "tunnelled": True, "migration_uri": None, "paused": True,
+             "destination_xml": "<domain/>", "destination_name": "web2"},
+            ("--live --p2p --tunnelled --suspend --domain web1 --desturi URI --dname web2 "
+            "--xml destination.xml"),
+        ),
+        (
+            {"migration_uri": "auto"},
+            "--live --domain web1 --desturi URI",
+        ),
+    ],
+)  # fmt: skip
+def test_virsh_says_every_setting(values: dict[str, Any], said: str) -> None:
+    """Each setting that virsh has is said by virsh's option, with the value as virsh takes it."""
+    plan = Plan.from_dict(GOOD.to_dict() | values)
+    line = shlex.join(plan.virsh("web1")).replace(GOOD.connection_uri or "", "URI")
+    assert line == f"virsh --connect qemu:///system migrate {said}"
+
+
+@pytest.mark.parametrize(
+    ("values", "note"),
+    [
+        ({"destination_xml": "<domain/>"}, "write destination_xml into destination.xml before"),
+        (
+            {"max_downtime_ms": 500, "downtime_steps": 5, "downtime_step_s": 2},
+            "cannot raise the maximum downtime in steps",
+        ),
+        ({"postcopy": True, "postcopy_after_pass": 2}, "migrate-postcopy web1"),
+        ({"postcopy": True, "postcopy_after_s": 2.5}, "migrate-postcopy web1"),
+        ({"suspend_after_pass": 2}, "suspend web1"),
+        ({"abort_when_diverging_s": 5}, "domjobabort web1"),
+        ({"postcopy_bandwidth_mib_s": 5}, "has no effect without postcopy"),
+        ({"postcopy": True}, "nothing switches to it"),
+        ({"undefine_source": True}, "no host keeps its definition"),
+        (
+            {"persistent": True, "destination_xml": "<domain/>"},
+            "has not the changes of destination_xml",
+        ),
+        ({"migration_uri": "unix:///run/m.sock"}, "somebody who forwards it"),
+        ({"migration_uri": "rdma://node2"}, "RDMA network cards"),
+    ],
+)
+def test_notes_say_what_to_know(values: dict[str, Any], note: str) -> None:
+    """What virsh cannot say, and what a good plan's reader should know, stand in the notes."""
+    notes = Plan.from_dict(GOOD.to_dict() | values).notes("web1")
+    assert [text for text in notes if note in text]
+    assert not [text for text in GOOD.notes("web1") if note in text]
+
+
+def test_virsh_refuses() -> None:
+    """There is no virsh line for a plan that cannot work, has no destination, or no guest."""
+    with pytest.raises(PlanError, match="no scheme"):
+        replace(GOOD, migration_uri="node2").virsh("web1")
+    with pytest.raises(PlanError, match="connection URI"):
+        Plan().virsh("web1")
+    for name in ("", " ", "a/b", "a\nb", "\udcff"):
+        assert judge_domain(name)
+        with pytest.raises(PlanError, match="guest's name"):
+            GOOD.virsh(name)
+
+
+def test_notes_say_what_virsh_cannot() -> None:
+    """Maximum downtime and deadline, for which virsh migrate has no option, are noted."""
+    (deadline,) = GOOD.notes("web1")
+    assert "timeout --signal=INT 120 before it" in deadline
+    notes = replace(GOOD, max_downtime_ms=100, connection_uri="qemu://node2/system").notes("web 1")
+    assert "libvirt uses TLS" in notes[0]
+    assert notes[1].endswith("virsh --connect qemu:///system migrate-setmaxdowntime 'web 1' 100")
+
+
+@pytest.mark.parametrize(
+    ("values", "message", "hint"),
+    [
+        ({"bandwith_mib_s": 5}, "no 'bandwith_mib_s'", "Did you mean bandwidth_mib_s?"),
+        ({"zzz": "red"}, "no 'zzz'", "mig.settings() lists what"),
+        ({"mode": 7}, "unknown mode '7'", "The modes are normal and peer2peer."),
+        ({"bandwidth_mib_s": "5"}, "cannot be of type str", "It must be a whole number, or None."),
+        ([1], "a plan cannot be of type list", "It must be a mapping."),
+    ],
+)
+def test_from_dict_refuses(values: Any, message: str, hint: str) -> None:
+    """What is no plan's dictionary is refused with what was meant."""
+    with pytest.raises(PlanError, match=message) as caught:
+        Plan.from_dict(values)
+    assert caught.value.hint.startswith(hint)
+
+
+def test_plans_of_the_first_release_still_load() -> None:
+    """A plan that was recorded when there were seven settings is the same plan today."""
+    recorded = {
+        "mode": "peer2peer",
+        "migration_uri": "tcp://host-b",
+        "connection_uri": "qemu+tcp://host-b/system",
+        "bandwidth_mib_s": 50,
+        "max_downtime_ms": None,
+        "deadline_s": 30.0,
+        "allow_unsafe_tcg": False,
+    }
+    plan = Plan.from_dict(recorded)
+    assert {name: plan.to_dict()[name] for name in recorded} == recorded
+    assert plan.problems() == ()
+    assert set(plan.changed()) == {
+        "mode", "migration_uri", "connection_uri", "bandwidth_mib_s", "deadline_s",
+    }  # fmt: skip
+
+
+@given(plan=PLANS.filter(lambda plan: plan.deadline_s == plan.deadline_s))
+def test_round_trip(plan: Plan) -> None:
+    """A plan goes through a dictionary, and through JSON, unchanged."""
+    assert Plan.from_dict(plan.to_dict()) == plan
+    assert Plan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+
+
+@given(plan=PLANS, domain=st.text(), host=st.one_of(st.none(), st.text()))
+def test_judging_never_raises(plan: Plan, domain: str, host: str | None) -> None:
+    """Any plan gets an answer; a good one fills in well and has a virsh line and notes."""
+    plan.problems(source=host, destination=host)
+    judge_domain(domain)
+    assert "\n" not in repr(plan)
+    if not plan.problems():
+        filled = plan.filled(destination="node2")
+        assert filled.problems() == ()
+        assert filled.virsh("web1")[0] == "virsh"
+        assert filled.notes("web1")
+
+
+def test_plan_needs_no_libvirt() -> None:
+    """Plans work on a machine without libvirt: importing them does not import it."""
+    code = "import sys, migrationlab.plan; sys.exit('libvirt' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

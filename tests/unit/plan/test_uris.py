@@ -1,0 +1,370 @@
+"""The two URIs: every known mistake is named and mended, and nothing good is refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from migrationlab.errors import PlanError
+from migrationlab.plan.uris import (
+    ConnectionUri,
+    MigrationUri,
+    Mode,
+    Problem,
+    connection_notes,
+    host_of,
+    judge_connection_uri,
+    judge_host_name,
+    judge_hosts,
+    judge_migration_uri,
+    migration_notes,
+    same_machine,
+)
+
+NORMAL, PEER2PEER = Mode.NORMAL, Mode.PEER2PEER
+MODES = st.sampled_from(Mode)
+# Text that looks like a URI finds more than text from anywhere.
+PIECES = st.one_of(
+    st.sampled_from(list("+:/@?#%&=[]é\x00\n")),
+    st.sampled_from(["tcp", "qemu", "ssh", "tls", "unix", "ext", "://", "//", "system"]),
+    st.sampled_from(["root", "host-b", "10.0.0.2", "[fd00::2]", "::1", "%eth0", "localhost"]),
+    st.sampled_from(["49152", "0", "99999", "/system", "/session", "?socket=/s", "?command=/c"]),
+)
+URI_LIKE = st.lists(PIECES, max_size=9).map("".join)
+ANY_TEXT = st.one_of(st.text(), URI_LIKE)
+
+
+def only(problems: tuple[Problem, ...]) -> Problem:
+    """The one problem that there should be."""
+    assert len(problems) == 1, problems
+    return problems[0]
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "tcp://host-b",
+        "tcp://host-b:49152",
+        "tcp://host-b.example.org",
+        "tcp://10.0.0.2:1",
+        "tcp://[fd00::2]",
+        "tcp://[fe80::2%eth0]:65535",
+        "tcp:host-b",
+        "tcp:host-b:49152",
+        "tcp:[fd00::2]:49152",
+        "tcp://host_b/",
+        "rdma://host-b",
+        "rdma://host-b:4444",
+        "unix:///run/migrate.sock",
+        "unix:/run/migrate.sock",
+        f"unix:///{'x' * 106}",
+    ],
+)
+def test_good_migration_uris(uri: str, mode: Mode) -> None:
+    """What libvirt takes as a migration URI over TCP is not refused, in either mode."""
+    assert judge_migration_uri(uri, mode) == ()
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "qemu+ssh://root@host-b/system",
+        "qemu+ssh://host-b:2222/system?no_verify=1&keyfile=/root/.ssh/key",
+        "qemu+tcp://host-b/system",
+        "qemu+tcp://10.0.0.2:16509/system",
+        "qemu+tls://host-b/system",
+        "qemu://host-b/system",
+        "qemu+libssh2://root@[fd00::2]/system",
+        "qemu+SSH://root@host-b/system",
+        "qemu+ssh://root@host-b/session",
+        "qemu+unix:///system?socket=/run/lab/libvirt-sock",
+        "qemu+ext://host-b/system?command=/usr/bin/reach",
+    ],
+)
+def test_good_connection_uris(uri: str, mode: Mode) -> None:
+    """What libvirt can connect to another host with is not refused, in either mode."""
+    assert judge_connection_uri(uri, mode) == ()
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize(
+    ("uri", "reason", "suggestion"),
+    [
+        ("qemu+ssh://root@node2/system", "is a libvirt connection URI", "tcp://node2"),
+        ("qemu+tcp://node2:16509/system", "is a libvirt connection URI", "tcp://node2"),
+        ("qemu://node2/system", "is a libvirt connection URI", "tcp://node2"),
+        ("xen+ssh://node2/", "is a libvirt connection URI", "tcp://node2"),
+        ("qemu:///system", "is a libvirt connection URI", None),
+        ("node2", "has no scheme", "tcp://node2"),
+        ("root@node2", "has no scheme", "tcp://node2"),
+        ("10.0.0.1:49152", "has no scheme", "tcp://10.0.0.1:49152"),
+        ("node2:49152", "has no scheme", "tcp://node2:49152"),
+        ("fd00::2", "has no scheme", "tcp://[fd00::2]"),
+        ("", "is empty", None),
+        ("  ", "is empty", None),
+        ("tpc://node2:49152", "knows no scheme 'tpc'", "tcp://node2"),
+        ("TCP://node2", "knows no scheme 'TCP'", "tcp://node2"),
+        ("http://node2/", "knows no scheme 'http'", "tcp://node2"),
+        ("rdma://", "names no host", None),
+        ("rdma:node2", "lacks the //", "tcp://node2"),
+        ("unix://", "has no absolute path", None),
+        ("unix:run/m.sock", "has no absolute path", "unix:///run/m.sock"),
+        ("unix://node2/run/m.sock", "has no absolute path", "unix:///run/m.sock"),
+        (f"unix:///{'x' * 107}", "is too long", None),
+        ("unix:///run/a?b", "no path in a URI may have", None),
+        ("tcp://", "names no host", None),
+        ("tcp://:49152", "names no host", None),
+        ("tcp:", "names no host", None),
+        ("tcp:///node2", "names no host", None),
+        ("tcp:/node2", "lacks the //", "tcp://node2"),
+        ("tcp://node2:0", "a port is a whole number from 1 to 65535", "tcp://node2"),
+        ("tcp://node2:65536", "port '65536'", "tcp://node2"),
+        ("tcp://node2:http", "port 'http'", "tcp://node2"),
+        ("tcp://node2:", "a colon and no port", "tcp://node2"),
+        ("tcp://node2:-1", "port '-1'", "tcp://node2"),
+        ("tcp://fd00::2", "has no brackets", "tcp://[fd00::2]"),
+        ("tcp://[fd00::2", "is no IPv6 address", None),
+        ("tcp://[node2]", "is no IPv6 address", "tcp://node2"),
+        ("tcp://300.0.0.1", "is no IPv4 address", None),
+        ("tcp://node2,node3", "is no host name", None),
+        ("tcp://localhost", "leads the source host back to itself", None),
+        ("tcp://127.0.0.2:49152", "leads the source host back to itself", None),
+        ("tcp://[::1]", "leads the source host back to itself", None),
+        ("tcp://0.0.0.0", "leads the source host back to itself", None),
+        (" tcp://node2", "holds a space", "tcp://node2"),
+        ("tcp://node2\n", "holds the character '\\n'", "tcp://node2"),
+        ("tcp://nodé", "holds the character '\\xe9'", None),
+        ("tcp://node2/%zz", "which no URI parser takes", "tcp://node2"),
+        ("tcp://a@b@node2", "has 'a@b'", "tcp://node2"),
+        ("tcp:node2/x", "in the old form", "tcp://node2"),
+    ],
+)
+def test_bad_migration_uris(uri: str, reason: str, suggestion: str | None, mode: Mode) -> None:
+    """Each known mistake in a migration URI is named, with the URI that would do."""
+    problem = only(judge_migration_uri(uri, mode))
+    assert problem.field == "migration_uri"
+    assert reason in problem.reason
+    assert problem.suggestion == suggestion
+    assert problem.hint.endswith(suggestion or "tcp://HOST or tcp://HOST:PORT")
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize(
+    ("uri", "reason", "suggestion"),
+    [
+        ("tcp://node2", "is a migration URI", "qemu+ssh://root@node2/system"),
+        ("tcp://node2:49152", "is a migration URI", "qemu+ssh://root@node2/system"),
+        ("tcp:node2", "is a migration URI", "qemu+ssh://root@node2/system"),
+        ("tcp://node2/system", "is a migration URI", "qemu+tcp://node2/system"),
+        ("rdma://node2", "is a migration URI", "qemu+ssh://root@node2/system"),
+        ("unix:///run/migrate.sock", "is a migration URI", None),
+        ("node2", "has no scheme", "qemu+ssh://root@node2/system"),
+        ("admin@node2", "has no scheme", "qemu+ssh://admin@node2/system"),
+        ("node2/system", "has no scheme", "qemu+ssh://root@node2/system"),
+        ("", "is empty", None),
+        ("ssh://root@node2/system", "no libvirt driver", "qemu+ssh://root@node2/system"),
+        ("xen+ssh://root@node2/system", "driver xen", "qemu+ssh://root@node2/system"),
+        ("lxc:///system", "driver lxc", None),
+        ("kvm+ssh://root@node2/system", "knows no driver 'kvm'", "qemu+ssh://root@node2/system"),
+        ("qeum+tcp://node2/system", "knows no driver 'qeum'", "qemu+tcp://node2/system"),
+        ("http://node2/system", "knows no driver 'http'", "qemu+ssh://root@node2/system"),
+        ("qemu+sssh://root@node2/system", "transport 'sssh'", "qemu+ssh://root@node2/system"),
+        ("qemu+lisbssh2://node2/system", "'lisbssh2'", "qemu+libssh2://node2/system"),
+        ("qemu+://node2/system", "transport ''", "qemu+ssh://node2/system"),
+        ("qemu+tls:/desthost/system", "lacks the //", "qemu+tls://desthost/system"),
+        ("qemu+ssh:root@node2/system", "lacks the //", "qemu+ssh://root@node2/system"),
+        ("qemu:///system", "names no host", None),
+        ("qemu:/system", "names no host", None),
+        ("qemu+ssh:///system", "names no host", None),
+        ("qemu+unix:///system", "same host", None),
+        ("qemu+unix://node2/system", "a Unix socket is on", "qemu+ssh://root@node2/system"),
+        ("qemu+ext://node2/system", "needs a command", "qemu+ssh://root@node2/system"),
+        ("qemu+ssh://node2:0/system", "port '0'", "qemu+ssh://node2/system"),
+        ("qemu+ssh://node2:99999/system", "port '99999'", "qemu+ssh://node2/system"),
+        ("qemu+ssh://localhost/system", "Attempt to migrate guest to the same host", None),
+        ("qemu+tcp://127.0.0.1/system", "Attempt to migrate guest to the same host", None),
+        ("qemu+ssh://root@node2", "ends in ''", "qemu+ssh://root@node2/system"),
+        ("qemu+ssh://root@node2/sytem", "ends in '/sytem'", "qemu+ssh://root@node2/system"),
+        ("qemu+ssh://root@no de2/system", "holds a space", None),
+        (
+            "qemu+ssh://node2/system?x=%",
+            "which no URI parser takes",
+            "qemu+ssh://root@node2/system",
+        ),
+        ("qemu+tcp://fd00::2/system", "has no brackets", "qemu+tcp://[fd00::2]/system"),
+    ],
+)
+def test_bad_connection_uris(uri: str, reason: str, suggestion: str | None, mode: Mode) -> None:
+    """Each known mistake in a connection URI is named, with the URI that would do."""
+    problem = only(judge_connection_uri(uri, mode))
+    assert problem.field == "connection_uri"
+    assert reason in problem.reason
+    assert problem.suggestion == suggestion
+    assert problem.hint.endswith(suggestion or "qemu+ssh://root@HOST/system")
+
+
+def test_wrong_kind_says_what_is_wanted() -> None:
+    """A URI of the one kind in the other's place is told what it is and what is wanted."""
+    migration = only(judge_migration_uri("qemu+ssh://root@node2/system", PEER2PEER))
+    assert "for the source's libvirtd to dial" in migration.reason
+    assert "a migration URI: where the destination's QEMU listens" in migration.reason
+    connection = only(judge_connection_uri("tcp://node2", NORMAL))
+    assert "a connection URI: where the destination's libvirtd is" in connection.reason
+
+
+def test_command_without_host_is_for_the_client_only() -> None:
+    """The ext transport may name no host in normal mode; libvirt refuses it in peer2peer."""
+    uri = "qemu+ext:///system?command=/usr/bin/reach"
+    assert judge_connection_uri(uri, NORMAL) == ()
+    assert "names no host" in only(judge_connection_uri(uri, PEER2PEER)).reason
+
+
+def test_destination_completes_suggestions() -> None:
+    """Where a URI names no usable host, the destination's name makes the suggestion."""
+    suggest = {
+        uri: only(judge_connection_uri(uri, NORMAL, destination="node2")).suggestion
+        for uri in ("qemu:///system", "qemu+tcp:///system", "qemu+unix:///system", "")
+    }
+    assert suggest == {
+        "qemu:///system": "qemu+ssh://root@node2/system",
+        "qemu+tcp:///system": "qemu+tcp://node2/system",
+        "qemu+unix:///system": "qemu+ssh://root@node2/system",
+        "": "qemu+ssh://root@node2/system",
+    }
+    problem = only(judge_migration_uri("tcp://localhost:49152", NORMAL, destination="fd00::2"))
+    assert problem.suggestion == "tcp://[fd00::2]"
+
+
+def test_source_host_is_refused() -> None:
+    """A URI that names the source host is the same host twice, and the mended one is not."""
+    problem = only(
+        judge_migration_uri("tcp://Host-A.:49152", NORMAL, source="host-a", destination="host-b")
+    )
+    assert "names the source host host-a" in problem.reason
+    assert problem.suggestion == "tcp://host-b"
+    problem = only(judge_connection_uri("qemu+tcp://host-a/system", PEER2PEER, source="host-a"))
+    assert problem.suggestion is None
+
+
+def test_two_faults_are_two_problems() -> None:
+    """Faults that do not depend on each other are all reported."""
+    problems = judge_connection_uri("qemu+ssh://root@node2:99999/sytem", NORMAL)
+    assert len(problems) == 2
+    assert {problem.suggestion for problem in problems} == {"qemu+ssh://root@node2/system"}
+
+
+def test_parsed_records() -> None:
+    """Good URIs come apart into their parts and go together again."""
+    migration = MigrationUri.parse("tcp:[fd00::2]:49152")
+    assert migration == MigrationUri(host="fd00::2", port=49152)
+    assert str(migration) == "tcp://[fd00::2]:49152"
+    text = "qemu+ssh://root@node2:2222/system?no_verify=1"
+    connection = ConnectionUri.parse(text, PEER2PEER)
+    assert connection == ConnectionUri(
+        transport="ssh", user="root", host="node2", port=2222, query="no_verify=1"
+    )
+    assert str(connection) == text
+
+
+def test_parsing_a_bad_uri_raises() -> None:
+    """Parsing refuses what the judge refuses, with the judge's hint."""
+    with pytest.raises(PlanError, match="is a libvirt connection URI") as caught:
+        MigrationUri.parse("qemu+ssh://root@node2/system")
+    assert caught.value.hint.endswith("tcp://node2")
+    with pytest.raises(PlanError, match="is a migration URI"):
+        ConnectionUri.parse("tcp://node2")
+
+
+@pytest.mark.parametrize(
+    ("notes", "expected"),
+    [
+        (migration_notes("tcp://node2"), ""),
+        (migration_notes("tcp:node2"), "old form of tcp://node2"),
+        (migration_notes("tcp://root@node2/system"), "libvirt ignores the rest"),
+        (migration_notes("tcp://node2:16509"), "libvirtd (tcp)'s own"),
+        (connection_notes("qemu+tls://node2/system", NORMAL), ""),
+        (connection_notes("qemu+ssh://node2/system", NORMAL), ""),
+        (connection_notes("qemu://node2/system", NORMAL), "libvirt uses TLS"),
+        (connection_notes("qemu+tcp://node2/system", NORMAL), "not encrypted"),
+        (connection_notes("qemu+ssh://node2/system", PEER2PEER), "with its own user's keys"),
+        (connection_notes("qemu+tls://node2/session", NORMAL), "a user's own libvirtd"),
+    ],
+)
+def test_notes(notes: tuple[str, ...], expected: str) -> None:
+    """What is good but surprising is noted, and nothing else."""
+    assert len(notes) == (1 if expected else 0)
+    assert expected in "".join(notes)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "-x", "root@node2", "10.0.0.300", "x" * 64, "a..b"])
+def test_names_that_no_host_can_have(name: str) -> None:
+    """A name that cannot stand in a URI is refused as a host's name."""
+    assert only(judge_host_name(name, "source")).field == "source"
+
+
+def test_same_host_twice() -> None:
+    """Source and destination must differ, however they are written."""
+    assert judge_hosts("host-a", "host-b") == ()
+    assert judge_hosts(None, None) == ()
+    for source, destination in (("host-a", "HOST-A."), ("fd00::2", "fd00:0::2")):
+        problem = only(judge_hosts(source, destination))
+        assert problem.field == "destination"
+        assert "Attempt to migrate guest to the same host" in problem.reason
+    assert "whichever machine" in only(judge_hosts("host-a", "127.0.0.1")).reason
+    assert same_machine("localhost", "::1")
+
+
+def test_unknown_mode_names_the_nearest() -> None:
+    """A mode that does not exist is a plan error with the mode that was meant."""
+    for text in ("p2p", "peer-2-peer", "Peer2Peer"):
+        with pytest.raises(PlanError, match="unknown mode") as caught:
+            Mode(text)
+        assert caught.value.hint == "Did you mean peer2peer?"
+    with pytest.raises(PlanError) as caught:
+        Mode("xyz")
+    assert caught.value.hint == "The modes are normal and peer2peer."
+
+
+@given(text=ANY_TEXT, mode=MODES)
+@example(text="tcp://[fe80::1%\x00]", mode=NORMAL)
+@example(text="\ud800", mode=NORMAL)
+@example(text="[" * 5000, mode=NORMAL)
+def test_judging_never_raises(text: str, mode: Mode) -> None:
+    """Any text gets an answer, on printable lines, and parses exactly when it is good."""
+    judged = (
+        (judge_migration_uri(text, mode), lambda: MigrationUri.parse(text)),
+        (judge_connection_uri(text, mode), lambda: ConnectionUri.parse(text, mode)),
+    )
+    for problems, parse in judged:
+        for problem in problems:
+            assert (problem.reason + problem.hint).isprintable()
+        if problems:
+            with pytest.raises(PlanError):
+                parse()
+        else:
+            assert host_of(text) == parse().host
+    judge_host_name(text, "source")
+    judge_hosts(text, text)
+
+
+@given(text=ANY_TEXT, mode=MODES, destination=st.sampled_from([None, "node2", "host-a", "::1"]))
+def test_suggestions_are_good(text: str, mode: Mode, destination: str | None) -> None:
+    """Every suggested URI is itself judged good, in the same mode and for the same hosts."""
+    for judge in (judge_migration_uri, judge_connection_uri):
+        for problem in judge(text, mode, source="host-a", destination=destination):
+            if problem.suggestion is not None:
+                assert judge(problem.suggestion, mode, source="host-a") == ()
+
+
+@given(text=URI_LIKE, mode=MODES)
+def test_parsing_again_changes_nothing(text: str, mode: Mode) -> None:
+    """A parsed URI, written out and parsed again, is the same."""
+    if not judge_migration_uri(text, mode):
+        migration = MigrationUri.parse(text)
+        assert MigrationUri.parse(str(migration)) == migration
+    if not judge_connection_uri(text, mode):
+        connection = ConnectionUri.parse(text, mode)
+        assert ConnectionUri.parse(str(connection), mode) == connection

@@ -1,0 +1,377 @@
+"""Plans are validated without hosts; tests/lab/test_validation.py compares with libvirt."""
+
+from __future__ import annotations
+
+import timeit
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from migrationlab.plan.plan import Plan
+from migrationlab.plan.settings import settings
+from migrationlab.plan.validation import (
+    OWN_RULES,
+    RULES,
+    DiskFacts,
+    DomainFacts,
+    Side,
+    Situation,
+    domain_facts,
+)
+
+NEW = Side(name="node1", libvirt=(11, 3, 0), qemu=(10, 0, 2))
+OLD = Side(name="node2", libvirt=(9, 0, 0), qemu=(7, 2, 22))
+HOSTS = Situation(source=NEW, destination=replace(NEW, name="node2"))
+XML = """\
+<domain type="kvm">
+  <name>web1</name>
+  <uuid>6a7d1f0e-52c6-4d4e-9d52-1f6a5b1c7e01</uuid>
+  <memory unit="GiB">1</memory>
+  <memtune><hard_limit unit="KiB">2097152</hard_limit></memtune>
+  <vcpu>2</vcpu>
+  <os><type arch="x86_64" machine="pc-q35-10.0">hvm</type></os>
+  <devices>
+    <disk type="file"><driver cache="none"/><source file="/a.qcow2"/><target dev="vda"/></disk>
+    <disk type="file" device="cdrom"><target dev="sda"/><readonly/></disk>
+    <disk type="network"><source protocol="rbd" name="pool/b"/><target dev="vdb"/></disk>
+    <interface type="bridge"><mac address="52:54:00:00:00:01"/></interface>
+  </devices>
+</domain>
+"""
+# What breaks each rule that is the kit's own; those of libvirt's are tried on real daemons.
+OWN: dict[str, dict[str, Any]] = {
+    "offline-sends-nothing": {"offline": True, "persistent": True, "parallel": True},
+    "offline-max-downtime": {"offline": True, "persistent": True, "max_downtime_ms": 5},
+    "disks-place-needs-copy-storage": {"disks_port": 49300},
+    "tls-destination-needs-tls": {"tls_destination": "node2"},
+    "persistent-xml-needs-persistent": {"persistent_xml": XML},
+    "rdma-pin-all-needs-rdma": {"rdma_pin_all": True},
+    "rdma-parallel": {"parallel": True, "migration_uri": "rdma://node2"},
+    "rdma-postcopy": {"postcopy": True, "migration_uri": "rdma://node2"},
+    "rdma-xbzrle": {"compression": ("xbzrle",), "migration_uri": "rdma://node2"},
+    "postcopy-policy-needs-postcopy": {"postcopy_after_pass": 2},
+    "suspend-and-postcopy": {"suspend_after_s": 5, "postcopy": True, "postcopy_after_s": 3},
+    "suspend-needs-live": {"suspend_after_pass": 2, "live": False},
+    "diverging-needs-live": {"abort_when_diverging_s": 10, "live": False},
+    "downtime-steps-need-limit": {"downtime_steps": 5},
+    "downtime-step-needs-steps": {"downtime_step_s": 5},
+}
+
+
+def rules(plan: Plan, situation: Situation | None = None) -> list[str]:
+    """Give the names of the rules that a plan breaks."""
+    return [problem.rule for problem in plan.problems(situation=situation)]
+
+
+def facts(**changes: Any) -> Situation:
+    """Give a situation with a domain of which only ``changes`` are known."""
+    return replace(HOSTS, domain=DomainFacts(**changes))
+
+
+def test_rules_are_well_told() -> None:
+    """Each rule has a name of its own, names fields of a plan, and has reason, mend and source."""
+    names = [rule.name for rule in RULES]
+    assert len(set(names)) == len(names)
+    known = {about.name for about in settings()}
+    for rule in RULES:
+        assert known.issuperset(rule.fields)
+        assert rule.reason[0].islower() or rule.reason.startswith(("QEMU", "RDMA"))
+        assert rule.mend.endswith(".")
+        assert rule.source
+
+
+@pytest.mark.parametrize("rule", OWN)
+def test_rules_of_the_kits_own(rule: str) -> None:
+    """A plan that libvirt would take for something else than was meant is refused, and why."""
+    (problem,) = [
+        problem for problem in Plan.from_dict(OWN[rule]).problems() if problem.rule == rule
+    ]
+    (known,) = [each for each in RULES if each.name == rule]
+    assert (problem.reason, problem.hint) == (known.reason, known.mend)
+    assert problem.field in known.fields
+
+
+def test_every_own_rule_is_tried() -> None:
+    """No rule of the kit's own is left without a plan that breaks it."""
+    assert {rule.name for rule in RULES if rule.own} <= set(OWN)
+    assert {rule.name for rule in RULES if rule.own} <= OWN_RULES
+
+
+def test_all_problems_at_once() -> None:
+    """Each contradiction of a plan is listed, not the first one only."""
+    plan = Plan(tunnelled=True, postcopy=True, paused=True, parallel=True, zlib_level=10)
+    assert set(rules(plan)) == {
+        "tunnelled-needs-peer2peer",
+        "tunnelled-postcopy",
+        "tunnelled-parallel",
+        "postcopy-paused",
+        "zlib-level-needs-zlib",
+        "value-range",
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "hint"),
+    [
+        ({"compression": ("zsdt",), "parallel": True}, "compression", "Did you mean zstd?"),
+        ({"copy_storage": "zzz"}, "copy_storage", "Give full or incremental."),
+        ({"copy_storage": "incremenal"}, "copy_storage", "Did you mean incremental?"),
+        ({"listen_address": "a b"}, "listen_address", "Give an address"),
+        ({"listen_address": ""}, "listen_address", "Give an address"),
+        ({"destination_name": "a/b"}, "destination_name", "Give a name"),
+        ({"tls": True, "tls_destination": "a b"}, "tls_destination", "Give the name"),
+        ({"graphics_uri": "http://node2"}, "graphics_uri", "The form is spice://HOST:PORT"),
+        ({"graphics_uri": "vnc://"}, "graphics_uri", "The form is spice://HOST:PORT"),
+        ({"copy_storage": "full", "disks_uri": "tcp://"}, "disks_uri", "The form is tcp://"),
+        ({"copy_storage": "full", "disks_uri": "x"}, "disks_uri", "The form is tcp://"),
+        ({"copy_storage": "full", "disks_uri": "tcp://h:0"}, "disks_uri", "Leave the port out"),
+        ({"copy_storage": "full", "disks_uri": "unix:x"}, "disks_uri", "Give three slashes"),
+        ({"destination_xml": ""}, "destination_xml", "Take the domain's own XML"),
+        ({"destination_xml": "<domain>"}, "destination_xml", "Take the domain's own XML"),
+        ({"destination_xml": "<network/>"}, "destination_xml", "Take the domain's own XML"),
+        (
+            {"destination_xml": '<!DOCTYPE d [<!ENTITY e "x">]><domain>&e;</domain>'},
+            "destination_xml",
+            "Take the domain's own XML",
+        ),
+    ],
+)
+def test_words_and_texts(values: dict[str, Any], field: str, hint: str) -> None:
+    """A word that there is not, and a text that cannot be, are problems of their field."""
+    (problem,) = Plan.from_dict(values).problems()
+    assert problem.field == field
+    assert problem.hint.startswith(hint)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"migration_uri": "unix:///run/m.sock", "tls": True, "tls_destination": "node2"},
+        {"migration_uri": "rdma://node2", "rdma_pin_all": True},
+        {"migration_uri": "auto", "listen_address": "::"},
+        {"copy_storage": "full", "disks_uri": "unix:///run/d.sock"},
+        {"copy_storage": "incremental", "copy_disks": ("vda",), "disks_port": 49300},
+        {"postcopy": True, "postcopy_after_pass": 2, "postcopy_bandwidth_mib_s": 100},
+        {"max_downtime_ms": 500, "downtime_steps": 10, "downtime_step_s": 1.5},
+        {"parallel": True, "compression": ["zstd"], "zstd_level": 20, "parallel_connections": 255},
+        {"compression": (), "auto_converge": True, "auto_converge_initial_percent": 99},
+        {"compression": ("xbzrle",), "xbzrle_cache_bytes": 1 << 26},
+        {"offline": True, "persistent": True, "undefine_source": True},
+        {"mode": "peer2peer", "tunnelled": True, "abort_on_error": True},
+        {"destination_xml": XML, "persistent_xml": XML, "persistent": True},
+        {"suspend_after_s": 5, "abort_when_diverging_s": 20},
+        {"graphics_uri": "spice://console.example.org:5900/?tlsPort=5901"},
+    ],
+)
+def test_good_plans(values: dict[str, Any]) -> None:
+    """What belongs together is no problem."""
+    assert Plan.from_dict(values).problems(situation=HOSTS) == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "source", "destination", "wrong"),
+    [
+        ({"parallel": True, "compression": ("zstd",)}, NEW, OLD, ["compression"]),
+        ({"parallel": True, "zstd_level": 3, "compression": ("zstd",)}, OLD, OLD,
+         ["zstd_level", "zstd_level", "compression", "compression"]),
+        ({"switchover_bandwidth_mib_s": 100}, OLD, NEW, ["switchover_bandwidth_mib_s"] * 2),
+        ({"switchover_bandwidth_mib_s": 100}, NEW, OLD, ["switchover_bandwidth_mib_s"]),
+        ({"copy_storage": "full", "detect_zeroes_disks": ("vda",)}, NEW, OLD,
+         ["detect_zeroes_disks"]),
+        ({"parallel": True, "zerocopy": True}, replace(OLD, qemu=(7, 0)), OLD, ["zerocopy"]),
+        ({"parallel": True, "zerocopy": True}, OLD, replace(OLD, qemu=(7, 0)), []),
+        ({"migration_uri": "unix:///s"}, replace(OLD, libvirt=(6, 7, 0)), NEW, ["migration_uri"]),
+        ({"postcopy": True, "parallel": True}, NEW, replace(NEW, qemu=(10, 1)), ["postcopy"]),
+        ({"postcopy": True, "parallel": True}, *[replace(NEW, qemu=(10, 1))] * 2, []),
+        ({"postcopy": True, "postcopy_resume": True}, NEW, NEW, ["postcopy_resume"]),
+        ({"postcopy": True, "postcopy_resume": True}, NEW, replace(NEW, libvirt=(11, 4, 0)), []),
+        ({"tls": True}, Side(), Side(), []),
+        ({"parallel": True, "compression": ("zstd",)}, replace(OLD, libvirt=(9, 4, 0)), NEW, []),
+    ],
+)  # fmt: skip
+def test_versions(
+    values: dict[str, Any], source: Side, destination: Side, wrong: list[str]
+) -> None:
+    """A host too old for a setting is named with the release that would do; unknown is no fault."""
+    found = Plan.from_dict(values).problems(
+        situation=Situation(source=source, destination=replace(destination, name="node2"))
+    )
+    assert [problem.field for problem in found if problem.field != "destination"] == wrong
+
+
+def test_rights() -> None:
+    """Post-copy needs userfaultfd where it arrives, zero-copy locked memory where it leaves."""
+    hosts = Situation(
+        source=replace(NEW, userfaultfd=False),
+        destination=replace(NEW, name="node2", locks_memory=False),
+    )
+    plan = Plan(postcopy=True)
+    assert rules(plan, hosts) == []
+    assert rules(Plan(parallel=True, zerocopy=True), hosts) == []
+    back = Situation(source=hosts.destination, destination=hosts.source)
+    assert rules(plan, back) == ["userfaultfd-refused"]
+    assert rules(Plan(parallel=True, zerocopy=True), back) == ["memory-lock-refused"]
+
+
+def test_one_host_for_two() -> None:
+    """Two libvirtds with one UUID are told before they refuse each other; one name, too."""
+    twins = Situation(
+        source=replace(NEW, uuid="1"), destination=replace(NEW, name="node2", uuid="1")
+    )
+    assert rules(Plan(), twins) == ["same-host-uuid"]
+    (problem,) = Plan().problems(situation=Situation(source=NEW, destination=NEW))
+    assert "the same host, node1" in problem.reason
+
+
+@pytest.mark.parametrize(
+    ("values", "domain", "wrong"),
+    [
+        ({}, {"active": False}, ["domain-not-running"]),
+        ({"offline": True, "persistent": True}, {"active": False, "persistent": True}, []),
+        ({"offline": True, "persistent": True}, {"persistent": False}, ["domain-not-persistent"]),
+        ({"postcopy": True}, {"paused": True}, ["postcopy-paused-guest"]),
+        ({"postcopy": True, "postcopy_resume": True}, {"paused": True}, ["postcopy-resume-crash"]),
+        ({"migration_uri": "rdma://node2"}, {"hard_limit": False}, ["rdma-hard-limit"]),
+        ({"migration_uri": "rdma://node2"}, {"hard_limit": True}, []),
+        ({}, {}, []),
+    ],
+)
+def test_state(values: dict[str, Any], domain: dict[str, Any], wrong: list[str]) -> None:
+    """What the domain's own state forbids is said, where that is known."""
+    assert rules(Plan.from_dict(values), facts(**domain)) == wrong
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "qemu", "values", "wrong"),
+    [
+        ("tcg", (7, 2, 22), {}, ["tcg-unsafe"]),
+        ("tcg", (8, 2), {"live": False}, ["tcg-unsafe"]),
+        ("tcg", (7, 2, 22), {"allow_unsafe_tcg": True}, []),
+        ("tcg", (7, 2, 22), {"offline": True, "persistent": True}, []),
+        ("tcg", (9, 0), {}, []),
+        ("kvm", (7, 2, 22), {}, []),
+        ("tcg", None, {}, []),
+    ],
+)
+def test_tcg_that_corrupts_memory(
+    accelerator: str, qemu: tuple[int, ...] | None, values: dict[str, Any], wrong: list[str]
+) -> None:
+    """An emulated guest may not leave a QEMU that loses its writes, unless that is asked for."""
+    situation = replace(
+        facts(accelerator=accelerator), source=Side(name="node1", libvirt=(9, 0, 0), qemu=qemu)
+    )
+    assert rules(Plan.from_dict(values), situation) == wrong
+
+
+def test_disks() -> None:
+    """A disk that is not shared must be copied, and only disks that there are can be."""
+    disks = (
+        DiskFacts(target="vda", source="/a", kind="file", shared=False),
+        DiskFacts(target="vdb", source="/b", kind="file", shared=True),
+        DiskFacts(target="vdc", source="/c", kind="file"),
+        DiskFacts(target="sda", source="/d", kind="file", shared=False, readonly=True),
+        DiskFacts(target="sdb", source=None, kind="file", shared=False),
+        DiskFacts(target="vdd", source="/e", kind="file", shared=False, shareable=True),
+    )
+    hosts = facts(disks=disks)
+    (first, second) = Plan().problems(situation=hosts)
+    assert (first.rule, second.rule) == ("disk-not-shared", "disk-not-shared")
+    assert "vda (/a)" in first.reason
+    assert rules(Plan(unsafe=True), hosts) == []
+    # One that several guests may use at once is not copied unless it is named.
+    assert rules(Plan(copy_storage="full"), hosts) == ["disk-not-shared"]
+    both = Plan(copy_storage="full", copy_disks=("vda", "vdd"))
+    assert both.problems(situation=hosts) == ()
+    wrong = Plan(copy_storage="full", unsafe=True, copy_disks=("sda", "sdb", "vdaa"))
+    found = wrong.problems(situation=hosts)
+    assert [problem.rule for problem in found] == [
+        "disk-unknown", "copy-disk-unfit", "copy-disk-unfit",
+    ]  # fmt: skip
+    assert found[0].hint == "Did you mean vda?"
+
+
+def test_domain_facts() -> None:
+    """A domain's XML gives its name, accelerator, memory and disks; the rest stays unknown."""
+    read = domain_facts(XML, active=True)
+    assert (read.name, read.accelerator, read.memory_mib) == ("web1", "kvm", 1024)
+    assert (read.active, read.persistent, read.hard_limit) == (True, None, True)
+    assert read.disks == (
+        DiskFacts(target="vda", source="/a.qcow2", kind="file", cache="none"),
+        DiskFacts(target="sda", source=None, kind="file", readonly=True),
+        DiskFacts(target="vdb", source="pool/b", kind="network", shared=True),
+    )
+    assert domain_facts("<domain type='qemu'/>").accelerator == "tcg"
+
+
+@pytest.mark.parametrize(
+    ("memory", "mib"),
+    [
+        ("<memory>1048576</memory>", 1024),
+        ("<memory unit='b'>1048576</memory>", 1),
+        ("<memory unit='MB'>1000</memory>", 953),
+        ("<memory unit='G'>2</memory>", 2048),
+        ("<memory unit='stone'>2</memory>", None),
+        ("<memory>much</memory>", None),
+        ("", None),
+    ],
+)
+def test_memory_units(memory: str, mib: int | None) -> None:
+    """Memory is read in every unit that libvirt knows, and what is none stays unknown."""
+    assert domain_facts(f"<domain>{memory}</domain>").memory_mib == mib
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ("web1", "web2", "the name"),
+        ("7e01", "7e02", "the UUID"),
+        ("<uuid>6a7d1f0e-52c6-4d4e-9d52-1f6a5b1c7e01</uuid>", "", "the UUID"),
+        ('type="kvm"', 'type="qemu"', "the type"),
+        ('"GiB">1', '"GiB">2', "the memory"),
+        ("<vcpu>2", "<vcpu>4", "the number of processors"),
+        ("q35-10.0", "q35-9.2", "the machine type"),
+        ('dev="vdb"', 'dev="vdc"', "the disks"),
+        ("</devices>", "<rng/></devices>", "the number of random number generators"),
+        ("00:01", "00:02", "the address of network card 1"),
+    ],
+)
+def test_abi_changes(old: str, new: str, what: str) -> None:
+    """XML that changes what the guest sees is refused, with what changes from what to what."""
+    plan = Plan(destination_xml=XML.replace(old, new))
+    (problem,) = plan.problems(situation=facts(xml=XML))
+    assert problem.rule == "abi-changed"
+    assert f"it changes {what} from" in problem.reason
+    assert ("destination_name" in problem.hint) == (what == "the name")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("/a.qcow2", "/b.qcow2"),
+        ('cache="none"', 'cache="writeback"'),
+        ('"GiB">1', '"MiB">1024'),
+        ("pc-q35-10.0", "q35"),
+        ("52:54:00:00:00:01", "52:54:00:00:00:01".upper()),
+        ("</devices>", '<controller type="pci"/></devices>'),
+        ("web1", "web1"),
+    ],
+)
+def test_what_only_the_host_sees_may_change(old: str, new: str) -> None:
+    """Images, caches, other words for the same, and what libvirt adds itself are no change."""
+    plan = Plan(destination_xml=XML.replace(old, new))
+    assert plan.problems(situation=facts(xml=XML)) == ()
+
+
+def test_judging_is_fast() -> None:
+    """A plan with everything in it is judged in less than a millisecond."""
+    plan = Plan(
+        mode="peer2peer", parallel=True, compression=("zstd",), zstd_level=3, bandwidth_mib_s=50,
+        copy_storage="full", copy_disks=("vda",), postcopy_bandwidth_mib_s=5, tls=True,
+        tls_destination="node2", destination_name="web2", max_downtime_ms=500, downtime_steps=5,
+        downtime_step_s=1, abort_when_diverging_s=10,
+    ).filled(destination="node2")  # fmt: skip
+    situation = replace(HOSTS, domain=domain_facts(XML, active=True, persistent=True))
+    assert plan.problems(situation=situation) == ()
+    seconds = min(timeit.repeat(lambda: plan.problems(situation=situation), number=20, repeat=10))
+    assert seconds / 20 < 1e-3

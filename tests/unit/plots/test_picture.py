@@ -1,0 +1,80 @@
+"""The look that all figures share, the kit's and a learner's own."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import matplotlib as mpl
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from migrationlab import plots
+from migrationlab.plots.picture import STYLE, WIDTH_INCHES, head, style, time_axis
+from migrationlab.runs.run import Run
+
+
+def grey(colour: str) -> float:
+    """Give how light a colour is in greyscale, as ITU-R BT.601 weighs its parts."""
+    red, green, blue = to_rgb(colour)
+    return 0.299 * red + 0.587 * green + 0.114 * blue
+
+
+def test_the_look_holds_inside_and_nowhere_else() -> None:
+    """A figure of one's own looks like the kit's, and what was set before is untouched."""
+    before = dict(mpl.rcParams)
+    with plots.style():
+        assert mpl.rcParams["font.size"] >= 12
+        assert next(iter(mpl.rcParams["figure.figsize"])) == WIDTH_INCHES
+    assert dict(mpl.rcParams) == before
+
+
+def test_the_style_file_holds_all_of_it_and_is_good_for_matplotlib_alone() -> None:
+    """Who gives the file to Matplotlib gets the same look as from style()."""
+    alone = mpl.rc_params_from_file(STYLE, use_default_template=False)
+    with plots.style():
+        assert {name: mpl.rcParams[name] for name in alone} == dict(alone)
+
+
+def test_lines_are_told_apart_without_their_colours() -> None:
+    """No two neighbours of the cycle have the same dash; no colour is too light for paper."""
+    with style():
+        each = list(mpl.rcParams["axes.prop_cycle"])
+    for one, other in itertools.pairwise(each):
+        assert one["linestyle"] != other["linestyle"]
+        assert one["color"] != other["color"]
+    assert all(grey(one["color"]) < 0.75 for one in each)
+
+
+@pytest.mark.parametrize("length", [10, 70, 90, 120])
+def test_a_title_stays_within_the_figure(length: int) -> None:
+    """However long a message is, its end can be read."""
+    with style():
+        figure = Figure(figsize=(WIDTH_INCHES, 4))
+        figure.subplots()
+        title = ("The guest stood still for 330 ms of a 2.70 s migration, more or less; " * 3)[
+            :length
+        ]
+        head(figure, title, "beneath")
+        figure.canvas.draw()
+        (shown, _) = figure.texts
+        box = shown.get_window_extent()
+    assert box.x1 <= figure.bbox.x1
+
+
+@pytest.mark.parametrize(("call_ms", "unit"), [(18, "(ms)"), (2500, "(s)")])
+def test_a_time_is_in_the_unit_that_people_read(
+    recording: type, call_ms: int, unit: str, make_run: Callable[..., Run]
+) -> None:
+    """A run of some milliseconds has no axis in ten-thousandths of a second."""
+    run = make_run()
+    short = recording().build(returned_ns=run.called_ns + call_ms * 1_000_000)
+    figure = Figure()
+    axes = figure.subplots()
+    axes.set_xlim(0, call_ms / 1000)
+    time_axis(axes, short)
+    figure.canvas.draw()
+    assert axes.get_xlabel().endswith(unit)
+    last = axes.get_xticklabels()[-1].get_text()
+    assert 0.2 < float(last) / (call_ms if unit == "(ms)" else call_ms / 1000) < 2

@@ -1,0 +1,592 @@
+"""Figures: their message, their labels, their words for who cannot see them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+
+import fake_experiments
+from migrationlab import plots
+from migrationlab.errors import StoreError, UsageError
+from migrationlab.experiment.experiment import Experiment
+from migrationlab.plan.plan import Plan
+from migrationlab.plots.metrics import spoken
+from migrationlab.runs import store
+from migrationlab.runs.run import Outcome, Run
+from migrationlab.runs.schema import FRAMES, frame
+from paths import RECORDINGS
+
+MakeRun = Callable[..., Run]
+REAL = [*store.load_runs(RECORDINGS), *store.load_runs(RECORDINGS / "steered")]
+
+drawn_from_a_run = pytest.mark.parametrize(
+    "draw",
+    [plots.timeline, plots.progress, plots.workload, plots.latency, plots.downtime_parts],
+)
+
+
+def words(figure: Figure) -> str:
+    """Give all text that stands in a figure."""
+    figure.canvas.draw()
+    return "\n".join(text.get_text() for text in figure.findobj(match=_is_text))
+
+
+def _is_text(artist: object) -> bool:
+    return hasattr(artist, "get_text")
+
+
+def check(picture: plots.Picture) -> None:
+    """Each figure has a message on it, units on its axes, a description, and no overlap."""
+    assert picture.title in words(picture.figure)
+    assert len(picture.alt) > len(picture.title) / 2
+    for axes in picture.figure.axes:
+        label = axes.get_xlabel() + axes.get_ylabel()
+        assert label == "" or re.search(r"\((s|ms|MiB|MiB/s)\)", label)
+    assert repr(picture) == f"Picture({picture.title!r})"
+
+
+@drawn_from_a_run
+@pytest.mark.parametrize("outcome", [str(outcome) for outcome in Outcome])
+def test_a_figure_is_drawn_of_every_outcome(
+    make_run: MakeRun, draw: Callable[[Run], plots.Picture], outcome: str
+) -> None:
+    """A run that did not complete is worth a figure too."""
+    check(draw(make_run(outcome=outcome)))
+
+
+@drawn_from_a_run
+def test_a_figure_is_drawn_of_a_run_with_nothing_in_it(
+    make_run: MakeRun, draw: Callable[[Run], plots.Picture]
+) -> None:
+    """A migration refused at once leaves empty frames and no figure breaks on them."""
+    empty = {name: frame(name, []) for name in FRAMES}
+    check(draw(dataclasses.replace(make_run(outcome="failed"), **empty)))
+
+
+@drawn_from_a_run
+@pytest.mark.parametrize("run", REAL, ids=repr)
+def test_a_figure_is_drawn_of_real_recordings(
+    run: Run, draw: Callable[[Run], plots.Picture]
+) -> None:
+    """What the lab recorded can be drawn, and rendered."""
+    picture = draw(run)
+    check(picture)
+    assert picture.render("png").startswith(b"\x89PNG")
+
+
+def test_the_timeline_says_its_message_and_shows_phases_passes_and_downtimes(
+    make_run: MakeRun,
+) -> None:
+    """Who reads only the title, and who cannot see the bars, both learn the downtime."""
+    picture = plots.timeline(make_run(mode="peer2peer"))
+    assert picture.title == "The guest stood still for 330 ms of a 2.70 s migration"
+    text = words(picture.figure)
+    for expected in ("Begin 8 ms", "Perform 2.16 s", "phases", "passes", "341 ms", "beats heard"):
+        assert expected in text
+    assert "peer2peer, host-a → host-b, 256 MiB guest, writing 40 MiB/s, emulated (TCG)" in text
+    assert "Confirm 208 ms" in picture.alt
+    assert "network 341 ms" in picture.alt
+
+
+def test_the_timeline_of_a_cancelled_run_says_that_the_guest_never_stopped(
+    make_run: MakeRun,
+) -> None:
+    """Without a stop there is no second plot and no downtime in the title."""
+    picture = plots.timeline(make_run(outcome="timed_out"))
+    assert picture.title == "Stopped at its deadline after 4.03 s: the guest never stopped"
+    assert len(picture.figure.axes) == 1
+    assert "Perform 3.68 s, cut short" in words(picture.figure)
+
+
+def test_what_was_not_measured_is_said_and_not_drawn_as_nothing(make_run: MakeRun) -> None:
+    """A missing downtime is a word on the plot, not a bar of no length."""
+    text = words(plots.timeline(make_run(with_beats=False)).figure)
+    assert "not measured" in text
+    assert "beats heard" not in text
+
+
+@pytest.mark.parametrize(
+    ("state", "label"), [("shut off", False), ("running", True), ("unknown", False)]
+)
+def test_an_offline_migration_draws_a_guest_only_where_one_ran(
+    make_run: MakeRun, state: str, label: bool
+) -> None:
+    """What is moved is a definition: a guest that did not run is not drawn as running."""
+    made = make_run(outcome="failed")
+    offline = dataclasses.replace(
+        made,
+        plan=dataclasses.replace(made.plan, offline=True, persistent=True),
+        domain_states={"source": state, "destination": "absent"},
+    )
+    picture = plots.timeline(offline)
+    legend = picture.figure.axes[0].get_legend()
+    assert legend is not None
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert ("guest runs at host-a" in labels) is label
+    assert picture.title == "Failed after 4.03 s: the domain's definition was to be moved"
+
+
+def test_progress_of_what_was_interrupted_says_so(make_run: MakeRun) -> None:
+    """In post-copy no pass is too long: that it was interrupted is what there is to say."""
+    title = plots.progress(make_run(outcome="interrupted")).title
+    assert title.startswith("Interrupted in post-copy after")
+
+
+def test_progress_says_what_does_not_converge(make_run: MakeRun) -> None:
+    """The title of a migration without end is the amount that each pass found anew."""
+    picture = plots.progress(make_run(outcome="timed_out", dirty_mib_s=110))
+    assert re.fullmatch(
+        r"After \d+ passes each pass still found about \d+ MiB to send", picture.title
+    )
+    assert plots.progress(make_run()).title == "240 MiB went over at 112 MiB/s, in 3 passes"
+
+
+def test_writing_far_faster_than_the_wire_goes_off_the_scale(make_run: MakeRun) -> None:
+    """A guest that rewrites the same pages all the time must not flatten the wire's line."""
+    picture = plots.progress(make_run(dirty_mib_s=20000, outcome="timed_out"))
+    assert "20,000 MiB/s, off the scale" in words(picture.figure)
+
+
+def test_downtime_draws_every_run_and_marks_medians(make_run: MakeRun) -> None:
+    """Each completed run is a point in each kind; the medians stand on the figure as numbers."""
+    runs = [
+        make_run(mode=mode, number=number, downtime_ms=300.0 + 10 * number)
+        for number, mode in enumerate(["normal", "peer2peer"] * 3, start=1)
+    ]
+    picture = plots.downtime([*runs, make_run(number=7, outcome="cancelled")])
+    check(picture)
+    (axes,) = picture.figure.axes
+    points = [line for line in axes.lines if line.get_marker() in {"o", "s"}]
+    assert sum(len(line.get_xdata()) for line in points) == 4 * len(runs)
+    assert picture.title == (
+        "The guest stood still for 330 ms in normal and 340 ms in peer2peer mode (median)"
+    )
+    text = words(picture.figure)
+    assert "normal (n = 3)" in text
+    assert "341" in text.split()  # the network's median of the normal ones
+    assert axes.get_ylim()[0] == 0
+
+
+def test_one_run_has_no_median(make_run: MakeRun) -> None:
+    """The numbers of a single run are said to be that, and no line is drawn through them."""
+    picture = plots.downtime([make_run(number=1)])
+    assert picture.title.endswith("(one run)")
+    assert "edian" not in picture.alt
+    (axes,) = picture.figure.axes
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["normal (n = 1)"]
+
+
+def test_downtimes_of_different_settings_have_no_median_together(make_run: MakeRun) -> None:
+    """Of two workloads each has its own median, and the title says from which to which they go."""
+    runs = [
+        make_run(
+            number=n, downtime_ms=(100.0 if n < 4 else 900.0), dirty_mib_s=20.0 if n < 4 else 40
+        )
+        for n in range(1, 7)
+    ]
+    picture = plots.downtime(runs)
+    check(picture)
+    assert picture.title == (
+        "The guest stood still for 100 to 900 ms in normal mode (medians of 2 settings)"
+    )
+    assert "event 100 to 900 ms" in picture.alt
+    (axes,) = picture.figure.axes
+    lying = [
+        segment[0][1]
+        for lines in axes.collections
+        for segment in lines.get_segments()
+        if segment[0][0] != segment[1][0]  # the bars of the points stand upright
+    ]
+    assert sorted(lying) == pytest.approx([100, 100, 111, 300, 300, 900, 900, 911], abs=3)
+    assert "median of a setting" in words(picture.figure)
+    # What did not complete has no downtime, and makes no other setting of the rest.
+    late = make_run(number=9, outcome="cancelled", dirty_mib_s=80.0)
+    assert plots.downtime([*runs[:3], late]).title.endswith("100 ms in normal mode (median)")
+
+
+def test_costs_of_different_settings_are_not_pooled(make_run: MakeRun) -> None:
+    """Each setting has its bars; of more than can be drawn the figure says what it pools."""
+    two = [make_run(number=n, dirty_mib_s=20.0 * (1 + n % 2)) for n in range(1, 5)]
+    one = plots.cost([two[0], two[2]])
+    assert "to" not in one.title.split()
+    picture = plots.cost(two)
+    assert re.match(r"[\d.]+ to [\d.]+ CPU s per GiB sent, .* \(2 settings\)", picture.title)
+    for rate in (20, 40):
+        assert f"normal, guest writing {rate} MiB/s, completed" in picture.alt
+    assert "put together" not in words(picture.figure)
+    many = [make_run(number=n, dirty_mib_s=float(n)) for n in range(1, 10)]
+    assert "of 9 settings put together" in words(plots.cost(many).figure)
+    # Numbers as people write them.
+    big = make_run(number=3, wire_mib_s=2000.0, memory_mib=2400.0)
+    assert not re.search(r"\de\+\d", words(plots.cost([big, make_run(number=4)]).figure))
+
+
+def test_each_downtime_has_a_bar_for_how_far_off_it_may_be(make_run: MakeRun) -> None:
+    """The bars are the bounds that the timeline gives: a millisecond for libvirt's own figure."""
+    run = make_run()
+    (axes,) = plots.downtime([run]).figure.axes
+    bars = [
+        (segment[0][1], segment[1][1])
+        for lines in axes.collections
+        for segment in lines.get_segments()
+        if segment[0][0] == segment[1][0]  # upright; medians lie
+    ]
+    table = run.timeline().downtimes.set_index("kind")
+    expected = table.loc[["requested", "reported", "event", "network"], ["low_ms", "high_ms"]]
+    for bar, bounds in zip(bars, expected.to_numpy(dtype=float), strict=True):
+        assert bar == pytest.approx(tuple(bounds), abs=0.002)
+    assert bars[1][1] - bars[1][0] == pytest.approx(2.0)
+    assert "how far off that number may be" in words(axes.figure)
+
+
+def test_downtime_of_no_completed_run_says_so(make_run: MakeRun) -> None:
+    """An empty comparison is a sentence, not an error."""
+    picture = plots.downtime([make_run(outcome="failed")])
+    check(picture)
+    assert picture.title == "No run completed, so there is no downtime to compare"
+
+
+def test_a_notebook_shows_a_picture_with_its_description(make_run: MakeRun) -> None:
+    """The HTML has image and alternative text, and asks for nothing from outside."""
+    run = make_run()
+    run = dataclasses.replace(run, source={**run.source, "name": '<"host">'})
+    shown = plots.timeline(run)._repr_html_()
+    assert shown.startswith('<figure style="margin:0"><img src="data:image/png;base64,')
+    assert "migration. Bars over time" in shown
+    assert 'alt="The guest stood still' in shown
+    assert '<"host">' not in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "start"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml"), ("a.pdf", b"%PDF")]
+)
+def test_a_picture_is_saved_by_its_suffix_and_always_the_same(
+    make_run: MakeRun, tmp_path: Path, name: str, start: bytes
+) -> None:
+    """The same run gives the same bytes, so that a figure in git changes only with its data."""
+    first = plots.progress(make_run()).save(tmp_path / name).read_bytes()
+    assert first.startswith(start)
+    assert plots.progress(make_run()).save(tmp_path / name).read_bytes() == first
+
+
+def test_an_unknown_kind_of_file_is_refused_with_the_known_ones(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    """A suffix that is no figure's gives a hint before anything is written."""
+    with pytest.raises(StoreError) as caught:
+        plots.progress(make_run()).save(tmp_path / "figure.docx")
+    assert ".png" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_drawing_touches_no_pyplot_and_no_global_style() -> None:
+    """From import to rendered figure, neither pyplot nor IPython nor libvirt is loaded."""
+    code = (
+        "import sys, matplotlib\n"
+        "before = matplotlib.rcParams.copy()\n"
+        "from migrationlab import plots\nfrom migrationlab.runs import store\n"
+        "plots.timeline(store.load_run(sys.argv[1])).render('png')\n"
+        "assert matplotlib.rcParams.copy() == before\n"
+        "print([n for n in ('matplotlib.pyplot', 'IPython', 'libvirt') if n in sys.modules])\n"
+    )
+    arguments = [sys.executable, "-c", code, str(min(RECORDINGS.iterdir()))]
+    found = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+@pytest.fixture(scope="module")
+def trials(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    """Give an experiment of two factors: two trials did not complete, and one was odd."""
+    return fake_experiments.experiment(
+        tmp_path_factory.mktemp("modes"),
+        make_run,
+        outcomes={5: "timed_out", 9: "failed"},
+        downtimes_ms={7: 900.0},
+    )
+
+
+def test_an_experiment_draws_every_run_with_median_and_interval(trials: Experiment) -> None:
+    """A point a completed run, in a panel a setting of the other factor; medians and intervals."""
+    picture = plots.experiment(trials, "downtime_event_ms")
+    assert picture.title in words(picture.figure)
+    assert len(picture.figure.axes) == 2
+    assert [axes.get_title(loc="left") for axes in picture.figure.axes] == [
+        "writing 20 MiB/s",
+        "writing 40 MiB/s",
+    ]
+    for axes in picture.figure.axes:
+        assert [label.get_text() for label in axes.get_yticklabels()] == ["normal", "peer2peer"]
+    drawn = [
+        (marker, value)
+        for axes in picture.figure.axes
+        for line in axes.lines
+        if (marker := line.get_marker()) in {"o", "D"}
+        for value in line.get_xdata()
+    ]
+    points = trials.points("downtime_event_ms")
+    assert sorted(value for _, value in drawn) == pytest.approx(sorted(points["value"]))
+    odd = sorted(value for marker, value in drawn if marker == "D")
+    assert odd == pytest.approx(sorted(points.loc[points["outlier"], "value"]))
+    assert 900.0 in odd
+    summary = trials.summary(["downtime_event_ms"])
+    bars = [
+        list(line.get_xdata())
+        for axes in picture.figure.axes
+        for line in axes.lines
+        if line.get_linewidth() == 5
+    ]
+    for bar, ends in zip(
+        sorted(bars), summary[["low", "high"]].sort_values("low").to_numpy(float), strict=True
+    ):
+        assert bar == pytest.approx(list(ends))
+    medians = [
+        segment[0][0]
+        for axes in picture.figure.axes
+        for lines in axes.collections
+        for segment in lines.get_segments()
+    ]
+    assert sorted(medians) == pytest.approx(sorted(summary["median"]))
+
+
+def test_what_did_not_complete_is_counted_in_words(trials: Experiment) -> None:
+    """A migration that failed has no value, and is not hidden for that."""
+    picture = plots.experiment(trials, "total_ms")
+    text = words(picture.figure)
+    assert "n = 7 of 8, 1 failed" in text
+    assert "n = 7 of 8, 1 timed out" in text
+    assert "n = 8" in text.splitlines()
+    assert "n = 7 of 8, 1 failed" in picture.alt
+    assert "total time (ms)" in text
+
+
+@pytest.mark.parametrize(
+    ("downtimes_ms", "label"),
+    [
+        ({}, "event downtime (ms); the axis does not begin at 0"),
+        ({1: 30.0}, "event downtime (ms)"),
+        ({1: 5.0, 2: 900.0}, "event downtime (ms), logarithmic"),
+    ],
+)
+def test_the_axis_says_where_it_begins(
+    make_run: MakeRun, tmp_path: Path, downtimes_ms: dict[int, float], label: str
+) -> None:
+    """Values that lie close are told apart, values far apart all fit; the reader is told how."""
+    made = fake_experiments.experiment(
+        tmp_path,
+        make_run,
+        downtimes_ms=downtimes_ms,
+        question="Which?",
+        grid={"mode": ["normal", "peer2peer"]},
+        repeats=2,
+    )
+    picture = plots.experiment(made, "downtime_event_ms")
+    assert picture.figure.axes[-1].get_xlabel() == label
+    assert "n = 2" in words(picture.figure)
+
+
+def test_an_experiment_of_which_nothing_completed_says_so(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    """No value, no point, no scale of nothing; how the trials ended is said all the same."""
+    made = fake_experiments.experiment(
+        tmp_path,
+        make_run,
+        outcomes=dict.fromkeys(range(1, 5), "timed_out"),
+        question="Which?",
+        grid={"mode": ["normal", "peer2peer"]},
+        repeats=2,
+    )
+    picture = plots.experiment(made, "downtime_event_ms")
+    assert picture.title == "No run completed, so there is no event downtime to compare"
+    (axes,) = picture.figure.axes
+    assert not len(axes.get_xticks())
+    assert "n = 0 of 2, 2 timed out" in words(picture.figure)
+    assert "mode=normal: no value" in picture.alt
+
+
+def test_the_title_says_what_two_settings_come_to(make_run: MakeRun, tmp_path: Path) -> None:
+    """Both medians, with their settings; and where so few runs cannot tell, that they cannot."""
+    design = {"question": "Which?", "grid": {"mode": ["normal", "peer2peer"]}}
+    steady = dict(zip(range(1, 15), [300.0, 310.0] * 7, strict=True))
+    sure = fake_experiments.experiment(tmp_path / "sure", make_run, **design, repeats=7)
+    title = plots.experiment(sure, "downtime_event_ms").title
+    assert re.fullmatch(
+        r"Event downtime: (29|30)\d ms with normal, (35|36)\d ms with peer2peer", title
+    )
+    few = fake_experiments.experiment(tmp_path / "few", make_run, **design, repeats=2)
+    assert plots.experiment(few, "downtime_event_ms").title.endswith(": too few runs to tell")
+    alike = fake_experiments.experiment(
+        tmp_path / "alike", make_run, downtimes_ms=steady, **design, repeats=7
+    )
+    assert plots.experiment(alike, "downtime_event_ms").title.endswith(": as good as alike")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "title"),
+    [
+        # Two of the 70 orders of four and four: p is 0.029, and can be no less.
+        (
+            [300.0, 301, 302, 303],
+            [400.0, 401, 402, 403],
+            "Event downtime: 302 ms to 402 ms over 5 settings: too few runs to tell",
+        ),
+        (
+            range(200, 280, 10),
+            range(235, 315, 10),
+            "Event downtime: 235 ms to 270 ms over 5 settings: not told apart yet",
+        ),
+    ],
+)
+def test_the_furthest_apart_of_many_settings_are_no_finding_by_themselves(
+    make_run: MakeRun, tmp_path: Path, low: Sequence[float], high: Sequence[float], title: str
+) -> None:
+    """The two that lie furthest apart were chosen for that: what of ten pairs one does is nothing.
+
+    Compared by themselves each of these pairs differs.
+    """
+    design = {
+        "question": "Which?",
+        "plans": {f"plan {n}": Plan(max_downtime_ms=100 + n) for n in range(5)},
+        "repeats": len(low),
+    }
+    ends = {"plan 0": low, "plan 4": high}
+    usual = [(a + b) / 2 for a, b in zip(low, high, strict=True)]
+    planned = Experiment(**design, directory=tmp_path / "planned")
+    downtimes = {
+        trial.number: ends.get(trial.cell, usual)[trial.block - 1] for trial in planned.trials
+    }
+    made = fake_experiments.experiment(
+        tmp_path / "made", make_run, downtimes_ms=downtimes, **design
+    )
+    assert made.compare("plan 0", "plan 4").verdict == "different"
+    assert plots.experiment(made, "downtime_event_ms").title == title
+
+
+def test_settings_that_are_not_crossed_share_one_panel(make_run: MakeRun, tmp_path: Path) -> None:
+    """Two wires that differ in two things are two rows, and not two panels of a row each."""
+    made = fake_experiments.experiment(
+        tmp_path,
+        make_run,
+        question="Which?",
+        wires=[{"wire_mbit_s": 250}, {"wire_mbit_s": 1000, "delay_ms": 5}],
+        repeats=2,
+    )
+    (axes,) = plots.experiment(made, "wire_bytes").figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "wire 250 Mbit/s, delay 0 ms",
+        "wire 1000 Mbit/s, delay 5 ms",
+    ]
+    assert axes.get_xlabel().startswith("sent over the wire (MiB)")
+
+
+def test_a_metric_that_there_is_not_is_refused(trials: Experiment) -> None:
+    """A slip of the pen does not draw an empty figure."""
+    with pytest.raises(UsageError, match="downtime_ms"):
+        plots.experiment(trials, "downtime_ms")
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        ("downtime_event_ms", ("event downtime", "ms", 1)),
+        ("throughput_bytes_per_s", ("throughput", "MiB/s", 2**20)),
+        ("transferred_bytes", ("transferred data", "MiB", 2**20)),
+        ("cpu_s_per_gib", ("processor time", "s/GiB", 1)),
+        ("iterations", ("passes over memory", "", 1)),
+    ],
+)
+def test_a_metric_is_spoken_of_with_its_unit(metric: str, said: tuple[str, str, int]) -> None:
+    """Bytes are read in MiB; a name that ends in no unit has none."""
+    assert spoken(metric) == said
+
+
+def with_echoes(run: Run, *, late_ms: float = 15.0) -> Run:
+    """Give the run with an echo each 20 ms; of those sent in its stop every second one is lost."""
+    line = run.timeline()
+    assert line.stop_ns is not None
+    assert line.resume_ns is not None
+    rows = []
+    for sequence, sent in enumerate(
+        range(run.called_ns - 10**9, run.returned_ns + 10**8, 20_000_000)
+    ):
+        arrival = sent + 500_000
+        if line.stop_ns <= sent < line.resume_ns:
+            arrival = line.resume_ns + round(late_ms * 1e6)
+        lost = arrival > sent + 500_000 and sequence % 2
+        rows.append(
+            {"sequence": sequence, "sent_ns": sent, "arrival_ns": None if lost else arrival}
+        )
+    return dataclasses.replace(run, echoes=frame("echoes", rows))
+
+
+def test_the_latency_shows_what_was_answered_late_and_what_never(make_run: MakeRun) -> None:
+    """Each answered request is a point, each lost one a tick; the title has the worst of both."""
+    run = with_echoes(make_run())
+    picture = plots.latency(run)
+    check(picture)
+    trips = run.timeline().latency["round_trip_ms"]
+    (axes,) = picture.figure.axes
+    drawn = {
+        line.get_marker(): line.get_xdata() for line in axes.lines if len(line.get_xdata()) > 2
+    }
+    assert len(drawn["."]) == trips.notna().sum()
+    assert len(drawn["|"]) == trips.isna().sum() > 5
+    worst, lost = trips.max(), trips.isna().sum()
+    assert worst > 300
+    assert picture.title.startswith(
+        f"A client waited up to {worst:.0f} ms for an answer; {lost} of "
+    )
+    assert "Before the call the median was 0.50 ms" in picture.alt
+
+
+def test_without_echoes_the_latency_is_not_known(make_run: MakeRun) -> None:
+    """Nobody asked: an empty plot that says so, and no line at zero."""
+    picture = plots.latency(make_run())
+    check(picture)
+    assert "nobody knows" in picture.title
+    assert "not measured" in words(picture.figure)
+
+
+def test_the_parts_of_the_downtime_are_drawn_one_after_the_other(make_run: MakeRun) -> None:
+    """Each bar begins where the one before it ended, and says how long it is and by what."""
+    run = make_run()
+    table = run.timeline().parts
+    picture = plots.downtime_parts(run)
+    check(picture)
+    (axes,) = picture.figure.axes
+    bars = [patch for patch in axes.patches if patch.get_height() == pytest.approx(0.62)]
+    assert len(bars) == len(table) > 1
+    for bar, row in zip(bars, table.itertuples(), strict=True):
+        start = (row.start_ns - table["start_ns"].iloc[0]) / 1e6
+        assert bar.get_x() == pytest.approx(start)
+        assert f"{row.part} {row.duration_ms:.1f} ms" in picture.alt
+    longest = table.loc[table["duration_ms"].idxmax()]
+    took = f"the {longest['part']} took {longest['duration_ms']:.0f} ms"
+    assert picture.title == f"Of {table['duration_ms'].sum():.0f} ms without the guest, {took}"
+
+
+def test_a_part_between_two_unknown_clocks_has_no_length(make_run: MakeRun) -> None:
+    """Where a clock is not known, the bar is grey and says so instead of a number."""
+    made = make_run()
+    run = dataclasses.replace(
+        made,
+        clock={"source": None, "destination": {"offset_ms": 0.0, "error_ms": 0.1, "method": "x"}},
+    )
+    picture = plots.downtime_parts(run)
+    assert run.timeline().parts["duration_ms"].isna().any()
+    assert "between two clocks, not known" in words(picture.figure)
+
+
+def test_where_the_guest_never_stopped_there_are_no_parts(make_run: MakeRun) -> None:
+    """A migration given up has no downtime to take apart."""
+    picture = plots.downtime_parts(make_run(outcome="timed_out"))
+    check(picture)
+    assert picture.title == "Nobody knows what the downtime consisted of"

@@ -1,0 +1,557 @@
+"""The report of runs and of experiments, and the two commands that show what is stored."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import fake_experiments
+from migrationlab.cli import runs as commands
+from migrationlab.errors import StoreError
+from migrationlab.experiment import folder
+from migrationlab.experiment.experiment import Experiment
+from migrationlab.report import experiment, pdf, wording
+from migrationlab.report.runs import MOST_DRAWN, _which, closely
+from migrationlab.report.write import render, write
+from migrationlab.runs import store
+from migrationlab.runs.run import Run, Runs
+from paths import RECORDINGS
+
+MakeRun = Callable[..., Run]
+
+
+class Page(HTMLParser):
+    """What a page holds: its tags with their attributes, and its text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keep the tag, and that it is open."""
+        self.tags.append((tag, dict(attrs)))
+        if tag not in {"meta", "img", "br"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Close the tag that must be the last one opened."""
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        """Keep the text."""
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        """Give the attributes of all tags of a kind."""
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def six(make_run: MakeRun) -> list[Run]:
+    """Give three runs in each mode."""
+    return [
+        make_run(mode=mode, number=number, downtime_ms=300.0 + 10 * number)
+        for number, mode in enumerate(["normal", "peer2peer"] * 3, start=1)
+    ]
+
+
+@pytest.fixture(scope="module")
+def html(six: list[Run]) -> str:
+    """Give the report of the six: one rendering for the tests that only look at it."""
+    return render(six)
+
+
+def test_the_report_is_one_file_that_needs_no_other(html: str) -> None:
+    """Opened offline or sent by mail, nothing is missing: no address, script or file outside."""
+    page = Page(html)
+    assert page.open == []
+    assert not page.all("script")
+    assert not page.all("link")
+    assert all(
+        (image["src"] or "").startswith("data:image/png;base64,") for image in page.all("img")
+    )
+    assert all((link["href"] or "").startswith("#") for link in page.all("a"))
+    assert "http" not in page.text
+
+
+def test_the_report_can_be_read_without_seeing_it(html: str) -> None:
+    """Language, headings in order, captions, heads of rows and columns, words for each figure."""
+    page = Page(html)
+    assert page.all("html")[0]["lang"] == "en"
+    assert len(page.all("caption")) == len(page.all("table"))
+    assert {cell["scope"] for cell in page.all("th")} == {"row", "col"}
+    assert all(len(image["alt"] or "") > 40 for image in page.all("img"))
+    assert [tag for tag, _ in page.tags if tag in {"h1", "h2", "h3"}][:2] == ["h1", "h2"]
+
+
+def test_the_report_gives_medians_with_n_and_spread(html: str) -> None:
+    """A median never stands alone; of three runs there is no interval, but their range."""
+    assert "Downtimes of the completed runs, in milliseconds" in html
+    assert (
+        '<th scope="row">event</th><td>normal</td><td class="number">3</td>'
+        '<td class="number">330.0</td><td class="number">–</td><td class="number">310.0</td>'
+        '<td class="number">350.0</td><td class="number">0</td>'
+    ) in html
+
+
+def test_six_runs_have_an_interval(make_run: MakeRun) -> None:
+    """From six runs on the median has its 95 % interval, within their range."""
+    made = [make_run(number=number, downtime_ms=300.0 + 10 * number) for number in range(1, 7)]
+    assert (
+        '<td>normal</td><td class="number">6</td><td class="number">335.0</td>'
+        '<td class="number">315 to 355</td>'
+    ) in render(made)
+
+
+def test_the_report_names_each_run_and_how_to_repeat_it(six: list[Run], html: str) -> None:
+    """Each run has its table row, its section with figures, and its line for virsh."""
+    page = Page(html)
+    for run in six:
+        assert {"id": f"run-{run.run_id}"} in page.all("section")
+    # Of each its timeline, progress, parts of the downtime, and workload; it sent no echoes.
+    assert len(page.all("img")) == 1 + 4 * len(six)
+    assert page.text.count("virsh ") >= len(six)
+    assert "migrationlab demo --repeats 3" in page.text
+    assert "11.3.0" in page.text
+    assert "Example CPU" in page.text
+
+
+def test_runs_that_differ_are_told_of_and_not_pooled(html: str, make_run: MakeRun) -> None:
+    """Numbers of two settings have a row each, and a warning; the load alone is no matter."""
+    assert "differ in more than their mode" not in html
+    two = [make_run(), make_run(number=2, dirty_mib_s=80.0)]
+    made = render([*two, make_run(number=3, dirty_mib_s=20.0, outcome="cancelled")])
+    assert "differ in more than their mode: guest dirty_mib_s." in " ".join(Page(made).text.split())
+    for rate in ("40", "80"):
+        assert f'<td>normal, guest writing {rate} MiB/s</td><td class="number">1</td>' in made
+    # What a plan leaves out is not said.
+    steered = dataclasses.replace(two[0].plan, bandwidth_mib_s=50)
+    made = render([two[0], dataclasses.replace(two[1], plan=steered)])
+    assert "<td>normal, guest writing 40 MiB/s</td>" in made
+    assert "<td>normal, guest writing 80 MiB/s, bandwidth 50 MiB/s</td>" in made
+
+
+def test_a_report_says_what_stands_against_its_figures(html: str) -> None:
+    """Concerns come before the figures, each with what to do about it."""
+    text = Page(html).text
+    assert "(TCG)" in text
+    assert "measure where /dev/kvm is" in text
+    assert text.index("Before these figures are believed") < text.index("Downtimes of the")
+
+
+def test_of_many_runs_the_typical_ones_are_drawn(make_run: MakeRun) -> None:
+    """A page of a thousand runs can be sent: all are in its table, one of each kind is drawn."""
+    made = [
+        make_run(number=number, downtime_ms=300.0 + number) for number in range(1, MOST_DRAWN + 2)
+    ]
+    late = make_run(number=90, outcome="timed_out")
+    page = Page(render([*made, late]))
+    sections = [tag["id"] for tag in page.all("section") if tag.get("id")]
+    # The middle one of the thirteen, and the only one that timed out.
+    assert sections == [f"run-{made[MOST_DRAWN // 2].run_id}", f"run-{late.run_id}"]
+    assert all(run.run_id in page.text for run in made)
+    assert "2 of 14 runs. All are in the table above" in " ".join(page.text.split())
+
+
+def test_what_cannot_be_read_is_told_of(make_run: MakeRun, tmp_path: Path) -> None:
+    """A damaged run is named with the reason, and the others are reported all the same."""
+    for number in (1, 2, 3):
+        store.save_run(make_run(number=number), tmp_path)
+    good, damaged, broken = sorted(tmp_path.iterdir())
+    (damaged / "run.json").write_text("{")
+    with (broken / "events.parquet").open("r+b") as file:
+        file.write(b"no")
+    result = CliRunner().invoke(
+        commands.report, [str(tmp_path), "-o", str(tmp_path / "page.html")], catch_exceptions=False
+    )
+    assert f"left out: {damaged / 'run.json'} is damaged" in result.stderr
+    page = Page((tmp_path / "page.html").read_text())
+    assert f"{damaged.name} could not be read as a whole" in page.text
+    assert f"{broken / 'events.parquet'} is damaged" in page.text
+    assert [tag["id"] for tag in page.all("section") if tag.get("id")] == [f"run-{good.name}"]
+
+
+def test_the_report_tells_of_failures_and_escapes_what_it_quotes(make_run: MakeRun) -> None:
+    """A cancelled run stands in it with error and hint, and no text becomes markup."""
+    run = make_run(outcome="timed_out")
+    assert run.error is not None
+    run = dataclasses.replace(
+        run,
+        error=dataclasses.replace(run.error, text="<script>alert(1)</script> & more"),
+        warnings=("the <b>wire</b> was busy",),
+        guest_check={"intact": False, "pages": 4, "bad_pages": 1, "writes": 9},
+    )
+    page = Page(render([run]))
+    assert not page.all("script")
+    assert not page.all("b")
+    assert "<script>alert(1)</script> & more (libvirt's code 78)" in page.text
+    assert "Raise the deadline" in page.text
+    assert "the <b>wire</b> was busy" in page.text
+    assert "NO" in page.text
+    assert "No run completed" in page.text
+
+
+@pytest.fixture(scope="module")
+def trials(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    """Give an experiment of two settings, six times each; a trial failed, and one is odd."""
+    return fake_experiments.experiment(
+        tmp_path_factory.mktemp("modes"),
+        make_run,
+        outcomes={3: "failed"},
+        downtimes_ms={8: 2000.0},
+        **{
+            **fake_experiments.GRID,
+            "question": "Is <b>peer2peer</b> slower?",
+            "workloads": {},
+            "repeats": 7,
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def answer(trials: Experiment) -> str:
+    """Give the report of the experiment."""
+    return render(trials)
+
+
+def test_the_report_of_an_experiment_answers_its_question(trials: Experiment, answer: str) -> None:
+    """Question, method, how trials ended, medians with intervals, and comparisons in one page."""
+    page = Page(answer)
+    assert page.open == []
+    assert not page.all("b")
+    text = " ".join(page.text.split())
+    assert "Is <b>peer2peer</b> slower?" in text
+    assert "2 settings were to be measured 7 times each" in text
+    assert "14 of 14 trials are done" in text
+    row = trials.summary(["downtime_event_ms"]).iloc[1]
+    assert (
+        f'<th scope="row">mode=peer2peer</th><td class="number">{row["n"]} of 7</td>'
+        f'<td class="number">{row["median"]:.0f}</td>'
+        f'<td class="number">{row["low"]:.0f} to {row["high"]:.0f}</td>'
+    ) in answer
+    assert '<th scope="row">mode=normal</th><td>mode=peer2peer</td>' in answer
+    assert "they differ" in text
+    assert all(len(image["alt"] or "") > 40 for image in page.all("img"))
+    assert {cell["scope"] for cell in page.all("th")} == {"row", "col"}
+
+
+def test_the_report_of_an_experiment_has_every_run_and_how_to_repeat_it(
+    trials: Experiment, answer: str, tmp_path: Path
+) -> None:
+    """Each run with its setting; and a design that, saved from the page, is the same."""
+    page = Page(answer)
+    for run in trials.runs:
+        assert run.run_id in page.text
+    assert "migrationlab experiment modes.toml" in page.text
+    start = page.text.index("question = ")
+    copied = tmp_path / "copied.toml"
+    copied.write_text(page.text[start : page.text.index("migrationlab experiment modes.toml")])
+    again = Experiment.load(copied)
+    assert again.cells == trials.cells
+    assert again.question == trials.question
+
+
+def test_warm_ups_and_stopped_runs_are_listed_and_not_counted(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    """Every run is in the report; one that does not count is marked, and no median has it."""
+    made = fake_experiments.experiment(
+        tmp_path, make_run, **{**fake_experiments.GRID, "repeats": 1}
+    )
+    for number, mark in ((60, "warm_up"), (61, "stopped")):
+        run = make_run(number=number, downtime_ms=5000.0)
+        facts = {**(made.runs[0].experiment or {}), "trial": None, "block": None, mark: True}
+        store.save_run(dataclasses.replace(run, experiment=facts), tmp_path / "runs")
+    text = " ".join(Page(render(Experiment.load(tmp_path))).text.split())
+    assert "4 of 4 trials are done" in text
+    assert "1 warm-up run came first and does not count." in text
+    assert "(warm-up)" in text
+    assert "(stopped)" in text
+    assert "6 runs of live migration" in text
+    results = text[text.index("How the trials ended") : text.index("All runs")]
+    assert "1 of 1" in results
+    assert "5,0" not in results
+
+
+@pytest.mark.parametrize("verb", [commands.runs, commands.report])
+def test_an_experiment_with_a_damaged_run_is_shown(
+    verb: click.Command, make_run: MakeRun, tmp_path: Path
+) -> None:
+    """The other runs are listed and reported, and the damaged one is named there and then."""
+    made = fake_experiments.experiment(
+        tmp_path / "some", make_run, **{**fake_experiments.GRID, "repeats": 1}
+    )
+    damaged, *others = made.runs
+    (made.directory / "runs" / damaged.run_id / "run.json").write_text("{")
+    page = tmp_path / "page.html"
+    more = ["-o", str(page)] if verb is commands.report else []
+    result = CliRunner().invoke(verb, [str(made.directory), *more], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert f"left out: {made.directory / 'runs' / damaged.run_id}" in result.stderr
+    shown = Page(page.read_text()).text if more else result.stdout
+    assert all(run.run_id in shown for run in others)
+    assert (shown.count(f"{damaged.run_id} could not be read as a whole:") == 1) == bool(more)
+
+
+def test_an_experiment_without_runs_has_no_report(tmp_path: Path) -> None:
+    """There is nothing to report yet: an error, and no empty page."""
+    planned = Experiment("Does it?", directory=tmp_path / "planned")
+    with pytest.raises(StoreError, match="no runs"):
+        render(planned)
+
+
+def test_a_report_says_nothing_that_is_not_so_of_its_runs(make_run: MakeRun) -> None:
+    """Runs between real hosts, in one mode and tunnelled, are told as what they are."""
+    runs = [
+        dataclasses.replace(
+            run,
+            wire=None,
+            plan=dataclasses.replace(run.plan, mode="peer2peer", tunnelled=True),
+            source={**run.source, "image": None},
+        )
+        for run in (make_run(number=1, with_beats=False), make_run(number=2, with_beats=False))
+    ]
+    text = " ".join(Page(render(runs)).text.split())
+    assert "does the mode change that" not in text
+    assert "the daemons carry it" in text
+    assert "each millisecond" not in text
+    assert "asked for echoes" in text
+    assert "Afterwards a lab's guest" not in text
+    assert "No one command makes these runs" in text
+    assert "migrationlab demo" not in text
+
+
+def test_runs_of_one_guest_can_be_made_again_as_an_experiment(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    """What the demo does not make has a file that makes it: the same plans, guest and wire."""
+    plain = [make_run(number=n, dirty_mib_s=80.0) for n in (1, 2, 3)]
+    slow = dataclasses.replace(plain[2].plan, bandwidth_mib_s=50)
+    page = Page(render([*plain[:2], dataclasses.replace(plain[2], plan=slow)]))
+    assert "migrationlab demo" not in page.text
+    start = page.text.index("question = ")
+    file = tmp_path / "again.toml"
+    file.write_text(page.text[start : page.text.index("migrationlab experiment again.toml")])
+    again = Experiment.load(file)
+    assert again.design.repeats == 2
+    assert [cell.plan.changed() for cell in again.cells] == [{}, {"bandwidth_mib_s": 50}]
+    for cell in again.cells:
+        assert cell.workload is not None
+        assert cell.workload.dirty_mib_s == 80
+        assert cell.workload.memory_mib == 256
+
+
+@pytest.mark.parametrize(
+    ("repeats", "trials", "said"),
+    [
+        (2, 8, "measured in one direction as often as in the other"),
+        (3, 12, "measured in one direction as often as in the other but for one time"),
+        (2, 1, "the guest went from host-a only"),
+        (2, 0, "the guest goes to and fro"),
+    ],
+)
+def test_the_directions_are_those_that_were_measured(
+    make_run: MakeRun, tmp_path: Path, repeats: int, trials: int, said: str
+) -> None:
+    """Whether both directions are alike is counted, and not taken from the plan."""
+    made = fake_experiments.experiment(
+        tmp_path, make_run, trials=trials, **{**fake_experiments.GRID, "repeats": repeats}
+    )
+    assert experiment._directions(made).endswith(said)
+    if repeats == 3:
+        # As real hosts do whose guest a failure has left where it was.
+        for run in made.runs:
+            turned = dataclasses.replace(run, source=run.destination, destination=run.source)
+            stays = run.source["name"] == "host-a" or run == made.runs[-1]
+            made._loaded[run.run_id] = run if stays else turned
+        assert re.search(r"unevenly: \d times from host-a", experiment._directions(made))
+
+
+def test_what_was_begun_for_nothing_may_still_be_made(make_run: MakeRun, tmp_path: Path) -> None:
+    """Of an experiment that is not at its end nobody says that all was made again."""
+    made = fake_experiments.experiment(
+        tmp_path, make_run, trials=3, **{**fake_experiments.GRID, "repeats": 1}
+    )
+    for trial in (1, 2, 3, 4):
+        folder.note_begun(made.directory, trial)
+    text = " ".join(Page(render(Experiment.load(made.directory))).text.split())
+    assert "Once a trial was begun for nothing" in text
+    assert "it was, or will be, made again" in text
+
+
+def test_runs_that_do_not_count_are_not_left_out_as_untypical(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    """Where all that count are shown, nobody is told that they were chosen by a median."""
+    made = fake_experiments.experiment(
+        tmp_path, make_run, **{**fake_experiments.GRID, "repeats": 1}
+    )
+    facts = {**(made.runs[0].experiment or {}), "trial": None, "block": None, "warm_up": True}
+    warm = dataclasses.replace(make_run(number=60), experiment=facts)
+    store.save_run(warm, made.directory / "runs")
+    text = " ".join(Page(render(Experiment.load(made.directory))).text.split())
+    assert "These are the 4 runs that count, of 5." in text
+    assert "Typical runs" not in text
+
+
+def test_of_more_kinds_than_can_be_drawn_the_report_says_so(make_run: MakeRun) -> None:
+    """Settings beyond the most that are drawn are in the table, and the text counts them."""
+    many = MOST_DRAWN + 2
+    made = Runs(make_run(number=n, dirty_mib_s=float(n)) for n in range(1, many + 1))
+    chosen = closely(made, {run.run_id: run.run_id for run in made})
+    assert _which(chosen, many, many).startswith(
+        f"Of {MOST_DRAWN} of the {many} settings and outcomes, each time the run whose"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "said"),
+    [
+        (0.0, 1, "0"),
+        (1.234, 1, "1.23"),
+        (-12.34, 1, "-12.3"),
+        (123.4, 1, "123"),
+        (12345.6, 1, "12,346"),
+        (0.01234, 1, "0.012"),
+        (3 * 2**20, 2**20, "3.00"),
+        (None, 1, "–"),
+        (float("nan"), 1, "–"),
+    ],
+)
+def test_numbers_have_three_digits(value: float | None, unit: float, said: str) -> None:
+    """More digits than a measurement has say less; what is not known is a dash."""
+    assert wording.near(value, unit=unit) == said
+
+
+@pytest.mark.skipif(not any(map(shutil.which, pdf.BROWSERS)), reason="no Chromium is here")
+def test_a_report_is_printed_to_pdf(make_run: MakeRun, tmp_path: Path) -> None:
+    """A browser lays it out; beside the PDF nothing is left."""
+    path = write([make_run()], tmp_path / "out" / "report.pdf")
+    content = path.read_bytes()
+    assert content.startswith(b"%PDF-")
+    assert len(content) > 20_000
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_without_a_browser_there_is_a_hint(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is fetched or installed: the error says what would help, before anything is drawn."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(StoreError, match="no browser") as caught:
+        write([make_run()], tmp_path / "report.pdf")
+    assert "Chromium" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo 'cannot open display' >&2; exit 3", r"exit status 3\): cannot open display"),
+        ("exit 0", r"exit status 0"),
+    ],
+)
+def test_a_browser_that_prints_nothing_is_an_error(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, said: str
+) -> None:
+    """What it said is passed on, and no empty PDF is left; success without a file is none."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    browser = tools / "chromium"
+    browser.write_text(f"#!/bin/sh\n{script}\n")
+    browser.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(StoreError, match=said) as caught:
+        write([make_run()], tmp_path / "out" / "report.pdf")
+    assert "report.html" in caught.value.hint
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_another_kind_of_file_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
+    """A page under a name that says something else would mislead: the known suffixes are named."""
+    with pytest.raises(StoreError) as caught:
+        write([make_run()], tmp_path / "report.docx")
+    assert caught.value.hint == "Let the name end in .html or .pdf."
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_runs_give_the_same_report(six: list[Run]) -> None:
+    """Nothing of the time or the machine of writing gets into it."""
+    assert render(six[:2]) == render(reversed(six[:2]))
+
+
+def test_a_report_on_nothing_is_refused(tmp_path: Path) -> None:
+    """No runs: an error with a hint, and no empty page."""
+    with pytest.raises(StoreError) as caught:
+        write([], tmp_path / "report.html")
+    assert "migrationlab demo" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_real_recordings_make_a_report() -> None:
+    """What the lab recorded goes through all of it."""
+    page = Page(render(store.load_runs(RECORDINGS)))
+    assert page.open == []
+    assert "unsupported scheme" in page.text
+    assert "This plan cannot work" in page.text
+
+
+def test_the_runs_command_prints_a_table(six: list[Run], tmp_path: Path) -> None:
+    """One line a run, the same width everywhere, and numbers that can be compared."""
+    for run in six:
+        store.save_run(run, tmp_path)
+    result = CliRunner().invoke(commands.runs, [str(tmp_path)], catch_exceptions=False)
+    head, first, *rest = result.output.splitlines()
+    assert head.startswith("run                     mode       outcome    way ")
+    assert " ".join(first.split()) == (
+        "20261122-180100-000001 normal completed host-a → host-b 2144 300 310 310 321 112 3 yes"
+    )
+    assert len(rest) == len(six) - 1
+
+
+def test_the_runs_command_gives_all_summaries_as_json(make_run: MakeRun, tmp_path: Path) -> None:
+    """For scripts: one object, the summaries in it, null for what is not known."""
+    run = make_run(outcome="cancelled")
+    store.save_run(run, tmp_path)
+    result = CliRunner().invoke(
+        commands.runs, [str(tmp_path), "--format", "json"], catch_exceptions=False
+    )
+    assert json.loads(result.output) == {"runs": [run.summary()]}
+
+
+def test_the_runs_command_says_when_there_are_none(tmp_path: Path) -> None:
+    """An empty directory is no error; one that is not there is."""
+    result = CliRunner().invoke(commands.runs, [str(tmp_path)], catch_exceptions=False)
+    assert result.output == f"No runs in {tmp_path}.\n"
+    with pytest.raises(StoreError):
+        CliRunner().invoke(commands.runs, [str(tmp_path / "none")], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("output_format", ["text", "json"])
+def test_the_report_command_writes_the_file_and_says_where(
+    make_run: MakeRun, tmp_path: Path, output_format: str
+) -> None:
+    """The path is all it prints, so that a script can go on with it."""
+    store.save_run(make_run(), tmp_path / "runs")
+    path = tmp_path / "out" / "page.html"
+    result = CliRunner().invoke(
+        commands.report,
+        [str(tmp_path / "runs"), "-o", str(path), "--format", output_format],
+        catch_exceptions=False,
+    )
+    said = result.output.strip()
+    assert (said if output_format == "text" else json.loads(said)["report"]) == str(path)
+    assert path.read_text().startswith("<!DOCTYPE html>")

@@ -1,0 +1,148 @@
+"""The form for one's own hosts: who dials whom as whom, the commands, and the widget."""
+
+from __future__ import annotations
+
+import html
+import shlex
+
+import pytest
+from click.testing import CliRunner
+
+from migrationlab.cli import main
+from migrationlab.errors import PlanError
+from migrationlab.plan.plan import Mode
+from migrationlab.widgets import HostsForm, connection_checklist
+from migrationlab.widgets.connection_checklist import MigrationForm
+
+NODE1, NODE2 = "qemu+ssh://root@node1/system", "qemu+ssh://root@node2/system"
+
+
+def errand(**changes: object) -> MigrationForm:
+    """Give an errand from node1 to node2."""
+    told = {"source_uri": NODE1, "destination_uri": NODE2, "domain": "web1"}
+    return MigrationForm(**{**told, **changes})  # type: ignore[arg-type]
+
+
+def test_the_modes_differ_in_who_dials_the_destination() -> None:
+    """This machine in normal mode, root of the source in peer2peer; the rest is the same."""
+    normal, peer2peer = errand().ways(), errand(mode=Mode.PEER2PEER).ways()
+    assert [way.opened_by for way in normal] == ["this machine", "this machine", "node1"]
+    assert [way.opened_by for way in peer2peer] == ["this machine", "node1", "node1"]
+    assert peer2peer[1].identity == "root of node1, by ssh key, logged in as root"
+    assert peer2peer[1].where == "node1, as root"
+    assert normal[0] == peer2peer[0]
+    assert normal[2] == peer2peer[2]
+    assert normal[2].port == "49152 to 49215"
+    assert normal[2].attempt == "nc -zv node2 49152"
+
+
+@pytest.mark.parametrize(
+    ("uri", "port", "identity"),
+    [
+        (NODE2, "ssh's, usually 22", "you, by ssh key, logged in as root"),
+        ("qemu+ssh://node2:2222/system", "2222", "you, by ssh key, logged in under the same name"),
+        ("qemu+libssh2://root@node2/system", "ssh's, usually 22", "ssh key"),
+        ("qemu+tls://node2/system", "16514", "TLS client certificate"),
+        ("qemu://node2/system", "16514", "TLS client certificate"),
+        ("qemu+tcp://node2/system", "16509", "not encrypted"),
+    ],
+)
+def test_each_transport_has_its_port_and_login(uri: str, port: str, identity: str) -> None:
+    """The port and the login are those that libvirt's transport has."""
+    way = errand(destination_uri=uri).ways()[1]
+    assert way.port == port
+    assert identity in way.identity
+    assert way.uri == uri
+
+
+def test_memory_goes_where_the_migration_uri_says() -> None:
+    """An address and a port of one's own are what is to be settings_coverage."""
+    told = errand(migration_uri="tcp://10.0.5.2:49160")
+    memory = told.ways()[2]
+    assert (memory.port, memory.attempt) == ("49160", "nc -zv 10.0.5.2 49160")
+    assert memory.identity == "nobody: there is no login"
+    assert all("10.0.5.2:49160" in line for _, line in told.commands())
+    assert errand(migration_uri="unix:///run/way.sock").ways()[2].port == "a socket"
+    # The destination says where, by its own name.
+    chosen = errand(migration_uri="auto").ways()[2]
+    assert (chosen.port, chosen.attempt) == ("49152 to 49215", "nc -zv node2 49152")
+
+
+def test_the_source_may_be_this_machine() -> None:
+    """A source that names no host is this machine, whose libvirtd is behind a socket."""
+    first, second, memory = errand(source_uri="qemu:///system").ways()
+    assert (first.listener, first.port) == ("libvirtd of this machine", "a socket")
+    assert second.opened_by == memory.opened_by == "this machine"
+
+
+def test_the_commands_are_those_of_the_command_line() -> None:
+    """What is given to type is what the programs take: every option is theirs."""
+    told = errand(mode=Mode.PEER2PEER)
+    (_, doctor), (_, migrate), (_, virsh) = told.commands()
+    for line in (doctor, migrate):
+        program, verb, *words = shlex.split(line)
+        assert program == "migrationlab"
+        options = {word for word in words if word.startswith("--")}
+        text = CliRunner().invoke(main, [verb, "--help"]).output
+        assert all(option in text for option in options)
+        assert NODE1 in words
+        assert "web1" in words
+    assert shlex.split(virsh) == told.plan().virsh("web1", source_uri=NODE1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"destination_uri": "tcp://node2"}, "is a migration URI"),
+        ({"destination_uri": ""}, "is missing"),
+        ({"destination_uri": NODE1}, "same host"),
+        ({"source_uri": "node1"}, "where the source's libvirtd is"),
+        ({"source_uri": ""}, "is empty"),
+        ({"domain": "a/b"}, "cannot be a guest's name"),
+        ({"migration_uri": NODE2}, "is a libvirt connection URI"),
+    ],
+)
+def test_what_cannot_work_is_told(changes: dict[str, object], words: str) -> None:
+    """The first problem's words say what is wrong, and nothing is derived from it."""
+    told = errand(**changes)
+    assert any(words in problem.reason for problem in told.problems())
+    for derived in (told.plan, told.ways, told.commands):
+        with pytest.raises(PlanError):
+            derived()
+
+
+def test_the_form_follows_what_is_typed() -> None:
+    """Drawing, checklist and commands, or what is wrong: for each change of a field."""
+    form = HostsForm()
+    assert repr(form) == "HostsForm('web1', node1 to node2)"
+    assert "<svg" in form.result.value
+    assert "node1's libvirtd, by the connection URI qemu+ssh://root@node1/system" in (
+        html.unescape(form.result.value)
+    )
+    assert "Each of these must work" in form.result.value
+    assert "--p2p" not in form.result.value
+    form.mode.value = Mode.PEER2PEER
+    assert "--p2p" in form.result.value
+    form.destination.value = "tcp://node2"
+    assert "is a migration URI" in form.result.value
+    assert "<table" not in form.result.value
+    form.destination.value = "qemu+ssh://root@node3/system"
+    form.domain.value = "<b>"
+    assert "&lt;b&gt;" in form.result.value
+    assert "<b>'" not in form.result.value
+
+
+def test_a_saved_form_is_readable_without_running() -> None:
+    """The notebook keeps the drawing as an image with its description, and the checklist."""
+    bundle = HostsForm()._repr_mimebundle_()
+    assert bundle["text/plain"] == "HostsForm('web1', node1 to node2)"
+    assert "<img" in bundle["text/html"]
+    assert "<svg" not in bundle["text/html"]
+    assert "libvirtd of node2" in bundle["text/html"]
+
+
+def test_texts_of_the_checklist_are_escaped() -> None:
+    """What was typed is shown, and never run by the page."""
+    way = connection_checklist.Way("a<b", "c", "1", "d", "e", "f & g", "h")
+    assert "a&lt;b" in connection_checklist.table([way])
+    assert "f &amp; g" in connection_checklist.table([way])

@@ -1,0 +1,178 @@
+"""How many runs? The blocks of an experiment one by one, their figure, and the slider."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from migrationlab import plots
+from migrationlab.course.lesson import Lesson
+from migrationlab.errors import UsageError
+from migrationlab.experiment.comparison import Ends
+from migrationlab.experiment.experiment import Experiment
+from migrationlab.experiment.sample_size import Growth, grow
+from migrationlab.experiment.statistics import Verdict
+from migrationlab.widgets import SampleSize
+
+TIMEOUT_S = 20
+LESSON = Lesson("08", live=False)
+MODES = LESSON.experiment("modes")
+BLOCKS = MODES.design.repeats
+#: Apart from the fourth on, and one value is missing.
+APART = Growth(
+    "total_ms", "slow", "quick", (1, 2, 3, 4, 5),
+    (100.0, 101.0, 102.0, 103.0, None), (90.0, 91.0, 92.0, 93.0, 94.0),
+    (Ends(1, 1),) * 5, (Ends(1, 1),) * 5,
+)  # fmt: skip
+
+
+def test_all_blocks_say_what_the_experiment_says() -> None:
+    """With every block taken, in any order, it is the experiment's own comparison."""
+    whole = MODES.compare("mode=normal", "mode=peer2peer", "total_ms")
+    for seed in (0, 1):
+        last = grow(MODES, seed=seed).told[-1]
+        assert (last.n_a, last.n_b) == (whole.n_a, whole.n_b)
+        assert (last.difference, last.verdict) == (whole.difference, whole.verdict)
+
+
+def test_the_first_blocks_are_those_that_were_made_first() -> None:
+    """Three blocks have the values that the experiment had after three repeats."""
+    frame = MODES.frame()
+    early = frame[frame["block"] <= 3]
+    for cell, values in zip(("mode=normal", "mode=peer2peer"), grow(MODES).first(3), strict=True):
+        assert sorted(values) == sorted(early.loc[early["cell"] == cell, "total_ms"].astype(float))
+
+
+def test_another_order_has_the_same_blocks() -> None:
+    """A seed shuffles whole blocks: which values stand together stays."""
+    first, other = grow(MODES), grow(MODES, seed=1)
+    assert first.order == tuple(range(1, BLOCKS + 1))
+    assert other.order != first.order
+    assert sorted(other.order) == sorted(first.order)
+    pairs = [set(zip(g.values_a, g.values_b, strict=True)) for g in (first, other)]
+    assert pairs[0] == pairs[1]
+    assert grow(MODES, seed=1).order == other.order
+
+
+def test_too_few_until_four_and_no_interval_until_six() -> None:
+    """Whatever the values are, three of each are too few, and five have no interval."""
+    for metric in ("total_ms", "downtime_event_ms", "transferred_bytes"):
+        told = grow(MODES, metric).told
+        assert {one.verdict for one in told[:3]} == {Verdict.TOO_FEW}
+        assert all(one.verdict is not Verdict.TOO_FEW for one in told[3:])
+        assert [one.low is not None for one in told] == [n >= 6 for n in range(1, BLOCKS + 1)]
+
+
+def test_values_apart_differ_from_the_fourth_on() -> None:
+    """Complete separation is told as soon as it can be, and a missing value is not counted."""
+    assert [one.verdict for one in APART.told] == [Verdict.TOO_FEW] * 3 + [Verdict.DIFFERENT] * 2
+    assert (APART.told[-1].n_a, APART.told[-1].n_b) == (4, 5)
+
+
+def test_a_setting_that_never_completes_is_said_to() -> None:
+    """Without a value there is no difference, whatever the number of blocks, and a figure yet."""
+    grown = grow(LESSON.experiment("remedies"), pair=("nothing", "zstd"))
+    assert {one.difference for one in grown.told} == {None}
+    assert "none of 2 migrations with nothing" in grown.told[1].text
+    assert "too few" in plots.growth(grown, 2).title
+
+
+def test_a_missing_value_is_no_migration_that_did_not_complete() -> None:
+    """What completed without a value of the metric is not told of as what never completed."""
+    nothing = replace(APART, values_b=(None,) * 5)
+    assert not nothing.at(3).never_completes
+    assert nothing.at(3).text == "total_ms: no value of quick, so nothing can be compared."
+    failed = replace(nothing, ends_b=(Ends(1, 0), *[Ends(0, 0)] * 4))
+    assert "none of 1 migrations with quick completed. That is the diff" in failed.at(3).text
+
+
+def test_an_experiment_without_runs_is_told_to_be_run(tmp_path: Path) -> None:
+    """Who asks before anything is measured learns which cell comes first."""
+    unmade = Experiment("Which?", grid={"mode": ["normal", "peer2peer"]}, directory=tmp_path)
+    with pytest.raises(UsageError, match="no runs yet") as caught:
+        SampleSize(unmade)
+    assert ".run()" in caught.value.hint
+
+
+def test_what_cannot_be_taken_is_refused() -> None:
+    """An unknown cell, an unknown metric, blocks that there are not: each is named."""
+    for n in (0, 6):
+        with pytest.raises(UsageError, match=f"{n} blocks cannot be taken of 5"):
+            plots.growth(APART, n)
+    with pytest.raises(UsageError, match="gremlins"):
+        grow(MODES, pair=("mode=normal", "gremlins"))
+    with pytest.raises(UsageError, match="gremlins_ms"):
+        grow(MODES, "gremlins_ms")
+
+
+@pytest.mark.parametrize("n", [1, 3, 5])
+def test_the_figure_says_how_many_and_what_that_tells(n: int) -> None:
+    """Title and description have the number of runs and the verdict."""
+    picture = plots.growth(APART, n)
+    assert f"with {n} runs of each" in picture.title
+    assert ("they differ" in picture.title) == (n >= 4)
+    assert f"the first {n} of each filled" in picture.alt
+    assert "for the first time with 4 of each" in picture.alt
+    assert "quick" in picture.alt
+
+
+def test_the_figure_of_a_difference_that_is_never_told() -> None:
+    """Where nothing is ever told apart, the description says so."""
+    values, ends = (1.0, 2.0, 3.0), (Ends(1, 1),) * 3
+    same = Growth("total_ms", "a", "b", (1, 2, 3), values, values, ends, ends)
+    assert "at no number of runs" in plots.growth(same, 3).alt
+
+
+# --- the slider ---------------------------------------------------------------------------------
+
+
+def test_the_slider_changes_what_is_said_and_drawn() -> None:
+    """With each number of runs the sentence is at once that of so many, and the figure follows."""
+    sizes = SampleSize(MODES)
+    for number in (3, 6, BLOCKS):
+        sizes.number.value = number
+        assert f"(medians of {number} and {number} runs)" in sizes.said.value
+        assert ("95 % interval" in sizes.said.value) == (number >= 6)
+        assert 'role="status"' in sizes.said.value
+        assert sizes.wait(TIMEOUT_S)
+        assert f"with {number} runs of each" in sizes.figure.value
+    sizes.close()
+
+
+def test_another_order_and_another_metric() -> None:
+    """The button takes other blocks first, a metric is compared instead; the number stays."""
+    sizes = SampleSize(MODES)
+    order = sizes.grown.order
+    sizes.again_button.click()
+    assert sizes.grown.order != order
+    shuffled = sizes.grown.order
+    sizes.metric.value = "transferred_bytes"
+    assert sizes.grown.order == shuffled
+    assert sizes.grown.metric == "transferred_bytes"
+    assert "transferred_bytes" in sizes.said.value
+    assert sizes.number.value == 3
+    assert sizes.wait(TIMEOUT_S)
+    sizes.close()
+
+
+def test_a_small_experiment_has_a_small_slider() -> None:
+    """An experiment of three blocks ends at three, and any pair of its cells can be had."""
+    sizes = SampleSize(
+        LESSON.experiment("compression"), "downtime_event_ms", pair=("zstd", "plain")
+    )
+    assert (sizes.number.min, sizes.number.max) == (2, 3)
+    assert (sizes.grown.a, sizes.grown.b) == ("zstd", "plain")
+    assert sizes.wait(TIMEOUT_S)
+    sizes.close()
+
+
+def test_saved_notebooks_show_figure_and_sentence() -> None:
+    """Without a kernel there are the words and the figure, and the repr has no address."""
+    sizes = SampleSize(MODES)
+    bundle = sizes._repr_mimebundle_()
+    assert bundle["text/plain"] == repr(sizes) == f"SampleSize('total_ms', 3 of {BLOCKS})"
+    assert "n is too small to tell" in bundle["text/html"]
+    assert "<img " in bundle["text/html"]
+    sizes.close()

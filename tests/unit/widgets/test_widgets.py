@@ -1,0 +1,276 @@
+"""What the notebooks show: drawing, fields, words and steps."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import html
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migrationlab.errors import PlanError
+from migrationlab.plan.plan import Mode, Plan
+from migrationlab.runs.run import Outcome, Run, Runs
+from migrationlab.steps import Step
+from migrationlab.widgets import StepList, draw, results
+from migrationlab.widgets.form import Ends, Form, uri_fields, whole_number
+
+ENDS = Ends("host-a", "host-b", "qemu+ssh://root@host-b/system")
+TIMEOUT_S = 20
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+# The drawing
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_drawing_has_an_arrow_and_a_sentence_for_each_talk(mode: Mode) -> None:
+    """What the plan says of who talks to whom is drawn, and said in words, all of it."""
+    plan = Plan(mode=mode).filled(destination="host-b")
+    drawing = draw(plan, source="host-a", destination="host-b")
+    root = ET.fromstring(drawing.svg)
+    assert len(root.findall(f"{SVG}polygon")) == len(drawing.sentences) == len(plan.talks())
+    for talk, sentence in zip(plan.talks(), drawing.sentences, strict=True):
+        assert str(talk.uri) in sentence
+    assert str(drawing).splitlines()[1:] == [
+        f"{n}. {sentence}" for n, sentence in enumerate(drawing.sentences, 1)
+    ]
+
+
+def test_drawings_differ_in_who_dials_the_destination() -> None:
+    """The client in normal, the source's libvirtd in peer2peer: only the second talk changes."""
+    normal, peer2peer = (
+        draw(Plan(mode=mode), source="host-a", destination="host-b").sentences for mode in Mode
+    )
+    assert normal[1] == "The client dials and controls host-b's libvirtd"
+    assert peer2peer[1] == "host-a's libvirtd dials and controls host-b's libvirtd"
+    assert (normal[0], normal[2]) == (peer2peer[0], peer2peer[2])
+
+
+def test_drawing_is_named_and_described_for_who_cannot_see_it() -> None:
+    """The image's name is its title, its description the sentences, by ids of its own."""
+    plan = Plan(mode="peer2peer").filled(destination="host-b")
+    drawing = draw(plan, source="host-a", destination="host-b")
+    root = ET.fromstring(drawing.svg)
+    ids = {element.get("id"): element.text for element in root.iter() if element.get("id")}
+    assert root.get("role") == "img"
+    assert ids[root.get("aria-labelledby")] == "peer2peer migration: who talks to whom"
+    assert ids[root.get("aria-describedby")] == ". ".join(drawing.sentences) + "."
+    other = draw(Plan(), source="host-a", destination="host-b").svg
+    assert ET.fromstring(other).get("aria-labelledby") not in ids
+
+
+def test_drawing_survives_in_a_notebook_that_is_not_trusted() -> None:
+    """Jupyter strips SVG elements there: the cell's output is an image, with the words as text."""
+    drawing = draw(Plan(), source="host-a", destination="host-b")
+    shown = drawing._repr_html_()
+    assert "<svg" not in shown
+    (data,) = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', shown)
+    assert base64.b64decode(data).decode() == drawing.svg
+    assert all(html.escape(sentence) in shown for sentence in drawing.sentences)
+
+
+def test_names_in_a_drawing_are_text_and_nothing_else() -> None:
+    """A name with markup in it is shown, not obeyed."""
+    drawing = draw(Plan(), source="<script>a</script>", destination="b&c")
+    assert "<script>" not in drawing.html() + drawing._repr_html_()
+    assert "b&c" in "".join(ET.fromstring(drawing.svg).itertext())
+
+
+# The fields
+
+
+def test_empty_fields_are_a_good_plan_with_the_uris_filled_in() -> None:
+    """Nothing typed is the plan that a script gets from Plan().filled()."""
+    reading = Form(mode=Mode.NORMAL).read(ENDS)
+    assert reading.problems == ()
+    assert reading.plan == Plan().filled(destination="host-b")
+
+
+def test_fields_are_the_plan_that_they_say() -> None:
+    """Each field arrives in the plan, as a number where it is one."""
+    form = Form(
+        mode=Mode.PEER2PEER,
+        migration_uri="tcp://host-b:49200",
+        connection_uri=" qemu+tcp://host-b/system ",
+        bandwidth_mib_s="20",
+        max_downtime_ms="500",
+        deadline_s="2.5",
+    )
+    assert form.read(ENDS).plan == Plan(
+        mode="peer2peer",
+        migration_uri="tcp://host-b:49200",
+        connection_uri="qemu+tcp://host-b/system",
+        bandwidth_mib_s=20,
+        max_downtime_ms=500,
+        deadline_s=2.5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("migration_uri", "qemu+ssh://root@host-b/system"),
+        ("migration_uri", "tcp://host-a"),
+        ("connection_uri", "tcp://host-b"),
+        ("bandwidth_mib_s", "fast"),
+        ("bandwidth_mib_s", "-1"),
+        ("max_downtime_ms", "0.5"),
+        ("deadline_s", "soon"),
+        ("deadline_s", "0"),
+        ("deadline_s", "nan"),
+    ],
+)
+def test_each_wrong_field_is_explained_at_that_field(name: str, text: str) -> None:
+    """What is wrong, and what to do, stand at the field; a good URI is offered for a bad one."""
+    reading = Form(mode=Mode.NORMAL, **{name: text}).read(ENDS)
+    (problem, *_) = reading.about(name)
+    assert problem.reason
+    assert problem.hint
+    assert {other.field for other in reading.problems} == {name}
+    assert (problem.suggestion is not None) == name.endswith("uri")
+
+
+@given(
+    mode=st.sampled_from(Mode),
+    postcopy=st.booleans(),
+    auto_converge=st.booleans(),
+    parallel_connections=st.sampled_from(["", "4", "0", "many"]),
+    compression=st.sampled_from(["", "xbzrle", "zlib", "zstd"]),
+    bandwidth_mib_s=st.sampled_from(["", "20", "fast"]),
+)
+def test_whatever_is_wrong_has_its_place_on_the_page(**values: Any) -> None:
+    """No choice of settings is refused at a field that the panel does not have."""
+    known = {one.name for one in dataclasses.fields(Form)}
+    assert {problem.field for problem in Form(**values).read(ENDS).problems} <= known
+
+
+def test_a_number_of_connections_asks_for_parallel_ones() -> None:
+    """One field stands for both settings, which only work together."""
+    plan = Form(mode=Mode.NORMAL, parallel_connections="4", compression="zstd").read(ENDS).plan
+    assert (plan.parallel, plan.parallel_connections) == (True, 4)
+    assert not Form(mode=Mode.NORMAL).read(ENDS).plan.parallel
+
+
+@pytest.mark.parametrize("text", ["", "soon", "2.5"])
+def test_what_is_typed_to_steer_by_is_a_whole_number(text: str) -> None:
+    """Anything else is refused with the unit that is wanted."""
+    assert whole_number("max_downtime_ms", " 500 ") == 500
+    with pytest.raises(PlanError, match="whole number of ms"):
+        whole_number("max_downtime_ms", text)
+
+
+def test_mode_decides_which_uri_is_asked_for_first_and_who_dials_it() -> None:
+    """Normal asks for the migration URI first, peer2peer for the connection URI."""
+    normal, peer2peer = (uri_fields(mode, ENDS) for mode in Mode)
+    assert [name for name, _ in normal] == ["migration_uri", "connection_uri"]
+    assert [name for name, _ in peer2peer] == ["connection_uri", "migration_uri"]
+    assert "The client dials it" in dict(normal)["connection_uri"]
+    assert "host-a's libvirtd dials it" in dict(peer2peer)["connection_uri"]
+
+
+# The words
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_verdict_says_how_it_ended_where_the_guest_is_and_whether_it_is_whole(
+    make_run: Callable[..., Run], outcome: Outcome
+) -> None:
+    """Every outcome has its words, read out by a screen reader; a failure has libvirt's too."""
+    run = make_run(outcome=str(outcome))
+    text = results.verdict(run)
+    assert 'role="status"' in text
+    assert "intact" in text
+    assert ("runs on host-b" in text) == (outcome is Outcome.COMPLETED)
+    there = {Outcome.COMPLETED: "", Outcome.INTERRUPTED: "host-b"}.get(outcome, "host-a")
+    assert ("goes on at" in text) == bool(there)
+    assert f"goes on at {there}" in text or not there
+    if outcome is Outcome.FAILED:
+        assert run.error is not None
+        assert "unable to connect to server" in text
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("running", "it runs on host-b"),
+        ("paused", "it is paused on host-b"),
+        ("shut off", "it is defined on host-b"),
+        ("unknown", "it went to host-b"),
+    ],
+)
+def test_verdict_says_how_it_arrived(make_run: Callable[..., Run], state: str, words: str) -> None:
+    """Only a guest that was found running is said to run."""
+    states = {"source": "absent", "destination": state}
+    assert words in results.verdict(dataclasses.replace(make_run(), domain_states=states))
+
+
+def test_verdict_of_an_offline_migration_that_failed(make_run: Callable[..., Run]) -> None:
+    """A domain that was not to run anywhere is not said to be lost."""
+    made = make_run(outcome="failed")
+    offline = dataclasses.replace(
+        made,
+        plan=dataclasses.replace(made.plan, offline=True, persistent=True),
+        domain_states={"source": "shut off", "destination": "absent"},
+    )
+    text = results.verdict(offline)
+    assert "failed after" in text
+    assert "nobody knows" not in text
+
+
+def test_verdict_does_not_hide_damage(
+    recording: type[Any],
+) -> None:
+    """A guest whose memory did not survive is called damaged, and framed as errors are."""
+    check = {"intact": False, "pages": 16384, "bad_pages": 3, "writes": 40000}
+    text = results.verdict(recording().build(guest_check=check))
+    assert "DAMAGED" in text
+    assert "border-left" in text
+    whole = results.verdict(recording().build(guest_check={**check, "intact": True}))
+    assert "border-left" not in whole
+
+
+def test_table_has_a_row_for_each_run_and_a_dash_for_what_is_unknown(
+    make_run: Callable[..., Run],
+) -> None:
+    """The newest run comes first, and nothing unknown is shown as a number."""
+    runs = Runs([make_run(number=1), make_run(number=2, outcome="cancelled")])
+    table = results.table(runs)
+    assert table.count("<tr") == 3
+    assert table.index("cancelled") < table.index("completed")
+    assert "–" in table
+    assert "NA" not in table
+    assert "nan" not in table
+
+
+# The steps
+
+
+def test_steps_show_what_how_far_and_how_long() -> None:
+    """A step under way has a bar that names itself; a finished one the time that it took."""
+    now = iter([10.0, 11.0, 12.5])
+    steps = StepList(clock=lambda: next(now))
+    steps(Step("building the image", "started"))
+    steps(Step("building the image", "progress", "unpacking", 0.25))
+    shown = steps._repr_html_()
+    assert 'value="0.250"' in shown
+    assert 'aria-label="building the image"' in shown
+    steps(Step("building the image", "done"))
+    shown = steps._repr_html_()
+    assert "✓ building the image (2.5 s)" in shown
+    assert "<progress" not in shown
+    assert repr(steps) == "StepList(building the image: done)"
+
+
+def test_a_failed_step_says_why() -> None:
+    """The reason stays on the page, as text."""
+    steps = StepList(clock=lambda: 0.0)
+    steps(Step("starting", "started"))
+    steps(Step("starting", "failed", "no <namespaces>"))
+    assert "✗ starting: no &lt;namespaces&gt;" in steps._repr_html_()
