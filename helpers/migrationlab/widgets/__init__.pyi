@@ -1,3 +1,4 @@
+from .convergence_explorer import ConvergenceExplorer
 from .error_explorer import ErrorExplorer
 from .host_shell import HostShell
 from .hosts_form import HostsForm

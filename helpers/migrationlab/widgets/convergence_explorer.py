@@ -97,7 +97,7 @@ class ConvergenceExplorer:
 
     def __repr__(self) -> str:
         own = f", {len(self._own)} own" if self._trial is not None else ""
-        return f"ConvergencePlayground({len(self._recorded)} recorded runs{own})"
+        return f"ConvergenceExplorer({len(self._recorded)} recorded runs{own})"
 
     def _repr_mimebundle_(self, **_options: object) -> dict[str, Any]:
         """Give the live playground, and for readers of a saved notebook what it says."""

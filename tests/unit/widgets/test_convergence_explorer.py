@@ -199,7 +199,7 @@ def test_fakes_answer_to_the_calls_of_what_they_stand_for(fake: type, real: type
 
 def test_it_says_and_draws_what_the_model_says(playground: ConvergenceExplorer) -> None:
     """In words, in the figure's title and description, and beside the recorded runs."""
-    assert repr(playground) == "ConvergencePlayground(2 recorded runs)"
+    assert repr(playground) == "ConvergenceExplorer(2 recorded runs)"
     assert "It ends, after 12 passes" in playground.said.value
     shown = playground.results.value
     assert 'alt="The model: it ends after 12 passes' in shown
@@ -276,7 +276,7 @@ def test_while_it_draws_only_the_newest_setting_waits(
 def test_a_saved_playground_shows_its_figure(playground: ConvergenceExplorer) -> None:
     """Who reads the notebook without a kernel sees figure and words, without an address."""
     bundle = playground._repr_mimebundle_()
-    assert bundle["text/plain"] == "ConvergencePlayground(2 recorded runs)"
+    assert bundle["text/plain"] == "ConvergenceExplorer(2 recorded runs)"
     assert "run this cell" in bundle["text/html"]
     assert "It ends, after 12 passes" in bundle["text/html"]
     assert "<img" in bundle["text/html"]
@@ -295,8 +295,8 @@ def test_it_plays_where_there_is_no_libvirt() -> None:
     code = (
         "import sys\n"
         "from types import SimpleNamespace\n"
-        "from migrationlab.widgets import ConvergencePlayground, RunExplorer\n"
-        "made = ConvergencePlayground(SimpleNamespace(measured=[]))\n"
+        "from migrationlab.widgets import ConvergenceExplorer, RunExplorer\n"
+        "made = ConvergenceExplorer(SimpleNamespace(measured=[]))\n"
         "assert made.wait(60), made\n"
         "assert 'No recorded run' in made.results.value, made.results.value\n"
         "RunExplorer([])\n"
@@ -332,7 +332,7 @@ def test_a_setting_is_tried_for_real(stage: Stage) -> None:
     assert not playground.cancel_button.disabled
     stage.end()
     assert [run.outcome for run in playground.runs] == [Outcome.COMPLETED]
-    assert repr(playground) == "ConvergencePlayground(1 recorded runs, 1 own)"
+    assert repr(playground) == "ConvergenceExplorer(1 recorded runs, 1 own)"
     assert "completed in" in playground.message.value
     assert "Your own runs" in playground.results.value
     assert "<figure>1 own</figure>" in playground.results.value
