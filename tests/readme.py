@@ -1,27 +1,24 @@
-"""The README's reference tables, made from what they are about.
+"""Write the tables of the project's Markdown files that follow from the code.
 
-``python tests/readme.py`` writes them into README.md; a test holds that they stand there. Every
-setting comes with the test that ran it in a real migration, every broken case with the
-explanation that its refusal gets.
+``python tests/readme.py`` writes them; a test fails when a file is out of date. A table stands
+between ``<!-- name -->`` and ``<!-- /name -->``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from migrationlab.explain.explanation import causes
 from migrationlab.lab.fault_cases import CASES
 from migrationlab.plan.setting import Setting
 from migrationlab.plan.settings import settings
+from paths import ROOT
 from settings_coverage import LIMITS, TRIED
-
-ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
 
 
 def settings_table() -> str:
-    """Return the table of all settings."""
+    """Return the table of settings, each with the live test that ran it."""
     rows = [
         (
             f"`{about.name}`",
@@ -32,29 +29,36 @@ def settings_table() -> str:
         )
         for about in _by_group()
     ]
-    return _table(("setting", "libvirt", "unit", "run for real by", "what not, and why"), rows)
+    return _table(("setting", "libvirt", "unit", "live test", "not shown, and why"), rows)
 
 
-def broken_table() -> str:
-    """Return the table of all broken cases."""
+def faults_table() -> str:
+    """Return the table of the lab's faults, each with its explanation."""
     known = {cause.id: cause for cause in causes()}
     rows = [
         (f"`{case.id}`", case.broken, known[case.id].cause, known[case.id].mend, case.note)
         for case in CASES
     ]
-    heads = ("case", "what is broken", "what `explain` says of it", "and what to do", "note")
+    heads = ("fault", "what is broken", "cause, as `explain` says it", "fix", "note")
     return _table(heads, rows)
 
 
-def with_tables(text: str) -> str:
-    """Return the README's text with both tables as they must be."""
-    for name, table in (("settings", settings_table()), ("broken", broken_table())):
+#: Each file, and what makes its tables.
+TABLES: Mapping[Path, Mapping[str, Callable[[], str]]] = {
+    ROOT / "tests" / "README.md": {"settings": settings_table, "faults": faults_table},
+}
+
+
+def with_tables(path: Path) -> str:
+    """Return a file's text with all its tables up to date."""
+    text = path.read_text(encoding="utf-8")
+    for name, table in TABLES[path].items():
         start, end = f"<!-- {name} -->\n", f"\n<!-- /{name} -->"
         before, _, rest = text.partition(start)
         _, found, after = rest.partition(end)
         if not found:
-            raise ValueError(f"README.md has no place for the table of {name}")
-        text = f"{before}{start}{table}{end}{after}"
+            raise ValueError(f"{path} has no place for the table {name}")
+        text = f"{before}{start}{table()}{end}{after}"
     return text
 
 
@@ -64,7 +68,7 @@ def _by_group() -> list[Setting]:
 
 def _test(name: str) -> str:
     file, _, test = name.partition("::")
-    return f"[{test}](tests/lab/{file})"
+    return f"[{test}](lab/{file})"
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -75,4 +79,5 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(with_tables(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for file in TABLES:
+        file.write_text(with_tables(file), encoding="utf-8")
