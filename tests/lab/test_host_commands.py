@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from migrationlab.course.exercises.lesson_02 import OWN
-from migrationlab.course.host_commands import LOOKS, LiveHosts
+from migrationlab.course.host_commands import HOST_COMMANDS, LiveHosts
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
 
@@ -18,7 +18,7 @@ def test_both_hosts_have_all_that_is_asked_for(lab: Lab, guest: Guest) -> None:
     """Each command of the list is there on both hosts, and answers."""
     hosts = LiveHosts(lab)
     for name in hosts.names:
-        for look in LOOKS:
+        for look in HOST_COMMANDS:
             if look.key not in OF_THE_GUEST:
                 answer = hosts.ask(name, look.key)
                 assert answer.status == 0, (name, look, answer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrationlab.course.failed_attempts import find_refusal, load_refusals
+from migrationlab.course.attempts import find_attempt, load_attempts
 from migrationlab.lab import faults
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
@@ -28,9 +28,9 @@ def test_broken_for_real_it_is_as_recorded(guest: Guest) -> None:
         assert explorer.wait(TIMEOUT_S)
         assert "mended again" in explorer.status.value
         assert "Your own" in explorer.about.value
-    recorded = load_refusals()
-    for mode, met in zip(Mode, explorer.refusals, strict=True):
-        known = find_refusal(recorded, "port-closed", mode)
+    recorded = load_attempts()
+    for mode, met in zip(Mode, explorer.attempts, strict=True):
+        known = find_attempt(recorded, "port-closed", mode)
         assert (met.cause_id, met.noticed_by) == (known.cause_id, known.noticed_by)
         assert met.found_at == guest.host.name
         assert met.intact

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class State(StrEnum):
+class AnswerState(StrEnum):
     """How an answer is."""
 
     RIGHT = "right"
@@ -18,16 +18,20 @@ class State(StrEnum):
     UNFINISHED = "unfinished"
 
 
-_MARKS = {State.RIGHT: "✓", State.WRONG: "✗", State.UNFINISHED: "…"}
+_MARKS = {AnswerState.RIGHT: "✓", AnswerState.WRONG: "✗", AnswerState.UNFINISHED: "…"}
 # Okabe and Ito's green and vermilion, and a grey, for the border and the mark, which are seen on
 # white and on black alike; the text keeps the page's own colour.
-_COLOURS = {State.RIGHT: "#009E73", State.WRONG: "#D55E00", State.UNFINISHED: "#808080"}
+_COLOURS = {
+    AnswerState.RIGHT: "#009E73",
+    AnswerState.WRONG: "#D55E00",
+    AnswerState.UNFINISHED: "#808080",
+}
 #: As the kit writes large numbers: 1,836. None begins with 0, so 0,345 is a decimal.
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Checked:
+class Feedback:
     """What a check found; a notebook shows it.
 
     Attributes:
@@ -36,14 +40,14 @@ class Checked:
         hint: What to look at next; empty where it is right.
     """
 
-    state: State
+    state: AnswerState
     said: str
     hint: str = ""
 
     @property
     def passed(self) -> bool:
         """Whether the answer is right."""
-        return self.state is State.RIGHT
+        return self.state is AnswerState.RIGHT
 
     def __repr__(self) -> str:
         text = f"{_MARKS[self.state]} {self.said}"
@@ -60,19 +64,19 @@ class Checked:
         )
 
 
-def right(said: str) -> Checked:
+def right(said: str) -> Feedback:
     """Say that an answer is right, and why."""
-    return Checked(State.RIGHT, said)
+    return Feedback(AnswerState.RIGHT, said)
 
 
-def wrong(said: str, hint: str) -> Checked:
+def wrong(said: str, hint: str) -> Feedback:
     """Say what is off, and what to look at."""
-    return Checked(State.WRONG, said, hint)
+    return Feedback(AnswerState.WRONG, said, hint)
 
 
-def unfinished(hint: str) -> Checked:
+def unfinished(hint: str) -> Feedback:
     """Say that there is no answer yet, and where it goes."""
-    return Checked(State.UNFINISHED, "There is no answer here yet.", hint)
+    return Feedback(AnswerState.UNFINISHED, "There is no answer here yet.", hint)
 
 
 def is_unfinished(answer: object) -> bool:
@@ -82,7 +86,7 @@ def is_unfinished(answer: object) -> bool:
 
 def places_of(
     answer: object, names: Sequence[str], of_each: str = ""
-) -> Mapping[str, object] | Checked:
+) -> Mapping[str, object] | Feedback:
     """Return the answer to an exercise of several places; what to say where one isn't filled in.
 
     Args:

@@ -25,7 +25,7 @@ GUEST = "guest-1"
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class HostCommand:
     """A command that reads, and changes nothing.
 
     Attributes:
@@ -46,34 +46,34 @@ class Look:
         return shlex.join(self.argv)
 
 
-LOOKS = (
-    Look("guests", "guests", ("virsh", "list", "--all"),
+HOST_COMMANDS = (
+    HostCommand("guests", "guests", ("virsh", "list", "--all"),
          "Each libvirtd knows its own guests only."),
-    Look("guest", "the guest", ("virsh", "dominfo", GUEST),
+    HostCommand("guest", "the guest", ("virsh", "dominfo", GUEST),
          "A host that the guest is not on has never heard of it."),
-    Look("cards", "the guest's network card", ("virsh", "domiflist", GUEST),
+    HostCommand("cards", "the guest's network card", ("virsh", "domiflist", GUEST),
          "vnet… is the host's end of the guest's cable; it is plugged into the bridge lan."),
-    Look("processes", "processes", ("ps", "-eo", "pid,ppid,comm"),
+    HostCommand("processes", "processes", ("ps", "-eo", "pid,ppid,comm"),
          "A guest is one process, qemu-system-x86. The numbers begin at 1 on each host."),
-    Look("addresses", "network cards", ("ip", "-brief", "address"),
+    HostCommand("addresses", "network cards", ("ip", "-brief", "address"),
          "wire leads straight to the other host; uplink joins the bridge lan to the guests' LAN."),
-    Look("names", "names", ("cat", "/etc/hosts"),
+    HostCommand("names", "names", ("cat", "/etc/hosts"),
          "The names by which the hosts find each other, and that URIs are made of."),
-    Look("wire", "the wire", ("tc", "-s", "qdisc", "show", "dev", "wire"),
+    HostCommand("wire", "the wire", ("tc", "-s", "qdisc", "show", "dev", "wire"),
          "rate is what the wire lets through; Sent counts what has passed."),
-    Look("listening", "who listens", ("ss", "-tlnp"),
+    HostCommand("listening", "who listens", ("ss", "-tlnp"),
          "22 is sshd, 16509 libvirtd by TCP, 16514 libvirtd by TLS. QEMU's ports, from 49152, "
          "open only while a guest arrives."),
-    Look("machine", "the machine", ("virsh", "nodeinfo"),
+    HostCommand("machine", "the machine", ("virsh", "nodeinfo"),
          "Processors and memory, as the host sees them. Compare both hosts."),
-    Look("kernel", "the kernel", ("uname", "-nsr"),
+    HostCommand("kernel", "the kernel", ("uname", "-nsr"),
          "The host's own name, and the kernel that it runs on. Compare both hosts."),
-    Look("load", "the load", ("uptime",),
+    HostCommand("load", "the load", ("uptime",),
          "How long the machine has been up, and how many processes want to run. Compare."),
-    Look("namespaces", "namespaces", ("readlink", *(f"/proc/self/ns/{kind}" for kind in KINDS)),
+    HostCommand("namespaces", "namespaces", ("readlink", *(f"/proc/self/ns/{kind}" for kind in KINDS)),
          "Equal numbers: shared by both hosts. Different ones: each host has its own."),
 )  # fmt: skip
-BY_KEY = {look.key: look for look in LOOKS}
+BY_KEY = {look.key: look for look in HOST_COMMANDS}
 
 
 class Hosts(Protocol):
@@ -165,8 +165,8 @@ class RecordedHosts:
         return f"RecordedHosts({', '.join(self.names)})"
 
     @classmethod
-    def load(cls, name: str = "hosts") -> RecordedHosts:
-        """Return a recording of ``data/looks``.
+    def load(cls, name: str = "host_commands") -> RecordedHosts:
+        """Return a recording of ``data/course``.
 
         Args:
             name: Its file, without the ending.
@@ -214,7 +214,10 @@ def record(hosts: Hosts, wire: Sequence[Mapping[str, float]]) -> RecordedHosts:
         wire: What was measured of their wire.
     """
     return RecordedHosts(
-        {host: {look.key: hosts.ask(host, look.key) for look in LOOKS} for host in hosts.names},
+        {
+            host: {look.key: hosts.ask(host, look.key) for look in HOST_COMMANDS}
+            for host in hosts.names
+        },
         wire,
     )
 

@@ -30,7 +30,7 @@ _FORGOTTEN = "A kernel that was restarted has forgotten everything; the same hel
 
 
 @dataclass(frozen=True, slots=True)
-class Maker:
+class DefiningCell:
     """A cell that makes a name.
 
     Attributes:
@@ -66,14 +66,14 @@ def _handle(
     notebook = find_notebook(shell.user_ns)
     lines = []
     if isinstance(error, MigrationLabError):
-        lines = about_error(error, notebook, shell.user_ns)
+        lines = explain_error(error, notebook, shell.user_ns)
     elif isinstance(error, NameError) and error.name and _in_cell(traceback):
-        lines = about_name(error.name, notebook, shell.user_ns)
+        lines = explain_name_error(error.name, notebook, shell.user_ns)
     if not lines:
         shown: list[str] = shell.InteractiveTB.structured_traceback(
             kind, error, traceback, tb_offset=tb_offset
         )
-        lines = [*shown, *about_figures(_used(traceback), notebook, shell.user_ns)]
+        lines = [*shown, *explain_missing_figures(_used(traceback), notebook, shell.user_ns)]
     shell._showtraceback(kind, error, lines)  # noqa: SLF001 - as IPython's own handlers do
     return lines
 
@@ -95,7 +95,7 @@ def _used(traceback: TracebackType) -> Iterator[str]:
         here = here.tb_next
 
 
-def about_name(name: str, notebook: Path | None, names: Mapping[str, Any]) -> list[str]:
+def explain_name_error(name: str, notebook: Path | None, names: Mapping[str, Any]) -> list[str]:
     """Say which cell makes a name that is not there; nothing where no cell does.
 
     Args:
@@ -103,7 +103,7 @@ def about_name(name: str, notebook: Path | None, names: Mapping[str, Any]) -> li
         notebook: The notebook's file, where it is known.
         names: All that there is.
     """
-    maker = find_makers(notebook).get(name) if notebook else None
+    maker = find_definitions(notebook).get(name) if notebook else None
     if maker is None:
         return []
     lesson = names.get("lesson")
@@ -117,7 +117,7 @@ def about_name(name: str, notebook: Path | None, names: Mapping[str, Any]) -> li
     ]
 
 
-def about_error(
+def explain_error(
     error: MigrationLabError, notebook: Path | None, names: Mapping[str, Any]
 ) -> list[str]:
     """Say what went wrong, what to do, and where the lab is made, if that is what is gone.
@@ -135,7 +135,7 @@ def about_error(
     return [*lines, *_about_lab(notebook, names)]
 
 
-def about_figures(
+def explain_missing_figures(
     used: Iterable[str], notebook: Path | None, names: Mapping[str, Any]
 ) -> list[str]:
     """Say which run of those that a cell uses did not complete, and so lacks figures, if one.
@@ -145,7 +145,7 @@ def about_figures(
         notebook: The notebook's file, where it is known.
         names: All that there is.
     """
-    makers = find_makers(notebook) if notebook else {}
+    makers = find_definitions(notebook) if notebook else {}
     for name, run in _runs(used, names):
         if run.outcome == "completed" or name not in makers:
             continue
@@ -180,7 +180,7 @@ def _about_lab(notebook: Path | None, names: Mapping[str, Any]) -> list[str]:
     gone = _lab_that_is_gone(names)
     if gone is None:
         return []
-    maker = find_makers(notebook).get(gone) if notebook else None
+    maker = find_definitions(notebook).get(gone) if notebook else None
     where = f"under “{maker.heading}”" if maker else "with mig.Lab()"
     return [f"→ The lab is down. Run the cell {where} again, and those after it."]
 
@@ -210,13 +210,13 @@ def find_notebook(names: Mapping[str, Any]) -> Path | None:
     return path if path is not None and path.suffix == ".ipynb" and path.is_file() else None
 
 
-def find_makers(notebook: Path) -> dict[str, Maker]:
+def find_definitions(notebook: Path) -> dict[str, DefiningCell]:
     """Return for each name that a notebook makes the first cell that does, without a lab if any.
 
     Args:
         notebook: The notebook's file. What cannot be read of it makes nothing.
     """
-    makers: dict[str, Maker] = {}
+    makers: dict[str, DefiningCell] = {}
     heading = "its first heading"
     try:
         told = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
@@ -231,7 +231,7 @@ def find_makers(notebook: Path) -> dict[str, Maker]:
             for name, only_live in _made_in(source):
                 # What is made without a lab, too, is looked for there.
                 if name not in makers or (makers[name].only_live and not only_live):
-                    makers[name] = Maker(heading, only_live)
+                    makers[name] = DefiningCell(heading, only_live)
     return makers
 
 

@@ -1,4 +1,4 @@
-"""Files of ``data/looks``: what was once seen of hosts, kept as JSON and read again.
+"""Files of ``data/course``: what was once seen of hosts, kept as JSON and read again.
 
 Knows nothing of what is in them. Imports neither libvirt nor ``lab``.
 """
@@ -32,7 +32,7 @@ def read(name: str, make: Callable[[Any], T]) -> T:
     Raises:
         StoreError: There is no such file, or nothing can be made of it.
     """
-    path = find_data("looks") / f"{name}.json"
+    path = find_data("course") / f"{name}.json"
     try:
         return make(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from migrationlab.checks.report import Status
-from migrationlab.course.feedback import Checked
+from migrationlab.course.feedback import Feedback
 from migrationlab.errors import StoreError, UsageError
 from migrationlab.experiment.experiment import Experiment
 from migrationlab.runs.run import Run, Runs
@@ -86,7 +86,7 @@ class Lesson:
         """
         return Experiment.load(find_data("experiments", name))
 
-    def check(self, exercise: str, *answers: object) -> Checked:
+    def check(self, exercise: str, *answers: object) -> Feedback:
         """Check an answer to an exercise of this lesson.
 
         Args:
@@ -104,7 +104,7 @@ class Lesson:
                 f"lesson {self.number} has no exercise {exercise!r}",
                 hint=f"It has {', '.join(checks)}.",
             )
-        checked: Checked = checks[exercise](*answers)
+        checked: Feedback = checks[exercise](*answers)
         return checked
 
 

@@ -25,7 +25,7 @@ FAULTS = (
 WELL = "well"
 
 
-def save_findings(findings: Mapping[str, Diagnosis], path: Path) -> None:
+def save_preflights(findings: Mapping[str, Diagnosis], path: Path) -> None:
     """Write preflights to a file.
 
     Args:
@@ -35,8 +35,8 @@ def save_findings(findings: Mapping[str, Diagnosis], path: Path) -> None:
     json_files.write({name: asdict(diagnosis) for name, diagnosis in findings.items()}, path)
 
 
-def load_findings(name: str = "preflights") -> dict[str, Diagnosis]:
-    """Return the preflights of a file of ``data/looks``, by what was broken.
+def load_preflights(name: str = "preflights") -> dict[str, Diagnosis]:
+    """Return the preflights of a file of ``data/course``, by what was broken.
 
     Args:
         name: The file, without its ending.

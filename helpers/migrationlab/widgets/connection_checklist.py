@@ -33,7 +33,7 @@ HERE = "this machine"
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class ConnectionCheck:
     """One connection of a migration, as somebody who has to open it needs to know it.
 
     Attributes:
@@ -110,7 +110,7 @@ class MigrationForm:
             raise PlanError(problems[0].reason, hint=problems[0].hint)
         return self._asked().filled(destination=self.destination)
 
-    def ways(self) -> tuple[Way, ...]:
+    def ways(self) -> tuple[ConnectionCheck, ...]:
         """Return who dials whom, in the order in which it happens.
 
         Raises:
@@ -144,7 +144,7 @@ class MigrationForm:
             migration_uri=self.migration_uri.strip() or None,
         )
 
-    def _way(self, talk: Connection) -> Way:
+    def _way(self, talk: Connection) -> ConnectionCheck:
         if talk.to is Endpoint.DESTINATION_QEMU:
             return self._memory(talk.uri)
         assert talk.uri is not None  # filled in by plan()
@@ -157,25 +157,31 @@ class MigrationForm:
             where = f"{self.source}, as root"
         port, identity = _login(talk.uri, whose)
         attempt = f"virsh --connect {uri} hostname"
-        return Way(opened_by, f"libvirtd of {there}", port, identity, talk.uri, attempt, where)
+        return ConnectionCheck(
+            opened_by, f"libvirtd of {there}", port, identity, talk.uri, attempt, where
+        )
 
-    def _memory(self, text: str | None) -> Way:
+    def _memory(self, text: str | None) -> ConnectionCheck:
         listener = f"QEMU of {self.destination}"
         nobody = "nobody: there is no login"
         if text is None:  # left to the destination, which says its own name
             ports = f"{FIRST_PORT} to {LAST_PORT}"
             attempt = f"nc -zv {self.destination} {FIRST_PORT}"
-            return Way(self.source, listener, ports, nobody, "auto", attempt, self.source)
+            return ConnectionCheck(
+                self.source, listener, ports, nobody, "auto", attempt, self.source
+            )
         uri = MigrationUri.parse(text)
         if uri.path:
             attempt = f"test -S {shlex.quote(uri.path)}"
-            return Way(self.source, listener, "a socket", nobody, text, attempt, self.source)
+            return ConnectionCheck(
+                self.source, listener, "a socket", nobody, text, attempt, self.source
+            )
         port = str(uri.port) if uri.port else f"{FIRST_PORT} to {LAST_PORT}"
         attempt = f"nc -zv {uri.host} {uri.port or FIRST_PORT}"
-        return Way(self.source, listener, port, nobody, text, attempt, self.source)
+        return ConnectionCheck(self.source, listener, port, nobody, text, attempt, self.source)
 
 
-def table(ways: Iterable[Way]) -> str:
+def table(ways: Iterable[ConnectionCheck]) -> str:
     """Give the ways as a checklist, a row each."""
     titles = ("", "who dials", "who listens", "port", "as whom", "try it")
     head = "".join(f'<th scope="col" style="text-align:left">{title}</th>' for title in titles)

@@ -2,7 +2,7 @@
 
 Theory of operation. A slider's callback may run on any thread. It works out the forecast, which
 takes a millisecond, says it in words, and hands figure and table to a ``BackgroundRenderer``; while one is
-drawn and the slider moves on, only the newest is drawn next. A trial for real is a ``Trial``'s
+drawn and the slider moves on, only the newest is drawn next. A trial for real is a ``LiveRun``'s
 business, which runs in a thread of its own and tells of it.
 
 Holds no logic: ``migrationlab.forecast.precopy`` is the model, ``foretold`` makes the tables. Needs
@@ -77,12 +77,12 @@ class ConvergenceExplorer:
         live: list[widgets.Widget] = []
         self._trial = None
         if guest is not None:
-            from migrationlab.widgets.live_trial import Callbacks, Trial  # noqa: PLC0415 (libvirt)
+            from migrationlab.widgets.live_run import Callbacks, LiveRun  # noqa: PLC0415 (libvirt)
 
             heard = Callbacks(
                 progress=self._told, run=self._made, error=self._failed, idle=self._enable
             )
-            self._trial = Trial(guest, heard, **({} if start is None else {"start": start}))
+            self._trial = LiveRun(guest, heard, **({} if start is None else {"start": start}))
             buttons = widgets.HBox([self.start_button, self.cancel_button, self.progress])
             live = [_with_slider(self.deadline), buttons, self.message]
             self.start_button.on_click(lambda _button: self.start())

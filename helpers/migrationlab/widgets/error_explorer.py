@@ -1,11 +1,11 @@
 """An explorer of error messages: paste one, or choose a broken case, or break the lab for real.
 
 Theory of operation. Typing explains at once: that takes a millisecond. A case that is chosen shows
-its recorded refusal, or the learner's own once there is one. Breaking for real happens in a worker
+its recorded attempt, or the learner's own once there is one. Breaking for real happens in a worker
 thread, one case at a time; the button comes back when the lab is mended. Callbacks may run on any
 thread: they set traits under a lock, and the worker does the rest.
 
-Holds no logic: ``explain`` knows the messages, ``course.refusals`` breaks and mends, ``refused``
+Holds no logic: ``explain`` knows the messages, ``course.attempts`` breaks and mends, ``refused``
 makes the HTML. Needs libvirt only where a guest is given.
 """
 
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from migrationlab.course.failed_attempts import Refusal, find_refusal, load_refusals, meet
+from migrationlab.course.attempts import Attempt, find_attempt, load_attempts, try_fault
 from migrationlab.errors import MigrationLabError, UsageError
 from migrationlab.explain.explanation import Explanation, NoticedBy, explain
 from migrationlab.plan.uris import Mode
@@ -39,29 +39,29 @@ class ErrorExplorer:
 
     Args:
         guest: A guest of a running lab, to break the lab for real; without one the explorer plays
-            on recorded refusals.
-        refusals: Those recorded; by default those of the lessons.
-        meet: Breaks, migrates and mends, as ``course.refusals.meet`` does, which is the default.
+            on recorded attempts.
+        attempts: Those recorded; by default those of the lessons.
+        try_fault: Breaks, migrates and mends, as ``course.attempts.try_fault`` does, which is the default.
     """
 
     def __init__(
         self,
         guest: Guest | None = None,
         *,
-        refusals: Iterable[Refusal] | None = None,
-        meet: Callable[..., Refusal] = meet,
+        attempts: Iterable[Attempt] | None = None,
+        try_fault: Callable[..., Attempt] = try_fault,
     ) -> None:
         self._guest = guest
-        self._meet = meet
-        self._recorded = tuple(load_refusals() if refusals is None else refusals)
-        self._own: tuple[Refusal, ...] = ()
-        self._shown: Refusal | None = None
+        self._try_fault = try_fault
+        self._recorded = tuple(load_attempts() if attempts is None else attempts)
+        self._own: tuple[Attempt, ...] = ()
+        self._shown: Attempt | None = None
         # Setting a trait calls observers in the same thread, so the lock must let it in again.
         self._lock = threading.RLock()
         self._busy = self._closed = False
         self._idle = threading.Event()
         self._idle.set()
-        titles = {refusal.title: refusal.case for refusal in self._recorded}
+        titles = {attempt.title: attempt.case for attempt in self._recorded}
         self.case = widgets.Dropdown(
             options=[OWN_MESSAGE, *titles.items()],
             value="",
@@ -115,7 +115,7 @@ class ErrorExplorer:
         return {**bundle, "text/plain": repr(self), "text/html": static}
 
     @property
-    def refusals(self) -> tuple[Refusal, ...]:
+    def attempts(self) -> tuple[Attempt, ...]:
         """Return what was met here, in the order of its making."""
         return self._own
 
@@ -155,7 +155,7 @@ class ErrorExplorer:
     def _work(self, guest: Guest, case: str, mode: Mode) -> None:
         said = ""
         try:
-            met = self._meet(guest.lab, guest, case, mode=mode)
+            met = self._try_fault(guest.lab, guest, case, mode=mode)
             with self._lock:
                 self._own = (*self._own, met)
             said = markup.status("Met for real, and mended again.")
@@ -172,7 +172,7 @@ class ErrorExplorer:
             self._idle.set()
 
     def _choose(self) -> None:
-        """Show the refusal of the chosen case and mode: the newest own one, or else recorded."""
+        """Show the attempt of the chosen case and mode: the newest own one, or else recorded."""
         with self._lock:
             self.break_button.disabled = not self.case.value or self._busy
             self._shown = self._find() if self.case.value else None
@@ -180,10 +180,10 @@ class ErrorExplorer:
                 self.message.value = self._shown.text
             self._refresh()
 
-    def _find(self) -> Refusal | None:
+    def _find(self) -> Attempt | None:
         known = (*reversed(self._own), *self._recorded)
         try:
-            return find_refusal(known, self.case.value, self.mode.value)
+            return find_attempt(known, self.case.value, self.mode.value)
         except UsageError:
             return None
 

@@ -1,4 +1,4 @@
-"""A refusal as HTML: what was broken, what became of the guest, what the logs got of it.
+"""A attempt as HTML: what was broken, what became of the guest, what the logs got of it.
 
 Pure: records in, escaped HTML out. Imports neither libvirt nor IPython nor ipywidgets.
 """
@@ -7,34 +7,34 @@ from __future__ import annotations
 
 import html
 
-from migrationlab.course.failed_attempts import Refusal, Stage
+from migrationlab.course.attempts import Attempt, AttemptStage
 from migrationlab.explain.explanation import Explanation
 from migrationlab.widgets import markup
 
 #: How far an attempt came, for people.
 STAGES = {
-    Stage.CONNECTING: "no migration began: the hosts could not even be connected",
-    Stage.MIGRATING: "the migration failed",
-    Stage.COMPLETED: "the migration completed: in this mode nothing depends on what was broken",
+    AttemptStage.CONNECTING: "no migration began: the hosts could not even be connected",
+    AttemptStage.MIGRATING: "the migration failed",
+    AttemptStage.COMPLETED: "the migration completed: in this mode nothing depends on what was broken",
 }
 
 
-def how(refusal: Refusal) -> str:
+def how(attempt: Attempt) -> str:
     """Say in a sentence how an attempt went, and what became of the guest."""
-    where = f"runs on {refusal.found_at}" if refusal.found_at else "was found nowhere"
-    if refusal.intact is None:
+    where = f"runs on {attempt.found_at}" if attempt.found_at else "was found nowhere"
+    if attempt.intact is None:
         memory = "its memory could not be checked"
     else:
-        memory = "its memory is whole" if refusal.intact else "its memory is DAMAGED"
-    stays = "" if refusal.stage is Stage.COMPLETED else "still "
+        memory = "its memory is whole" if attempt.intact else "its memory is DAMAGED"
+    stays = "" if attempt.stage is AttemptStage.COMPLETED else "still "
     return (
-        f"In {refusal.mode} mode {STAGES[refusal.stage]}. The guest {stays}{where}, and {memory}."
+        f"In {attempt.mode} mode {STAGES[attempt.stage]}. The guest {stays}{where}, and {memory}."
     )
 
 
-def changed(refusal: Refusal) -> str:
+def changed(attempt: Attempt) -> str:
     """Say what is broken in the lab."""
-    return markup.note(f"{refusal.title}. {refusal.broken}")
+    return markup.note(f"{attempt.title}. {attempt.broken}")
 
 
 def meaning(found: Explanation | None) -> str:
@@ -44,15 +44,15 @@ def meaning(found: Explanation | None) -> str:
     return f'<div role="status" class="jp-RenderedHTMLCommon">{found._repr_html_()}</div>'
 
 
-def logged(refusal: Refusal) -> str:
+def logged(attempt: Attempt) -> str:
     """Give what the logs got, folded away; nothing where they got nothing."""
-    if not refusal.logs:
+    if not attempt.logs:
         return ""
     told = "".join(
         f"<div><b>{html.escape(log.where)}</b></div>"
         '<pre style="white-space:pre-wrap;margin:0 0 0.4em 0">'
         f"{html.escape(chr(10).join(log.lines))}</pre>"
-        for log in refusal.logs
+        for log in attempt.logs
     )
     return (
         '<details style="line-height:1.45"><summary>What the logs got meanwhile</summary>'

@@ -22,7 +22,7 @@ NOTES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Ends:
+class HostPair:
     """The two hosts of the next migration, by the names and the URI that others use for them."""
 
     source: str
@@ -45,7 +45,7 @@ class Form:
     parallel_connections: str = ""
     compression: str = ""
 
-    def read(self, ends: Ends) -> Reading:
+    def read(self, ends: HostPair) -> Reading:
         """Judge the fields for a migration between ``ends``."""
         texts: dict[str, str | bool | None] = {}
         for field in fields(self):
@@ -94,7 +94,7 @@ def whole_number(field: str, text: str) -> int:
     return value
 
 
-def uri_fields(mode: Mode, ends: Ends) -> tuple[tuple[str, str], ...]:
+def uri_fields(mode: Mode, ends: HostPair) -> tuple[tuple[str, str], ...]:
     """Give the two URI fields, the one to ask for first at the head, each with its explanation."""
     source, destination = ends.source, ends.destination
     memory = f"Where {destination}'s QEMU listens for the guest's memory. {source} dials it."
@@ -106,7 +106,7 @@ def uri_fields(mode: Mode, ends: Ends) -> tuple[tuple[str, str], ...]:
     return ("migration_uri", memory), ("connection_uri", second)
 
 
-def meaning(mode: Mode, ends: Ends) -> str:
+def meaning(mode: Mode, ends: HostPair) -> str:
     """Say what a mode is."""
     filled_in = "A URI left empty is filled in as shown."
     if mode is Mode.PEER2PEER:

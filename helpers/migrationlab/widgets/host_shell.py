@@ -11,7 +11,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from migrationlab.course.host_commands import BY_KEY, LOOKS, Hosts, Look
+from migrationlab.course.host_commands import BY_KEY, HOST_COMMANDS, Hosts
 from migrationlab.errors import MigrationLabError
 from migrationlab.hosts.shell import Answer
 from migrationlab.widgets import markup
@@ -44,7 +44,7 @@ class HostShell:
             style={"description_width": "3em"},
             layout=widgets.Layout(width="max-content"),
         )
-        self.buttons = {each.key: self._button(each) for each in LOOKS}
+        self.buttons = {each.key: self._button(each) for each in HOST_COMMANDS}
         self.answer = widgets.HTML(layout=widgets.Layout(width="98%"))
         self._look = BY_KEY[look]
         self._box = widgets.VBox(
@@ -90,14 +90,14 @@ class HostShell:
         """Ask nothing more."""
         self._painter.close()
 
-    def _button(self, look: Look) -> widgets.Button:
+    def _button(self, look: HostCommand) -> widgets.Button:
         button = widgets.Button(
             description=look.title, tooltip=look.line, layout=widgets.Layout(width="auto")
         )
         button.on_click(lambda _button: self.ask(look.key))
         return button
 
-    def _answer(self, look: Look, names: tuple[str, ...]) -> None:
+    def _answer(self, look: HostCommand, names: tuple[str, ...]) -> None:
         try:
             answers = {name: self._hosts.ask(name, look.key) for name in names}
         except MigrationLabError as error:
@@ -108,7 +108,7 @@ class HostShell:
             self.answer.value = shown(look, answers)
 
 
-def shown(look: Look, answers: dict[str, Answer]) -> str:
+def shown(look: HostCommand, answers: dict[str, Answer]) -> str:
     """Give the answers of hosts to a command, side by side where there is room.
 
     Args:

@@ -34,7 +34,7 @@ from migrationlab.plan.plan import Plan
 from migrationlab.runs.run import Outcome, Run, Runs
 from migrationlab.widgets import markup, progress_svg, results
 from migrationlab.widgets.closing import close_all
-from migrationlab.widgets.form import Ends, Reading, meaning
+from migrationlab.widgets.form import HostPair, Reading, meaning
 from migrationlab.widgets.lab_down import cause, lab_down
 from migrationlab.widgets.settings_form import SettingsForm
 from migrationlab.widgets.steering_bar import SteeringBar
@@ -46,7 +46,9 @@ LOOK_INTERVAL_S = 0.1
 LOOKS_A_REDRAW = 3
 
 
-class _State(Enum):
+class PanelState(Enum):
+    """What the panel is doing."""
+
     IDLE = auto()
     MIGRATING = auto()
     CANCELLING = auto()
@@ -71,7 +73,7 @@ class MigrationPanel:
         self._start_migration = start
         # Setting a trait calls observers in the same thread, so the lock must let it in again.
         self._lock = threading.RLock()
-        self._state = _State.IDLE
+        self._state = PanelState.IDLE
         self._idle = threading.Event()
         self._idle.set()
         self._migration: Migration | None = None
@@ -133,9 +135,9 @@ class MigrationPanel:
         """
         with self._lock:
             reading = self._read()
-            if reading.problems or self._state is not _State.IDLE:
+            if reading.problems or self._state is not PanelState.IDLE:
                 return
-            self._state = _State.MIGRATING
+            self._state = PanelState.MIGRATING
             self._idle.clear()
             self.message.value = ""
             self.progress.value = markup.progress("connecting", None)
@@ -146,15 +148,15 @@ class MigrationPanel:
     def cancel(self) -> None:
         """Ask for the running migration to be cancelled; returns at once."""
         with self._lock:
-            if self._state is not _State.MIGRATING:
+            if self._state is not PanelState.MIGRATING:
                 return
-            self._state = _State.CANCELLING
+            self._state = PanelState.CANCELLING
             message = markup.status("Cancelling…")
             try:
                 if self._migration is not None:
                     self._migration.cancel()
             except UsageError as error:  # in post-copy no way leads back
-                self._state = _State.MIGRATING
+                self._state = PanelState.MIGRATING
                 message = markup.status(str(error), hint=error.hint, bad=True)
             self.message.value = message
             self._refresh()
@@ -185,7 +187,7 @@ class MigrationPanel:
         self.cancel()
         over = self.wait(CLOSE_TIMEOUT_S)
         with self._lock:
-            self._state = _State.CLOSED
+            self._state = PanelState.CLOSED
         close_all(self._box)
         return over
 
@@ -197,9 +199,9 @@ class MigrationPanel:
         source = self._guest.host
         return source, lab.other(source)
 
-    def _ends(self) -> Ends:
+    def _ends(self) -> HostPair:
         there = self._destination
-        return Ends(self._source.peer_name, there.peer_name, there.peer_uri)
+        return HostPair(self._source.peer_name, there.peer_name, there.peer_uri)
 
     def _read(self) -> Reading:
         return self.form.read(self._ends())
@@ -208,7 +210,7 @@ class MigrationPanel:
         """Say anew what the fields mean; for every keystroke."""
         with self._lock:
             ends, mode, reading = self._ends(), self.form.mode.value, self._read()
-            valid, idle = not reading.problems, self._state is _State.IDLE
+            valid, idle = not reading.problems, self._state is PanelState.IDLE
             self.heading.value = f"<b>Migrate {self._name}: {ends.source} → {ends.destination}</b>"
             self.meaning.value = markup.note(meaning(mode, ends))
             good = Plan(mode=mode, connection_uri=ends.connection_uri)
@@ -225,8 +227,8 @@ class MigrationPanel:
                 else markup.note("No command: this plan cannot work yet.")
             )
             self.start_button.disabled = not (valid and idle)
-            self.cancel_button.disabled = self._state is not _State.MIGRATING
-            self.steering.show(self._migration if self._state is _State.MIGRATING else None)
+            self.cancel_button.disabled = self._state is not PanelState.MIGRATING
+            self.steering.show(self._migration if self._state is PanelState.MIGRATING else None)
             self.form.allow(changes=idle)
 
     def _work(self, plan: Plan, ends: tuple[Host, Host]) -> None:
@@ -243,14 +245,14 @@ class MigrationPanel:
         finally:
             try:
                 with self._lock:
-                    self._become(_State.IDLE)
+                    self._become(PanelState.IDLE)
                     self.progress.value = self.curves.value = ""
                     self._refresh()
             finally:
                 self._idle.set()
 
-    def _become(self, state: _State) -> None:
-        if self._state is not _State.CLOSED:
+    def _become(self, state: PanelState) -> None:
+        if self._state is not PanelState.CLOSED:
             self._state = state
 
     def _migrate(self, plan: Plan, ends: tuple[Host, Host]) -> Run | None:
@@ -263,7 +265,7 @@ class MigrationPanel:
         migration = self._start_migration(self._guest, to=ends[1], plan=plan)
         with self._lock:
             self._migration = migration
-            if self._state in (_State.CANCELLING, _State.CLOSED):
+            if self._state in (PanelState.CANCELLING, PanelState.CLOSED):
                 with contextlib.suppress(UsageError):  # it can only complete by now
                     migration.cancel()
         self._watch(migration)
@@ -279,7 +281,7 @@ class MigrationPanel:
                 points.append(point)
             if looks % LOOKS_A_REDRAW == 0:
                 with self._lock:
-                    cancelling = self._state is _State.CANCELLING
+                    cancelling = self._state is PanelState.CANCELLING
                     self.steering.show(None if cancelling else migration)
                 self.curves.value = progress_svg.draw_curves(points)
                 self.progress.value = markup.progress(
@@ -292,7 +294,7 @@ class MigrationPanel:
     def _say(self, message: str) -> None:
         """Show how it ended: from here on there is nothing to cancel."""
         with self._lock:
-            self._become(_State.DRAWING)
+            self._become(PanelState.DRAWING)
             self._migration = None
             self.message.value = message
             self._refresh()

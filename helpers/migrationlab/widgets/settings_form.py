@@ -12,7 +12,7 @@ import ipywidgets as widgets
 
 from migrationlab.plan.plan import Mode, Plan
 from migrationlab.widgets import markup
-from migrationlab.widgets.form import NOTES, Ends, Form, Reading, uri_fields
+from migrationlab.widgets.form import NOTES, Form, HostPair, Reading, uri_fields
 
 URIS = ("migration_uri", "connection_uri")
 _LABEL_WIDTH = "10em"
@@ -81,12 +81,12 @@ class SettingsForm:
         for widget in (self.mode, *self.fields.values()):
             widget.observe(lambda _change: changed(), names="value")
 
-    def read(self, ends: Ends) -> Reading:
+    def read(self, ends: HostPair) -> Reading:
         """Judge what stands in the fields."""
         values = {name: field.value for name, field in self.fields.items()}
         return Form(mode=self.mode.value, **values).read(ends)
 
-    def explain(self, reading: Reading, ends: Ends, good: Plan) -> None:
+    def explain(self, reading: Reading, ends: HostPair, good: Plan) -> None:
         """Say at each field what it is for and what is wrong with it.
 
         Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrationlab.course.feedback import Checked, number_of, places_of, right, unfinished, wrong
+from migrationlab.course.feedback import Feedback, number_of, places_of, right, unfinished, wrong
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_only_places_without_an_answer_are_asked_for() -> None:
 def test_several_places_are_a_dictionary(answer: object) -> None:
     """Anything else is wrong, and it is said what it is, and what to write."""
     found = places_of(answer, ("A", "B"))
-    assert isinstance(found, Checked)
+    assert isinstance(found, Feedback)
     assert found == wrong(
         f"That is a {type(answer).__name__}, and no dictionary.",
         "Keep the braces, and fill in A, B.",

@@ -9,8 +9,8 @@ import pytest
 
 from migrationlab import plots
 from migrationlab.checks.report import Status
-from migrationlab.course.host_commands import LOOKS, LiveHosts, RecordedHosts, record
-from migrationlab.course.recorded_preflights import FAULTS, WELL, load_findings, save_findings
+from migrationlab.course.host_commands import HOST_COMMANDS, LiveHosts, RecordedHosts, record
+from migrationlab.course.recorded_preflights import FAULTS, WELL, load_preflights, save_preflights
 from migrationlab.errors import LabError, StoreError, UsageError
 from migrationlab.hosts.shell import Answer, Shell
 from migrationlab.widgets import HostShell
@@ -56,7 +56,7 @@ def test_live_hosts_run_what_the_list_says(tmp_path: Path) -> None:
     """A look is run by the host's own shell, word for word."""
     hosts = LiveHosts(Rack(tmp_path))
     assert hosts.names == ("host-a", "host-b")
-    for look in LOOKS:
+    for look in HOST_COMMANDS:
         assert hosts.ask("host-b", look.key) == Answer(0, f"host-b runs {' '.join(look.argv)}")
 
 
@@ -85,14 +85,14 @@ def test_a_recording_says_the_same_again(tmp_path: Path, monkeypatch: pytest.Mon
     """What was recorded is what is read back, wire and all."""
     live = LiveHosts(Rack(tmp_path))
     wire = [{"rate_mbit_s": 50.0, "payload_mbit_s": 47.0}]
-    record(live, wire).save(tmp_path / "data" / "looks" / "mine.json")
+    record(live, wire).save(tmp_path / "data" / "course" / "mine.json")
     monkeypatch.setattr(
         "migrationlab.course.json_files.find_data", lambda *n: tmp_path.joinpath("data", *n)
     )
     again = RecordedHosts.load("mine")
     assert list(again.wire) == wire
     for name in live.names:
-        for look in LOOKS:
+        for look in HOST_COMMANDS:
             assert again.ask(name, look.key) == live.ask(name, look.key)
 
 
@@ -102,7 +102,7 @@ def test_the_committed_recording_has_an_answer_to_everything() -> None:
     failed = {
         (name, look.key)
         for name in hosts.names
-        for look in LOOKS
+        for look in HOST_COMMANDS
         if hosts.ask(name, look.key).status != 0
     }
     assert failed == {("host-b", "guest"), ("host-b", "cards")}
@@ -116,20 +116,20 @@ def test_a_spoilt_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(StoreError, match=r"spoilt\.json"):
         RecordedHosts.load("spoilt")
     with pytest.raises(StoreError, match=r"spoilt\.json"):
-        load_findings("spoilt")
+        load_preflights("spoilt")
 
 
 def test_preflights_are_read_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A diagnosis goes to a file and back, with its verdict."""
-    findings = load_findings()
-    save_findings(findings, tmp_path / "again.json")
+    findings = load_preflights()
+    save_preflights(findings, tmp_path / "again.json")
     monkeypatch.setattr("migrationlab.course.json_files.find_data", lambda *names: tmp_path)
-    assert load_findings("again") == findings
+    assert load_preflights("again") == findings
 
 
 def test_the_committed_preflights_are_those_of_the_lesson() -> None:
     """Each fault of the list is there, and only the certificate's goes unseen."""
-    findings = load_findings()
+    findings = load_preflights()
     assert tuple(findings) == (WELL, *FAULTS)
     unseen = {name for name, diagnosis in findings.items() if diagnosis.ok}
     assert unseen == {WELL, "certificate-wrong-name"}

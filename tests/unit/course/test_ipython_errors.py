@@ -61,7 +61,9 @@ def test_names_are_found_where_they_are_made(
     notebook: Path, name: str, heading: str, only_live: bool
 ) -> None:
     """The first cell that makes a name counts, and whether it needs a lab."""
-    assert ipython_errors.find_makers(notebook)[name] == ipython_errors.Maker(heading, only_live)
+    assert ipython_errors.find_definitions(notebook)[name] == ipython_errors.DefiningCell(
+        heading, only_live
+    )
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"cells": 3}', '{"cells": [{}]}'])
@@ -69,24 +71,29 @@ def test_a_file_that_is_no_notebook_makes_nothing(tmp_path: Path, text: str) -> 
     """What cannot be read never hides the error that was to be told of."""
     path = tmp_path / "odd.ipynb"
     path.write_text(text)
-    assert ipython_errors.find_makers(path) == {}
-    assert ipython_errors.find_makers(tmp_path / "none.ipynb") == {}
+    assert ipython_errors.find_definitions(path) == {}
+    assert ipython_errors.find_definitions(tmp_path / "none.ipynb") == {}
 
 
 def test_a_name_that_no_cell_makes_is_left_to_python(notebook: Path) -> None:
     """A misspelt name is Python's to explain."""
-    assert ipython_errors.about_name("misspelt", notebook, {}) == []
-    assert ipython_errors.about_name("guest", None, {}) == []
+    assert ipython_errors.explain_name_error("misspelt", notebook, {}) == []
+    assert ipython_errors.explain_name_error("guest", None, {}) == []
 
 
 def test_what_needs_a_lab_can_be_skipped_without_one(notebook: Path) -> None:
     """On recorded runs nobody is sent to a cell that would make nothing there."""
     lesson = SimpleNamespace(live=False)
-    (line,) = ipython_errors.about_name("guest", notebook, {"lesson": lesson})
+    (line,) = ipython_errors.explain_name_error("guest", notebook, {"lesson": lesson})
     assert "can be skipped" in line
-    assert "“One migration”" in ipython_errors.about_name("run", notebook, {"lesson": lesson})[0]
+    assert (
+        "“One migration”"
+        in ipython_errors.explain_name_error("run", notebook, {"lesson": lesson})[0]
+    )
     lesson.live = True
-    assert "“Two hosts”" in ipython_errors.about_name("guest", notebook, {"lesson": lesson})[0]
+    assert (
+        "“Two hosts”" in ipython_errors.explain_name_error("guest", notebook, {"lesson": lesson})[0]
+    )
 
 
 class Lab:
@@ -99,24 +106,25 @@ class Lab:
 def test_a_lab_that_died_is_made_again_where_it_was(notebook: Path) -> None:
     """Besides the error's own hint there is the cell to run again; while it is up, there is not."""
     error = LabError("nothing there", hint="look elsewhere")
-    down = ipython_errors.about_error(error, notebook, {"lab": Lab(alive=False)})
+    down = ipython_errors.explain_error(error, notebook, {"lab": Lab(alive=False)})
     assert down[:2] == ["LabError: nothing there", "→ look elsewhere"]
     assert "under “Two hosts” again" in down[2]
-    assert len(ipython_errors.about_error(error, notebook, {"lab": Lab(alive=True)})) == 2
+    assert len(ipython_errors.explain_error(error, notebook, {"lab": Lab(alive=True)})) == 2
     # Who closed the lab and made a mistake with a file has no need of another lab.
     assert (
-        len(ipython_errors.about_error(StoreError("no"), notebook, {"lab": Lab(alive=False)})) == 1
+        len(ipython_errors.explain_error(StoreError("no"), notebook, {"lab": Lab(alive=False)}))
+        == 1
     )
-    assert "mig.Lab()" in ipython_errors.about_error(error, None, {"lab": Lab(alive=False)})[2]
+    assert "mig.Lab()" in ipython_errors.explain_error(error, None, {"lab": Lab(alive=False)})[2]
 
 
 def test_a_lab_that_was_closed_for_another_is_no_lab_that_is_down(notebook: Path) -> None:
     """While some lab is up it is not to blame; what cells have shown is no name of the notebook."""
     error = LabError("nothing there", hint="look elsewhere")
     names = {"lab": Lab(alive=False), "other": Lab(alive=True)}
-    assert len(ipython_errors.about_error(error, notebook, names)) == 2
-    assert len(ipython_errors.about_error(error, notebook, {"_12": Lab(alive=False)})) == 2
-    assert len(ipython_errors.about_error(error, notebook, {"_": Lab(alive=False), **names})) == 2
+    assert len(ipython_errors.explain_error(error, notebook, names)) == 2
+    assert len(ipython_errors.explain_error(error, notebook, {"_12": Lab(alive=False)})) == 2
+    assert len(ipython_errors.explain_error(error, notebook, {"_": Lab(alive=False), **names})) == 2
 
 
 def test_names_within_something_are_not_the_notebooks(tmp_path: Path) -> None:
@@ -135,7 +143,7 @@ with open("x") as file:
 """
     path = tmp_path / "lesson.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)]), path)
-    assert set(ipython_errors.find_makers(path)) == {
+    assert set(ipython_errors.find_definitions(path)) == {
         "made", "pairs", "quick", "tell", "Thing", "file", "line", "last",
     }  # fmt: skip
 
@@ -201,11 +209,13 @@ def test_a_run_that_did_not_complete_is_named_with_the_cell_that_made_it(
     notebook: Path, name: str, names: dict[str, object]
 ) -> None:
     """Where a cell fails for want of figures, the reader learns which migration to make again."""
-    lines = ipython_errors.about_figures([name, "print"], notebook, names)
+    lines = ipython_errors.explain_missing_figures([name, "print"], notebook, names)
     assert lines[1].startswith("run has a migration that did not complete (failed), so")
     again = "run the cell under “One migration” again, then this one."
     assert lines[2] == f"→ If it was to complete: {again}"
-    lines = ipython_errors.about_figures([name], notebook, names | {"lab": Lab(alive=False)})
+    lines = ipython_errors.explain_missing_figures(
+        [name], notebook, names | {"lab": Lab(alive=False)}
+    )
     assert "The lab is down. Run the cell under “Two hosts” again" in lines[2]
 
 
@@ -223,8 +233,8 @@ def test_an_error_that_no_run_is_to_blame_for_stays_alone(
     notebook: Path, used: list[str], names: dict[str, object]
 ) -> None:
     """A cell whose runs completed, or that uses none, or the learner's own, has Python's words."""
-    assert ipython_errors.about_figures(used, notebook, names) == []
-    assert ipython_errors.about_figures(["run"], None, {"run": Run()}) == []
+    assert ipython_errors.explain_missing_figures(used, notebook, names) == []
+    assert ipython_errors.explain_missing_figures(["run"], None, {"run": Run()}) == []
 
 
 def test_a_kernel_names_the_run_under_the_error(

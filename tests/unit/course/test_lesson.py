@@ -13,7 +13,7 @@ import pytest
 from migrationlab import course
 from migrationlab.checks.report import Check, Diagnosis, Status
 from migrationlab.course import lesson as module
-from migrationlab.course.feedback import State, is_unfinished, right, unfinished, wrong
+from migrationlab.course.feedback import AnswerState, is_unfinished, right, unfinished, wrong
 from migrationlab.errors import StoreError, UsageError
 from paths import ROOT
 
@@ -110,14 +110,14 @@ def test_checks_are_found_by_their_names(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_what_a_check_says_can_be_read_and_heard() -> None:
-    """State and hint stand in words, in text as in the page, and nothing of it is markup."""
+    """AnswerState and hint stand in words, in text as in the page, and nothing of it is markup."""
     said = wrong("3 < 4", "count <again>")
     assert repr(said) == "✗ 3 < 4\n  → count <again>"
     assert "3 &lt; 4" in said._repr_html_()
     assert "count &lt;again&gt;" in said._repr_html_()
     assert "Wrong." in said._repr_html_()
     assert repr(right("yes")) == "✓ yes"
-    assert unfinished("write it").state is State.UNFINISHED
+    assert unfinished("write it").state is AnswerState.UNFINISHED
     assert not unfinished("write it").passed
 
 

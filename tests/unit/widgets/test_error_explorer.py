@@ -11,12 +11,12 @@ from typing import Any, cast
 import pytest
 
 from migrationlab.course import json_files
-from migrationlab.course.failed_attempts import (
-    Refusal,
-    Stage,
-    find_refusal,
-    load_refusals,
-    save_refusals,
+from migrationlab.course.attempts import (
+    Attempt,
+    AttemptStage,
+    find_attempt,
+    load_attempts,
+    save_attempts,
 )
 from migrationlab.errors import LabError, StoreError, UsageError
 from migrationlab.explain.explanation import NoticedBy
@@ -25,8 +25,8 @@ from migrationlab.plan.uris import Mode
 from migrationlab.widgets import ErrorExplorer, failure_html
 
 TIMEOUT_S = 10
-RECORDED = load_refusals()
-CLOSED = find_refusal(RECORDED, "port-closed", "peer2peer")
+RECORDED = load_attempts()
+CLOSED = find_attempt(RECORDED, "port-closed", "peer2peer")
 
 
 def guest(*, alive: bool = True) -> Any:
@@ -43,8 +43,8 @@ def test_each_case_was_met_in_each_mode() -> None:
         (case.id, mode) for case in CASES for mode in Mode
     }
     for case in CASES:
-        met = find_refusal(RECORDED, case.id, Mode.PEER2PEER)
-        assert met.stage is Stage.MIGRATING
+        met = find_attempt(RECORDED, case.id, Mode.PEER2PEER)
+        assert met.stage is AttemptStage.MIGRATING
         assert met.explanation is not None
         assert met.explanation.id == case.id
         assert (met.title, met.broken) == (case.title, case.broken)
@@ -53,7 +53,7 @@ def test_each_case_was_met_in_each_mode() -> None:
 def test_a_refused_guest_goes_on_at_the_source() -> None:
     """Of all that was refused the guest was found where it had been, and whole."""
     for met in RECORDED:
-        assert met.found_at == ("host-b" if met.stage is Stage.COMPLETED else "host-a")
+        assert met.found_at == ("host-b" if met.stage is AttemptStage.COMPLETED else "host-a")
         assert met.intact
 
 
@@ -61,28 +61,28 @@ def test_one_fault_is_noticed_by_whoever_meets_it() -> None:
     """A certificate is refused by the client, by the source's libvirtd, or by QEMU."""
     case = "certificate-wrong-name"
     noticed = [
-        find_refusal(RECORDED, case, mode, control).noticed_by
+        find_attempt(RECORDED, case, mode, control).noticed_by
         for mode, control in (("normal", "tls"), ("peer2peer", "tls"), ("peer2peer", ""))
     ]
     assert noticed == [NoticedBy.CLIENT, NoticedBy.SOURCE_DAEMON, NoticedBy.QEMU]
 
 
 def test_what_is_saved_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file gives back the refusals that were written to it; a damaged one is named."""
+    """A file gives back the attempts that were written to it; a damaged one is named."""
     monkeypatch.setattr(json_files, "find_data", lambda _name: tmp_path)
-    save_refusals(RECORDED, tmp_path / "met.json")
-    assert load_refusals("met") == RECORDED
+    save_attempts(RECORDED, tmp_path / "met.json")
+    assert load_attempts("met") == RECORDED
     (tmp_path / "met.json").write_text('[{"case": "x"}]')
     with pytest.raises(StoreError, match=r"met\.json cannot be read"):
-        load_refusals("met")
+        load_attempts("met")
     with pytest.raises(StoreError, match=r"none\.json"):
-        load_refusals("none")
+        load_attempts("none")
 
 
 def test_what_nobody_met_is_not_found() -> None:
     """A case that was not met is refused by name."""
     with pytest.raises(UsageError, match="nobody met gremlins in normal mode"):
-        find_refusal(RECORDED, "gremlins", "normal")
+        find_attempt(RECORDED, "gremlins", "normal")
 
 
 def test_a_reason_that_the_message_hides_is_told() -> None:
@@ -96,7 +96,7 @@ def test_a_reason_that_the_message_hides_is_told() -> None:
 
 
 @pytest.mark.parametrize("met", RECORDED, ids=repr)
-def test_logs_name_their_host_and_no_path_of_a_machine(met: Refusal) -> None:
+def test_logs_name_their_host_and_no_path_of_a_machine(met: Attempt) -> None:
     """What is kept of the logs says whose it is, and nothing of where the lab stood."""
     for log in met.logs:
         assert log.where.startswith(("host-a, ", "host-b, "))
@@ -165,7 +165,7 @@ def test_without_a_guest_nothing_can_be_broken() -> None:
     explorer.case.value = CLOSED.case
     explorer.start()
     assert explorer.wait(0)
-    assert explorer.refusals == ()
+    assert explorer.attempts == ()
 
 
 def test_broken_for_real_in_a_thread_of_its_own() -> None:
@@ -173,13 +173,13 @@ def test_broken_for_real_in_a_thread_of_its_own() -> None:
     begun, go_on = threading.Event(), threading.Event()
     asked: list[tuple[str, Mode]] = []
 
-    def meet(_lab: object, _guest: object, case: str, *, mode: Mode) -> Refusal:
+    def try_fault(_lab: object, _guest: object, case: str, *, mode: Mode) -> Attempt:
         asked.append((case, mode))
         begun.set()
         assert go_on.wait(TIMEOUT_S)
         return dataclasses.replace(CLOSED, text=f"{CLOSED.text}, today")
 
-    explorer = ErrorExplorer(guest(), meet=meet)
+    explorer = ErrorExplorer(guest(), try_fault=try_fault)
     assert explorer.break_button.disabled
     explorer.case.value = CLOSED.case
     assert not explorer.break_button.disabled
@@ -193,7 +193,7 @@ def test_broken_for_real_in_a_thread_of_its_own() -> None:
     go_on.set()
     assert explorer.wait(TIMEOUT_S)
     assert asked == [(CLOSED.case, Mode.PEER2PEER)]
-    assert len(explorer.refusals) == 1
+    assert len(explorer.attempts) == 1
     assert explorer.message.value.endswith("today")
     assert "Your own: In peer2peer mode" in explorer.about.value
     assert "mended again" in explorer.status.value
@@ -207,10 +207,10 @@ def test_broken_for_real_in_a_thread_of_its_own() -> None:
 def test_a_lab_that_fails_is_told(alive: bool, said: str) -> None:
     """An error of the lab is shown with its hint; a lab that is down, with the cell to run."""
 
-    def meet(*_args: object, **_more: object) -> Refusal:
+    def try_fault(*_args: object, **_more: object) -> Attempt:
         raise LabError("out of order", hint="mend it")
 
-    explorer = ErrorExplorer(guest(alive=alive), meet=meet)
+    explorer = ErrorExplorer(guest(alive=alive), try_fault=try_fault)
     explorer.case.value = CLOSED.case
     explorer.start()
     assert explorer.wait(TIMEOUT_S)
@@ -221,7 +221,7 @@ def test_a_lab_that_fails_is_told(alive: bool, said: str) -> None:
 
 def test_a_closed_explorer_breaks_nothing() -> None:
     """After closing, a press that comes late does nothing."""
-    explorer = ErrorExplorer(guest(), meet=cast("Any", None))
+    explorer = ErrorExplorer(guest(), try_fault=cast("Any", None))
     explorer.case.value = CLOSED.case
     explorer.close()
     explorer.start()

@@ -143,6 +143,6 @@ def test_a_saved_form_is_readable_without_running() -> None:
 
 def test_texts_of_the_checklist_are_escaped() -> None:
     """What was typed is shown, and never run by the page."""
-    way = connection_checklist.Way("a<b", "c", "1", "d", "e", "f & g", "h")
+    way = connection_checklist.ConnectionCheck("a<b", "c", "1", "d", "e", "f & g", "h")
     assert "a&lt;b" in connection_checklist.table([way])
     assert "f &amp; g" in connection_checklist.table([way])

@@ -19,9 +19,9 @@ from migrationlab.plan.plan import Mode, Plan
 from migrationlab.runs.run import Outcome, Run, Runs
 from migrationlab.steps import Step
 from migrationlab.widgets import StepList, draw, results
-from migrationlab.widgets.form import Ends, Form, uri_fields, whole_number
+from migrationlab.widgets.form import Form, HostPair, uri_fields, whole_number
 
-ENDS = Ends("host-a", "host-b", "qemu+ssh://root@host-b/system")
+ENDS = HostPair("host-a", "host-b", "qemu+ssh://root@host-b/system")
 TIMEOUT_S = 20
 SVG = "{http://www.w3.org/2000/svg}"
 

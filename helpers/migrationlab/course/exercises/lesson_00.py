@@ -6,13 +6,20 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from migrationlab.course.feedback import Checked, is_unfinished, number_of, right, unfinished, wrong
+from migrationlab.course.feedback import (
+    Feedback,
+    is_unfinished,
+    number_of,
+    right,
+    unfinished,
+    wrong,
+)
 
 _COLUMN = "downtime_reported_ms"
 _HINT = f"Look down the column {_COLUMN}, and take its largest number."
 
 
-def check_longest(answer: object, table: object = None) -> Checked:
+def check_longest(answer: object, table: object = None) -> Feedback:
     """Check the longest downtime that libvirt reported in a table of runs.
 
     Args:
@@ -47,4 +54,4 @@ def check_longest(answer: object, table: object = None) -> Checked:
     return wrong("That is none of the six.", _HINT)
 
 
-CHECKS: dict[str, Callable[..., Checked]] = {"longest": check_longest}
+CHECKS: dict[str, Callable[..., Feedback]] = {"longest": check_longest}

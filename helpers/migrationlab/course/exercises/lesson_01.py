@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from migrationlab.course.feedback import Checked, is_unfinished, right, unfinished, wrong
+from migrationlab.course.feedback import Feedback, is_unfinished, right, unfinished, wrong
 from migrationlab.plan.plan import Mode, Plan
 from migrationlab.plan.uris import (
     ConnectionUri,
@@ -20,7 +20,7 @@ SOURCE, DESTINATION = "node1", "node2"
 ADDRESS, SOURCE_ADDRESS = "10.0.0.2", "10.0.0.1"
 
 
-def check_uri(answer: object) -> Checked:
+def check_uri(answer: object) -> Feedback:
     """Check the migration URI of a normal migration from node1 to node2.
 
     Args:
@@ -37,7 +37,7 @@ def check_uri(answer: object) -> Checked:
     return right(f"node1's QEMU dials {ADDRESS}, where node2's QEMU listens; {chosen}.")
 
 
-def check_plan(answer: object) -> Checked:
+def check_plan(answer: object) -> Feedback:
     """Check the plan of a peer2peer migration from node1 to node2.
 
     Args:
@@ -88,7 +88,7 @@ def check_plan(answer: object) -> Checked:
     )
 
 
-def check_pair(answer: object) -> Checked:
+def check_pair(answer: object) -> Feedback:
     """Check that two runs differ in the mode, and in nothing else that can be chosen.
 
     Args:
@@ -107,7 +107,7 @@ def check_pair(answer: object) -> Checked:
     return _check_two(runs[0], runs[1])
 
 
-def _check_two(one: Run, other: Run) -> Checked:
+def _check_two(one: Run, other: Run) -> Feedback:
     """Check a pair that is one."""
     if one == other:
         return wrong("That is one run, twice.", "Wanted is one of each mode.")
@@ -150,7 +150,7 @@ def _settings(run: Run) -> set[tuple[str, str]]:
     return {(name, repr(changed[name])) for name in changed if name not in apart}
 
 
-def _check_way(text: str, mode: Mode) -> Checked | None:
+def _check_way(text: str, mode: Mode) -> Feedback | None:
     """Say what is off about a migration URI; nothing where nothing is."""
     if host_of(text) in {SOURCE, SOURCE_ADDRESS}:
         return wrong(
@@ -181,7 +181,7 @@ def _check_way(text: str, mode: Mode) -> Checked | None:
     return None
 
 
-CHECKS: dict[str, Callable[..., Checked]] = {
+CHECKS: dict[str, Callable[..., Feedback]] = {
     "uri": check_uri,
     "plan": check_plan,
     "pair": check_pair,

@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 
-from migrationlab.course.feedback import Checked, is_unfinished, number_of, right, unfinished, wrong
+from migrationlab.course.feedback import (
+    Feedback,
+    is_unfinished,
+    number_of,
+    right,
+    unfinished,
+    wrong,
+)
 from migrationlab.course.host_commands import KINDS
 
 #: Those that a host is started with (``lab/payload/rack_init.py``, start_host).
@@ -14,7 +21,7 @@ SIZE_GIB, SECONDS = 1, 20
 _BITS = SIZE_GIB * 2**30 * 8
 
 
-def check_separate(answer: object) -> Checked:
+def check_separate(answer: object) -> Feedback:
     """Check which kinds of namespace each host has for itself.
 
     Args:
@@ -51,7 +58,7 @@ def check_separate(answer: object) -> Checked:
     return right("Five namespaces of its own make a host; all else is shared.")
 
 
-def check_rate(answer: object, share: object = None) -> Checked:
+def check_rate(answer: object, share: object = None) -> Feedback:
     """Check the rate of a wire that lets 1 GiB through in 20 s.
 
     Args:
@@ -102,4 +109,4 @@ def _near(one: float, other: float, off: float = 0.01) -> bool:
     return math.isclose(one, other, rel_tol=off)
 
 
-CHECKS: dict[str, Callable[..., Checked]] = {"separate": check_separate, "rate": check_rate}
+CHECKS: dict[str, Callable[..., Feedback]] = {"separate": check_separate, "rate": check_rate}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from migrationlab.course.feedback import (
-    Checked,
+    Feedback,
     is_unfinished,
     number_of,
     places_of,
@@ -26,7 +26,7 @@ KEYS = ("phase", "by", "ms")
 _NO_RUN = "Give the run too: lesson.check(…, run)."
 
 
-def check_phase(answer: object, run: object = None) -> Checked:
+def check_phase(answer: object, run: object = None) -> Feedback:
     """Check which phase took the longest of those that send no memory, who worked, and how long.
 
     Args:
@@ -34,7 +34,7 @@ def check_phase(answer: object, run: object = None) -> Checked:
         run: The run that was looked at.
     """
     places = places_of(answer, KEYS)
-    if isinstance(places, Checked):
+    if isinstance(places, Feedback):
         return places
     if not isinstance(run, Run):
         return wrong("The check got no run.", _NO_RUN)
@@ -59,7 +59,7 @@ def check_phase(answer: object, run: object = None) -> Checked:
     return _check_by(by, table, wanted) or _check_length(places["ms"], table["duration_ms"], wanted)
 
 
-def _check_by(by: str, table: pd.DataFrame, wanted: str) -> Checked | None:
+def _check_by(by: str, table: pd.DataFrame, wanted: str) -> Feedback | None:
     """Say what is wrong with who is said to spend the time; None where nothing is."""
     true = str(table.loc[wanted, "by"])
     if by == true:
@@ -78,7 +78,7 @@ def _check_by(by: str, table: pd.DataFrame, wanted: str) -> Checked | None:
     )
 
 
-def _check_length(answer: object, lengths: pd.Series, wanted: str) -> Checked:
+def _check_length(answer: object, lengths: pd.Series, wanted: str) -> Feedback:
     number, true = number_of(answer), float(lengths[wanted])
     if number is None or number <= 0:
         return wrong(f"{answer!r} is no length.", "Write a number of milliseconds.")
@@ -95,7 +95,7 @@ def _check_length(answer: object, lengths: pd.Series, wanted: str) -> Checked:
     )
 
 
-def check_early(answer: object, run: object = None) -> Checked:
+def check_early(answer: object, run: object = None) -> Feedback:
     """Check how long the guest ran at the destination before the call returned.
 
     Args:
@@ -140,4 +140,4 @@ def check_early(answer: object, run: object = None) -> Checked:
     )
 
 
-CHECKS: dict[str, Callable[..., Checked]] = {"phase": check_phase, "early": check_early}
+CHECKS: dict[str, Callable[..., Feedback]] = {"phase": check_phase, "early": check_early}

@@ -9,7 +9,7 @@ import pandas as pd
 
 from migrationlab.analysis.downtimes import KINDS
 from migrationlab.course.feedback import (
-    Checked,
+    Feedback,
     is_unfinished,
     number_of,
     places_of,
@@ -45,7 +45,7 @@ _UNFIT = {
 _NO_RUN = "Give the run too: lesson.check(…, run)."
 
 
-def check_event(answer: object, run: object = None) -> Checked:
+def check_event(answer: object, run: object = None) -> Feedback:
     """Check the event downtime, as computed from a run's events.
 
     Args:
@@ -88,7 +88,7 @@ def check_event(answer: object, run: object = None) -> Checked:
     )
 
 
-def check_request(answer: object, run: object = None) -> Checked:
+def check_request(answer: object, run: object = None) -> Feedback:
     """Check what is told to the users of a service: a number, and how far off it may be.
 
     Args:
@@ -96,7 +96,7 @@ def check_request(answer: object, run: object = None) -> Checked:
         run: The rehearsal that it was measured in.
     """
     places = places_of(answer, KEYS)
-    if isinstance(places, Checked):
+    if isinstance(places, Feedback):
         return places
     if not isinstance(run, Run):
         return wrong("The check got no run.", _NO_RUN)
@@ -118,7 +118,7 @@ def check_request(answer: object, run: object = None) -> Checked:
 
 def _check_numbers(
     numbers: Mapping[str, float], true: pd.Series, known: Mapping[str, float]
-) -> Checked:
+) -> Feedback:
     told, low, high = (numbers[key] for key in KEYS[1:])
     if math.isclose(told * 1000, true["downtime_ms"], abs_tol=ROUNDED_MS):
         return wrong("That is in seconds.", "Wanted are milliseconds.")
@@ -168,4 +168,4 @@ def _between(
     return (int(times[1].iloc[-1]) - int(times[0].iloc[-1])) / 1e6
 
 
-CHECKS: dict[str, Callable[..., Checked]] = {"event": check_event, "request": check_request}
+CHECKS: dict[str, Callable[..., Feedback]] = {"event": check_event, "request": check_request}

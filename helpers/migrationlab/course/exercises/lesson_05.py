@@ -6,7 +6,14 @@ import math
 from collections.abc import Callable
 
 from migrationlab.analysis.cost import SEGMENT_HEADER_BYTES
-from migrationlab.course.feedback import Checked, is_unfinished, number_of, right, unfinished, wrong
+from migrationlab.course.feedback import (
+    Feedback,
+    is_unfinished,
+    number_of,
+    right,
+    unfinished,
+    wrong,
+)
 from migrationlab.forecast.precopy import MIB, PAYLOAD_SHARE
 from migrationlab.plan.plan import Plan
 from migrationlab.runs.run import Run
@@ -24,7 +31,7 @@ def on_the_wire_mbit_s(payload_mib_s: float) -> float:
     return payload_mib_s * MIB * 8 / 1e6 / PAYLOAD_SHARE
 
 
-def check_half(answer: object) -> Checked:
+def check_half(answer: object) -> Feedback:
     """Check a plan that is to use at most half of a wire of 1 Gbit/s.
 
     Args:
@@ -61,7 +68,7 @@ def check_half(answer: object) -> Checked:
     )
 
 
-def _too_much(limit: int) -> Checked | None:
+def _too_much(limit: int) -> Feedback | None:
     """Say why a limit lets more through than half of the wire; None where it doesn't."""
     used = on_the_wire_mbit_s(limit)
     if used <= HALF_MBIT_S:
@@ -91,7 +98,7 @@ def _too_much(limit: int) -> Checked | None:
     return wrong(said, "Half of 1 Gbit/s is 500 Mbit/s. Convert that to MiB/s.")
 
 
-def check_busy(answer: object, run: object = None) -> Checked:
+def check_busy(answer: object, run: object = None) -> Feedback:
     """Check for how much of the time a run's sending thread was busy.
 
     Args:
@@ -144,7 +151,7 @@ def _shares(run: Run) -> dict[tuple[str, str, str], float]:
     }
 
 
-def check_seconds(answer: object) -> Checked:
+def check_seconds(answer: object) -> Feedback:
     """Check how long it takes to send 12 GiB at 400 MiB/s.
 
     Args:
@@ -189,7 +196,7 @@ def _near(one: float, other: float, tolerance: float) -> bool:
     return math.isclose(one, other, rel_tol=tolerance)
 
 
-CHECKS: dict[str, Callable[..., Checked]] = {
+CHECKS: dict[str, Callable[..., Feedback]] = {
     "half": check_half,
     "busy": check_busy,
     "seconds": check_seconds,

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from migrationlab.course.feedback import Checked, is_unfinished, right, unfinished, wrong
+from migrationlab.course.feedback import Feedback, is_unfinished, right, unfinished, wrong
 from migrationlab.experiment.experiment import Experiment
 from migrationlab.forecast.precopy import MIB, PAYLOAD_SHARE, Precopy
 from migrationlab.plan.plan import Plan
@@ -43,7 +43,7 @@ REMEDIES = {"post-copy", "auto-converge"}
 BUSY = Precopy(dirty_mib_s=80, wire_mbit_s=500)
 
 
-def check_ends(answer: object) -> Checked:
+def check_ends(answer: object) -> Feedback:
     """Check of which guests the migration ends by itself.
 
     Args:
@@ -69,7 +69,7 @@ def check_ends(answer: object) -> Checked:
     return right("All four, as the model has it, too.")
 
 
-def check_remedy(answer: object, remedies: object = None) -> Checked:
+def check_remedy(answer: object, remedies: object = None) -> Feedback:
     """Check a plan that is to help a guest that writes faster than its wire carries.
 
     Args:
@@ -97,7 +97,7 @@ def check_remedy(answer: object, remedies: object = None) -> Checked:
     return _standstill(answer) or _other(answer, remedies)
 
 
-def _postcopy(plan: Plan, remedies: Experiment) -> Checked:
+def _postcopy(plan: Plan, remedies: Experiment) -> Feedback:
     after_pass, after_s = plan.postcopy_after_pass, plan.postcopy_after_s
     if after_pass is None and after_s is None:
         return wrong(
@@ -130,7 +130,7 @@ def _postcopy(plan: Plan, remedies: Experiment) -> Checked:
     )
 
 
-def _standstill(plan: Plan) -> Checked | None:
+def _standstill(plan: Plan) -> Feedback | None:
     """Say what is wrong with a plan that ends by letting the guest stand still; None for others."""
     held = not plan.live or plan.suspend_after_pass is not None or plan.suspend_after_s is not None
     limit = plan.max_downtime_ms
@@ -150,7 +150,7 @@ def _standstill(plan: Plan) -> Checked | None:
     )
 
 
-def _other(plan: Plan, remedies: Experiment) -> Checked:
+def _other(plan: Plan, remedies: Experiment) -> Feedback:
     if plan.auto_converge:
         total_s, _ = _recorded(remedies, "auto-converge")
         if plan.auto_converge_initial_percent or plan.auto_converge_increment_percent:
@@ -199,4 +199,4 @@ def _recorded(remedies: Experiment, cell: str) -> tuple[float, float]:
     )
 
 
-CHECKS: dict[str, Callable[..., Checked]] = {"ends": check_ends, "remedy": check_remedy}
+CHECKS: dict[str, Callable[..., Feedback]] = {"ends": check_ends, "remedy": check_remedy}

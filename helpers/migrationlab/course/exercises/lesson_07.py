@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from migrationlab.course.feedback import Checked, is_unfinished, places_of, right, unfinished, wrong
+from migrationlab.course.feedback import (
+    Feedback,
+    is_unfinished,
+    places_of,
+    right,
+    unfinished,
+    wrong,
+)
 from migrationlab.lab.layout import WIRE_ADDRESSES
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.uris import ConnectionUri, MigrationUri, host_of
@@ -46,14 +53,14 @@ _LEADS = {
 }
 
 
-def check_turn(answer: object) -> Checked:
+def check_turn(answer: object) -> Feedback:
     """Check where each of four messages is mended.
 
     Args:
         answer: By message, one of the places.
     """
     mended = places_of(answer, tuple(TURNS), "a place for ")
-    if isinstance(mended, Checked):
+    if isinstance(mended, Feedback):
         return mended
     for name, place in TURNS.items():
         given = str(mended[name]).strip().lower()
@@ -75,7 +82,7 @@ def _at(place: str) -> str:
     return "by another plan" if place == "plan" else f"at the {place}"
 
 
-def check_mend(answer: object, run: object = None) -> Checked:
+def check_fix(answer: object, run: object = None) -> Feedback:
     """Check a plan that is to get past a firewall which stops libvirt's own ports.
 
     Args:
@@ -106,7 +113,7 @@ def check_mend(answer: object, run: object = None) -> Checked:
     return found
 
 
-def _check_way(plan: Plan) -> Checked:
+def _check_way(plan: Plan) -> Feedback:
     """Check by which port the memory goes."""
     if plan.migration_uri in (None, "auto"):
         if plan.connection_uri and ConnectionUri.parse(plan.connection_uri).port in OPEN_PORTS:
@@ -138,4 +145,4 @@ def _check_way(plan: Plan) -> Checked:
     return right("The memory goes by a port that is open, and no firewall was touched.")
 
 
-CHECKS: dict[str, Callable[..., Checked]] = {"turn": check_turn, "mend": check_mend}
+CHECKS: dict[str, Callable[..., Feedback]] = {"turn": check_turn, "fix": check_fix}

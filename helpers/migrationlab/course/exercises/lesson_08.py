@@ -8,7 +8,14 @@ from typing import TypeGuard
 
 import numpy as np
 
-from migrationlab.course.feedback import Checked, is_unfinished, number_of, right, unfinished, wrong
+from migrationlab.course.feedback import (
+    Feedback,
+    is_unfinished,
+    number_of,
+    right,
+    unfinished,
+    wrong,
+)
 from migrationlab.experiment.results import Results
 from migrationlab.experiment.statistics import (
     MIN_FOR_INTERVAL,
@@ -29,7 +36,7 @@ _NO_EXPERIMENT = wrong(
 )
 
 
-def check_claim(answer: object, recorded: object = None) -> Checked:
+def check_claim(answer: object, recorded: object = None) -> Feedback:
     """Check what the first three blocks of the experiment allow to claim of the total time.
 
     Args:
@@ -58,7 +65,7 @@ def check_claim(answer: object, recorded: object = None) -> Checked:
     return wrong(f"{given} cannot be claimed.", hints.get(Verdict(given), "Look at n."))
 
 
-def check_figure(answer: object, recorded: object = None) -> Checked:
+def check_figure(answer: object, recorded: object = None) -> Feedback:
     """Check the total time of the peer2peer runs, as it stands in a report.
 
     Args:
@@ -89,7 +96,7 @@ def _is_modes(recorded: object) -> TypeGuard[Results]:
     return isinstance(recorded, Results) and {cell.name for cell in recorded.cells} == set(CELLS)
 
 
-def _judge(given: Mapping[str, float], values: Sequence[float]) -> Checked:
+def _judge(given: Mapping[str, float], values: Sequence[float]) -> Feedback:
     """Judge n, median and interval of some values."""
     told = estimate(values)
     assert told.median is not None
@@ -140,4 +147,4 @@ def _near(one: float, other: float) -> bool:
     return math.isclose(one, other, abs_tol=0.6)
 
 
-CHECKS: dict[str, Callable[..., Checked]] = {"claim": check_claim, "figure": check_figure}
+CHECKS: dict[str, Callable[..., Feedback]] = {"claim": check_claim, "figure": check_figure}

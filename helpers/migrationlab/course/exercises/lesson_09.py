@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from migrationlab.course.feedback import Checked, is_unfinished, places_of, right, unfinished, wrong
+from migrationlab.course.feedback import (
+    Feedback,
+    is_unfinished,
+    places_of,
+    right,
+    unfinished,
+    wrong,
+)
 from migrationlab.plan.plan import Mode, Plan
 from migrationlab.plan.uris import ConnectionUri, MigrationUri, host_of, migration_notes
 
@@ -12,7 +19,7 @@ SOURCE, DESTINATION = "node1", "node2"
 ADDRESS, PORT = "10.0.5.2", 49160
 PLACES = ("source", "destination", "plan")
 #: Where each fault is mended, and what leads there.
-MENDS = {
+FIXES = {
     "host-key-unknown": ("source", "Who dials in peer2peer, and whose known_hosts is asked?"),
     "port-closed": ("destination", "Whose ports does it say to open?"),
     "disk-not-shared": ("plan", "It names a setting that takes the disk along."),
@@ -22,7 +29,7 @@ ALSO = {("port-closed", "plan")}
 SSH = ("ssh", "libssh", "libssh2")
 
 
-def check_plan(answer: object) -> Checked:
+def check_plan(answer: object) -> Feedback:
     """Check the plan for a laptop, two hosts and a storage network.
 
     Args:
@@ -63,7 +70,7 @@ def check_plan(answer: object) -> Checked:
     return _check_way(answer.migration_uri)
 
 
-def _check_way(text: str | None) -> Checked:
+def _check_way(text: str | None) -> Feedback:
     """Check where the memory goes."""
     if text is None:
         return wrong(
@@ -90,16 +97,16 @@ def _check_way(text: str | None) -> Checked:
     return right("The laptop leads, and the memory goes by the one way that is open.")
 
 
-def check_mend(answer: object) -> Checked:
+def check_fix(answer: object) -> Feedback:
     """Check where each of three faults is mended.
 
     Args:
         answer: By fault, one of the places.
     """
-    mended = places_of(answer, tuple(MENDS), "a place for ")
-    if isinstance(mended, Checked):
+    mended = places_of(answer, tuple(FIXES), "a place for ")
+    if isinstance(mended, Feedback):
         return mended
-    for fault, (place, leads) in MENDS.items():
+    for fault, (place, leads) in FIXES.items():
         given = str(mended[fault]).strip().lower()
         if given not in PLACES:
             return wrong(
@@ -115,4 +122,4 @@ def check_mend(answer: object) -> Checked:
     return right("Each fault has its place, and the hint of its check names it.")
 
 
-CHECKS: dict[str, Callable[..., Checked]] = {"plan": check_plan, "mend": check_mend}
+CHECKS: dict[str, Callable[..., Feedback]] = {"plan": check_plan, "fix": check_fix}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from migrationlab.course.exercises.lesson_00 import CHECKS
-from migrationlab.course.feedback import State
+from migrationlab.course.feedback import AnswerState
 from migrationlab.course.lesson import Lesson
 
 LESSON = Lesson("00", live=False)
@@ -35,7 +35,7 @@ def test_the_solution_passes(answer: object) -> None:
 def test_typical_mistakes_are_told_apart(answer: object, said: str) -> None:
     """Each wrong number is said to be what it is, with a hint."""
     checked = LESSON.check("longest", answer, TABLE)
-    assert checked.state is State.WRONG
+    assert checked.state is AnswerState.WRONG
     assert said in checked.said
     assert checked.hint
 
@@ -43,7 +43,7 @@ def test_typical_mistakes_are_told_apart(answer: object, said: str) -> None:
 @pytest.mark.parametrize("answer", [..., None, " "])
 def test_unfinished_is_told(answer: object) -> None:
     """An empty place is no mistake."""
-    assert LESSON.check("longest", answer, TABLE).state is State.UNFINISHED
+    assert LESSON.check("longest", answer, TABLE).state is AnswerState.UNFINISHED
 
 
 def test_a_check_without_its_table_says_so() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrationlab.course.feedback import State
+from migrationlab.course.feedback import AnswerState
 from migrationlab.course.lesson import Lesson
 from migrationlab.plan.plan import Plan
 from migrationlab.runs.run import Outcome, Runs
@@ -44,7 +44,7 @@ def test_the_solution_for_the_uri_passes(answer: str) -> None:
 def test_mistakes_about_the_uri(answer: object, words: str) -> None:
     """The wrong kind of URI, the wrong host, the wrong network: each is named."""
     checked = LESSON.check("uri", answer)
-    assert checked.state is State.WRONG
+    assert checked.state is AnswerState.WRONG
     assert words in f"{checked.said} {checked.hint}"
     assert checked.hint
 
@@ -95,7 +95,7 @@ def test_the_solution_for_the_plan_passes() -> None:
 def test_mistakes_about_the_plan(answer: object, words: str) -> None:
     """Mode, connection URI and migration URI: each mistake is named."""
     checked = LESSON.check("plan", answer)
-    assert checked.state is State.WRONG
+    assert checked.state is AnswerState.WRONG
     assert words in f"{checked.said} {checked.hint}"
     assert checked.hint
 
@@ -128,7 +128,7 @@ def test_the_solution_for_the_pair_passes(rows: tuple[int, int]) -> None:
 def test_mistakes_about_the_pair(answer: object, words: str) -> None:
     """Another way, another plan, the same mode, numbers for runs: each mistake is named."""
     checked = LESSON.check("pair", answer)
-    assert checked.state is State.WRONG
+    assert checked.state is AnswerState.WRONG
     assert words in f"{checked.said} {checked.hint}"
     assert checked.hint
 
@@ -137,4 +137,4 @@ def test_mistakes_about_the_pair(answer: object, words: str) -> None:
 @pytest.mark.parametrize("answer", [..., None, ""])
 def test_unfinished_is_told(exercise: str, answer: object) -> None:
     """An empty place is no mistake."""
-    assert LESSON.check(exercise, answer).state is State.UNFINISHED
+    assert LESSON.check(exercise, answer).state is AnswerState.UNFINISHED

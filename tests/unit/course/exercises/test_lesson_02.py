@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from migrationlab.course.exercises.lesson_02 import OWN
-from migrationlab.course.feedback import State
+from migrationlab.course.feedback import AnswerState
 from migrationlab.course.host_commands import KINDS, RecordedHosts
 from migrationlab.course.lesson import Lesson
 
@@ -44,7 +44,7 @@ def test_the_solution_for_what_separates_passes(answer: object) -> None:
 def test_mistakes_about_what_separates(answer: object, said: str) -> None:
     """Shared ones, missing ones and unknown ones are told apart."""
     checked = LESSON.check("separate", answer)
-    assert checked.state is State.WRONG
+    assert checked.state is AnswerState.WRONG
     assert said in checked.said
     assert checked.hint
 
@@ -63,7 +63,7 @@ def test_mistakes_about_what_separates(answer: object, said: str) -> None:
 def test_unfinished_is_told(exercise: str, answer: object) -> None:
     """An empty place is no mistake."""
     assert LESSON.check(exercise, answer, *([SHARE] if exercise == "rate" else [])).state is (
-        State.UNFINISHED
+        AnswerState.UNFINISHED
     )
 
 
@@ -95,7 +95,7 @@ def test_the_solution_for_the_rate_passes(answer: object) -> None:
 def test_mistakes_about_the_rate(answer: object, words: str) -> None:
     """Bits and bytes, GiB and GB, headers and seconds: each mistake is named."""
     checked = LESSON.check("rate", answer, SHARE)
-    assert checked.state is State.WRONG
+    assert checked.state is AnswerState.WRONG
     assert words in f"{checked.said} {checked.hint}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrationlab.course.feedback import State
+from migrationlab.course.feedback import AnswerState
 from migrationlab.course.lesson import Lesson
 
 LESSON = Lesson("03", live=False)
@@ -58,7 +58,7 @@ def test_the_solution_for_the_phase_passes(answer: object) -> None:
 def test_mistakes_about_the_phase(changed: dict[str, object], words: str) -> None:
     """Perform, who only asks, seconds, another phase's length: each mistake is named."""
     checked = LESSON.check("phase", SOLUTION | changed, RUN)
-    assert checked.state is State.WRONG
+    assert checked.state is AnswerState.WRONG
     assert words in f"{checked.said} {checked.hint}"
     assert checked.hint
 
@@ -75,7 +75,7 @@ def test_mistakes_about_the_phase(changed: dict[str, object], words: str) -> Non
 )
 def test_unfinished_is_told(exercise: str, answer: object) -> None:
     """An empty place is no mistake."""
-    assert LESSON.check(exercise, answer, RUN).state is State.UNFINISHED
+    assert LESSON.check(exercise, answer, RUN).state is AnswerState.UNFINISHED
 
 
 @pytest.mark.parametrize("answer", [EARLY_MS, round(EARLY_MS), f"{EARLY_MS:.1f}"])
@@ -102,7 +102,7 @@ def test_the_solution_for_the_end_passes(answer: object) -> None:
 def test_mistakes_about_the_end(answer: object, words: str) -> None:
     """Units, the direction and each wrong moment are told apart."""
     checked = LESSON.check("early", answer, RUN)
-    assert checked.state is State.WRONG
+    assert checked.state is AnswerState.WRONG
     assert words in checked.said
     assert checked.hint
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrationlab.course.feedback import State
+from migrationlab.course.feedback import AnswerState
 from migrationlab.course.lesson import Lesson
 
 LESSON = Lesson("04", live=False)
@@ -63,7 +63,7 @@ def test_the_solution_for_the_event_downtime_passes(answer: object) -> None:
 def test_mistakes_about_the_event_downtime(answer: object, words: str) -> None:
     """Units, the direction, other stamps and other downtimes are told apart."""
     checked = LESSON.check("event", answer, RUN)
-    assert checked.state is State.WRONG
+    assert checked.state is AnswerState.WRONG
     assert words in checked.said
     assert checked.hint
 
@@ -98,7 +98,7 @@ def test_the_solution_for_the_change_request_passes(answer: object) -> None:
 def test_mistakes_about_the_change_request(changed: dict[str, object], words: str) -> None:
     """The wrong kind, the wrong row, seconds and careless bounds: each mistake is named."""
     checked = LESSON.check("request", SOLUTION | changed, RUN)
-    assert checked.state is State.WRONG
+    assert checked.state is AnswerState.WRONG
     assert words in checked.said
     assert checked.hint
 
@@ -121,7 +121,7 @@ def test_what_is_no_dictionary_is_told(answer: object) -> None:
 )
 def test_unfinished_is_told(exercise: str, answer: object) -> None:
     """An empty place is no mistake."""
-    assert LESSON.check(exercise, answer, RUN).state is State.UNFINISHED
+    assert LESSON.check(exercise, answer, RUN).state is AnswerState.UNFINISHED
 
 
 @pytest.mark.parametrize(("exercise", "answer"), [("event", EVENT_MS), ("request", SOLUTION)])

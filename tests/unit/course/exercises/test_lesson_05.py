@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from migrationlab.course.exercises.lesson_05 import on_the_wire_mbit_s
-from migrationlab.course.feedback import State
+from migrationlab.course.feedback import AnswerState
 from migrationlab.course.lesson import Lesson
 from migrationlab.plan.plan import Plan
 from migrationlab.runs.run import Run
@@ -71,7 +71,7 @@ def test_a_plan_for_half_of_the_wire_passes(plan: Plan) -> None:
 def test_mistakes_about_half_of_the_wire(answer: object, words: str) -> None:
     """Bits for bytes, millions for MiB, headers, the whole wire, post-copy: each is named."""
     checked = LESSON.check("half", answer)
-    assert checked.state is State.WRONG
+    assert checked.state is AnswerState.WRONG
     assert words in f"{checked.said} {checked.hint}"
     assert checked.hint
 
@@ -87,7 +87,7 @@ def test_the_share_of_the_sending_thread_passes(plain: Run) -> None:
 def test_mistakes_about_the_unit_of_the_share(plain: Run, factor: float, words: str) -> None:
     """A share for a percentage, and milliseconds for seconds are told apart."""
     checked = LESSON.check("busy", share(plain, "migration") * factor, plain)
-    assert checked.state is State.WRONG
+    assert checked.state is AnswerState.WRONG
     assert words in f"{checked.said} {checked.hint}"
 
 
@@ -95,7 +95,7 @@ def test_mistakes_about_the_unit_of_the_share(plain: Run, factor: float, words: 
 def test_a_share_of_no_row_says_in_which_direction(plain: Run, busy: float, words: str) -> None:
     """What is none of the typical mistakes is told whether it is too much or too little."""
     checked = LESSON.check("busy", busy, plain)
-    assert checked.state is State.WRONG
+    assert checked.state is AnswerState.WRONG
     assert words in checked.said
 
 
@@ -103,7 +103,7 @@ def test_a_share_of_no_row_says_in_which_direction(plain: Run, busy: float, word
 def test_a_share_of_another_row_is_named(plain: Run, group: str, side: str) -> None:
     """Who took another row of the table hears which."""
     checked = LESSON.check("busy", share(plain, group, side), plain)
-    assert checked.state is State.WRONG
+    assert checked.state is AnswerState.WRONG
     assert f"{side}, qemu, {group}" in checked.said
 
 
@@ -144,7 +144,7 @@ def test_the_forecast_passes(answer: object) -> None:
 def test_mistakes_about_the_forecast(answer: object, words: str) -> None:
     """Zeros, units, the wire for the limit, headers of a limit: each is named."""
     checked = LESSON.check("seconds", answer)
-    assert checked.state is State.WRONG
+    assert checked.state is AnswerState.WRONG
     assert words in f"{checked.said} {checked.hint}"
 
 
@@ -152,4 +152,4 @@ def test_mistakes_about_the_forecast(answer: object, words: str) -> None:
 @pytest.mark.parametrize("answer", [..., None, ""])
 def test_unfinished_is_told(exercise: str, answer: object) -> None:
     """An empty place is no mistake."""
-    assert LESSON.check(exercise, answer).state is State.UNFINISHED
+    assert LESSON.check(exercise, answer).state is AnswerState.UNFINISHED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrationlab.course.feedback import State
+from migrationlab.course.feedback import AnswerState
 from migrationlab.course.lesson import Lesson
 from migrationlab.experiment.experiment import Experiment
 from migrationlab.plan.plan import Plan
@@ -36,7 +36,7 @@ def test_which_of_the_guests_end() -> None:
 def test_mistakes_about_which_end(name: str, words: str) -> None:
     """One guest judged wrongly is named, with what was overlooked."""
     checked = LESSON.check("ends", ENDS | {name: not ENDS[name]})
-    assert checked.state is State.WRONG
+    assert checked.state is AnswerState.WRONG
     assert checked.said.startswith(f"{name}: ")
     assert words in checked.hint
 
@@ -54,7 +54,7 @@ def test_mistakes_about_which_end(name: str, words: str) -> None:
 def test_what_is_no_answer_is_told(answer: object, said: str) -> None:
     """Other types, other guests and other words are told, not raised."""
     checked = LESSON.check("ends", answer)
-    assert checked.state is State.WRONG
+    assert checked.state is AnswerState.WRONG
     assert said in checked.said
 
 
@@ -96,7 +96,7 @@ def test_remedies_that_do_not_do(
 ) -> None:
     """Each other remedy, and each way to get post-copy wrong, is told why it does not do."""
     checked = LESSON.check("remedy", Plan(**settings), remedies)
-    assert checked.state is State.WRONG
+    assert checked.state is AnswerState.WRONG
     assert words in checked.said
     assert checked.hint
 
@@ -123,4 +123,4 @@ def test_a_remedy_that_is_none(remedies: Experiment) -> None:
 )
 def test_unfinished_is_told(exercise: str, answer: object) -> None:
     """An empty place is no mistake, nor are some of several."""
-    assert LESSON.check(exercise, answer).state is State.UNFINISHED
+    assert LESSON.check(exercise, answer).state is AnswerState.UNFINISHED

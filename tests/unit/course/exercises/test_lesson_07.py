@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from migrationlab.course.exercises.lesson_07 import MESSAGES, TURNS
-from migrationlab.course.feedback import State
+from migrationlab.course.feedback import AnswerState
 from migrationlab.course.lesson import Lesson
 from migrationlab.explain.explanation import NoticedBy, explain
 from migrationlab.plan.plan import Plan
@@ -48,7 +48,7 @@ def test_the_solution_for_the_turns_passes() -> None:
 def test_mistakes_about_the_turns(answer: object, words: str) -> None:
     """The first place that is wrong is named, with what leads to the right one."""
     checked = LESSON.check("turn", answer)
-    assert checked.state is State.WRONG
+    assert checked.state is AnswerState.WRONG
     assert words in f"{checked.said} {checked.hint}"
     assert checked.hint
 
@@ -64,7 +64,7 @@ def test_mistakes_about_the_turns(answer: object, words: str) -> None:
 )
 def test_plans_past_the_firewall_pass(answer: Plan) -> None:
     """An open port in the migration URI gets through in both modes, and a tunnel does."""
-    assert LESSON.check("mend", answer).passed
+    assert LESSON.check("fix", answer).passed
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,8 @@ def test_plans_past_the_firewall_pass(answer: Plan) -> None:
 )
 def test_mistakes_about_the_plan(answer: object, words: str) -> None:
     """A port that is closed, the wrong URI, the wrong host: each is named, with a hint."""
-    checked = LESSON.check("mend", answer)
-    assert checked.state is State.WRONG
+    checked = LESSON.check("fix", answer)
+    assert checked.state is AnswerState.WRONG
     assert words in f"{checked.said} {checked.hint}"
     assert checked.hint
 
@@ -93,17 +93,17 @@ def test_a_plan_that_was_tried_and_failed_is_not_right() -> None:
     """What came of it counts more than how it looks: libvirt's words are the hint."""
     plan = Plan(mode=Mode.PEER2PEER, migration_uri=OPEN)
     failed = LESSON.recorded("07-port-closed")
-    checked = LESSON.check("mend", plan, failed)
-    assert checked.state is State.WRONG
+    checked = LESSON.check("fix", plan, failed)
+    assert checked.state is AnswerState.WRONG
     assert "No route to host" in checked.said
     done = dataclasses.replace(failed, outcome=Outcome.COMPLETED, error=None)
-    assert LESSON.check("mend", plan, done).passed
+    assert LESSON.check("fix", plan, done).passed
 
 
 @pytest.mark.parametrize(
     ("exercise", "answer"),
-    [("turn", ...), ("turn", dict.fromkeys(TURNS, ...)), ("mend", None), ("mend", ...)],
+    [("turn", ...), ("turn", dict.fromkeys(TURNS, ...)), ("fix", None), ("mend", ...)],
 )
 def test_unfinished_is_told(exercise: str, answer: object) -> None:
     """An empty place is no mistake."""
-    assert LESSON.check(exercise, answer).state is State.UNFINISHED
+    assert LESSON.check(exercise, answer).state is AnswerState.UNFINISHED

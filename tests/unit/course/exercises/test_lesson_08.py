@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from migrationlab.course.exercises.lesson_08 import CELLS, _judge
-from migrationlab.course.feedback import State
+from migrationlab.course.feedback import AnswerState
 from migrationlab.course.lesson import Lesson
 
 LESSON = Lesson("08", live=False)
@@ -41,7 +41,7 @@ def test_the_solution_for_the_claim_passes(answer: str) -> None:
 def test_mistakes_about_the_claim(answer: object, words: str) -> None:
     """A difference at n = 3, alike without an interval: each is told why not."""
     checked = LESSON.check("claim", answer, MODES)
-    assert checked.state is State.WRONG
+    assert checked.state is AnswerState.WRONG
     assert words in f"{checked.said} {checked.hint}"
     assert checked.hint
 
@@ -71,7 +71,7 @@ def test_the_solution_for_the_figure_passes(answer: object) -> None:
 def test_mistakes_about_the_figure(answer: object, words: str) -> None:
     """A figure without n, the extremes as an interval: each is said to be what it is."""
     checked = LESSON.check("figure", answer, MODES)
-    assert checked.state is State.WRONG
+    assert checked.state is AnswerState.WRONG
     assert words in f"{checked.said} {checked.hint}"
     assert checked.hint
 
@@ -87,7 +87,7 @@ def test_mistakes_about_the_figure(answer: object, words: str) -> None:
 def test_dropped_outliers_and_means_are_told(changed: dict[str, float], words: str) -> None:
     """Where one run is an outlier, leaving it out and the mean it pulls along are both seen."""
     checked = _judge(ODD_FIGURE | changed, ODD)
-    assert checked.state is State.WRONG
+    assert checked.state is AnswerState.WRONG
     assert words in checked.said
     assert checked.hint
 
@@ -98,7 +98,7 @@ def test_dropped_outliers_and_means_are_told(changed: dict[str, float], words: s
 )
 def test_unfinished_is_told(exercise: str, answer: object) -> None:
     """An empty place is no mistake."""
-    assert LESSON.check(exercise, answer, MODES).state is State.UNFINISHED
+    assert LESSON.check(exercise, answer, MODES).state is AnswerState.UNFINISHED
 
 
 @pytest.mark.parametrize("exercise", ["claim", "figure"])

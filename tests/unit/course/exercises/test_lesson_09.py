@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from migrationlab.course.exercises.lesson_09 import MENDS
-from migrationlab.course.feedback import State
+from migrationlab.course.exercises.lesson_09 import FIXES
+from migrationlab.course.feedback import AnswerState
 from migrationlab.course.lesson import Lesson
 from migrationlab.plan.plan import Plan
 
 LESSON = Lesson("09", live=False)
 WAY = "tcp://10.0.5.2:49160"
 SSH = "qemu+ssh://root@node2/system"
-RIGHT = {fault: place for fault, (place, _) in MENDS.items()}
+RIGHT = {fault: place for fault, (place, _) in FIXES.items()}
 
 
 @pytest.mark.parametrize(
@@ -48,16 +48,16 @@ def test_the_solution_for_the_plan_passes(answer: Plan) -> None:
 def test_mistakes_about_the_plan(answer: object, words: str) -> None:
     """Mode, address, port and the two kinds of URI: each mistake is named."""
     checked = LESSON.check("plan", answer)
-    assert checked.state is State.WRONG
+    assert checked.state is AnswerState.WRONG
     assert words in f"{checked.said} {checked.hint}"
     assert checked.hint
 
 
 def test_the_solution_for_the_mends_passes() -> None:
     """Source, destination, plan: each fault at its place."""
-    assert LESSON.check("mend", RIGHT).passed
+    assert LESSON.check("fix", RIGHT).passed
     # Its hint names two ways.
-    assert LESSON.check("mend", RIGHT | {"port-closed": "plan"}).passed
+    assert LESSON.check("fix", RIGHT | {"port-closed": "plan"}).passed
 
 
 @pytest.mark.parametrize(
@@ -72,20 +72,20 @@ def test_the_solution_for_the_mends_passes() -> None:
 )
 def test_mistakes_about_the_mends(changes: dict[str, str], words: str) -> None:
     """A fault in the wrong place is told with what leads to the right one."""
-    checked = LESSON.check("mend", RIGHT | changes)
-    assert checked.state is State.WRONG
+    checked = LESSON.check("fix", RIGHT | changes)
+    assert checked.state is AnswerState.WRONG
     assert words in f"{checked.said} {checked.hint}"
 
 
 def test_a_list_of_mends_is_told() -> None:
     """What is no mapping is said to be none."""
-    assert "braces" in LESSON.check("mend", ["source", "destination", "plan"]).hint
+    assert "braces" in LESSON.check("fix", ["source", "destination", "plan"]).hint
 
 
 @pytest.mark.parametrize(
     ("exercise", "answer"),
-    [("plan", ...), ("plan", None), ("mend", ...), ("mend", RIGHT | {"port-closed": ...})],
+    [("plan", ...), ("plan", None), ("fix", ...), ("mend", RIGHT | {"port-closed": ...})],
 )
 def test_unfinished_is_told(exercise: str, answer: object) -> None:
     """An empty place is no mistake."""
-    assert LESSON.check(exercise, answer).state is State.UNFINISHED
+    assert LESSON.check(exercise, answer).state is AnswerState.UNFINISHED

@@ -1,10 +1,10 @@
 """What a broken case of the lab makes libvirt say: met for real, kept in a file, and read again.
 
-A *refusal* is one attempt to migrate while something is broken: the words that came back, where
+A *attempt* is one attempt to migrate while something is broken: the words that came back, where
 the guest was found afterwards, and what the logs have of it. The explorer of lesson 07 shows one
 in the same way whether it was met a moment ago or recorded elsewhere.
 
-Imports neither libvirt nor ``lab`` (but to meet one) and neither IPython nor ipywidgets.
+Imports neither libvirt nor ``lab`` (but to try_fault one) and neither IPython nor ipywidgets.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from migrationlab.lab.guest import Guest
     from migrationlab.lab.lab import Lab
 
-FILE = "refusals"
+FILE = "attempts"
 #: A case that is met in a mode which does not run into it would go on for good.
 DEADLINE_S = 30.0
 #: Of a log no more is kept.
@@ -39,7 +39,7 @@ _SOURCE_LOGS = frozenset({Log.SOURCE_DAEMON, Log.SOURCE_QEMU})
 _DESTINATION_LOGS = frozenset({Log.DESTINATION_DAEMON, Log.DESTINATION_QEMU})
 
 
-class Stage(StrEnum):
+class AttemptStage(StrEnum):
     """How far an attempt came."""
 
     #: No connection to a host: no migration was begun.
@@ -64,7 +64,7 @@ class LogLines:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Refusal:
+class Attempt:
     """One attempt to migrate while a case was on.
 
     Attributes:
@@ -88,7 +88,7 @@ class Refusal:
     broken: str
     mode: Mode
     control: str
-    stage: Stage
+    stage: AttemptStage
     text: str
     code: int | None
     domain: int | None
@@ -98,14 +98,14 @@ class Refusal:
     logs: tuple[LogLines, ...]
 
     def __repr__(self) -> str:
-        return f"Refusal({self.case!r}, {self.mode}, {self.cause_id or self.stage.value})"
+        return f"Attempt({self.case!r}, {self.mode}, {self.cause_id or self.stage.value})"
 
     @property
     def explanation(self) -> Explanation | None:
         """What the words mean; None where nothing was refused."""
-        if self.stage is Stage.COMPLETED:
+        if self.stage is AttemptStage.COMPLETED:
             return None
-        opening = self.stage is Stage.CONNECTING
+        opening = self.stage is AttemptStage.CONNECTING
         found = explain(
             self.text,
             code=self.code,
@@ -130,14 +130,14 @@ class Refusal:
         return str(found.noticed_by) if found.noticed_by else "not known"
 
 
-def meet(
+def try_fault(
     lab: Lab,
     guest: Guest,
     case_id: str,
     *,
     mode: Mode | str = Mode.PEER2PEER,
     control: str = "",
-) -> Refusal:
+) -> Attempt:
     """Break a lab, migrate into it, and mend the lab again.
 
     Args:
@@ -156,8 +156,8 @@ def meet(
         return _attempt(broken, broken.guest or guest, Mode(mode), control)
 
 
-def _attempt(broken: Faults, guest: Guest, mode: Mode, control: str) -> Refusal:
-    from migrationlab.migrate.start import migrate  # noqa: PLC0415 (libvirt: to meet one only)
+def _attempt(broken: Faults, guest: Guest, mode: Mode, control: str) -> Attempt:
+    from migrationlab.migrate.start import migrate  # noqa: PLC0415 (libvirt: to try_fault one only)
 
     sides = (broken.source, broken.to)
     before = [dict(_lines(host, Log)) for host in sides]
@@ -170,10 +170,10 @@ def _attempt(broken: Faults, guest: Guest, mode: Mode, control: str) -> Refusal:
     told = refused if run is None else run.error
     check = asdict(guest.check()) if run is None else run.guest_check
     if run is None:
-        stage = Stage.CONNECTING
+        stage = AttemptStage.CONNECTING
     else:
-        stage = Stage.COMPLETED if told is None else Stage.MIGRATING
-    made = Refusal(
+        stage = AttemptStage.COMPLETED if told is None else AttemptStage.MIGRATING
+    made = Attempt(
         case=broken.case.id,
         title=broken.case.title,
         broken=broken.case.broken,
@@ -221,13 +221,13 @@ def _lines(host: Host, wanted: Iterable[Log]) -> list[tuple[str, tuple[str, ...]
     return [(f"{tail.host}, {tail.what}", tail.lines) for tail in tails]
 
 
-def save_refusals(refusals: Iterable[Refusal], path: Path) -> None:
-    """Write refusals to a file."""
-    json_files.write([asdict(refusal) for refusal in refusals], path)
+def save_attempts(attempts: Iterable[Attempt], path: Path) -> None:
+    """Write attempts to a file."""
+    json_files.write([asdict(attempt) for attempt in attempts], path)
 
 
-def load_refusals(name: str = FILE) -> tuple[Refusal, ...]:
-    """Return the refusals of a file of ``data/looks``.
+def load_attempts(name: str = FILE) -> tuple[Attempt, ...]:
+    """Return the attempts of a file of ``data/course``.
 
     Args:
         name: The file, without its ending.
@@ -238,24 +238,24 @@ def load_refusals(name: str = FILE) -> tuple[Refusal, ...]:
     return json_files.read(name, lambda told: tuple(_read(one) for one in told))
 
 
-def _read(told: dict[str, object]) -> Refusal:
+def _read(told: dict[str, object]) -> Attempt:
     logs = told["logs"]
     assert isinstance(logs, list)
     made = told | {
         "mode": Mode(str(told["mode"])),
-        "stage": Stage(str(told["stage"])),
+        "stage": AttemptStage(str(told["stage"])),
         "logs": tuple(LogLines(where=log["where"], lines=tuple(log["lines"])) for log in logs),
     }
-    return Refusal(**made)  # type: ignore[arg-type]
+    return Attempt(**made)  # type: ignore[arg-type]
 
 
-def find_refusal(
-    refusals: Iterable[Refusal], case: str, mode: Mode | str, control: str = ""
-) -> Refusal:
-    """Return the refusal of a case in a mode.
+def find_attempt(
+    attempts: Iterable[Attempt], case: str, mode: Mode | str, control: str = ""
+) -> Attempt:
+    """Return the attempt of a case in a mode.
 
     Args:
-        refusals: Where to look; of several that fit, the first is taken.
+        attempts: Where to look; of several that fit, the first is taken.
         case: The case's name.
         mode: The attempt's mode.
         control: The transport of its connection URI, where it was not the case's own.
@@ -264,7 +264,9 @@ def find_refusal(
         UsageError: There is none.
     """
     wanted = (case, Mode(mode), control)
-    for refusal in refusals:
-        if (refusal.case, refusal.mode, refusal.control) == wanted:
-            return refusal
-    raise UsageError(f"nobody met {case} in {mode} mode", hint="Meet it in a lab: meet(lab, …).")
+    for attempt in attempts:
+        if (attempt.case, attempt.mode, attempt.control) == wanted:
+            return attempt
+    raise UsageError(
+        f"nobody met {case} in {mode} mode", hint="Meet it in a lab: try_fault(lab, …)."
+    )

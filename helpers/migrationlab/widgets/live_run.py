@@ -43,7 +43,7 @@ class Callbacks:
     idle: Callable[[], object]
 
 
-class Trial:
+class LiveRun:
     """Tries settings on a guest of the lab, one at a time.
 
     Args:

@@ -1,6 +1,6 @@
 """Records what lessons 02 and 09 show without a lab, besides runs that need no client machine.
 
-``python data/record_looks.py`` writes ``data/looks`` (the hosts' answers, what the wire lets
+``python data/record_hosts.py`` writes ``data/course`` (the hosts' answers, what the wire lets
 through, preflights) and the run ``data/lessons/09-rehearsal``.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import migrationlab as mig
 from migrationlab.course.host_commands import LiveHosts, record
-from migrationlab.course.recorded_preflights import FAULTS, WELL, save_findings
+from migrationlab.course.recorded_preflights import FAULTS, WELL, save_preflights
 
 DATA = Path(__file__).parent
 RATES_MBIT_S = (50, 100, 300, 1000)
@@ -27,7 +27,7 @@ def record_hosts(lab: mig.Lab) -> None:
         payload = lab.measure_wire().payload_mbit_s
         wire.append({"rate_mbit_s": rate_mbit_s, "payload_mbit_s": payload})
     lab.wire.set(1000)
-    record(LiveHosts(lab), wire).save(DATA / "looks" / "hosts.json")
+    record(LiveHosts(lab), wire).save(DATA / "course" / "host_commands.json")
 
 
 def record_preflights(lab: mig.Lab) -> None:
@@ -38,7 +38,7 @@ def record_preflights(lab: mig.Lab) -> None:
         with lab.broken(fault) as broken:
             name = (broken.guest or guest).name
             findings[fault] = mig.preflight(lab.host_a, lab.host_b, domain=name, plan=broken.plan)
-    save_findings(findings, DATA / "looks" / "preflights.json")
+    save_preflights(findings, DATA / "course" / "preflights.json")
 
 
 def record_rehearsal(lab: mig.Lab) -> None:
