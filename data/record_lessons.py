@@ -18,7 +18,7 @@ import migrationlab as mig
 
 DATA = Path(__file__).parent
 DESIGN = DATA / "lessons.toml"
-KNOWN = {"guest", "wire", "plan", "broken", "judge", "steer"}
+KNOWN = {"guest", "wire", "plan", "broken", "validate", "steer"}
 
 
 def record(name: str, asked: dict[str, Any]) -> None:
@@ -43,7 +43,7 @@ def record(name: str, asked: dict[str, Any]) -> None:
             guest = case.guest or guest
             plan, to = dataclasses.replace(case.plan, **asked.get("plan", {})), case.to
         migration = mig.start(
-            guest, to=to or guest.other_host, plan=plan, judge=asked.get("judge", True)
+            guest, to=to or guest.other_host, plan=plan, validate=asked.get("validate", True)
         )
         if steer := asked.get("steer"):
             with contextlib.suppress(TimeoutError):

@@ -167,7 +167,7 @@ def test_unsafe(stage: Lab) -> None:
     try:
         with pytest.raises(PlanError, match="not shared"):
             ride(guest)
-        refused = migrate(guest, to=guest.other_host, judge=False)
+        refused = migrate(guest, to=guest.other_host, validate=False)
         assert refused.error is not None
         assert "Migration without shared storage is unsafe" in refused.error.text
         assert guest.check().intact

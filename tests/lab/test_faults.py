@@ -92,7 +92,7 @@ def test_case_is_refused_and_mended(lab: Lab, guest: Guest, case_id: str) -> Non
     with lab.broken(case_id, source=source) as case:
         assert lab.inspect()["broken"] == case_id
         moving = case.guest or guest
-        run = migrate(moving, to=case.to, plan=case.plan, judge=False)
+        run = migrate(moving, to=case.to, plan=case.plan, validate=False)
         assert_refused(lab, case, moving, run)
     assert lab.inspect()["broken"] is None
     assert [left.name for left in lab.guests] == ["sound"]
@@ -108,7 +108,7 @@ def test_cpu_model_that_the_other_side_lacks() -> None:
     """A guest with a model that only the newer libvirt knows stays on the newer host."""
     with Lab(images=("trixie", "bookworm")) as lab, lab.broken(NEEDS_TWO_RELEASES) as case:
         assert case.guest is not None
-        run = migrate(case.guest, to=case.to, plan=case.plan, judge=False)
+        run = migrate(case.guest, to=case.to, plan=case.plan, validate=False)
         assert_refused(lab, case, case.guest, run)
 
 
@@ -219,7 +219,9 @@ def test_command_line(lab: Lab, guest: Guest) -> None:
     assert (answer["source"], answer["guest"]) == (source.name, None)
     assert answer["virsh"][:4] == ["virsh", "--connect", source.uri, "migrate"]
     try:
-        run = migrate(guest, to=guest.other_host, plan=Plan.from_dict(answer["plan"]), judge=False)
+        run = migrate(
+            guest, to=guest.other_host, plan=Plan.from_dict(answer["plan"]), validate=False
+        )
         assert run.error is not None
         assert ANSWERS["port-closed"][1] in run.error.text
     finally:

@@ -109,8 +109,8 @@ def test_bytes_agree(completed: dict[Mode, Run], mode: Mode) -> None:
 def test_client_dials_in_normal_mode_only(completed: dict[Mode, Run]) -> None:
     """The source's libvirtd opens an ssh connection in peer2peer, the client in normal."""
     normal, peer2peer = (completed[mode].plan for mode in Mode)
-    assert normal.talks()[1].who == "client"
-    assert peer2peer.talks()[1].who == "source libvirtd"
+    assert normal.connections()[1].opened_by == "client"
+    assert peer2peer.connections()[1].opened_by == "source libvirtd"
 
 
 @pytest.mark.parametrize("mode", list(Mode))
@@ -152,7 +152,7 @@ def test_the_mistake_of_2011(lab: Lab, guest: Guest, uri: str, code: int, text: 
     assert "tcp://" in caught.value.hint
     assert guest.host is not to
 
-    run = migrate(guest, to=to, plan=plan, judge=False)
+    run = migrate(guest, to=to, plan=plan, validate=False)
     assert run.outcome is Outcome.FAILED
     assert run.error is not None
     assert run.error.code == code

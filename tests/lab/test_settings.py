@@ -261,7 +261,7 @@ def test_rdma_is_refused(guest: Guest) -> None:
     settings = {"migration_uri": f"rdma://{guest.other_host.name}", "rdma_pin_all": True}
     with pytest.raises(PlanError, match="hard_limit"):
         ride(guest, **settings)
-    run = migrate(guest, to=guest.other_host, plan=Plan(**settings), judge=False)
+    run = migrate(guest, to=guest.other_host, plan=Plan(**settings), validate=False)
     assert run.outcome is Outcome.FAILED
     assert run.error is not None
     assert "cannot start RDMA migration with no memory hard limit set" in run.error.text

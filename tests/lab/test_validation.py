@@ -26,7 +26,7 @@ from migrationlab.lab.lab import Lab
 from migrationlab.lab.layout import GUESTS_AT_HOST
 from migrationlab.migrate.libvirt_call import migration_call
 from migrationlab.plan.plan import Plan
-from migrationlab.plan.validation import OWN_RULES, RULES, Side, Situation, domain_facts
+from migrationlab.plan.validation import ACCEPTED_BY_LIBVIRT, RULES, Side, Situation, domain_facts
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
@@ -303,7 +303,7 @@ def hold(judged: Judged, values: dict[str, Any]) -> None:
             destination=judged.other.peer_name,
             situation=judged.situation(),
         )
-        if problem.rule not in OWN_RULES
+        if problem.rule not in ACCEPTED_BY_LIBVIRT
     ]
     refusal = judged.try_it(plan)
     if problems:

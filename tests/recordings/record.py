@@ -121,7 +121,7 @@ class Recipe:
                 due.set()
 
         # Unjudged, since the mistakes among the plans are to reach libvirt.
-        migration = start(guest, to=lab.host_b, plan=plan, judge=False, on_step=on_step)
+        migration = start(guest, to=lab.host_b, plan=plan, validate=False, on_step=on_step)
         made.set()
         if self.do is not None:
             if not due.wait(PATIENCE_S) or over.is_set():

@@ -21,7 +21,7 @@ from migrationlab.cli.plan_options import (
     plan_options,
     read_options,
 )
-from migrationlab.plan.plan import Endpoint, Plan, Problem, judge_domain
+from migrationlab.plan.plan import Endpoint, Plan, Problem, validate_domain_name
 from migrationlab.plan.settings import AUTO, settings
 from migrationlab.plan.uris import host_of, is_local, same_machine
 
@@ -61,7 +61,7 @@ def plan(
     problems = list(found)
     named = destination or _named_destination(source, asked.connection_uri, asked.migration_uri)
     problems += asked.problems(source=source, destination=named)
-    problems += judge_domain(domain)
+    problems += validate_domain_name(domain)
     if problems:
         if output_format == "json":
             click.echo(_refusal_json(asked, options["mode"], problems))
@@ -142,7 +142,7 @@ def _answer_json(filled: Plan, domain: str, notes: list[str]) -> str:
             "flags": list(filled.flags()),
             "migration_uri": filled.migration_uri,
             "connection_uri": filled.connection_uri,
-            "talks": [talk.to_dict() for talk in filled.talks()],
+            "talks": [talk.to_dict() for talk in filled.connections()],
             "virsh": shlex.join(filled.virsh(domain)),
             "notes": notes,
             "settings": _changed(filled),
@@ -165,24 +165,24 @@ def _answer_text(
         side, _, what = party.partition(" ")
         return f"{what} of {at[side]}" if what else str(party)
 
-    talks = filled.talks()
+    talks = filled.connections()
     control = talks[1]
-    opened_by = "the client" if control.who is Endpoint.CLIENT else named(control.who)
+    opened_by = "the client" if control.opened_by is Endpoint.CLIENT else named(control.opened_by)
     lines = [
         f"{filled.mode.value} migration of {domain} from {source} to {destination}",
         "",
         f"flags            {', '.join(filled.flags())}",
         f"migration URI    {_migration_uri(asked, filled)}",
     ]
-    if talks[-1].to is Endpoint.DESTINATION_QEMU:
+    if talks[-1].listener is Endpoint.DESTINATION_QEMU:
         lines.append(
-            f"                 where {named(talks[-1].to)} listens; dialled by {source}: "
+            f"                 where {named(talks[-1].listener)} listens; dialled by {source}: "
             "its libvirtd connects, its QEMU sends"
         )
     left_out = "" if asked.connection_uri else "  (filled in)"
     lines += [
         f"connection URI   {filled.connection_uri}{left_out}",
-        f"                 where {named(control.to)} is; dialled by {opened_by}",
+        f"                 where {named(control.listener)} is; dialled by {opened_by}",
         "",
         "settings in force; the others, and what each means: migrationlab plan --list",
         *_settings(filled),
@@ -191,7 +191,7 @@ def _answer_text(
     ]
     for talk in talks:
         lines.append(
-            f"  {named(talk.who):<20} -> {named(talk.to):<20}  {talk.about:<12}  "
+            f"  {named(talk.opened_by):<20} -> {named(talk.listener):<20}  {talk.carries:<12}  "
             f"{talk.uri or 'chosen by the destination'}"
         )
     lines += ["", f"the same with virsh, on {source}", f"  {shlex.join(filled.virsh(domain))}"]

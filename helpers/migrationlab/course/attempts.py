@@ -164,7 +164,7 @@ def _attempt(broken: Faults, guest: Guest, mode: Mode, control: str) -> Attempt:
     run: Run | None = None
     refused: HostError | None = None
     try:
-        run = migrate(guest, to=broken.to, plan=_plan(broken, mode, control), judge=False)
+        run = migrate(guest, to=broken.to, plan=_plan(broken, mode, control), validate=False)
     except HostError as error:
         refused = error
     told = refused if run is None else run.error

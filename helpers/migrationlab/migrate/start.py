@@ -1,4 +1,4 @@
-"""Starts migrations: judges the plan, makes every connection, and only then begins.
+"""Starts migrations: validates the plan, makes every connection, and only then begins.
 
 So bad input never starts a migration: what can be known to fail is told before anything moves.
 What follows is ``migration``'s. Never imports ``lab``.
@@ -38,7 +38,7 @@ def start(
     to: Host,
     plan: Plan | None = None,
     source: Host | None = None,
-    judge: bool = True,
+    validate: bool = True,
     interval_s: float = DEFAULT_INTERVAL_S,
     probe: str | None = None,
     capture: bool = True,
@@ -51,7 +51,7 @@ def start(
         to: The host to migrate to.
         plan: How; by default a normal migration. URIs that it leaves out are filled in.
         source: The host that a domain given by name runs on.
-        judge: Whether to refuse a plan that cannot work. Give False to hear libvirt's own
+        validate: Whether to refuse a plan that cannot work. Give False to get libvirt's own
             answer to such a plan.
         interval_s: The time from one sample of the job to the next.
         capture: Whether to record everything that can be. False records libvirt's own figures only
@@ -81,8 +81,8 @@ def start(
     plan = _filled(plan or Plan(), to)
     subject = _subject(guest, source, offline=plan.offline)
     host = subject.host
-    if judge:
-        _judge(subject, host, to, plan)
+    if validate:
+        _validate(subject, host, to, plan)
     prepared = _prepare(
         subject, host, to, plan, interval_s=interval_s, probe=probe, capture=capture
     )
@@ -95,7 +95,7 @@ def migrate(
     to: Host,
     plan: Plan | None = None,
     source: Host | None = None,
-    judge: bool = True,
+    validate: bool = True,
     interval_s: float = DEFAULT_INTERVAL_S,
     probe: str | None = None,
     capture: bool = True,
@@ -112,7 +112,7 @@ def migrate(
         to=to,
         plan=plan,
         source=source,
-        judge=judge,
+        validate=validate,
         interval_s=interval_s,
         probe=probe,
         capture=capture,
@@ -146,7 +146,7 @@ def _filled(plan: Plan, to: Host) -> Plan:
     return plan.filled(destination=to.peer_name)
 
 
-def _judge(subject: Subject, source: Host, to: Host, plan: Plan) -> None:
+def _validate(subject: Subject, source: Host, to: Host, plan: Plan) -> None:
     if source is to:
         raise PlanError(
             f"the guest {subject.name!r} is on {to.name} already",

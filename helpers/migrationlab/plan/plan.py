@@ -29,18 +29,18 @@ from migrationlab.plan.uris import (
     MigrationUri,
     Mode,
     Problem,
-    judge_domain,
-    judge_host_name,
+    validate_domain_name,
+    validate_host_name,
 )
-from migrationlab.plan.validation import Situation, judge
+from migrationlab.plan.validation import Situation, validate
 
-__all__ = ["Connection", "Endpoint", "Mode", "Plan", "Problem", "judge_domain"]
+__all__ = ["Connection", "Endpoint", "Mode", "Plan", "Problem", "validate_domain_name"]
 
 Value = int | str | bool | tuple[str, ...]
 
 
 class Endpoint(StrEnum):
-    """One of those who talk in a migration."""
+    """A program that opens or accepts a connection of a migration."""
 
     CLIENT = "client"
     SOURCE_LIBVIRTD = "source libvirtd"
@@ -51,23 +51,28 @@ class Endpoint(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One connection of a migration.
+    """One network connection of a migration.
 
     Attributes:
-        who: The one who dials.
-        to: The one who listens.
-        about: What goes over it.
-        uri: What is dialled; None where libvirt chooses it.
+        opened_by: The endpoint that connects.
+        listener: The endpoint that accepts.
+        carries: What goes over it: control, guest memory, disks.
+        uri: The URI that it connects to; None where libvirt chooses it.
     """
 
-    who: Endpoint
-    to: Endpoint
-    about: str
+    opened_by: Endpoint
+    listener: Endpoint
+    carries: str
     uri: str | None
 
     def to_dict(self) -> dict[str, str | None]:
-        """The talk as plain values, for JSON."""
-        return {"who": self.who.value, "to": self.to.value, "about": self.about, "uri": self.uri}
+        """Return the connection as plain values, for JSON."""
+        return {
+            "who": self.opened_by.value,
+            "to": self.listener.value,
+            "about": self.carries,
+            "uri": self.uri,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -129,7 +134,7 @@ class Plan(Settings):
             situation: What is known of the hosts and the domain; without it only what is wrong
                 with the plan itself is said.
         """
-        return judge(self, source=source, destination=destination, situation=situation)
+        return validate(self, source=source, destination=destination, situation=situation)
 
     def require_valid(
         self,
@@ -168,7 +173,7 @@ class Plan(Settings):
         Raises:
             PlanError: ``destination`` cannot be a host name.
         """
-        if problems := judge_host_name(destination, "destination"):
+        if problems := validate_host_name(destination, "destination"):
             raise PlanError(problems[0].reason, hint=problems[0].hint)
         connection = ConnectionUri(transport="ssh", user="root", host=destination)
         migration = None
@@ -216,7 +221,7 @@ class Plan(Settings):
             parameters[about.parameter] = value
         return parameters
 
-    def talks(self, *, source_uri: str = "qemu:///system") -> tuple[Connection, ...]:
+    def connections(self, *, source_uri: str = "qemu:///system") -> tuple[Connection, ...]:
         """Who talks to whom, who dials, and what for.
 
         Args:
@@ -255,7 +260,7 @@ class Plan(Settings):
             PlanError: The plan cannot work, or its connection URI is left out.
         """
         self.require_valid()
-        if problems := judge_domain(domain):
+        if problems := validate_domain_name(domain):
             raise PlanError(problems[0].reason, hint=problems[0].hint)
         if self.connection_uri is None:
             raise PlanError(

@@ -52,8 +52,8 @@ from migrationlab.plan.uri_parser import (
 
 __all__ = [
     "ConnectionUri", "MigrationUri", "Mode", "Problem", "connection_notes", "host_of", "is_local",
-    "judge_connection_uri", "judge_disks_uri", "judge_domain", "judge_graphics_uri",
-    "judge_host_name", "judge_hosts", "judge_migration_uri", "migration_notes", "nearest", "quote",
+    "validate_connection_uri", "validate_disks_uri", "validate_domain_name", "validate_graphics_uri",
+    "validate_host_name", "validate_hosts", "validate_migration_uri", "migration_notes", "nearest", "quote",
     "require_connection_uri", "same_machine",
 ]  # fmt: skip
 
@@ -124,7 +124,7 @@ class MigrationUri:
         Raises:
             PlanError: It is no migration URI that a plan could use.
         """
-        _require_none(judge_migration_uri(text, Mode.NORMAL))
+        _require_none(validate_migration_uri(text, Mode.NORMAL))
         if text.startswith("unix:"):
             return cls(scheme="unix", path=text.removeprefix("unix:").removeprefix("//"))
         parts = read_migration(text)
@@ -173,7 +173,7 @@ class ConnectionUri:
         Raises:
             PlanError: It is no connection URI that a plan in ``mode`` could use.
         """
-        _require_none(judge_connection_uri(text, mode))
+        _require_none(validate_connection_uri(text, mode))
         parts = read(text)
         driver, _, transport = (parts.scheme or "").partition("+")
         return cls(
@@ -187,7 +187,7 @@ class ConnectionUri:
         )
 
 
-def judge_migration_uri(
+def validate_migration_uri(
     text: str, mode: Mode, *, source: str | None = None, destination: str | None = None
 ) -> tuple[Problem, ...]:
     """Say what is wrong with ``text`` as a migration URI; empty when nothing is.
@@ -208,7 +208,7 @@ def judge_migration_uri(
     return _problems("migration_uri", faults, next(good, None), MIGRATION_FORM)
 
 
-def judge_connection_uri(
+def validate_connection_uri(
     text: str, mode: Mode, *, source: str | None = None, destination: str | None = None
 ) -> tuple[Problem, ...]:
     """Say what is wrong with ``text`` as the destination's connection URI; empty when nothing is.
@@ -244,25 +244,25 @@ def require_connection_uri(where: str, uri: str) -> None:
     """
     if uri.startswith(("qemu:///", "test:///")):
         return
-    for problem in judge_connection_uri(uri, Mode.NORMAL):
+    for problem in validate_connection_uri(uri, Mode.NORMAL):
         # Both ends are given in this way.
         reason = problem.reason.replace("the destination's libvirtd", "the host's libvirtd")
         raise UsageError(f"{where}: {reason}", hint=problem.hint)
 
 
-def judge_disks_uri(text: str) -> tuple[Problem, ...]:
+def validate_disks_uri(text: str) -> tuple[Problem, ...]:
     """Say what is wrong with ``text`` as the URI of the copied disks; empty when nothing is."""
     faults = tuple(disks_faults(text))
     return _problems("disks_uri", faults, None, "tcp://ADDRESS:PORT or unix:///PATH")
 
 
-def judge_graphics_uri(text: str) -> tuple[Problem, ...]:
+def validate_graphics_uri(text: str) -> tuple[Problem, ...]:
     """Say what is wrong with ``text`` as the console's URI; empty when nothing is."""
     faults = tuple(graphics_faults(text))
     return _problems("graphics_uri", faults, None, "spice://HOST:PORT or vnc://HOST:PORT")
 
 
-def judge_host_name(text: str, field: str) -> tuple[Problem, ...]:
+def validate_host_name(text: str, field: str) -> tuple[Problem, ...]:
     """Say what is wrong with ``text`` as a host's name or address; empty when nothing is."""
     fault = host_fault(bracketed(text)) if text else Fault("empty", "")
     if fault is None:
@@ -271,7 +271,7 @@ def judge_host_name(text: str, field: str) -> tuple[Problem, ...]:
     return (Problem(field, reason, "Give a host name or an IP address, as host-b or 10.0.0.2."),)
 
 
-def judge_domain(name: str) -> tuple[Problem, ...]:
+def validate_domain_name(name: str) -> tuple[Problem, ...]:
     """Say what is wrong with ``name`` as a guest's name; empty when nothing is."""
     if name.strip() and name.isprintable() and "/" not in name:
         return ()
@@ -284,12 +284,12 @@ def judge_domain(name: str) -> tuple[Problem, ...]:
     )
 
 
-def judge_hosts(source: str | None, destination: str | None) -> tuple[Problem, ...]:
+def validate_hosts(source: str | None, destination: str | None) -> tuple[Problem, ...]:
     """Say what is wrong with the names of the two hosts; None is for a name not given."""
     found: list[Problem] = []
     for field, name in (("source", source), ("destination", destination)):
         if name is not None:
-            found += judge_host_name(name, field)
+            found += validate_host_name(name, field)
     if destination is not None and not found:
         if source is not None and same_machine(source, destination):
             found.append(

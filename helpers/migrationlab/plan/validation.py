@@ -1,7 +1,7 @@
 """Whether a plan can work: every rule that binds its settings, and what is known of both sides.
 
 Owns the records of what is known (:class:`Side`, :class:`DomainFacts`, :class:`Situation`) and
-:func:`judge`, which lists all problems of a plan at once: ranges and words from the table of
+:func:`validate`, which lists all problems of a plan at once: ranges and words from the table of
 settings, the two URIs, and the rules of ``_plan.rules`` (between settings) and
 ``_plan.situationrules`` (with the hosts and the domain). What is not known is not judged.
 
@@ -23,29 +23,32 @@ from migrationlab.plan.uri_parser import bracketed, host_fault
 from migrationlab.plan.uris import (
     Mode,
     Problem,
-    judge_connection_uri,
-    judge_disks_uri,
-    judge_domain,
-    judge_graphics_uri,
-    judge_hosts,
-    judge_migration_uri,
+    validate_connection_uri,
+    validate_disks_uri,
+    validate_domain_name,
+    validate_graphics_uri,
+    validate_hosts,
+    validate_migration_uri,
     nearest,
     quote,
 )
 
 __all__ = [
-    "OWN_RULES", "RULES", "DiskFacts", "DomainFacts", "Side", "Situation", "domain_facts", "judge",
+    "ACCEPTED_BY_LIBVIRT", "RULES", "DiskFacts", "DomainFacts", "Side", "Situation", "domain_facts",
+    "validate",
 ]  # fmt: skip
 
 #: The rules that are the kit's own: libvirt would take such a plan.
-OWN_RULES = OWN | {rule.name for rule in RULES if rule.own} | {"value-range-own", "text-own"}
+ACCEPTED_BY_LIBVIRT = (
+    OWN | {rule.name for rule in RULES if rule.own} | {"value-range-own", "text-own"}
+)
 #: Whole numbers that libvirt takes though they make no sense, as a bandwidth of 2^50 MiB/s.
 _TAKEN = frozenset(
     {"bandwidth_mib_s", "postcopy_bandwidth_mib_s", "switchover_bandwidth_mib_s", "disks_port"}
 )
 
 
-def judge(
+def validate(
     plan: Settings,
     *,
     source: str | None = None,
@@ -65,7 +68,7 @@ def judge(
         source = situation.source.name if source is None else source
         destination = situation.destination.name if destination is None else destination
     return (
-        *judge_hosts(source, destination),
+        *validate_hosts(source, destination),
         *_uri_problems(plan, source, destination),
         *_text_problems(plan),
         *_value_problems(plan),
@@ -87,19 +90,25 @@ def _uri_problems(
     if migration and connection and _are_swapped(migration, connection, plan.mode):
         hint = "The two URIs stand in each other's place: swap them."
         return (
-            *_with_hint(judge_migration_uri(migration, plan.mode), hint, connection),
-            *_with_hint(judge_connection_uri(connection, plan.mode), hint, migration),
+            *_with_hint(validate_migration_uri(migration, plan.mode), hint, connection),
+            *_with_hint(validate_connection_uri(connection, plan.mode), hint, migration),
         )
     found: list[Problem] = []
     if migration is not None:
-        found += judge_migration_uri(migration, plan.mode, source=source, destination=destination)
+        found += validate_migration_uri(
+            migration, plan.mode, source=source, destination=destination
+        )
     if connection is not None:
-        found += judge_connection_uri(connection, plan.mode, source=source, destination=destination)
+        found += validate_connection_uri(
+            connection, plan.mode, source=source, destination=destination
+        )
     return tuple(found)
 
 
 def _are_swapped(migration: str, connection: str, mode: Mode) -> bool:
-    return not judge_migration_uri(connection, mode) and not judge_connection_uri(migration, mode)
+    return not validate_migration_uri(connection, mode) and not validate_connection_uri(
+        migration, mode
+    )
 
 
 def _with_hint(problems: tuple[Problem, ...], hint: str, uri: str) -> tuple[Problem, ...]:
@@ -116,11 +125,11 @@ def _text_problems(plan: Settings) -> Iterator[Problem]:
             rule="text-own",
         )
     if plan.disks_uri is not None and plan.copy_storage is not None:  # else nobody reads it
-        yield from judge_disks_uri(plan.disks_uri)
+        yield from validate_disks_uri(plan.disks_uri)
     if plan.graphics_uri is not None:
-        yield from judge_graphics_uri(plan.graphics_uri)
+        yield from validate_graphics_uri(plan.graphics_uri)
     if plan.destination_name is not None:
-        for problem in judge_domain(plan.destination_name):
+        for problem in validate_domain_name(plan.destination_name):
             yield replace(
                 problem,
                 field="destination_name",

@@ -1,7 +1,7 @@
 """Between two real hosts: who dials whom, by which port, as whom, and how to try it by hand.
 
 Pure: what stands in the form in, records, command lines and escaped HTML out. Who dials is
-``Plan.talks()``'s to say, what cannot work ``Plan.problems()``'s; here ports and logins are added.
+``Plan.connections()``'s to say, what cannot work ``Plan.problems()``'s; here ports and logins are added.
 Nothing is resolved or dialled. Imports neither libvirt nor IPython nor ipywidgets.
 
 Sources: libvirt's ``docs/uri.rst`` and ``docs/remote.rst`` (transports and their ports),
@@ -21,8 +21,8 @@ from migrationlab.plan.uris import (
     ConnectionUri,
     MigrationUri,
     host_of,
-    judge_connection_uri,
-    judge_domain,
+    validate_connection_uri,
+    validate_domain_name,
 )
 
 SSH = ("ssh", "libssh", "libssh2")
@@ -90,14 +90,14 @@ class MigrationForm:
         if not self.source_uri.startswith("qemu:///"):
             found += [
                 replace(problem, field="source", reason=_of_source(problem.reason))
-                for problem in judge_connection_uri(self.source_uri.strip(), Mode.NORMAL)
+                for problem in validate_connection_uri(self.source_uri.strip(), Mode.NORMAL)
             ]
         if not self.destination_uri.strip():
             reason = "The destination's connection URI is missing."
             found.append(Problem("connection_uri", reason, "As qemu+ssh://root@node2/system."))
         source = None if self.source == HERE else self.source
         found += self._asked().problems(source=source, destination=host_of(self.destination_uri))
-        found += judge_domain(self.domain)
+        found += validate_domain_name(self.domain)
         return tuple(found)
 
     def plan(self) -> Plan:
@@ -110,14 +110,14 @@ class MigrationForm:
             raise PlanError(problems[0].reason, hint=problems[0].hint)
         return self._asked().filled(destination=self.destination)
 
-    def ways(self) -> tuple[ConnectionCheck, ...]:
+    def checks(self) -> tuple[ConnectionCheck, ...]:
         """Return who dials whom, in the order in which it happens.
 
         Raises:
             PlanError: As for :meth:`plan`.
         """
-        talks = self.plan().talks(source_uri=self.source_uri)
-        return tuple(self._way(talk) for talk in talks)
+        talks = self.plan().connections(source_uri=self.source_uri)
+        return tuple(self._check(talk) for talk in talks)
 
     def commands(self) -> tuple[tuple[str, str], ...]:
         """Return what to type on this machine, each with what it does.
@@ -129,7 +129,7 @@ class MigrationForm:
         more = ["--mode", str(self.mode)]
         more += ["--migration-uri", self.migration_uri.strip()] if self.migration_uri else []
         return (
-            ("See what stands in the way; nothing moves.",
+            ("See what stands in the check; nothing moves.",
              shlex.join(["migrationlab", "doctor", *ends, "--domain", self.domain, *more])),
             ("Migrate, measure, and keep the run.",
              shlex.join(["migrationlab", "migrate", self.domain, *ends, *more])),
@@ -144,13 +144,13 @@ class MigrationForm:
             migration_uri=self.migration_uri.strip() or None,
         )
 
-    def _way(self, talk: Connection) -> ConnectionCheck:
-        if talk.to is Endpoint.DESTINATION_QEMU:
+    def _check(self, talk: Connection) -> ConnectionCheck:
+        if talk.listener is Endpoint.DESTINATION_QEMU:
             return self._memory(talk.uri)
         assert talk.uri is not None  # filled in by plan()
         uri = shlex.quote(talk.uri)
-        there = self.source if talk.to is Endpoint.SOURCE_LIBVIRTD else self.destination
-        if talk.who is Endpoint.CLIENT:
+        there = self.source if talk.listener is Endpoint.SOURCE_LIBVIRTD else self.destination
+        if talk.opened_by is Endpoint.CLIENT:
             opened_by, whose, where = HERE, "you", HERE
         else:
             opened_by, whose = self.source, f"root of {self.source}"
@@ -181,19 +181,19 @@ class MigrationForm:
         return ConnectionCheck(self.source, listener, port, nobody, text, attempt, self.source)
 
 
-def table(ways: Iterable[ConnectionCheck]) -> str:
-    """Give the ways as a checklist, a row each."""
+def table(checks: Iterable[ConnectionCheck]) -> str:
+    """Give the checks as a checklist, a row each."""
     titles = ("", "who dials", "who listens", "port", "as whom", "try it")
     head = "".join(f'<th scope="col" style="text-align:left">{title}</th>' for title in titles)
     rows = "".join(
         f'<tr><th scope="row">{number}</th>'
         + "".join(
             f'<td style="text-align:left">{html.escape(text)}</td>'
-            for text in (way.opened_by, way.listener, way.port, way.identity)
+            for text in (check.opened_by, check.listener, check.port, check.identity)
         )
-        + f'<td style="text-align:left">on {html.escape(way.where)}:<br>'
-        f"<code>{html.escape(way.attempt)}</code></td></tr>"
-        for number, way in enumerate(ways, 1)
+        + f'<td style="text-align:left">on {html.escape(check.where)}:<br>'
+        f"<code>{html.escape(check.attempt)}</code></td></tr>"
+        for number, check in enumerate(checks, 1)
     )
     return (
         '<div class="jp-RenderedHTMLCommon" style="overflow-x:auto"><table>'

@@ -102,6 +102,6 @@ class HostsForm:
         picture = drawn._repr_html_() if static else drawn.html()
         return (
             picture
-            + connection_checklist.table(errand.ways())
+            + connection_checklist.table(errand.checks())
             + connection_checklist.lines(errand.commands())
         )

@@ -1,6 +1,6 @@
 """Who talks to whom in a migration: a drawing, and the same in sentences.
 
-Pure: a plan and two names in, SVG and text out; what is drawn is ``Plan.talks()`` and nothing
+Pure: a plan and two names in, SVG and text out; what is drawn is ``Plan.connections()`` and nothing
 else. An arrow points from the one who dials to the one who listens, and bears the number of its
 sentence. Imports neither IPython nor ipywidgets.
 """
@@ -84,7 +84,7 @@ def draw(
         destination: The destination host's name.
         source_uri: How the client connects to the source's libvirtd.
     """
-    talks = plan.talks(source_uri=source_uri)
+    talks = plan.connections(source_uri=source_uri)
     names = {
         Endpoint.CLIENT: "the client",
         Endpoint.SOURCE_LIBVIRTD: f"{source}'s libvirtd",
@@ -98,11 +98,11 @@ def draw(
 
 
 def _sentence(talk: Connection, names: dict[Endpoint, str]) -> str:
-    who = "The client" if talk.who is Endpoint.CLIENT else names[talk.who]
-    if talk.to is Endpoint.DESTINATION_QEMU:
-        text = f"{who} sends the guest's memory to {names[talk.to]}"
+    who = "The client" if talk.opened_by is Endpoint.CLIENT else names[talk.opened_by]
+    if talk.listener is Endpoint.DESTINATION_QEMU:
+        text = f"{who} sends the guest's memory to {names[talk.listener]}"
         return f"{text}, which listens at the migration URI {talk.uri}" if talk.uri else text
-    text = f"{who} dials and controls {names[talk.to]}"
+    text = f"{who} dials and controls {names[talk.listener]}"
     return f"{text}, by the connection URI {talk.uri}" if talk.uri else text
 
 
@@ -141,9 +141,9 @@ def _svg(
 
 
 def _arrow(number: int, talk: Connection) -> Iterator[str]:
-    memory = talk.to is Endpoint.DESTINATION_QEMU
+    memory = talk.listener is Endpoint.DESTINATION_QEMU
     colour, width = (MEMORY, 6) if memory else (CONTROL, 2.5)
-    (x1, y1), (x2, y2) = _ends(_BOXES[talk.who], _BOXES[talk.to])
+    (x1, y1), (x2, y2) = _ends(_BOXES[talk.opened_by], _BOXES[talk.listener])
     length = math.hypot(x2 - x1, y2 - y1)
     along, across = (x2 - x1) / length, (y2 - y1) / length
     head = 10 + width

@@ -12,7 +12,7 @@ import ipywidgets as widgets
 
 from migrationlab.errors import PlanError
 from migrationlab.plan.plan import Mode
-from migrationlab.plan.uris import judge_hosts
+from migrationlab.plan.uris import validate_hosts
 from migrationlab.widgets import markup, uri_meaning
 from migrationlab.widgets.topology_svg import draw
 from migrationlab.widgets.uri_meaning import EXAMPLES, Meaning, Place
@@ -41,7 +41,7 @@ class UriExplorer:
         source: str = "host-a",
         destination: str = "host-b",
     ) -> None:
-        if problems := judge_hosts(source, destination):
+        if problems := validate_hosts(source, destination):
             raise PlanError(problems[0].reason, hint=problems[0].hint)
         self._hosts = (source, destination)
         self.uri = widgets.Text(

@@ -1,7 +1,7 @@
 """What a text means as each of the two URIs, in each of the two modes: the explorer's facts.
 
 Pure: a text in, records and escaped HTML out. Whether it works is ``Plan.problems()``'s to say,
-who would dial it ``Plan.talks()``'s, and what else there is to know ``uris``'. Imports neither
+who would dial it ``Plan.connections()``'s, and what else there is to know ``uris``'. Imports neither
 libvirt nor IPython nor ipywidgets.
 """
 
@@ -106,7 +106,9 @@ class Meaning:
             Endpoint.SOURCE_QEMU: f"{source}'s QEMU",
         }
         what = "it" if self.works else "what stands here"
-        return f"{names[self.talk.who]} dials {what}, {_JOBS[self.place].format(destination)}."
+        return (
+            f"{names[self.talk.opened_by]} dials {what}, {_JOBS[self.place].format(destination)}."
+        )
 
 
 def meanings(
@@ -143,7 +145,7 @@ def _meaning(text: str, mode: Mode, place: Place, hosts: tuple[str, str]) -> Mea
         notes=() if problems or not text else _notes(text, mode, place),
         instead=instead,
         plan=plan,
-        talk=next(talk for talk in plan.talks() if talk.to is _LISTENERS[place]),
+        talk=next(talk for talk in plan.connections() if talk.listener is _LISTENERS[place]),
         hosts=hosts,
     )
 

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrationlab.errors import PlanError, UsageError
-from migrationlab.plan.plan import Connection, Endpoint, Mode, Plan, judge_domain
+from migrationlab.plan.plan import Connection, Endpoint, Mode, Plan, validate_domain_name
 from migrationlab.plan.settings import Shape, settings
 
 GOOD = Plan(migration_uri="tcp://node2", connection_uri="qemu+ssh://root@node2/system")
@@ -246,7 +246,7 @@ def test_where_no_memory_is_dialled_no_uri_is_filled_in(values: dict[str, Any]) 
     assert Plan(migration_uri="auto").filled(destination="node2").migration_uri == "auto"
 
 
-def test_talks() -> None:
+def test_connections() -> None:
     """The modes differ in who dials the destination's libvirtd, and in nothing else."""
     connection, migration = "qemu+ssh://root@node2/system", "tcp://node2"
     first = Connection(
@@ -257,7 +257,7 @@ def test_talks() -> None:
         (Mode.NORMAL, Endpoint.CLIENT),
         (Mode.PEER2PEER, Endpoint.SOURCE_LIBVIRTD),
     ):
-        assert replace(GOOD, mode=mode).talks(source_uri="qemu+ssh://node1/system") == (
+        assert replace(GOOD, mode=mode).connections(source_uri="qemu+ssh://node1/system") == (
             first,
             Connection(controller, Endpoint.DESTINATION_LIBVIRTD, "control", connection),
             memory,
@@ -283,18 +283,18 @@ def test_virsh() -> None:
     ]  # fmt: skip
 
 
-def test_talks_of_other_ways() -> None:
+def test_connections_when_tunnelled_or_offline() -> None:
     """A tunnel leads from libvirtd to libvirtd; offline, nothing but control is dialled."""
     tunnel = Plan(mode=Mode.PEER2PEER, tunnelled=True, connection_uri="qemu+tls://node2/system")
-    assert tunnel.talks()[2] == Connection(
+    assert tunnel.connections()[2] == Connection(
         Endpoint.SOURCE_LIBVIRTD,
         Endpoint.DESTINATION_LIBVIRTD,
         "guest memory",
         "qemu+tls://node2/system",
     )
-    assert [talk.about for talk in Plan(offline=True).talks()] == ["control", "control"]
-    assert Plan(migration_uri="auto", copy_storage="full").talks()[2].uri is None
-    assert Plan(copy_storage="full").talks()[2].about == "guest memory and disks"
+    assert [talk.carries for talk in Plan(offline=True).connections()] == ["control", "control"]
+    assert Plan(migration_uri="auto", copy_storage="full").connections()[2].uri is None
+    assert Plan(copy_storage="full").connections()[2].carries == "guest memory and disks"
 
 
 # Every option of virsh migrate (tools/virsh-domain.c of libvirt 11.3: opts_migrate), but for
@@ -408,7 +408,7 @@ def test_virsh_refuses() -> None:
     with pytest.raises(PlanError, match="connection URI"):
         Plan().virsh("web1")
     for name in ("", " ", "a/b", "a\nb", "\udcff"):
-        assert judge_domain(name)
+        assert validate_domain_name(name)
         with pytest.raises(PlanError, match="guest's name"):
             GOOD.virsh(name)
 
@@ -469,7 +469,7 @@ def test_round_trip(plan: Plan) -> None:
 def test_judging_never_raises(plan: Plan, domain: str, host: str | None) -> None:
     """Any plan gets an answer; a good one fills in well and has a virsh line and notes."""
     plan.problems(source=host, destination=host)
-    judge_domain(domain)
+    validate_domain_name(domain)
     assert "\n" not in repr(plan)
     if not plan.problems():
         filled = plan.filled(destination="node2")

@@ -14,10 +14,10 @@ from migrationlab.plan.uris import (
     Problem,
     connection_notes,
     host_of,
-    judge_connection_uri,
-    judge_host_name,
-    judge_hosts,
-    judge_migration_uri,
+    validate_connection_uri,
+    validate_host_name,
+    validate_hosts,
+    validate_migration_uri,
     migration_notes,
     same_machine,
 )
@@ -64,7 +64,7 @@ def only(problems: tuple[Problem, ...]) -> Problem:
 )
 def test_good_migration_uris(uri: str, mode: Mode) -> None:
     """What libvirt takes as a migration URI over TCP is not refused, in either mode."""
-    assert judge_migration_uri(uri, mode) == ()
+    assert validate_migration_uri(uri, mode) == ()
 
 
 @pytest.mark.parametrize("mode", Mode)
@@ -86,7 +86,7 @@ def test_good_migration_uris(uri: str, mode: Mode) -> None:
 )
 def test_good_connection_uris(uri: str, mode: Mode) -> None:
     """What libvirt can connect to another host with is not refused, in either mode."""
-    assert judge_connection_uri(uri, mode) == ()
+    assert validate_connection_uri(uri, mode) == ()
 
 
 @pytest.mark.parametrize("mode", Mode)
@@ -144,7 +144,7 @@ def test_good_connection_uris(uri: str, mode: Mode) -> None:
 )
 def test_bad_migration_uris(uri: str, reason: str, suggestion: str | None, mode: Mode) -> None:
     """Each known mistake in a migration URI is named, with the URI that would do."""
-    problem = only(judge_migration_uri(uri, mode))
+    problem = only(validate_migration_uri(uri, mode))
     assert problem.field == "migration_uri"
     assert reason in problem.reason
     assert problem.suggestion == suggestion
@@ -199,7 +199,7 @@ def test_bad_migration_uris(uri: str, reason: str, suggestion: str | None, mode:
 )
 def test_bad_connection_uris(uri: str, reason: str, suggestion: str | None, mode: Mode) -> None:
     """Each known mistake in a connection URI is named, with the URI that would do."""
-    problem = only(judge_connection_uri(uri, mode))
+    problem = only(validate_connection_uri(uri, mode))
     assert problem.field == "connection_uri"
     assert reason in problem.reason
     assert problem.suggestion == suggestion
@@ -208,24 +208,24 @@ def test_bad_connection_uris(uri: str, reason: str, suggestion: str | None, mode
 
 def test_wrong_kind_says_what_is_wanted() -> None:
     """A URI of the one kind in the other's place is told what it is and what is wanted."""
-    migration = only(judge_migration_uri("qemu+ssh://root@node2/system", PEER2PEER))
+    migration = only(validate_migration_uri("qemu+ssh://root@node2/system", PEER2PEER))
     assert "for the source's libvirtd to dial" in migration.reason
     assert "a migration URI: where the destination's QEMU listens" in migration.reason
-    connection = only(judge_connection_uri("tcp://node2", NORMAL))
+    connection = only(validate_connection_uri("tcp://node2", NORMAL))
     assert "a connection URI: where the destination's libvirtd is" in connection.reason
 
 
 def test_command_without_host_is_for_the_client_only() -> None:
     """The ext transport may name no host in normal mode; libvirt refuses it in peer2peer."""
     uri = "qemu+ext:///system?command=/usr/bin/reach"
-    assert judge_connection_uri(uri, NORMAL) == ()
-    assert "names no host" in only(judge_connection_uri(uri, PEER2PEER)).reason
+    assert validate_connection_uri(uri, NORMAL) == ()
+    assert "names no host" in only(validate_connection_uri(uri, PEER2PEER)).reason
 
 
 def test_destination_completes_suggestions() -> None:
     """Where a URI names no usable host, the destination's name makes the suggestion."""
     suggest = {
-        uri: only(judge_connection_uri(uri, NORMAL, destination="node2")).suggestion
+        uri: only(validate_connection_uri(uri, NORMAL, destination="node2")).suggestion
         for uri in ("qemu:///system", "qemu+tcp:///system", "qemu+unix:///system", "")
     }
     assert suggest == {
@@ -234,24 +234,24 @@ def test_destination_completes_suggestions() -> None:
         "qemu+unix:///system": "qemu+ssh://root@node2/system",
         "": "qemu+ssh://root@node2/system",
     }
-    problem = only(judge_migration_uri("tcp://localhost:49152", NORMAL, destination="fd00::2"))
+    problem = only(validate_migration_uri("tcp://localhost:49152", NORMAL, destination="fd00::2"))
     assert problem.suggestion == "tcp://[fd00::2]"
 
 
 def test_source_host_is_refused() -> None:
     """A URI that names the source host is the same host twice, and the mended one is not."""
     problem = only(
-        judge_migration_uri("tcp://Host-A.:49152", NORMAL, source="host-a", destination="host-b")
+        validate_migration_uri("tcp://Host-A.:49152", NORMAL, source="host-a", destination="host-b")
     )
     assert "names the source host host-a" in problem.reason
     assert problem.suggestion == "tcp://host-b"
-    problem = only(judge_connection_uri("qemu+tcp://host-a/system", PEER2PEER, source="host-a"))
+    problem = only(validate_connection_uri("qemu+tcp://host-a/system", PEER2PEER, source="host-a"))
     assert problem.suggestion is None
 
 
 def test_two_faults_are_two_problems() -> None:
     """Faults that do not depend on each other are all reported."""
-    problems = judge_connection_uri("qemu+ssh://root@node2:99999/sytem", NORMAL)
+    problems = validate_connection_uri("qemu+ssh://root@node2:99999/sytem", NORMAL)
     assert len(problems) == 2
     assert {problem.suggestion for problem in problems} == {"qemu+ssh://root@node2/system"}
 
@@ -302,18 +302,18 @@ def test_notes(notes: tuple[str, ...], expected: str) -> None:
 @pytest.mark.parametrize("name", ["", "a b", "-x", "root@node2", "10.0.0.300", "x" * 64, "a..b"])
 def test_names_that_no_host_can_have(name: str) -> None:
     """A name that cannot stand in a URI is refused as a host's name."""
-    assert only(judge_host_name(name, "source")).field == "source"
+    assert only(validate_host_name(name, "source")).field == "source"
 
 
 def test_same_host_twice() -> None:
     """Source and destination must differ, however they are written."""
-    assert judge_hosts("host-a", "host-b") == ()
-    assert judge_hosts(None, None) == ()
+    assert validate_hosts("host-a", "host-b") == ()
+    assert validate_hosts(None, None) == ()
     for source, destination in (("host-a", "HOST-A."), ("fd00::2", "fd00:0::2")):
-        problem = only(judge_hosts(source, destination))
+        problem = only(validate_hosts(source, destination))
         assert problem.field == "destination"
         assert "Attempt to migrate guest to the same host" in problem.reason
-    assert "whichever machine" in only(judge_hosts("host-a", "127.0.0.1")).reason
+    assert "whichever machine" in only(validate_hosts("host-a", "127.0.0.1")).reason
     assert same_machine("localhost", "::1")
 
 
@@ -335,8 +335,8 @@ def test_unknown_mode_names_the_nearest() -> None:
 def test_judging_never_raises(text: str, mode: Mode) -> None:
     """Any text gets an answer, on printable lines, and parses exactly when it is good."""
     judged = (
-        (judge_migration_uri(text, mode), lambda: MigrationUri.parse(text)),
-        (judge_connection_uri(text, mode), lambda: ConnectionUri.parse(text, mode)),
+        (validate_migration_uri(text, mode), lambda: MigrationUri.parse(text)),
+        (validate_connection_uri(text, mode), lambda: ConnectionUri.parse(text, mode)),
     )
     for problems, parse in judged:
         for problem in problems:
@@ -346,14 +346,14 @@ def test_judging_never_raises(text: str, mode: Mode) -> None:
                 parse()
         else:
             assert host_of(text) == parse().host
-    judge_host_name(text, "source")
-    judge_hosts(text, text)
+    validate_host_name(text, "source")
+    validate_hosts(text, text)
 
 
 @given(text=ANY_TEXT, mode=MODES, destination=st.sampled_from([None, "node2", "host-a", "::1"]))
 def test_suggestions_are_good(text: str, mode: Mode, destination: str | None) -> None:
     """Every suggested URI is itself judged good, in the same mode and for the same hosts."""
-    for judge in (judge_migration_uri, judge_connection_uri):
+    for judge in (validate_migration_uri, validate_connection_uri):
         for problem in judge(text, mode, source="host-a", destination=destination):
             if problem.suggestion is not None:
                 assert judge(problem.suggestion, mode, source="host-a") == ()
@@ -362,9 +362,9 @@ def test_suggestions_are_good(text: str, mode: Mode, destination: str | None) ->
 @given(text=URI_LIKE, mode=MODES)
 def test_parsing_again_changes_nothing(text: str, mode: Mode) -> None:
     """A parsed URI, written out and parsed again, is the same."""
-    if not judge_migration_uri(text, mode):
+    if not validate_migration_uri(text, mode):
         migration = MigrationUri.parse(text)
         assert MigrationUri.parse(str(migration)) == migration
-    if not judge_connection_uri(text, mode):
+    if not validate_connection_uri(text, mode):
         connection = ConnectionUri.parse(text, mode)
         assert ConnectionUri.parse(str(connection), mode) == connection

@@ -25,9 +25,9 @@ def errand(**changes: object) -> MigrationForm:
 
 def test_the_modes_differ_in_who_dials_the_destination() -> None:
     """This machine in normal mode, root of the source in peer2peer; the rest is the same."""
-    normal, peer2peer = errand().ways(), errand(mode=Mode.PEER2PEER).ways()
-    assert [way.opened_by for way in normal] == ["this machine", "this machine", "node1"]
-    assert [way.opened_by for way in peer2peer] == ["this machine", "node1", "node1"]
+    normal, peer2peer = errand().checks(), errand(mode=Mode.PEER2PEER).checks()
+    assert [check.opened_by for check in normal] == ["this machine", "this machine", "node1"]
+    assert [check.opened_by for check in peer2peer] == ["this machine", "node1", "node1"]
     assert peer2peer[1].identity == "root of node1, by ssh key, logged in as root"
     assert peer2peer[1].where == "node1, as root"
     assert normal[0] == peer2peer[0]
@@ -49,28 +49,28 @@ def test_the_modes_differ_in_who_dials_the_destination() -> None:
 )
 def test_each_transport_has_its_port_and_login(uri: str, port: str, identity: str) -> None:
     """The port and the login are those that libvirt's transport has."""
-    way = errand(destination_uri=uri).ways()[1]
-    assert way.port == port
-    assert identity in way.identity
-    assert way.uri == uri
+    check = errand(destination_uri=uri).checks()[1]
+    assert check.port == port
+    assert identity in check.identity
+    assert check.uri == uri
 
 
 def test_memory_goes_where_the_migration_uri_says() -> None:
     """An address and a port of one's own are what is to be settings_coverage."""
     told = errand(migration_uri="tcp://10.0.5.2:49160")
-    memory = told.ways()[2]
+    memory = told.checks()[2]
     assert (memory.port, memory.attempt) == ("49160", "nc -zv 10.0.5.2 49160")
     assert memory.identity == "nobody: there is no login"
     assert all("10.0.5.2:49160" in line for _, line in told.commands())
-    assert errand(migration_uri="unix:///run/way.sock").ways()[2].port == "a socket"
+    assert errand(migration_uri="unix:///run/check.sock").checks()[2].port == "a socket"
     # The destination says where, by its own name.
-    chosen = errand(migration_uri="auto").ways()[2]
+    chosen = errand(migration_uri="auto").checks()[2]
     assert (chosen.port, chosen.attempt) == ("49152 to 49215", "nc -zv node2 49152")
 
 
 def test_the_source_may_be_this_machine() -> None:
     """A source that names no host is this machine, whose libvirtd is behind a socket."""
-    first, second, memory = errand(source_uri="qemu:///system").ways()
+    first, second, memory = errand(source_uri="qemu:///system").checks()
     assert (first.listener, first.port) == ("libvirtd of this machine", "a socket")
     assert second.opened_by == memory.opened_by == "this machine"
 
@@ -143,6 +143,6 @@ def test_a_saved_form_is_readable_without_running() -> None:
 
 def test_texts_of_the_checklist_are_escaped() -> None:
     """What was typed is shown, and never run by the page."""
-    way = connection_checklist.ConnectionCheck("a<b", "c", "1", "d", "e", "f & g", "h")
+    check = connection_checklist.ConnectionCheck("a<b", "c", "1", "d", "e", "f & g", "h")
     assert "a&lt;b" in connection_checklist.table([way])
     assert "f &amp; g" in connection_checklist.table([way])

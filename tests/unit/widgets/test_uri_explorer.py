@@ -59,8 +59,8 @@ def test_the_uri_of_2011_is_a_connection_uri_in_both_modes() -> None:
         (NORMAL, Place.CONNECTION),
         (PEER2PEER, Place.CONNECTION),
     }
-    assert found[NORMAL, Place.CONNECTION].talk.who is Endpoint.CLIENT
-    assert found[PEER2PEER, Place.CONNECTION].talk.who is Endpoint.SOURCE_LIBVIRTD
+    assert found[NORMAL, Place.CONNECTION].talk.opened_by is Endpoint.CLIENT
+    assert found[PEER2PEER, Place.CONNECTION].talk.opened_by is Endpoint.SOURCE_LIBVIRTD
     assert found[NORMAL, Place.MIGRATION].instead == "tcp://host-b"
     assert "both modes" in uri_meaning.verdict(meanings(SSH))
 
@@ -69,7 +69,7 @@ def test_who_dials_is_what_the_plan_says() -> None:
     """The one who dials, and what is dialled, are those of the plan's own talks."""
     for text in ("", SSH, "tcp://host-b:49200"):
         for one in meanings(text):
-            assert one.talk in one.plan.talks()
+            assert one.talk in one.plan.connections()
             assert one.talk.uri == getattr(one.plan, one.place)
 
 

@@ -35,8 +35,8 @@ def test_drawing_has_an_arrow_and_a_sentence_for_each_talk(mode: Mode) -> None:
     plan = Plan(mode=mode).filled(destination="host-b")
     drawing = draw(plan, source="host-a", destination="host-b")
     root = ET.fromstring(drawing.svg)
-    assert len(root.findall(f"{SVG}polygon")) == len(drawing.sentences) == len(plan.talks())
-    for talk, sentence in zip(plan.talks(), drawing.sentences, strict=True):
+    assert len(root.findall(f"{SVG}polygon")) == len(drawing.sentences) == len(plan.connections())
+    for talk, sentence in zip(plan.connections(), drawing.sentences, strict=True):
         assert str(talk.uri) in sentence
     assert str(drawing).splitlines()[1:] == [
         f"{n}. {sentence}" for n, sentence in enumerate(drawing.sentences, 1)

@@ -10,7 +10,7 @@ from migrationlab.plan.uris import (
     ConnectionUri,
     MigrationUri,
     host_of,
-    judge_migration_uri,
+    validate_migration_uri,
     migration_notes,
 )
 from migrationlab.runs.run import Outcome, Run
@@ -157,7 +157,7 @@ def _check_way(text: str, mode: Mode) -> Feedback | None:
             "That is the host that the guest leaves.",
             "A migration URI says where the destination's QEMU listens.",
         )
-    if problems := judge_migration_uri(text, mode, source=SOURCE, destination=DESTINATION):
+    if problems := validate_migration_uri(text, mode, source=SOURCE, destination=DESTINATION):
         return wrong(problems[0].reason, problems[0].hint)
     if "://" not in text:
         return wrong(
