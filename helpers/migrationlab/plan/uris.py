@@ -51,10 +51,25 @@ from migrationlab.plan.uri_parser import (
 )
 
 __all__ = [
-    "ConnectionUri", "MigrationUri", "Mode", "Problem", "connection_notes", "host_of", "is_local",
-    "validate_connection_uri", "validate_disks_uri", "validate_domain_name", "validate_graphics_uri",
-    "validate_host_name", "validate_hosts", "validate_migration_uri", "migration_notes", "nearest", "quote",
-    "require_connection_uri", "same_machine",
+    "ConnectionUri",
+    "MigrationUri",
+    "Mode",
+    "Problem",
+    "connection_notes",
+    "host_of",
+    "is_local",
+    "migration_notes",
+    "nearest",
+    "quote",
+    "require_connection_uri",
+    "same_machine",
+    "validate_connection_uri",
+    "validate_disks_uri",
+    "validate_domain_name",
+    "validate_graphics_uri",
+    "validate_host_name",
+    "validate_hosts",
+    "validate_migration_uri",
 ]  # fmt: skip
 
 MIGRATION_FORM = "tcp://HOST or tcp://HOST:PORT"

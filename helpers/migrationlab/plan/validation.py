@@ -23,14 +23,14 @@ from migrationlab.plan.uri_parser import bracketed, host_fault
 from migrationlab.plan.uris import (
     Mode,
     Problem,
+    nearest,
+    quote,
     validate_connection_uri,
     validate_disks_uri,
     validate_domain_name,
     validate_graphics_uri,
     validate_hosts,
     validate_migration_uri,
-    nearest,
-    quote,
 )
 
 __all__ = [

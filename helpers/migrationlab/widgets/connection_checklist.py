@@ -1,7 +1,8 @@
 """Between two real hosts: who dials whom, by which port, as whom, and how to try it by hand.
 
 Pure: what stands in the form in, records, command lines and escaped HTML out. Who dials is
-``Plan.connections()``'s to say, what cannot work ``Plan.problems()``'s; here ports and logins are added.
+``Plan.connections()``'s to say, what cannot work ``Plan.problems()``'s; here ports and logins
+are added.
 Nothing is resolved or dialled. Imports neither libvirt nor IPython nor ipywidgets.
 
 Sources: libvirt's ``docs/uri.rst`` and ``docs/remote.rst`` (transports and their ports),

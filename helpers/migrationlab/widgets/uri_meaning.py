@@ -1,8 +1,8 @@
 """What a text means as each of the two URIs, in each of the two modes: the explorer's facts.
 
 Pure: a text in, records and escaped HTML out. Whether it works is ``Plan.problems()``'s to say,
-who would dial it ``Plan.connections()``'s, and what else there is to know ``uris``'. Imports neither
-libvirt nor IPython nor ipywidgets.
+who would dial it ``Plan.connections()``'s, and what else there is to know ``uris``'. Imports
+neither libvirt nor IPython nor ipywidgets.
 """
 
 from __future__ import annotations

@@ -14,12 +14,12 @@ from migrationlab.plan.uris import (
     Problem,
     connection_notes,
     host_of,
+    migration_notes,
+    same_machine,
     validate_connection_uri,
     validate_host_name,
     validate_hosts,
     validate_migration_uri,
-    migration_notes,
-    same_machine,
 )
 
 NORMAL, PEER2PEER = Mode.NORMAL, Mode.PEER2PEER

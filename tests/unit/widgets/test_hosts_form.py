@@ -62,7 +62,7 @@ def test_memory_goes_where_the_migration_uri_says() -> None:
     assert (memory.port, memory.attempt) == ("49160", "nc -zv 10.0.5.2 49160")
     assert memory.identity == "nobody: there is no login"
     assert all("10.0.5.2:49160" in line for _, line in told.commands())
-    assert errand(migration_uri="unix:///run/check.sock").checks()[2].port == "a socket"
+    assert errand(migration_uri="unix:///run/way.sock").checks()[2].port == "a socket"
     # The destination says where, by its own name.
     chosen = errand(migration_uri="auto").checks()[2]
     assert (chosen.port, chosen.attempt) == ("49152 to 49215", "nc -zv node2 49152")
@@ -106,7 +106,7 @@ def test_what_cannot_work_is_told(changes: dict[str, object], words: str) -> Non
     """The first problem's words say what is wrong, and nothing is derived from it."""
     told = errand(**changes)
     assert any(words in problem.reason for problem in told.problems())
-    for derived in (told.plan, told.ways, told.commands):
+    for derived in (told.plan, told.checks, told.commands):
         with pytest.raises(PlanError):
             derived()
 
@@ -144,5 +144,5 @@ def test_a_saved_form_is_readable_without_running() -> None:
 def test_texts_of_the_checklist_are_escaped() -> None:
     """What was typed is shown, and never run by the page."""
     check = connection_checklist.ConnectionCheck("a<b", "c", "1", "d", "e", "f & g", "h")
-    assert "a&lt;b" in connection_checklist.table([way])
-    assert "f &amp; g" in connection_checklist.table([way])
+    assert "a&lt;b" in connection_checklist.table([check])
+    assert "f &amp; g" in connection_checklist.table([check])

@@ -10,8 +10,8 @@ from migrationlab.plan.uris import (
     ConnectionUri,
     MigrationUri,
     host_of,
-    validate_migration_uri,
     migration_notes,
+    validate_migration_uri,
 )
 from migrationlab.runs.run import Outcome, Run
 
