@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-State = Literal["started", "progress", "done", "failed"]
+StepState = Literal["started", "progress", "done", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Step:
     """
 
     what: str
-    state: State
+    state: StepState
     detail: str = ""
     fraction: float | None = None
 

@@ -14,7 +14,7 @@ from migrationlab.errors import HostError, UsageError
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
 from migrationlab.migrate.migration import Migration
-from migrationlab.migrate.policies import Act, Action
+from migrationlab.migrate.policies import Action, ActionKind
 from migrationlab.migrate.start import migrate, start
 from migrationlab.plan.plan import Plan
 from migrationlab.runs.run import Outcome, Run
@@ -261,7 +261,7 @@ def test_what_libvirt_refuses(lab: Lab, guest: Guest) -> None:
     """A refusal reaches the caller in libvirt's words, and stands in the run's timeline."""
     with under_way(guest, Plan(**SLOW)) as migration:
         with pytest.raises(HostError, match="bandwidth must be less than") as caught:
-            migration._steering.do(Action(Act.SET_BANDWIDTH, value=1 << 60))
+            migration._steering.do(Action(ActionKind.SET_BANDWIDTH, value=1 << 60))
         assert caught.value.code is not None
         migration.cancel()
         run = migration.wait(30)

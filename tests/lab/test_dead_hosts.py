@@ -89,7 +89,7 @@ def test_dead_destination(
     assert run.outcome is Outcome.FAILED
     assert run.error is not None
     assert run.domain_states["source"] == "running"
-    guest = moving.subject
+    guest = moving.guest
     assert isinstance(guest, Guest)
     assert running(own, guest) == ["host-a"]
     assert guest.host is own.host_a
@@ -114,7 +114,7 @@ def test_dead_source(own: Lab, moving: Migration, tmp_path: Path) -> None:
     assert run.domain_states["destination"] != "running"
     assert run.guest_check is None
     assert any("could not be checked" in warning for warning in run.warnings)
-    guest = moving.subject
+    guest = moving.guest
     assert isinstance(guest, Guest)
     assert running(own, guest) == []
     # Whether it is lost the dead host alone could say.
@@ -129,7 +129,7 @@ def test_source_without_libvirtd(own: Lab, moving: Migration, tmp_path: Path) ->
     assert run.outcome is Outcome.FAILED
     assert run.error is not None
     own.restart_libvirtd(own.host_a)
-    guest = moving.subject
+    guest = moving.guest
     assert isinstance(guest, Guest)
     assert running(own, guest) == ["host-a"]
     assert guest.host is own.host_a

@@ -22,8 +22,8 @@ import psutil
 import pytest
 
 from migrationlab.analysis import beats as silence
+from migrationlab.checks.diagnosis import Status
 from migrationlab.checks.preflight import preflight
-from migrationlab.checks.report import Status
 from migrationlab.errors import GuestError, HostError, LabError
 from migrationlab.hosts.host import Host
 from migrationlab.lab.admin_client import ADDRESS, Client

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from migrationlab.checks.diagnosis import Status
 from migrationlab.checks.preflight import preflight
-from migrationlab.checks.report import Status
 from migrationlab.errors import PlanError
 from migrationlab.lab import directories, image
 from migrationlab.lab.lab import Lab

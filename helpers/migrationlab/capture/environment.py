@@ -10,11 +10,12 @@ from __future__ import annotations
 import functools
 import os
 import platform
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
+
+from migrationlab.hosts.program import run_program
 
 #: Where the kit's code is; in a checkout three folders below its root, beside which git keeps it.
 PACKAGE = Path(__file__).parents[1]
@@ -88,20 +89,9 @@ def code_revision(package: Path = PACKAGE) -> str | None:
 def _git(checkout: Path, *arguments: str) -> str | None:
     # A hook of git's has these set, and they would lead to another repository.
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    try:
-        done = subprocess.run(
-            ["git", "--no-optional-locks", "-C", str(checkout), *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=GIT_TIMEOUT_S,
-            check=False,
-            env=kept,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    command = ["git", "--no-optional-locks", "-C", str(checkout), *arguments]
+    result = run_program(command, timeout_s=GIT_TIMEOUT_S, env=kept)
+    return result.stdout.strip() if result.status == 0 else None
 
 
 def _cpu_times_s() -> tuple[float, float]:

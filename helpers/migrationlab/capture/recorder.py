@@ -7,7 +7,6 @@ or a guest cannot offer leaves its frame empty, never filled with zeros.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
@@ -23,6 +22,7 @@ from migrationlab.capture.ping import ECHO_COLUMNS, EchoProbe
 from migrationlab.capture.processes import DomainMeter
 from migrationlab.capture.tcp_connections import ports_told
 from migrationlab.hosts.host import Host
+from migrationlab.hosts.poll import wait_until
 from migrationlab.runs.schema import FRAMES, frame
 
 #: How long before the call the beats begin: the jitter is judged by the last second of these.
@@ -274,11 +274,10 @@ class Recorder:
 
 def wait_for_beat(beats: Beats, since_ns: int, timeout_s: float) -> bool:
     """Wait until a beat has arrived after a moment; return whether one did."""
-    end = time.monotonic() + timeout_s
     place = beats.place(timeout_s)
-    while time.monotonic() < end:
+
+    def arrived() -> bool:
         arrivals = beats.read(place)["arrival_ns"]
-        if not arrivals.empty and int(arrivals.iloc[-1]) > since_ns:
-            return True
-        time.sleep(0.01)
-    return False
+        return not arrivals.empty and int(arrivals.iloc[-1]) > since_ns
+
+    return wait_until(arrived, timeout_s)

@@ -19,9 +19,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from migrationlab.checks.diagnosis import Check, Diagnosis, Status
 from migrationlab.checks.machine import Machine
-from migrationlab.checks.report import Check, Diagnosis, Status
 from migrationlab.errors import LabError
+from migrationlab.hosts.program import NOT_RUN
 from migrationlab.lab import image
 
 GIB = 1024**3
@@ -120,7 +121,7 @@ def _compiler(machine: Machine) -> Check:
     return Check(
         "compiler",
         Status.FAIL,
-        answer.text,
+        answer.complaint,
         "`make setup`, or: sudo apt-get install --no-install-recommends gcc libc6-dev",
     )
 
@@ -152,8 +153,8 @@ def _namespaces(machine: Machine) -> Check:
     if answer.status == 0:
         kind = "as root, no user namespace needed" if machine.root else "in a user namespace"
         return Check("namespaces", Status.OK, f"mount, network and pid opened {kind}")
-    cause, hint = _why_no_namespaces(machine, answer.text)
-    return Check("namespaces", Status.FAIL, f"{cause} ({answer.text})", hint)
+    cause, hint = _why_no_namespaces(machine, answer.complaint)
+    return Check("namespaces", Status.FAIL, f"{cause} ({answer.complaint})", hint)
 
 
 def _why_no_namespaces(machine: Machine, text: str) -> tuple[str, str]:
@@ -202,7 +203,7 @@ def _overlay(machine: Machine, name: str) -> Check:
     return Check(
         name,
         Status.FAIL,
-        answer.text,
+        answer.complaint,
         "Linux 5.11 or later is needed, and a cache on a plain file system: let XDG_CACHE_HOME "
         "name a folder on ext4, xfs or btrfs.",
     )
@@ -215,7 +216,7 @@ def _link(machine: Machine, name: str) -> Check:
         answer = machine.run([*machine.apart("--net"), "ip", "link", *what])
         if answer.status:
             hint = "The kernel needs the modules bridge and veth: sudo modprobe -a bridge veth"
-            return Check(name, Status.FAIL, answer.text, hint)
+            return Check(name, Status.FAIL, answer.complaint, hint)
     return Check(name, Status.OK, "bridge and veth can be made")
 
 
@@ -224,11 +225,11 @@ def _tap(machine: Machine, name: str) -> Check:
     answer = machine.run([*machine.apart("--net"), *argv])
     if answer.status == 0:
         return Check(name, Status.OK, "a tap device can be made, for the guest's network card")
-    if "Permission denied" in answer.text:
+    if "Permission denied" in answer.complaint:
         hint = "sudo chmod 0666 /dev/net/tun (its usual mode; opening it gives no right by itself)"
     else:
         hint = "sudo modprobe tun"
-    return Check(name, Status.FAIL, f"/dev/net/tun: {answer.text}", hint)
+    return Check(name, Status.FAIL, f"/dev/net/tun: {answer.complaint}", hint)
 
 
 def _tbf(machine: Machine, name: str) -> Check:
@@ -236,7 +237,7 @@ def _tbf(machine: Machine, name: str) -> Check:
     answer = machine.run([*machine.apart("--net"), *_QDISC, *shape])
     if answer.status == 0:
         return Check(name, Status.OK, "the wire's rate can be set (tbf)")
-    return Check(name, Status.FAIL, answer.text, "sudo modprobe sch_tbf")
+    return Check(name, Status.FAIL, answer.complaint, "sudo modprobe sch_tbf")
 
 
 def _netem(machine: Machine, name: str) -> Check:
@@ -246,7 +247,7 @@ def _netem(machine: Machine, name: str) -> Check:
     return Check(
         name,
         Status.WARN,
-        f"no delay or loss on the wire: {answer.text}",
+        f"no delay or loss on the wire: {answer.complaint}",
         "sudo modprobe sch_netem, where the kernel has it; all else works without.",
     )
 
@@ -270,8 +271,8 @@ def _kvm(machine: Machine) -> Check:
     opener = ["sh", "-c", ': <>"$0"', str(device)]
     apart = [] if machine.root else [*machine.apart(), "setpriv", "--clear-groups"]
     answer = machine.run([*apart, *opener])
-    if answer.status == 127:
-        detail = f"not tried, as a program is missing: {answer.text}"
+    if answer.status == NOT_RUN:
+        detail = f"not tried, as a program is missing: {answer.complaint}"
         return Check("kvm", Status.WARN, detail, "make setup")
     if answer.status:
         name = machine.user
@@ -318,8 +319,10 @@ def _libvirt(machine: Machine) -> Check:
     answer = machine.run([sys.executable, "-I", "-c", _ASK_BINDING, *CONSTANTS])
     rebuild = "`make setup` builds the binding against the installed headers."
     if answer.status:
-        return Check("libvirt", Status.FAIL, f"the binding does not load: {answer.text}", rebuild)
-    number, absent = json.loads(answer.text)
+        return Check(
+            "libvirt", Status.FAIL, f"the binding does not load: {answer.complaint}", rebuild
+        )
+    number, absent = json.loads(answer.stdout)
     version = (number // 1_000_000, number // 1000 % 1000, number % 1000)
     text = "libvirt " + ".".join(map(str, version))
     lost = [name for name in absent if CONSTANTS[name] <= version]

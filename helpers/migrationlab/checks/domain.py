@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from migrationlab.checks import capabilities
 from migrationlab.checks.capabilities import Capabilities, Wants
-from migrationlab.checks.report import Check, Status
+from migrationlab.checks.diagnosis import Check, Status
 from migrationlab.errors import HostError, MigrationLabError
 from migrationlab.hosts.host import Host
-from migrationlab.hosts.shell import Answer, Shell
+from migrationlab.hosts.program import ProgramResult
+from migrationlab.hosts.shell import Shell
 from migrationlab.migrate.guest import PlainDomain
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.settings import AUTO
@@ -204,7 +205,7 @@ def _disk(pair: Pair, disk: DiskFacts) -> Check:
     )
 
 
-def _file_system(shell: Shell, path: str) -> Answer:
+def _file_system(shell: Shell, path: str) -> ProgramResult:
     return shell.run("stat", "--file-system", "--format=%T", "--", path)
 
 

@@ -12,7 +12,6 @@ import getpass
 import os
 import platform
 import shutil
-import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from pathlib import Path
 import platformdirs
 import psutil
 
+from migrationlab.hosts.program import ProgramResult, run_program
 from migrationlab.lab import accelerator, boot_files, image, namespaces
 from migrationlab.lab.accelerator import KvmVerdict
 
@@ -30,35 +30,10 @@ USERFAULTFD_IOC_NEW = 0xAA00
 USERFAULTFD_CALLS = {"x86_64": 323}
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a try said: its exit status, and its words on one line."""
-
-    status: int
-    text: str
-
-
-def run(argv: Sequence[str]) -> Answer:
-    """Run a try; a missing program and a passed time limit are answers too."""
-    # Hints match English texts.
+def run(argv: Sequence[str]) -> ProgramResult:
+    """Run a try, with a time limit and English messages: hints match these."""
     environment = namespaces.child_environment() | {"LC_ALL": "C"}
-    try:
-        done = subprocess.run(
-            argv,
-            check=False,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            stdin=subprocess.DEVNULL,
-            timeout=TRY_LIMIT_S,
-            env=environment,
-        )
-    except FileNotFoundError:
-        return Answer(127, f"{argv[0]}: not found")
-    except subprocess.TimeoutExpired:
-        return Answer(124, f"{argv[0]}: no answer within {TRY_LIMIT_S:g} s")
-    text = done.stdout if done.returncode == 0 else done.stderr.strip() or done.stdout
-    return Answer(done.returncode, " ".join(text.split()))
+    return run_program(argv, timeout_s=TRY_LIMIT_S, env=environment)
 
 
 def open_userfaultfd() -> str:
@@ -103,7 +78,7 @@ class Machine:
     files: Path = Path("/")
     cache: Path = field(default_factory=lambda: Path(platformdirs.user_cache_dir("migrationlab")))
     apart: Callable[..., list[str]] = namespaces.unshare
-    run: Callable[[Sequence[str]], Answer] = run
+    run: Callable[[Sequence[str]], ProgramResult] = run
     which: Callable[[str], str | None] = lambda name: shutil.which(
         name, path=namespaces.child_environment()["PATH"]
     )

@@ -18,18 +18,19 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from migrationlab.capture import clocks
 from migrationlab.checks import capabilities
+from migrationlab.checks.diagnosis import Check, Diagnosis, Messages, Status
 from migrationlab.checks.domain import Pair, domain_checks
-from migrationlab.checks.report import Check, Diagnosis, Messages, Status
 from migrationlab.errors import MigrationLabError
 from migrationlab.explain.explanation import explain
 from migrationlab.hosts.host import Host
-from migrationlab.hosts.shell import NOT_RUN, SSH_TRANSPORTS
+from migrationlab.hosts.program import NOT_RUN
+from migrationlab.hosts.shell import SSH_TRANSPORTS
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.settings import AUTO
 from migrationlab.plan.uris import Mode
 from migrationlab.plan.validation import Situation
 
-VERDICTS = Messages(
+MESSAGES = Messages(
     ok="A migration can work.",
     warned="A migration can work as far as could be found out; look at {}.",
     failed="A migration cannot work yet: mend {}.",
@@ -67,7 +68,7 @@ def preflight(
         checks = [first, second]
         if here is not None and there is not None:
             checks += _examine(here, there, domain, plan or Plan(), pool)
-    return Diagnosis(tuple(checks), VERDICTS)
+    return Diagnosis(tuple(checks), MESSAGES)
 
 
 def _connection(name: str, given: Host | str, opened: ExitStack) -> tuple[Host | None, Check]:

@@ -12,8 +12,8 @@ from typing import Any
 
 import click
 
+from migrationlab.checks.diagnosis import Diagnosis
 from migrationlab.checks.doctor import doctor as examine
-from migrationlab.checks.report import Diagnosis
 from migrationlab.cli.options import Format, format_option
 from migrationlab.cli.plan_options import (
     PlanCommand,

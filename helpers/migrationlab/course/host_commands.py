@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from migrationlab.course import json_files
 from migrationlab.errors import LabError, UsageError
-from migrationlab.hosts.shell import Answer, Shell
+from migrationlab.hosts.program import ProgramResult
+from migrationlab.hosts.shell import Shell
 
 #: What separates processes on Linux: namespaces(7).
 KINDS = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
@@ -87,7 +88,7 @@ class Hosts(Protocol):
     def live(self) -> bool:
         """Whether they are asked now, and not long ago."""
 
-    def ask(self, host: str, look: str) -> Answer:
+    def ask(self, host: str, look: str) -> ProgramResult:
         """Return what a host answers to a look, named by its key."""
 
 
@@ -121,7 +122,7 @@ class LiveHosts:
     def __repr__(self) -> str:
         return f"LiveHosts({', '.join(self.names)})"
 
-    def ask(self, host: str, look: str) -> Answer:
+    def ask(self, host: str, look: str) -> ProgramResult:
         """Run a command of the list on a host.
 
         Args:
@@ -154,7 +155,7 @@ class RecordedHosts:
 
     def __init__(
         self,
-        answers: Mapping[str, Mapping[str, Answer]],
+        answers: Mapping[str, Mapping[str, ProgramResult]],
         wire: Sequence[Mapping[str, float]] = (),
     ) -> None:
         self._answers = answers
@@ -177,7 +178,10 @@ class RecordedHosts:
 
         def made(told: Any) -> RecordedHosts:
             answers = {
-                host: {key: Answer(**answer) for key, answer in looks.items()}
+                host: {
+                    key: ProgramResult(answer["status"], answer["text"])
+                    for key, answer in looks.items()
+                }
                 for host, looks in told["hosts"].items()
             }
             return cls(answers, told["wire"])
@@ -187,12 +191,14 @@ class RecordedHosts:
     def save(self, path: Path) -> None:
         """Write the recording to a file."""
         answers = {
-            host: {key: asdict(answer) for key, answer in looks.items()}
+            host: {
+                key: {"status": answer.status, "text": answer.text} for key, answer in looks.items()
+            }
             for host, looks in self._answers.items()
         }
         json_files.write({"hosts": answers, "wire": self.wire}, path)
 
-    def ask(self, host: str, look: str) -> Answer:
+    def ask(self, host: str, look: str) -> ProgramResult:
         """Return what a host once answered.
 
         Args:

@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from migrationlab.checks.report import Status
+from migrationlab.checks.diagnosis import Status
 from migrationlab.course.feedback import Feedback
 from migrationlab.errors import StoreError, UsageError
 from migrationlab.experiment.experiment import Experiment

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from migrationlab.checks.report import Check, Diagnosis, Messages, Status
+from migrationlab.checks.diagnosis import Check, Diagnosis, Messages, Status
 from migrationlab.course import json_files
 
 #: The broken cases of the lab that lesson 09 lets the preflight look for.
@@ -51,7 +51,7 @@ def _diagnoses(told: Any) -> dict[str, Diagnosis]:
     return {
         broken: Diagnosis(
             tuple(Check(**check | {"status": Status(check["status"])}) for check in one["checks"]),
-            Messages(**one["verdicts"]),
+            Messages(**one["messages"]),
         )
         for broken, one in told.items()
     }

@@ -18,7 +18,7 @@ from migrationlab.experiment.design import Cell, Design, RealHosts, Workload
 from migrationlab.hosts.host import Host
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
-from migrationlab.migrate.guest import Subject
+from migrationlab.migrate.guest import GuestLike
 from migrationlab.plan.validation import Side, Situation
 from migrationlab.runs.run import Outcome, Run
 from migrationlab.steps import Listener, ignore
@@ -35,7 +35,7 @@ class MigrationArgs:
         probe: An address of the guest to ask for echoes.
     """
 
-    guest: Subject | str
+    guest: GuestLike | str
     to: Host
     source: Host | None = None
     probe: str | None = None

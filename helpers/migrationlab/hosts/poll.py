@@ -1,14 +1,17 @@
-"""Waits until there is something to read, whatever the descriptor's number.
+"""Wait for input on a descriptor, or for a condition that has no event.
 
-select(2) takes no descriptor from 1024 on, which a notebook that has run for long reaches; poll(2)
-takes any, and counts in milliseconds. Imports nothing of the kit.
+select(2) refuses descriptors from 1024 on, which a long-running notebook reaches. poll(2) takes any
+descriptor, but counts in milliseconds.
 """
 
 from __future__ import annotations
 
 import select
 import time
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 class Readable(Protocol):
@@ -19,15 +22,15 @@ class Readable(Protocol):
 
 
 def readable(source: Readable, timeout_s: float) -> bool:
-    """Wait until there is something to read, or an end or error to be read, there.
+    """Wait until a read does not block: there is data, the end, or an error.
 
     Args:
-        source: Where.
-        timeout_s: How long, to the microsecond; what comes in the last of its milliseconds is told
-            when that is over.
+        source: What to read from.
+        timeout_s: The longest wait in seconds, exact to the microsecond. What arrives in its last
+            millisecond is reported when the wait is over.
 
     Returns:
-        Whether there is.
+        Whether there is something to read.
     """
     end = time.monotonic() + timeout_s
     waiting = select.poll()
@@ -40,3 +43,20 @@ def readable(source: Readable, timeout_s: float) -> bool:
         return False
     time.sleep(rest_s)
     return bool(waiting.poll(0))
+
+
+def wait_until(check: Callable[[], T], timeout_s: float, interval_s: float = 0.01) -> T:
+    """Call a function until it returns something true, or the time is over.
+
+    Args:
+        check: The function; what it raises goes to the caller.
+        timeout_s: How long to try, in seconds; the first try is always made.
+        interval_s: The time between two tries, in seconds.
+
+    Returns:
+        What the last call returned: false where the time is over.
+    """
+    end = time.monotonic() + timeout_s
+    while not (found := check()) and time.monotonic() <= end:
+        time.sleep(interval_s)
+    return found

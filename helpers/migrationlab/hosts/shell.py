@@ -9,28 +9,14 @@ the same user, key and options are used. Imports no libvirt and no lab.
 from __future__ import annotations
 
 import shlex
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from migrationlab.hosts.program import ProgramResult, run_program
+
 #: The transports that log in by ssh. ``libssh`` and ``libssh2`` read ssh's own files too.
 SSH_TRANSPORTS = ("ssh", "libssh", "libssh2")
-NOT_RUN = 127
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of a program: its exit status, and what it said.
-
-    Attributes:
-        status: Its exit status; 127 where it could not be run, or took too long.
-        text: What it printed on standard output; where it failed and printed nothing there, its
-            complaint.
-    """
-
-    status: int
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,25 +35,9 @@ class Shell:
         """Return the command that runs ``argv`` there."""
         return [*self.start, *([shlex.join(argv)] if self.over_ssh else argv)]
 
-    def run(self, *argv: str, timeout_s: float = 15) -> Answer:
-        """Run a program there to its end; never raises for what the program does."""
-        command = self.command(*argv)
-        try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=timeout_s,
-                check=False,
-            )
-        except OSError as error:
-            return Answer(NOT_RUN, f"{command[0]}: {error.strerror}")
-        except subprocess.TimeoutExpired:
-            return Answer(NOT_RUN, f"no answer within {timeout_s:g} s")
-        said = done.stdout.rstrip()  # a table's first line may be indented
-        return Answer(done.returncode, said if done.returncode == 0 else said or _last(done.stderr))
+    def run(self, *argv: str, timeout_s: float = 15) -> ProgramResult:
+        """Run a program there to its end."""
+        return run_program(self.command(*argv), timeout_s=timeout_s)
 
 
 def shell_of(uri: str) -> Shell | None:
@@ -100,8 +70,3 @@ def _ssh(host: str, port: int | None, user: str | None, query: dict[str, str]) -
         *("-T", "-e", "none", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"),
         *("--", host),
     ]
-
-
-def _last(text: str) -> str:
-    lines = text.strip().splitlines()
-    return lines[-1].strip() if lines else ""

@@ -16,7 +16,6 @@ import contextlib
 import fcntl
 import os
 import subprocess
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +24,7 @@ from typing import Self
 import psutil
 
 from migrationlab.errors import LabError
+from migrationlab.hosts.poll import wait_until
 from migrationlab.lab import namespaces
 from migrationlab.lab.host_config import NAMES
 from migrationlab.lab.layout import HOST_NAMES, LAN_ADDRESSES, LAN_PREFIX, LabFiles
@@ -217,11 +217,8 @@ class Client:
         self._expect("running")
         # As the rack does for the hosts' ports.
         show = [*rack.in_rack_network(), "ip", "link", "show", "dev", f"client{self._pid}"]
-        end = time.monotonic() + START_TIMEOUT_S
-        while " state UP " not in namespaces.run(show):
-            if time.monotonic() > end:
-                raise LabError("the lab's LAN does not carry what its client machine sends")
-            time.sleep(0.01)
+        if not wait_until(lambda: " state UP " in namespaces.run(show), START_TIMEOUT_S):
+            raise LabError("the lab's LAN does not carry what its client machine sends")
 
     def _expect(self, word: str) -> None:
         assert self._process is not None

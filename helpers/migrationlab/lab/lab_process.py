@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from typing import IO, Any
 
 import psutil
 
 from migrationlab.errors import LabError, UsageError
+from migrationlab.hosts.poll import wait_until
 from migrationlab.lab import registry
 from migrationlab.steps import Listener, Step, ignore
 
@@ -91,15 +91,12 @@ def down(name: str) -> bool:
     state = _state(name)
     if state is not None:
         _kill(state["rack"]["pid"], state["rack_started"])
-    end = time.monotonic() + DOWN_TIMEOUT_S
-    while registry.is_up(name):
-        if time.monotonic() > end:
-            owner = registry.owner(name)
-            raise LabError(
-                f"process {owner} still holds the name {name!r}",
-                hint="close the lab there (lab.close()), or end that process",
-            )
-        time.sleep(0.02)
+    if not wait_until(lambda: not registry.is_up(name), DOWN_TIMEOUT_S):
+        owner = registry.owner(name)
+        raise LabError(
+            f"process {owner} still holds the name {name!r}",
+            hint="close the lab there (lab.close()), or end that process",
+        )
     registry.sweep([name])
     return True
 

@@ -19,6 +19,7 @@ from typing import IO
 import psutil
 
 from migrationlab.errors import LabError
+from migrationlab.hosts.program import NOT_RUN, run_program
 
 GUARD = Path(__file__).parent / "payload" / "guard.py"
 
@@ -68,30 +69,12 @@ def run_bytes(
     argv: Sequence[str], *, timeout_s: float = 30, text: str = "", cwd: Path | None = None
 ) -> bytes:
     """Do as :func:`run` does, in the folder ``cwd``, and return the output as it came."""
-    command = " ".join(argv)
-    try:
-        done = subprocess.run(
-            argv,
-            input=text.encode(),
-            capture_output=True,
-            timeout=timeout_s,
-            cwd=cwd,
-            env=child_environment(),
-            check=False,
-        )
-    except FileNotFoundError as error:
-        raise LabError(
-            f"the program {error.filename} is missing", hint="run `make setup`"
-        ) from error
-    except subprocess.TimeoutExpired as error:
-        raise LabError(f"{command} took more than {timeout_s:g} s") from error
-    if done.returncode != 0:
-        said = (done.stderr.strip() or done.stdout.strip()).decode(errors="replace")
-        raise LabError(
-            f"{command} failed: {said}",
-            hint="`migrationlab doctor` shows what this machine lacks",
-        )
-    return done.stdout
+    result = run_program(argv, timeout_s=timeout_s, text=text, cwd=cwd, env=child_environment())
+    if result.status != 0:
+        doctor = "`migrationlab doctor` shows what this machine lacks"
+        hint = "run `make setup`" if result.status == NOT_RUN else doctor
+        raise LabError(f"{' '.join(argv)} failed: {result.complaint}", hint=hint)
+    return result.output
 
 
 def start_guarded(

@@ -30,7 +30,7 @@ from migrationlab.capture.events import EventLog, Row
 from migrationlab.capture.job_stats import Sample
 from migrationlab.errors import HostError, UsageError
 from migrationlab.hosts.host import refusals
-from migrationlab.migrate.policies import Act, Action, Policies, downtime_steps
+from migrationlab.migrate.policies import Action, ActionKind, Policies, downtime_steps
 from migrationlab.plan.plan import Plan
 
 #: How long a caller waits for libvirt's answer, which usually takes some milliseconds.
@@ -53,10 +53,10 @@ NO_WAY_BACK = (
 )
 #: The unit of each act's value, as the event's detail names it.
 VALUES = {
-    Act.SET_MAX_DOWNTIME: "max_downtime_ms",
-    Act.SET_BANDWIDTH: "bandwidth_mib_s",
-    Act.SET_POSTCOPY_BANDWIDTH: "postcopy_bandwidth_mib_s",
-    Act.SET_COMPRESSION_CACHE: "xbzrle_cache_bytes",
+    ActionKind.SET_MAX_DOWNTIME: "max_downtime_ms",
+    ActionKind.SET_BANDWIDTH: "bandwidth_mib_s",
+    ActionKind.SET_POSTCOPY_BANDWIDTH: "postcopy_bandwidth_mib_s",
+    ActionKind.SET_COMPRESSION_CACHE: "xbzrle_cache_bytes",
 }
 
 
@@ -135,7 +135,7 @@ class Controller:
         self._inbox.put(sample)
 
     def end(self) -> None:
-        """Act no more: libvirt's call has returned. Once more does no harm."""
+        """ActionKind no more: libvirt's call has returned. Once more does no harm."""
         with self._lock:
             if self._ended:
                 return
@@ -157,7 +157,7 @@ class Controller:
         with self._lock:
             if self._ended or self.stopped_by is not None:
                 return
-            act = Act.DEADLINE if by == "deadline_s" else Act.CANCEL
+            act = ActionKind.DEADLINE if by == "deadline_s" else ActionKind.CANCEL
             if self.in_postcopy:
                 refused = UsageError(
                     f"it cannot be cancelled: {NO_WAY_BACK}",
@@ -193,11 +193,11 @@ class Controller:
                 raise _over() from error
             if request.answer.cancel():
                 raise UsageError(
-                    f"{action.act} has to wait until the migration is further, and was given up",
+                    f"{action.kind} has to wait until the migration is further, and was given up",
                     hint="try again once progress() tells of pass 1, or of post-copy for its pause",
                 ) from error
             raise HostError(
-                f"libvirt has not answered to {action.act} within {timeout_s:g} s",
+                f"libvirt has not answered to {action.kind} within {timeout_s:g} s",
                 hint="it may still do it: the run will tell",
             ) from error
 
@@ -249,7 +249,7 @@ class Controller:
 
     def _heard(self, message: _Request | Row | Sample) -> tuple[Action, ...]:
         if isinstance(message, _Request):
-            if message.action.act not in (Act.CANCEL, Act.DEADLINE):
+            if message.action.kind not in (ActionKind.CANCEL, ActionKind.DEADLINE):
                 self._waiting.append(message)
             return ()
         if isinstance(message, Sample):
@@ -296,14 +296,14 @@ class Controller:
                     request.answer.set_result(None)
 
     def _is_time(self, action: Action) -> bool:
-        if action.act is Act.PAUSE_POSTCOPY:
+        if action.kind is ActionKind.PAUSE_POSTCOPY:
             return self._arrived_s is not None and self._now() >= self._arrived_s + SETTLE_S
         return self._pass > 0
 
     def _follow(self, action: Action) -> None:
         """Do what a policy wants; where it is refused, the run has a warning."""
         try:
-            if action.act in (Act.CANCEL, Act.DEADLINE):
+            if action.kind in (ActionKind.CANCEL, ActionKind.DEADLINE):
                 self.stop(action.by)
             else:
                 self._act(action)
@@ -312,39 +312,39 @@ class Controller:
 
     def _act(self, action: Action) -> None:
         detail: dict[str, Any] = {"by": action.by}
-        if action.act in VALUES:
-            detail[VALUES[action.act]] = action.value
+        if action.kind in VALUES:
+            detail[VALUES[action.kind]] = action.value
         try:
             self._require_sense(action)
             with refusals():
                 self._call(action)
         except (HostError, UsageError) as error:
-            self._events.note(action.act, **detail, refused=str(error))
+            self._events.note(action.kind, **detail, refused=str(error))
             raise
-        self._events.note(action.act, **detail)
+        self._events.note(action.kind, **detail)
 
     def _call(self, action: Action) -> None:
         value = action.value or 0
-        match action.act:
-            case Act.SET_MAX_DOWNTIME:
+        match action.kind:
+            case ActionKind.SET_MAX_DOWNTIME:
                 self._domain.migrateSetMaxDowntime(value)
                 if not self._stands:
                     self.limit_ms = value
                 self._policies.allowed(value)
-            case Act.SET_BANDWIDTH:
+            case ActionKind.SET_BANDWIDTH:
                 self._domain.migrateSetMaxSpeed(value or NO_LIMIT_MIB_S)
-            case Act.SET_POSTCOPY_BANDWIDTH:
+            case ActionKind.SET_POSTCOPY_BANDWIDTH:
                 self._domain.migrateSetMaxSpeed(value, SPEED_POSTCOPY)
-            case Act.SET_COMPRESSION_CACHE:
+            case ActionKind.SET_COMPRESSION_CACHE:
                 self._domain.migrateSetCompressionCache(value)
-            case Act.START_POSTCOPY:
+            case ActionKind.START_POSTCOPY:
                 self._domain.migrateStartPostCopy()
                 self._switching = True
-            case Act.PAUSE_POSTCOPY:
+            case ActionKind.PAUSE_POSTCOPY:
                 self._domain.abortJobFlags(ABORT_POSTCOPY)
-            case Act.SUSPEND:
+            case ActionKind.SUSPEND:
                 self._domain.suspend()
-            case Act.CANCEL | Act.DEADLINE:
+            case ActionKind.CANCEL | ActionKind.DEADLINE:
                 raise AssertionError("a stop has a way of its own")
 
     def _abort(self) -> None:
@@ -367,24 +367,26 @@ class Controller:
                 hint="wait() gives its run",
             )
         gone = self._switching or self.in_postcopy
-        match action.act:
-            case Act.SET_COMPRESSION_CACHE if not _has_cache(self._plan):
+        match action.kind:
+            case ActionKind.SET_COMPRESSION_CACHE if not _has_cache(self._plan):
                 problem = "this migration has no compression cache"
                 hint = 'migrate with Plan(compression=("xbzrle",))'
-            case Act.START_POSTCOPY | Act.SET_POSTCOPY_BANDWIDTH if not self._plan.postcopy:
+            case ActionKind.START_POSTCOPY | ActionKind.SET_POSTCOPY_BANDWIDTH if (
+                not self._plan.postcopy
+            ):
                 problem = "this migration cannot switch to post-copy"
                 hint = "migrate with Plan(postcopy=True)"
-            case Act.START_POSTCOPY if gone:
+            case ActionKind.START_POSTCOPY if gone:
                 problem = "this migration has switched to post-copy already"
                 hint = "pause_postcopy() pauses it"
-            case Act.PAUSE_POSTCOPY if not gone:
+            case ActionKind.PAUSE_POSTCOPY if not gone:
                 problem = "this migration is not in post-copy, so there is nothing to pause"
                 hint = "cancel() ends it, and the guest goes on at the source"
-            case Act.SET_BANDWIDTH if self.in_postcopy:
+            case ActionKind.SET_BANDWIDTH if self.in_postcopy:
                 problem = f"that bandwidth has no effect any more: {NO_WAY_BACK}"
                 hint = "set_bandwidth(…, postcopy=True) limits what is sent now"
-            case Act.SET_MAX_DOWNTIME | Act.SUSPEND if self.in_postcopy:
-                problem = f"{action.act} has no effect any more: {NO_WAY_BACK}"
+            case ActionKind.SET_MAX_DOWNTIME | ActionKind.SUSPEND if self.in_postcopy:
+                problem = f"{action.kind} has no effect any more: {NO_WAY_BACK}"
                 hint = "wait until it is complete"
             case _:
                 return

@@ -24,7 +24,7 @@ from migrationlab.capture.recorder import Recorder
 from migrationlab.errors import HostError, MigrationLabError
 from migrationlab.explain.explanation import explain
 from migrationlab.hosts.host import Host, refusals
-from migrationlab.migrate.guest import Subject
+from migrationlab.migrate.guest import GuestLike
 from migrationlab.plan.plan import Plan
 from migrationlab.runs.run import Outcome, Run, RunError, new_run_id
 from migrationlab.runs.schema import conform
@@ -74,7 +74,7 @@ class Ending:
         environment: What the run should say of this machine, for as long as the call took.
     """
 
-    subject: Subject
+    subject: GuestLike
     record: Mapping[str, object]
     source: Host
     destination: Host

@@ -17,7 +17,7 @@ from migrationlab.hosts.host import Host, kind_of, refusals
 from migrationlab.plan.validation import DomainFacts, domain_facts
 
 
-class Subject(Protocol):
+class GuestLike(Protocol):
     """A guest that can be migrated."""
 
     @property

@@ -24,12 +24,12 @@ from migrationlab.errors import HostError, UsageError
 from migrationlab.hosts.host import Host, refusal
 from migrationlab.migrate.controller import Controller
 from migrationlab.migrate.finish import Ending
-from migrationlab.migrate.guest import Subject
-from migrationlab.migrate.policies import Act, Action
+from migrationlab.migrate.guest import GuestLike
+from migrationlab.migrate.policies import Action, ActionKind
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.settings import settings
 from migrationlab.runs.run import Outcome, Run
-from migrationlab.steps import Listener, State, Step, ignore
+from migrationlab.steps import Listener, Step, StepState, ignore
 
 #: What a stop makes of a migration, by who asked for it; by anybody else it is cancelled.
 STOPPED = {"deadline_s": Outcome.TIMED_OUT, "abort_when_diverging_s": Outcome.DIVERGED}
@@ -106,9 +106,9 @@ class Migration:
     """A migration under way; made, and begun, by :func:`start`."""
 
     def __init__(
-        self, subject: Subject, to: Host, plan: Plan, what: Prepared, on_step: Listener
+        self, subject: GuestLike, to: Host, plan: Plan, what: Prepared, on_step: Listener
     ) -> None:
-        self.subject = subject
+        self.guest = subject
         # Asked once: its host can be gone later, or its name another.
         self._name, self._record = subject.name, subject.record()
         self.source = what.source
@@ -198,7 +198,7 @@ class Migration:
             HostError: libvirt refused, or does not answer. Both stand for all that steers.
         """
         value = _in_range("max_downtime_ms", max_downtime_ms)
-        self._steering.do(Action(Act.SET_MAX_DOWNTIME, value=value))
+        self._steering.do(Action(ActionKind.SET_MAX_DOWNTIME, value=value))
 
     def set_bandwidth(self, bandwidth_mib_s: int | None, *, postcopy: bool = False) -> None:
         """Change how fast memory is sent.
@@ -209,7 +209,7 @@ class Migration:
         """
         field = "postcopy_bandwidth_mib_s" if postcopy else "bandwidth_mib_s"
         value = None if bandwidth_mib_s is None else _in_range(field, bandwidth_mib_s)
-        act = Act.SET_POSTCOPY_BANDWIDTH if postcopy else Act.SET_BANDWIDTH
+        act = ActionKind.SET_POSTCOPY_BANDWIDTH if postcopy else ActionKind.SET_BANDWIDTH
         self._steering.do(Action(act, value=value))
 
     def set_compression_cache(self, xbzrle_cache_bytes: int) -> None:
@@ -232,7 +232,7 @@ class Migration:
                 f"a compression cache of {value} bytes cannot be: QEMU takes powers of two",
                 hint=f"give {below} or {below * 2}",
             )
-        self._steering.do(Action(Act.SET_COMPRESSION_CACHE, value=value))
+        self._steering.do(Action(ActionKind.SET_COMPRESSION_CACHE, value=value))
 
     def start_postcopy(self) -> None:
         """Switch to post-copy: the guest goes on at the destination, its memory follows.
@@ -240,7 +240,7 @@ class Migration:
         Returns when libvirt has taken the request; the switch itself comes within milliseconds,
         and ``progress().state`` tells of it.
         """
-        self._steering.do(Action(Act.START_POSTCOPY))
+        self._steering.do(Action(ActionKind.START_POSTCOPY))
 
     def pause_postcopy(self) -> None:
         """Break off post-copy, as a broken network would.
@@ -248,14 +248,14 @@ class Migration:
         The migration ends as interrupted: the guest runs on at the destination until it needs
         memory that is still at the source. Plan(postcopy_resume=True) takes it up again.
         """
-        self._steering.do(Action(Act.PAUSE_POSTCOPY))
+        self._steering.do(Action(ActionKind.PAUSE_POSTCOPY))
 
     def suspend(self) -> None:
         """Pause the guest, so that what is left can be sent; it goes on at the destination.
 
         Where the migration fails after all, it goes on at the source.
         """
-        self._steering.do(Action(Act.SUSPEND))
+        self._steering.do(Action(ActionKind.SUSPEND))
 
     def _progress(self, state: str, elapsed_ms: int) -> Progress:
         values = self._sample.statistics if self._sample else {}
@@ -311,7 +311,7 @@ class Migration:
             progress.fraction,
         )
 
-    def _report(self, state: State, detail: str, fraction: float | None = None) -> None:
+    def _report(self, state: StepState, detail: str, fraction: float | None = None) -> None:
         what = f"migrating {self._name} from {self.source.name} to {self.destination.name}"
         try:
             self._on_step(Step(what, state, detail, fraction))
@@ -325,7 +325,7 @@ class Migration:
         if outcome not in (Outcome.COMPLETED, Outcome.INTERRUPTED):
             self._undo(warnings)
         return Ending(
-            subject=self.subject,
+            subject=self.guest,
             record=self._record,
             source=self.source,
             destination=self.destination,

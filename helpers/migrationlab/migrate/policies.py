@@ -40,7 +40,7 @@ DIVERGING_SHARE = 0.9
 WINDOW_S = 1.0
 
 
-class Act(StrEnum):
+class ActionKind(StrEnum):
     """What can be done to a migration; the names of the events that say so."""
 
     SET_MAX_DOWNTIME = "set_max_downtime"
@@ -59,13 +59,13 @@ class Action:
     """Something to be done to a migration.
 
     Attributes:
-        act: What.
+        kind: What.
         by: Who wants it: "user", or the plan's field that says so.
         value: The new limit or size, in the unit of the act; None where it has none, and for a
             bandwidth without a limit.
     """
 
-    act: Act
+    kind: ActionKind
     by: str = "user"
     value: int | None = None
 
@@ -107,8 +107,8 @@ class Policies:
         self._steps = deque(downtime_steps(plan)[1:])
         self._allowed_ms = 0
         self._switches = [
-            (Act.START_POSTCOPY, "postcopy_after_pass", "postcopy_after_s"),
-            (Act.SUSPEND, "suspend_after_pass", "suspend_after_s"),
+            (ActionKind.START_POSTCOPY, "postcopy_after_pass", "postcopy_after_s"),
+            (ActionKind.SUSPEND, "suspend_after_pass", "suspend_after_s"),
         ]
         self._sent: deque[tuple[float, int]] = deque()
         self._diverging_since_s: float | None = None
@@ -157,14 +157,14 @@ class Policies:
             return []
         if self._now_s >= self._plan.deadline_s:
             self._over = True
-            return [Action(Act.DEADLINE, "deadline_s")]
+            return [Action(ActionKind.DEADLINE, "deadline_s")]
         if not self._pass or self._decided:
             return []
         most_s = self._plan.abort_when_diverging_s
         since_s = self._diverging_since_s
         if most_s is not None and since_s is not None and self._now_s - since_s >= most_s:
             self._over = True
-            return [Action(Act.CANCEL, "abort_when_diverging_s")]
+            return [Action(ActionKind.CANCEL, "abort_when_diverging_s")]
         return [*self._switches_due(), *self._steps_due()]
 
     def _switches_due(self) -> list[Action]:
@@ -188,7 +188,7 @@ class Policies:
             latest = self._steps.popleft()[1]
         if latest is None or latest <= self._allowed_ms:
             return []
-        return [Action(Act.SET_MAX_DOWNTIME, "downtime_steps", latest)]
+        return [Action(ActionKind.SET_MAX_DOWNTIME, "downtime_steps", latest)]
 
     def _judge_rates(self, statistics: Mapping[str, int], now_s: float) -> None:
         sent = statistics.get("data_processed_bytes")

@@ -18,7 +18,7 @@ from migrationlab.capture.ping import EchoProbe
 from migrationlab.capture.recorder import Recorder
 from migrationlab.errors import GuestError, PlanError, UsageError
 from migrationlab.hosts.host import Host, library_version, refusals
-from migrationlab.migrate.guest import PlainDomain, Subject
+from migrationlab.migrate.guest import GuestLike, PlainDomain
 from migrationlab.migrate.libvirt_call import migration_call
 from migrationlab.migrate.migration import Migration, Prepared
 from migrationlab.migrate.policies import downtime_steps
@@ -33,7 +33,7 @@ SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = 0.005, 60
 
 
 def start(
-    guest: Subject | str,
+    guest: GuestLike | str,
     *,
     to: Host,
     plan: Plan | None = None,
@@ -90,7 +90,7 @@ def start(
 
 
 def migrate(
-    guest: Subject | str,
+    guest: GuestLike | str,
     *,
     to: Host,
     plan: Plan | None = None,
@@ -127,7 +127,7 @@ def migrate(
         raise
 
 
-def _subject(guest: Subject | str, source: Host | None, *, offline: bool) -> Subject:
+def _subject(guest: GuestLike | str, source: Host | None, *, offline: bool) -> GuestLike:
     if not isinstance(guest, str):
         if not callable(getattr(guest, "facts", None)):
             raise UsageError(f"{guest!r} is no guest", hint="give a guest of the lab, or a name")
@@ -146,7 +146,7 @@ def _filled(plan: Plan, to: Host) -> Plan:
     return plan.filled(destination=to.peer_name)
 
 
-def _validate(subject: Subject, source: Host, to: Host, plan: Plan) -> None:
+def _validate(subject: GuestLike, source: Host, to: Host, plan: Plan) -> None:
     if source is to:
         raise PlanError(
             f"the guest {subject.name!r} is on {to.name} already",
@@ -167,7 +167,7 @@ def _side(host: Host) -> Side:
 
 
 def _prepare(
-    subject: Subject,
+    subject: GuestLike,
     source: Host,
     to: Host,
     plan: Plan,
@@ -252,7 +252,7 @@ def _prepare(
         )
 
 
-def _echo(subject: Subject, plan: Plan, probe: str | None) -> EchoProbe | None:
+def _echo(subject: GuestLike, plan: Plan, probe: str | None) -> EchoProbe | None:
     if probe:
         return EchoProbe(probe)
     return None if plan.offline else subject.echo_probe()

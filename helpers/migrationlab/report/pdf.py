@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
 from migrationlab.errors import StoreError
+from migrationlab.hosts.program import run_program
 
 #: All of one family, which can print without a window (``--headless``).
 BROWSERS = (
@@ -71,19 +71,10 @@ def _printed(browser: str, html: str, folder: Path) -> bytes:
     if os.geteuid() == 0:
         # Chromium refuses to run as root otherwise; the page is our own, and loads nothing.
         arguments.insert(1, "--no-sandbox")
-    try:
-        done = subprocess.run(
-            arguments, capture_output=True, text=True, timeout=LIMIT_S, check=False
-        )
-    except subprocess.TimeoutExpired as error:
+    result = run_program(arguments, timeout_s=LIMIT_S)
+    if result.status != 0 or not printed.is_file():
         raise StoreError(
-            f"{browser} did not print the report within {LIMIT_S} s",
-            hint="Write report.html, and print it from a browser's window.",
-        ) from error
-    if done.returncode != 0 or not printed.is_file():
-        said = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "")
-        raise StoreError(
-            f"{browser} did not print the report (exit status {done.returncode}): {said}",
+            f"{browser} did not print the report (exit status {result.status}): {result.text}",
             hint="Write report.html, and print it from a browser's window.",
         )
     return printed.read_bytes()

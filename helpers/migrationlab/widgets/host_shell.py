@@ -11,9 +11,9 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from migrationlab.course.host_commands import BY_KEY, HOST_COMMANDS, Hosts
+from migrationlab.course.host_commands import BY_KEY, HOST_COMMANDS, HostCommand, Hosts
 from migrationlab.errors import MigrationLabError
-from migrationlab.hosts.shell import Answer
+from migrationlab.hosts.program import ProgramResult
 from migrationlab.widgets import markup
 from migrationlab.widgets.background_renderer import BackgroundRenderer
 
@@ -108,7 +108,7 @@ class HostShell:
             self.answer.value = shown(look, answers)
 
 
-def shown(look: HostCommand, answers: dict[str, Answer]) -> str:
+def shown(look: HostCommand, answers: dict[str, ProgramResult]) -> str:
     """Give the answers of hosts to a command, side by side where there is room.
 
     Args:
@@ -127,5 +127,5 @@ def shown(look: HostCommand, answers: dict[str, Answer]) -> str:
     )
 
 
-def _status(answer: Answer) -> str:
+def _status(answer: ProgramResult) -> str:
     return f"\n(exit status {answer.status})" if answer.status else ""

@@ -18,17 +18,18 @@ import pytest
 from click.testing import CliRunner
 
 from migrationlab.checks import machine as machine_module
+from migrationlab.checks.diagnosis import Check, Diagnosis, Status
 from migrationlab.checks.doctor import doctor
-from migrationlab.checks.machine import Answer, Machine, run
-from migrationlab.checks.report import Check, Diagnosis, Status
+from migrationlab.checks.machine import Machine, run
 from migrationlab.errors import LabError
+from migrationlab.hosts.program import NOT_RUN, ProgramResult
 from migrationlab.lab.accelerator import KvmVerdict
 
 # By its path: as an attribute of its package, the name can be the command itself.
 command_module = importlib.import_module("migrationlab.cli.doctor")
 
 GIB = 1024**3
-FINE = Answer(0, "")
+FINE = ProgramResult(0, "")
 # What unshare says where the kernel's answer is EPERM, ENOSPC, or where it may not write the map
 # of user ids. The last is Ubuntu 24.04's, as its users report it to containers' projects.
 NOT_PERMITTED = "unshare: unshare failed: Operation not permitted"
@@ -42,10 +43,10 @@ BAD_OVERLAY = (
 )
 
 
-def answers(words: Mapping[str, Answer]) -> Callable[[Sequence[str]], Answer]:
+def answers(words: Mapping[str, ProgramResult]) -> Callable[[Sequence[str]], ProgramResult]:
     """Return a ``run`` that gives the answer of the first key found in the command."""
 
-    def answer(argv: Sequence[str]) -> Answer:
+    def answer(argv: Sequence[str]) -> ProgramResult:
         command = " ".join(argv)
         return next((said for key, said in words.items() if key in command), FINE)
 
@@ -65,8 +66,8 @@ def healthy(tmp_path: Path) -> Callable[..., Machine]:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
 
-    def machine(says: Mapping[str, Answer] | None = None, **other: object) -> Machine:
-        words = {**(says or {}), "import libvirt": Answer(0, "[9000000, []]")}
+    def machine(says: Mapping[str, ProgramResult] | None = None, **other: object) -> Machine:
+        words = {**(says or {}), "import libvirt": ProgramResult(0, "[9000000, []]")}
         built = Machine(
             root=False,
             user="learner",
@@ -188,7 +189,7 @@ def test_cause_of_refused_namespaces_is_named(
     hint: str,
 ) -> None:
     """A refusal is a failure that names its cause and mend, and what needs it is not tried."""
-    machine = healthy({"--mount-proc": Answer(1, words)})
+    machine = healthy({"--mount-proc": ProgramResult(1, words)})
     for path, text in files.items():
         (machine.files / "proc/sys" / path).parent.mkdir(parents=True, exist_ok=True)
         (machine.files / "proc/sys" / path).write_text(text)
@@ -209,7 +210,8 @@ def test_words_of_a_passed_limit_are_the_kernels() -> None:
     outer = ["unshare", "--user", "--map-root-user", "sh", "-c", script]
     if machine.run(["unshare", "--user", "--map-root-user", "true"]).status:
         pytest.skip("this machine forbids user namespaces")
-    assert machine.run(outer) == Answer(1, NO_SPACE)
+    result = machine.run(outer)
+    assert (result.status, result.complaint) == (1, NO_SPACE)
 
 
 def test_missing_programs_are_named_with_their_packages(healthy: Callable[..., Machine]) -> None:
@@ -271,7 +273,7 @@ def test_refused_try_keeps_the_words_and_gives_a_mend(
     healthy: Callable[..., Machine], key: str, words: str, name: str, status: Status, hint: str
 ) -> None:
     """What was refused is said in the refuser's words; only what the lab can't do without fails."""
-    machine = healthy({key: Answer(2, words)})
+    machine = healthy({key: ProgramResult(2, words)})
     check = finding(machine, name)
     assert check.status is status
     assert words in check.detail
@@ -296,7 +298,7 @@ def test_kvm_by_a_group_is_told_from_none(
     healthy: Callable[..., Machine], opens: bool, detail: str
 ) -> None:
     """A device that opens here but not without the user's groups gets its own words."""
-    refused = Answer(2, "sh: 1: cannot open /dev/kvm: Permission denied")
+    refused = ProgramResult(2, "sh: 1: cannot open /dev/kvm: Permission denied")
     # Not by the file's mode: for root, as whom these tests may run, every file opens.
     machine = healthy({"setpriv": refused}, opens=lambda path: opens)
     check = finding(machine, "kvm")
@@ -348,24 +350,26 @@ def test_userfaultfd_that_is_forbidden_costs_post_copy_only(
     [
         # The dynamic linker, for a binding built against newer headers than the library here.
         (
-            Answer(1, "/lib/x86_64-linux-gnu/libvirt.so.0: version `LIBVIRT_9.0.0' not found"),
+            ProgramResult(
+                1, "/lib/x86_64-linux-gnu/libvirt.so.0: version `LIBVIRT_9.0.0' not found"
+            ),
             Status.FAIL,
             "`LIBVIRT_9.0.0' not found",
         ),
         (
-            Answer(0, '[11003000, ["VIR_MIGRATE_PARAM_COMPRESSION_ZSTD_LEVEL"]]'),
+            ProgramResult(0, '[11003000, ["VIR_MIGRATE_PARAM_COMPRESSION_ZSTD_LEVEL"]]'),
             Status.WARN,
             "older headers: no VIR_MIGRATE_PARAM_COMPRESSION_ZSTD_LEVEL",
         ),
         (
-            Answer(0, '[9000000, ["VIR_MIGRATE_PARAM_COMPRESSION_ZSTD_LEVEL"]]'),
+            ProgramResult(0, '[9000000, ["VIR_MIGRATE_PARAM_COMPRESSION_ZSTD_LEVEL"]]'),
             Status.OK,
             "libvirt 9.0.0",
         ),
     ],
 )
 def test_binding_is_compared_with_the_library(
-    healthy: Callable[..., Machine], answer: Answer, status: Status, detail: str
+    healthy: Callable[..., Machine], answer: ProgramResult, status: Status, detail: str
 ) -> None:
     """A constant may be missing only where the library is older than it."""
     check = finding(healthy(run=answers({"import libvirt": answer})), "libvirt")
@@ -407,9 +411,10 @@ def test_other_systems_are_told_what_they_can_do(healthy: Callable[..., Machine]
 
 def test_try_that_cannot_answer_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing program and a passed time limit end as an exit status and words."""
-    assert run(["no-such-program"]) == Answer(127, "no-such-program: not found")
+    missing = run(["no-such-program"])
+    assert (missing.status, missing.complaint) == (NOT_RUN, "no-such-program: not found")
     monkeypatch.setattr(machine_module, "TRY_LIMIT_S", 0.05)
-    assert run(["tail", "-f", "/dev/null"]).status == 124
+    assert run(["tail", "-f", "/dev/null"]).status == NOT_RUN
 
 
 def test_tries_find_programs_of_sbin(monkeypatch: pytest.MonkeyPatch) -> None:

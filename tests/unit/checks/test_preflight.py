@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from migrationlab.checks import capabilities
 from migrationlab.checks import domain as domains
 from migrationlab.checks.capabilities import Capabilities, Wants
+from migrationlab.checks.diagnosis import Check, Status
 from migrationlab.checks.preflight import preflight
-from migrationlab.checks.report import Check, Status
 from migrationlab.cli import main
 from migrationlab.hosts.host import Host, HostFacts
 from migrationlab.hosts.shell import Shell

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from migrationlab import plots
-from migrationlab.checks.report import Status
+from migrationlab.checks.diagnosis import Status
 from migrationlab.course.host_commands import HOST_COMMANDS, LiveHosts, RecordedHosts, record
 from migrationlab.course.recorded_preflights import FAULTS, WELL, load_preflights, save_preflights
 from migrationlab.errors import LabError, StoreError, UsageError
-from migrationlab.hosts.shell import Answer, Shell
+from migrationlab.hosts.program import ProgramResult
+from migrationlab.hosts.shell import Shell
 from migrationlab.widgets import HostShell
 
 
@@ -45,11 +46,11 @@ class Slow:
         self.go = threading.Event()
         self.asked: list[tuple[str, str]] = []
 
-    def ask(self, host: str, look: str) -> Answer:
+    def ask(self, host: str, look: str) -> ProgramResult:
         """Answer with the question."""
         assert self.go.wait(10)
         self.asked.append((host, look))
-        return Answer(0, f"{host}: {look} <b>")
+        return ProgramResult(0, f"{host}: {look} <b>")
 
 
 def test_live_hosts_run_what_the_list_says(tmp_path: Path) -> None:
@@ -57,7 +58,8 @@ def test_live_hosts_run_what_the_list_says(tmp_path: Path) -> None:
     hosts = LiveHosts(Rack(tmp_path))
     assert hosts.names == ("host-a", "host-b")
     for look in HOST_COMMANDS:
-        assert hosts.ask("host-b", look.key) == Answer(0, f"host-b runs {' '.join(look.argv)}")
+        answer = hosts.ask("host-b", look.key)
+        assert (answer.status, answer.text) == (0, f"host-b runs {' '.join(look.argv)}")
 
 
 def test_a_lab_that_is_down_is_told(tmp_path: Path) -> None:
@@ -93,7 +95,8 @@ def test_a_recording_says_the_same_again(tmp_path: Path, monkeypatch: pytest.Mon
     assert list(again.wire) == wire
     for name in live.names:
         for look in HOST_COMMANDS:
-            assert again.ask(name, look.key) == live.ask(name, look.key)
+            then, now = again.ask(name, look.key), live.ask(name, look.key)
+            assert (then.status, then.text) == (now.status, now.text)
 
 
 def test_the_committed_recording_has_an_answer_to_everything() -> None:
@@ -181,7 +184,7 @@ def test_a_fault_is_shown_in_place_of_an_answer() -> None:
     """What nobody foresaw is told too: an earlier answer does not stand for the new question."""
 
     class Faulty(Slow):
-        def ask(self, host: str, look: str) -> Answer:
+        def ask(self, host: str, look: str) -> ProgramResult:
             raise OSError("the pipe broke")
 
     shell = HostShell(Faulty())

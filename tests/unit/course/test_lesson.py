@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from migrationlab import course
-from migrationlab.checks.report import Check, Diagnosis, Status
+from migrationlab.checks.diagnosis import Check, Diagnosis, Status
 from migrationlab.course import lesson as module
 from migrationlab.course.feedback import AnswerState, is_unfinished, right, unfinished, wrong
 from migrationlab.errors import StoreError, UsageError

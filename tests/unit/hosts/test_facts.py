@@ -7,7 +7,8 @@ import os
 import pytest
 
 from migrationlab.hosts.facts import from_kernel
-from migrationlab.hosts.shell import Answer, Shell
+from migrationlab.hosts.program import ProgramResult
+from migrationlab.hosts.shell import Shell
 
 
 def test_this_machine_is_told() -> None:
@@ -23,14 +24,17 @@ def test_over_ssh_the_question_stays_whole() -> None:
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (Answer(0, "6.1.0\nmodel name\t: Example CPU: fast"), ("6.1.0", "Example CPU: fast")),
-        (Answer(0, "6.1.0"), ("6.1.0", None)),
-        (Answer(0, ""), (None, None)),
-        (Answer(255, "Permission denied"), (None, None)),
+        (
+            ProgramResult(0, "6.1.0\nmodel name\t: Example CPU: fast"),
+            ("6.1.0", "Example CPU: fast"),
+        ),
+        (ProgramResult(0, "6.1.0"), ("6.1.0", None)),
+        (ProgramResult(0, ""), (None, None)),
+        (ProgramResult(255, "Permission denied"), (None, None)),
     ],
 )
 def test_what_is_not_told_is_not_known(
-    monkeypatch: pytest.MonkeyPatch, answer: Answer, told: tuple[str | None, str | None]
+    monkeypatch: pytest.MonkeyPatch, answer: ProgramResult, told: tuple[str | None, str | None]
 ) -> None:
     """A kernel that names no model, and a host that lets nobody in, leave None."""
     monkeypatch.setattr(Shell, "run", lambda self, *argv: answer)

@@ -20,7 +20,7 @@ from migrationlab.capture.job_stats import Sample
 from migrationlab.errors import HostError, UsageError
 from migrationlab.migrate import controller
 from migrationlab.migrate.controller import Controller
-from migrationlab.migrate.policies import Act, Action
+from migrationlab.migrate.policies import Action, ActionKind
 from migrationlab.plan.plan import Plan
 
 
@@ -97,7 +97,7 @@ def make() -> Iterator[Callable[..., Made]]:
         one.steering.end()
 
 
-SET_500 = Action(Act.SET_MAX_DOWNTIME, value=500)
+SET_500 = Action(ActionKind.SET_MAX_DOWNTIME, value=500)
 
 
 def test_the_fake_has_what_libvirts_domain_has() -> None:
@@ -144,7 +144,7 @@ def test_a_request_that_waits_too_long_is_given_up(make: Callable[[Plan], Made])
         made.steering.do(SET_500, timeout_s=0.01)
     assert caught.value.hint
     made.tell("migration_iteration", iteration=1)
-    made.steering.do(Action(Act.SUSPEND))
+    made.steering.do(Action(ActionKind.SUSPEND))
     assert made.domain.calls == [("suspend", ())]
 
 
@@ -157,7 +157,7 @@ def test_a_libvirt_that_hangs_blocks_nobody(make: Callable[[Plan], Made]) -> Non
         made.steering.do(SET_500, timeout_s=0.05)
     assert "the run will tell" in caught.value.hint
     made.domain.hold.set()
-    made.steering.do(Action(Act.SUSPEND))
+    made.steering.do(Action(ActionKind.SUSPEND))
     assert [name for name, _ in made.noted()] == ["set_max_downtime", "suspend"]
 
 
@@ -167,10 +167,10 @@ def test_a_limit_set_after_the_stop_was_not_in_force(make: Callable[[Plan], Made
     made.tell("migration_iteration", iteration=1)
     made.steering.do(SET_500)
     made.tell("lifecycle.SUSPENDED.MIGRATED")
-    made.steering.do(Action(Act.SET_MAX_DOWNTIME, value=900))
+    made.steering.do(Action(ActionKind.SET_MAX_DOWNTIME, value=900))
     assert made.steering.limit_ms == 500
     made.tell("lifecycle.RESUMED.MIGRATED")
-    made.steering.do(Action(Act.SET_MAX_DOWNTIME, value=900))
+    made.steering.do(Action(ActionKind.SET_MAX_DOWNTIME, value=900))
     assert made.steering.limit_ms == 900
 
 
@@ -180,7 +180,7 @@ def test_a_refusal_is_raised_and_recorded(make: Callable[[Plan], Made]) -> None:
     made.tell("migration_iteration", iteration=1)
     made.domain.refuse.add("suspend")
     with pytest.raises(HostError, match="refused"):
-        made.steering.do(Action(Act.SUSPEND))
+        made.steering.do(Action(ActionKind.SUSPEND))
     assert made.noted() == [("suspend", {"by": "user", "refused": "refused"})]
 
 
@@ -228,14 +228,14 @@ def test_a_stop_that_comes_too_late_says_so(
     made = make(Plan(postcopy=True))
     made.domain.refuse.add("abortJob")
     made.tell("migration_iteration", iteration=1)
-    made.steering.do(Action(Act.START_POSTCOPY))
+    made.steering.do(Action(ActionKind.START_POSTCOPY))
     made.steering.stop()
     made.domain.await_call("abortJob")
     told = threading.Event()
     monkeypatch.setattr(made.steering._policies, "decided", lambda **_: told.set())
     made.tell("lifecycle.SUSPENDED.POSTCOPY")
     assert told.wait(10)
-    made.steering.do(Action(Act.SET_POSTCOPY_BANDWIDTH, value=5))
+    made.steering.do(Action(ActionKind.SET_POSTCOPY_BANDWIDTH, value=5))
     assert made.steering.stopped_by is None
     assert "user cancelled too late" in made.steering.warnings[0]
     with pytest.raises(UsageError, match="cannot be cancelled"):
@@ -274,11 +274,11 @@ def test_a_pause_of_postcopy_lets_the_guest_arrive_first(make: Callable[[Plan], 
     """libvirt misses a pause that comes at once, so it is held back for a moment."""
     made = make(Plan(postcopy=True))
     made.tell("migration_iteration", iteration=1)
-    made.steering.do(Action(Act.START_POSTCOPY))
+    made.steering.do(Action(ActionKind.START_POSTCOPY))
     made.tell("lifecycle.SUSPENDED.POSTCOPY")
     made.tell("lifecycle.RESUMED.POSTCOPY", side="destination")
     arrived = time.monotonic()
-    made.steering.do(Action(Act.PAUSE_POSTCOPY))
+    made.steering.do(Action(ActionKind.PAUSE_POSTCOPY))
     assert time.monotonic() - arrived >= 0.9 * controller.SETTLE_S
     assert made.domain.calls[-1] == ("abortJobFlags", (1,))
 
@@ -287,8 +287,8 @@ def test_no_limit_is_libvirts_greatest(make: Callable[[Plan], Made]) -> None:
     """None for a bandwidth becomes what libvirt takes for none; in post-copy that is 0."""
     made = make(Plan(postcopy=True))
     made.tell("migration_iteration", iteration=1)
-    made.steering.do(Action(Act.SET_BANDWIDTH))
-    made.steering.do(Action(Act.SET_POSTCOPY_BANDWIDTH))
+    made.steering.do(Action(ActionKind.SET_BANDWIDTH))
+    made.steering.do(Action(ActionKind.SET_POSTCOPY_BANDWIDTH))
     assert made.domain.calls == [
         ("migrateSetMaxSpeed", (controller.NO_LIMIT_MIB_S,)),
         ("migrateSetMaxSpeed", (0, 1)),

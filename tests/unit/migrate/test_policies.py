@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from migrationlab.migrate.policies import Act, Action, Policies, downtime_steps
+from migrationlab.migrate.policies import Action, ActionKind, Policies, downtime_steps
 from migrationlab.plan.plan import Plan
 from migrationlab.runs import store
 from migrationlab.runs.run import Outcome, Run
@@ -44,7 +44,7 @@ def test_the_deadline_comes_once_and_ends_everything() -> None:
     policies = Policies(Plan(deadline_s=5, suspend_after_s=6))
     assert policies.next_s == 5
     assert policies.began_pass(1, 4.9) == ()
-    assert policies.passed(5.0) == (Action(Act.DEADLINE, "deadline_s"),)
+    assert policies.passed(5.0) == (Action(ActionKind.DEADLINE, "deadline_s"),)
     assert policies.next_s is None
     assert policies.passed(9.0) == ()
     assert policies.began_pass(7, 9.1) == ()
@@ -52,21 +52,21 @@ def test_the_deadline_comes_once_and_ends_everything() -> None:
 
 def test_the_deadline_stands_before_the_first_pass_and_in_postcopy() -> None:
     """It counts from the call, whatever the migration has come to."""
-    assert Policies(Plan(deadline_s=1)).passed(1.5)[0].act is Act.DEADLINE
+    assert Policies(Plan(deadline_s=1)).passed(1.5)[0].kind is ActionKind.DEADLINE
     policies = Policies(Plan(deadline_s=3, postcopy=True, postcopy_after_s=1))
     policies.began_pass(1, 0.5)
     policies.decided()
     assert policies.next_s == 3
-    assert policies.passed(3)[0].act is Act.DEADLINE
+    assert policies.passed(3)[0].kind is ActionKind.DEADLINE
 
 
 # --- switches ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("act", "kind"), [(Act.START_POSTCOPY, "postcopy"), (Act.SUSPEND, "suspend")]
+    ("act", "kind"), [(ActionKind.START_POSTCOPY, "postcopy"), (ActionKind.SUSPEND, "suspend")]
 )
-def test_after_a_pass_is_when_the_next_begins(act: Act, kind: str) -> None:
+def test_after_a_pass_is_when_the_next_begins(act: ActionKind, kind: str) -> None:
     """After two passes means at the start of the third, once."""
     field = f"{kind}_after_pass"
     policies = Policies(Plan(postcopy=kind == "postcopy", **{field: 2}))  # type: ignore[arg-type]
@@ -80,13 +80,13 @@ def test_a_pass_that_only_a_sample_tells_of_counts_too() -> None:
     """Where libvirt's events are late or lost, the job's statistics stand in for them."""
     policies = Policies(Plan(postcopy=True, postcopy_after_pass=1))
     assert policies.sampled(sample(1, 0, iteration=1), 0.5) == ()
-    assert policies.sampled(sample(9, 0, iteration=2), 0.9)[0].act is Act.START_POSTCOPY
+    assert policies.sampled(sample(9, 0, iteration=2), 0.9)[0].kind is ActionKind.START_POSTCOPY
 
 
 @pytest.mark.parametrize(
-    ("act", "kind"), [(Act.START_POSTCOPY, "postcopy"), (Act.SUSPEND, "suspend")]
+    ("act", "kind"), [(ActionKind.START_POSTCOPY, "postcopy"), (ActionKind.SUSPEND, "suspend")]
 )
-def test_after_a_time_waits_for_the_first_pass(act: Act, kind: str) -> None:
+def test_after_a_time_waits_for_the_first_pass(act: ActionKind, kind: str) -> None:
     """Before it libvirt refuses to switch, so an earlier time means with the first pass."""
     field = f"{kind}_after_s"
     policies = Policies(Plan(postcopy=kind == "postcopy", **{field: 1.0}))  # type: ignore[arg-type]
@@ -103,7 +103,9 @@ def test_whichever_of_pass_and_time_comes_first() -> None:
     plan = Plan(postcopy=True, postcopy_after_pass=1, postcopy_after_s=5)
     policies = Policies(plan)
     policies.began_pass(1, 0.5)
-    assert policies.began_pass(2, 2.0) == (Action(Act.START_POSTCOPY, "postcopy_after_pass"),)
+    assert policies.began_pass(2, 2.0) == (
+        Action(ActionKind.START_POSTCOPY, "postcopy_after_pass"),
+    )
     assert policies.passed(6.0) == ()
 
 
@@ -119,7 +121,7 @@ def test_nothing_is_wanted_once_the_guest_has_left() -> None:
     for now_s in range(2, 9):
         assert policies.sampled(sample(now_s, 500), now_s) == ()
     policies.decided(yes=False)
-    assert policies.passed(9) == (Action(Act.CANCEL, "abort_when_diverging_s"),)
+    assert policies.passed(9) == (Action(ActionKind.CANCEL, "abort_when_diverging_s"),)
 
 
 # --- downtime in steps ------------------------------------------------------------------------
@@ -148,10 +150,10 @@ def test_steps_come_at_their_times_and_late_ones_are_left_out() -> None:
     policies = Policies(Plan(max_downtime_ms=400, downtime_steps=4, downtime_step_s=1))
     assert policies.began_pass(1, 0.2) == ()
     assert policies.next_s == 1
-    assert policies.passed(1.0) == (Action(Act.SET_MAX_DOWNTIME, "downtime_steps", 175),)
+    assert policies.passed(1.0) == (Action(ActionKind.SET_MAX_DOWNTIME, "downtime_steps", 175),)
     assert policies.passed(1.5) == ()
-    assert policies.passed(3.5) == (Action(Act.SET_MAX_DOWNTIME, "downtime_steps", 325),)
-    assert policies.passed(4.0) == (Action(Act.SET_MAX_DOWNTIME, "downtime_steps", 400),)
+    assert policies.passed(3.5) == (Action(ActionKind.SET_MAX_DOWNTIME, "downtime_steps", 325),)
+    assert policies.passed(4.0) == (Action(ActionKind.SET_MAX_DOWNTIME, "downtime_steps", 400),)
     assert policies.passed(99) == ()
 
 
@@ -161,7 +163,7 @@ def test_a_step_never_lowers_what_is_allowed() -> None:
     policies.began_pass(1, 0.2)
     policies.allowed(330)
     assert policies.passed(3.2) == ()
-    assert policies.passed(4.0) == (Action(Act.SET_MAX_DOWNTIME, "downtime_steps", 400),)
+    assert policies.passed(4.0) == (Action(ActionKind.SET_MAX_DOWNTIME, "downtime_steps", 400),)
 
 
 # --- divergence -------------------------------------------------------------------------------
@@ -175,7 +177,7 @@ def test_a_rate_above_the_throughput_for_so_long_is_divergence() -> None:
         now_s = tick / 10
         wanted += [(now_s, a) for a in policies.sampled(sample(now_s * 100, 120), now_s)]
     # A window of a second is needed first.
-    assert wanted == [(3.0, Action(Act.CANCEL, "abort_when_diverging_s"))]
+    assert wanted == [(3.0, Action(ActionKind.CANCEL, "abort_when_diverging_s"))]
 
 
 def test_a_rate_below_the_throughput_is_none() -> None:
@@ -206,7 +208,7 @@ def test_a_real_migration_that_got_nowhere_is_ended() -> None:
     """Played to the policy, a real one that diverged is cancelled, and not before its time."""
     (run,) = (run for run in REAL if run.outcome is Outcome.DIVERGED)
     ((now_s, action),) = played(run, Policies(Plan(abort_when_diverging_s=2)))
-    assert action == Action(Act.CANCEL, "abort_when_diverging_s")
+    assert action == Action(ActionKind.CANCEL, "abort_when_diverging_s")
     # As long as the first pass took, two seconds, and the window.
     assert now_s > 3
     assert played(run, Policies(Plan(abort_when_diverging_s=60))) == []
@@ -222,5 +224,5 @@ def test_real_passes_switch_where_the_real_one_did() -> None:
         wanted = policies.began_pass(row[1], (row.start_ns - run.called_ns) / 1e9)
         if wanted:
             break
-    assert wanted == (Action(Act.START_POSTCOPY, "postcopy_after_pass"),)
+    assert wanted == (Action(ActionKind.START_POSTCOPY, "postcopy_after_pass"),)
     assert 0 <= switched_ns - row.start_ns < 100_000_000

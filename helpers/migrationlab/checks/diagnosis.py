@@ -56,11 +56,11 @@ class Diagnosis:
 
     Attributes:
         checks: The findings, in the order in which to mend them.
-        verdicts: What they amount to.
+        messages: What they amount to.
     """
 
     checks: tuple[Check, ...]
-    verdicts: Messages = Messages()
+    messages: Messages = Messages()
 
     @property
     def ok(self) -> bool:
@@ -71,10 +71,10 @@ class Diagnosis:
     def verdict(self) -> str:
         """The whole in one sentence."""
         if failed := self._names(Status.FAIL):
-            return self.verdicts.failed.format(", ".join(failed))
+            return self.messages.failed.format(", ".join(failed))
         if warned := self._names(Status.WARN):
-            return self.verdicts.warned.format(", ".join(warned))
-        return self.verdicts.ok
+            return self.messages.warned.format(", ".join(warned))
+        return self.messages.ok
 
     def to_dict(self) -> dict[str, object]:
         """Return plain values, ready for JSON."""

@@ -1,0 +1,81 @@
+"""Run a program of this machine to its end: the one place of the package that does so.
+
+A program that fails, is missing or takes too long is a result too, not an exception: callers
+decide what that means. Programs that are talked to while they run are started by their owners.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+#: The exit status of a program that could not be started or was killed because it took too long:
+#: the shell's status for "command not found".
+NOT_RUN = 127
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramResult:
+    """The result of one program.
+
+    Attributes:
+        status: Its exit status, or :data:`NOT_RUN`.
+        stdout: Its standard output as text.
+        stderr: Its standard error as text; for :data:`NOT_RUN` the reason.
+        output: Its standard output as bytes.
+    """
+
+    status: int
+    stdout: str
+    stderr: str = ""
+    output: bytes = field(default=b"", repr=False, compare=False)
+
+    @property
+    def text(self) -> str:
+        """Return the output; for a failed program without any, the last line of its errors."""
+        said = self.stdout.rstrip()  # the first line of a table may be indented
+        return said if said or self.status == 0 else self.stderr.strip().rpartition("\n")[2].strip()
+
+    @property
+    def complaint(self) -> str:
+        """Return all of its errors on one line, or its output where it has no errors."""
+        return " ".join((self.stderr.strip() or self.stdout).split())
+
+
+def run_program(
+    argv: Sequence[str],
+    *,
+    timeout_s: float = 30,
+    text: str = "",
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> ProgramResult:
+    """Run a program until it ends.
+
+    Args:
+        argv: The program and its arguments.
+        timeout_s: How long it may take, in seconds.
+        text: What it reads on standard input.
+        cwd: The folder that it works in; by default this process's.
+        env: Its environment; by default this process's.
+    """
+    try:
+        done = subprocess.run(
+            argv,
+            input=text.encode(),
+            capture_output=True,
+            timeout=timeout_s,
+            cwd=cwd,
+            env=env,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        return ProgramResult(NOT_RUN, "", f"{error.filename}: not found")
+    except OSError as error:
+        return ProgramResult(NOT_RUN, "", f"{argv[0]}: {error.strerror}")
+    except subprocess.TimeoutExpired:
+        return ProgramResult(NOT_RUN, "", f"{argv[0]}: no answer within {timeout_s:g} s")
+    stdout, stderr = (stream.decode(errors="replace") for stream in (done.stdout, done.stderr))
+    return ProgramResult(done.returncode, stdout, stderr, done.stdout)
