@@ -300,7 +300,7 @@ def test_postcopy_by_policy(lab: Lab, stubborn: Guest, policy: str) -> None:
     line = run.timeline()
     switched = int(line.steering["time_ns"].iloc[0])
     if policy == "postcopy_after_pass":
-        assert switched >= line.passes["start_ns"].iloc[1]
+        assert switched >= line.iterations["start_ns"].iloc[1]
     else:
         assert switched - run.called_ns >= 1e9
     assert line.postcopy_ms is not None

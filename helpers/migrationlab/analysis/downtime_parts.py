@@ -8,7 +8,7 @@ part            ends, by QEMU's log          ends, by events                  wh
 =============== =========================== ================================ ===================
 pre-switchover  (by event)                   source's status ``device``       the source's libvirtd
                                                                               is asked, and agrees
-last pass       ``src-iterable-saved``                                        memory and disks that
+last iteration       ``src-iterable-saved``                                        memory and disks that
                                                                               were still dirty
 device state    ``src-non-iterable-saved``   in post-copy, the source's       the devices are read
                                              ``postcopy-active``              out and sent
@@ -46,9 +46,9 @@ from migrationlab.analysis.events import Clocks, Event, first
 MS = 1_000_000
 PARTS = (
     "pre-switchover",
-    "last pass",
+    "last iteration",
     "device state",
-    "hand-over",
+    "loading",
     "resume",
     "first packet",
 )
@@ -124,7 +124,7 @@ def _ends(
     """Yield each part that took place, and where it ends if that is known."""
     if _status(events, "source", "pre-switchover") is not None:
         yield "pre-switchover", _by_event(_status(events, "source", "device"), "source")
-    yield "last pass", _checkpoint(events, "source", "src-iterable-saved")
+    yield "last iteration", _checkpoint(events, "source", "src-iterable-saved")
     saved = _checkpoint(events, "source", "src-non-iterable-saved")
     over = _status(events, "source", "postcopy-active")
     yield "device state", saved or _by_event(over, "source")
@@ -133,7 +133,7 @@ def _ends(
     if loaded is None and over is None:
         # In post-copy that status comes with the last page, long after the guest ran.
         loaded = _by_event(_status(events, "destination", "completed"), "destination")
-    yield "hand-over", loaded
+    yield "loading", loaded
     yield "resume", _by_event(resume, "destination")
     yield "first packet", packet
 

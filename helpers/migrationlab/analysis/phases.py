@@ -1,4 +1,4 @@
-"""The phases of a migration and its passes over memory, by what was recorded of them.
+"""The phases of a migration and its iterations over memory, by what was recorded of them.
 
 What each one's boundaries are, and what its states mean, is written at the head of ``timeline``.
 Pure functions; no libvirt, no files, no clock of their own.
@@ -135,10 +135,10 @@ def _state(index: int, start: int | None, cut: int | None, *, completed: bool) -
     return "cut short" if index == cut else "rolled back"
 
 
-def passes(
+def iterations(
     events: list[Event], returned_ns: int, *, stop: int | None, sent: int | None
 ) -> pd.DataFrame:
-    """Give the passes over memory; one is cut at the stop, where the guest's writing ended."""
+    """Give the iterations over memory; one is cut at the stop, where the guest's writing ended."""
     basis, name, key = "qemu", "MIGRATION_PASS", "pass"
     if not any(event.name == name for event in events):
         basis, name, key = "libvirt", "migration_iteration", "iteration"
@@ -158,9 +158,9 @@ def passes(
         running = stop is None or start < stop
         end = min(following, stop) if running and stop is not None else following
         rows.append((number, start, end, running))
-    frame = pd.DataFrame(rows, columns=["pass", "start_ns", "end_ns", "guest_running"])
+    frame = pd.DataFrame(rows, columns=["iteration", "start_ns", "end_ns", "guest_running"])
     frame = frame.astype(
-        {"pass": "int64", "start_ns": "int64", "end_ns": "int64", "guest_running": "bool"}
+        {"iteration": "int64", "start_ns": "int64", "end_ns": "int64", "guest_running": "bool"}
     )
     frame.insert(3, "duration_ms", durations(frame))
     frame["basis"] = basis

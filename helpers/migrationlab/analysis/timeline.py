@@ -1,4 +1,4 @@
-"""From what was recorded of a migration to what it means: phases, passes, downtimes, rates.
+"""From what was recorded of a migration to what it means: phases, iterations, downtimes, rates.
 
 A pure function, :func:`build`, of the recorded frames. It imports no libvirt, opens nothing and
 asks no clock, so that a recording gives the same answer on any machine, years later.
@@ -71,7 +71,7 @@ from migrationlab.analysis.events import (
     read,
     read_clocks,
 )
-from migrationlab.analysis.phases import MS, PHASES, passes, phases
+from migrationlab.analysis.phases import MS, PHASES, iterations, phases
 
 #: The kit's events that say what was done to a migration.
 STEERING = frozenset(
@@ -104,8 +104,8 @@ class Timeline:
 
     Attributes:
         phases: phase, state, start_ns, end_ns, duration_ms, basis; five rows.
-        passes: pass, start_ns, end_ns, duration_ms, guest_running (at the source), basis; a row
-            for each pass over the guest's memory. QEMU starts one more after the guest stopped.
+        iterations: iteration, start_ns, end_ns, duration_ms, guest_running (at the source), basis; a row
+            for each iteration over the guest's memory. QEMU starts one more after the guest stopped.
         parts: part, start_ns, end_ns, duration_ms, basis, error_ms; a row for each part of the
             downtime that can be told apart: see :mod:`migrationlab.analysis.downtime_parts`.
         latency: sent_ns, round_trip_ms; a row an echo request, NaN where it was lost.
@@ -133,7 +133,7 @@ class Timeline:
     """
 
     phases: pd.DataFrame
-    passes: pd.DataFrame
+    iterations: pd.DataFrame
     parts: pd.DataFrame
     latency: pd.DataFrame
     downtimes: pd.DataFrame
@@ -164,13 +164,13 @@ class Timeline:
     transferred_bytes: int | None
     wire_bytes: int | None
     throughput_bytes_per_s: int | None
-    iterations: int | None
+    iteration_count: int | None
     notes: tuple[str, ...]
 
     def __repr__(self) -> str:
         event = self.downtime_event_ms
         downtime = "unknown" if event is None else f"{event:.1f} ms"
-        return f"Timeline({self.call_ms:.0f} ms, {len(self.passes)} passes, downtime {downtime})"
+        return f"Timeline({self.call_ms:.0f} ms, {len(self.iterations)} iterations, downtime {downtime})"
 
 
 def build(
@@ -241,12 +241,12 @@ def build(
         sent_until = int(job.loc[reached, "time_ns"].iloc[0])
     counted = not len(wire_bytes) or int(wire_bytes["time_ns"].max()) >= returned_ns
     total = _number(completed_job, "time_elapsed")
-    iterations = _number(completed_job, "memory_iteration")
+    iteration_count = _number(completed_job, "memory_iteration")
     return Timeline(
         phases=phases(
             seen, called_ns, returned_ns, completed=completed, offline=offline, mode=mode
         ),
-        passes=passes(seen, returned_ns, stop=stop, sent=done or resume),
+        iterations=iterations(seen, returned_ns, stop=stop, sent=done or resume),
         parts=parts.parts(seen, clocks, heard=heard, heard_by=basis),
         latency=latency.latency(echoes),
         downtimes=downtimes(
@@ -291,7 +291,7 @@ def build(
         transferred_bytes=transferred,
         wire_bytes=_growth(wire_bytes, "sent_bytes") if counted else None,
         throughput_bytes_per_s=_rate(transferred, active, sent_until),
-        iterations=_greatest(job, "iteration") if iterations is None else iterations,
+        iteration_count=_greatest(job, "iteration") if iteration_count is None else iteration_count,
         notes=(
             *clocks.notes,
             *still.notes,

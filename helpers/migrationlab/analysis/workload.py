@@ -65,8 +65,8 @@ class Workload:
 
     Attributes:
         rates: part, start_ns, end_ns, duration_ms, mib_s, error_mib_s, share; a row a part of the
-            time: ``before`` the call, ``prepare`` until the first pass, ``pass 1`` and so on while
-            the guest runs at the source, ``standstill``, ``post-copy``, ``after`` until the call
+            time: ``before`` the call, ``prepare`` until the first pass, ``iteration 1`` and so on while
+            the guest runs at the source, ``paused``, ``post-copy``, ``after`` until the call
             returned. ``share`` is of ``before_mib_s``.
         curve: time_ns, mib_s; the rate over the :data:`CURVE_MS` around each moment.
         before_mib_s: The rate before any memory was sent.
@@ -91,7 +91,7 @@ class Workload:
 def workload(
     *,
     beats: pd.DataFrame,
-    passes: pd.DataFrame,
+    iterations: pd.DataFrame,
     called_ns: int,
     returned_ns: int,
     stop_ns: int | None,
@@ -102,7 +102,7 @@ def workload(
 
     Args:
         beats: A run's frame of that name.
-        passes: Those over memory, as a timeline has them.
+        iterations: Those over memory, as a timeline has them.
         called_ns: When libvirt's call was made.
         returned_ns: When it came back.
         stop_ns: When the guest stopped; None if it did not.
@@ -113,22 +113,22 @@ def workload(
     if unusable is not None:
         return _nothing(unusable)
     written = _Written(beats)
-    running = passes[passes["guest_running"]]
+    running = iterations[iterations["guest_running"]]
     sent = None
     if len(running):
         sent = (int(running["start_ns"].min()), int(running["end_ns"].max()))
     spans: list[Span] = [("before", written.first_ns, called_ns)]
     if sent is not None:
         spans.append(("prepare", called_ns, sent[0]))
-    numbered = (running[name] for name in ("pass", "start_ns", "end_ns"))
+    numbered = (running[name] for name in ("iteration", "start_ns", "end_ns"))
     spans += [
-        (f"pass {number}", int(start), int(end))
+        (f"iteration {number}", int(start), int(end))
         for number, start, end in zip(*numbered, strict=True)
     ]
     over = None if sent is None else sent[1]
     if stop_ns is not None:
         over = resume_ns
-        spans.append(("standstill", stop_ns, returned_ns if resume_ns is None else resume_ns))
+        spans.append(("paused", stop_ns, returned_ns if resume_ns is None else resume_ns))
     if over is not None and postcopy_end_ns is not None:
         spans.append(("post-copy", over, postcopy_end_ns))
         over = postcopy_end_ns

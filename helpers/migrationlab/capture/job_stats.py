@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import libvirt
 
-from migrationlab.capture.sampler import Ticker
+from migrationlab.capture.sampler import PeriodicTimer
 from migrationlab.hosts.host import Host, refusals
 
 DEFAULT_INTERVAL_S = 0.05
@@ -64,7 +64,7 @@ class Sample:
     statistics: dict[str, int]
 
 
-class Sampler:
+class JobSampler:
     """Samples from :meth:`start` to :meth:`stop`.
 
     Args:
@@ -88,7 +88,7 @@ class Sampler:
         self._refused = False
         self._samples: list[Sample] = []
         self._on_sample: Callable[[Sample], None] = lambda _: None
-        self._ticker = Ticker("migration-sampler", interval_s, self._sample)
+        self._timer = PeriodicTimer("migration-sampler", interval_s, self._sample)
 
     def start(self, on_sample: Callable[[Sample], None]) -> None:
         """Begin to sample.
@@ -97,11 +97,11 @@ class Sampler:
             on_sample: Hears each sample of the job, on the sampler's thread.
         """
         self._on_sample = on_sample
-        self._ticker.start()
+        self._timer.start()
 
     def stop(self) -> list[Sample]:
         """Stop, and return the samples of the job; once more does no harm."""
-        self._ticker.stop()
+        self._timer.stop()
         with contextlib.suppress(libvirt.libvirtError):  # where the host is gone, so is this
             self._connection.close()
         return self._samples

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from migrationlab.capture import tcp_connections
 from migrationlab.capture.processes import ProcessMeter
-from migrationlab.capture.sampler import Ticker
+from migrationlab.capture.sampler import PeriodicTimer
 from migrationlab.capture.tcp_connections import ConnectionMeter, Ports
 from migrationlab.capture.wire_counter import WireMeter
 from migrationlab.errors import LabError
@@ -36,9 +36,9 @@ class LabRecorder:
         self.warnings: list[str] = []
         self._connections: ConnectionMeter | None = None
         self._processes = ProcessMeter({"source": source, "destination": destination}, uuid)
-        self._tickers = (
-            Ticker("migration-wire", interval_s, self._read_wire),
-            Ticker("migration-look", max(interval_s, LOOK_INTERVAL_S), self._look),
+        self._timers = (
+            PeriodicTimer("migration-wire", interval_s, self._read_wire),
+            PeriodicTimer("migration-look", max(interval_s, LOOK_INTERVAL_S), self._look),
         )
         self._wire = WireMeter(source, destination)
         try:
@@ -60,15 +60,15 @@ class LabRecorder:
         if self._connections is not None:
             self._connections.start()
         self._wire.start()
-        for ticker in self._tickers:
-            ticker.start()
+        for timer in self._timers:
+            timer.start()
 
     def returned(self) -> None:
         """Read what the processes have used by now, for the last time: the call has returned."""
-        for ticker in self._tickers:
-            ticker.stop()
-            if ticker.failure is not None:
-                self.warnings.append(f"{ticker.name} ended early: {ticker.failure!r}")
+        for timer in self._timers:
+            timer.stop()
+            if timer.failure is not None:
+                self.warnings.append(f"{timer.name} ended early: {timer.failure!r}")
         try:
             self._processes.read()
         except Exception as error:  # noqa: BLE001 (a migration that is over keeps its run)
@@ -82,7 +82,7 @@ class LabRecorder:
             ports: What the destination's ports are for.
             tunnelled: Whether memory goes between the daemons.
         """
-        found: list[tcp_connections.Connection] = []
+        found: list[tcp_connections.TcpConnection] = []
         if self._connections is not None:
             found = self._connections.stop()
             self.warnings += self._connections.warnings
@@ -96,8 +96,8 @@ class LabRecorder:
 
     def close(self) -> None:
         """Let go of the hosts; once more does no harm."""
-        for ticker in self._tickers:
-            ticker.stop()
+        for timer in self._timers:
+            timer.stop()
         self._processes.close()
         self._wire.close()
         if self._connections is not None:

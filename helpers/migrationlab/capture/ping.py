@@ -41,7 +41,7 @@ _MARK = b"MLABECHO"
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
+class _IcmpVersion:
     """What differs between ICMP and ICMPv6."""
 
     family: socket.AddressFamily
@@ -50,9 +50,9 @@ class _Kind:
     reply: int
 
 
-_KINDS = {
-    socket.AF_INET: _Kind(socket.AF_INET, socket.IPPROTO_ICMP, 8, 0),
-    socket.AF_INET6: _Kind(socket.AF_INET6, socket.IPPROTO_ICMPV6, 128, 129),
+_ICMP = {
+    socket.AF_INET: _IcmpVersion(socket.AF_INET, socket.IPPROTO_ICMP, 8, 0),
+    socket.AF_INET6: _IcmpVersion(socket.AF_INET6, socket.IPPROTO_ICMPV6, 128, 129),
 }
 
 
@@ -188,7 +188,7 @@ class EchoProbe:
             self._answered.notify_all()
 
 
-def _resolved(address: str) -> tuple[_Kind, tuple[str, int]]:
+def _resolved(address: str) -> tuple[_IcmpVersion, tuple[str, int]]:
     try:
         found = socket.getaddrinfo(address, None, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError) as error:
@@ -197,10 +197,10 @@ def _resolved(address: str) -> tuple[_Kind, tuple[str, int]]:
             hint="give the guest's IP address",
         ) from error
     family, _, _, _, target = found[0]
-    return _KINDS[socket.AddressFamily(family)], target  # type: ignore[return-value]
+    return _ICMP[socket.AddressFamily(family)], target  # type: ignore[return-value]
 
 
-def _open(kind: _Kind) -> socket.socket:
+def _open(kind: _IcmpVersion) -> socket.socket:
     try:
         return socket.socket(kind.family, socket.SOCK_DGRAM, kind.protocol)
     except PermissionError as error:

@@ -23,7 +23,7 @@ from functools import partial
 
 import libvirt
 
-from migrationlab.capture.sampler import Ticker
+from migrationlab.capture.sampler import PeriodicTimer
 from migrationlab.hosts.counters import Meters
 
 Row = Mapping[str, int | str | None]
@@ -128,23 +128,25 @@ class DomainMeter:
         self.warnings: list[str] = []
         self._rows: queue.SimpleQueue[Row] = queue.SimpleQueue()
         self._uuid = uuid
-        self._tickers = [
-            Ticker(f"migration-{side}", LIBVIRT_INTERVAL_S, partial(self._read, side, connection))
+        self._timers = [
+            PeriodicTimer(
+                f"migration-{side}", LIBVIRT_INTERVAL_S, partial(self._read, side, connection)
+            )
             for side, connection in sides.items()
         ]
 
     def start(self) -> None:
         """Begin to sample."""
-        for ticker in self._tickers:
-            ticker.start()
+        for timer in self._timers:
+            timer.start()
 
     def stop(self) -> list[Row]:
         """Stop, and return the rows; once more does no harm."""
-        while self._tickers:
-            ticker = self._tickers.pop()
-            ticker.stop(ANSWER_TIMEOUT_S)
-            if ticker.failure is not None:
-                self.warnings.append(f"{ticker.name} ended early: {ticker.failure!r}")
+        while self._timers:
+            timer = self._timers.pop()
+            timer.stop(ANSWER_TIMEOUT_S)
+            if timer.failure is not None:
+                self.warnings.append(f"{timer.name} ended early: {timer.failure!r}")
         return [self._rows.get() for _ in range(self._rows.qsize())]
 
     def _read(self, side: str, connection: libvirt.virConnect) -> bool:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from migrationlab.capture import clocks, daemon_log, qemu_log
 from migrationlab.capture.events import COLUMNS, EventLog
-from migrationlab.capture.job_stats import DEFAULT_INTERVAL_S, Sample, Sampler
+from migrationlab.capture.job_stats import DEFAULT_INTERVAL_S, JobSampler, Sample
 from migrationlab.capture.lab_recorder import LabRecorder
 from migrationlab.capture.ping import ECHO_COLUMNS, EchoProbe
 from migrationlab.capture.processes import DomainMeter
@@ -97,7 +97,7 @@ class Recorder:
         self._capture = capture
         self._clocks: dict[str, Future[clocks.ClockOffset | None]] = {}
         self._connections: list[libvirt.virConnect] = []
-        self._sampler: Sampler | None = None
+        self._sampler: JobSampler | None = None
         self._instruments: LabRecorder | None = None
         self._domain: DomainMeter | None = None
         self._pair = frozenset({source.uri, destination.uri})
@@ -107,7 +107,7 @@ class Recorder:
                 self._connections.append(connection)
                 self.events.listen(connection, side, qemu=capture)
             if capture or sample:
-                self._sampler = Sampler(source, uuid, interval_s)
+                self._sampler = JobSampler(source, uuid, interval_s)
             if capture and source.meters is not None and destination.meters is not None:
                 self._instruments = LabRecorder(source.meters, destination.meters, uuid, interval_s)
             elif capture:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 
-class Ticker:
+class PeriodicTimer:
     """Ticks from :meth:`start` to :meth:`stop`, or until the work is not worth going on.
 
     What takes longer than the interval leaves out the ticks that it has missed: those after it

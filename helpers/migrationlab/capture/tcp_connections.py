@@ -76,7 +76,7 @@ class Traffic:
 
 
 @dataclass(slots=True)
-class Connection:
+class TcpConnection:
     """A connection, seen from the source.
 
     Attributes:
@@ -157,7 +157,7 @@ class ConnectionMeter:
     def __init__(self, source: Meters, destination: Meters) -> None:
         self.warnings: list[str] = []
         self._ends = tuple(socket.inet_aton(each.address) for each in (source, destination))
-        self._known: dict[int, Connection] = {}
+        self._known: dict[int, TcpConnection] = {}
         self._failed = False
         with contextlib.ExitStack() as on_failure:
             self._asked = on_failure.enter_context(source.netlink(NETLINK_SOCK_DIAG))
@@ -173,7 +173,7 @@ class ConnectionMeter:
         """Count from here."""
         try:
             for cookie, (local, remote, traffic) in self._open().items():
-                self._known[cookie] = Connection(local, remote, None, None, traffic, traffic)
+                self._known[cookie] = TcpConnection(local, remote, None, None, traffic, traffic)
             # What was told by now was closed before.
             self._news()
         except OSError as error:
@@ -183,7 +183,7 @@ class ConnectionMeter:
         """Take down what is open, and what was closed."""
         self._look()
 
-    def stop(self) -> list[Connection]:
+    def stop(self) -> list[TcpConnection]:
         """Take down the last figures, and return every connection that there was."""
         end = time.monotonic() + LAST_WORD_S
         while (unheard := self._look()) and (left_s := end - time.monotonic()) > 0:
@@ -228,7 +228,7 @@ class ConnectionMeter:
 
     def _take(self, now: int, cookie: int, local: int, remote: int, traffic: Traffic) -> None:
         if cookie not in self._known:
-            self._known[cookie] = Connection(local, remote, now, None, Traffic(), traffic)
+            self._known[cookie] = TcpConnection(local, remote, now, None, Traffic(), traffic)
         self._known[cookie].latest = traffic
 
     def _open(self) -> dict[int, tuple[int, int, Traffic]]:
@@ -258,7 +258,7 @@ class ConnectionMeter:
 
 
 def rows(
-    connections: Iterable[Connection], ports: Ports, *, tunnelled: bool = False
+    connections: Iterable[TcpConnection], ports: Ports, *, tunnelled: bool = False
 ) -> list[Mapping[str, int | str | None]]:
     """Return the rows of a run's frame of connections, in the order in which they were seen."""
     return [

@@ -263,9 +263,9 @@ def nearest(asked: Precopy, runs: Iterable[Run]) -> tuple[Run, ...]:
 def sending_s(run: Run) -> float | None:
     """Give how long a completed run took, counted as the model counts; None where not known."""
     line = run.timeline()
-    if line.resume_ns is None or not len(line.passes):
+    if line.resume_ns is None or not len(line.iterations):
         return None
-    return (line.resume_ns - int(line.passes["start_ns"].iloc[0])) / 1e9
+    return (line.resume_ns - int(line.iterations["start_ns"].iloc[0])) / 1e9
 
 
 def compare(runs: Iterable[Run], memory_mib: float) -> pd.DataFrame:

@@ -48,7 +48,7 @@ class Prepared:
         uuid: The domain's UUID.
         limit_before_ms: The maximum downtime in force before; None where the domain does not run.
         wire: What the run should say of the wire.
-        surroundings: This machine, watched since a moment before the call.
+        machine: This machine, watched since a moment before the call.
         undo: Takes back what was set for this migration alone, where the guest did not leave.
     """
 
@@ -60,7 +60,7 @@ class Prepared:
     uuid: str
     limit_before_ms: int | None
     wire: Mapping[str, object] | None
-    surroundings: MachineSampler
+    machine: MachineSampler
     undo: Callable[[], object]
 
     def close(self) -> None:
@@ -338,7 +338,7 @@ class Migration:
             error=error,
             limit_ms=self._steering.limit_ms,
             wire=self._what.wire,
-            environment=self._what.surroundings.until_now(),
+            environment=self._what.machine.until_now(),
         ).run(warnings)
 
     def _outcome(self, error: HostError | None) -> Outcome:

@@ -201,7 +201,7 @@ def _prepare(
                 speed_before = domain.migrateGetMaxSpeed()
         # The first question about a host's QEMU can take a second: not while it migrates.
         _ = source.facts, to.facts
-        wire, surroundings = subject.wire(), MachineSampler(library_version())
+        wire, machine = subject.wire(), MachineSampler(library_version())
         if echo is not None and probe:
             echo.start()
         recorder = Recorder(
@@ -247,7 +247,7 @@ def _prepare(
             uuid=uuid,
             limit_before_ms=limit_before_ms,
             wire=wire,
-            surroundings=surroundings,
+            machine=machine,
             undo=undo,
         )
 

@@ -118,14 +118,14 @@ def _mark_stop(axes: Axes, run: Run, line: Timeline, label: str) -> None:
 
 
 def _title(run: Run, line: Timeline) -> str:
-    passes = f"{len(line.passes)} passes"
+    passes = f"{len(line.iterations)} passes"
     rate, sent = line.throughput_bytes_per_s, line.transferred_bytes
     if run.outcome is Outcome.COMPLETED and rate is not None and sent is not None:
         return f"{sent / MIB:.0f} MiB went over at {rate / MIB:.0f} MiB/s, in {passes}"
     size = _late_pass_mib(run)
     if run.outcome not in (Outcome.COMPLETED, Outcome.INTERRUPTED) and size is not None:
         return f"After {passes} each pass still found about {size:.0f} MiB to send"
-    how_far = f"in {passes}" if len(line.passes) else "before any memory was sent"
+    how_far = f"in {passes}" if len(line.iterations) else "before any memory was sent"
     return f"{OUTCOMES[run.outcome]} after {duration(line.call_ms)}, {how_far}"
 
 

@@ -108,8 +108,8 @@ def _draw_migration(axes: Axes, run: Run, line: Timeline) -> None:
         state = "" if row.state == "complete" else f", {row.state}"
         label = f"{row.phase} {duration(row.duration_ms)}{state}"
         handles.append(Patch(facecolor=colour, label=label))
-    numbered = len(line.passes) <= MOST_NUMBERED_PASSES
-    for index, row in enumerate(line.passes.itertuples()):
+    numbered = len(line.iterations) <= MOST_NUMBERED_PASSES
+    for index, row in enumerate(line.iterations.itertuples()):
         shade = "#7E97AD" if index % 2 else "#B9C8D6"
         _bar(
             axes,
@@ -298,6 +298,6 @@ def _alt(run: Run, line: Timeline) -> str:
     )
     return (
         f"Bars over time of a {run.plan.mode} migration. Phases: {phases}. "
-        f"{len(line.passes)} passes over memory. Downtimes: {downs}."
+        f"{len(line.iterations)} passes over memory. Downtimes: {downs}."
         f"{f' Done meanwhile: {deeds}.' if deeds else ''}"
     )

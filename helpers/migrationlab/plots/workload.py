@@ -58,11 +58,11 @@ def _draw_parts(axes: Axes, run: Run, work: Workload) -> None:
     passes = 0
     labelled = set()
     for row in work.rates.itertuples():
-        if str(row.part).startswith("pass "):
+        if str(row.part).startswith("iteration "):
             passes += 1
             colour = SKY if passes % 2 else GREY
             label, hatch, alpha = "passes over memory", "", 0.25
-        elif row.part == "standstill":
+        elif row.part == "paused":
             label, colour, hatch, alpha = "guest stands still", VERMILION, "xx", 0.35
         elif row.part == "post-copy":
             label, colour, hatch, alpha = "its memory still arriving", GREEN, "//", 0.25
@@ -93,7 +93,7 @@ def _draw_rates(axes: Axes, run: Run, work: Workload) -> None:
         axes.axhline(work.before_mib_s, color=INK, linestyle=":", label="usual rate")
         fastest = max(work.before_mib_s, work.sending_mib_s or 0.0)
         top = min(top, MOST_TIMES * fastest) or top
-    resumed = work.rates.loc[work.rates["part"] == "standstill", "end_ns"]
+    resumed = work.rates.loc[work.rates["part"] == "paused", "end_ns"]
     if work.recovery_ms is not None and len(resumed):
         at = second(run, int(resumed.iloc[0])) + work.recovery_ms / 1e3
         axes.axvline(at, color=GREEN, linewidth=1.8, label="as fast as before")

@@ -235,7 +235,7 @@ class Run:
     def _workload(self, line: Timeline) -> Workload:
         return workload(
             beats=self.beats,
-            passes=line.passes,
+            iterations=line.iterations,
             called_ns=line.called_ns,
             returned_ns=line.returned_ns,
             stop_ns=line.stop_ns,

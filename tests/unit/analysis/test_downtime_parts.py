@@ -86,9 +86,9 @@ def test_all_parts_by_qemus_log() -> None:
     assert tuple(found["part"]) == PARTS
     assert spans(found) == {
         "pre-switchover": (5.0, "events"),
-        "last pass": (155.0, "log"),
+        "last iteration": (155.0, "log"),
         "device state": (1.0, "log"),
-        "hand-over": (32.0, "log"),
+        "loading": (32.0, "log"),
         "resume": (21.0, "events"),
         "first packet": (58.0, "beats"),
     }
@@ -99,9 +99,9 @@ def test_parts_of_post_copy() -> None:
     """In post-copy the guest is handed over before its memory: the same parts, other steps."""
     assert spans(parts(happened(POSTCOPY), SURE, heard=NOTHING, heard_by="beats")) == {
         "pre-switchover": (2.0, "events"),
-        "last pass": (0.1, "log"),
+        "last iteration": (0.1, "log"),
         "device state": (0.9, "log"),
-        "hand-over": (43.0, "log"),
+        "loading": (43.0, "log"),
         "resume": (3.0, "events"),
     }
 
@@ -110,13 +110,13 @@ def test_what_events_alone_cannot_tell_apart_is_one_row() -> None:
     """Without QEMU's log parts are joined, and named so; what events do show stays apart."""
     assert spans(parts(happened(unlogged(PRECOPY)), SURE, heard=NOTHING, heard_by="beats")) == {
         "pre-switchover": (5.0, "events"),
-        "last pass + device state + hand-over": (188.1, "events"),
+        "last iteration + device state + loading": (188.1, "events"),
         "resume": (20.9, "events"),
     }
     assert spans(parts(happened(unlogged(POSTCOPY)), SURE, heard=NOTHING, heard_by="beats")) == {
         "pre-switchover": (2.0, "events"),
-        "last pass + device state": (1.2, "events"),
-        "hand-over + resume": (45.8, "events"),
+        "last iteration + device state": (1.2, "events"),
+        "loading + resume": (45.8, "events"),
     }
 
 
@@ -136,7 +136,7 @@ def test_a_source_that_does_not_ask_has_no_such_part() -> None:
     """Where QEMU did not wait for its libvirtd before it handed over, there is no such part."""
     seen = [each for each in PRECOPY if each[2] not in ("pre-switchover", "device")]
     found = parts(happened(seen), SURE, heard=NOTHING, heard_by="beats")
-    assert found["part"].iloc[0] == "last pass"
+    assert found["part"].iloc[0] == "last iteration"
     assert found["duration_ms"].iloc[0] == 160.0
 
 
@@ -146,7 +146,7 @@ def test_between_unknown_clocks_nothing_is_claimed() -> None:
     found = parts(happened(PRECOPY), unsure, heard=HEARD, heard_by="echoes")
     table = found.set_index("part")
     assert table["duration_ms"].isna().to_dict() == dict.fromkeys(PARTS, False) | {
-        "hand-over": True,
+        "loading": True,
         "first packet": True,
     }
     assert table["error_ms"].isna().equals(table["duration_ms"].isna())
@@ -158,7 +158,7 @@ def test_the_error_is_that_of_both_clocks() -> None:
     known = Clocks({}, {"source": 200_000, "destination": 300_000}, ())
     found = parts(happened(PRECOPY), known, heard=HEARD, heard_by="beats")
     errors = found.set_index("part")["error_ms"].to_dict()
-    assert errors == dict.fromkeys(PARTS, 0.0) | {"hand-over": 0.5, "first packet": 0.3}
+    assert errors == dict.fromkeys(PARTS, 0.0) | {"loading": 0.5, "first packet": 0.3}
 
 
 @pytest.mark.parametrize("off_ms", [7, -4000])

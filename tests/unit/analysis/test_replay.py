@@ -304,7 +304,7 @@ def test_completed(name: str) -> None:
     assert line.downtime_event_ms is not None
     assert line.downtime_network_ms is not None
     assert line.downtime_network_ms > line.downtime_event_ms
-    assert line.passes["pass"].tolist() == list(range(1, len(line.passes) + 1))
+    assert line.iterations["iteration"].tolist() == list(range(1, len(line.iterations) + 1))
     assert len(line.parts) > 0
     assert line.notes == ()
 
@@ -357,8 +357,8 @@ def test_stopped_on_purpose(name: str, by: str) -> None:
     run, line = outcome(name)
     assert states(line) == ["complete", "complete", "cut short", "rolled back", "not reached"]
     assert line.steering["by"].tolist() == [by]
-    assert len(line.passes) >= 1
-    assert line.passes["guest_running"].all()
+    assert len(line.iterations) >= 1
+    assert line.iterations["guest_running"].all()
     assert line.stop_ns is None
     assert line.transferred_bytes
     assert run.completed_job == {}
@@ -372,7 +372,7 @@ def test_stopped_on_purpose(name: str, by: str) -> None:
 def test_diverged() -> None:
     """It was given up after pass upon pass, having sent more than the guest's memory."""
     run, line = outcome("diverged")
-    assert len(line.passes) > 2
+    assert len(line.iterations) > 2
     assert line.transferred_bytes is not None
     assert line.transferred_bytes > run.guest["memory_mib"] * MIB
 
@@ -400,10 +400,10 @@ def test_interrupted() -> None:
 def test_refused(name: str) -> None:
     """Nothing of the guest was sent, no pass was made, and it never stopped nor left."""
     run, line = outcome(name)
-    assert len(line.passes) == 0
+    assert len(line.iterations) == 0
     assert len(run.job) == 0
     assert {line.active_ns, line.stop_ns, line.completed_ns} == {None}
-    assert {line.transferred_bytes, line.throughput_bytes_per_s, line.iterations} == {None}
+    assert {line.transferred_bytes, line.throughput_bytes_per_s, line.iteration_count} == {None}
     assert line.total_ms is None
     assert run.summary()["workload_sending_mib_s"] is None
     assert "memory" not in set(run.connections["purpose"])
@@ -447,7 +447,7 @@ def test_lost_host(name: str) -> None:
     """Memory was being sent when it went, and no number claims more than was seen."""
     run, line = outcome(name)
     assert states(line)[:3] == ["complete", "complete", "cut short"]
-    assert len(line.passes) == 1
+    assert len(line.iterations) == 1
     assert line.active_ns is not None
     assert line.completed_ns is None
     assert line.transferred_bytes

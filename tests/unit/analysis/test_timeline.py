@@ -1,4 +1,4 @@
-"""From a recording to phases, passes and downtimes: on a fake with known answers, and on real ones.
+"""From a recording to phases, iterations and downtimes: on a fake with known answers, and on real ones.
 
 ``tests/recordings`` holds recordings of real migrations between two libvirt daemons, written by
 the kit's own store.
@@ -101,13 +101,13 @@ def test_events_alone_tell_all_phases_but_begin(make_run: MakeRun) -> None:
 
 
 def test_libvirts_events_alone_place_the_stop_but_do_not_measure_it(make_run: MakeRun) -> None:
-    """Events without a stamp of their own give phases and passes, but no event downtime."""
+    """Events without a stamp of their own give phases and iterations, but no event downtime."""
     line = make_run(with_log=False, with_qemu=False).timeline()
     check_phases(line)
     assert spans(line)["Finish"][1] == pytest.approx(330.0)
     assert line.downtime_event_ms is None
     assert line.downtime_network_ms == pytest.approx(341.0)
-    assert set(line.passes["basis"]) == {"libvirt"}
+    assert set(line.iterations["basis"]) == {"libvirt"}
     assert line.throughput_bytes_per_s is None
 
 
@@ -183,21 +183,21 @@ def test_a_clock_set_back_during_the_call_gives_no_negative_time(make_run: MakeR
 def test_passes_end_where_the_next_begins_and_at_the_stop(make_run: MakeRun) -> None:
     """QEMU's extra pass after STOP is a row of its own, marked as one of a standing guest."""
     line = make_run().timeline()
-    passes = line.passes
-    assert passes["pass"].tolist() == [1, 2, 3]
-    assert passes["guest_running"].tolist() == [True, True, False]
-    assert passes["end_ns"].iloc[0] == passes["start_ns"].iloc[1]
-    assert passes["end_ns"].iloc[1] == line.stop_ns
-    assert passes["end_ns"].iloc[2] == line.completed_ns
-    assert passes["duration_ms"].iloc[0] == pytest.approx(150 / 112 * 1000)
+    iterations = line.iterations
+    assert iterations["iteration"].tolist() == [1, 2, 3]
+    assert iterations["guest_running"].tolist() == [True, True, False]
+    assert iterations["end_ns"].iloc[0] == iterations["start_ns"].iloc[1]
+    assert iterations["end_ns"].iloc[1] == line.stop_ns
+    assert iterations["end_ns"].iloc[2] == line.completed_ns
+    assert iterations["duration_ms"].iloc[0] == pytest.approx(150 / 112 * 1000)
 
 
 def test_the_last_pass_of_a_cancelled_run_ends_with_it(make_run: MakeRun) -> None:
     """Where nothing stopped the guest, QEMU's word that it was cancelled ends the pass."""
     run = make_run(outcome="cancelled")
     line = run.timeline()
-    assert line.passes["end_ns"].iloc[-1] == run.called_ns + 4002 * MS
-    assert line.passes["guest_running"].all()
+    assert line.iterations["end_ns"].iloc[-1] == run.called_ns + 4002 * MS
+    assert line.iterations["guest_running"].all()
 
 
 def test_the_event_downtime_is_from_stop_to_resume(make_run: MakeRun) -> None:
@@ -342,17 +342,17 @@ def test_a_job_that_fell_back_to_zero_is_remembered_at_its_highest(make_run: Mak
     )
     line = dataclasses.replace(run, job=pd.concat([job, after])).timeline()
     known = run.timeline()
-    assert (line.total_ms, line.transferred_bytes, line.iterations) == (
+    assert (line.total_ms, line.transferred_bytes, line.iteration_count) == (
         known.total_ms,
         known.transferred_bytes,
-        known.iterations,
+        known.iteration_count,
     )
     assert line.throughput_bytes_per_s == known.throughput_bytes_per_s
 
 
 def test_a_timeline_shows_as_one_line(make_run: MakeRun) -> None:
     """The repr gives the main numbers and no address of memory."""
-    assert repr(make_run().timeline()) == "Timeline(2698 ms, 3 passes, downtime 330.0 ms)"
+    assert repr(make_run().timeline()) == "Timeline(2698 ms, 3 iterations, downtime 330.0 ms)"
     cancelled = make_run(outcome="cancelled").timeline()
     assert repr(cancelled).endswith("downtime unknown)")
 
@@ -407,13 +407,13 @@ def test_real_downtimes_agree_with_each_other(run: Run) -> None:
 def test_real_passes_cover_the_sending(run: Run) -> None:
     """From active to completed there is always one pass under way, and they are numbered on."""
     line = run.timeline()
-    passes = line.passes
-    assert passes["pass"].tolist() == list(range(1, len(passes) + 1))
-    assert (passes["duration_ms"] >= 0).all()
-    assert passes["guest_running"].tolist() == [True] * (len(passes) - 1) + [False]
+    iterations = line.iterations
+    assert iterations["iteration"].tolist() == list(range(1, len(iterations) + 1))
+    assert (iterations["duration_ms"] >= 0).all()
+    assert iterations["guest_running"].tolist() == [True] * (len(iterations) - 1) + [False]
     assert line.active_ns is not None
-    assert abs(passes["start_ns"].iloc[0] - line.active_ns) < 20 * MS
-    assert passes["end_ns"].iloc[-1] == line.completed_ns
+    assert abs(iterations["start_ns"].iloc[0] - line.active_ns) < 20 * MS
+    assert iterations["end_ns"].iloc[-1] == line.completed_ns
 
 
 @real_completed
@@ -500,7 +500,7 @@ def test_a_suspended_guest_stands_still_from_its_suspension() -> None:
     (suspended_ns,) = line.steering["time_ns"]
     assert line.stop_ns == pytest.approx(suspended_ns, abs=20 * MS)
     assert line.downtime_event_ms == pytest.approx(line.downtime_reported_ms, abs=30)
-    assert not line.passes["guest_running"].iloc[-2:].any()
+    assert not line.iterations["guest_running"].iloc[-2:].any()
 
 
 def test_a_guest_left_paused_has_no_end_of_its_downtime() -> None:

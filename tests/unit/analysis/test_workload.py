@@ -33,14 +33,14 @@ def beats(*spans: tuple[int, int, float], pages: int = 0) -> pd.DataFrame:
     return frame("beats", rows)
 
 
-def passes(*spans: tuple[int, int, bool]) -> pd.DataFrame:
-    """Give passes as a timeline has them: from, to (ms), whether the guest ran."""
+def iterations(*spans: tuple[int, int, bool]) -> pd.DataFrame:
+    """Give iterations as a timeline has them: from, to (ms), whether the guest ran."""
     return pd.DataFrame(
         [
             (number, start * MS, end * MS, running)
             for number, (start, end, running) in enumerate(spans, 1)
         ],
-        columns=["pass", "start_ns", "end_ns", "guest_running"],
+        columns=["iteration", "start_ns", "end_ns", "guest_running"],
     ).astype({"guest_running": "bool"})
 
 
@@ -48,7 +48,7 @@ def work(given: pd.DataFrame, **changes: Any) -> Workload:
     """Work out what became of a migration called at 1,000 ms that stopped from 2,000 to 2,300."""
     fields: dict[str, Any] = {
         "beats": given,
-        "passes": passes((1100, 1600, True), (1600, 2000, True), (2000, 2290, False)),
+        "iterations": iterations((1100, 1600, True), (1600, 2000, True), (2000, 2290, False)),
         "called_ns": 1000 * MS,
         "returned_ns": 2500 * MS,
         "stop_ns": 2000 * MS,
@@ -62,10 +62,17 @@ def test_rates_of_each_part_of_the_migration() -> None:
     """Before, in each pass while the guest runs, in its stop, and after: what was written then."""
     found = work(beats((0, 1100, 40), (1100, 1600, 30), (1600, 2000, 20), (2300, 3500, 40)))
     rates = found.rates.set_index("part")
-    assert list(rates.index) == ["before", "prepare", "pass 1", "pass 2", "standstill", "after"]
+    assert list(rates.index) == [
+        "before",
+        "prepare",
+        "iteration 1",
+        "iteration 2",
+        "paused",
+        "after",
+    ]
     assert list(rates["mib_s"]) == pytest.approx([40, 40, 30, 20, 0, 40], abs=0.2)
     assert list(rates["duration_ms"]) == [1000, 100, 500, 400, 300, 200]
-    assert rates["share"]["pass 2"] == pytest.approx(0.5, abs=0.01)
+    assert rates["share"]["iteration 2"] == pytest.approx(0.5, abs=0.01)
     assert found.before_mib_s == pytest.approx(40, abs=0.1)
     assert found.sending_mib_s == pytest.approx((30 * 500 + 20 * 400) / 900, abs=0.1)
     assert found.recovery_ms == 0
@@ -123,14 +130,14 @@ def test_what_cannot_be_told_has_its_reason(given: pd.DataFrame, reason: str) ->
 
 
 def test_a_migration_that_did_not_stop_the_guest_has_no_recovery() -> None:
-    """A cancelled one: what follows its last pass is the way back."""
+    """A cancelled one: what follows its last iteration is the way back."""
     found = work(
         beats((0, 4000, 40)),
         stop_ns=None,
         resume_ns=None,
-        passes=passes((1100, 1600, True), (1600, 2400, True)),
+        iterations=iterations((1100, 1600, True), (1600, 2400, True)),
     )
-    assert list(found.rates["part"]) == ["before", "prepare", "pass 1", "pass 2", "after"]
+    assert list(found.rates["part"]) == ["before", "prepare", "iteration 1", "iteration 2", "after"]
     assert found.sending_mib_s == pytest.approx(40, abs=0.1)
     assert found.recovery_ms is None
     assert found.notes == ()
@@ -139,14 +146,14 @@ def test_a_migration_that_did_not_stop_the_guest_has_no_recovery() -> None:
 def test_a_guest_left_standing_has_nothing_after() -> None:
     """It stood still until the call returned: there is no rate of after, nor a recovery."""
     found = work(beats((0, 2000, 40)), resume_ns=None)
-    assert list(found.rates["part"])[-1] == "standstill"
+    assert list(found.rates["part"])[-1] == "paused"
     assert found.rates["end_ns"].iloc[-1] == 2500 * MS
     assert found.recovery_ms is None
 
 
 def test_a_migration_that_sent_nothing_has_only_before() -> None:
     """One that was refused at once, or moved a definition only."""
-    found = work(beats((0, 4000, 40)), passes=passes(), stop_ns=None, resume_ns=None)
+    found = work(beats((0, 4000, 40)), iterations=iterations(), stop_ns=None, resume_ns=None)
     assert list(found.rates["part"]) == ["before"]
     assert found.sending_mib_s is None
 
@@ -196,9 +203,9 @@ def test_a_part_too_short_for_a_rate_has_none() -> None:
     """Over 4 ms a rate would be the beats' own grain."""
     found = work(
         beats((0, 2000, 40), (2300, 4000, 40)),
-        passes=passes((1100, 1996, True), (1996, 2000, True)),
+        iterations=iterations((1100, 1996, True), (1996, 2000, True)),
     )
-    assert np.isnan(found.rates.set_index("part")["mib_s"]["pass 2"])
+    assert np.isnan(found.rates.set_index("part")["mib_s"]["iteration 2"])
 
 
 def test_the_curve_falls_to_nothing_in_the_stop() -> None:
@@ -218,7 +225,7 @@ def test_real_guests_wrote_what_they_were_asked_to(run: Run) -> None:
     assert found.before_mib_s == pytest.approx(asked, rel=0.1)
     if found.sending_mib_s is not None:
         assert found.sending_mib_s == pytest.approx(asked, rel=0.1)
-    still = found.rates.loc[found.rates["part"] == "standstill"]
+    still = found.rates.loc[found.rates["part"] == "paused"]
     assert (still["mib_s"] < 0.1 * asked).all()
     if run.outcome is Outcome.COMPLETED:
         assert found.recovery_ms is not None
@@ -240,7 +247,7 @@ def test_a_figure_is_drawn_of_every_outcome(make_run: MakeRun, outcome: str) -> 
     (axes,) = picture.figure.axes
     assert axes.get_ylabel() == "written (MiB/s)"
     assert picture.title.startswith("40 MiB/s written before, 40 until it stopped")
-    assert "pass 1 40.0 MiB/s" in picture.alt
+    assert "iteration 1 40.0 MiB/s" in picture.alt
 
 
 def test_the_figure_shows_when_the_guest_wrote_as_fast_as_before(make_run: MakeRun) -> None:

@@ -55,7 +55,7 @@ NO_JOBS = (
 def test_a_refusal_is_told_once() -> None:
     """A host that refuses each sample leaves no sample, and one warning."""
     source = Host("test:///default")
-    sampler = job_stats.Sampler(source, TEST_UUID, interval_s=0.001)
+    sampler = job_stats.JobSampler(source, TEST_UUID, interval_s=0.001)
     heard: list[job_stats.Sample] = []
     refused = Counted(sampler._domain)
     sampler._domain = refused

@@ -312,8 +312,8 @@ def test_a_meter_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     meter = DomainMeter({"destination": told}, UUID)
     meter.start()
     assert told.enough.wait(10)
-    ticker = meter._tickers[0]
-    ticker._thread.join(10)
+    timer = meter._timers[0]
+    timer._thread.join(10)
     assert len(meter.stop()) == 2
     (warning,) = meter.warnings
     assert warning.startswith("migration-destination ended early: IndexError(")

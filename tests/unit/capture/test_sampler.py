@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrationlab.capture.sampler import Ticker, next_tick
+from migrationlab.capture.sampler import PeriodicTimer, next_tick
 
 
 @pytest.mark.parametrize(
@@ -38,11 +38,11 @@ def test_it_ticks_until_there_is_nothing_to_do() -> None:
             over.set()
         return len(calls) < 3
 
-    ticker = Ticker("test", 0.001, work)
-    ticker.start()
+    timer = PeriodicTimer("test", 0.001, work)
+    timer.start()
     assert over.wait(10)
-    ticker.stop()
-    ticker.stop()
+    timer.stop()
+    timer.stop()
     assert len(calls) == 3
 
 
@@ -56,16 +56,16 @@ def test_a_stop_waits_for_the_tick_under_way() -> None:
         done.set()
         return True
 
-    ticker = Ticker("test", 0.001, work)
-    ticker.start()
+    timer = PeriodicTimer("test", 0.001, work)
+    timer.start()
     assert begun.wait(10)
-    ticker.stop(timeout_s=0.01)
+    timer.stop(timeout_s=0.01)
     assert not done.is_set()
     let_go.set()
-    ticker.stop()
+    timer.stop()
     assert done.is_set()
 
 
 def test_one_that_never_started_can_be_stopped() -> None:
-    """A ticker whose owner gave up before it began is stopped without an error."""
-    Ticker("test", 1, lambda: True).stop()
+    """A timer whose owner gave up before it began is stopped without an error."""
+    PeriodicTimer("test", 1, lambda: True).stop()

@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 
 from migrationlab.capture import tcp_connections
-from migrationlab.capture.tcp_connections import Connection, ConnectionMeter, Ports, ports_told
+from migrationlab.capture.tcp_connections import (
+    ConnectionMeter,
+    Ports,
+    TcpConnection,
+    ports_told,
+)
 from migrationlab.hosts.poll import readable
 from migrationlab.runs.schema import FRAMES, frame
 
@@ -68,7 +73,7 @@ def meter() -> Iterator[ConnectionMeter]:
     meter.close()
 
 
-def the_only(found: list[Connection]) -> Connection:
+def the_only(found: list[TcpConnection]) -> TcpConnection:
     """Return the one connection that was found."""
     assert len(found) == 1
     return found[0]
@@ -220,7 +225,7 @@ def test_ports_say_what_a_connection_is_for(
 def test_rows_are_those_of_a_run() -> None:
     """A row has exactly the columns of a run's frame of connections."""
     zero = tcp_connections.Traffic()
-    (row,) = tcp_connections.rows([Connection(1, 2, None, None, zero, zero)], Ports())
+    (row,) = tcp_connections.rows([TcpConnection(1, 2, None, None, zero, zero)], Ports())
     assert tuple(row) == tuple(FRAMES["connections"])
     made = frame("connections", [row])
     assert made["opened_ns"].isna().all()

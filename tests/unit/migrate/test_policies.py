@@ -220,7 +220,7 @@ def test_real_passes_switch_where_the_real_one_did() -> None:
     line = run.timeline()
     (switched_ns,) = line.steering["time_ns"]
     policies = Policies(run.plan)
-    for row in line.passes.itertuples():
+    for row in line.iterations.itertuples():
         wanted = policies.began_pass(row[1], (row.start_ns - run.called_ns) / 1e9)
         if wanted:
             break
