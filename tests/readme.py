@@ -36,7 +36,7 @@ def faults_table() -> str:
     """Return the table of the lab's faults, each with its explanation."""
     known = {cause.id: cause for cause in causes()}
     rows = [
-        (f"`{case.id}`", case.broken, known[case.id].cause, known[case.id].mend, case.note)
+        (f"`{case.id}`", case.broken, known[case.id].cause, known[case.id].fix, case.note)
         for case in CASES
     ]
     heads = ("fault", "what is broken", "cause, as `explain` says it", "fix", "note")

@@ -342,7 +342,7 @@ def _peer2peer(pair: Pair) -> Check:
         said = answer.text.removeprefix("error: ")
         need = "" if wanted else "Only peer2peer needs it; in normal mode this machine dials. "
         found = explain(said)
-        hint = (found.mend if found.known else "") or (
+        hint = (found.fix if found.known else "") or (
             f"Root of {source.name} must be able to log in to the destination unasked."
         )
         return Check(

@@ -109,11 +109,11 @@ def _list_json() -> str:
             "causes": [
                 {
                     "id": cause.id,
-                    "noticed_by": cause.by.value if cause.by else None,
+                    "noticed_by": cause.noticed_by and cause.noticed_by.value,
                     "cause": cause.cause,
-                    "mend": cause.mend,
+                    "mend": cause.fix,
                     "wordings": list(cause.wordings),
-                    "codes": sorted(cause.codes | cause.alone),
+                    "codes": sorted({*cause.codes, *cause.sufficient_codes}),
                     "seen": cause.seen,
                 }
                 for cause in causes()

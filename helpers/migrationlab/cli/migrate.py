@@ -158,4 +158,4 @@ def _print(run: Run, kept: Path, explanation: Explanation | None) -> None:
     click.echo(f"run      {kept}")
     if run.error is not None and explanation is not None:
         click.echo(f"migrationlab: {_CANCELLED.get(run.outcome, run.error.text)}", err=True)
-        click.echo(f"hint: {explanation.mend or run.error.hint}", err=True)
+        click.echo(f"hint: {explanation.fix or run.error.hint}", err=True)

@@ -118,7 +118,7 @@ class Attempt:
         # Over ssh the reason may be hidden by another message: the kit had it from a log.
         cause = next(cause for cause in causes() if cause.id == self.cause_id)
         return dataclasses.replace(
-            found, known=True, id=cause.id, cause=cause.cause, mend=cause.mend, logs=cause.logs
+            found, known=True, id=cause.id, cause=cause.cause, fix=cause.fix, logs=cause.logs
         )
 
     @property

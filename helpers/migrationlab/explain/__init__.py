@@ -1,7 +1,7 @@
 """Explain what an error message of libvirt or QEMU means, and how to fix it.
 
-Owns the causes, which are data in ``causes/``, and how a message is matched with them. Reads no
-file but those, and asks no host.
+Owns the causes, which are data in ``causes/``, and how a message is matched with them. Loads
+these files when they are first used. Asks no host.
 """
 
 import lazy_loader

@@ -1,34 +1,18 @@
-"""What one entry of the table of causes is, and how its wordings find a text.
+"""One cause: something that can be wrong, how libvirt and QEMU report it, and how to fix it.
 
-A wording is a message as it stands in the source of libvirt or QEMU, where each ``%s`` is a
-placeholder: ``{}`` for anything within a line, ``{n}`` for a number, ``{word}`` for what has no
-blank in it, ``{quoted}`` for what stands in quotation marks. A ``^`` at its start: only at the
-start of a line. Letters' case, the kind of quotation marks and the number of blanks do not
-matter, and parts that change between versions are left out, so that one wording serves many.
-
-Imports nothing of the kit.
+Owns the record, and the schema of the files in ``causes/`` that hold the records.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from enum import StrEnum
-from functools import cache
-
-_PLACES = {
-    "{}": r"[^\n]{0,300}?",
-    "{n}": r"\d+",
-    "{word}": r"[^\s']+?",
-    "{quoted}": r"'[^'\n]{0,300}?'",
-}
-_PLACEHOLDER = re.compile(r"(\{\w*\})")
-_WORD = re.compile(r"[a-z0-9_]+")
+from typing import Any
 
 
 class NoticedBy(StrEnum):
-    """Whose message it is; the cause itself may be elsewhere."""
+    """Who reports the problem. The cause itself may be elsewhere."""
 
     CLIENT = "client"
     SOURCE_DAEMON = "source daemon"
@@ -37,7 +21,7 @@ class NoticedBy(StrEnum):
 
 
 class Log(StrEnum):
-    """A log that may know more, and where it is."""
+    """A log that may say more, and where it is."""
 
     SOURCE_DAEMON = "the source libvirtd's log"
     DESTINATION_DAEMON = "the destination libvirtd's log"
@@ -46,7 +30,7 @@ class Log(StrEnum):
 
     @property
     def place(self) -> str:
-        """Return where that log is on a host that was not set up otherwise."""
+        """Return where this log is on a host with default settings."""
         if self in (Log.SOURCE_QEMU, Log.DESTINATION_QEMU):
             return "/var/log/libvirt/qemu/GUEST.log"
         return "journalctl -u libvirtd -u virtqemud, or its log_outputs"
@@ -54,90 +38,88 @@ class Log(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """One thing that can be wrong, and how it is told.
+    """One thing that can be wrong.
 
     Attributes:
-        id: Its name; stable.
-        by: Who notices it; None where it is whoever opened the connection to a libvirtd.
-        wordings: How libvirt and QEMU say it.
+        id: Its name, which never changes.
+        wordings: How libvirt and QEMU report it, see :mod:`migrationlab.explain.matching`.
         cause: What is wrong.
-        mend: What to do.
-        seen: Where it is said: file and function in libvirt, or in QEMU if that is named.
-        logs: Which logs know more.
-        codes: The only libvirt codes that it comes with, where wording alone would not do.
-        alone: The libvirt codes that say so much by themselves, whatever the text: it may be
-            in another language.
-        never: Words that show that the text is about something else.
-        at_opening: The cause that it is instead, where the message came from opening a
-            connection: then the name, port or URI in it is a libvirtd's.
+        fix: What to do.
+        seen: Where the wordings are: file and function of libvirt, or of QEMU where it says so.
+        noticed_by: Who reports it; None for whoever opened the connection to a libvirtd.
+        logs: The logs that say more.
+        codes: libvirt's codes that this cause can have; empty where any code will do. For
+            wordings that other errors have too.
+        sufficient_codes: libvirt's codes that name this cause without any wording. The text may
+            be in another language.
+        unless: Words that show that a text is about something else.
+        at_opening: The id of the cause that applies instead where the message came from opening
+            a connection. The name, port or URI in the message is then a libvirtd's.
     """
 
     id: str
-    by: NoticedBy | None
     wordings: tuple[str, ...]
     cause: str
-    mend: str
+    fix: str
     seen: str
+    noticed_by: NoticedBy | None = None
     logs: tuple[Log, ...] = ()
-    codes: frozenset[int] = frozenset()
-    alone: frozenset[int] = frozenset()
-    never: tuple[str, ...] = ()
+    codes: tuple[int, ...] = ()
+    sufficient_codes: tuple[int, ...] = ()
+    unless: tuple[str, ...] = ()
     at_opening: str = ""
 
     def allows(self, text: str, code: int | None) -> bool:
-        """Return whether the code that a text came with, and the text, don't speak against it."""
+        """Return whether neither libvirt's code nor a word of the text excludes this cause."""
         if code is not None and self.codes and code not in self.codes:
             return False
-        return not any(word in text for word in self.never)
+        return not any(word in text for word in self.unless)
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, object]) -> Cause:
+        """Return the cause that a table of a TOML file holds.
+
+        Raises:
+            ValueError: A key is unknown or missing, or its value is of the wrong kind.
+        """
+        if unknown := table.keys() - _KINDS.keys():
+            raise ValueError(f"unknown keys: {', '.join(sorted(unknown))}")
+        if missing := _REQUIRED - table.keys():
+            raise ValueError(f"missing keys: {', '.join(sorted(missing))}")
+        return cls(**{key: _read(key, value) for key, value in table.items()})
 
 
-def whole_words(wording: str) -> tuple[str, ...]:
-    """Return the words that any text has that a wording finds."""
-    found: list[str] = []
-    pieces = _PLACEHOLDER.split(wording.lower().removeprefix("^"))
-    for number, piece in enumerate(pieces):
-        if number % 2:
-            continue
-        for match in _WORD.finditer(piece):
-            # A word that touches a placeholder may go on in the text.
-            at_start = match.start() == 0 and number > 0
-            at_end = match.end() == len(piece) and number < len(pieces) - 1
-            if not at_start and not at_end:
-                found.append(match[0])
-    return tuple(found)
+#: What each key of a table holds: one value of this type, or a list of them.
+_KINDS: dict[str, type | list[type]] = {
+    "id": str,
+    "noticed_by": NoticedBy,
+    "wordings": [str],
+    "cause": str,
+    "fix": str,
+    "seen": str,
+    "logs": [Log],
+    "codes": [int],
+    "sufficient_codes": [int],
+    "unless": [str],
+    "at_opening": str,
+}
+_REQUIRED = {field.name for field in fields(Cause) if field.default is MISSING}
 
 
-@cache
-def compiled(wording: str) -> re.Pattern[str]:
-    """Return a wording as an expression for text that was made plain; made at its first use."""
-    anchored = wording.startswith("^")
-    pieces = _PLACEHOLDER.split(wording.lower().removeprefix("^"))
-    expression = "".join(
-        _PLACES[piece] if number % 2 else re.escape(piece) for number, piece in enumerate(pieces)
-    )
-    before = "^" if anchored else r"(?<!\w)" if pieces[0][:1].isalnum() else ""
-    after = r"(?!\w)" if pieces[-1][-1:].isalnum() else ""
-    return re.compile(before + expression + after, re.MULTILINE)
+def _read(key: str, value: object) -> Any:
+    kind = _KINDS[key]
+    if not isinstance(kind, list):
+        return _read_one(key, kind, value)
+    if not isinstance(value, list) or not value:
+        raise ValueError(f"{key} must be a list that is not empty (got {value!r})")
+    return tuple(_read_one(key, kind[0], each) for each in value)
 
 
-def words_of(text: str) -> frozenset[str]:
-    """Return the words of a plain text."""
-    return frozenset(_WORD.findall(text))
-
-
-def rarest_words(wordings: tuple[str, ...]) -> Mapping[str, tuple[int, ...]]:
-    """Return, for a word of each wording that few others have, the numbers of these wordings.
-
-    A text that lacks the word needs no look at the wording, which makes hundreds of them
-    cheap.
-    """
-    uses: dict[str, int] = {}
-    words = [whole_words(wording) for wording in wordings]
-    for each in words:
-        for word in set(each):
-            uses[word] = uses.get(word, 0) + 1
-    index: dict[str, list[int]] = {}
-    for number, each in enumerate(words):
-        rarest = min(each, key=lambda word: (uses[word], -len(word)))
-        index.setdefault(rarest, []).append(number)
-    return {word: tuple(numbers) for word, numbers in index.items()}
+def _read_one(key: str, kind: type, value: object) -> Any:
+    if issubclass(kind, StrEnum):
+        if value not in list(kind):
+            raise ValueError(f"{key} must be one of {', '.join(kind)} (got {value!r})")
+        return kind(str(value))
+    if type(value) is not kind or value == "":
+        raise ValueError(f"{key} must be {kind.__name__} and not empty (got {value!r})")
+    return " ".join(value.split()) if isinstance(value, str) else value  # the file wraps long texts

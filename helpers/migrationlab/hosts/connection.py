@@ -52,8 +52,8 @@ def refusal(error: libvirt.libvirtError, hint: str = "", *, opening: bool = Fals
     opened_by = NoticedBy.CLIENT if opening else None
     explanation = explain(text, code=code, domain=domain, opened_by=opened_by, opening=opening)
     if opening and hint and explanation.known:
-        hint = f"{hint}: {explanation.mend}"
-    hint = hint or explanation.mend
+        hint = f"{hint}: {explanation.fix}"
+    hint = hint or explanation.fix
     return HostError(text, hint=hint, code=code, domain=domain, explanation=explanation)
 
 

@@ -179,7 +179,7 @@ class Ending:
             reason = self.recorder.hidden_reason(str(error), self.called_ns)
             if reason is not None:
                 explanation = explain(reason)
-                hint = explanation.mend
+                hint = explanation.fix
                 warnings.append(
                     "libvirt's error hides the reason of the failure, which the log of "
                     f"{self.source.name}'s libvirtd has: {reason}"

@@ -25,7 +25,7 @@ noticed by  source daemon
 cause       the source cannot reach the port at which the destination's QEMU listens: a firewall
             is between (No route to host, timed out), or the address leads elsewhere (Connection
             refused)
-mend        open TCP 49152 to 49215 on the destination (firewall-cmd
+fix         open TCP 49152 to 49215 on the destination (firewall-cmd
             --add-port=49152-49215/tcp), or give a port in the migration URI, or an address that
             the source can reach
 more in     the destination QEMU's own log (/var/log/libvirt/qemu/GUEST.log)

@@ -51,7 +51,7 @@ def test_the_hidden_reason_is_explained_and_quoted() -> None:
     record = ending(reason=REASON)._error_record(error, warnings)
     assert (record.text, record.code, record.domain) == (TOLD, 38, 7)
     assert record.explanation == explain(REASON).id != "host-lost"
-    assert record.hint == explain(REASON).mend
+    assert record.hint == explain(REASON).fix
     assert len(warnings) == 1
     assert REASON in warnings[0]
 

@@ -92,7 +92,7 @@ def test_a_reason_that_the_message_hides_is_told() -> None:
     )
     assert hidden.explanation is not None
     assert hidden.explanation.id == "port-closed"
-    assert "49152 to 49215" in hidden.explanation.mend
+    assert "49152 to 49215" in hidden.explanation.fix
 
 
 @pytest.mark.parametrize("met", RECORDED, ids=repr)

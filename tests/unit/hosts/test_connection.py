@@ -1,0 +1,73 @@
+"""libvirt's errors become migrationlab's, with code, domain, text, explanation and hint."""
+
+from __future__ import annotations
+
+import libvirt
+import pytest
+
+from migrationlab.errors import HostError
+from migrationlab.explain.explanation import NoticedBy
+from migrationlab.hosts.connection import open_connection, refusal, refusals
+
+CLOSED = "unable to connect to server at 'host-b:49152': No route to host"
+
+
+def libvirt_error(text: str, code: int, domain: int) -> libvirt.libvirtError:
+    """Make an error as libvirt-python raises it (libvirtError in libvirt-override.py)."""
+    error = libvirt.libvirtError(text)
+    error.err = (code, domain, text, libvirt.VIR_ERR_ERROR, None, None, None, -1, -1)
+    return error
+
+
+def test_refusal_is_explained() -> None:
+    """A refusal has libvirt's numbers and an explanation, whose fix is its hint."""
+    error = refusal(libvirt_error(CLOSED, 38, 7))
+    assert (str(error), error.code, error.domain) == (CLOSED, 38, 7)
+    assert error.explanation.id == "port-closed"
+    assert error.hint == error.explanation.fix
+    assert f"hint: {error.hint}" in error.__notes__
+
+
+def test_given_hint_stays() -> None:
+    """A hint that is given replaces the fix; the explanation is there all the same."""
+    error = refusal(libvirt_error(CLOSED, 38, 7), "open the port")
+    assert (error.hint, error.explanation.id) == ("open the port", "port-closed")
+
+
+def test_unknown_refusal_points_to_the_logs() -> None:
+    """A message that the table does not have gets the logs as its hint."""
+    error = refusal(libvirt_error("new in 13.0", 1, 10))
+    assert not error.explanation.known
+    assert "QEMU driver" in error.explanation.cause
+    assert "logs" in error.hint
+
+
+def test_real_refusal_is_explained() -> None:
+    """What a real libvirt refuses comes with its explanation."""
+    connection = open_connection("test:///default")
+    domain = connection.listAllDomains()[0]
+    with pytest.raises(HostError) as caught, refusals():
+        domain.migrate3(connection, {}, libvirt.VIR_MIGRATE_PEER2PEER)
+    connection.close()
+    assert caught.value.explanation.id == "api-not-for-peer2peer"
+    assert caught.value.hint == caught.value.explanation.fix
+
+
+@pytest.mark.parametrize(
+    ("uri", "cause"),
+    [
+        ("qemu+tcp://127.0.0.1:1/system", "libvirtd-unreachable"),
+        ("qemu+unix:///system?socket=/nowhere/sock", "libvirtd-socket-missing"),
+        ("qemu+foo://node2/system", "connection-uri-transport-unknown"),
+        ("qemu+ssh://node 2/system", "connection-uri-unparsable"),
+        ("qemu+unix://node2/system", "connection-uri-unix-with-host"),
+    ],
+)
+def test_failed_opening_is_explained(uri: str, cause: str) -> None:
+    """A real answer to a wrong connection URI is the client's, and the hint has the fix."""
+    with pytest.raises(HostError) as caught:
+        open_connection(uri)
+    found = caught.value.explanation
+    assert (found.id, found.noticed_by) == (cause, NoticedBy.CLIENT)
+    assert uri in caught.value.hint
+    assert found.fix in caught.value.hint
