@@ -1,8 +1,8 @@
-"""The command ``migrationlab``: its verbs, and what happens to every error.
+"""The command ``migrationlab``: its verbs, and how errors reach the user.
 
-A verb prints its answer on standard output and everything else on standard error. Exit status
-0: done; 1: the lab or a host is broken or refused; 2: the call itself cannot be; 130: Ctrl-C.
-Verbs load what they need when they run, so that ``--help`` and tab completion are quick.
+A verb prints its answer on standard output and everything else on standard error. Exit status:
+0 done; 1 the lab broke, or a host refused; 2 the call is wrong; 130 Ctrl-C. A verb's module and
+what it needs are loaded when the verb runs, so ``--help`` and tab completion are quick.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import click
 
 from migrationlab.errors import MigrationLabError, PlanError, UsageError
 
-#: Each verb, and the module of this package that has it.
+#: Each verb, and its module in this package.
 VERBS = {
     "demo": "demo",
     "doctor": "doctor",
@@ -31,14 +31,14 @@ VERBS = {
 
 
 class Verbs(click.Group):
-    """Loads a verb when it is asked for, and turns the kit's errors into words."""
+    """Load a verb when it is called, and print migrationlab's errors as text."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the verbs' names."""
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a verb, or None where there is no such."""
+        """Return a verb, or None if it does not exist."""
         if cmd_name not in VERBS:
             return None
         module = importlib.import_module(f"migrationlab.cli.{VERBS[cmd_name]}")
@@ -55,8 +55,8 @@ class Verbs(click.Group):
         except ModuleNotFoundError as error:
             if error.name != "libvirt":
                 raise
-            click.echo("migrationlab: the Python package libvirt is not here", err=True)
-            click.echo("hint: `make setup` installs it, or pip does: migrationlab[live]", err=True)
+            click.echo("migrationlab: the Python package libvirt is not installed", err=True)
+            click.echo("hint: run `make setup`, or `pip install migrationlab[live]`", err=True)
             ctx.exit(1)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
@@ -64,15 +64,15 @@ class Verbs(click.Group):
 
 
 def say_error(error: MigrationLabError, *, in_file: bool = False) -> None:
-    """Print an error and its hint on standard error, with the command line's words for settings.
+    """Print an error and its hint on standard error, with settings written as options.
 
     Args:
         error: The error.
-        in_file: Whether the settings were given in a file, whose words they keep.
+        in_file: Whether the settings come from a file; their names then stay as in the file.
     """
     from migrationlab.cli.plan_options import in_options  # noqa: PLC0415 (not for --help)
 
-    # A host's own words stay as they are.
+    # A host's own message stays unchanged.
     as_option = isinstance(error, PlanError) and not in_file
     click.echo(f"migrationlab: {in_options(str(error)) if as_option else error}", err=True)
     if error.hint:
@@ -84,9 +84,9 @@ def say_error(error: MigrationLabError, *, in_file: bool = False) -> None:
 def main() -> None:
     """Learn, measure and document libvirt live migration.
 
-    Two real hypervisor hosts on this machine, without root: start with `migrationlab demo`, or
-    with `migrationlab doctor` if that fails. Tab completion for bash:
+    Start with `migrationlab demo`: it runs two real hypervisor hosts on this machine, without
+    root. If it fails, run `migrationlab doctor`. Tab completion for bash:
     eval "$(_MIGRATIONLAB_COMPLETE=bash_source migrationlab)"
     """
-    # What is printed may be piped to a program that goes away.
+    # Standard output can be a pipe to a program that ends early.
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""``migrationlab demo``: the first minute with the kit."""
+"""``migrationlab demo``: six migrations in the first minute."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def demo(
     image: str,
     output_format: Format,
 ) -> None:
-    """Migrate a real guest between two real hosts, in both modes, and show what was measured.
+    """Migrate a real guest between two real hosts, in both modes, and show the measurements.
 
-    Exit status 1 where a migration did not complete.
+    Exit status 1 if a migration did not complete.
     """
     from migrationlab.cli.demo_steps import demo as run_demo  # noqa: PLC0415 (libvirt: not for --help)
 
@@ -44,7 +44,7 @@ def demo(
         except KeyboardInterrupt:
             kept = output / "runs"
             if kept.is_dir():
-                click.echo(f"interrupted; the runs so far are in {kept}", err=True)
+                click.echo(f"interrupted; the finished runs are in {kept}", err=True)
             raise
     summaries = [run.summary() for run in result.runs]
     if output_format == "json":

@@ -1,8 +1,8 @@
-"""The demo: a lab, a guest, migrations in both modes, and what was measured of them.
+"""The demo: a lab, a guest, migrations in both modes, figures and a report.
 
-Both modes take turns, and the order of each pair is the reverse of the pair before, so that
-neither mode always has the same direction. What is measured is stored run by run: an
-interrupted demo loses none that was over.
+The two modes alternate, and each pair has the reverse order of the pair before. So neither mode
+always has the same direction. Each run is stored when it is over: an interrupted demo keeps all
+finished runs.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from migrationlab.steps import Listener, ignore, step
 
 MOST_REPEATS = 1000
 POLL_S = 0.1
-#: What the results of a short demo take, with something to spare.
+#: More than the results of a short demo need.
 ROOM_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
-    """What a demo leaves.
+    """The results of a demo.
 
     Attributes:
         runs: Its runs, in order.
@@ -49,7 +49,7 @@ class DemoResult:
 
 
 def order(repeats: int) -> Iterator[Mode]:
-    """Return the modes of a demo, one for each migration."""
+    """Yield the mode of each migration of a demo."""
     pair = (Mode.NORMAL, Mode.PEER2PEER)
     for number in range(repeats):
         yield from pair if number % 2 == 0 else reversed(pair)
@@ -63,27 +63,30 @@ def demo(
     on_step: Listener = ignore,
     stop: threading.Event | None = None,
 ) -> DemoResult:
-    """Migrate a guest of the lab in both modes, and write down, draw and report it.
+    """Migrate a guest of the lab in both modes, store the runs, and write figures and a report.
 
     Args:
-        output: The folder for all of it; made where it isn't there.
-        repeats: How many migrations in each mode, 1 to 1000.
-        image: The Debian release that both hosts run.
-        on_step: Hears how it goes.
-        stop: Ends the demo when set, as a KeyboardInterrupt would, which a signal's handler
-            cannot be sure to get through: Python drops one that hits a ``__del__``.
+        output: The folder for the results; created if it does not exist.
+        repeats: Number of migrations in each mode, 1 to 1000.
+        image: The Debian release of both hosts.
+        on_step: Called with each step.
+        stop: Ends the demo when set, like KeyboardInterrupt. Python can drop a KeyboardInterrupt
+            (one that is raised in a ``__del__``), so a signal handler sets this too.
 
     Raises:
-        KeyboardInterrupt: It was stopped; the migration under way is cancelled and stored.
-        UsageError: ``repeats`` is out of its range.
-        StoreError: ``output`` cannot be written to; found out before anything starts.
-        LabError: The lab did not come up.
-        HostError: A host refused before a migration began.
+        KeyboardInterrupt: The demo was stopped; the running migration is cancelled and stored.
+        UsageError: ``repeats`` is out of range.
+        StoreError: ``output`` cannot be written; found before anything starts.
+        LabError: The lab did not start.
+        HostError: A host refused before a migration started.
     """
     if not 1 <= repeats <= MOST_REPEATS:
-        raise UsageError(f"{repeats} repeats cannot be", hint=f"give 1 to {MOST_REPEATS}")
-    image_path_of(image)  # which refuses an unknown release, before anything is made
-    # Nobody should learn after a minute of migrations that their results can't be kept.
+        raise UsageError(
+            f"repeats must be an integer from 1 to {MOST_REPEATS} (got {repeats})",
+            hint="Give --repeats 3.",
+        )
+    image_path_of(image)  # refuses an unknown release before anything starts
+    # Check now, not after a minute of migrations, that the results can be stored.
     write_file(output / ".room", bytes(ROOM_BYTES)).unlink()
     kept: list[Run] = []
     with Lab(images=image, on_step=on_step) as lab:
@@ -95,7 +98,7 @@ def demo(
             try:
                 _wait(migration, stop)
             finally:
-                migration.cancel()  # which does nothing to one that is over
+                migration.cancel()  # does nothing to a finished migration
                 run = migration.wait()
                 save_run(run, output / "runs")
             kept.append(run)

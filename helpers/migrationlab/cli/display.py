@@ -1,4 +1,4 @@
-"""Shows the stream of steps on standard error, live on a terminal, a line a step elsewhere."""
+"""Steps on standard error: live on a terminal, one line a step elsewhere."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from migrationlab.steps import Step
 
-#: So many finished steps stay on the screen, which else would overflow and hide what goes on.
+#: Number of finished steps that stay on the screen. More would hide the running ones.
 SHOWN = 12
 
 
 class StepDisplay:
-    """A listener for steps, to be used as a context manager."""
+    """Show steps; a listener and a context manager."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False, emoji=False)

@@ -1,8 +1,4 @@
-"""``migrationlab doctor``: what this machine, or two hosts, can do, and how to mend the rest.
-
-Prints what :mod:`migrationlab.checks.doctor` or :mod:`migrationlab.checks.preflight` found and adds nothing to
-it. Imports no libvirt unless two hosts are named.
-"""
+"""``migrationlab doctor``: what this machine or two hosts can do, and how to fix the rest."""
 
 from __future__ import annotations
 
@@ -27,9 +23,9 @@ from migrationlab.plan.uris import require_connection_uri
 
 
 @click.command(cls=PlanCommand)
-@click.option("--from", "source", metavar="URI", help="The host that a guest would leave.")
-@click.option("--to", "destination", metavar="URI", help="The host that it would go to.")
-@click.option("--domain", metavar="NAME", help="Look also whether this domain of the source can.")
+@click.option("--from", "source", metavar="URI", help="The source host.")
+@click.option("--to", "destination", metavar="URI", help="The destination host.")
+@click.option("--domain", metavar="NAME", help="Also check this domain of the source.")
 @plan_options
 @format_option
 @click.pass_context
@@ -43,11 +39,11 @@ def doctor(
     output_format: Format,
     **options: Any,
 ) -> None:
-    """Check what the lab needs here, or, with --from and --to, what a migration needs.
+    """Check what the lab needs here or, with --from and --to, what a migration needs.
 
-    What a plan has besides, as --mode or --copy-storage, is about the migration.
+    Options of a plan, such as --mode or --copy-storage, describe the migration.
 
-    Exit status 0 when nothing stands in the way, else 1; 2 where the call itself cannot be.
+    Exit status 0 if nothing is in the way, 1 if something is, 2 if the call is wrong.
     """
     diagnosis = _diagnosis(source, destination, domain, options)
     if output_format == "json":
@@ -64,11 +60,11 @@ def _diagnosis(
         given = [option_name(name) for name, value in options.items() if value is not None]
         if given := [*(["--domain"] if domain else []), *given]:
             raise UsageError(
-                f"{' and '.join(given)} is said of two hosts", hint="give --from and --to besides"
+                f"{' and '.join(given)} needs two hosts", hint="Give --from URI and --to URI too."
             )
         return examine()
     if source is None or destination is None:
-        raise UsageError("a migration has two hosts", hint="give both --from and --to")
+        raise UsageError("a migration needs two hosts", hint="Give both --from URI and --to URI.")
     require_connection_uri("--from", source)
     require_connection_uri("--to", destination)
     from migrationlab.checks.preflight import preflight  # noqa: PLC0415 (libvirt: not for --help)

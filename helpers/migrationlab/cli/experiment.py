@@ -1,7 +1,6 @@
-"""``migrationlab experiment``: a design from a file, run to its end, stopped and taken up again.
+"""``migrationlab experiment``: run the design of a file, stop, and continue later.
 
-Owns the command's options and words; what is done, and what the figures say, is
-``migrationlab.experiment``'s. Imports libvirt only when it runs.
+Owns the command's options and its output. ``migrationlab.experiment`` does the work.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ if TYPE_CHECKING:
     from migrationlab.experiment.experiment import Experiment
 
 UNKNOWN = "-"
-#: So many comparisons are read; the others are in the JSON.
+#: Number of comparisons in the text; the JSON has all.
 MOST_COMPARISONS = 12
 
 
 def complete_metrics(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
-    """Return the metrics that begin so, for tab completion."""
+    """Return the metrics that start with what was typed, for tab completion."""
     from migrationlab.experiment.results import metrics  # noqa: PLC0415 (pandas: not for --help)
 
     return [name for name in metrics() if name.startswith(begun)]
@@ -42,24 +41,24 @@ def complete_metrics(context: click.Context, parameter: click.Parameter, begun: 
     "-o",
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
-    help="The experiment's folder; by default FILE without its .toml.",
+    help="The experiment's folder. [default: FILE without .toml]",
 )
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Say what would be done, and how long it would take, and do nothing.",
+    help="Print the schedule and the estimated time, and do nothing.",
 )
 @click.option(
     "--metric",
     default="downtime_event_ms",
     show_default=True,
     shell_complete=complete_metrics,
-    help="What to compare the settings by, a column of the runs' summary.",
+    help="The metric to compare: a column of the runs' summary.",
 )
 @click.option(
     "--mixed",
     is_flag=True,
-    help="Put runs together though they were made on different machines, or by other software.",
+    help="Pool runs of different machines or software.",
 )
 @format_option
 @click.pass_context
@@ -72,9 +71,9 @@ def experiment(
     mixed: bool,
     output_format: Format,
 ) -> None:
-    """Run the experiment that FILE.toml describes, or go on with that of a folder.
+    """Run the experiment of FILE.toml, or continue the one in a folder.
 
-    A list in the file stands for settings to compare:
+    A list in the file is a factor: its values are compared.
 
     \b
         question = "Does peer2peer take longer?"
@@ -86,13 +85,12 @@ def experiment(
         [wire]
         wire_mbit_s = 1000
 
-    What is measured is kept migration by migration. Ctrl-C cancels the one under way; the same
-    command goes on from there, also after a crash. Raise repeats in the file for more.
+    Each run is stored when it is over. Ctrl-C cancels the running migration; the same command
+    continues later, also after a crash. Raise repeats in the file for more runs.
 
-    Exit status 0 where all was measured, whatever the migrations' outcomes; 1 where the lab or a
-    host broke, or the runs' environments differ; 2 where the design cannot be; 130 where Ctrl-C
-    stopped it.
-    """  # noqa: D301 (the backspace is click's mark of lines to be left as they are)
+    Exit status 0 if all was measured, whatever the outcomes; 1 if the lab or a host broke, or
+    the runs' environments differ; 2 if the design is wrong; 130 if Ctrl-C stopped it.
+    """  # noqa: D301 (the backspace is click's mark for lines that are not wrapped)
     from migrationlab.experiment.experiment import Experiment  # noqa: PLC0415 (pandas: not for --help)
 
     try:
@@ -115,9 +113,7 @@ def experiment(
     if refused is not None:
         say_error(UsageError(refused["text"], hint=refused["hint"]))
     if not dry_run and not known.finished:
-        click.echo(
-            f"stopped; `migrationlab experiment {known.directory}` goes on from here", err=True
-        )
+        click.echo(f"stopped; `migrationlab experiment {known.directory}` continues", err=True)
         context.exit(130)
     if refused is not None:
         context.exit(1)
@@ -127,7 +123,7 @@ def _run(known: Experiment, display: StepDisplay, stop: threading.Event) -> None
     try:
         known.run(on_step=display, stop=stop)
     except KeyboardInterrupt:
-        stop.set()  # what was measured is shown
+        stop.set()  # the finished runs are shown
 
 
 def _facts(known: Experiment) -> dict[str, Any]:
@@ -161,7 +157,7 @@ def _results(known: Experiment, metric: str, *, mixed: bool) -> dict[str, Any]:
         comparisons = known.comparisons(metric, mixed=mixed)
         summary = known.summary(mixed=mixed)
     except UsageError as error:
-        # The environments differ. How the migrations ended is told all the same.
+        # The environments differ. The outcomes are shown anyway.
         refused = {"text": str(error), "hint": error.hint}
         return answer | {"summary": [], "comparisons": [], "refused": refused}
     return answer | {
@@ -186,7 +182,7 @@ def _print_design(known: Experiment) -> None:
         click.echo(f"  {cell.name}")
     click.echo()
     repeats, warm_ups = known.design.repeats, known.design.warm_ups
-    click.echo(f"trials   {len(known.trials)}: each {repeats} times; {warm_ups} to warm up")
+    click.echo(f"runs     {len(known.trials)}: {repeats} of each cell, after {warm_ups} warm-ups")
     if len(known.left) < len(known.trials):
         click.echo(f"left     {len(known.left)}")
     click.echo(
@@ -212,7 +208,7 @@ def _print_results(known: Experiment, answer: dict[str, Any]) -> None:
 
 
 def _table(known: Experiment, answer: dict[str, Any]) -> str:
-    """Give medians and their intervals, a line a cell."""
+    """Return medians and their intervals, a line a cell."""
     from migrationlab.experiment.results import MAIN_METRICS  # noqa: PLC0415 (likewise)
 
     found = {(row["cell"], row["metric"]): row for row in answer["summary"]}

@@ -1,7 +1,6 @@
-"""``migrationlab explain``: what an error message means, who noticed it, what to do.
+"""``migrationlab explain``: what an error message means, who noticed it, and how to fix it.
 
-Prints what :mod:`migrationlab.explain` found, and the ends of a running lab's logs where they
-know more. Imports no libvirt: the logs are files.
+Prints the explanation, and the ends of a running lab's logs where they can say more.
 """
 
 from __future__ import annotations
@@ -29,10 +28,10 @@ _DIALLERS = {"normal": NoticedBy.CLIENT, "peer2peer": NoticedBy.SOURCE_DAEMON}
 @click.option(
     "--mode",
     type=click.Choice(list(_DIALLERS)),
-    help="The migration's mode, which says who dialled the destination's libvirtd.",
+    help="The migration's mode: it says who connects to the destination's libvirtd.",
 )
 @click.option("--lab", "lab_name", metavar="NAME", help="Show the logs of this lab.")
-@click.option("--list", "as_list", is_flag=True, help="List all causes that are known.")
+@click.option("--list", "as_list", is_flag=True, help="List all known causes.")
 @format_option
 @click.pass_context
 def explain(
@@ -47,9 +46,9 @@ def explain(
 ) -> None:
     """Explain TEXT, an error of libvirt or QEMU; "-" reads it from standard input.
 
-    TEXT may hold more than the message: virsh's output, a log, a Python traceback. Where a lab
-    is up and its logs know more, their ends follow. Exit status 0 where the error is known, 1
-    where it is not.
+    TEXT can be more than the message: virsh's output, a log, a Python traceback. The ends of a
+    running lab's logs follow where they can say more. Exit status 0 if the error is known, 1 if
+    it is not.
     """
     if as_list:
         click.echo(_list_json() if output_format == "json" else _list_text())
@@ -57,9 +56,8 @@ def explain(
     text = _from_stdin() if words == ("-",) else " ".join(words)
     if not text.strip() and code is None:
         raise UsageError(
-            "there is nothing to explain",
-            hint='give the message: migrationlab explain "error: …", or - and the log on '
-            "standard input",
+            "TEXT must be an error message (got nothing)",
+            hint='Give the message: migrationlab explain "error: …", or - to read standard input.',
         )
     found = explained(text, code=code, domain=domain, opened_by=_DIALLERS[mode] if mode else None)
     tails = _tails(found, lab_name)
@@ -72,12 +70,12 @@ def explain(
 
 
 def _from_stdin() -> str:
-    # Not as text: a log can hold bytes that are none.
+    # Read bytes: a log can hold bytes that are not text.
     return sys.stdin.buffer.read().decode(errors="replace")
 
 
 def _tails(found: Explanation, lab_name: str | None) -> tuple[LogTail, ...]:
-    """Return the ends of the logs that the explanation points to, of the lab that is up."""
+    """Return the ends of the logs that the explanation names, of the running lab."""
     if not found.logs and lab_name is None:
         return ()
     from migrationlab.lab import registry  # noqa: PLC0415 (not for --help)
@@ -87,16 +85,17 @@ def _tails(found: Explanation, lab_name: str | None) -> tuple[LogTail, ...]:
         try:
             names = registry.names()
         except (LabError, OSError):
-            return ()  # this machine can have no lab: an explanation needs none
+            return ()  # no lab can run on this machine, and an explanation needs none
         if len(names) > 1:
             click.echo(
-                f"labs that are up: {', '.join(names)}; --lab NAME shows one's logs", err=True
+                f"running labs: {', '.join(names)}; give --lab NAME to see the logs of one",
+                err=True,
             )
         if len(names) != 1:
             return ()
         (lab_name,) = names
     else:
-        registry.state(lab_name)  # says so where there is none
+        registry.state(lab_name)  # refuses a name that no lab has
     files = registry.files(lab_name)
     return tuple(
         tail for host in HOST_NAMES for tail in log_tails(host, files.host(host).log, found.logs)

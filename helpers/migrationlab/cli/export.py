@@ -1,4 +1,4 @@
-"""``migrationlab export``: stored runs, or an experiment, for others to read, cite and check."""
+"""``migrationlab export``: publish stored runs or an experiment as an RO-Crate."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from migrationlab.cli.options import Format, format_option
     "--output",
     type=click.Path(path_type=Path),
     required=True,
-    help="A folder that is not there yet, or a file that ends in .zip.",
+    help="A new folder, or a file whose name ends in .zip.",
 )
-@click.option("--license", "licence", metavar="URL", help="Under which others may use the data.")
+@click.option("--license", "licence", metavar="URL", help="The licence of the data.")
 @click.option("--author", metavar="NAME", help="Who made the measurements.")
 @format_option
 def export(
@@ -30,7 +30,7 @@ def export(
     author: str | None,
     output_format: Format,
 ) -> None:
-    """Write the runs of a folder, or an experiment, as an RO-Crate with tables in CSV."""
+    """Write the runs of a folder, or an experiment, as an RO-Crate with CSV tables."""
     from migrationlab.report import ro_crate  # noqa: PLC0415 (pandas: not for --help)
 
     written = str(ro_crate.export(recorded.read(folder), output, license=licence, author=author))

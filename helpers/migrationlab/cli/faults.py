@@ -1,4 +1,4 @@
-"""``migrationlab lab break``, ``mend`` and ``broken``: something wrong between the two hosts."""
+"""``migrationlab lab break``, ``mend`` and ``broken``: faults between the two hosts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from migrationlab.cli.options import Format, format_option
 
 
 def complete_cases(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
-    """Return the cases whose names begin so, for tab completion."""
+    """Return the faults whose names start with what was typed, for tab completion."""
     from migrationlab.lab.fault_cases import CASES  # noqa: PLC0415 (libvirt: not for --help)
 
     return [case.id for case in CASES if case.id.startswith(begun)]
@@ -22,12 +22,29 @@ name_option = click.option("--name", default="lab", show_default=True, help="The
 
 
 @click.command("break")
-@click.argument("case_id", metavar="CASE", shell_complete=complete_cases)
+@click.argument("case_id", metavar="FAULT", required=False, shell_complete=complete_cases)
+@click.option("--list", "as_list", is_flag=True, help="List the faults and exit.")
 @name_option
 @click.option("--source", default="host-a", show_default=True, help="The host to migrate from.")
 @format_option
-def break_(case_id: str, name: str, source: str, output_format: Format) -> None:
-    """Break the lab until `lab mend`, and say how to run into it; `lab broken` lists each CASE."""
+@click.pass_context
+def break_(
+    context: click.Context,
+    case_id: str | None,
+    name: str,
+    source: str,
+    output_format: Format,
+    *,
+    as_list: bool,
+) -> None:
+    """Switch FAULT on in the lab, until `lab mend`, and say how to meet it."""
+    if as_list:
+        context.invoke(broken, output_format=output_format)
+        return
+    if case_id is None:
+        raise click.UsageError(
+            "FAULT must be given; list them with `migrationlab lab break --list`"
+        )
     from migrationlab.lab import faults as breaker  # noqa: PLC0415 (libvirt: not for --help)
     from migrationlab.lab.lab import Lab  # noqa: PLC0415 (likewise)
 
@@ -35,7 +52,7 @@ def break_(case_id: str, name: str, source: str, output_format: Format) -> None:
         running = Lab.attach(name, on_step=display)
         host = next((each for each in running.hosts if each.name == source), None)
         if host is None:
-            raise click.BadParameter(f"no host {source!r}; there are host-a and host-b")
+            raise click.BadParameter(f"--source must be host-a or host-b (got {source!r})")
         on = breaker.switch_on(running, case_id, source=host, boot=running.boot)
     guests = [guest.name for guest in [on.guest] if guest] or host.domain_names()
     plan = on.plan.filled(destination=on.to.peer_name)
@@ -58,19 +75,19 @@ def break_(case_id: str, name: str, source: str, output_format: Format) -> None:
     if on.case.note:
         click.echo(on.case.note)
     if on.guest:
-        click.echo(f"{on.guest.name}, a guest made for it, runs on {host.name}.")
+        click.echo(f"A guest for it, {on.guest.name}, runs on {host.name}.")
     elif not guests:
         click.echo(f"No guest runs on {host.name}: migrationlab lab boot {name} --on {host.name}")
-    click.echo(f"\nRun into it: {shlex.join(virsh)}")
+    click.echo(f"\nTry it:      {shlex.join(virsh)}")
     click.echo(f"In Python:   {on.plan!r}")
-    click.echo(f"Mend it:     migrationlab lab mend --name {name}")
+    click.echo(f"Fix it:      migrationlab lab mend --name {name}")
 
 
 @click.command()
 @name_option
 @format_option
 def mend(name: str, output_format: Format) -> None:
-    """Take back what is broken in the lab, and end the guest that was made for it."""
+    """Remove the fault from the lab, and the guest that was made for it."""
     from migrationlab.lab import faults as breaker  # noqa: PLC0415 (libvirt: not for --help)
     from migrationlab.lab.lab import Lab  # noqa: PLC0415 (likewise)
 
@@ -78,13 +95,13 @@ def mend(name: str, output_format: Format) -> None:
     if output_format == "json":
         click.echo(json.dumps({"mended": case.id if case else None}))
     else:
-        click.echo(f"{case.id} is mended" if case else f"nothing is broken in lab {name}")
+        click.echo(f"{case.id} is fixed" if case else f"lab {name} has no fault")
 
 
 @click.command()
 @format_option
 def broken(output_format: Format) -> None:
-    """List what `lab break` can break."""
+    """List the faults that `lab break` can switch on."""
     from migrationlab.lab.fault_cases import CASES  # noqa: PLC0415 (libvirt: not for --help)
 
     if output_format == "json":

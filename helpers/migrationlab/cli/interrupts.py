@@ -1,7 +1,7 @@
 """Ctrl-C that is never lost.
 
-Python raises KeyboardInterrupt wherever the main thread happens to be, and drops one that hits
-a ``__del__``, as of the libvirt binding's objects. So the wish to stop is also kept in an event.
+Python raises KeyboardInterrupt wherever the main thread is, and drops one that is raised in a
+``__del__``, for instance of the libvirt binding's objects. So an event is set as well.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def interrupts() -> Iterator[threading.Event]:
-    """Give an event that Ctrl-C sets, besides raising KeyboardInterrupt as ever."""
+    """Yield an event that Ctrl-C sets; Ctrl-C also raises KeyboardInterrupt as usual."""
     stop = threading.Event()
 
     def on_interrupt(*_: object) -> None:
@@ -36,7 +36,7 @@ def interrupts() -> Iterator[threading.Event]:
 
 @contextmanager
 def held(stop: threading.Event) -> Iterator[None]:
-    """Let Ctrl-C set the event, and interrupt nothing: for what must not be cut short."""
+    """Let Ctrl-C only set the event: for work that must not be interrupted."""
     with _handled(lambda *_: stop.set()):
         yield
 

@@ -1,4 +1,4 @@
-"""``migrationlab lab``: bring a lab up, look at it, boot guests, set its wire, take it down."""
+"""``migrationlab lab``: start a lab, inspect it, boot guests, set its wire, stop it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from migrationlab.cli.options import Format, format_option
 
 
 def complete_names(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
-    """Return the labs whose names begin so, for tab completion."""
+    """Return the labs whose names start with what was typed, for tab completion."""
     from migrationlab.lab import registry  # noqa: PLC0415 (not for --help)
 
     return [name for name in registry.names() if name.startswith(begun)]
@@ -26,7 +26,7 @@ name_argument = click.argument("name", default="lab", shell_complete=complete_na
 
 @click.group()
 def lab() -> None:
-    """Two real hosts on this machine: up, inspect, boot, wire, break, mend, down, clean."""
+    """Run two real hosts on this machine."""
 
 
 for command in (break_, broken, mend):
@@ -36,7 +36,7 @@ for command in (break_, broken, mend):
 @lab.command()
 @name_argument
 @click.option("--image", default="trixie", show_default=True, help="Both hosts' Debian release.")
-@click.option("--image-b", help="The second host's, where it differs.")
+@click.option("--image-b", help="The second host's Debian release. [default: as --image]")
 @click.option(
     "--wire-mbit-s", default=1000.0, show_default=True, help="The wire's rate; 0 for no limit."
 )
@@ -44,7 +44,7 @@ for command in (break_, broken, mend):
 def up(
     name: str, image: str, image_b: str | None, wire_mbit_s: float, output_format: Format
 ) -> None:
-    """Start the lab NAME; it stays up until `lab down`."""
+    """Start the lab NAME. It runs until `lab down`."""
     from migrationlab.lab import lab_process  # noqa: PLC0415 (libvirt: not for --help)
 
     with StepDisplay() as display:
@@ -67,17 +67,17 @@ def inspect(name: str | None, output_format: Format) -> None:
     names = [name] if name else registry.names()
     found = [_inspected(each) for each in names]
     if not found and output_format == "text":
-        click.echo("no lab is up; `migrationlab lab up` starts one")
+        click.echo("no lab is running; start one with `migrationlab lab up`")
         return
     _show(found, output_format)
 
 
 @lab.command()
 @name_argument
-@click.option("--all", "every", is_flag=True, help="Take down all labs of this user.")
+@click.option("--all", "every", is_flag=True, help="Stop all labs of this user.")
 @format_option
 def down(name: str, every: bool, output_format: Format) -> None:
-    """Take down the lab NAME, whatever state it is in, and clear away what is left of it."""
+    """Stop the lab NAME, whatever its state, and remove what is left of it."""
     from migrationlab.lab import lab_process, registry  # noqa: PLC0415 (libvirt: not for --help)
 
     names = registry.names() if every else [name]
@@ -89,7 +89,7 @@ def down(name: str, every: bool, output_format: Format) -> None:
         for each in [*ended, *swept]:
             click.echo(f"lab {each} is down")
         if not ended and not swept:
-            click.echo("there was no lab to take down")
+            click.echo("no lab is running")
 
 
 @lab.command()
@@ -162,9 +162,9 @@ def boot(
 
 @lab.command()
 @name_argument
-@click.option("--rate-mbit-s", type=float, help="The rate each way; 0 for no limit.")
-@click.option("--delay-ms", type=float, help="Delay one way (needs netem).")
-@click.option("--loss-percent", type=float, help="Frames lost (needs netem).")
+@click.option("--rate-mbit-s", type=float, help="The rate in each direction; 0 for no limit.")
+@click.option("--delay-ms", type=float, help="The delay in one direction (needs netem).")
+@click.option("--loss-percent", type=float, help="The share of lost frames (needs netem).")
 @format_option
 def wire(
     name: str,
@@ -173,7 +173,7 @@ def wire(
     loss_percent: float | None,
     output_format: Format,
 ) -> None:
-    """Show the wire of the lab NAME, or set it while it runs; what isn't named stays."""
+    """Show or set the wire of the lab NAME. What is not given stays."""
     import dataclasses  # noqa: PLC0415 (as below)
 
     from migrationlab.lab.lab import Lab  # noqa: PLC0415 (libvirt: not for --help)
@@ -195,11 +195,13 @@ def wire(
 @lab.command()
 @format_option
 def clean(output_format: Format) -> None:
-    """Delete the cached host images and guest files; the next lab builds them anew."""
+    """Delete the cached host images and guest files. The next lab builds them again."""
     from migrationlab.lab import boot_files, image, registry  # noqa: PLC0415 (not for --help)
 
     if names := registry.names():
-        raise click.ClickException(f"first take down {', '.join(names)}: they use the images")
+        raise click.ClickException(
+            f"the labs {', '.join(names)} use the images; stop them: migrationlab lab down --all"
+        )
     deleted = [release for release in image.RELEASES if image.remove(release)]
     boot_files.remove()
     if output_format == "json":
@@ -212,7 +214,7 @@ def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise click.BadParameter(f'{text!r} is neither a number nor "max"') from error
+        raise click.BadParameter(f'must be a number or "max" (got {text!r})') from error
 
 
 def _inspected(name: str) -> dict[str, Any]:
@@ -227,7 +229,7 @@ def _inspected(name: str) -> dict[str, Any]:
 
 def _wire_text(settings: dict[str, Any]) -> str:
     rate = settings["rate_mbit_s"]
-    parts = ["no limit" if rate is None else f"{rate:g} Mbit/s each way"]
+    parts = ["no limit" if rate is None else f"{rate:g} Mbit/s in each direction"]
     if settings["delay_ms"]:
         parts.append(f"{settings['delay_ms']:g} ms delay")
     if settings["loss_percent"]:
@@ -243,7 +245,7 @@ def _show(labs: list[dict[str, Any]], output_format: Format) -> None:
     for each in labs:
         console.print(f"lab {each['name']}, wire {_wire_text(each['wire'])}")
         if each["broken"]:
-            console.print(f"broken: {each['broken']}; `migrationlab lab mend` takes it back")
+            console.print(f"fault: {each['broken']}; remove it with `migrationlab lab mend`")
         hosts = Table("host", "image", "libvirt", "QEMU", "wire", "LAN", box=None)
         for host in each["hosts"]:
             hosts.add_row(
@@ -253,7 +255,7 @@ def _show(labs: list[dict[str, Any]], output_format: Format) -> None:
         console.print(hosts)
         for host in each["hosts"]:
             console.print(f"virsh --connect '{host['uri']}' list")
-        guests = Table("guest", "on", "MiB", "working set", "dirtied at", "reached", box=None)
+        guests = Table("guest", "on", "MiB", "working set", "asked", "reached", box=None)
         for guest in each["guests"]:
             reached = guest["reached_mib_s"]
             guests.add_row(
@@ -261,7 +263,9 @@ def _show(labs: list[dict[str, Any]], output_format: Format) -> None:
                 f"{guest['working_set_mib']} MiB", f"{guest['dirty_mib_s']} MiB/s",
                 "-" if reached is None else f"{reached:.1f} MiB/s",
             )  # fmt: skip
-        console.print(guests if each["guests"] else "no guests; `migrationlab lab boot` makes one")
+        console.print(
+            guests if each["guests"] else "no guests; boot one with `migrationlab lab boot`"
+        )
         processes = Table("pid", "host", "program", box=None)
         for process in each["processes"]:
             processes.add_row(str(process["pid"]), process["host"], process["program"])

@@ -1,8 +1,4 @@
-"""``migrationlab migrate``: one real migration, watched, and kept as a run.
-
-Owns the command's options and words; the plan's options come from ``planoptions``, the numbers
-are the run's. Imports libvirt only when it runs.
-"""
+"""``migrationlab migrate``: run one real migration, show its progress, and store the run."""
 
 from __future__ import annotations
 
@@ -29,30 +25,30 @@ if TYPE_CHECKING:
     from migrationlab.runs.run import Run
 
 POLL_S = 0.1
-#: What a run takes, with something to spare.
+#: More than a run needs.
 ROOM_BYTES = 1 << 20
 #: libvirt's ``VIR_ERR_OPERATION_ABORTED``.
 ABORTED = 78
-#: What is said of a run that did as it was told.
+#: How a cancelled run is described: libvirt's error would hide that it was asked for.
 _CANCELLED = {
     "cancelled": "cancelled",
-    "timed_out": "cancelled, for it was not done within the deadline (--deadline-s)",
+    "timed_out": "cancelled: it did not complete within the deadline (--deadline-s)",
 }
 
 
 @click.command(cls=PlanCommand)
 @click.argument("domain")
-@click.option("--from", "source", metavar="URI", required=True, help="The host that it is on.")
-@click.option("--to", "destination", metavar="URI", required=True, help="The host it goes to.")
+@click.option("--from", "source", metavar="URI", required=True, help="The source host.")
+@click.option("--to", "destination", metavar="URI", required=True, help="The destination host.")
 @click.option(
-    "--probe", metavar="ADDRESS", help="Ask the guest at this address for echoes (ping) meanwhile."
+    "--probe", metavar="ADDRESS", help="Ping the guest at this address during the migration."
 )
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("runs"),
     show_default=True,
-    help="The folder to keep the run in.",
+    help="The folder to store the run in.",
 )
 @plan_options
 @format_option
@@ -68,14 +64,14 @@ def migrate(
     output_format: Format,
     **options: Any,
 ) -> None:
-    """Migrate DOMAIN, a name or UUID, and keep what was measured as a run.
+    """Migrate DOMAIN, a name or UUID, and store the measurements as a run.
 
-    URIs are libvirt's, as qemu+ssh://root@node1/system, or those of `migrationlab lab inspect`.
-    Ctrl-C cancels: the guest stays where it is, and the run is kept.
+    The URIs are libvirt's, such as qemu+ssh://root@node1/system, or those that
+    `migrationlab lab inspect` prints. Ctrl-C cancels a pre-copy migration: the guest stays at
+    the source, and the run is stored.
 
-    Exit status 0 where it completed; 1 where a host refused, or it failed or ran into its
-    deadline; 2 where it could not be tried as asked, and nothing was started; 130 where Ctrl-C
-    cancelled it.
+    Exit status 0 if it completed; 1 if a host refused, it failed, or it reached its deadline; 2
+    if the call is wrong, and nothing was started; 130 if Ctrl-C cancelled it.
     """
     from migrationlab.hosts.host import Host  # noqa: PLC0415 (libvirt: not for --help)
     from migrationlab.migrate.start import start  # noqa: PLC0415 (likewise)
@@ -84,14 +80,14 @@ def migrate(
     require_connection_uri("--from", source)
     require_connection_uri("--to", destination)
     plan = plan_from(options)
-    # Nobody should learn after the migration that what was measured can't be kept.
+    # Check now, not after the migration, that the run can be stored.
     write_file(output / ".room", bytes(ROOM_BYTES)).unlink()
     with (
         interrupts() as stop,
         StepDisplay() as display,
         closing(Host(source)) as here,
         closing(Host(destination)) as there,
-        held(stop),  # from here on there is something to cancel, and a run to keep
+        held(stop),  # from here on there is a migration to cancel and a run to store
     ):
         migration = start(domain, source=here, to=there, plan=plan, probe=probe, on_step=display)
         run = _waited(migration, stop)
@@ -105,7 +101,7 @@ def migrate(
 
 
 def _waited(migration: Migration, stop: threading.Event) -> Run:
-    """Wait until a migration is over; the first Ctrl-C cancels it, others change nothing."""
+    """Wait until a migration is over; only the first Ctrl-C cancels it."""
     asked = False
     while not migration.done:
         if stop.is_set() and not asked:
@@ -120,9 +116,9 @@ def _cancel(migration: Migration) -> None:
     try:
         migration.cancel()
     except UsageError as error:
-        click.echo(f"cannot be cancelled any more, so it is waited for: {error}", err=True)
+        click.echo(f"it can no longer be cancelled; waiting for its end: {error}", err=True)
     else:
-        click.echo("cancelling; the guest stays where it is", err=True)
+        click.echo("cancelling; the guest stays at the source", err=True)
 
 
 def _explanation(run: Run) -> Explanation | None:
@@ -131,7 +127,7 @@ def _explanation(run: Run) -> Explanation | None:
     from migrationlab.explain.explanation import explain  # noqa: PLC0415 (only where something failed)
 
     if run.outcome in _CANCELLED:
-        # libvirt's words may be about the connection that broke off with it.
+        # libvirt's message can be about the connection that ended with it.
         return replace(explain("", code=ABORTED), text=run.error.text)
     return explain(run.error.text, code=run.error.code, domain=run.error.domain)
 

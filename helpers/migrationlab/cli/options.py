@@ -1,4 +1,4 @@
-"""The options that the verbs share."""
+"""The options that several verbs have."""
 
 from __future__ import annotations
 

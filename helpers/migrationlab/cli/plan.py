@@ -1,7 +1,6 @@
 """``migrationlab plan``: what a migration would do, and the virsh line that does the same.
 
-Owns the command and its words; its options come from ``planoptions``, what it says from
-:class:`Plan`. Nothing is started, resolved or dialled. Imports no libvirt.
+Nothing is started and no name is resolved: the answer follows from the plan alone.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _URIS = ("migration_uri", "connection_uri")
 
 
 @click.command(cls=PlanCommand)
-@click.option("--list", "list_them", is_flag=True, help="List every setting, and do nothing else.")
+@click.option("--list", "list_them", is_flag=True, help="List every setting and exit.")
 @click.option("--domain", default="guest", show_default=True, help="The guest's name.")
 @click.option("--source", default="host-a", show_default=True, help="The source's host name.")
 @click.option(
@@ -50,9 +49,9 @@ def plan(
     output_format: Format,
     **options: Any,
 ) -> None:
-    """Say what a migration would do: flags, URIs, who talks to whom, the equal virsh line.
+    """Show what a migration would do: flags, URIs, connections, and the same virsh line.
 
-    Nothing is started. Exit status 2 and the reasons where the plan cannot work.
+    Nothing is started. Exit status 2, with the reasons, if the plan cannot work.
     """
     if list_them:
         _list(output_format)
@@ -84,7 +83,7 @@ def _list(output_format: Format) -> None:
 
 
 def _named_destination(source: str, *uris: str | None) -> str:
-    """The destination's name where it was not given: a URI's host, else the lab's host-b."""
+    """Return the destination's name if it was not given: a URI's host, else the lab's host-b."""
     for uri in uris:
         host = host_of(uri) if uri and uri != AUTO else None
         if host is not None and not is_local(host) and not same_machine(host, source):
@@ -93,15 +92,15 @@ def _named_destination(source: str, *uris: str | None) -> str:
 
 
 def _other_hosts(asked: Plan, destination: str) -> list[str]:
-    """What to know where a URI names another host than the destination that was given."""
+    """Return a note for each URI that names another host than the given destination."""
     notes = []
     for name in _URIS:
         uri = getattr(asked, name)
         host = host_of(uri) if uri and uri != AUTO else None
         if host is not None and not same_machine(host, destination):
             notes.append(
-                f"{option_name(name)} names {host}, and --destination {destination}: see that "
-                "these are two names of one host."
+                f"{option_name(name)} names {host}, but --destination is {destination}: check that "
+                "both are names of the same host."
             )
     return notes
 
@@ -176,18 +175,18 @@ def _answer_text(
     ]
     if talks[-1].listener is Endpoint.DESTINATION_QEMU:
         lines.append(
-            f"                 where {named(talks[-1].listener)} listens; dialled by {source}: "
-            "its libvirtd connects, its QEMU sends"
+            f"                 {named(talks[-1].listener)} listens there; {source}'s libvirtd connects, "
+            "its QEMU sends"
         )
     left_out = "" if asked.connection_uri else "  (filled in)"
     lines += [
         f"connection URI   {filled.connection_uri}{left_out}",
-        f"                 where {named(control.listener)} is; dialled by {opened_by}",
+        f"                 {named(control.listener)} listens there; {opened_by} connects",
         "",
-        "settings in force; the others, and what each means: migrationlab plan --list",
+        "settings in force (list all with migrationlab plan --list)",
         *_settings(filled),
         "",
-        "who talks to whom",
+        "connections",
     ]
     for talk in talks:
         lines.append(
@@ -208,7 +207,7 @@ def _migration_uri(asked: Plan, filled: Plan) -> str:
 
 
 def _settings(filled: Plan) -> list[str]:
-    """A line for each setting that is not as it is by default, and for the deadline."""
+    """Return a line for the deadline and for each setting that is not the default."""
     shown = replace(filled, migration_uri=None, connection_uri=None).changed()
     shown["deadline_s"] = filled.deadline_s
     return [

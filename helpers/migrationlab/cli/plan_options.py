@@ -1,15 +1,15 @@
-"""The options of a plan, made from the table of settings; every verb that takes a plan has them.
+"""The options of a plan, made from the table of settings, for every verb that takes a plan.
 
 How to use them::
 
     @click.command(cls=PlanCommand)       # --help lists the options by group
     @plan_options                         # --mode, --migration-uri, … one for each setting
     def verb(*, domain: str, **options: Any) -> None:
-        plan = plan_from(options)         # PlanError with everything that is no value
+        plan = plan_from(options)         # PlanError with all invalid values
         plan, problems = read_options(options)  # or the same, as problems
 
-Values are taken as text, so that a wrong one is a problem among the others, in the format that
-was asked for, rather than click's own message. Imports no libvirt.
+click reads the values as text. So an invalid value is one of the plan's problems, in the output
+format that the user chose, and not click's own message.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from migrationlab.plan.settings import Group, Setting, Shape, settings
 from migrationlab.plan.uris import Problem, quote
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-#: Settings that are read from a file.
+#: Settings whose option names a file.
 FILES = frozenset({"destination_xml", "persistent_xml"})
 
 
@@ -37,7 +37,7 @@ class PlanCommand(click.Command):
     """A command whose help lists the options of a plan by their groups."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the command's own options first, and then each group of settings."""
+        """Write the command's own options, then each group of settings."""
         rows: dict[str, list[tuple[str, str]]] = {"Options": []}
         rows |= {group.value: [] for group in Group}
         for param in self.get_params(ctx):
@@ -52,17 +52,17 @@ class PlanCommand(click.Command):
 
 
 def plan_options(command: Command) -> Command:
-    """Give a command one option for each setting of a plan."""
+    """Add one option for each setting of a plan to a command."""
     for about in reversed(list(settings())):
         command = _option(about)(command)
     return command
 
 
 def read_options(options: Mapping[str, Any]) -> tuple[Plan, tuple[Problem, ...]]:
-    """Return the plan of a command's options, and what is wrong with those that are no value.
+    """Return the plan of a command's options, and the problems of invalid values.
 
     Args:
-        options: The command's options; those that are no setting's are passed over.
+        options: The command's options; options that are no setting are ignored.
     """
     texts = {name: options.get(name) for name in _BY_NAME}
     problems = []
@@ -77,8 +77,8 @@ def read_options(options: Mapping[str, Any]) -> tuple[Plan, tuple[Problem, ...]]
             problems.append(
                 Problem(
                     name,
-                    f"the file {quote(path)} cannot be read: {error}",
-                    "Give a file of XML.",
+                    f"reading the file {quote(path)} failed: {error}",
+                    "Give a file with XML.",
                     rule="value-text",
                 )
             )
@@ -93,7 +93,7 @@ def plan_from(options: Mapping[str, Any]) -> Plan:
         options: As for :func:`read_options`.
 
     Raises:
-        PlanError: Some are no value; the message lists them, the hint what to do.
+        PlanError: Some values are invalid; the message lists them, the hint says what to do.
     """
     plan, problems = read_options(options)
     if problems:
@@ -110,11 +110,11 @@ def option_name(field: str) -> str:
 
 
 def in_options(text: str) -> str:
-    """Return a text that names settings as Python has them, with the command line's options.
+    """Return a text with the names of settings written as command-line options.
 
     ``Give parallel=True.`` becomes ``Give --parallel.``, and ``copy_storage='full'`` becomes
-    ``--copy-storage full``. A name that is also a plain word is left alone without a value,
-    unless it heads its line, as the field of a problem.
+    ``--copy-storage full``. A name that is also an ordinary word changes only if it has a value, or
+    if it starts its line as the field of a problem.
     """
     return _SAID.sub(_as_option, text)
 
@@ -161,7 +161,7 @@ def _metavar(about: Setting) -> str:
 
 
 def _completions(about: Setting, incomplete: str) -> list[CompletionItem]:
-    """The values that begin with what was typed so far."""
+    """Return the values that start with what was typed."""
     if about.name in FILES:
         return [CompletionItem(incomplete, type="file")]
     before, comma, word = "", "", incomplete
@@ -189,7 +189,7 @@ def _help(about: Setting) -> str:
 
 
 _BY_NAME = {about.name: about for about in settings()}
-#: A setting, with what it is to be: by itself, or within Plan(…).
+#: A setting and its value, alone or within Plan(…).
 _SAID = re.compile(
     rf"(?P<plan>Plan\()?(?<![\w-])(?P<name>{'|'.join(sorted(_BY_NAME, key=len, reverse=True))})"
     r"(?:=(?P<value>\([^()]*\)|'[^']*'|True|False|\d+))?(?![\w=-])(?(plan)\))"

@@ -1,4 +1,4 @@
-"""What a verb is about that reads: an experiment's folder, or one of runs."""
+"""Read the folder that a verb is about: an experiment, or runs."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 def read(folder: Path, *, strict: bool = True) -> Results | Runs:
-    """Read the experiment that a folder has, else the runs in it.
+    """Return the experiment of a folder, or else the runs in it.
 
     Args:
         folder: The folder.
-        strict: Whether a run that cannot be read is an error; else it is told of on standard
-            error, and the others are read.
+        strict: Whether a run that cannot be read is an error. Otherwise it is named on standard
+            error and left out.
 
     Raises:
-        StoreError: It has neither, or what it has cannot be read.
+        StoreError: The folder has neither, or it cannot be read.
     """
     # pandas and the like: not for --help.
     from migrationlab.experiment.experiment import Experiment  # noqa: PLC0415

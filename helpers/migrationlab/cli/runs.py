@@ -1,8 +1,4 @@
-"""``migrationlab runs`` and ``migrationlab report``: what is stored, as a table or as a page.
-
-Own the two commands' options and the table's columns; the numbers are the runs' summaries.
-Import no libvirt: they work on any machine that has the files.
-"""
+"""``migrationlab runs`` and ``migrationlab report``: stored runs as a table or as a page."""
 
 from __future__ import annotations
 
@@ -28,10 +24,10 @@ MIB = 1024 * 1024
     type=click.Choice(["text", "json", "csv"]),
     default="text",
     show_default=True,
-    help="Text to read, one JSON object, or CSV with all that is known of a run, a row each.",
+    help="Text, one JSON object, or CSV with one row a run and all its columns.",
 )
 def runs(directory: Path, output_format: Literal["text", "json", "csv"]) -> None:
-    """List the stored runs of a directory, or of an experiment, oldest first."""
+    """List the runs of a directory or of an experiment, oldest first."""
     from migrationlab.runs.run import Runs  # noqa: PLC0415 (pandas: not for --help)
 
     found = recorded.read(directory, strict=False)
@@ -57,11 +53,11 @@ def runs(directory: Path, output_format: Literal["text", "json", "csv"]) -> None
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("report.html"),
     show_default=True,
-    help="The file to write: .html, or .pdf where a browser such as Chromium is.",
+    help="The file to write: .html, or .pdf if a browser such as Chromium is installed.",
 )
 @format_option
 def report(directory: Path, output: Path, output_format: Format) -> None:
-    """Write one self-contained report of stored runs, or of an experiment."""
+    """Write one self-contained report of runs or of an experiment."""
     from migrationlab.report import write  # noqa: PLC0415 (matplotlib: not for --help)
 
     written = str(write(recorded.read(directory, strict=False), output))
@@ -69,19 +65,16 @@ def report(directory: Path, output: Path, output_format: Format) -> None:
 
 
 def table(summaries: Iterable[Mapping[str, object]]) -> str:
-    """Give summaries as a table in plain text, of the same width wherever it goes.
+    """Return summaries as a text table: a header line and one line a run.
 
     Args:
-        summaries: What :meth:`migrationlab.Run.summary` gives, at least one.
-
-    Returns:
-        Its lines: a head, and one for each run.
+        summaries: Results of :meth:`migrationlab.Run.summary`, at least one.
     """
     rows = [_cells(summary) for summary in summaries]
     widths = [max(map(len, column)) for column in zip(_HEAD, *rows, strict=True)]
     return "\n".join(
         "  ".join(
-            # Words to the left, numbers to the right.
+            # Text is left-aligned, numbers are right-aligned.
             cell.ljust(width) if index < _WORDS else cell.rjust(width)
             for index, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
@@ -94,14 +87,14 @@ _HEAD = (
     "run",
     "mode",
     "outcome",
-    "way",
+    "from → to",
     "total ms",
     "down ms: requested",
     "reported",
     "event",
     "network",
     "MiB/s",
-    "passes",
+    "iterations",
     "intact",
 )
 

@@ -41,7 +41,7 @@ def on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[Step]],
     return show
 
 
-def test_a_log_gets_a_line_a_step(capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_has_one_line_per_step(capsys: pytest.CaptureFixture[str]) -> None:
     """Where nobody watches, start and end of each step are a line, with the time it took."""
     with StepDisplay() as shown:
         shown(Step("booting", "started"))
@@ -59,7 +59,7 @@ def test_a_log_gets_a_line_a_step(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
-def test_a_log_does_not_wrap_or_paint(
+def test_log_is_neither_wrapped_nor_coloured(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A long line stays one, without a terminal's codes, however narrow the window is."""
@@ -69,7 +69,7 @@ def test_a_log_does_not_wrap_or_paint(
     assert capsys.readouterr().err == "a long name " * 10 + " …\n"
 
 
-def test_a_terminal_shows_what_goes_on(
+def test_terminal_shows_running_steps(
     on_a_terminal: Callable[[Sequence[Step]], list[str]],
 ) -> None:
     """On a terminal each step is a row: what it is, how it stands, and a tick when it is done."""
@@ -87,7 +87,7 @@ def test_a_terminal_shows_what_goes_on(
     assert "12 MiB left" in second
 
 
-def test_a_terminal_shows_what_failed(
+def test_terminal_shows_failed_steps(
     on_a_terminal: Callable[[Sequence[Step]], list[str]],
 ) -> None:
     """A step that failed says so, and why, and gets no tick."""
@@ -96,7 +96,7 @@ def test_a_terminal_shows_what_failed(
     assert "✓" not in row
 
 
-def test_a_terminal_shows_words_as_they_are(
+def test_terminal_shows_text_unchanged(
     on_a_terminal: Callable[[Sequence[Step]], list[str]],
 ) -> None:
     """What stands in brackets, as an IPv6 address does, is shown; it is no mark-up."""
@@ -107,7 +107,7 @@ def test_a_terminal_shows_words_as_they_are(
     assert said in row
 
 
-def test_a_step_heard_of_late_is_left_out(
+def test_step_without_start_is_ignored(
     on_a_terminal: Callable[[Sequence[Step]], list[str]],
 ) -> None:
     """Progress of a step that was never started does no harm."""
@@ -115,7 +115,7 @@ def test_a_step_heard_of_late_is_left_out(
     assert not [line for line in lines if "booting" in line]
 
 
-def test_a_terminal_keeps_the_newest_of_many() -> None:
+def test_terminal_keeps_newest_finished_steps() -> None:
     """Of many finished steps the oldest give way, so that what goes on is always to be seen."""
     shown = StepDisplay()
     shown._progress.disable = False  # as on a terminal

@@ -70,18 +70,18 @@ def makes(monkeypatch: pytest.MonkeyPatch, make_run: Callable[..., Run]) -> Call
     return set_count
 
 
-def test_a_dry_run_says_what_would_be(design: Path) -> None:
+def test_dry_run_prints_schedule_and_estimate(design: Path) -> None:
     """Cells, trials, time and room are told, and nothing is made."""
     done = call(design, "--dry-run")
     assert done.exit_code == 0
     assert "  mode=normal\n  mode=peer2peer\n" in done.stdout
-    assert "trials   4: each 2 times; 1 to warm up" in done.stdout
+    assert "runs     4: 2 of each cell, after 1 warm-ups" in done.stdout
     assert "takes    about" in done.stdout
     assert f"folder   {design.with_suffix('')}\n" in done.stdout
     assert [path.name for path in design.parent.iterdir()] == ["modes.toml"]
 
 
-def test_a_dry_run_for_programs(design: Path, tmp_path: Path) -> None:
+def test_dry_run_as_json(design: Path, tmp_path: Path) -> None:
     """As JSON it has the schedule, each trial with its block and its cell."""
     done = call(design, "--dry-run", "--format", "json", "-o", tmp_path / "there")
     answer = json.loads(done.stdout)
@@ -92,7 +92,7 @@ def test_a_dry_run_for_programs(design: Path, tmp_path: Path) -> None:
     assert {row["block"] for row in answer["schedule"]} == {1, 2}
 
 
-def test_results_for_people(design: Path, makes: Callable[[int], None]) -> None:
+def test_results_as_text(design: Path, makes: Callable[[int], None]) -> None:
     """The table has each cell with its counts and medians; then comparisons and warnings."""
     makes(4)
     done = call(design)
@@ -109,7 +109,7 @@ def test_results_for_people(design: Path, makes: Callable[[int], None]) -> None:
     assert lines[-1] == f"folder   {design.with_suffix('')}"
 
 
-def test_results_for_programs(design: Path, makes: Callable[[int], None]) -> None:
+def test_results_as_json(design: Path, makes: Callable[[int], None]) -> None:
     """The same as JSON: what is missing is null, and nothing stands beside the object."""
     makes(4)
     done = call(design, "--format", "json", "--metric", "total_ms")
@@ -125,20 +125,20 @@ def test_results_for_programs(design: Path, makes: Callable[[int], None]) -> Non
     assert {concern["kind"] for concern in answer["concerns"]} >= {"few", "emulated"}
 
 
-def test_a_stop_says_how_to_go_on(design: Path, makes: Callable[[int], None]) -> None:
+def test_stop_says_how_to_continue(design: Path, makes: Callable[[int], None]) -> None:
     """What was stopped shows what there is, exits with 130, and the same command goes on."""
     makes(1)
     done = call(design)
     assert done.exit_code == 130
     folder = design.with_suffix("")
-    assert f"stopped; `migrationlab experiment {folder}` goes on from here" in done.stderr
+    assert f"stopped; `migrationlab experiment {folder}` continues" in done.stderr
     assert "1 of 1" in done.stdout
     makes(3)
     assert call(folder).exit_code == 0
 
 
 @pytest.mark.parametrize("output_format", ["text", "json"])
-def test_environments_that_differ_are_told_after_what_is_known(
+def test_differing_environments_are_reported_after_outcomes(
     design: Path, makes: Callable[[int], None], output_format: str
 ) -> None:
     """How the migrations ended is shown, then the refusal to pool them, and 1 is the status."""
@@ -184,7 +184,7 @@ def test_environments_that_differ_are_told_after_what_is_known(
         (DESIGN, ["--metric", "speed"], "no run has a 'speed'", "total_ms"),
     ],
 )
-def test_what_cannot_be_is_2(
+def test_wrong_design_exits_with_2(
     text: str, words: list[str], said: str, hint: str, design: Path
 ) -> None:
     """A design that cannot be is refused with its file and key, in the file's own words."""
@@ -198,7 +198,7 @@ def test_what_cannot_be_is_2(
     assert "--max-downtime-ms" not in done.stderr
 
 
-def test_metrics_are_completed_by_tab(design: Path) -> None:
+def test_tab_completes_metrics(design: Path) -> None:
     """What can be given as a metric is what the shell offers, and no text of a summary."""
     words = {
         "_MIGRATIONLAB_COMPLETE": "bash_complete",
@@ -211,7 +211,7 @@ def test_metrics_are_completed_by_tab(design: Path) -> None:
     assert "run_id" not in Experiment.load(design).metrics
 
 
-def test_no_experiment_there_is_2(tmp_path: Path) -> None:
+def test_missing_experiment_exits_with_2(tmp_path: Path) -> None:
     """A folder that has no experiment is the caller's mistake."""
     done = call(tmp_path)
     assert done.exit_code == 2

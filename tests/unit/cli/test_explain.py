@@ -94,7 +94,7 @@ def test_json() -> None:
     assert answer["tails"] == []
 
 
-def test_words_need_no_quotes() -> None:
+def test_message_needs_no_quotes() -> None:
     """Words that a shell took apart are put together again."""
     assert run_json("Host", "key", "verification", "failed.")[1]["id"] == "host-key-unknown"
 
@@ -105,7 +105,7 @@ def test_standard_input() -> None:
     assert run("-", given=b"\xff\xfe" + CLOSED.encode()).exit_code == 0
 
 
-def test_an_unknown_message_exits_with_1() -> None:
+def test_unknown_message_exits_with_1() -> None:
     """What is not known says so, and where to look."""
     status, answer = run_json("hello")
     assert (status, answer["known"], answer["id"], answer["noticed_by"]) == (
@@ -120,7 +120,7 @@ def test_an_unknown_message_exits_with_1() -> None:
     assert "more in" in result.stdout
 
 
-def test_nothing_to_explain() -> None:
+def test_empty_message_is_refused() -> None:
     """Without any text and number the call itself is wrong."""
     for arguments in ([], [""], ["  "], ["-"]):
         result = run(*arguments)
@@ -128,7 +128,7 @@ def test_nothing_to_explain() -> None:
         assert "migrationlab explain" in result.exception.hint
 
 
-def test_a_number_is_enough() -> None:
+def test_code_alone_is_enough() -> None:
     """libvirt's number explains where it can, without a text or with one in another language."""
     assert run_json("--code", "42")[1]["id"] == "domain-not-found"
     assert run_json("--code", "78", "abgebrochen")[1]["id"] == "cancelled"
@@ -138,12 +138,12 @@ def test_a_number_is_enough() -> None:
 
 
 @pytest.mark.parametrize(("mode", "who"), [("normal", "client"), ("peer2peer", "source daemon")])
-def test_the_mode_says_who_dialled(mode: str, who: str) -> None:
+def test_mode_says_who_connected(mode: str, who: str) -> None:
     """In normal mode the client dials the destination's libvirtd, in peer2peer the source's."""
     assert run_json("--mode", mode, "Host key verification failed.")[1]["noticed_by"] == who
 
 
-def test_the_list() -> None:
+def test_list_names_every_cause() -> None:
     """All causes are listed, as text and as JSON, without a text to explain."""
     lines = run("--list").stdout.splitlines()
     assert len(lines) == len(causes())
@@ -153,7 +153,7 @@ def test_the_list() -> None:
     assert set(answer["causes"][0]) >= {"id", "noticed_by", "cause", "mend", "wordings", "seen"}
 
 
-def test_a_labs_logs_follow_what_is_unknown(lab: str) -> None:
+def test_lab_logs_follow_unknown_message(lab: str) -> None:
     """Where one lab is up, the ends of its logs are shown."""
     status, answer = run_json("hello")
     assert status == 1
@@ -165,30 +165,30 @@ def test_a_labs_logs_follow_what_is_unknown(lab: str) -> None:
     assert "host-a said so" in run("hello", "--lab", lab).stdout
 
 
-def test_a_labs_logs_are_not_shown_in_vain(lab: str) -> None:
+def test_lab_logs_are_shown_only_where_they_help(lab: str) -> None:
     """What needs no log shows none."""
     assert run_json("missing host in migration URI: tcp://")[1]["tails"] == []
 
 
-def test_of_several_labs_none_is_guessed(lab: str) -> None:
+def test_several_labs_are_named_not_guessed(lab: str) -> None:
     """Where more than one lab is up, their names are told instead."""
     held = registry.take("other")
     try:
         result = run("hello")
-        assert f"labs that are up: {lab}, other" in result.stderr
+        assert f"running labs: {lab}, other" in result.stderr
         assert "said so" not in result.stdout
     finally:
         registry.release("other", held)
 
 
-def test_a_lab_that_is_not_up() -> None:
+def test_missing_lab_is_refused() -> None:
     """A lab that is asked for and isn't there is the caller's mistake."""
     result = run("hello", "--lab", "nowhere")
     assert isinstance(result.exception, UsageError)
     assert "nowhere" in str(result.exception)
 
 
-def test_a_machine_that_can_have_no_lab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_explains_where_no_lab_can_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An explanation needs no folder to write to."""
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))

@@ -88,23 +88,23 @@ def interrupted(script: str, *, send: bool = True) -> tuple[str, str]:
     return said, complaints
 
 
-def test_ctrl_c_is_raised_and_kept() -> None:
+def test_ctrl_c_raises_and_sets_event() -> None:
     """Ctrl-C raises KeyboardInterrupt as ever, and sets the event besides."""
     assert interrupted(WAITING) == ("raised, kept\n", "")
 
 
-def test_ctrl_c_in_a_deletion_is_not_lost() -> None:
+def test_ctrl_c_in_del_is_not_lost() -> None:
     """Python drops an exception in a ``__del__``: the event is set all the same, and no noise."""
     assert interrupted(DELETING) == ("kept\n", "")
 
 
-def test_other_errors_in_a_deletion_are_shown() -> None:
+def test_other_errors_in_del_are_shown() -> None:
     """What else goes wrong in a ``__del__`` is printed, within and after; the handler is undone."""
     said, complaints = interrupted(BROKEN, send=False)
     assert said == ""
     assert complaints.count("ValueError: it is broken") == 2
 
 
-def test_ctrl_c_interrupts_nothing_that_is_held() -> None:
+def test_ctrl_c_only_sets_event_while_held() -> None:
     """Within held() a Ctrl-C sets the event and is not raised; after it, it is again."""
     assert interrupted(HOLDING) == ("kept\nraised\n", "")

@@ -45,7 +45,7 @@ def raises(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[BaseException]]:
         (LabError("it cannot be", hint="ask otherwise"), 1),
     ],
 )
-def test_errors_have_a_status_and_a_hint(
+def test_errors_have_status_and_hint(
     raises: list[BaseException], error: MigrationLabError, status: int
 ) -> None:
     """The caller's mistake is 2, all else 1; words and hint go to standard error, alone."""
@@ -56,13 +56,13 @@ def test_errors_have_a_status_and_a_hint(
     assert result.stderr == "migrationlab: it cannot be\nhint: ask otherwise\n"
 
 
-def test_an_error_without_a_hint_has_no_empty_one(raises: list[BaseException]) -> None:
+def test_error_without_hint_prints_no_hint(raises: list[BaseException]) -> None:
     """Where there is nothing useful to say, nothing is said."""
     raises.append(LabError("it broke"))
     assert run("lab", "inspect").stderr == "migrationlab: it broke\n"
 
 
-def test_ctrl_c_is_130(raises: list[BaseException]) -> None:
+def test_ctrl_c_exits_with_130(raises: list[BaseException]) -> None:
     """Ctrl-C ends the command with the status that shells give it, and without a traceback."""
     raises.append(KeyboardInterrupt())
     result = run("lab", "inspect")
@@ -70,7 +70,7 @@ def test_ctrl_c_is_130(raises: list[BaseException]) -> None:
     assert result.stderr == "interrupted\n"
 
 
-def test_a_broken_cache_is_told_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broken_cache_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A real error of the lab comes out with its hint: a cache that others may write to."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     (tmp_path / "migrationlab").mkdir()
@@ -81,7 +81,7 @@ def test_a_broken_cache_is_told_as_it_is(tmp_path: Path, monkeypatch: pytest.Mon
     assert f"hint: look who made it; then remove it, or `chmod 700 {tmp_path}" in result.stderr
 
 
-def test_an_unknown_verb_is_refused() -> None:
+def test_unknown_verb_is_refused() -> None:
     """A verb that there is not is named, with the status of a call that cannot be."""
     result = run("migrat")
     assert result.exit_code == 2
@@ -89,7 +89,7 @@ def test_an_unknown_verb_is_refused() -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_explains_itself(verb: str) -> None:
+def test_every_verb_has_help(verb: str) -> None:
     """Each verb is in the list, is what it is called, and has a help of its own."""
     assert verb in run("--help").stdout
     result = run(verb, "--help")
@@ -100,7 +100,7 @@ def test_every_verb_explains_itself(verb: str) -> None:
     assert command.name == verb
 
 
-def test_help_is_quick() -> None:
+def test_help_imports_nothing_heavy() -> None:
     """Help, of a verb too, loads neither libvirt nor pandas."""
     script = (
         "import sys\n"
@@ -115,7 +115,7 @@ def test_help_is_quick() -> None:
     assert said.stdout.splitlines()[-1] == "set()"
 
 
-def test_a_reader_that_goes_away_is_no_traceback() -> None:
+def test_closed_pipe_gives_no_traceback() -> None:
     """What is printed may be piped to a program that ends early, as head does."""
     command = [sys.executable, "-m", "migrationlab.cli", "--help"]
     with subprocess.Popen(

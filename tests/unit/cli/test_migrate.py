@@ -70,7 +70,7 @@ def ends_as(monkeypatch: pytest.MonkeyPatch, make_run: Callable[..., Run]) -> Ca
 @pytest.mark.parametrize(
     ("outcome", "status"), [("completed", 0), ("failed", 1), ("timed_out", 1), ("cancelled", 130)]
 )
-def test_the_status_tells_the_outcome(
+def test_exit_status_follows_outcome(
     ends_as: Callable[[str], None], outcome: str, status: int, tmp_path: Path
 ) -> None:
     """0 where it completed, 130 where it was cancelled, else 1; the run is kept in each case."""
@@ -85,7 +85,7 @@ def test_the_status_tells_the_outcome(
 
 
 @pytest.mark.parametrize("outcome", ["completed", "failed"])
-def test_text_for_people(ends_as: Callable[[str], None], outcome: str, tmp_path: Path) -> None:
+def test_result_as_text(ends_as: Callable[[str], None], outcome: str, tmp_path: Path) -> None:
     """The table and the run's folder are the answer; an error and its mend go beside it."""
     ends_as(outcome)
     done = call("web1", *HOSTS, "--output", str(tmp_path))
@@ -108,7 +108,7 @@ def test_text_for_people(ends_as: Callable[[str], None], outcome: str, tmp_path:
         (["web1", "--from", "test:///default", "--to", "tcp://node2"], "is a migration URI"),
     ],
 )
-def test_what_cannot_be_is_refused(words: list[str], said: str, tmp_path: Path) -> None:
+def test_wrong_calls_are_refused(words: list[str], said: str, tmp_path: Path) -> None:
     """What is missing or no value is refused with status 2, and nothing is kept."""
     output = [] if words is HOSTS else ["--output", str(tmp_path)]
     done = call(*words, *output)
@@ -117,7 +117,7 @@ def test_what_cannot_be_is_refused(words: list[str], said: str, tmp_path: Path) 
     assert not list(tmp_path.iterdir())
 
 
-def test_a_host_out_of_reach(tmp_path: Path) -> None:
+def test_unreachable_host_is_reported(tmp_path: Path) -> None:
     """A host that cannot be reached is not the caller's mistake: status 1, with a hint."""
     away = "qemu+unix:///system?socket=/nowhere"
     done = call("web1", "--from", away, "--to", away, "--output", str(tmp_path))
@@ -125,7 +125,7 @@ def test_a_host_out_of_reach(tmp_path: Path) -> None:
     assert "hint: " in done.stderr
 
 
-def test_runs_that_cannot_be_kept_are_told_before_anything_moves() -> None:
+def test_full_disk_is_found_before_migration() -> None:
     """A folder that cannot be made is refused before a host is called."""
     done = call("web1", *HOSTS, "--output", "/proc/nowhere")
     assert done.exit_code == 2
@@ -144,14 +144,14 @@ def test_ctrl_c_cancels_once_and_waits(
     assert capsys.readouterr().err.count("cancelling") == 1
 
 
-def test_without_ctrl_c_nothing_is_cancelled(make_run: Callable[..., Run]) -> None:
+def test_nothing_is_cancelled_without_ctrl_c(make_run: Callable[..., Run]) -> None:
     """A migration that is let alone is waited for."""
     migration = Slow(make_run())
     verb._waited(migration, threading.Event())  # type: ignore[arg-type]
     assert (migration.cancelled, migration.done) == (0, True)
 
 
-def test_what_cannot_be_cancelled_is_waited_for(
+def test_waits_for_migration_that_cannot_be_cancelled(
     make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In post-copy Ctrl-C says once that there is no way back, and waits."""

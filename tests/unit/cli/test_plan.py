@@ -21,17 +21,16 @@ peer2peer migration of web1 from host-a to host-b
 
 flags            LIVE, PEER2PEER
 migration URI    tcp://10.0.0.2:49152
-                 where QEMU of host-b listens; dialled by host-a: its libvirtd connects, \
-its QEMU sends
+                 QEMU of host-b listens there; host-a's libvirtd connects, its QEMU sends
 connection URI   qemu+tls://host-b/system
-                 where libvirtd of host-b is; dialled by libvirtd of host-a
+                 libvirtd of host-b listens there; libvirtd of host-a connects
 
-settings in force; the others, and what each means: migrationlab plan --list
+settings in force (list all with migrationlab plan --list)
   bandwidth_mib_s                  50 MiB/s
   max_downtime_ms                  200 ms
   deadline_s                       30 s
 
-who talks to whom
+connections
   client               -> libvirtd of host-a    control       qemu:///system
   libvirtd of host-a   -> libvirtd of host-b    control       qemu+tls://host-b/system
   QEMU of host-a       -> QEMU of host-b        guest memory  tcp://10.0.0.2:49152
@@ -74,13 +73,13 @@ def test_text() -> None:
     assert result.stderr == ""
 
 
-def test_left_out_uris_are_filled_in() -> None:
+def test_missing_uris_are_filled_in() -> None:
     """Without URIs the lab's destination is named in both, and the text says so."""
     result = run("--mode", "normal")
     assert result.exit_code == 0
     assert "migration URI    tcp://host-b  (filled in)" in result.stdout
     assert "connection URI   qemu+ssh://root@host-b/system  (filled in)" in result.stdout
-    assert "where libvirtd of host-b is; dialled by the client" in result.stdout
+    assert "libvirtd of host-b listens there; the client connects" in result.stdout
 
 
 def test_filled_uri_follows_the_given_one() -> None:
@@ -159,7 +158,7 @@ def test_json() -> None:
         (["--source", ""], "source", None),
     ],
 )
-def test_bad_plans(arguments: list[str], field: str, suggestion: str | None) -> None:
+def test_impossible_plans_exit_with_2(arguments: list[str], field: str, suggestion: str | None) -> None:
     """What cannot work exits with 2, and both formats say why and what to do."""
     status, answer = run_json(*arguments)
     assert status == 2
@@ -201,7 +200,7 @@ def test_settings_are_named_as_options(python: str, options: str) -> None:
     assert in_options(python) == options
 
 
-def test_a_problem_is_shown_at_the_option_that_was_given() -> None:
+def test_problem_names_the_given_option() -> None:
     """Where two options say the same, the one that was left out is not blamed."""
     for option in ("disks-uri=tcp://node2:1", "postcopy-after-s=2", "suspend-after-s=2"):
         done = run(f"--{option}", "--no-live")
@@ -290,12 +289,12 @@ def test_list() -> None:
     )  # fmt: skip
 
 
-def test_another_hosts_uri_is_noted() -> None:
+def test_uri_of_another_host_gets_a_note() -> None:
     """A URI that names another host than --destination gets a note: they may be one host."""
     arguments = ["--destination", "node2", "--connection-uri", "qemu+tls://10.0.0.2/system"]
     status, answer = run_json(*arguments)
     assert status == 0
-    assert answer["notes"][-1].startswith("--connection-uri names 10.0.0.2, and --destination")
+    assert answer["notes"][-1].startswith("--connection-uri names 10.0.0.2, but --destination is")
     _, answer = run_json("--connection-uri", "qemu+tls://10.0.0.2/system")
     assert not [note for note in answer["notes"] if "--destination" in note]
 
@@ -316,7 +315,7 @@ def test_completion(option: str, typed: str, offered: list[str]) -> None:
     assert [item.value for item in complete([option], typed)] == offered
 
 
-def test_files_are_completed_and_must_be_there(tmp_path: Path) -> None:
+def test_xml_files_are_completed_and_must_exist(tmp_path: Path) -> None:
     """XML comes from a file, which the shell completes; one that is not there is a problem."""
     (item,) = ShellComplete(plan, {}, "x", "_X").get_completions(["--destination-xml"], "dom")
     assert item.type == "file"
