@@ -227,7 +227,7 @@ def test_command_line(lab: Lab, guest: Guest) -> None:
     finally:
         done = call("mend", *options)
     assert json.loads(done.stdout) == {"mended": "port-closed"}
-    assert call("mend", "--name", lab.name).stdout == f"nothing is broken in lab {lab.name}\n"
+    assert call("mend", "--name", lab.name).stdout == f"lab {lab.name} has no fault\n"
     run = migrate(guest, to=guest.other_host, plan=Plan.from_dict(answer["plan"]))
     assert run.outcome is Outcome.COMPLETED, run.error
 
@@ -242,7 +242,7 @@ def test_command_line_shows_what_to_do(lab: Lab) -> None:
         assert f"migrationlab lab mend --name {lab.name}" in done.stdout
         assert "broken: disk-not-shared" in call("inspect", lab.name).stdout
     finally:
-        assert call("mend", "--name", lab.name).stdout == "disk-not-shared is mended\n"
+        assert call("mend", "--name", lab.name).stdout == "disk-not-shared is fixed\n"
     assert "disk-not-shared" not in {guest.name for guest in lab.guests}
 
 

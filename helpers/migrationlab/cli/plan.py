@@ -175,8 +175,8 @@ def _answer_text(
     ]
     if talks[-1].listener is Endpoint.DESTINATION_QEMU:
         lines.append(
-            f"                 {named(talks[-1].listener)} listens there; {source}'s libvirtd connects, "
-            "its QEMU sends"
+            f"                 {named(talks[-1].listener)} listens there; "
+            f"{source}'s libvirtd connects, its QEMU sends"
         )
     left_out = "" if asked.connection_uri else "  (filled in)"
     lines += [

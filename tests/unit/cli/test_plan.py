@@ -158,7 +158,9 @@ def test_json() -> None:
         (["--source", ""], "source", None),
     ],
 )
-def test_impossible_plans_exit_with_2(arguments: list[str], field: str, suggestion: str | None) -> None:
+def test_impossible_plans_exit_with_2(
+    arguments: list[str], field: str, suggestion: str | None
+) -> None:
     """What cannot work exits with 2, and both formats say why and what to do."""
     status, answer = run_json(*arguments)
     assert status == 2
