@@ -80,7 +80,7 @@ def _placed(run: Run, made: Experiment, cell: Cell, trial: Trial) -> Run:
             "cell": cell.name,
             "setting": dict(cell.setting),
             "block": trial.block,
-            "trial": trial.number,
+            "run_number": trial.number,
             "attempt": 1,
             "warm_up": False,
             "stopped": False,

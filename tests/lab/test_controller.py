@@ -290,7 +290,7 @@ def test_downtime_in_steps(lab: Lab, stubborn: Guest) -> None:
 
 
 @postcopy
-@pytest.mark.parametrize("policy", ["postcopy_after_pass", "postcopy_after_s"])
+@pytest.mark.parametrize("policy", ["postcopy_after_iteration", "postcopy_after_s"])
 def test_postcopy_by_policy(lab: Lab, stubborn: Guest, policy: str) -> None:
     """The switch comes after the first pass, or after the time that the plan gives."""
     plan = Plan(postcopy=True, **{policy: 1})  # type: ignore[arg-type]
@@ -299,14 +299,14 @@ def test_postcopy_by_policy(lab: Lab, stubborn: Guest, policy: str) -> None:
     assert steered(run) == [("start_postcopy", policy)]
     line = run.timeline()
     switched = int(line.steering["time_ns"].iloc[0])
-    if policy == "postcopy_after_pass":
+    if policy == "postcopy_after_iteration":
         assert switched >= line.iterations["start_ns"].iloc[1]
     else:
         assert switched - run.called_ns >= 1e9
     assert line.postcopy_ms is not None
 
 
-@pytest.mark.parametrize("policy", ["suspend_after_pass", "suspend_after_s"])
+@pytest.mark.parametrize("policy", ["suspend_after_iteration", "suspend_after_s"])
 def test_suspend_by_policy(lab: Lab, stubborn: Guest, policy: str) -> None:
     """The guest is paused after so many passes, or seconds, and then converges."""
     run = migrate(stubborn, to=stubborn.other_host, plan=Plan(**{policy: 2}))  # type: ignore[arg-type]
@@ -351,7 +351,7 @@ def own() -> Iterator[Lab]:
 def test_postcopy_paused(own: Lab) -> None:
     """Post-copy that is broken off leaves the guest at the destination, and says so."""
     guest = own.boot("torn", memory_mib=160, working_set_mib=64, dirty_mib_s="max")
-    plan = Plan(postcopy=True, postcopy_after_pass=1, postcopy_bandwidth_mib_s=2)
+    plan = Plan(postcopy=True, postcopy_after_iteration=1, postcopy_bandwidth_mib_s=2)
     with under_way(guest, plan, is_over_there) as migration:
         migration.pause_postcopy()
         run = migration.wait(30)

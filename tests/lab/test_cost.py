@@ -182,7 +182,7 @@ def test_nothing_is_recorded_where_nothing_is_to_be(lab: Lab, guest: Guest) -> N
     run = migrate(guest, to=lab.other(guest.host), capture=False)
     assert run.outcome is Outcome.COMPLETED
     assert run.instruments == ("events",)
-    assert set(run.events["origin"]) == {"kit", "libvirt"}
+    assert set(run.events["origin"]) == {"migrationlab", "libvirt"}
     for name in EVERYTHING[1:]:
         assert getattr(run, name).empty
     summary = run.summary()

@@ -54,7 +54,7 @@ def test_stopped_and_taken_up_again(lab: Lab, tmp_path: Path) -> None:
     assert len(runs) >= 4
     assert lab.wire.settings == before
     assert len(lab.guests) == guests
-    by_trial = {(run.experiment or {})["trial"]: run for run in again.measured}
+    by_trial = {(run.experiment or {})["run_number"]: run for run in again.measured}
     for trial in again.trials:
         run = by_trial[trial.number]
         assert run.outcome is Outcome.COMPLETED

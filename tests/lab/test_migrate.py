@@ -65,7 +65,7 @@ def test_events_of_both_sides(completed: dict[Mode, Run], mode: Mode) -> None:
     assert "lifecycle.RESUMED.MIGRATED" in names(run, "destination", "libvirt")
     assert "STOP" in names(run, "source", "qemu")
     assert "RESUME" in names(run, "destination", "qemu")
-    assert names(run, "client", "kit") == ["call", "return"]
+    assert names(run, "client", "migrationlab") == ["call", "return"]
     line = run.timeline()
     assert line.stop_ns is not None
     assert line.resume_ns is not None
@@ -184,7 +184,7 @@ def test_cancel(lab: Lab, guest: Guest) -> None:
     assert guest.host is source
     assert run.guest_check is not None
     assert run.guest_check["intact"]
-    assert "cancel" in names(run, "client", "kit")
+    assert "cancel" in names(run, "client", "migrationlab")
     assert len(run.job) > 0
     migration.cancel()  # once more does no harm
 
@@ -203,7 +203,7 @@ def test_deadline(lab: Lab, guest: Guest) -> None:
     source = guest.host
     run = migrate(guest, to=lab.other(source), plan=Plan(bandwidth_mib_s=4, deadline_s=1.5))
     assert run.outcome is Outcome.TIMED_OUT
-    assert "deadline" in names(run, "client", "kit")
+    assert "deadline" in names(run, "client", "migrationlab")
     assert guest.host is source
     summary = run.summary()
     assert summary["downtime_event_ms"] is None

@@ -510,7 +510,7 @@ def test_paused_guest_has_no_postcopy(judged: Judged) -> None:
             "suspend_after_s": 30, "tls": True, "tls_destination": "there", "unsafe": True,
         },
         {
-            "postcopy": True, "postcopy_bandwidth_mib_s": 500, "postcopy_after_pass": 1,
+            "postcopy": True, "postcopy_bandwidth_mib_s": 500, "postcopy_after_iteration": 1,
             "postcopy_after_s": 30, "migration_uri": "auto", "unsafe": True,
         },
         {"mode": "peer2peer", "tunnelled": True, "unsafe": True},

@@ -136,7 +136,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         "completed-normal": Recipe(),
         "completed-peer2peer": Recipe(plan=Plan(mode=Mode.PEER2PEER)),
         "completed-postcopy": Recipe(
-            plan=Plan(postcopy=True, postcopy_after_pass=1), guest=STUBBORN
+            plan=Plan(postcopy=True, postcopy_after_iteration=1), guest=STUBBORN
         ),
         "completed-storage": Recipe(
             plan=Plan(copy_storage="full"), guest={**SMALL, "disk": "local", "disk_mib": 16}
@@ -147,7 +147,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             plan=Plan(abort_when_diverging_s=0.5), outcome=Outcome.DIVERGED, guest=STUBBORN
         ),
         "interrupted": Recipe(
-            plan=Plan(postcopy=True, postcopy_after_pass=1, postcopy_bandwidth_mib_s=2),
+            plan=Plan(postcopy=True, postcopy_after_iteration=1, postcopy_bandwidth_mib_s=2),
             outcome=Outcome.INTERRUPTED,
             guest=STUBBORN,
             once=gone_over,

@@ -73,7 +73,7 @@ class Recording:
         """Play the migration and give its run."""
         completed = self.outcome == "completed"
         active = self.prepare_ms + 20
-        self.event(0, "client", "kit", "call")
+        self.event(0, "client", "migrationlab", "call")
         self.phase(1, "out", "begin3")
         self.phase(9, "in", "prepare")
         self.event(self.prepare_ms, "destination", "libvirt", "lifecycle.STARTED.MIGRATED")
@@ -117,16 +117,16 @@ class Recording:
         else:
             sent = self.cancelled_at_ms
             returned = self.cancelled_at_ms + 30
-            self.event(sent, "client", "kit", "cancel")
+            self.event(sent, "client", "migrationlab", "cancel")
             self.event(sent + 2, "source", "qemu", "MIGRATION", status="cancelled")
             self.phase(sent + 5, "in", "finish3")
             self.phase(sent + 12, "out", "confirm3_cancelled")
-        self.event(returned, "client", "kit", "return")
+        self.event(returned, "client", "migrationlab", "return")
 
         fields: dict[str, Any] = {
             "run_id": f"20261122-180{self.number}00-{self.number:06x}",
             "created": (START + timedelta(minutes=self.number)).isoformat(),
-            "kit_version": "0.1.0",
+            "migrationlab_version": "0.1.0",
             "outcome": Outcome(self.outcome),
             "error": None if completed else _ERRORS[self.outcome],
             "plan": Plan(

@@ -376,7 +376,7 @@ def _steering(events: list[Event]) -> pd.DataFrame:
             "refused": event.detail.get("refused", ""),
         }
         for event in events
-        if event.origin == "kit" and event.name in STEERING
+        if event.origin == "migrationlab" and event.name in STEERING
     ]
     columns = {"time_ns": "int64", "name": "str", "by": "str", "value": "Int64", "refused": "str"}
     return pd.DataFrame(rows, columns=list(columns)).astype(columns)

@@ -63,7 +63,7 @@ class EventLog:
     def note(self, name: str, side: str = "client", **detail: object) -> int:
         """Write down an event of the kit's own, now; return its time."""
         now = time.time_ns()
-        self._rows.put((now, now, side, "kit", name, json.dumps(detail)))
+        self._rows.put((now, now, side, "migrationlab", name, json.dumps(detail)))
         return now
 
     def listen(self, connection: libvirt.virConnect, side: str, *, qemu: bool = True) -> None:

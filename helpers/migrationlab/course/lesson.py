@@ -79,7 +79,7 @@ class Lesson:
         """Return a recorded experiment.
 
         Args:
-            name: A folder of ``data/experiments``: "modes", "convergence" or "remedies".
+            name: A folder of ``data/experiments``: "modes", "convergence" or "fixes".
 
         Raises:
             StoreError: There is none of that name, or it cannot be read.

@@ -187,7 +187,7 @@ def _head(design: Design, folder: Path) -> files.Head:
     head = files.Head(
         id=new_run_id(),
         created=datetime.now(UTC).isoformat(),
-        kit_version=version("migrationlab"),
+        migrationlab_version=version("migrationlab"),
         design=design,
         trials=schedule(names, design.repeats, design.seed),
     )
@@ -250,7 +250,7 @@ def _continued(found: files.Head, wanted: files.Head, folder: Path) -> files.Hea
     return files.Head(
         id=found.id,
         created=found.created,
-        kit_version=found.kit_version,
+        migrationlab_version=found.migrationlab_version,
         design=wanted.design,
         # What was laid down stays, whatever this version would make of the seed.
         trials=found.trials + wanted.trials[len(found.trials) :],

@@ -22,7 +22,7 @@ from migrationlab.runs.store import load_run
 OWN_COLUMNS: Mapping[str, str] = {
     "cell": "str",
     "block": "Int64",
-    "trial": "Int64",
+    "run_number": "Int64",
     "attempt": "Int64",
     "warm_up": "boolean",
     "stopped": "boolean",
@@ -123,7 +123,7 @@ class Record:
         """Return the runs that count, whatever their outcome: one for each trial that is done."""
         runs = self.runs
         counted = {
-            fact(run)["trial"]: run
+            fact(run)["run_number"]: run
             for run in runs
             if not (fact(run)["warm_up"] or fact(run)["stopped"])
         }
@@ -132,7 +132,7 @@ class Record:
     @property
     def left(self) -> tuple[Trial, ...]:
         """Return the trials that are still to be made, in order."""
-        done = {fact(run)["trial"] for run in self.measured}
+        done = {fact(run)["run_number"] for run in self.measured}
         return tuple(trial for trial in self.trials if trial.number not in done)
 
     @property
@@ -147,7 +147,7 @@ class Record:
         Each was made, or will be made, again. A run that cannot be read was not begun for nothing.
         """
         measured = self.measured
-        done = Counter(fact(run)["trial"] for run in measured)
+        done = Counter(fact(run)["run_number"] for run in measured)
         tries = files.begun(self.directory)
         lost = sum(max(count - done[number], 0) for number, count in tries.items())
         return max(lost - len(measured.unreadable), 0)

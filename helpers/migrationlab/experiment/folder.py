@@ -24,7 +24,7 @@ from migrationlab.experiment.schedule import Trial
 from migrationlab.runs.store import write_file
 
 FORMAT = "migrationlab-experiment"
-VERSION = 1
+VERSION = 2
 MANIFEST = "experiment.json"
 BEGUN = "begun.jsonl"
 RUNS = "runs"
@@ -40,14 +40,14 @@ class Head:
         id: The experiment's own name, which its runs bear: the UTC time of its making and three
             random bytes.
         created: When it was made, ISO 8601 in UTC.
-        kit_version: The version of migrationlab that made it.
+        migrationlab_version: The version of migrationlab that made it.
         design: What is compared.
         trials: What is to be measured, in order.
     """
 
     id: str
     created: str
-    kit_version: str
+    migrationlab_version: str
     design: Design
     trials: tuple[Trial, ...]
 
@@ -68,7 +68,7 @@ def write_head(folder: Path, head: Head) -> None:
         "version": VERSION,
         "id": head.id,
         "created": head.created,
-        "kit_version": head.kit_version,
+        "migrationlab_version": head.migrationlab_version,
         "question": head.design.question,
         "design": dict(head.design.spec),
         "schedule": [asdict(trial) for trial in head.trials],
@@ -102,7 +102,7 @@ def read_head(folder: Path) -> Head:
         raise StoreError(
             f"{path} has version {content.get('version')} of the format; this migrationlab reads "
             f"{VERSION}",
-            hint="Update migrationlab to read it.",
+            hint="Read it with the migrationlab that made it.",
         )
     try:
         design = read(content["design"])
@@ -111,7 +111,7 @@ def read_head(folder: Path) -> Head:
         return Head(
             id=str(content["id"]),
             created=str(content["created"]),
-            kit_version=str(content["kit_version"]),
+            migrationlab_version=str(content["migrationlab_version"]),
             design=design,
             trials=trials,
         )
@@ -134,7 +134,7 @@ def note_begun(folder: Path, trial: int) -> None:
     Raises:
         StoreError: The disk refused.
     """
-    line = json.dumps({"trial": trial, "at": datetime.now(UTC).isoformat()}) + "\n"
+    line = json.dumps({"run_number": trial, "at": datetime.now(UTC).isoformat()}) + "\n"
     try:
         with (folder / BEGUN).open("a+b") as file:  # which begins at its end
             if file.tell():
@@ -176,7 +176,7 @@ def _trial_of(line: str) -> int | None:
         found: Any = json.loads(line)
     except ValueError:
         return None
-    number = found.get("trial") if isinstance(found, Mapping) else None
+    number = found.get("run_number") if isinstance(found, Mapping) else None
     return number if isinstance(number, int) else None
 
 

@@ -105,7 +105,7 @@ def facts_of(run: Run) -> dict[str, object]:
         for key, value in facts.items():
             if key not in _EVER_CHANGING and key not in _NAMES:
                 found[f"{title} {key}".strip()] = value
-    found["migrationlab"] = run.kit_version
+    found["migrationlab"] = run.migrationlab_version
     return found
 
 

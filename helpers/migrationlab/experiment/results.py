@@ -154,7 +154,7 @@ class Results(Record):
         table["outlier"] = False
         for _, group in table.groupby("cell"):
             table.loc[group.index, "outlier"] = list(statistics.outliers(group["value"].tolist()))
-        return table[["run_id", "cell", *self.factors, "trial", "value", "outlier"]]
+        return table[["run_id", "cell", *self.factors, "run_number", "value", "outlier"]]
 
     def compare(
         self,

@@ -194,7 +194,7 @@ class Conductor:
             "cell": cell.name,
             "setting": dict(cell.setting),
             "block": None if trial is None else trial.block,
-            "trial": None if trial is None else trial.number,
+            "run_number": None if trial is None else trial.number,
             "attempt": attempt,
             "warm_up": trial is None,
             "stopped": stopped,

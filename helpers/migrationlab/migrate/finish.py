@@ -119,7 +119,7 @@ class Ending:
         return Run(
             run_id=new_run_id(called),
             created=called.isoformat(),
-            kit_version=version("migrationlab"),
+            migrationlab_version=version("migrationlab"),
             outcome=self.outcome,
             error=error,
             plan=self.plan,

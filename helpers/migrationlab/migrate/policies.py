@@ -107,8 +107,8 @@ class Policies:
         self._steps = deque(downtime_steps(plan)[1:])
         self._allowed_ms = 0
         self._switches = [
-            (ActionKind.START_POSTCOPY, "postcopy_after_pass", "postcopy_after_s"),
-            (ActionKind.SUSPEND, "suspend_after_pass", "suspend_after_s"),
+            (ActionKind.START_POSTCOPY, "postcopy_after_iteration", "postcopy_after_s"),
+            (ActionKind.SUSPEND, "suspend_after_iteration", "suspend_after_s"),
         ]
         self._sent: deque[tuple[float, int]] = deque()
         self._diverging_since_s: float | None = None

@@ -83,7 +83,7 @@ class Plan(Settings):
     with its meaning and constraints; what is left out has libvirt's default. The usual ones::
 
         Plan(mode="peer2peer", bandwidth_mib_s=50)
-        Plan(postcopy=True, postcopy_after_pass=2)
+        Plan(postcopy=True, postcopy_after_iteration=2)
         Plan(parallel=True, parallel_connections=4, compression=("zstd",), zstd_level=3)
 
     Raises:

@@ -80,8 +80,8 @@ def _never_performed(plan: Settings) -> bool:
 #: Settings that say the same in two ways.
 _ALIKE = {
     "disks_port": "disks_uri",
-    "postcopy_after_pass": "postcopy_after_s",
-    "suspend_after_pass": "suspend_after_s",
+    "postcopy_after_iteration": "postcopy_after_s",
+    "suspend_after_iteration": "suspend_after_s",
 }
 #: What an offline migration has no use for.
 _SENDING = (
@@ -92,11 +92,11 @@ _SENDING = (
 
 
 def _switches_later(plan: Settings) -> bool:
-    return plan.postcopy_after_pass is not None or plan.postcopy_after_s is not None
+    return plan.postcopy_after_iteration is not None or plan.postcopy_after_s is not None
 
 
 def _suspends_later(plan: Settings) -> bool:
-    return plan.suspend_after_pass is not None or plan.suspend_after_s is not None
+    return plan.suspend_after_iteration is not None or plan.suspend_after_s is not None
 
 
 RULES = (
@@ -496,7 +496,7 @@ RULES = (
     ),
     Rule(
         "postcopy-policy-needs-postcopy",
-        ("postcopy_after_pass", "postcopy_after_s", "postcopy"),
+        ("postcopy_after_iteration", "postcopy_after_s", "postcopy"),
         lambda plan: _switches_later(plan) and not plan.postcopy,
         "a migration can be switched to post-copy only where it began with that possibility",
         "Give postcopy=True.",
@@ -505,7 +505,12 @@ RULES = (
     ),
     Rule(
         "suspend-and-postcopy",
-        ("suspend_after_pass", "suspend_after_s", "postcopy_after_pass", "postcopy_after_s"),
+        (
+            "suspend_after_iteration",
+            "suspend_after_s",
+            "postcopy_after_iteration",
+            "postcopy_after_s",
+        ),
         lambda plan: _suspends_later(plan) and _switches_later(plan),
         "one policy pauses the guest, the other lets it go on at the destination",
         "Choose one of the two.",
@@ -514,7 +519,7 @@ RULES = (
     ),
     Rule(
         "suspend-needs-live",
-        ("suspend_after_pass", "suspend_after_s", "live"),
+        ("suspend_after_iteration", "suspend_after_s", "live"),
         lambda plan: _suspends_later(plan) and (not plan.live or plan.offline),
         "a guest that does not run while it migrates cannot be paused",
         "Leave the policy out, or live as it is.",

@@ -483,7 +483,7 @@ class Settings:
         low=0,
         high=WEEK_S,
     )
-    postcopy_after_pass: int | None = setting(
+    postcopy_after_iteration: int | None = setting(
         None,
         kind=Kind.POLICY,
         shape=Shape.WHOLE,
@@ -507,7 +507,7 @@ class Settings:
         high=WEEK_S,
         constraints="Needs postcopy. virsh counts whole seconds.",
     )
-    suspend_after_pass: int | None = setting(
+    suspend_after_iteration: int | None = setting(
         None,
         kind=Kind.POLICY,
         shape=Shape.WHOLE,

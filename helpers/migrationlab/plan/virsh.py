@@ -40,7 +40,7 @@ def line(
     for about in settings():
         if about.virsh and about.parameter and about.parameter in parameters:
             argv += [about.virsh, _word(about.name, parameters[about.parameter])]
-    if plan.postcopy_after_pass == 1:
+    if plan.postcopy_after_iteration == 1:
         argv += ["--postcopy-after-precopy"]
     name, seconds = _timeout(plan)
     if seconds is not None:
@@ -67,10 +67,10 @@ def notes(plan: Settings, domain: str, source_uri: str) -> Iterator[str]:
         )
     if plan.postcopy_bandwidth_mib_s is not None and not plan.postcopy:
         yield "postcopy_bandwidth_mib_s has no effect without postcopy."
-    if plan.postcopy and plan.postcopy_after_pass is None and plan.postcopy_after_s is None:
+    if plan.postcopy and plan.postcopy_after_iteration is None and plan.postcopy_after_s is None:
         yield (
             "postcopy only makes it possible: nothing switches to it by itself. Give "
-            "postcopy_after_pass or postcopy_after_s, or start it by hand."
+            "postcopy_after_iteration or postcopy_after_s, or start it by hand."
         )
     if plan.undefine_source and not plan.persistent:
         yield (
@@ -99,11 +99,11 @@ def _unsaid(plan: Settings, domain: str, source_uri: str) -> Iterator[str]:
             f"{second_shell('migrate-setmaxdowntime', str(plan.max_downtime_ms))}"
         )
     said, _ = _timeout(plan)
-    later = {"postcopy_after_pass": "migrate-postcopy", "postcopy_after_s": "migrate-postcopy",
-             "suspend_after_pass": "suspend", "suspend_after_s": "suspend"}  # fmt: skip
+    later = {"postcopy_after_iteration": "migrate-postcopy", "postcopy_after_s": "migrate-postcopy",
+             "suspend_after_iteration": "suspend", "suspend_after_s": "suspend"}  # fmt: skip
     for name, command in later.items():
         value = getattr(plan, name)
-        if value is None or name == said or (name == "postcopy_after_pass" and value == 1):
+        if value is None or name == said or (name == "postcopy_after_iteration" and value == 1):
             continue
         yield (
             f"virsh migrate cannot say {name}={value:g}; then, in a second shell: "

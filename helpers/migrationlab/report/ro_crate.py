@@ -266,7 +266,7 @@ def _licence(crate: ROCrate, address: str | None) -> ContextEntity:
 
 def _instruments(crate: ROCrate, run: Run, known: dict[str, ContextEntity]) -> list[ContextEntity]:
     """Give the programs that a run was made with, each version described once."""
-    used: set[tuple[str, str | None]] = {("migrationlab", run.kit_version)}
+    used: set[tuple[str, str | None]] = {("migrationlab", run.migrationlab_version)}
     for host in (run.source, run.destination):
         used |= {("libvirt", host.get("libvirt_version")), ("QEMU", host.get("qemu_version"))}
     found = []

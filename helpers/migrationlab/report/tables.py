@@ -95,13 +95,13 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "recovery_ms": "from its running again until it wrote as fast as before",
         "guest_intact": "whether the guest found all of its memory and disk as it had left it",
         "environment_id": "short name of the machines and software that it was made with",
-        "kit_version": "version of migrationlab that recorded the run",
+        "migrationlab_version": "version of migrationlab that recorded the run",
         "plan_settings": "settings of the migration that differ from libvirt's defaults, as JSON",
         "error": "why the migration did not complete",
         "warnings": "what a reader of this run must know",
         "cell": "the combination of settings that was measured",
         "block": "number of the block, which has each cell once in random order",
-        "trial": "number of the trial in the order of the schedule",
+        "run_number": "number of the run in the order of the schedule",
         "attempt": "1, or more where earlier attempts at the trial were cut short",
         "warm_up": "made before the first trial, and not counted",
         "stopped": "stopped by the user, made again, and not counted",
@@ -208,7 +208,7 @@ def plan_text(run: Run) -> str:
 def _facts(run: Run) -> dict[str, object]:
     facts: dict[str, object] = {
         "created": run.created,
-        "kit_version": run.kit_version,
+        "migrationlab_version": run.migrationlab_version,
         "environment_id": run.environment_id,
         "plan_settings": plan_text(run),
     }

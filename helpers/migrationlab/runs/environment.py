@@ -54,7 +54,7 @@ class Identified(Protocol):
         """Return its name."""
 
     @property
-    def kit_version(self) -> str:
+    def migrationlab_version(self) -> str:
         """Return the kit's version."""
 
     @property
@@ -90,7 +90,7 @@ def environment(run: Identified) -> dict[str, Any]:
     hosts = sorted((run.source, run.destination), key=lambda host: str(host["name"]))
     facts = {
         **{f"machine.{name}": run.environment.get(name) for name in MACHINE},
-        "kit_version": run.kit_version,
+        "migrationlab_version": run.migrationlab_version,
         "accelerator": run.accelerator,
         "guest.machine": run.guest.get("machine"),
         **{f"{host['name']}.{name}": host.get(name) for host in hosts for name in HOST},

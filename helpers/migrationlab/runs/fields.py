@@ -18,7 +18,7 @@ from migrationlab.runs.schema import conform
 #: What the fields that hold neither mappings nor frames can be.
 PLAIN: Mapping[str, type | UnionType] = MappingProxyType(
     {
-        **dict.fromkeys(("run_id", "created", "kit_version", "accelerator"), str),
+        **dict.fromkeys(("run_id", "created", "migrationlab_version", "accelerator"), str),
         **dict.fromkeys(("called_ns", "returned_ns"), int),
         "downtime_requested_ms": int | None,
         "warnings": list | tuple,

@@ -15,17 +15,14 @@ from typing import Any
 import pandas as pd
 
 from migrationlab.errors import StoreError
-from migrationlab.runs.atomic_write import RESTORE, damaged, refused
+from migrationlab.runs.atomic_write import damaged, refused
 from migrationlab.runs.run import Run
 from migrationlab.runs.schema import FRAMES
 from migrationlab.runs.summary import DEFINITION, SUMMARY
 
 FORMAT = "migrationlab-run"
-VERSION = 3
-OLDEST = 1
+VERSION = 4
 MANIFEST = "run.json"
-#: Since this version the file has a checksum of itself.
-SEALED_SINCE = 3
 
 
 def encode(run: Run, frames: Mapping[str, pd.DataFrame], files: Mapping[str, bytes]) -> bytes:
@@ -87,14 +84,15 @@ def read(folder: Path) -> dict[str, Any]:
             hint=f'A run\'s {MANIFEST} says "format": "{FORMAT}".',
         )
     version = manifest.get("version")
-    if type(version) is not int or not OLDEST <= version <= VERSION:
+    if type(version) is not int or version != VERSION:  # True and 4.0 are no versions
         newer = isinstance(version, int) and version > VERSION
         raise StoreError(
-            f"{path} has version {version} of the format; this migrationlab reads {OLDEST} to "
-            f"{VERSION}",
-            hint="Update migrationlab to read it." if newer else RESTORE,
+            f"{path} has version {version} of the format; this migrationlab reads {VERSION}",
+            hint="Update migrationlab to read it."
+            if newer
+            else "Record the run again, or read it with the migrationlab that recorded it.",
         )
-    if version >= SEALED_SINCE and not _is_whole(text, manifest.get("sha256")):
+    if not _is_whole(text, manifest.get("sha256")):
         raise damaged(path, "its checksum differs")
     return manifest
 

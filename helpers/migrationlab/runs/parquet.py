@@ -13,28 +13,8 @@ import pandas as pd
 import pyarrow as pa
 
 from migrationlab.runs.atomic_write import damaged, refused
-from migrationlab.runs.manifest import OLDEST, VERSION
-from migrationlab.runs.schema import FRAMES, conform, frame
+from migrationlab.runs.schema import FRAMES, conform
 
-#: Since which version there is a frame, where not since the first.
-FRAMES_SINCE = {"echoes": 2, "connections": 3, "processes": 3}
-#: Columns that came later than their frame.
-NEW_COLUMNS = {
-    "wire_bytes": ("cable_sent_bytes", "cable_received_bytes"),
-    "job": (
-        "postcopy_requests",
-        "throttle_percent",
-        "compression_cache_bytes",
-        "compression_bytes",
-        "compression_pages",
-        "compression_cache_misses",
-        "compression_overflows",
-        "disk_total_bytes",
-        "disk_processed_bytes",
-        "disk_remaining_bytes",
-        "disk_bps",
-    ),
-}
 #: What pandas and pyarrow say of a file that no kit wrote.
 _FOREIGN = (pa.ArrowException, KeyError, OSError, OverflowError, TypeError, ValueError)
 #: How many frames are kept once they are read: those of some nine runs.
@@ -56,25 +36,17 @@ def encode(table: pd.DataFrame) -> bytes:
     return content
 
 
-def readers(
-    folder: Path, manifest: Mapping[str, Any]
-) -> dict[str, pd.DataFrame | Callable[[], pd.DataFrame]]:
-    """Return what reads each frame of a run, or an empty frame where its version had none.
+def readers(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Callable[[], pd.DataFrame]]:
+    """Return a function for each frame of a run that reads the frame.
 
     Args:
         folder: The run's folder, an absolute path.
         manifest: What its ``run.json`` says.
 
     Raises:
-        StoreError: A file is not there, or is not as long as it should be.
+        StoreError: A file is missing, or has another size than ``run.json`` says.
     """
-    version = manifest["version"]
-    return {
-        name: _reader(folder / f"{name}.parquet", name, manifest)
-        if version >= FRAMES_SINCE.get(name, OLDEST)
-        else frame(name, [])
-        for name in FRAMES
-    }
+    return {name: _reader(folder / f"{name}.parquet", name, manifest) for name in FRAMES}
 
 
 def _reader(path: Path, name: str, manifest: Mapping[str, Any]) -> Callable[[], pd.DataFrame]:
@@ -88,11 +60,11 @@ def _reader(path: Path, name: str, manifest: Mapping[str, Any]) -> Callable[[], 
         raise damaged(path, f"run.json says nothing of it ({error})") from error
     if found != size:
         raise damaged(path, f"it has {found} bytes, not {size}")
-    return functools.partial(_read, path, name, checksum, manifest["version"])
+    return functools.partial(_read, path, name, checksum)
 
 
 @functools.lru_cache(maxsize=FRAMES_KEPT)
-def _read(path: Path, name: str, checksum: str, version: int) -> pd.DataFrame:
+def _read(path: Path, name: str, checksum: str) -> pd.DataFrame:
     """Read a frame. Whoever is given it shares it, and copies it before it changes anything.
 
     Raises:
@@ -105,10 +77,6 @@ def _read(path: Path, name: str, checksum: str, version: int) -> pd.DataFrame:
     if hashlib.sha256(content).hexdigest() != checksum:
         raise damaged(path, "its checksum differs")
     try:
-        found = pd.read_parquet(io.BytesIO(content), engine="pyarrow")
-        if version < VERSION:
-            later = [column for column in NEW_COLUMNS.get(name, ()) if column not in found]
-            found = found.reindex(columns=[*found.columns, *later])
-        return conform(name, found)
+        return conform(name, pd.read_parquet(io.BytesIO(content), engine="pyarrow"))
     except _FOREIGN as error:
         raise damaged(path, error) from error

@@ -88,7 +88,7 @@ class Run:
     Attributes:
         run_id: Its name, and that of its folder: see :func:`new_run_id`.
         created: When the call was made, ISO 8601 in UTC.
-        kit_version: The version of migrationlab that recorded it.
+        migrationlab_version: The version of migrationlab that recorded it.
         outcome: What became of the migration.
         error: Why it did not complete, None where it did.
         plan: How the guest was migrated, left-out URIs filled in.
@@ -130,7 +130,7 @@ class Run:
 
     run_id: str
     created: str
-    kit_version: str
+    migrationlab_version: str
     outcome: Outcome
     error: RunError | None
     plan: Plan

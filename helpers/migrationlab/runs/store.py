@@ -9,8 +9,7 @@ by. ``run.json`` has a checksum of itself, and sizes and checksums of the other 
 compared at once, so a cut or lost file is told before anything is made of the run; a frame's
 content is checked when it is first asked for.
 
-Older versions of the format, which knew less, are read too: what they did not record is missing.
-Imports no libvirt; knows nothing of figures or reports.
+Only one version of the format is read. Another one is refused.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ from migrationlab.plan.plan import Plan
 from migrationlab.runs import manifest as manifests
 from migrationlab.runs import parquet
 from migrationlab.runs.atomic_write import RESTORE, refused, write_file, write_folder
-from migrationlab.runs.manifest import FORMAT, MANIFEST, OLDEST, VERSION
+from migrationlab.runs.manifest import FORMAT, MANIFEST, VERSION
 from migrationlab.runs.run import Run, RunError, Runs, remember
 from migrationlab.runs.schema import FRAMES
 
 __all__ = [
-    "FORMAT", "MANIFEST", "OLDEST", "VERSION", "load_run", "load_runs", "save_run", "write_file",
+    "FORMAT", "MANIFEST", "VERSION", "load_run", "load_runs", "save_run", "write_file",
 ]  # fmt: skip
 
 

@@ -30,7 +30,7 @@ STEERED = {
     else next(
         name
         for name in (
-            *("postcopy", "downtime_steps", "suspend_after_pass", "tunnelled"),
+            *("postcopy", "downtime_steps", "suspend_after_iteration", "tunnelled"),
             *("paused", "copy_storage", "offline"),
         )
         if getattr(run.plan, name)
@@ -496,7 +496,7 @@ def test_what_was_done_stands_in_the_timeline() -> None:
 
 def test_a_suspended_guest_stands_still_from_its_suspension() -> None:
     """QEMU's last STOP is the kit's suspension; libvirt reports the same downtime."""
-    line = STEERED["suspend_after_pass"].timeline()
+    line = STEERED["suspend_after_iteration"].timeline()
     (suspended_ns,) = line.steering["time_ns"]
     assert line.stop_ns == pytest.approx(suspended_ns, abs=20 * MS)
     assert line.downtime_event_ms == pytest.approx(line.downtime_reported_ms, abs=30)

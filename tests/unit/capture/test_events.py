@@ -103,7 +103,7 @@ def test_real_events_are_collected(connection: libvirt.virConnect) -> None:
     connection.lookupByName("other").suspend()
     domain.suspend()
     domain.resume()
-    assert row(log) == (called, called, "client", "kit", "call", '{"mode": "normal"}')
+    assert row(log) == (called, called, "client", "migrationlab", "call", '{"mode": "normal"}')
     for name in ("lifecycle.SUSPENDED.PAUSED", "lifecycle.RESUMED.UNPAUSED"):
         time_ns, received_ns, *rest = row(log)
         assert called <= time_ns == received_ns

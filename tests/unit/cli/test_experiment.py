@@ -55,7 +55,7 @@ def makes(monkeypatch: pytest.MonkeyPatch, make_run: Callable[..., Run]) -> Call
             for trial in self.left[:count]:
                 place = {
                     "id": self.id, "name": self.name, "cell": trial.cell, "setting": {},
-                    "block": trial.block, "trial": trial.number, "attempt": 1,
+                    "block": trial.block, "run_number": trial.number, "attempt": 1,
                     "warm_up": False, "stopped": False,
                 }  # fmt: skip
                 made = make_run(number=20 + trial.number, mode=trial.cell.removeprefix("mode="))

@@ -253,11 +253,11 @@ def test_options_make_the_plan(tmp_path: Path) -> None:
 def test_settings_in_force_are_shown() -> None:
     """The text shows each setting that was given, with its unit, and the deadline in any case."""
     result = run(
-        "--postcopy", "--postcopy-after-pass", "3", "--compression", "default",
+        "--postcopy", "--postcopy-after-iteration", "3", "--compression", "default",
         "--copy-storage", "full", "--migration-uri", "auto",
     )  # fmt: skip
     assert "\n  postcopy                         yes\n" in result.stdout
-    assert "\n  postcopy_after_pass              3 passes\n" in result.stdout
+    assert "\n  postcopy_after_iteration         3 passes\n" in result.stdout
     assert "\n  compression                      libvirt's default\n" in result.stdout
     assert "\n  deadline_s                       120 s\n" in result.stdout
     assert "migration URI    left to the destination's libvirtd" in result.stdout

@@ -55,7 +55,7 @@ def keep(make_run: Callable[..., Run]) -> Keep:
         own = {
             "id": experiment.id, "name": experiment.name, "cell": name,
             "setting": dict(experiment.design.cell(name).setting),
-            "block": planned[trial].block if trial else None, "trial": trial,
+            "block": planned[trial].block if trial else None, "run_number": trial,
             "attempt": attempt, "warm_up": trial is None, "stopped": stopped,
         }  # fmt: skip
         mode = str(experiment.design.cell(name).plan.mode)
@@ -124,7 +124,7 @@ def test_what_was_begun_for_nothing_is_counted(tmp_path: Path, keep: Keep) -> No
     for trial in (1, 2, 2, 3):
         folder.note_begun(tmp_path, trial)
     with (tmp_path / folder.BEGUN).open("a") as file:
-        file.write('{"trial": 4, "at')
+        file.write('{"run_number": 4, "at')
     assert experiment.cut_short == 2
     assert Experiment.load(tmp_path).cut_short == 2
 
@@ -133,7 +133,7 @@ def test_half_a_line_spoils_no_other(tmp_path: Path) -> None:
     """What is begun after a power cut has a line of its own."""
     folder.note_begun(tmp_path, 1)
     with (tmp_path / folder.BEGUN).open("a") as file:
-        file.write('{"trial": 2, "at')
+        file.write('{"run_number": 2, "at')
     folder.note_begun(tmp_path, 2)
     folder.note_begun(tmp_path, 3)
     assert folder.begun(tmp_path) == {1: 1, 2: 1, 3: 1}
@@ -184,8 +184,8 @@ def test_another_experiment_is_not_gone_on_with(
         (lambda _: "{", "is damaged", "Restore"),
         (lambda _: "[]", "is no experiment of migrationlab", "format"),
         (lambda c: json.dumps(c | {"format": "x"}), "is no experiment of migrationlab", "format"),
-        (lambda c: json.dumps(c | {"version": 2}), "has version 2", "Update"),
-        (lambda c: json.dumps(c | {"version": None}), "has version None", "Update"),
+        (lambda c: json.dumps(c | {"version": 1}), "has version 1", "Read it"),
+        (lambda c: json.dumps(c | {"version": None}), "has version None", "Read it"),
         (lambda c: json.dumps(c | {"design": {}}), "question: ", "Restore"),
         (lambda c: json.dumps(c | {"design": None}), "does not describe", "Restore"),
         (lambda c: json.dumps(c | {"schedule": [{"x": 1}]}), "does not describe", "Restore"),
@@ -224,7 +224,7 @@ def test_no_experiment_there(tmp_path: Path) -> None:
         (None, "is no run of the experiment"),
         ({"id": "other"}, "is no run of the experiment"),
         ({"cell": "nowhere"}, "does not say which trial"),
-        ({"trial": ...}, "does not say which trial"),
+        ({"run_number": ...}, "does not say which trial"),
     ],
 )
 def test_a_strangers_run_is_not_mixed_in(
@@ -331,7 +331,7 @@ def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
 def test_a_frame_has_summaries_and_settings(done: Experiment) -> None:
     """A row a run: its summary, its place in the design, its factors."""
     table = done.frame()
-    assert list(table["trial"]) == list(range(1, 13))
+    assert list(table["run_number"]) == list(range(1, 13))
     assert set(table["cell"]) == {f"mode={mode}" for mode in MODES}
     assert list(table["mode"]) == [cell.removeprefix("mode=") for cell in table["cell"]]
     assert not table["warm_up"].any()
@@ -347,7 +347,7 @@ def test_a_frame_of_everything(done: Experiment, keep: Keep) -> None:
     assert len(table) == 14
     assert table["warm_up"].sum() == 1
     assert table["stopped"].sum() == 1
-    assert table.loc[table["warm_up"], "trial"].isna().all()
+    assert table.loc[table["warm_up"], "run_number"].isna().all()
 
 
 def test_factors_are_columns(tmp_path: Path, keep: Keep) -> None:
@@ -361,7 +361,7 @@ def test_factors_are_columns(tmp_path: Path, keep: Keep) -> None:
     assert sorted(table["dirty_mib_s"]) == [5, 5, 10, 10]
     assert table["bandwidth_mib_s"].isna().sum() == 2
     assert list(experiment.points("total_ms").columns) == [
-        "run_id", "cell", "bandwidth_mib_s", "dirty_mib_s", "trial", "value", "outlier",
+        "run_id", "cell", "bandwidth_mib_s", "dirty_mib_s", "run_number", "value", "outlier",
     ]  # fmt: skip
 
 

@@ -139,7 +139,7 @@ def test_every_trial_is_made_in_order(experiment: Experiment, theatre: Theatre) 
     assert theatre.made[1:] == [(trial.cell, trial.backwards) for trial in experiment.trials]
     assert experiment.finished
     frame = experiment.frame()
-    assert list(frame["trial"]) == [1, 2, 3, 4, 5, 6]
+    assert list(frame["run_number"]) == [1, 2, 3, 4, 5, 6]
     assert list(frame["block"]) == [1, 1, 1, 2, 2, 2]
     assert list(frame["attempt"]) == [1] * 6
     assert list(frame["dirty_mib_s"]) == [
@@ -185,7 +185,7 @@ def test_a_stop_keeps_what_was_measured(experiment: Experiment, theatre: Theatre
     go(experiment, theatre)
     assert experiment.finished
     frame = experiment.frame(everything=True)
-    again = frame[frame["trial"] == 2]
+    again = frame[frame["run_number"] == 2]
     assert list(again["attempt"]) == [1, 2]
     assert list(again["stopped"]) == [True, False]
     assert list(experiment.frame()["attempt"]) == [1, 2, 1, 1, 1, 1]
@@ -266,7 +266,7 @@ def test_a_crash_is_made_good(experiment: Experiment, theatre: Theatre) -> None:
     """A trial whose end nobody saw left only its beginning; it is counted and made again."""
     go(experiment, theatre)
     lost = experiment.measured[2]
-    number = (lost.experiment or {})["trial"]
+    number = (lost.experiment or {})["run_number"]
     folder = experiment.directory / "runs" / lost.run_id
     # As a kill leaves it: hidden, half-written, and so no run.
     folder.rename(folder.with_name(f".{lost.run_id}.part"))
@@ -276,7 +276,7 @@ def test_a_crash_is_made_good(experiment: Experiment, theatre: Theatre) -> None:
     go(again, theatre)
     assert again.finished
     assert again.cut_short == 1
-    assert again.frame().set_index("trial")["attempt"][number] == 2
+    assert again.frame().set_index("run_number")["attempt"][number] == 2
 
 
 def test_other_outcomes_are_results(experiment: Experiment, theatre: Theatre) -> None:
@@ -328,7 +328,7 @@ def test_what_was_measured_tells_how_long(experiment: Experiment, theatre: Theat
     assert experiment.estimate_s == 0
     first = experiment.measured[0]
     assert replace(first, experiment=None).run_id == first.run_id
-    number = (first.experiment or {})["trial"]
+    number = (first.experiment or {})["run_number"]
     folder = experiment.directory / "runs" / first.run_id
     folder.rename(folder.with_name(f".{first.run_id}.part"))
     assert 0 < experiment.estimate_s < before

@@ -79,7 +79,9 @@ class Made:
 
     def noted(self) -> list[tuple[str, dict[str, Any]]]:
         """Return the kit's events."""
-        return [(row[4], json.loads(row[5])) for row in self.log.drain() if row[3] == "kit"]
+        return [
+            (row[4], json.loads(row[5])) for row in self.log.drain() if row[3] == "migrationlab"
+        ]
 
 
 @pytest.fixture
@@ -186,14 +188,14 @@ def test_a_refusal_is_raised_and_recorded(make: Callable[[Plan], Made]) -> None:
 
 def test_a_policy_that_is_refused_warns(make: Callable[[Plan], Made]) -> None:
     """Nobody waits for a policy's answer, so the run's reader hears of it."""
-    made = make(Plan(postcopy=True, postcopy_after_pass=1))
+    made = make(Plan(postcopy=True, postcopy_after_iteration=1))
     made.domain.refuse.add("migrateStartPostCopy")
     made.tell("migration_iteration", iteration=2)
     made.steering.do(SET_500)
-    assert made.steering.warnings == ["postcopy_after_pass had no effect: refused"]
+    assert made.steering.warnings == ["postcopy_after_iteration had no effect: refused"]
     assert made.noted()[0] == (
         "start_postcopy",
-        {"by": "postcopy_after_pass", "refused": "refused"},
+        {"by": "postcopy_after_iteration", "refused": "refused"},
     )
 
 

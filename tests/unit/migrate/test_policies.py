@@ -68,7 +68,7 @@ def test_the_deadline_stands_before_the_first_pass_and_in_postcopy() -> None:
 )
 def test_after_a_pass_is_when_the_next_begins(act: ActionKind, kind: str) -> None:
     """After two passes means at the start of the third, once."""
-    field = f"{kind}_after_pass"
+    field = f"{kind}_after_iteration"
     policies = Policies(Plan(postcopy=kind == "postcopy", **{field: 2}))  # type: ignore[arg-type]
     assert policies.began_pass(1, 0.5) == ()
     assert policies.began_pass(2, 0.9) == ()
@@ -78,7 +78,7 @@ def test_after_a_pass_is_when_the_next_begins(act: ActionKind, kind: str) -> Non
 
 def test_a_pass_that_only_a_sample_tells_of_counts_too() -> None:
     """Where libvirt's events are late or lost, the job's statistics stand in for them."""
-    policies = Policies(Plan(postcopy=True, postcopy_after_pass=1))
+    policies = Policies(Plan(postcopy=True, postcopy_after_iteration=1))
     assert policies.sampled(sample(1, 0, iteration=1), 0.5) == ()
     assert policies.sampled(sample(9, 0, iteration=2), 0.9)[0].kind is ActionKind.START_POSTCOPY
 
@@ -100,11 +100,11 @@ def test_after_a_time_waits_for_the_first_pass(act: ActionKind, kind: str) -> No
 
 def test_whichever_of_pass_and_time_comes_first() -> None:
     """A plan with both switches once, and says by which."""
-    plan = Plan(postcopy=True, postcopy_after_pass=1, postcopy_after_s=5)
+    plan = Plan(postcopy=True, postcopy_after_iteration=1, postcopy_after_s=5)
     policies = Policies(plan)
     policies.began_pass(1, 0.5)
     assert policies.began_pass(2, 2.0) == (
-        Action(ActionKind.START_POSTCOPY, "postcopy_after_pass"),
+        Action(ActionKind.START_POSTCOPY, "postcopy_after_iteration"),
     )
     assert policies.passed(6.0) == ()
 
@@ -224,5 +224,5 @@ def test_real_passes_switch_where_the_real_one_did() -> None:
         wanted = policies.began_pass(row[1], (row.start_ns - run.called_ns) / 1e9)
         if wanted:
             break
-    assert wanted == (Action(ActionKind.START_POSTCOPY, "postcopy_after_pass"),)
+    assert wanted == (Action(ActionKind.START_POSTCOPY, "postcopy_after_iteration"),)
     assert 0 <= switched_ns - row.start_ns < 100_000_000

@@ -339,7 +339,7 @@ def test_virsh_options_are_virshs() -> None:
             "--migrateuri tcp://node2 --migrate-disks vda,vdb --disks-port 49300"),
         ),
         (
-            {"postcopy": True, "postcopy_after_pass": 1, "postcopy_after_s": 20},
+            {"postcopy": True, "postcopy_after_iteration": 1, "postcopy_after_s": 20},
             ("--live --postcopy --domain web1 --desturi URI --migrateuri tcp://node2 "
             "--postcopy-after-precopy --timeout 20 --timeout-postcopy"),
         ),
@@ -379,9 +379,9 @@ def test_virsh_says_every_setting(values: dict[str, Any], said: str) -> None:
             {"max_downtime_ms": 500, "downtime_steps": 5, "downtime_step_s": 2},
             "cannot raise the maximum downtime in steps",
         ),
-        ({"postcopy": True, "postcopy_after_pass": 2}, "migrate-postcopy web1"),
+        ({"postcopy": True, "postcopy_after_iteration": 2}, "migrate-postcopy web1"),
         ({"postcopy": True, "postcopy_after_s": 2.5}, "migrate-postcopy web1"),
-        ({"suspend_after_pass": 2}, "suspend web1"),
+        ({"suspend_after_iteration": 2}, "suspend web1"),
         ({"abort_when_diverging_s": 5}, "domjobabort web1"),
         ({"postcopy_bandwidth_mib_s": 5}, "has no effect without postcopy"),
         ({"postcopy": True}, "nothing switches to it"),

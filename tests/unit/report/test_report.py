@@ -273,7 +273,7 @@ def test_warm_ups_and_stopped_runs_are_listed_and_not_counted(
     )
     for number, mark in ((60, "warm_up"), (61, "stopped")):
         run = make_run(number=number, downtime_ms=5000.0)
-        facts = {**(made.runs[0].experiment or {}), "trial": None, "block": None, mark: True}
+        facts = {**(made.runs[0].experiment or {}), "run_number": None, "block": None, mark: True}
         store.save_run(dataclasses.replace(run, experiment=facts), tmp_path / "runs")
     text = " ".join(Page(render(Experiment.load(tmp_path))).text.split())
     assert "4 of 4 trials are done" in text
@@ -399,7 +399,7 @@ def test_runs_that_do_not_count_are_not_left_out_as_untypical(
     made = fake_experiments.experiment(
         tmp_path, make_run, **{**fake_experiments.GRID, "repeats": 1}
     )
-    facts = {**(made.runs[0].experiment or {}), "trial": None, "block": None, "warm_up": True}
+    facts = {**(made.runs[0].experiment or {}), "run_number": None, "block": None, "warm_up": True}
     warm = dataclasses.replace(make_run(number=60), experiment=facts)
     store.save_run(warm, made.directory / "runs")
     text = " ".join(Page(render(Experiment.load(made.directory))).text.split())

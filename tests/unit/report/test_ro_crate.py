@@ -143,7 +143,7 @@ def test_each_migration_is_an_action_by_the_profile(real: Runs, exported: Path) 
         assert {(tool["name"], tool["softwareVersion"]) for tool in tools} == {
             ("QEMU", run.source["qemu_version"]),
             ("libvirt", run.source["libvirt_version"]),
-            ("migrationlab", run.kit_version),
+            ("migrationlab", run.migrationlab_version),
         }
         assert entities[action["agent"]["@id"]]["@type"] == "Person"
         assert references(action["result"]) == [f"runs/{run.run_id}/"]
@@ -301,7 +301,7 @@ def test_what_does_not_count_is_no_result_like_the_others(
         tmp_path / "made", make_run, **{**fake_experiments.GRID, "repeats": 1}
     )
     run = make_run(number=60)
-    facts = {**(made.runs[0].experiment or {}), "trial": None, "block": None, key: True}
+    facts = {**(made.runs[0].experiment or {}), "run_number": None, "block": None, key: True}
     store.save_run(dataclasses.replace(run, experiment=facts), made.directory / "runs")
     entities = graph(ro_crate.export(Experiment.load(made.directory), tmp_path / "crate"))
     telling = {name for name, entity in entities.items() if "does not count" in json.dumps(entity)}

@@ -66,7 +66,7 @@ def _place(run: Run, name: str) -> str:
 
 def test_accelerator_and_kit_are_checked(make_run: MakeRun) -> None:
     """Two runs by KVM and TCG, or by two versions of the kit, are not pooled."""
-    for change in ({"accelerator": "kvm"}, {"kit_version": "0.2.0"}):
+    for change in ({"accelerator": "kvm"}, {"migrationlab_version": "0.2.0"}):
         runs = [make_run(), dataclasses.replace(make_run(number=2), **change)]
         with pytest.raises(UsageError, match=next(iter(change))):
             identity.require_same(runs)
@@ -183,7 +183,7 @@ def test_the_id_is_the_same_years_later() -> None:
     """It hangs on no machine, hash seed or order of keys, so that it can be printed in a paper."""
     run = load_run(RECORDINGS / "20261122-192728-594178")
     backwards = dict(reversed(run.environment.items()))
-    assert run.environment_id == "ef67fe24b"
+    assert run.environment_id == "ef73235af"
     assert dataclasses.replace(run, environment=backwards).environment_id == run.environment_id
 
 
@@ -195,7 +195,7 @@ def test_the_id_is_the_same_years_later() -> None:
 def test_the_same_id_is_the_same_facts(facts: dict[str, Any]) -> None:
     """Whatever a machine says of itself: ids are equal just where nothing that is known differs."""
     host = {"name": "node1"}
-    others = {"kit_version": "1", "accelerator": "kvm", "guest": {}}
+    others = {"migrationlab_version": "1", "accelerator": "kvm", "guest": {}}
     one, other = (
         SimpleNamespace(run_id=name, source=host, destination=host, environment=known, **others)
         for name, known in (("1", {}), ("2", facts))

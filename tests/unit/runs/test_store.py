@@ -25,11 +25,12 @@ from migrationlab.runs.manifest import sealed
 from migrationlab.runs.run import Run
 from migrationlab.runs.schema import FRAMES
 from migrationlab.runs.summary import SUMMARY
-from paths import ROOT
+from paths import DATA, RECORDINGS
 
 MakeRun = Callable[..., Run]
-#: One of the first version, of which tests may make what they like.
-FIRST = ROOT / "tests/recordings/20261122-192728-594178"
+#: A recorded run, of which a test may change a copy.
+FIRST = RECORDINGS / "20261122-192728-594178"
+STORED = sorted(path.parent for root in (RECORDINGS, DATA) for path in root.rglob("run.json"))
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
@@ -67,34 +68,27 @@ def test_pandas_alone_reads_a_stored_run(make_run: MakeRun, tmp_path: Path) -> N
         assert read.equals(getattr(run, name))
     facts = json.loads((folder / "run.json").read_text())
     assert facts["format"] == "migrationlab-run"
-    assert facts["version"] == 3
+    assert facts["version"] == 4
     assert facts["files"]["beats.parquet"]["rows"] == len(run.beats)
     assert facts["run"]["plan"]["mode"] == "normal"
 
 
 def test_every_column_and_key_is_described(make_run: MakeRun, tmp_path: Path) -> None:
     """data/README.md names all that a run holds, so that nobody needs the code to read it."""
-    text = (ROOT / "data/README.md").read_text()
+    text = (DATA / "README.md").read_text()
     manifest = json.loads((store.save_run(make_run(), tmp_path) / "run.json").read_text())
     names = [*manifest, *manifest["run"], *SUMMARY]
     names += [column for columns in FRAMES.values() for column in columns]
     assert [name for name in names if f"`{name}`" not in text] == []
 
 
-@pytest.mark.parametrize(
-    "folder", sorted((ROOT / "tests/recordings").glob("2*")), ids=lambda path: path.name
-)
-def test_version_1_is_read_and_kept_as_version_3(folder: Path, tmp_path: Path) -> None:
-    """A run of the first version gives the same numbers, now and stored anew."""
-    manifest = json.loads((folder / "run.json").read_text())
+@pytest.mark.parametrize("folder", STORED, ids=lambda path: path.name)
+def test_recorded_run_has_todays_format(folder: Path) -> None:
+    """Every recorded run loads with all columns, and its stored summary is used."""
     run = store.load_run(folder)
-    assert manifest["version"] == 1
-    assert run.run_id == manifest["run"]["run_id"]
-    assert len(run.echoes) == 0
-    assert (run.clock, run.domain_states) == (None, None)
-    assert run.job["disk_total_bytes"].isna().all()
-    assert (run.summary()["downtime_event_ms"] is None) is (run.outcome != "completed")
-    assert store.load_run(store.save_run(run, tmp_path)).summary() == run.summary()
+    assert json.loads((folder / "run.json").read_text())["summary"]["values"] == run.summary()
+    for name, columns in FRAMES.items():
+        assert list(getattr(run, name)) == list(columns)
 
 
 def test_a_stored_run_is_never_overwritten(make_run: MakeRun, tmp_path: Path) -> None:
@@ -254,10 +248,8 @@ def test_whatever_stands_in_a_table(tmp_path: Path, places: list[int], byte: byt
     for place, value in zip(places, byte, strict=False):
         content[-(place % len(content))] = value
     (folder / "wire_bytes.parquet").write_bytes(content)
-    manifest = json.loads((FIRST / "run.json").read_text())
     told = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    manifest["files"]["wire_bytes.parquet"].update(told)
-    (folder / "run.json").write_text(json.dumps(manifest))
+    edited(folder, lambda manifest: manifest["files"]["wire_bytes.parquet"].update(told))
     run = store.load_run(folder)
     with contextlib.suppress(StoreError):
         assert dict(run.wire_bytes.dtypes.astype(str)) == dict(FRAMES["wire_bytes"])
@@ -355,12 +347,13 @@ def test_the_checksum_of_the_manifest_needs_no_kit(make_run: MakeRun, tmp_path: 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"version": 4}, "has version 4 of the format; this migrationlab reads 1 to 3"),
+        ({"version": 5}, "has version 5 of the format; this migrationlab reads 4"),
+        ({"version": 3}, "has version 3 of the format"),
         ({"format": "other"}, "no run of migrationlab"),
         ({"version": None}, "has version None"),
         ({"files": {}}, "damaged"),
         ({"version": True}, "has version True"),
-        ({"version": 2.0}, "has version 2.0"),
+        ({"version": 4.0}, "has version 4.0"),
         ({"run": {}}, "does not describe a run"),
         ({"summary": 3}, "does not describe a run"),
         ({"run": []}, "does not describe a run"),
@@ -410,7 +403,7 @@ def test_a_wrong_fact_is_refused(
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
 def test_whatever_stands_in_a_manifest(tmp_path: Path, data: st.DataObject) -> None:
-    """Of a version without checksum: any value anywhere gives a run, or an error that is ours."""
+    """Any value anywhere in run.json gives a run, or an error of migrationlab."""
     folder = tmp_path / FIRST.name
     if not folder.exists():
         shutil.copytree(FIRST, folder)
@@ -421,7 +414,8 @@ def test_whatever_stands_in_a_manifest(tmp_path: Path, data: st.DataObject) -> N
         keys.append(data.draw(st.sampled_from(sorted(inside))))
         parent, inside = inside, inside[keys[-1]]
     parent[keys[-1]] = data.draw(ANYTHING)
-    (folder / "run.json").write_text(json.dumps(manifest))
+    manifest.pop("sha256", None)
+    (folder / "run.json").write_bytes(sealed((json.dumps(manifest, indent=2) + "\n").encode()))
     with contextlib.suppress(StoreError):
         run = store.load_run(folder)
         assert repr(run)

@@ -73,7 +73,7 @@ def test_values_apart_differ_from_the_fourth_on() -> None:
 
 def test_a_setting_that_never_completes_is_said_to() -> None:
     """Without a value there is no difference, whatever the number of blocks, and a figure yet."""
-    grown = grow(LESSON.experiment("remedies"), pair=("nothing", "zstd"))
+    grown = grow(LESSON.experiment("fixes"), pair=("nothing", "zstd"))
     assert {one.difference for one in grown.told} == {None}
     assert "none of 2 migrations with nothing" in grown.told[1].text
     assert "too few" in plots.growth(grown, 2).title

@@ -98,11 +98,11 @@ def check_remedy(answer: object, remedies: object = None) -> Feedback:
 
 
 def _postcopy(plan: Plan, remedies: Experiment) -> Feedback:
-    after_pass, after_s = plan.postcopy_after_pass, plan.postcopy_after_s
+    after_pass, after_s = plan.postcopy_after_iteration, plan.postcopy_after_s
     if after_pass is None and after_s is None:
         return wrong(
             "This plan makes post-copy possible, and nothing switches to it.",
-            "Say when: postcopy_after_pass=1, or postcopy_after_s=3.",
+            "Say when: postcopy_after_iteration=1, or postcopy_after_s=3.",
         )
     if plan.parallel:
         return wrong(
@@ -132,7 +132,11 @@ def _postcopy(plan: Plan, remedies: Experiment) -> Feedback:
 
 def _standstill(plan: Plan) -> Feedback | None:
     """Say what is wrong with a plan that ends by letting the guest stand still; None for others."""
-    held = not plan.live or plan.suspend_after_pass is not None or plan.suspend_after_s is not None
+    held = (
+        not plan.live
+        or plan.suspend_after_iteration is not None
+        or plan.suspend_after_s is not None
+    )
     limit = plan.max_downtime_ms
     if limit is None and not held:
         return None

@@ -16,7 +16,7 @@ ENDS = {"web": True, "database": False, "counter": True, "night": False}
 @pytest.fixture(scope="module")
 def remedies() -> Experiment:
     """Return the recorded remedies."""
-    return LESSON.experiment("remedies")
+    return LESSON.experiment("fixes")
 
 
 def test_which_of_the_guests_end() -> None:
@@ -58,7 +58,7 @@ def test_what_is_no_answer_is_told(answer: object, said: str) -> None:
     assert said in checked.said
 
 
-@pytest.mark.parametrize("switch", [{"postcopy_after_pass": 2}, {"postcopy_after_s": 3.0}])
+@pytest.mark.parametrize("switch", [{"postcopy_after_iteration": 2}, {"postcopy_after_s": 3.0}])
 def test_postcopy_that_switches_by_itself_passes(
     switch: dict[str, float], remedies: Experiment
 ) -> None:
@@ -74,10 +74,10 @@ def test_postcopy_that_switches_by_itself_passes(
         ({}, "does not end"),
         ({"postcopy": True}, "nothing switches"),
         ({"postcopy": True, "postcopy_after_s": 14.0}, "too late"),
-        ({"postcopy": True, "postcopy_after_pass": 20}, "too late"),
-        ({"postcopy": True, "postcopy_after_pass": 2, "deadline_s": 3.0}, "within 3 s"),
-        ({"postcopy": True, "postcopy_after_pass": 2, "max_downtime_ms": 3000}, "before it"),
-        ({"postcopy": True, "postcopy_after_pass": 2, "parallel": True}, "refuses"),
+        ({"postcopy": True, "postcopy_after_iteration": 20}, "too late"),
+        ({"postcopy": True, "postcopy_after_iteration": 2, "deadline_s": 3.0}, "within 3 s"),
+        ({"postcopy": True, "postcopy_after_iteration": 2, "max_downtime_ms": 3000}, "before it"),
+        ({"postcopy": True, "postcopy_after_iteration": 2, "parallel": True}, "refuses"),
         ({"max_downtime_ms": 500}, "does not end"),
         ({"max_downtime_ms": 1500}, "stands still"),
         ({"suspend_after_s": 3.0}, "stands still"),
@@ -88,7 +88,7 @@ def test_postcopy_that_switches_by_itself_passes(
         ({"compression": ()}, "encrypted"),
         ({"parallel": True}, "full wire"),
         ({"bandwidth_mib_s": 40}, "slower still"),
-        ({"postcopy_after_pass": 2}, "cannot work"),
+        ({"postcopy_after_iteration": 2}, "cannot work"),
     ],
 )
 def test_remedies_that_do_not_do(

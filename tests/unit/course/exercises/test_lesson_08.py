@@ -104,5 +104,5 @@ def test_unfinished_is_told(exercise: str, answer: object) -> None:
 @pytest.mark.parametrize("exercise", ["claim", "figure"])
 def test_a_check_without_its_experiment_says_so(exercise: str) -> None:
     """Nothing, or another experiment, in its place leads to the cell, and not to an error."""
-    for other in (None, LESSON.experiment("remedies")):
+    for other in (None, LESSON.experiment("fixes")):
         assert "Run the cell" in LESSON.check(exercise, "different", other).hint
