@@ -20,12 +20,16 @@ setup: ## Set up all that the lab needs: Debian packages, and Python in .venv
 setup-dev:
 	@.ci/setup --dev
 
+.PHONY: setup-image
+setup-image:
+	@.ci/setup --image
+
 .PHONY: demo
-demo: setup ## Migrate a guest live between two hosts, in both modes, and report
+demo: setup-image ## Migrate a guest live between two hosts, in both modes, and report
 	@$(BIN)/migrationlab demo $(ARGS)
 
 .PHONY: lab
-lab: setup ## Open the notebooks in JupyterLab
+lab: setup-image ## Open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab $(AS_ROOT) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ARGS)
 
 .PHONY: test

@@ -100,7 +100,8 @@ def test_commands_set_up_first(target: str) -> None:
         text=True,
     ).stdout
     first = planned.splitlines()[0]
-    assert first == (".ci/setup" if target in {"demo", "lab", "setup"} else ".ci/setup --dev")
+    option = {"demo": " --image", "lab": " --image", "setup": ""}.get(target, " --dev")
+    assert first == f".ci/setup{option}"
 
 
 def test_nothing_but_the_set_up_names_an_index() -> None:
