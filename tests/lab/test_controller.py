@@ -161,7 +161,7 @@ def test_compression_cache(lab: Lab, guest: Guest) -> None:
     with under_way(guest, plan) as migration:
         migration.set_compression_cache(8 * MIB)
         assert migration.source.domain(guest.name).migrateGetCompressionCache() == 8 * MIB
-        with pytest.raises(UsageError, match="more than the guest has memory for"):
+        with pytest.raises(UsageError, match="xbzrle_cache_bytes must be at most"):
             migration.set_compression_cache(1 << 40)
         migration.set_bandwidth(None)
         run = migration.wait(30)
@@ -234,11 +234,11 @@ def test_what_makes_no_sense(lab: Lab, guest: Guest) -> None:
     """Values out of range, and acts that this migration has no use for, are told at once."""
     with under_way(guest, Plan(**SLOW)) as migration:
         wrong: dict[str, Callable[[], None]] = {
-            "max_downtime_ms cannot be 0": lambda: migration.set_max_downtime(0),
-            "max_downtime_ms cannot be 2000001": lambda: migration.set_max_downtime(2_000_001),
-            "of type str": lambda: migration.set_max_downtime("5"),  # type: ignore[arg-type]
-            "bandwidth_mib_s cannot be": lambda: migration.set_bandwidth(1 << 50),
-            "powers of two": lambda: migration.set_compression_cache(3 * MIB),
+            "max_downtime_ms must be .*got 0": lambda: migration.set_max_downtime(0),
+            "max_downtime_ms must be .*got 2000001": lambda: migration.set_max_downtime(2_000_001),
+            "max_downtime_ms must be .*got '5'": lambda: migration.set_max_downtime("5"),  # type: ignore[arg-type]
+            "bandwidth_mib_s must be": lambda: migration.set_bandwidth(1 << 50),
+            "power of two": lambda: migration.set_compression_cache(3 * MIB),
             "no compression cache": lambda: migration.set_compression_cache(MIB),
             "cannot switch to post-copy": migration.start_postcopy,
             "not in post-copy": migration.pause_postcopy,
@@ -248,7 +248,7 @@ def test_what_makes_no_sense(lab: Lab, guest: Guest) -> None:
                 call()
             assert caught.value.hint
         migration.cancel()
-        with pytest.raises(UsageError, match=r"being cancelled already|is over"):
+        with pytest.raises(UsageError, match=r"is being cancelled|is over"):
             migration.suspend()
         run = migration.wait(30)
     assert steered(run) == [("cancel", "user")]
@@ -261,7 +261,7 @@ def test_what_libvirt_refuses(lab: Lab, guest: Guest) -> None:
     """A refusal reaches the caller in libvirt's words, and stands in the run's timeline."""
     with under_way(guest, Plan(**SLOW)) as migration:
         with pytest.raises(HostError, match="bandwidth must be less than") as caught:
-            migration._steering.do(Action(ActionKind.SET_BANDWIDTH, value=1 << 60))
+            migration._controller.do(Action(ActionKind.SET_BANDWIDTH, value=1 << 60))
         assert caught.value.code is not None
         migration.cancel()
         run = migration.wait(30)
@@ -328,7 +328,7 @@ def test_deadline_in_postcopy(lab: Lab, stubborn: Guest) -> None:
     """A deadline that passes in post-copy is told, and the migration completes all the same."""
     # A busy machine is in post-copy by then, too, which takes half a minute at 2 MiB/s.
     plan = Plan(postcopy=True, postcopy_after_s=0.1, postcopy_bandwidth_mib_s=2, deadline_s=8)
-    with under_way(stubborn, plan, lambda m: bool(m._steering.warnings)) as migration:
+    with under_way(stubborn, plan, lambda m: bool(m._controller.warnings)) as migration:
         migration.set_bandwidth(None, postcopy=True)
         run = migration.wait(30)
     assert_arrived(run, stubborn)
@@ -371,5 +371,5 @@ def test_host_killed_in_the_middle(own: Lab) -> None:
         run = migration.wait(60)
     assert run.outcome is Outcome.FAILED
     assert run.domain_states == {"source": "running", "destination": "unknown"}
-    assert "no beat came after the migration" not in run.warnings
+    assert "no beat arrived after the migration" not in run.warnings
     assert len(run.job) > 0

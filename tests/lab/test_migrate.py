@@ -356,7 +356,7 @@ def test_unknown_and_ended_guests(lab: Lab) -> None:
     """An unknown name and a guest that ended are told before anything starts."""
     with pytest.raises(GuestError, match="no guest 'ghost'"):
         start("ghost", source=lab.host_a, to=lab.host_b)
-    with pytest.raises(UsageError, match="where does 'ghost' run"):
+    with pytest.raises(UsageError, match="source is required when the guest is given by name"):
         start("ghost", to=lab.host_b)
     guest = lab.boot("ended", memory_mib=128, working_set_mib=1, dirty_mib_s=0)
     guest.destroy()

@@ -31,8 +31,15 @@ from migrationlab.hosts.facts import HostFacts, from_kernel
 from migrationlab.hosts.shell import Shell, shell_of
 
 __all__ = [
-    "DomainState", "Host", "HostFacts", "kind_of", "library_version", "open_connection", "refusal",
-    "refusals", "version_text",
+    "DomainState",
+    "Host",
+    "HostFacts",
+    "library_version",
+    "open_connection",
+    "refusal",
+    "refusals",
+    "version_text",
+    "xml_hash",
 ]  # fmt: skip
 
 UUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -333,7 +340,7 @@ class Host:
             self._connection.close()
 
 
-def kind_of(domain: libvirt.virDomain) -> str | None:
+def xml_hash(domain: libvirt.virDomain) -> str | None:
     """Return the hash that domains of the same kind share (see ``domainxml``).
 
     Returns:

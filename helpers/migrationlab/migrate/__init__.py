@@ -1,6 +1,7 @@
 """Start a migration, follow it, change it while it runs, and finish it.
 
-Owns the calls of libvirt that migrate. What records a migration is ``capture``.
+Owns the calls of libvirt that migrate, and the one record that goes through all four steps:
+``start`` prepares it, ``migration`` and ``controller`` fill it, ``finish`` makes the run of it.
 """
 
 import lazy_loader

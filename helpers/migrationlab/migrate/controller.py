@@ -1,18 +1,20 @@
-"""Acts on a migration under way: what the user asks for, the plan's policies, and the deadline.
+"""Act on a migration under way: for its user, for the plan's policies, and at the deadline.
 
-Theory of operation. One thread, on a connection of its own, does everything that is done to the
-migration, one thing after the other; whoever else has something to say puts it into its inbox:
-callers a request, libvirt's event thread an event, the sampler a sample. So a caller waits for
-libvirt's answer only as long as it will, and a policy sees the same order of things as libvirt.
+Theory of operation. One thread, on its own connection, makes every change to the migration, one
+after the other. Everybody else puts a message into its inbox: callers a request, libvirt's event
+thread an event, the sampler a sample. So a caller waits for libvirt's answer only as long as it
+wants, and a policy sees things in the same order as libvirt.
 
-What steers a transfer waits until the first pass has begun: what is set before would be
-overwritten when libvirt starts the transfer, and post-copy would be refused. A pause of post-copy
-waits until the guest has run at the destination for :data:`SETTLE_S`: libvirt 11.3 misses one
-that comes earlier, and then its call never returns. A stop (cancel, deadline, divergence) is asked
-for again and again until the call has returned: in its first moments there is no job yet.
+Three kinds of action have to wait or to be repeated:
 
-Whatever is done, or refused, is an event of the run. Imports no libvirt: the domain that it acts
-on is given. Never imports ``lab``.
+- A change of the transfer waits until the first iteration has begun. libvirt overwrites earlier
+  values when it starts the transfer, and refuses to switch to post-copy.
+- A pause of post-copy waits until the guest has run at the destination for :data:`SETTLE_S`.
+  libvirt 11.3 misses an earlier pause, and then its call never returns.
+- A stop (cancel, deadline, divergence) is repeated until the call has returned: in the first
+  moments there is no job yet that could be aborted.
+
+Whatever is done or refused becomes an event of the run.
 """
 
 from __future__ import annotations
@@ -48,20 +50,21 @@ PAUSED, IN_POSTCOPY = 3, (12, 13)
 
 #: Why nothing is cancelled in post-copy.
 NO_WAY_BACK = (
-    "the migration is in post-copy: the guest runs at the destination already, and part of its "
-    "memory is still at the source"
+    "the migration is in post-copy: the guest runs at the destination, and part of its memory is "
+    "still at the source"
 )
-#: The unit of each act's value, as the event's detail names it.
+#: The name of each action's value in the detail of its event.
 VALUES = {
     ActionKind.SET_MAX_DOWNTIME: "max_downtime_ms",
     ActionKind.SET_BANDWIDTH: "bandwidth_mib_s",
     ActionKind.SET_POSTCOPY_BANDWIDTH: "postcopy_bandwidth_mib_s",
     ActionKind.SET_COMPRESSION_CACHE: "xbzrle_cache_bytes",
 }
+STOPS = (ActionKind.CANCEL, ActionKind.DEADLINE)
 
 
 class Domain(Protocol):
-    """What steering calls of libvirt's ``virDomain``."""
+    """The methods of libvirt's ``virDomain`` that the controller calls."""
 
     def abortJob(self) -> object: ...  # noqa: N802, D102 - libvirt's names, here and below
     def abortJobFlags(self, flags: int) -> object: ...  # noqa: N802, D102
@@ -80,13 +83,13 @@ class _Request:
 
 
 class Controller:
-    """Acts on one migration, from :meth:`begin` to :meth:`end`.
+    """Act on one migration, from :meth:`begin` to :meth:`end`.
 
     Args:
         domain: The domain at the source, on a connection that nothing else waits on.
-        plan: The plan: its policies act by themselves.
-        events: Where to write down what is done.
-        limit_ms: The maximum downtime in force before.
+        plan: The plan with its policies.
+        events: The log of what is done.
+        downtime_limit_ms: The maximum downtime in force before.
         clock: Seconds, on any scale that only rises.
     """
 
@@ -96,7 +99,7 @@ class Controller:
         plan: Plan,
         events: EventLog,
         *,
-        limit_ms: int | None,
+        downtime_limit_ms: int | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._domain = domain
@@ -107,35 +110,35 @@ class Controller:
         self._inbox: queue.SimpleQueue[_Request | Row | Sample | None] = queue.SimpleQueue()
         self._waiting: list[_Request] = []
         self._began_s = 0.0
-        self._pass = 0
+        self._iteration = 0
         self._switching = False
-        self._stands = False
+        self._source_stopped = False
         self._arrived_s: float | None = None
         self._lock = threading.Lock()
         self._ended = False
-        self._thread = threading.Thread(target=self._work, name="migration-steering", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="migration-control", daemon=True)
         steps = downtime_steps(plan)
-        self.limit_ms = steps[0][1] if steps else limit_ms
+        self.downtime_limit_ms = steps[0][1] if steps else downtime_limit_ms
         self.in_postcopy = False
         self.stopped_by: str | None = None
         self.warnings: list[str] = []
 
     def begin(self) -> None:
         """Begin to act: libvirt's call is made now."""
-        # What is taken up again has gone over already, and libvirt says nothing of that anew.
-        if self._plan.postcopy_resume and self._is_over_there():
+        # A resumed post-copy has switched over already, and libvirt sends no new event of that.
+        if self._plan.postcopy_resume and self._is_in_postcopy():
             self.in_postcopy = True
-            self._decided(yes=True)
+            self._switchover(began=True)
         self._began_s = self._clock()
         self._events.listener = self._inbox.put
         self._thread.start()
 
     def sampled(self, sample: Sample) -> None:
-        """Hear a sample of the job; from any thread."""
+        """Take a sample of the job; from any thread."""
         self._inbox.put(sample)
 
     def end(self) -> None:
-        """ActionKind no more: libvirt's call has returned. Once more does no harm."""
+        """Stop acting: libvirt's call has returned. A second call does nothing."""
         with self._lock:
             if self._ended:
                 return
@@ -146,42 +149,42 @@ class Controller:
             self._thread.join(ANSWER_TIMEOUT_S)
 
     def stop(self, by: str = "user") -> None:
-        """Ask for the migration to be cancelled, and return at once; the first to ask counts.
+        """Ask to cancel the migration and return at once; only the first request counts.
 
         Args:
             by: Who asks, as :attr:`Action.by`.
 
         Raises:
-            UsageError: The guest runs at the destination already, in post-copy.
+            UsageError: The migration is in post-copy.
         """
         with self._lock:
             if self._ended or self.stopped_by is not None:
                 return
-            act = ActionKind.DEADLINE if by == "deadline_s" else ActionKind.CANCEL
+            kind = ActionKind.DEADLINE if by == "deadline_s" else ActionKind.CANCEL
             if self.in_postcopy:
-                refused = UsageError(
-                    f"it cannot be cancelled: {NO_WAY_BACK}",
-                    hint="let it complete; pause_postcopy() would hold the guest up instead",
+                error = UsageError(
+                    f"the migration cannot be cancelled: {NO_WAY_BACK}",
+                    hint="wait() until it is complete, or pause_postcopy()",
                 )
-                self._events.note(act, by=by, refused=str(refused))
-                raise refused
+                self._events.note(kind, by=by, refused=str(error))
+                raise error
             self.stopped_by = by
-            self._events.note(act, by=by)
+            self._events.note(kind, by=by)
         if threading.current_thread() is not self._thread:
-            self._inbox.put(_Request(Action(act, by), Future()))
+            self._inbox.put(_Request(Action(kind, by), Future()))
 
     def do(self, action: Action, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
-        """Do something to the migration, and return when libvirt has taken it.
+        """Act on the migration, and return when libvirt has accepted it.
 
         Args:
             action: What to do.
-            timeout_s: How long to wait for it.
+            timeout_s: How long to wait, in seconds.
 
         Raises:
-            UsageError: It makes no sense at this moment, or in this migration at all.
+            UsageError: The action has no effect at this moment, or in this migration at all.
             HostError: libvirt refused, or has not answered yet.
         """
-        self._require_sense(action)
+        self._require_effect(action)
         request = _Request(action, Future())
         self._inbox.put(request)
         try:
@@ -193,35 +196,37 @@ class Controller:
                 raise _over() from error
             if request.answer.cancel():
                 raise UsageError(
-                    f"{action.kind} has to wait until the migration is further, and was given up",
-                    hint="try again once progress() tells of pass 1, or of post-copy for its pause",
+                    f"{action.kind} failed: the migration has not come far enough "
+                    f"within {timeout_s:g} s",
+                    hint="try again when progress().iteration is 1 or more; for pause_postcopy(), "
+                    'when progress().state is "post-copy"',
                 ) from error
             raise HostError(
-                f"libvirt has not answered to {action.kind} within {timeout_s:g} s",
-                hint="it may still do it: the run will tell",
+                f"{action.kind} failed: libvirt has not answered within {timeout_s:g} s",
+                hint="look at the run's timeline later: libvirt may still do it",
             ) from error
 
-    def _is_over_there(self) -> bool:
+    def _is_in_postcopy(self) -> bool:
         try:
             with refusals():
                 state, reason = self._domain.state()
         except HostError as error:
-            self.warnings.append(f"whether the guest has gone over is not known: {error}")
+            self.warnings.append(f"the state of the resumed post-copy is not known: {error}")
             return False
         return state == PAUSED and reason in IN_POSTCOPY
 
-    # --- on the one thread --------------------------------------------------------------------
+    # --- on the controller's thread -----------------------------------------------------------
 
     def _work(self) -> None:
         while True:
             try:
-                message = self._inbox.get(timeout=self._patience())
+                message = self._inbox.get(timeout=self._wait_s())
             except queue.Empty:
-                due = self._policies.passed(self._now())
+                due = self._policies.time_passed(self._now())
             else:
                 if message is None:
                     break
-                due = self._heard(message)
+                due = self._receive(message)
             for action in due:
                 self._follow(action)
             self._serve()
@@ -236,8 +241,8 @@ class Controller:
     def _now(self) -> float:
         return self._clock() - self._began_s
 
-    def _patience(self) -> float | None:
-        """How long to wait for news before something is to be done without any."""
+    def _wait_s(self) -> float | None:
+        """Return how long to wait for a message before something is due without one."""
         times = []
         if (next_s := self._policies.next_s) is not None:
             times.append(next_s - self._now())
@@ -247,42 +252,43 @@ class Controller:
             times.append(self._arrived_s + SETTLE_S - self._now())
         return max(min(times), 0.001) if times else None
 
-    def _heard(self, message: _Request | Row | Sample) -> tuple[Action, ...]:
+    def _receive(self, message: _Request | Row | Sample) -> tuple[Action, ...]:
+        """Take a message; return what the policies want."""
         if isinstance(message, _Request):
-            if message.action.kind not in (ActionKind.CANCEL, ActionKind.DEADLINE):
+            if message.action.kind not in STOPS:
                 self._waiting.append(message)
             return ()
         if isinstance(message, Sample):
-            self._pass = max(message.statistics.get("iteration", 0), self._pass)
+            self._iteration = max(message.statistics.get("iteration", 0), self._iteration)
             return self._policies.sampled(message.statistics, self._now())
         _, _, side, origin, name, detail = message
         if origin != "libvirt":
             return ()
         if name == "migration_iteration":
-            self._pass = max(int(json.loads(detail)["iteration"]), self._pass)
-            return self._policies.began_pass(self._pass, self._now())
+            self._iteration = max(int(json.loads(detail)["iteration"]), self._iteration)
+            return self._policies.iteration_began(self._iteration, self._now())
         if name == "lifecycle.SUSPENDED.POSTCOPY":
             with self._lock:
                 self.in_postcopy = True
                 if self.stopped_by is not None:
                     self.warnings.append(f"{self.stopped_by} cancelled too late: {NO_WAY_BACK}")
                     self.stopped_by = None
-            self._decided(yes=True)
+            self._switchover(began=True)
         elif name == "lifecycle.RESUMED.POSTCOPY" and side == "destination":
             self._arrived_s = self._now()
         elif name == "lifecycle.SUSPENDED.MIGRATED" and side == "source":
-            self._decided(yes=True)
+            self._switchover(began=True)
         elif name.startswith("lifecycle.RESUMED.") and side == "source":
-            self._decided(yes=False)
+            self._switchover(began=False)
         return ()
 
-    def _decided(self, *, yes: bool) -> None:
-        """Take down whether the guest has stopped at the source: no limit changes that any more."""
-        self._stands = yes
-        self._policies.decided(yes=yes)
+    def _switchover(self, *, began: bool) -> None:
+        """Note whether the guest has stopped at the source: then no limit changes that."""
+        self._source_stopped = began
+        self._policies.switchover(began=began)
 
     def _serve(self) -> None:
-        """Do what was asked for and can be done by now."""
+        """Do the requests that can be done by now."""
         waiting, self._waiting = self._waiting, []
         for request in waiting:
             if not self._is_time(request.action):
@@ -298,12 +304,12 @@ class Controller:
     def _is_time(self, action: Action) -> bool:
         if action.kind is ActionKind.PAUSE_POSTCOPY:
             return self._arrived_s is not None and self._now() >= self._arrived_s + SETTLE_S
-        return self._pass > 0
+        return self._iteration > 0
 
     def _follow(self, action: Action) -> None:
-        """Do what a policy wants; where it is refused, the run has a warning."""
+        """Do what a policy wants; a refusal becomes a warning of the run."""
         try:
-            if action.kind in (ActionKind.CANCEL, ActionKind.DEADLINE):
+            if action.kind in STOPS:
                 self.stop(action.by)
             else:
                 self._act(action)
@@ -315,7 +321,7 @@ class Controller:
         if action.kind in VALUES:
             detail[VALUES[action.kind]] = action.value
         try:
-            self._require_sense(action)
+            self._require_effect(action)
             with refusals():
                 self._call(action)
         except (HostError, UsageError) as error:
@@ -328,9 +334,9 @@ class Controller:
         match action.kind:
             case ActionKind.SET_MAX_DOWNTIME:
                 self._domain.migrateSetMaxDowntime(value)
-                if not self._stands:
-                    self.limit_ms = value
-                self._policies.allowed(value)
+                if not self._source_stopped:
+                    self.downtime_limit_ms = value
+                self._policies.downtime_allowed(value)
             case ActionKind.SET_BANDWIDTH:
                 self._domain.migrateSetMaxSpeed(value or NO_LIMIT_MIB_S)
             case ActionKind.SET_POSTCOPY_BANDWIDTH:
@@ -345,7 +351,7 @@ class Controller:
             case ActionKind.SUSPEND:
                 self._domain.suspend()
             case ActionKind.CANCEL | ActionKind.DEADLINE:
-                raise AssertionError("a stop has a way of its own")
+                raise AssertionError("stop() does this")
 
     def _abort(self) -> None:
         if self.in_postcopy or self._ended:
@@ -357,14 +363,14 @@ class Controller:
             if error.code != OPERATION_INVALID:
                 self._events.note("abort_refused", text=str(error))  # else: no job yet, or no more
 
-    def _require_sense(self, action: Action) -> None:
-        """Refuse what cannot have an effect, in this migration or at this moment."""
+    def _require_effect(self, action: Action) -> None:
+        """Refuse an action that cannot have an effect, in this migration or at this moment."""
         if self._ended:
             raise _over()
         if self.stopped_by is not None:
             raise UsageError(
-                f"the migration is being cancelled already (by {self.stopped_by})",
-                hint="wait() gives its run",
+                f"{action.kind} failed: the migration is being cancelled (by {self.stopped_by})",
+                hint="call wait() to get its run",
             )
         gone = self._switching or self.in_postcopy
         match action.kind:
@@ -378,25 +384,23 @@ class Controller:
                 hint = "migrate with Plan(postcopy=True)"
             case ActionKind.START_POSTCOPY if gone:
                 problem = "this migration has switched to post-copy already"
-                hint = "pause_postcopy() pauses it"
+                hint = "wait() until it is complete, or pause_postcopy()"
             case ActionKind.PAUSE_POSTCOPY if not gone:
-                problem = "this migration is not in post-copy, so there is nothing to pause"
-                hint = "cancel() ends it, and the guest goes on at the source"
+                problem = "this migration is not in post-copy"
+                hint = "call cancel() to end it: the guest continues at the source"
             case ActionKind.SET_BANDWIDTH if self.in_postcopy:
-                problem = f"that bandwidth has no effect any more: {NO_WAY_BACK}"
-                hint = "set_bandwidth(…, postcopy=True) limits what is sent now"
+                problem, hint = NO_WAY_BACK, "call set_bandwidth(…, postcopy=True)"
             case ActionKind.SET_MAX_DOWNTIME | ActionKind.SUSPEND if self.in_postcopy:
-                problem = f"{action.kind} has no effect any more: {NO_WAY_BACK}"
-                hint = "wait until it is complete"
+                problem, hint = NO_WAY_BACK, "wait() until it is complete"
             case _:
                 return
-        raise UsageError(problem, hint=hint)
+        raise UsageError(f"{action.kind} failed: {problem}", hint=hint)
 
 
 def _has_cache(plan: Plan) -> bool:
-    """Return whether a plan compresses by xbzrle, which is libvirt's method by default."""
+    """Return whether a plan compresses by xbzrle, which is libvirt's default method."""
     return plan.compression is not None and (not plan.compression or "xbzrle" in plan.compression)
 
 
 def _over() -> UsageError:
-    return UsageError("the migration is over", hint="wait() gives its run")
+    return UsageError("the migration is over", hint="call wait() to get its run")

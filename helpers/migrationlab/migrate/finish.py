@@ -1,10 +1,9 @@
-"""The end of a migration: what is still to be asked once libvirt's call has returned, and the run.
+"""Finish a migration after libvirt's call has returned: ask the last questions, make the run.
 
-Asks both hosts where the guest is now, the destination for the completed job's statistics (no
-host longer than :data:`ANSWER_TIMEOUT_S` a question), and the guest whether its memory is whole;
-each only where an answer can be had. What was recorded meanwhile comes from the recorder.
-
-Imports no libvirt: it asks by way of hosts' connections. Never imports ``lab``.
+Both hosts are asked where the guest is now, the destination for the statistics of the completed
+job, and the guest whether its memory is intact. Each question is asked only where an answer is
+possible, and no host is waited for longer than :data:`ANSWER_TIMEOUT_S` a question. The frames come
+from the recorder.
 """
 
 from __future__ import annotations
@@ -13,19 +12,17 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TypeVar
 
 import pandas as pd
 
-from migrationlab.capture.recorder import Recorder
 from migrationlab.errors import HostError, MigrationLabError
 from migrationlab.explain.explanation import explain
 from migrationlab.hosts.host import Host, refusals
-from migrationlab.migrate.guest import GuestLike
-from migrationlab.plan.plan import Plan
+from migrationlab.migrate.record import MigrationRecord
 from migrationlab.runs.run import Outcome, Run, RunError, new_run_id
 from migrationlab.runs.schema import conform
 
@@ -37,175 +34,175 @@ BEAT_TIMEOUT_S = 2.0
 #: VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED.
 NO_DOMAIN = 42
 COMPLETED_AND_KEPT = 1 | 2
-#: VIR_ERR_SYSTEM_ERROR of VIR_FROM_RPC: "End of file while reading data".
+#: VIR_ERR_SYSTEM_ERROR of VIR_FROM_RPC, "End of file while reading data": it hides the reason.
 HIDING = (38, 7)
-#: virDomainState, by the words of ``virsh domstate``.
-STATES = {
-    0: "no state",
-    1: "running",
-    2: "idle",
-    3: "paused",
-    4: "in shutdown",
-    5: "shut off",
-    6: "crashed",
-    7: "pmsuspended",
-}
+#: virDomainState, in the words of ``virsh domstate``.
+STATES = (
+    "no state", "running", "idle", "paused", "in shutdown", "shut off", "crashed", "pmsuspended",
+)  # fmt: skip
 ABSENT, UNKNOWN = "absent", "unknown"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """A migration whose call has returned.
+def finish(record: MigrationRecord) -> Run:
+    """Ask the last questions, stop the recorder and return the run.
 
-    Attributes:
-        subject: The guest.
-        record: What the run should say of it.
-        source: The host that it was on.
-        destination: The host that it was to go to.
-        plan: How.
-        uuid: The domain's UUID.
-        recorder: What recorded it, still recording.
-        called_ns: When the call was made.
-        returned_ns: When it came back.
-        outcome: What became of it.
-        error: libvirt's refusal, None where it completed.
-        limit_ms: The maximum downtime in force at the end.
-        wire: What the run should say of the wire.
-        environment: What the run should say of this machine, for as long as the call took.
+    Args:
+        record: A migration whose call has returned.
     """
-
-    subject: GuestLike
-    record: Mapping[str, object]
-    source: Host
-    destination: Host
-    plan: Plan
-    uuid: str
-    recorder: Recorder
-    called_ns: int
-    returned_ns: int
-    outcome: Outcome
-    error: HostError | None
-    limit_ms: int | None
-    wire: Mapping[str, object] | None
-    environment: Mapping[str, object]
-
-    def run(self, warnings: list[str]) -> Run:
-        """Ask what is still to be asked, and return the run.
-
-        Args:
-            warnings: What a reader of the run must know already; more is added.
-        """
-        states = {
-            "source": _state(self.source, self.uuid),
-            "destination": _state(self.destination, self.uuid),
-        }
-        completed_job = self._completed_job(warnings)
-        runs = "running" in states.values() and self.outcome is not Outcome.INTERRUPTED
-        with ThreadPoolExecutor(1) as pool:
-            # While the guest looks at its memory there is time for the rest.
-            checking = pool.submit(self._check, warnings) if runs else None
-            missed = self.recorder.missed(self.returned_ns, BEAT_TIMEOUT_S) if runs else None
-            if missed is not None:
-                warnings.append(f"no {missed} came after the migration")
-            frames = self.recorder.stop(self.called_ns)
-            frames = {name: conform(name, frame) for name, frame in frames.items()}
-            clock = self.recorder.clock()
-            check = checking.result() if checking else None
-        if not (runs or self._stands_as_planned(states)):
-            warnings.append(f"the guest's memory could not be checked: it is {_found(states)}")
-        error = None if self.error is None else self._error_record(self.error, warnings)
-        warnings += self.recorder.events.warnings
-        called = datetime.fromtimestamp(self.called_ns / 1e9, UTC)
-        return Run(
-            run_id=new_run_id(called),
-            created=called.isoformat(),
-            migrationlab_version=version("migrationlab"),
-            outcome=self.outcome,
-            error=error,
-            plan=self.plan,
-            guest={**self.record, "uuid": self.uuid},
-            source=_host_record(self.source),
-            destination=_host_record(self.destination),
-            accelerator=self.subject.accelerator,
-            wire=self.wire,
-            environment=self.environment,
-            called_ns=self.called_ns,
-            returned_ns=self.returned_ns,
-            downtime_requested_ms=self.limit_ms,
-            completed_job=completed_job or _job_by_event(frames["events"]),
-            guest_check=check,
-            domain_states=states,
-            clock=clock,
-            instruments=self.recorder.names,
-            # Two hosts that were lost say the same twice.
-            warnings=tuple(dict.fromkeys(warnings)),
-            **frames,
-        )
-
-    def _completed_job(self, warnings: list[str]) -> Mapping[str, int | str]:
-        """Return the statistics of the completed job, which the destination keeps.
-
-        After post-copy it keeps none (qemuMigrationDstComplete in libvirt's
-        ``src/qemu/qemu_migration.c``), and of an offline migration there were none.
-        """
-        if self.outcome is not Outcome.COMPLETED or self.plan.offline:
-            return {}
-
-        def ask() -> Mapping[str, int | str]:
-            with refusals():
-                domain = self.destination.connection.lookupByUUIDString(self.uuid)
-                found: Mapping[str, int | str] = domain.jobStats(COMPLETED_AND_KEPT)
-            return found
-
-        try:
-            stats = within(ANSWER_TIMEOUT_S, ask)
-        except (HostError, TimeoutError) as error:
-            why = str(error) or f"{self.destination.name} does not answer"
-            warnings.append(f"no statistics of the completed job: {why}")
-            return {}
-        return stats if "data_total" in stats else {}
-
-    def _stands_as_planned(self, states: Mapping[str, str]) -> bool:
-        """Return whether the guest does not run where it ended up because the plan has it so."""
-        if self.plan.offline:
-            return True
-        arrived = self.outcome is Outcome.COMPLETED
-        return arrived and self.plan.paused and states["destination"] == "paused"
-
-    def _error_record(self, error: HostError, warnings: list[str]) -> RunError:
-        explanation = error.explanation or explain(str(error), code=error.code, domain=error.domain)
-        hint = error.hint
-        if (error.code, error.domain) == HIDING:
-            reason = self.recorder.hidden_reason(str(error), self.called_ns)
-            if reason is not None:
-                explanation = explain(reason)
-                hint = explanation.fix
-                warnings.append(
-                    "libvirt's error hides the reason of the failure, which the log of "
-                    f"{self.source.name}'s libvirtd has: {reason}"
-                )
-        return RunError(
-            kind=type(error).__name__,
-            text=str(error),
-            hint=hint,
-            code=error.code,
-            domain=error.domain,
-            explanation=explanation.id if explanation.known else None,
-        )
-
-    def _check(self, warnings: list[str]) -> Mapping[str, object] | None:
-        try:
-            return self.subject.checked()
-        except MigrationLabError as error:  # of whatever family: the run is made all the same
-            warnings.append(f"the guest's memory could not be checked: {error}")
-            return None
+    environment = record.machine.until_now()
+    warnings, recorder = record.warnings, record.recorder
+    states = {
+        "source": _state(record.source, record.uuid),
+        "destination": _state(record.destination, record.uuid),
+    }
+    completed_job = _completed_job(record)
+    runs = "running" in states.values() and record.outcome is not Outcome.INTERRUPTED
+    with ThreadPoolExecutor(1) as pool:
+        # While the guest checks its memory there is time for the rest.
+        checking = pool.submit(_guest_check, record) if runs else None
+        missed = recorder.missed(record.returned_ns, BEAT_TIMEOUT_S) if runs else None
+        if missed is not None:
+            warnings.append(f"no {missed} arrived after the migration")
+        frames = recorder.stop(record.called_ns)
+        frames = {name: conform(name, frame) for name, frame in frames.items()}
+        clock = recorder.clock()
+        check = checking.result() if checking else None
+    if not (runs or is_paused_as_planned(record, states)):
+        found = " and ".join(f"{state} at the {side}" for side, state in states.items())
+        warnings.append(f"the guest's memory could not be checked: the guest is {found}")
+    error = None if record.error is None else run_error(record, record.error)
+    warnings += recorder.events.warnings
+    called = datetime.fromtimestamp(record.called_ns / 1e9, UTC)
+    return Run(
+        run_id=new_run_id(called),
+        created=called.isoformat(),
+        migrationlab_version=version("migrationlab"),
+        outcome=record.outcome,
+        error=error,
+        plan=record.plan,
+        guest={**record.about, "uuid": record.uuid},
+        source=_about_host(record.source),
+        destination=_about_host(record.destination),
+        accelerator=record.guest.accelerator,
+        wire=record.wire,
+        environment=environment,
+        called_ns=record.called_ns,
+        returned_ns=record.returned_ns,
+        downtime_requested_ms=record.downtime_limit_ms,
+        completed_job=completed_job or _job_of_event(frames["events"]),
+        guest_check=check,
+        domain_states=states,
+        clock=clock,
+        instruments=recorder.names,
+        # Two hosts that were lost give the same warning twice.
+        warnings=tuple(dict.fromkeys(warnings)),
+        **frames,
+    )
 
 
-def within(timeout_s: float, work: Callable[[], T]) -> T:
+def is_paused_as_planned(record: MigrationRecord, states: Mapping[str, str]) -> bool:
+    """Return whether the plan is the reason that the guest does not run.
+
+    Args:
+        record: The migration.
+        states: The state of the domain at each side.
+    """
+    if record.plan.offline:
+        return True
+    completed = record.outcome is Outcome.COMPLETED
+    return completed and record.plan.paused and states["destination"] == "paused"
+
+
+def run_error(record: MigrationRecord, error: HostError) -> RunError:
+    """Return what the run says of libvirt's error, with the reason that the error hides.
+
+    Args:
+        record: The migration; it gets a warning with the hidden reason.
+        error: The error.
+    """
+    explanation = error.explanation or explain(str(error), code=error.code, domain=error.domain)
+    hint = error.hint
+    if (error.code, error.domain) == HIDING:
+        reason = record.recorder.hidden_reason(str(error), record.called_ns)
+        if reason is not None:
+            explanation = explain(reason)
+            hint = explanation.fix
+            record.warnings.append(
+                "libvirt's error hides the reason of the failure; the log of "
+                f"{record.source.name}'s libvirtd has it: {reason}"
+            )
+    return RunError(
+        kind=type(error).__name__,
+        text=str(error),
+        hint=hint,
+        code=error.code,
+        domain=error.domain,
+        explanation=explanation.id if explanation.known else None,
+    )
+
+
+def _completed_job(record: MigrationRecord) -> Mapping[str, int | str]:
+    """Return the statistics of the completed job, which the destination keeps.
+
+    After post-copy it keeps none (qemuMigrationDstComplete in libvirt's
+    ``src/qemu/qemu_migration.c``), and an offline migration has none.
+    """
+    if record.outcome is not Outcome.COMPLETED or record.plan.offline:
+        return {}
+    host = record.destination
+
+    def ask() -> Mapping[str, int | str]:
+        with refusals():
+            domain = host.connection.lookupByUUIDString(record.uuid)
+            found: Mapping[str, int | str] = domain.jobStats(COMPLETED_AND_KEPT)
+        return found
+
+    try:
+        stats = _within(ANSWER_TIMEOUT_S, ask)
+    except (HostError, TimeoutError) as error:
+        reason = str(error) or f"{host.name} does not answer"
+        record.warnings.append(f"the statistics of the completed job are missing: {reason}")
+        return {}
+    return stats if "data_total" in stats else {}
+
+
+def _job_of_event(events: pd.DataFrame) -> Mapping[str, int | str]:
+    """Return the statistics of the completed job from the event of the source's libvirt."""
+    is_it = (events["name"] == "job_completed") & (events["side"] == "source")
+    details = events[is_it]["detail"]
+    stats: Mapping[str, int | str] = json.loads(details.iloc[-1]) if len(details) else {}
+    return stats
+
+
+def _guest_check(record: MigrationRecord) -> Mapping[str, object] | None:
+    try:
+        return record.guest.checked()
+    except MigrationLabError as error:  # of any family: the run is made all the same
+        record.warnings.append(f"the guest's memory could not be checked: {error}")
+        return None
+
+
+def _state(host: Host, uuid: str) -> str:
+    """Return the state of a domain on a host, by :data:`STATES`, absent or unknown."""
+
+    def ask() -> str:
+        with refusals():
+            number, _reason = host.connection.lookupByUUIDString(uuid).state()
+        return STATES[number] if number < len(STATES) else str(number)
+
+    try:
+        return _within(ANSWER_TIMEOUT_S, ask)
+    except HostError as error:
+        return ABSENT if error.code == NO_DOMAIN else UNKNOWN
+    except TimeoutError:
+        return UNKNOWN
+
+
+def _within(timeout_s: float, work: Callable[[], T]) -> T:
     """Return what ``work`` returns, unless that takes too long.
 
     Raises:
-        TimeoutError: It is not done yet; it goes on, and nobody hears of it.
+        TimeoutError: It is not done yet; it goes on, and its result is dropped.
     """
     answer: Future[T] = Future()
 
@@ -219,32 +216,5 @@ def within(timeout_s: float, work: Callable[[], T]) -> T:
     return answer.result(timeout_s)
 
 
-def _state(host: Host, uuid: str) -> str:
-    """Return the state of a domain at a host, by :data:`STATES`, or that it is not known."""
-
-    def ask() -> str:
-        with refusals():
-            number, _reason = host.connection.lookupByUUIDString(uuid).state()
-        return STATES.get(number, str(number))
-
-    try:
-        return within(ANSWER_TIMEOUT_S, ask)
-    except HostError as error:
-        return ABSENT if error.code == NO_DOMAIN else UNKNOWN
-    except TimeoutError:
-        return UNKNOWN
-
-
-def _found(states: Mapping[str, str]) -> str:
-    return " and ".join(f"{state} at the {side}" for side, state in states.items())
-
-
-def _job_by_event(events: pd.DataFrame) -> Mapping[str, int | str]:
-    """Return the completed job's statistics as the source's libvirt told them in its event."""
-    told = events[(events["name"] == "job_completed") & (events["side"] == "source")]["detail"]
-    stats: Mapping[str, int | str] = json.loads(told.iloc[-1]) if len(told) else {}
-    return stats
-
-
-def _host_record(host: Host) -> dict[str, object]:
+def _about_host(host: Host) -> dict[str, object]:
     return {"name": host.name, **asdict(host.facts), "image": host.image}

@@ -1,7 +1,6 @@
-"""What a migration needs to know of the guest that it moves.
+"""Define what a migration asks its guest, and answer for a domain of a real host.
 
-A guest of the lab brings its own answers (``lab.guest.Guest`` has the same methods); a domain
-of a real host is wrapped here. Never imports ``lab``.
+A guest of the lab (``lab.guest.Guest``) has the same methods as :class:`PlainDomain`.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from defusedxml.ElementTree import fromstring
 
 from migrationlab.capture.ping import EchoProbe
 from migrationlab.capture.recorder import Beats
-from migrationlab.hosts.host import Host, kind_of, refusals
+from migrationlab.hosts.host import Host, refusals, xml_hash
 from migrationlab.plan.validation import DomainFacts, domain_facts
 
 
@@ -30,54 +29,53 @@ class GuestLike(Protocol):
 
     @property
     def accelerator(self) -> str:
-        """Return what runs it: "tcg" or "kvm"."""
+        """Return "tcg" or "kvm"."""
 
     def facts(self) -> DomainFacts:
-        """Return what a plan is judged by: its state, disks and memory."""
+        """Return what a plan is validated against: state, disks and memory."""
 
     @property
     def beat_source(self) -> Beats | None:
-        """Return where its beats come from, None where it sends none."""
+        """Return the source of its beats, None if it sends none."""
 
     def echo_probe(self) -> EchoProbe | None:
-        """Return what asks it for echoes, None where only its user knows how to reach it.
+        """Return a probe that asks it for echoes, None if its address is not known.
 
         Raises:
-            LabError: The lab that it lives in is down.
+            LabError: The guest's lab is down.
         """
 
     def record(self) -> Mapping[str, object]:
-        """Return what a run should say of it."""
+        """Return what a run says of it."""
 
     def wire(self) -> Mapping[str, object] | None:
-        """Return what a run should say of the wire, None where that isn't known."""
+        """Return what a run says of the wire, None if that is not known."""
 
     def checked(self) -> Mapping[str, object] | None:
-        """Return what it finds when it checks its memory, None where it has no check.
+        """Return the result of the guest's memory check, None if it has no check.
 
         Raises:
-            LabError: It was asked and did not answer.
+            LabError: The guest did not answer.
         """
 
 
 class PlainDomain:
-    """A domain that knows nothing of the kit.
+    """A domain that migrationlab did not make: it has no beats, no probe and no check.
 
     Args:
-        name: The domain's name, or its UUID.
+        name: The domain's name or UUID.
         host: The host that has it.
-        inactive: Whether it may be one that is defined and not running, as an offline
-            migration moves it.
+        inactive: Whether it may be defined and not running, as in an offline migration.
 
     Raises:
-        GuestError: The host has no such domain, or that isn't running.
+        GuestError: The host has no such domain, or it is not running.
     """
 
     def __init__(self, name: str, host: Host, *, inactive: bool = False) -> None:
         domain = host.domain(name, inactive=inactive)
         with refusals():
             text: str = domain.XMLDesc()
-            self._kind = kind_of(domain)
+            self._xml_sha256 = xml_hash(domain)
             self._memory_mib = domain.maxMemory() >> 10
             self.uuid: str = domain.UUIDString()
             self.name: str = domain.name()
@@ -102,26 +100,26 @@ class PlainDomain:
         return None
 
     def echo_probe(self) -> EchoProbe | None:
-        """Return None: its address is its user's to know."""
+        """Return None: only its user knows its address."""
         return None
 
     def facts(self) -> DomainFacts:
-        """Return what a plan is judged by: its state, disks and memory."""
+        """Return what a plan is validated against: state, disks and memory."""
         return self._facts
 
     def record(self) -> dict[str, object]:
-        """Return its name, memory and machine type, and the hash of what it is made of."""
+        """Return its name, memory and machine type, and the hash of its XML."""
         return {
             "name": self.name,
             "memory_mib": self._memory_mib,
             "machine": self._machine,
-            "xml_sha256": self._kind,
+            "xml_sha256": self._xml_sha256,
         }
 
     def wire(self) -> Mapping[str, object] | None:
-        """Return None: the network between real hosts is not the kit's to know."""
+        """Return None: nothing is known of the network between real hosts."""
         return None
 
     def checked(self) -> Mapping[str, object] | None:
-        """Return None: it has no check of its memory."""
+        """Return None: it has no memory check."""
         return None

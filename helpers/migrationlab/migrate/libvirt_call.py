@@ -1,17 +1,15 @@
-"""libvirt's call to migrate, each parameter with the type that libvirt wants.
+"""Make libvirt's call to migrate, with each parameter in the type that libvirt expects.
 
-The binding turns a Python value into the type that its own table gives for the parameter. What
-that table lacks it guesses, and every whole number becomes an unsigned long long; the daemon
-then refuses it: ``invalid type 'ullong' for parameter 'compression.zlib.level', expected 'int'``.
-Which parameters the table has depends on the binding's release and on the headers that it was
-built with. So the binding makes the call where its guess is right, and else this module makes it
-itself, in the same libvirt library, by way of ``ctypes``.
+Theory of operation. The binding converts a Python value to the type that its own table has for the
+parameter. For a parameter that is not in the table it guesses: every integer becomes an unsigned
+long long. The daemon then refuses it: ``invalid type 'ullong' for parameter
+'compression.zlib.level', expected 'int'``. The table depends on the binding's release and on the
+headers that it was built with. So the binding makes the call where its guess is right. Otherwise
+this module makes the call itself, in the same libvirt library, through ``ctypes``.
 
 Sources: libvirt's ``src/qemu/qemu_migration.h`` (QEMU_MIGRATION_PARAMETERS: the types),
 ``include/libvirt/libvirt-common.h`` (virTypedParamsAdd*); libvirt-python's
 ``libvirt-utils.c`` (virPyDictToTypedParams) and ``typewrappers.c`` (the capsules' names).
-
-Imports libvirt, and of the kit only ``settings`` and ``errors``.
 """
 
 from __future__ import annotations
@@ -20,7 +18,6 @@ import ctypes
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, partial
-from typing import NamedTuple
 
 import libvirt
 import libvirtmod
@@ -32,16 +29,15 @@ Value = int | str | bool | tuple[str, ...]
 
 #: The type of each parameter, by libvirt's name of it.
 TYPES = {about.parameter: about.typed for about in settings() if about.parameter}
-#: The types that the binding finds by itself, whatever it knows of the parameter.
+#: The types that the binding guesses right, whatever its table has.
 GUESSED = frozenset({"ullong", "string", "strings"})
 _BOUNDS = {"int": (-(1 << 31), (1 << 31) - 1), "ullong": (0, (1 << 64) - 1)}
-
-
-class Parameters(NamedTuple):
-    """An array of libvirt's typed parameters, as C sees it."""
-
-    array: ctypes.c_void_p
-    length: int
+_ADDERS = {
+    "int": "virTypedParamsAddInt",
+    "ullong": "virTypedParamsAddULLong",
+    "string": "virTypedParamsAddString",
+    "strings": "virTypedParamsAddString",
+}
 
 
 def migration_call(
@@ -50,7 +46,7 @@ def migration_call(
     parameters: Mapping[str, Value],
     flags: int,
 ) -> Callable[[], None]:
-    """Return the call that migrates a domain, with all that can be checked before checked.
+    """Return the call that migrates a domain, after checking all that can be checked before.
 
     The call blocks until the migration is over, with the interpreter free for other threads,
     and raises libvirt's own error.
@@ -67,9 +63,9 @@ def migration_call(
     """
     for name, value in parameters.items():
         _require_fit(name, value)
-    if all(TYPES[name] in GUESSED for name in parameters):
-        return _by_binding(domain, destination, parameters, flags)
-    return partial(_by_ctypes, domain, destination, dict(parameters), flags)
+    guessed = all(TYPES[name] in GUESSED for name in parameters)
+    call = _by_binding if guessed else _by_ctypes
+    return partial(call, domain, destination, dict(parameters), flags)
 
 
 def _by_binding(
@@ -77,17 +73,13 @@ def _by_binding(
     destination: libvirt.virConnect | str,
     parameters: Mapping[str, Value],
     flags: int,
-) -> Callable[[], None]:
+) -> None:
+    call = domain.migrateToURI3 if isinstance(destination, str) else domain.migrate3
     values = {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in parameters.items()
     }
-    call = domain.migrateToURI3 if isinstance(destination, str) else domain.migrate3
-
-    def migrate() -> None:
-        call(destination, values, flags)
-
-    return migrate
+    call(destination, values, flags)
 
 
 def _by_ctypes(
@@ -98,25 +90,22 @@ def _by_ctypes(
 ) -> None:
     library = _library()
     pointer = _pointer(domain, b"virDomainPtr")
-    with _typed(parameters) as typed:
+    with _typed(parameters) as (array, count):
         if isinstance(destination, str):
-            done = library.virDomainMigrateToURI3(
-                pointer, destination.encode(), typed.array, typed.length, flags
-            )
-            if done < 0:
+            uri = destination.encode()
+            if library.virDomainMigrateToURI3(pointer, uri, array, count, flags) < 0:
                 raise libvirt.libvirtError("virDomainMigrateToURI3() failed")
         else:
-            there = library.virDomainMigrate3(
-                pointer, _pointer(destination, b"virConnectPtr"), typed.array, typed.length, flags
-            )
-            if not there:
+            to = _pointer(destination, b"virConnectPtr")
+            migrated = library.virDomainMigrate3(pointer, to, array, count, flags)
+            if not migrated:
                 raise libvirt.libvirtError("virDomainMigrate3() failed")
-            library.virDomainFree(there)
+            library.virDomainFree(migrated)
 
 
 @contextmanager
-def _typed(parameters: Mapping[str, Value]) -> Iterator[Parameters]:
-    """Give the parameters as libvirt's array of them, freed again on leaving."""
+def _typed(parameters: Mapping[str, Value]) -> Iterator[tuple[ctypes.c_void_p, int]]:
+    """Give libvirt's array of the parameters and its length; free the array on leaving."""
     library = _library()
     array, count, room = ctypes.c_void_p(), ctypes.c_int(), ctypes.c_int()
     head = ctypes.byref(array), ctypes.byref(count), ctypes.byref(room)
@@ -127,23 +116,15 @@ def _typed(parameters: Mapping[str, Value]) -> Iterator[Parameters]:
             for one in value if isinstance(value, tuple) else (value,):
                 if add(*head, key, one.encode() if isinstance(one, str) else one) < 0:
                     raise libvirt.libvirtError(f"{add.__name__}() failed")
-        yield Parameters(array, count.value)
+        yield array, count.value
     finally:
         library.virTypedParamsFree(array, count)
 
 
-_ADDERS = {
-    "int": "virTypedParamsAddInt",
-    "ullong": "virTypedParamsAddULLong",
-    "string": "virTypedParamsAddString",
-    "strings": "virTypedParamsAddString",
-}
-
-
 @cache
 def _library() -> ctypes.CDLL:
-    """The libvirt library that the binding uses: a second one would know none of its objects."""
-    # Symbols are looked for in what the binding's own module was linked with.
+    """Return the libvirt library of the binding: a second one would know none of its objects."""
+    # ctypes looks for symbols in what the binding's own module is linked with.
     library = ctypes.CDLL(libvirtmod.__file__)
     adding = [ctypes.POINTER(ctypes.c_void_p)] + [ctypes.POINTER(ctypes.c_int)] * 2
     migrating = [ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
@@ -161,22 +142,23 @@ def _library() -> ctypes.CDLL:
     return library
 
 
-def _pointer(wrapped: libvirt.virDomain | libvirt.virConnect, kind: bytes) -> int | None:
-    """The C pointer inside one of the binding's objects."""
+def _pointer(wrapped: libvirt.virDomain | libvirt.virConnect, capsule: bytes) -> int | None:
+    """Return the C pointer inside one of the binding's objects."""
     unwrap = ctypes.pythonapi.PyCapsule_GetPointer
     unwrap.argtypes, unwrap.restype = [ctypes.py_object, ctypes.c_char_p], ctypes.c_void_p
-    pointer: int | None = unwrap(wrapped._o, kind)  # noqa: SLF001 - the binding has no other way
+    pointer: int | None = unwrap(wrapped._o, capsule)  # noqa: SLF001 - the binding has no other way
     return pointer
 
 
 def _require_fit(name: str, value: Value) -> None:
-    """See that C can hold a value: it would be cut short in silence."""
+    """Refuse a value that C cannot hold: it would be cut silently."""
     if isinstance(value, int):
-        least, most = _BOUNDS[TYPES[name] or ""]
-        if not least <= value <= most:
+        low, high = _BOUNDS[TYPES[name] or ""]
+        if not low <= value <= high:
+            given = value if abs(value) < 10**30 else "a larger number"
             raise PlanError(
-                f"libvirt's {name} cannot hold {value if abs(value) < 10**30 else 'that number'}",
-                hint=f"give {least} to {most}",
+                f"libvirt's {name} must be from {low} to {high} (got {given})",
+                hint=f"give {low} to {high}",
             )
         return
     for text in value if isinstance(value, tuple) else (value,):
@@ -186,6 +168,6 @@ def _require_fit(name: str, value: Value) -> None:
             good = False
         if not good:
             raise PlanError(
-                f"libvirt's {name} cannot hold {text!a}",
-                hint="leave out what is no plain text",
+                f"libvirt's {name} must be plain text (got {text!a})",
+                hint="remove the NUL bytes and undecodable characters",
             )

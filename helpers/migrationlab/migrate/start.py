@@ -1,7 +1,7 @@
-"""Starts migrations: validates the plan, makes every connection, and only then begins.
+"""Start migrations: validate the plan, open every connection, and only then begin.
 
-So bad input never starts a migration: what can be known to fail is told before anything moves.
-What follows is ``migration``'s. Never imports ``lab``.
+Bad input never starts a migration: what is known to fail is refused before anything moves. What
+happens after the start is in ``migration``.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from migrationlab.errors import GuestError, PlanError, UsageError
 from migrationlab.hosts.host import Host, library_version, refusals
 from migrationlab.migrate.guest import GuestLike, PlainDomain
 from migrationlab.migrate.libvirt_call import migration_call
-from migrationlab.migrate.migration import Migration, Prepared
+from migrationlab.migrate.migration import Migration
 from migrationlab.migrate.policies import downtime_steps
+from migrationlab.migrate.record import MigrationRecord
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.uris import Mode
 from migrationlab.plan.validation import Side, Situation
 from migrationlab.runs.run import Run
 from migrationlab.steps import Listener, ignore
 
-#: A sample costs the source's libvirtd a millisecond or two.
-SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = 0.005, 60
+#: A sample costs the source's libvirtd one or two milliseconds.
+MIN_INTERVAL_S, MAX_INTERVAL_S = 0.005, 60
 
 
 def start(
@@ -44,49 +45,50 @@ def start(
     capture: bool = True,
     on_step: Listener = ignore,
 ) -> Migration:
-    """Start a migration, and return it at once.
+    """Start a migration and return it at once.
 
     Args:
         guest: A guest of the lab, or the name or UUID of a domain on ``source``.
         to: The host to migrate to.
-        plan: How; by default a normal migration. URIs that it leaves out are filled in.
-        source: The host that a domain given by name runs on.
+        plan: How to migrate; by default a normal migration. URIs that it leaves out are filled in.
+        source: The host of a guest that is given by name.
         validate: Whether to refuse a plan that cannot work. Give False to get libvirt's own
             answer to such a plan.
-        interval_s: The time from one sample of the job to the next.
-        capture: Whether to record everything that can be. False records libvirt's own figures only
-            (its events and the completed job's statistics), as for a measurement of what recording
-            costs; ``progress()`` then tells of no bytes.
-        probe: An address of the guest, to ask it for echoes (ping) from here every 5 ms, so that
-            the network downtime of a guest that sends no beats is known. A guest of the lab is
-            asked by itself, every 20 ms.
-        on_step: Hears how it goes.
+        interval_s: The time between two samples of the job, in seconds.
+        probe: An address of the guest. It is asked for echoes (ping) from here every 5 ms, which
+            measures the network downtime of a guest without beats. A guest of the lab is
+            asked every 20 ms in any case.
+        capture: Whether to record everything. False records only libvirt's own figures (its events
+            and the completed job's statistics), to measure what recording costs; then
+            ``progress()`` reports no bytes.
+        on_step: Receives the progress.
 
     Raises:
-        UsageError: Nobody answers at ``probe``.
+        UsageError: An argument has the wrong type or range, or nobody answers at ``probe``.
         PlanError: The plan cannot work, or not with these hosts. Nothing was started.
-        GuestError: There is no such guest, or it isn't running.
+        GuestError: There is no such guest, or it is not running.
         HostError: A host could not be reached, or refused before the migration began.
     """
     if not isinstance(to, Host):
-        raise UsageError(f"{to!r} is no host", hint="give a Host, such as lab.host_b")
+        raise UsageError(f"to must be a Host (got {to!r})", hint="give a Host, such as lab.host_b")
     if plan is not None and not isinstance(plan, Plan):
-        raise UsageError(f"{plan!r} is no plan", hint='give a Plan, such as Plan(mode="peer2peer")')
-    numeric = isinstance(interval_s, int | float)
-    if not (numeric and SHORTEST_INTERVAL_S <= interval_s <= LONGEST_INTERVAL_S):
         raise UsageError(
-            f"samples cannot be {interval_s} s apart",
-            hint=f"give {SHORTEST_INTERVAL_S} to {LONGEST_INTERVAL_S} s",
+            f"plan must be a Plan (got {plan!r})",
+            hint='give a Plan, such as Plan(mode="peer2peer")',
         )
-    plan = _filled(plan or Plan(), to)
-    subject = _subject(guest, source, offline=plan.offline)
-    host = subject.host
+    numeric = isinstance(interval_s, int | float)
+    if not (numeric and MIN_INTERVAL_S <= interval_s <= MAX_INTERVAL_S):
+        raise UsageError(
+            f"interval_s must be {MIN_INTERVAL_S} to {MAX_INTERVAL_S} (got {interval_s!r})",
+            hint=f"leave it out: the default is {DEFAULT_INTERVAL_S}",
+        )
+    plan = _with_uris(plan or Plan(), to)
+    guest = _guest(guest, source, offline=plan.offline)
+    source = guest.host
     if validate:
-        _validate(subject, host, to, plan)
-    prepared = _prepare(
-        subject, host, to, plan, interval_s=interval_s, probe=probe, capture=capture
-    )
-    return Migration(subject, to, plan, prepared, on_step)
+        _validate(guest, source, to, plan)
+    record = _prepare(guest, source, to, plan, interval_s=interval_s, probe=probe, capture=capture)
+    return Migration(record, on_step)
 
 
 def migrate(
@@ -101,11 +103,10 @@ def migrate(
     capture: bool = True,
     on_step: Listener = ignore,
 ) -> Run:
-    """Migrate a guest, and return the run, whatever its outcome.
+    """Migrate a guest and return the run, whatever its outcome.
 
-    Takes and raises what :func:`start` does. Ctrl-C cancels the migration (in post-copy that
-    is not possible: it completes), waits until the guest is safe, and then goes on as
-    KeyboardInterrupt.
+    Arguments and errors are those of :func:`start`. Ctrl-C cancels the migration (in post-copy that
+    is not possible: it completes), waits until the guest is safe, and raises KeyboardInterrupt.
     """
     migration = start(
         guest,
@@ -127,38 +128,47 @@ def migrate(
         raise
 
 
-def _subject(guest: GuestLike | str, source: Host | None, *, offline: bool) -> GuestLike:
+def _guest(guest: GuestLike | str, source: Host | None, *, offline: bool) -> GuestLike:
     if not isinstance(guest, str):
         if not callable(getattr(guest, "facts", None)):
-            raise UsageError(f"{guest!r} is no guest", hint="give a guest of the lab, or a name")
+            raise UsageError(
+                f"guest must be a guest of the lab or a name (got {guest!r})",
+                hint='give lab.guests["guest-1"], or a name such as "web1" with source=Host(…)',
+            )
         return guest
+    if source is None:
+        raise UsageError(
+            f"source is required when the guest is given by name (got {guest!r})",
+            hint='give source=Host("qemu+ssh://root@node1/system"), or a guest of the lab',
+        )
     if not isinstance(source, Host):
         raise UsageError(
-            f"where does {guest!r} run?", hint="give source=Host(…), or a guest of the lab"
+            f"source must be a Host (got {source!r})", hint="give a Host, such as lab.host_a"
         )
     return PlainDomain(guest, source, inactive=offline)
 
 
-def _filled(plan: Plan, to: Host) -> Plan:
-    """Return the plan with its URIs: the destination's own where it leaves them out."""
+def _with_uris(plan: Plan, to: Host) -> Plan:
+    """Return the plan with its URIs: those of the destination where it leaves them out."""
     if plan.connection_uri is None:
         plan = replace(plan, connection_uri=to.peer_uri)
     return plan.filled(destination=to.peer_name)
 
 
-def _validate(subject: GuestLike, source: Host, to: Host, plan: Plan) -> None:
+def _validate(guest: GuestLike, source: Host, to: Host, plan: Plan) -> None:
     if source is to:
         raise PlanError(
-            f"the guest {subject.name!r} is on {to.name} already",
-            hint="migrate it to the other host",
+            f"the destination must be another host (guest {guest.name!r} is on {to.name} already)",
+            hint="give the other host as to=…",
         )
-    situation = Situation(source=_side(source), destination=_side(to), domain=subject.facts())
+    situation = Situation(source=_side(source), destination=_side(to), domain=guest.facts())
     plan.require_valid(source=source.peer_name, destination=to.peer_name, situation=situation)
-    # A post-copy migration that was broken off is a job that waits to be resumed.
-    if not plan.postcopy_resume and source.is_busy(subject.name):
+    # A post-copy migration that was paused is a job that waits to be resumed.
+    if not plan.postcopy_resume and source.is_busy(guest.name):
         raise GuestError(
-            f"the guest {subject.name!r} has a job under way on {source.name} already",
-            hint="wait for that migration, or cancel it",
+            f"guest {guest.name!r} must not have a job under way (it has one on {source.name})",
+            hint="wait for that migration, or cancel it: "
+            f"`virsh --connect {source.uri} domjobabort {guest.name}`",
         )
 
 
@@ -167,7 +177,7 @@ def _side(host: Host) -> Side:
 
 
 def _prepare(
-    subject: GuestLike,
+    guest: GuestLike,
     source: Host,
     to: Host,
     plan: Plan,
@@ -175,13 +185,14 @@ def _prepare(
     interval_s: float,
     probe: str | None,
     capture: bool,
-) -> Prepared:
+) -> MigrationRecord:
+    """Do all that can fail before the migration starts; undo it if something does fail."""
     with contextlib.ExitStack() as on_failure:
-        # By ssh this takes longer than all the rest, which is made ready meanwhile.
-        dialled = _dial(to, plan.connection_uri) if plan.mode is Mode.NORMAL else None
-        if dialled is not None:
-            on_failure.callback(dialled.add_done_callback, _hang_up)
-        echo = _echo(subject, plan, probe) if capture else None
+        # By ssh this takes longer than all the rest, which is prepared meanwhile.
+        connecting = _connect(to, plan.connection_uri) if plan.mode is Mode.NORMAL else None
+        if connecting is not None:
+            on_failure.callback(connecting.add_done_callback, _disconnect)
+        echo = _echo_probe(guest, plan, probe) if capture else None
         if echo is not None:
             on_failure.callback(echo.stop)
             if not probe:
@@ -191,25 +202,20 @@ def _prepare(
             connections.append(source.new_connection())
             on_failure.callback(connections[-1].close)
         with refusals():
-            domain, control_domain = (one.lookupByName(subject.name) for one in connections)
+            domain, control = (each.lookupByName(guest.name) for each in connections)
             uuid: str = domain.UUIDString()
-            # One that does not run, for an offline migration, has no limits.
-            limit_before_ms: int | None = None
-            speed_before: int | None = None
-            if domain.isActive():
-                limit_before_ms = domain.migrateGetMaxDowntime()
-                speed_before = domain.migrateGetMaxSpeed()
+            limits = _Limits(domain, control, plan)
         # The first question about a host's QEMU can take a second: not while it migrates.
         _ = source.facts, to.facts
-        wire, machine = subject.wire(), MachineSampler(library_version())
+        wire, machine = guest.wire(), MachineSampler(library_version())
         if echo is not None and probe:
             echo.start()
         recorder = Recorder(
             source,
             to,
             uuid=uuid,
-            names={"source": subject.name, "destination": plan.destination_name or subject.name},
-            beats=subject.beat_source,
+            names={"source": guest.name, "destination": plan.destination_name or guest.name},
+            beats=guest.beat_source,
             echo=echo,
             interval_s=interval_s,
             tunnelled=plan.tunnelled,
@@ -217,57 +223,84 @@ def _prepare(
             sample=plan.abort_when_diverging_s is not None,
         )
         on_failure.callback(recorder.close)
-        there: str | libvirt.virConnect = plan.connection_uri
-        if dialled is not None:
-            there = dialled.result()
-            connections.append(there)
-        migrate_it = migration_call(domain, there, plan.parameters(), plan.flag_bits())
-        first_limit = next(iter(downtime_steps(plan)), None)
+        destination: str | libvirt.virConnect = plan.connection_uri
+        if connecting is not None:
+            destination = connecting.result()
+            connections.append(destination)
+        migrate_it = migration_call(domain, destination, plan.parameters(), plan.flag_bits())
 
         def call() -> None:
-            # The limit is the guest's, not the call's, so it is set at the last moment.
-            if first_limit:
-                domain.migrateSetMaxDowntime(first_limit[1])
+            limits.set()
             migrate_it()
 
-        def undo() -> None:
-            if first_limit and limit_before_ms is not None:
-                control_domain.migrateSetMaxDowntime(limit_before_ms)
-            # Where libvirt has not put it back by itself.
-            if speed_before is not None and control_domain.migrateGetMaxSpeed() != speed_before:
-                control_domain.migrateSetMaxSpeed(speed_before)
-
-        on_failure.pop_all()
-        return Prepared(
-            source=source,
-            recorder=recorder,
-            call=call,
-            control=control_domain,
-            connections=tuple(connections),
+        record = MigrationRecord(
+            guest=guest,
+            name=guest.name,
+            about=guest.record(),
             uuid=uuid,
-            limit_before_ms=limit_before_ms,
-            wire=wire,
+            source=source,
+            destination=to,
+            plan=plan,
+            recorder=recorder,
             machine=machine,
-            undo=undo,
+            wire=wire,
+            call=call,
+            control=control,
+            connections=tuple(connections),
+            undo=limits.restore,
+            downtime_limit_ms=limits.downtime_ms,
         )
+        on_failure.pop_all()
+        return record
 
 
-def _echo(subject: GuestLike, plan: Plan, probe: str | None) -> EchoProbe | None:
+class _Limits:
+    """The limits of a domain that a migration changes: its maximum downtime and its bandwidth.
+
+    Args:
+        domain: The domain on the connection of the call.
+        control: The domain on the other connection.
+        plan: The plan, which may set a maximum downtime.
+    """
+
+    def __init__(self, domain: libvirt.virDomain, control: libvirt.virDomain, plan: Plan) -> None:
+        self._domain, self._control = domain, control
+        self._first = next(iter(downtime_steps(plan)), None)
+        # A domain that does not run, for an offline migration, has no limits.
+        active = domain.isActive()
+        self.downtime_ms: int | None = domain.migrateGetMaxDowntime() if active else None
+        self._bandwidth: int | None = domain.migrateGetMaxSpeed() if active else None
+
+    def set(self) -> None:
+        """Set the first maximum downtime. It is the domain's, not the call's: set it last."""
+        if self._first:
+            self._domain.migrateSetMaxDowntime(self._first[1])
+
+    def restore(self) -> None:
+        """Restore both limits where libvirt has not done so itself."""
+        if self._first and self.downtime_ms is not None:
+            self._control.migrateSetMaxDowntime(self.downtime_ms)
+        before = self._bandwidth
+        if before is not None and before != self._control.migrateGetMaxSpeed():
+            self._control.migrateSetMaxSpeed(before)
+
+
+def _echo_probe(guest: GuestLike, plan: Plan, probe: str | None) -> EchoProbe | None:
     if probe:
         return EchoProbe(probe)
-    return None if plan.offline else subject.echo_probe()
+    return None if plan.offline else guest.echo_probe()
 
 
-def _dial(to: Host, uri: str | None) -> Future[libvirt.virConnect]:
-    """Begin to open a connection, in a thread of its own."""
-    pool = ThreadPoolExecutor(1, "migration-dial")
+def _connect(to: Host, uri: str | None) -> Future[libvirt.virConnect]:
+    """Begin to open a connection, in its own thread."""
+    pool = ThreadPoolExecutor(1, "migration-connect")
     try:
         return pool.submit(to.new_connection, uri)
     finally:
         pool.shutdown(wait=False)
 
 
-def _hang_up(dialled: Future[libvirt.virConnect]) -> None:
-    """Close a connection that was opened for nothing."""
-    if dialled.exception() is None:
-        dialled.result().close()
+def _disconnect(connecting: Future[libvirt.virConnect]) -> None:
+    """Close a connection that is not needed."""
+    if connecting.exception() is None:
+        connecting.result().close()

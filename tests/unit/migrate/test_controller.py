@@ -69,8 +69,8 @@ class Made:
     def __init__(self, plan: Plan, domain: FakeDomain | None = None) -> None:
         self.domain = domain or FakeDomain()
         self.log = EventLog("")
-        self.steering = Controller(self.domain, plan, self.log, limit_ms=300)
-        self.steering.begin()
+        self.controller = Controller(self.domain, plan, self.log, downtime_limit_ms=300)
+        self.controller.begin()
 
     def tell(self, name: str, side: str = "source", **detail: object) -> None:
         """Let an event of libvirt's come."""
@@ -96,7 +96,7 @@ def make() -> Iterator[Callable[..., Made]]:
     yield new
     for one in every:
         one.domain.hold.set()
-        one.steering.end()
+        one.controller.end()
 
 
 SET_500 = Action(ActionKind.SET_MAX_DOWNTIME, value=500)
@@ -128,25 +128,25 @@ def test_numbers_are_libvirts() -> None:
 def test_a_request_waits_for_the_first_pass(make: Callable[[Plan], Made]) -> None:
     """What is asked for before is done when the first pass begins, and stands in the events."""
     made = make(Plan())
-    asked = threading.Thread(target=made.steering.do, args=[SET_500])
+    asked = threading.Thread(target=made.controller.do, args=[SET_500])
     asked.start()
-    made.steering.sampled(Sample(0, {"time_elapsed_ms": 1}))
+    made.controller.sampled(Sample(0, {"time_elapsed_ms": 1}))
     assert made.domain.calls == []
     made.tell("migration_iteration", iteration=1)
     asked.join(10)
     assert made.domain.calls == [("migrateSetMaxDowntime", (500,))]
     assert made.noted() == [("set_max_downtime", {"by": "user", "max_downtime_ms": 500})]
-    assert made.steering.limit_ms == 500
+    assert made.controller.downtime_limit_ms == 500
 
 
 def test_a_request_that_waits_too_long_is_given_up(make: Callable[[Plan], Made]) -> None:
     """Then it is not done later, either."""
     made = make(Plan())
-    with pytest.raises(UsageError, match="has to wait") as caught:
-        made.steering.do(SET_500, timeout_s=0.01)
+    with pytest.raises(UsageError, match="has not come far enough") as caught:
+        made.controller.do(SET_500, timeout_s=0.01)
     assert caught.value.hint
     made.tell("migration_iteration", iteration=1)
-    made.steering.do(Action(ActionKind.SUSPEND))
+    made.controller.do(Action(ActionKind.SUSPEND))
     assert made.domain.calls == [("suspend", ())]
 
 
@@ -156,10 +156,10 @@ def test_a_libvirt_that_hangs_blocks_nobody(make: Callable[[Plan], Made]) -> Non
     made.tell("migration_iteration", iteration=1)
     made.domain.hold.clear()
     with pytest.raises(HostError, match="has not answered") as caught:
-        made.steering.do(SET_500, timeout_s=0.05)
-    assert "the run will tell" in caught.value.hint
+        made.controller.do(SET_500, timeout_s=0.05)
+    assert "the run's timeline" in caught.value.hint
     made.domain.hold.set()
-    made.steering.do(Action(ActionKind.SUSPEND))
+    made.controller.do(Action(ActionKind.SUSPEND))
     assert [name for name, _ in made.noted()] == ["set_max_downtime", "suspend"]
 
 
@@ -167,13 +167,13 @@ def test_a_limit_set_after_the_stop_was_not_in_force(make: Callable[[Plan], Made
     """The run's requested downtime is the one that the guest was stopped by."""
     made = make(Plan())
     made.tell("migration_iteration", iteration=1)
-    made.steering.do(SET_500)
+    made.controller.do(SET_500)
     made.tell("lifecycle.SUSPENDED.MIGRATED")
-    made.steering.do(Action(ActionKind.SET_MAX_DOWNTIME, value=900))
-    assert made.steering.limit_ms == 500
+    made.controller.do(Action(ActionKind.SET_MAX_DOWNTIME, value=900))
+    assert made.controller.downtime_limit_ms == 500
     made.tell("lifecycle.RESUMED.MIGRATED")
-    made.steering.do(Action(ActionKind.SET_MAX_DOWNTIME, value=900))
-    assert made.steering.limit_ms == 900
+    made.controller.do(Action(ActionKind.SET_MAX_DOWNTIME, value=900))
+    assert made.controller.downtime_limit_ms == 900
 
 
 def test_a_refusal_is_raised_and_recorded(make: Callable[[Plan], Made]) -> None:
@@ -182,7 +182,7 @@ def test_a_refusal_is_raised_and_recorded(make: Callable[[Plan], Made]) -> None:
     made.tell("migration_iteration", iteration=1)
     made.domain.refuse.add("suspend")
     with pytest.raises(HostError, match="refused"):
-        made.steering.do(Action(ActionKind.SUSPEND))
+        made.controller.do(Action(ActionKind.SUSPEND))
     assert made.noted() == [("suspend", {"by": "user", "refused": "refused"})]
 
 
@@ -191,8 +191,8 @@ def test_a_policy_that_is_refused_warns(make: Callable[[Plan], Made]) -> None:
     made = make(Plan(postcopy=True, postcopy_after_iteration=1))
     made.domain.refuse.add("migrateStartPostCopy")
     made.tell("migration_iteration", iteration=2)
-    made.steering.do(SET_500)
-    assert made.steering.warnings == ["postcopy_after_iteration had no effect: refused"]
+    made.controller.do(SET_500)
+    assert made.controller.warnings == ["postcopy_after_iteration had no effect: refused"]
     assert made.noted()[0] == (
         "start_postcopy",
         {"by": "postcopy_after_iteration", "refused": "refused"},
@@ -203,14 +203,14 @@ def test_a_stop_is_asked_for_until_the_call_returns(make: Callable[[Plan], Made]
     """In the first moments there is no job to abort; the first who asks counts."""
     made = make(Plan())
     made.domain.refuse.add("abortJob")
-    made.steering.stop()
-    made.steering.stop("deadline_s")
+    made.controller.stop()
+    made.controller.stop("deadline_s")
     made.domain.await_call("abortJob", times=3)
-    with pytest.raises(UsageError, match="being cancelled already"):
-        made.steering.do(SET_500)
-    made.steering.end()
-    made.steering.stop()
-    assert made.steering.stopped_by == "user"
+    with pytest.raises(UsageError, match="is being cancelled"):
+        made.controller.do(SET_500)
+    made.controller.end()
+    made.controller.stop()
+    assert made.controller.stopped_by == "user"
     assert [name for name, _ in made.noted()].count("cancel") == 1
 
 
@@ -218,8 +218,8 @@ def test_a_deadline_by_the_clock(make: Callable[[Plan], Made]) -> None:
     """No event and no sample is needed for it."""
     made = make(Plan(deadline_s=0.05))
     made.domain.await_call("abortJob")
-    assert made.steering.stopped_by == "deadline_s"
-    made.steering.end()
+    assert made.controller.stopped_by == "deadline_s"
+    made.controller.end()
     assert made.noted()[0] == ("deadline", {"by": "deadline_s"})
 
 
@@ -230,19 +230,19 @@ def test_a_stop_that_comes_too_late_says_so(
     made = make(Plan(postcopy=True))
     made.domain.refuse.add("abortJob")
     made.tell("migration_iteration", iteration=1)
-    made.steering.do(Action(ActionKind.START_POSTCOPY))
-    made.steering.stop()
+    made.controller.do(Action(ActionKind.START_POSTCOPY))
+    made.controller.stop()
     made.domain.await_call("abortJob")
     told = threading.Event()
-    monkeypatch.setattr(made.steering._policies, "decided", lambda **_: told.set())
+    monkeypatch.setattr(made.controller._policies, "switchover", lambda **_: told.set())
     made.tell("lifecycle.SUSPENDED.POSTCOPY")
     assert told.wait(10)
-    made.steering.do(Action(ActionKind.SET_POSTCOPY_BANDWIDTH, value=5))
-    assert made.steering.stopped_by is None
-    assert "user cancelled too late" in made.steering.warnings[0]
+    made.controller.do(Action(ActionKind.SET_POSTCOPY_BANDWIDTH, value=5))
+    assert made.controller.stopped_by is None
+    assert "user cancelled too late" in made.controller.warnings[0]
     with pytest.raises(UsageError, match="cannot be cancelled"):
-        made.steering.stop()
-    assert made.noted()[-1][1]["refused"].startswith("it cannot be cancelled")
+        made.controller.stop()
+    assert made.noted()[-1][1]["refused"].startswith("the migration cannot be cancelled")
 
 
 RESUMED = Plan(postcopy=True, postcopy_resume=True)
@@ -256,31 +256,31 @@ def test_a_postcopy_taken_up_again_has_no_way_back(make: Callable[..., Made], re
     domain = FakeDomain()
     domain.found = [libvirt.VIR_DOMAIN_PAUSED, reason]
     made = make(RESUMED, domain)
-    assert made.steering.in_postcopy
+    assert made.controller.in_postcopy
     with pytest.raises(UsageError, match="cannot be cancelled"):
-        made.steering.stop()
-    assert made.steering.stopped_by is None
+        made.controller.stop()
+    assert made.controller.stopped_by is None
 
 
 def test_what_is_not_there_to_be_taken_up_is_not_in_postcopy(make: Callable[..., Made]) -> None:
     """A guest that runs at the source has not gone over, whatever the plan wants to resume."""
-    assert not make(RESUMED).steering.in_postcopy
+    assert not make(RESUMED).controller.in_postcopy
     domain = FakeDomain()
     domain.refuse.add("state")
     made = make(RESUMED, domain)
-    assert not made.steering.in_postcopy
-    assert "is not known" in made.steering.warnings[0]
+    assert not made.controller.in_postcopy
+    assert "is not known" in made.controller.warnings[0]
 
 
 def test_a_pause_of_postcopy_lets_the_guest_arrive_first(make: Callable[[Plan], Made]) -> None:
     """libvirt misses a pause that comes at once, so it is held back for a moment."""
     made = make(Plan(postcopy=True))
     made.tell("migration_iteration", iteration=1)
-    made.steering.do(Action(ActionKind.START_POSTCOPY))
+    made.controller.do(Action(ActionKind.START_POSTCOPY))
     made.tell("lifecycle.SUSPENDED.POSTCOPY")
     made.tell("lifecycle.RESUMED.POSTCOPY", side="destination")
     arrived = time.monotonic()
-    made.steering.do(Action(ActionKind.PAUSE_POSTCOPY))
+    made.controller.do(Action(ActionKind.PAUSE_POSTCOPY))
     assert time.monotonic() - arrived >= 0.9 * controller.SETTLE_S
     assert made.domain.calls[-1] == ("abortJobFlags", (1,))
 
@@ -289,8 +289,8 @@ def test_no_limit_is_libvirts_greatest(make: Callable[[Plan], Made]) -> None:
     """None for a bandwidth becomes what libvirt takes for none; in post-copy that is 0."""
     made = make(Plan(postcopy=True))
     made.tell("migration_iteration", iteration=1)
-    made.steering.do(Action(ActionKind.SET_BANDWIDTH))
-    made.steering.do(Action(ActionKind.SET_POSTCOPY_BANDWIDTH))
+    made.controller.do(Action(ActionKind.SET_BANDWIDTH))
+    made.controller.do(Action(ActionKind.SET_POSTCOPY_BANDWIDTH))
     assert made.domain.calls == [
         ("migrateSetMaxSpeed", (controller.NO_LIMIT_MIB_S,)),
         ("migrateSetMaxSpeed", (0, 1)),
@@ -304,11 +304,11 @@ def test_what_was_not_done_by_the_end_is_told(make: Callable[[Plan], Made]) -> N
 
     def ask() -> None:
         with pytest.raises(UsageError) as caught:
-            made.steering.do(SET_500)
+            made.controller.do(SET_500)
         heard.append(str(caught.value))
 
     asked = threading.Thread(target=ask)
     asked.start()
-    made.steering.end()
+    made.controller.end()
     asked.join(10)
     assert heard == ["the migration is over"]

@@ -9,76 +9,75 @@ import pytest
 
 from migrationlab.errors import HostError
 from migrationlab.explain import explain
-from migrationlab.migrate.finish import HIDING, Ending
+from migrationlab.migrate.finish import HIDING, is_paused_as_planned, run_error
+from migrationlab.migrate.record import MigrationRecord
 from migrationlab.plan.plan import Plan
 from migrationlab.runs.run import Outcome
 
-#: As in ``test_daemonlog``.
-TOLD = "End of file while reading data: : Input/output error"
+#: As in ``tests/unit/capture/test_daemon_log.py``.
+TEXT = "End of file while reading data: : Input/output error"
 REASON = (
     "internal error: unable to execute QEMU command 'migrate-incoming': Failed to bind socket: "
     "Cannot assign requested address"
 )
 
 
-def ending(
-    *,
-    error: HostError | None = None,
-    reason: str | None = None,
-    plan: Plan | None = None,
-    outcome: Outcome = Outcome.FAILED,
-) -> Ending:
-    """Give an ending of a migration whose source's log has a reason, or none."""
-    others: dict[str, Any] = dict.fromkeys(("subject", "record", "destination", "uuid"))
-    others |= dict.fromkeys(("limit_ms", "wire", "environment"))
-    return Ending(
+def record(
+    *, reason: str | None = None, plan: Plan | None = None, outcome: Outcome = Outcome.FAILED
+) -> MigrationRecord:
+    """Give a migration that is over, whose source's log has a reason or none."""
+    others: dict[str, Any] = dict.fromkeys(("guest", "about", "destination", "machine", "wire"))
+    others |= dict.fromkeys(("call", "control", "undo", "downtime_limit_ms"))
+    return MigrationRecord(
         **others,
+        name="guest-1",
+        uuid="",
+        connections=(),
         source=SimpleNamespace(name="host-a"),  # type: ignore[arg-type]
         recorder=SimpleNamespace(  # type: ignore[arg-type]
-            hidden_reason=lambda told, since_ns: reason if (told, since_ns) == (TOLD, 5) else None
+            hidden_reason=lambda text, since_ns: reason if (text, since_ns) == (TEXT, 5) else None
         ),
         plan=plan or Plan(),
         called_ns=5,
         returned_ns=6,
         outcome=outcome,
-        error=error,
     )
 
 
-def test_the_hidden_reason_is_explained_and_quoted() -> None:
-    """Where the source's log has the real reason, the run explains that and keeps both texts."""
-    error, warnings = HostError(TOLD, code=HIDING[0], domain=HIDING[1]), list[str]()
-    record = ending(reason=REASON)._error_record(error, warnings)
-    assert (record.text, record.code, record.domain) == (TOLD, 38, 7)
-    assert record.explanation == explain(REASON).id != "host-lost"
-    assert record.hint == explain(REASON).fix
-    assert len(warnings) == 1
-    assert REASON in warnings[0]
+def test_hidden_reason_is_explained_and_quoted() -> None:
+    """If the source's log has the real reason, the run explains that and keeps both texts."""
+    migration = record(reason=REASON)
+    found = run_error(migration, HostError(TEXT, code=HIDING[0], domain=HIDING[1]))
+    assert (found.text, found.code, found.domain) == (TEXT, 38, 7)
+    assert found.explanation == explain(REASON).id != "host-lost"
+    assert found.hint == explain(REASON).fix
+    assert len(migration.warnings) == 1
+    assert REASON in migration.warnings[0]
 
 
-def test_a_hidden_reason_that_nobody_knows_has_no_id() -> None:
-    """A reason that cannot be explained is quoted all the same, and nothing is made up for it."""
-    error, warnings = HostError(TOLD, code=38, domain=7), list[str]()
-    record = ending(reason="the moon is full")._error_record(error, warnings)
-    assert record.explanation is None
-    assert "the moon is full" in warnings[0]
+def test_unknown_hidden_reason_has_no_id() -> None:
+    """A reason without an explanation is quoted all the same, and gets no id."""
+    migration = record(reason="the moon is full")
+    found = run_error(migration, HostError(TEXT, code=38, domain=7))
+    assert found.explanation is None
+    assert "the moon is full" in migration.warnings[0]
 
 
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (HostError(TOLD, code=38, domain=7), None),
+        (HostError(TEXT, code=38, domain=7), None),
         (HostError("operation failed: whatever", code=9, domain=10), REASON),
     ],
 )
-def test_what_hides_nothing_is_kept(error: HostError, reason: str | None) -> None:
-    """Without a reason in the log, or with an error that hides none, the error is what it is."""
-    warnings: list[str] = []
-    record = ending(reason=reason)._error_record(error, warnings)
-    assert warnings == []
-    assert record.hint == error.hint
+def test_error_that_hides_nothing_is_kept(error: HostError, reason: str | None) -> None:
+    """Without a reason in the log, or with an error that hides none, the error is unchanged."""
+    migration = record(reason=reason)
+    found = run_error(migration, error)
+    assert migration.warnings == []
+    assert found.hint == error.hint
     known = explain(str(error), code=error.code, domain=error.domain)
-    assert record.explanation == (known.id if known.known else None)
+    assert found.explanation == (known.id if known.known else None)
 
 
 @pytest.mark.parametrize(
@@ -91,9 +90,9 @@ def test_what_hides_nothing_is_kept(error: HostError, reason: str | None) -> Non
         (Plan(offline=True, persistent=True), Outcome.COMPLETED, "shut off", True),
     ],
 )
-def test_a_guest_that_stands_still_as_planned_is_no_warning(
+def test_guest_paused_as_planned_is_no_warning(
     plan: Plan, outcome: Outcome, destination: str, planned: bool
 ) -> None:
-    """Left paused as the plan has it, a guest is where it should be; lost, it is not."""
+    """A guest that the plan leaves paused at the destination is no surprise; a lost one is."""
     states = {"source": "absent", "destination": destination}
-    assert ending(plan=plan, outcome=outcome)._stands_as_planned(states) is planned
+    assert is_paused_as_planned(record(plan=plan, outcome=outcome), states) is planned

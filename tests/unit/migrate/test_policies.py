@@ -43,21 +43,21 @@ def test_the_deadline_comes_once_and_ends_everything() -> None:
     """At the deadline it is told, and nothing is wanted any more after it."""
     policies = Policies(Plan(deadline_s=5, suspend_after_s=6))
     assert policies.next_s == 5
-    assert policies.began_pass(1, 4.9) == ()
-    assert policies.passed(5.0) == (Action(ActionKind.DEADLINE, "deadline_s"),)
+    assert policies.iteration_began(1, 4.9) == ()
+    assert policies.time_passed(5.0) == (Action(ActionKind.DEADLINE, "deadline_s"),)
     assert policies.next_s is None
-    assert policies.passed(9.0) == ()
-    assert policies.began_pass(7, 9.1) == ()
+    assert policies.time_passed(9.0) == ()
+    assert policies.iteration_began(7, 9.1) == ()
 
 
 def test_the_deadline_stands_before_the_first_pass_and_in_postcopy() -> None:
     """It counts from the call, whatever the migration has come to."""
-    assert Policies(Plan(deadline_s=1)).passed(1.5)[0].kind is ActionKind.DEADLINE
+    assert Policies(Plan(deadline_s=1)).time_passed(1.5)[0].kind is ActionKind.DEADLINE
     policies = Policies(Plan(deadline_s=3, postcopy=True, postcopy_after_s=1))
-    policies.began_pass(1, 0.5)
-    policies.decided()
+    policies.iteration_began(1, 0.5)
+    policies.switchover()
     assert policies.next_s == 3
-    assert policies.passed(3)[0].kind is ActionKind.DEADLINE
+    assert policies.time_passed(3)[0].kind is ActionKind.DEADLINE
 
 
 # --- switches ---------------------------------------------------------------------------------
@@ -70,10 +70,10 @@ def test_after_a_pass_is_when_the_next_begins(act: ActionKind, kind: str) -> Non
     """After two passes means at the start of the third, once."""
     field = f"{kind}_after_iteration"
     policies = Policies(Plan(postcopy=kind == "postcopy", **{field: 2}))  # type: ignore[arg-type]
-    assert policies.began_pass(1, 0.5) == ()
-    assert policies.began_pass(2, 0.9) == ()
-    assert policies.began_pass(3, 1.2) == (Action(act, field),)
-    assert policies.began_pass(4, 1.4) == ()
+    assert policies.iteration_began(1, 0.5) == ()
+    assert policies.iteration_began(2, 0.9) == ()
+    assert policies.iteration_began(3, 1.2) == (Action(act, field),)
+    assert policies.iteration_began(4, 1.4) == ()
 
 
 def test_a_pass_that_only_a_sample_tells_of_counts_too() -> None:
@@ -90,23 +90,23 @@ def test_after_a_time_waits_for_the_first_pass(act: ActionKind, kind: str) -> No
     """Before it libvirt refuses to switch, so an earlier time means with the first pass."""
     field = f"{kind}_after_s"
     policies = Policies(Plan(postcopy=kind == "postcopy", **{field: 1.0}))  # type: ignore[arg-type]
-    assert policies.passed(1.5) == ()
-    assert policies.began_pass(1, 2.0) == (Action(act, field),)
+    assert policies.time_passed(1.5) == ()
+    assert policies.iteration_began(1, 2.0) == (Action(act, field),)
     again = Policies(Plan(postcopy=kind == "postcopy", **{field: 1.0}))  # type: ignore[arg-type]
-    assert again.began_pass(1, 0.4) == ()
+    assert again.iteration_began(1, 0.4) == ()
     assert again.next_s == 1.0
-    assert again.passed(1.0) == (Action(act, field),)
+    assert again.time_passed(1.0) == (Action(act, field),)
 
 
 def test_whichever_of_pass_and_time_comes_first() -> None:
     """A plan with both switches once, and says by which."""
     plan = Plan(postcopy=True, postcopy_after_iteration=1, postcopy_after_s=5)
     policies = Policies(plan)
-    policies.began_pass(1, 0.5)
-    assert policies.began_pass(2, 2.0) == (
+    policies.iteration_began(1, 0.5)
+    assert policies.iteration_began(2, 2.0) == (
         Action(ActionKind.START_POSTCOPY, "postcopy_after_iteration"),
     )
-    assert policies.passed(6.0) == ()
+    assert policies.time_passed(6.0) == ()
 
 
 def test_nothing_is_wanted_once_the_guest_has_left() -> None:
@@ -116,12 +116,12 @@ def test_nothing_is_wanted_once_the_guest_has_left() -> None:
         abort_when_diverging_s=1,
     )  # fmt: skip
     policies = Policies(plan)
-    policies.began_pass(1, 0.5)
-    policies.decided()
+    policies.iteration_began(1, 0.5)
+    policies.switchover()
     for now_s in range(2, 9):
         assert policies.sampled(sample(now_s, 500), now_s) == ()
-    policies.decided(yes=False)
-    assert policies.passed(9) == (Action(ActionKind.CANCEL, "abort_when_diverging_s"),)
+    policies.switchover(began=False)
+    assert policies.time_passed(9) == (Action(ActionKind.CANCEL, "abort_when_diverging_s"),)
 
 
 # --- downtime in steps ------------------------------------------------------------------------
@@ -148,22 +148,30 @@ def test_without_steps_the_limit_is_there_from_the_beginning() -> None:
 def test_steps_come_at_their_times_and_late_ones_are_left_out() -> None:
     """Each is wanted once; of several that are due only the last means anything."""
     policies = Policies(Plan(max_downtime_ms=400, downtime_steps=4, downtime_step_s=1))
-    assert policies.began_pass(1, 0.2) == ()
+    assert policies.iteration_began(1, 0.2) == ()
     assert policies.next_s == 1
-    assert policies.passed(1.0) == (Action(ActionKind.SET_MAX_DOWNTIME, "downtime_steps", 175),)
-    assert policies.passed(1.5) == ()
-    assert policies.passed(3.5) == (Action(ActionKind.SET_MAX_DOWNTIME, "downtime_steps", 325),)
-    assert policies.passed(4.0) == (Action(ActionKind.SET_MAX_DOWNTIME, "downtime_steps", 400),)
-    assert policies.passed(99) == ()
+    assert policies.time_passed(1.0) == (
+        Action(ActionKind.SET_MAX_DOWNTIME, "downtime_steps", 175),
+    )
+    assert policies.time_passed(1.5) == ()
+    assert policies.time_passed(3.5) == (
+        Action(ActionKind.SET_MAX_DOWNTIME, "downtime_steps", 325),
+    )
+    assert policies.time_passed(4.0) == (
+        Action(ActionKind.SET_MAX_DOWNTIME, "downtime_steps", 400),
+    )
+    assert policies.time_passed(99) == ()
 
 
 def test_a_step_never_lowers_what_is_allowed() -> None:
     """A limit that the user has set meanwhile stays until a step goes beyond it."""
     policies = Policies(Plan(max_downtime_ms=400, downtime_steps=4, downtime_step_s=1))
-    policies.began_pass(1, 0.2)
-    policies.allowed(330)
-    assert policies.passed(3.2) == ()
-    assert policies.passed(4.0) == (Action(ActionKind.SET_MAX_DOWNTIME, "downtime_steps", 400),)
+    policies.iteration_began(1, 0.2)
+    policies.downtime_allowed(330)
+    assert policies.time_passed(3.2) == ()
+    assert policies.time_passed(4.0) == (
+        Action(ActionKind.SET_MAX_DOWNTIME, "downtime_steps", 400),
+    )
 
 
 # --- divergence -------------------------------------------------------------------------------
@@ -221,7 +229,7 @@ def test_real_passes_switch_where_the_real_one_did() -> None:
     (switched_ns,) = line.steering["time_ns"]
     policies = Policies(run.plan)
     for row in line.iterations.itertuples():
-        wanted = policies.began_pass(row[1], (row.start_ns - run.called_ns) / 1e9)
+        wanted = policies.iteration_began(row[1], (row.start_ns - run.called_ns) / 1e9)
         if wanted:
             break
     assert wanted == (Action(ActionKind.START_POSTCOPY, "postcopy_after_iteration"),)

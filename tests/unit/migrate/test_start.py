@@ -23,15 +23,15 @@ def host() -> Iterator[Host]:
 @pytest.mark.parametrize(
     ("guest", "arguments", "complaint"),
     [
-        (5, {}, "5 is no guest"),
-        (None, {}, "None is no guest"),
-        ("test", {}, "where does 'test' run"),
-        ("test", {"source": "host-a"}, "where does 'test' run"),
-        ("test", {"interval_s": "fast"}, "fast s apart"),
-        ("test", {"interval_s": None}, "None s apart"),
-        ("test", {"interval_s": float("nan")}, "nan s apart"),
-        ("test", {"plan": "peer2peer"}, "no plan"),
-        ("test", {"to": "host-b"}, "no host"),
+        (5, {}, r"guest must be .* \(got 5\)"),
+        (None, {}, r"guest must be .* \(got None\)"),
+        ("test", {}, "source is required when the guest is given by name .*'test'"),
+        ("test", {"source": "host-a"}, "source must be a Host .*'host-a'"),
+        ("test", {"interval_s": "fast"}, "interval_s must be .*'fast'"),
+        ("test", {"interval_s": None}, "interval_s must be .*None"),
+        ("test", {"interval_s": float("nan")}, "interval_s must be .*nan"),
+        ("test", {"plan": "peer2peer"}, "plan must be a Plan"),
+        ("test", {"to": "host-b"}, "to must be a Host"),
     ],
 )
 def test_wrong_types_are_refused(

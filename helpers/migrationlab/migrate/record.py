@@ -1,0 +1,77 @@
+"""Hold what is known of one migration, from its preparation to its run.
+
+``start`` makes the record, ``Migration`` fills in what happens, and ``finish`` makes the run of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import libvirt
+
+from migrationlab.capture.environment import MachineSampler
+from migrationlab.capture.recorder import Recorder
+from migrationlab.errors import HostError
+from migrationlab.hosts.host import Host
+from migrationlab.migrate.guest import GuestLike
+from migrationlab.plan.plan import Plan
+from migrationlab.runs.run import Outcome
+
+
+@dataclass(slots=True, kw_only=True)
+class MigrationRecord:
+    """One migration: what it needs before it starts, and what became of it.
+
+    Attributes:
+        guest: The guest.
+        name: Its name before the migration.
+        about: What the run says of it, asked before the migration: its host can be lost later.
+        uuid: The domain's UUID.
+        source: The host that the guest leaves.
+        destination: The host that it goes to.
+        plan: How.
+        recorder: Records the migration.
+        machine: Measures this machine since a moment before the call.
+        wire: What the run says of the wire.
+        call: libvirt's call, on a connection of its own.
+        control: The domain on another connection, for changes while the call blocks.
+        connections: The connections to close at the end.
+        undo: Restores what was set for this migration only, if the guest stays.
+        downtime_limit_ms: The maximum downtime in force; None if the domain does not run.
+        called_ns: When the call was made.
+        returned_ns: When the call returned.
+        outcome: What became of the migration.
+        error: libvirt's refusal, None if the migration completed.
+        warnings: What a reader of the run must know.
+    """
+
+    guest: GuestLike
+    name: str
+    about: Mapping[str, object]
+    uuid: str
+    source: Host
+    destination: Host
+    plan: Plan
+    recorder: Recorder
+    machine: MachineSampler
+    wire: Mapping[str, object] | None
+    call: Callable[[], object]
+    control: libvirt.virDomain
+    connections: tuple[libvirt.virConnect, ...]
+    undo: Callable[[], object]
+    downtime_limit_ms: int | None
+    called_ns: int = 0
+    returned_ns: int = 0
+    outcome: Outcome = Outcome.FAILED
+    error: HostError | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    def close(self) -> None:
+        """Stop the recorder and close the connections."""
+        self.recorder.close()
+        for connection in self.connections:
+            try:
+                connection.close()
+            except libvirt.libvirtError:
+                continue  # the daemon is gone, and the connection with it
