@@ -1,7 +1,6 @@
 """Explain what an error message of libvirt or QEMU means, and how to fix it.
 
-Owns the causes, which are data in ``causes/``, and how a message is matched with them. Loads
-these files when they are first used. Asks no host.
+Owns the causes, which are data in ``causes/``, and how a message is matched with them.
 """
 
 import lazy_loader

@@ -31,9 +31,8 @@ class Log(StrEnum):
     @property
     def place(self) -> str:
         """Return where this log is on a host with default settings."""
-        if self in (Log.SOURCE_QEMU, Log.DESTINATION_QEMU):
-            return "/var/log/libvirt/qemu/GUEST.log"
-        return "journalctl -u libvirtd -u virtqemud, or its log_outputs"
+        daemon = "journalctl -u libvirtd -u virtqemud, or its log_outputs"
+        return "/var/log/libvirt/qemu/GUEST.log" if "QEMU" in self else daemon
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,17 +70,12 @@ class Cause:
 
     def allows(self, text: str, code: int | None) -> bool:
         """Return whether neither libvirt's code nor a word of the text excludes this cause."""
-        if code is not None and self.codes and code not in self.codes:
-            return False
-        return not any(word in text for word in self.unless)
+        fits = code is None or not self.codes or code in self.codes
+        return fits and not any(word in text for word in self.unless)
 
     @classmethod
     def from_table(cls, table: Mapping[str, object]) -> Cause:
-        """Return the cause that a table of a TOML file holds.
-
-        Raises:
-            ValueError: A key is unknown or missing, or its value is of the wrong kind.
-        """
+        """Return the cause in a table of a TOML file; ValueError where it breaks the schema."""
         if unknown := table.keys() - _KINDS.keys():
             raise ValueError(f"unknown keys: {', '.join(sorted(unknown))}")
         if missing := _REQUIRED - table.keys():

@@ -71,7 +71,6 @@ _PREFIXES = re.compile(
     r"|\d{4}-\d\d-\d\d [\d:.]+\+0000: )+"
 )
 _WARNINGS = re.compile(r"^warning: [^\n]*\n?", re.MULTILINE)
-_NO_ERRORS = ("debug", "info")
 _QEMU_SAYS = ("unable to execute qemu command", "job 'migration ", "/etc/pki/qemu/")
 _CLIENT_OPENS = ("failed to connect to the hypervisor", "virconnectopen")
 
@@ -148,7 +147,7 @@ def explain(
     opened_by: NoticedBy | None = None,
     opening: bool = False,
 ) -> Explanation:
-    """Return what a message of libvirt or QEMU means.
+    """Return what a message of libvirt or QEMU means; ``known=False`` where that is unknown.
 
     Args:
         text: The message, or a text that contains it: virsh's output, a log, a traceback.
@@ -158,9 +157,6 @@ def explain(
             mode, the source daemon in peer2peer. By default the text decides, or else it is the
             source daemon.
         opening: Whether the message came from opening a connection, and not from a migration.
-
-    Returns:
-        The explanation, with ``known=False`` where the table does not have the message.
     """
     known_causes = table()
     plain, functions = _plain(text)
@@ -169,7 +165,7 @@ def explain(
     tries = dict.fromkeys((_WARNINGS.sub("", plain), plain, plain.replace("\n", " ")))
     found = next(filter(None, (known_causes.find(each, code) for each in tries)), None)
     if found is None:
-        found = known_causes.by_code.get(code, UNKNOWN)
+        found = known_causes.by_code.get(code or 0, UNKNOWN)  # 0 is no error
     if opening and found.at_opening:
         found = known_causes.by_id[found.at_opening]
     known = found is not UNKNOWN
@@ -197,7 +193,7 @@ def _plain(text: str) -> tuple[str, str]:
     for line in text.splitlines():
         message = line
         if log := _LOG_LINE.match(line):
-            if log["level"] in _NO_ERRORS:
+            if log["level"] in ("debug", "info"):
                 continue
             functions.append(log["function"] or "")
             message = line[log.end() :]

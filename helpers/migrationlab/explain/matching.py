@@ -65,9 +65,7 @@ class Table:
         for cause in self.causes:
             if cause.at_opening and cause.at_opening not in self.by_id:
                 raise ValueError(f"at_opening must be the id of a cause (got {cause.at_opening!r})")
-        self.by_code: dict[int | None, Cause] = {
-            code: cause for cause in self.causes for code in cause.sufficient_codes
-        }
+        self.by_code = {code: cause for cause in self.causes for code in cause.sufficient_codes}
         self._wordings = [(each, cause) for cause in self.causes for each in cause.wordings]
         self._by_word = rarest_words([wording for wording, _ in self._wordings])
 
@@ -106,10 +104,7 @@ def load(path: Path) -> tuple[Cause, ...]:
 
 
 def whole_words(wording: str) -> list[str]:
-    """Return the words that every text with this wording contains.
-
-    A word that touches a placeholder may be longer in the text, so it is left out.
-    """
+    """Return the words that touch no placeholder: every text with this wording has them."""
     words = re.findall(r"(?:[a-z0-9_]|\{\w*\})+", wording.lower().removeprefix("^"))
     return [word for word in words if "{" not in word]
 

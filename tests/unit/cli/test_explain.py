@@ -22,12 +22,12 @@ CLOSED = "error: unable to connect to server at 'host-b:49152': No route to host
 CLOSED_TEXT = """\
 port-closed
 noticed by  source daemon
-cause       the source cannot reach the port at which the destination's QEMU listens: a firewall
-            is between (No route to host, timed out), or the address leads elsewhere (Connection
+cause       the source cannot reach the port where the destination's QEMU listens: a firewall
+            blocks it (No route to host, timed out), or the address is wrong (Connection
             refused)
 fix         open TCP 49152 to 49215 on the destination (firewall-cmd
-            --add-port=49152-49215/tcp), or give a port in the migration URI, or an address that
-            the source can reach
+            --add-port=49152-49215/tcp), or set an open port in the migration URI, or use an
+            address that the source can reach
 more in     the destination QEMU's own log (/var/log/libvirt/qemu/GUEST.log)
 """
 LINE = "2026-11-22 18:36:15.126+0000: 42: error : virSomething:1 : this host said so\n"
