@@ -21,7 +21,7 @@ from xml.etree import ElementTree as ET
 import psutil
 import pytest
 
-from migrationlab.analysis import beats as silence
+from migrationlab.analysis.beats import jitter_ms, silence_around
 from migrationlab.checks.diagnosis import Status
 from migrationlab.checks.preflight import preflight
 from migrationlab.errors import GuestError, HostError, LabError
@@ -217,15 +217,15 @@ def test_echoes_hear_what_beats_hear(lab: Lab, guest: Guest, kept: Path) -> None
     below, above = [], []
     for run in load_runs(kept):
         line = run.timeline()
-        by_beats = silence.around_stop(heard, line.stop_ns, line.resume_ns)
-        jitter_ms = silence.jitter_ms(heard, run.called_ns)
+        by_beats = silence_around(heard, line.stop_ns, line.resume_ns)
+        jitter = jitter_ms(heard, run.called_ns)
         assert line.downtime_network_ms is not None
         assert line.network_jitter_ms is not None
         assert by_beats.duration_ms is not None
-        assert jitter_ms is not None
+        assert jitter is not None
         around = heard[heard["arrival_ns"].isin([by_beats.start_ns, by_beats.end_ns])]
         ran_ms = around["guest_ns"].diff().iloc[-1] / 1e6
-        slack_ms = PERIOD_MS + jitter_ms + line.network_jitter_ms
+        slack_ms = PERIOD_MS + jitter + line.network_jitter_ms
         below.append(by_beats.duration_ms - ran_ms - slack_ms - line.downtime_network_ms)
         above.append(line.downtime_network_ms - by_beats.duration_ms - slack_ms)
     assert len(below) == 3

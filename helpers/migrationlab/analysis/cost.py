@@ -1,22 +1,21 @@
-"""From what was recorded of processes and connections to what a migration cost.
-
-Pure functions of recorded frames: no libvirt, no files, no clock.
+"""Work out what a migration cost, from the recorded processes and connections.
 
 **Processor time** is what was used between libvirt's call and its return. A process or thread that
-began meanwhile, as the destination's QEMU, counts from its beginning; the source's QEMU ends before
-the call returns, and counts up to its last sample. Between samples it is taken to grow evenly.
+started during the call, such as the destination's QEMU, counts from its start. The source's QEMU
+ends before the call returns and counts up to its last sample. Between samples the time is taken to
+grow evenly.
 
-QEMU's threads are told apart in four groups: ``vCPU``, ``migration``, ``multifd`` and ``other``
-(the main loop and its helpers). The first runs the guest, and the last serves its network and
-disks. So what these two used before any memory was sent is taken as ``usual``, on either host, and
-set apart for the time in which the guest ran. The migration's own is all of libvirtd's, the groups
-``migration`` and ``multifd``, and what is unusual of ``other``. What is unusual of ``vCPU`` is told
-by itself: it is less than nothing in a guest that was throttled.
+QEMU's threads are in four groups: ``vCPU``, ``migration``, ``multifd`` and ``other`` (the main loop
+and its helpers). ``vCPU`` runs the guest, and ``other`` serves its network and disks. So what these
+two used before memory was sent is taken as ``usual`` on either host, for the time in which the
+guest ran, and subtracted. The migration's own time is all of libvirtd's, the groups ``migration``
+and ``multifd``, and the excess of ``other`` over the usual. The excess of ``vCPU`` is reported by
+itself: it is below 0 if the guest was throttled.
 
-**Bytes on the wire** are told apart by what their TCP connection was for. A connection's payload
-is known exactly; its headers are counted as :data:`SEGMENT_HEADER_BYTES` a segment. ``unaccounted``
-is what the wire's queues counted beyond that: other protocols, and the options by which a
-connection's first segments are longer.
+**Bytes on the wire** are split by the purpose of their TCP connection. The payload of a connection
+is known exactly; its headers are counted as :data:`SEGMENT_HEADER_BYTES` a segment.
+``unaccounted`` is what the queues of the wire counted beyond that: other protocols, and the options
+that make the first segments of a connection longer.
 
 What is not known is None (NaN in a frame), never 0.
 """
@@ -31,26 +30,29 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from migrationlab.analysis.switchover import Moments
+
 GIB = 1 << 30
-LEAST_PAYLOAD_BYTES = 16 << 20
-#: How old a daemon's last sample may be as the call returns.
+#: Of less than this, sent before the migration was given up, a price per GiB would be noise.
+MIN_PAYLOAD_BYTES = 16 << 20
+#: How old a daemon's last sample may be when the call returns.
 LAST_SAMPLE_NS = 250_000_000
 #: Ethernet 14, IPv4 20, TCP 20 and its time stamps 12 bytes: RFC 894, 791, 9293, 7323.
 SEGMENT_HEADER_BYTES = 66
 PURPOSES = ("memory", "storage", "control", "other")
 SIDES = ("source", "destination")
 GROUPS = ("vCPU", "migration", "multifd", "other")
-#: Those of them that work for the guest without a migration too.
+#: The groups that also work for the guest without a migration.
 OF_GUEST = ("vCPU", "other")
 WHOLE = "all"
-#: Known from less than this, what is usual is a guess.
-LEAST_USUAL_S = 0.1
+#: What is usual cannot be known from a shorter time.
+MIN_USUAL_S = 0.1
 
 Integers = npt.NDArray[np.int64]
 #: A side, a process, and a group of its threads or ``WHOLE``.
 Key = tuple[str, str, str]
 
-#: The figures of a cost, each with what it means.
+#: The figures of a cost and their meaning.
 DEFINITIONS: Mapping[str, str] = MappingProxyType(
     {
         "migration_cpu_s": "processor time of both libvirtds, of the threads migration and "
@@ -66,21 +68,15 @@ DEFINITIONS: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Cost:
-    """What a migration cost both hosts and the wire. See the module for how each is counted.
+    """What a migration cost both hosts and the wire. The single figures: see ``DEFINITIONS``.
 
     Attributes:
-        processors: side, process, group, cpu_s, usual_cpu_s; a row for each process, its
+        processors: side, process, group, cpu_s, usual_cpu_s; a row for each process, with the
             ``group`` "all", and for each group of QEMU's threads.
-        memory: side, process, first_bytes, peak_bytes; a row a process.
+        memory: side, process, first_bytes, peak_bytes; a row per process.
         traffic: purpose, connections, payload_bytes, resent_bytes, header_bytes, total_bytes; both
-            directions; a row a purpose, and ``unaccounted``.
-        migration_cpu_s: See ``DEFINITIONS``.
-        vcpu_extra_cpu_s: Likewise.
-        payload_bytes: Likewise.
-        cable_bytes: Likewise.
-        cpu_s_per_gib: Likewise.
-        cable_bytes_per_memory_byte: Likewise.
-        notes: Why something is not known, or less sure than it looks.
+            directions; a row per purpose, and ``unaccounted``.
+        notes: Why something is unknown or uncertain.
     """
 
     processors: pd.DataFrame
@@ -100,7 +96,7 @@ class Cost:
         return f"Cost({cpu} s of processor time, {mib} MiB on the wire)"
 
     def frame(self) -> pd.DataFrame:
-        """Give the single figures as a frame: figure, value, definition."""
+        """Return the single figures as a frame: figure, value, definition."""
         rows = [(name, getattr(self, name), text) for name, text in DEFINITIONS.items()]
         columns = {"figure": "str", "value": "Float64", "definition": "str"}
         return pd.DataFrame(rows, columns=list(columns)).astype(columns)
@@ -111,40 +107,31 @@ def cost(
     processes: pd.DataFrame,
     connections: pd.DataFrame,
     wire_bytes: pd.DataFrame,
-    called_ns: int,
-    returned_ns: int,
-    active_ns: int | None,
-    stop_ns: int | None,
-    resume_ns: int | None,
+    moments: Moments,
     moved: bool,
     memory_bytes: int | None,
 ) -> Cost:
     """Work out what a migration cost.
 
     Args:
-        processes: A run's frame of that name, as are the next two.
-        connections: Likewise.
-        wire_bytes: Likewise.
-        called_ns: When libvirt's call was made.
-        returned_ns: When it came back.
-        active_ns: When the source's QEMU began to send; None if it never did.
-        stop_ns: When the guest stopped; None if it did not.
-        resume_ns: When it ran again; None if it did not.
-        moved: Whether it ran again at the destination, and not at the source.
+        processes: The frame ``processes`` of a run, as are the next two.
+        connections: The TCP connections over the wire.
+        wire_bytes: The bytes counted on the wire.
+        moments: The timeline, or other moments of the migration.
+        moved: Whether the guest ran again at the destination, and not at the source.
         memory_bytes: The guest's memory; None if unknown.
     """
+    called_ns, returned_ns = moments.called_ns, moments.returned_ns
     used = _used(processes, called_ns, returned_ns)
-    ran_s = _ran_s(called_ns, returned_ns, stop_ns, resume_ns, moved=moved)
-    usual, notes = _usual(processes, called_ns if active_ns is None else active_ns, ran_s)
+    sent_ns = called_ns if moments.active_ns is None else moments.active_ns
+    usual, notes = _usual(processes, sent_ns, _ran_s(moments, moved=moved))
     migration, vcpu = _migration_cpu_s(used, usual), _extra(used, usual, "vCPU")
     if _ended_early(processes, returned_ns):
         migration, vcpu = None, []
-        notes = (*notes, "A host's figures end before the call did: what was used is not known.")
+        notes = (*notes, "A host's figures end before the call: its processor time is not known.")
     payload = _payload(connections)
     cable = _growth(wire_bytes, returned_ns, "cable_sent_bytes", "cable_received_bytes")
-    # Of a little that was sent before it was given up, a price a GiB would be noise.
-    enough = payload is not None and payload >= LEAST_PAYLOAD_BYTES
-    per_gib = _ratio(migration, (payload or 0) / GIB) if enough else None
+    enough = payload is not None and payload >= MIN_PAYLOAD_BYTES
     return Cost(
         processors=_processors(used, usual),
         memory=_memory(processes),
@@ -153,91 +140,87 @@ def cost(
         vcpu_extra_cpu_s=_rounded(sum(vcpu) if vcpu else None),
         payload_bytes=payload,
         cable_bytes=cable,
-        cpu_s_per_gib=_rounded(per_gib),
+        cpu_s_per_gib=_rounded(_ratio(migration, (payload or 0) / GIB) if enough else None),
         cable_bytes_per_memory_byte=_rounded(_ratio(cable, memory_bytes)),
         notes=notes,
     )
 
 
 def _ended_early(processes: pd.DataFrame, returned_ns: int) -> bool:
-    """Tell whether a libvirtd was not seen to the end: QEMU may go, but not the daemon."""
+    """Return whether the samples of a libvirtd end early: QEMU may end, but not the daemon."""
     daemons = processes[processes["process"] == "libvirtd"].groupby("side")["time_ns"].max()
     return bool((daemons < returned_ns - LAST_SAMPLE_NS).any())
 
 
 def group_of(thread: str) -> str:
-    """Return the group of a thread, by the name that a run gives it; the whole process's is all."""
+    """Return the group of a thread by its name in a run; without a name, that of the process."""
     if not thread:
         return WHOLE
     return next((group for group in GROUPS[:-1] if thread.startswith(group)), "other")
 
 
-# --- processors ----------------------------------------------------------------------------------
-
-
 def _used(processes: pd.DataFrame, start_ns: int, end_ns: int) -> dict[Key, float]:
-    """Give the seconds that each group used between two moments."""
+    """Return the seconds that each group used between two moments."""
     used: dict[Key, float] = {}
     for (side, process), rows in processes.groupby(["side", "process"]):
-        # The others were there before; a first look at them that came late says nothing of before.
-        looks = [start_ns] if (side, process) == ("destination", "qemu") else []
-        looks += sorted(rows["time_ns"].unique())
-        for thread, of_it in rows.groupby("thread"):
-            first_ns = of_it["time_ns"].min()
-            born_ns = max((int(look) for look in looks if look < first_ns), default=None)
+        # The destination's QEMU is started by the call. The other processes are older: a late
+        # first sample of them does not mean that they began then.
+        samples = [start_ns] if (side, process) == ("destination", "qemu") else []
+        samples += sorted(rows["time_ns"].unique())
+        for thread, of_thread in rows.groupby("thread"):
+            first_ns = of_thread["time_ns"].min()
+            absent_ns = max((int(at) for at in samples if at < first_ns), default=None)
             key = (str(side), str(process), group_of(str(thread)))
-            used[key] = used.get(key, 0.0) + _used_s(of_it, start_ns, end_ns, born_ns)
-        groups = [
-            used[key] for group in GROUPS if (key := (str(side), str(process), group)) in used
-        ]
-        whole = used.get((str(side), str(process), WHOLE))
-        if groups and whole is not None:
-            # Threads that came and went between two samples are in their process all the same.
-            key = (str(side), str(process), "other")
-            used[key] = used.get(key, 0.0) + max(whole - sum(groups), 0.0)
+            used[key] = used.get(key, 0.0) + _used_s(of_thread, start_ns, end_ns, absent_ns)
+        keys = {group: (str(side), str(process), group) for group in (WHOLE, *GROUPS)}
+        groups = [used[keys[group]] for group in GROUPS if keys[group] in used]
+        if groups and keys[WHOLE] in used:
+            # A thread that lived between two samples is in the figure of its process.
+            rest = max(used[keys[WHOLE]] - sum(groups), 0.0)
+            used[keys["other"]] = used.get(keys["other"], 0.0) + rest
     return used
 
 
-def _used_s(rows: pd.DataFrame, start_ns: int, end_ns: int, born_ns: int | None) -> float:
-    """Give the seconds that one process or thread used between two moments.
+def _used_s(rows: pd.DataFrame, start_ns: int, end_ns: int, absent_ns: int | None) -> float:
+    """Return the seconds that one process or thread used between two moments.
 
     Args:
         rows: Its samples.
         start_ns: The first moment.
         end_ns: The second.
-        born_ns: A moment before it began, None where it is older than its samples.
+        absent_ns: A moment before it began, None if it is older than its samples.
     """
     ordered = rows.sort_values("time_ns", kind="stable")
-    # Relative, since a float holds no such moment to the nanosecond.
+    # Relative: a float does not hold such a time to the nanosecond.
     times: Integers = ordered["time_ns"].to_numpy(dtype=np.int64) - start_ns
     counted: Integers = ordered["cpu_ns"].to_numpy(dtype=np.int64)
-    if born_ns is not None and born_ns - start_ns < times[0]:
-        times, counted = np.append(born_ns - start_ns, times), np.append(0, counted)
+    if absent_ns is not None and absent_ns - start_ns < times[0]:
+        times, counted = np.append(absent_ns - start_ns, times), np.append(0, counted)
     steps = np.diff(counted)
-    # A daemon that was started anew counts from 0 again.
+    # A daemon that was restarted counts from 0 again.
     grown = np.append(0, np.cumsum(np.where(steps < 0, counted[1:], steps)))
     at_start, at_end = np.interp([0, end_ns - start_ns], times, grown)
     return float(at_end - at_start) / 1e9
 
 
-def _ran_s(
-    called_ns: int, returned_ns: int, stop_ns: int | None, resume_ns: int | None, *, moved: bool
-) -> dict[str, float]:
-    """Give the seconds in which the guest ran during the call, by side."""
-    first = (returned_ns if stop_ns is None else min(stop_ns, returned_ns)) - called_ns
-    again = 0 if stop_ns is None or resume_ns is None else max(returned_ns - resume_ns, 0)
-    back = (0, again) if moved else (again, 0)
-    return {"source": (first + back[0]) / 1e9, "destination": back[1] / 1e9}
+def _ran_s(moments: Moments, *, moved: bool) -> dict[str, float]:
+    """Return the seconds in which the guest ran during the call, by side."""
+    end = moments.returned_ns
+    stop = end if moments.stop_ns is None else min(moments.stop_ns, end)
+    resumed = moments.stop_ns is not None and moments.resume_ns is not None
+    again = max(end - (moments.resume_ns or 0), 0) if resumed else 0
+    source, destination = (0, again) if moved else (again, 0)
+    return {"source": (stop - moments.called_ns + source) / 1e9, "destination": destination / 1e9}
 
 
 def _usual(
     processes: pd.DataFrame, until_ns: int, ran_s: Mapping[str, float]
 ) -> tuple[dict[Key, float], tuple[str, ...]]:
-    """Give the seconds that QEMU's groups would have used as they did before, while the guest ran.
+    """Return the seconds that QEMU's groups usually use in the time in which the guest ran.
 
     Args:
         processes: All samples.
-        until_ns: Until when the source's QEMU did what it always does.
+        until_ns: Until when the source's QEMU worked as usual.
         ran_s: The seconds in which the guest ran, by side.
     """
     qemu = processes[(processes["side"] == "source") & (processes["process"] == "qemu")]
@@ -245,9 +228,9 @@ def _usual(
         return {}, ()
     first_ns, last_ns = int(qemu["time_ns"].min()), int(qemu["time_ns"].max())
     length_s = (min(until_ns, last_ns) - first_ns) / 1e9
-    if length_s < LEAST_USUAL_S:
-        note = f"QEMU was seen for {max(length_s, 0) * 1e3:.0f} ms before it sent: too short to "
-        return {}, (note + "tell what it usually uses.",)
+    if length_s < MIN_USUAL_S:
+        note = f"QEMU was sampled for {max(length_s, 0) * 1e3:.0f} ms before it sent memory: too "
+        return {}, (note + "short to know its usual processor time.",)
     before = _used(qemu, first_ns, first_ns + round(length_s * 1e9))
     by_group = {group: seconds for (_, _, group), seconds in before.items() if group in OF_GUEST}
     # Of a real host's QEMU only the whole is known.
@@ -265,12 +248,12 @@ def _migration_cpu_s(used: Mapping[Key, float], usual: Mapping[Key, float]) -> f
     if not unusual or len(daemons) < len(SIDES):
         return None
     own = (seconds for (_, _, group), seconds in used.items() if group in ("migration", "multifd"))
-    # A guest that was throttled, or waited, spares QEMU work: that pays for nothing else.
+    # A throttled or waiting guest saves QEMU work. This does not offset other work.
     return sum(daemons) + sum(own) + sum(max(seconds, 0.0) for seconds in unusual)
 
 
 def _extra(used: Mapping[Key, float], usual: Mapping[Key, float], group: str) -> list[float]:
-    """Give what a group of each QEMU used beyond what is usual, nothing where that is not known."""
+    """Return what a group of each QEMU used beyond the usual, nothing if that is not known."""
     if ("source", "qemu", group) not in usual:
         return []
     keys = [(side, "qemu", group) for side in SIDES]
@@ -293,49 +276,34 @@ def _memory(processes: pd.DataFrame) -> pd.DataFrame:
     return frame.sort_values(["side", "process"], ascending=[False, True], ignore_index=True)
 
 
-# --- the wire ------------------------------------------------------------------------------------
-
-
 def _payload(connections: pd.DataFrame) -> int | None:
     of_guest = connections[connections["purpose"].isin(["memory", "storage"])]
     return int(of_guest["sent_bytes"].sum()) if len(of_guest) else None
 
 
 def _traffic(connections: pd.DataFrame, cable: int | None) -> pd.DataFrame:
-    rows: list[Mapping[str, object]] = []
+    columns = ["connections", "payload_bytes", "resent_bytes", "header_bytes", "total_bytes"]
+    rows: list[tuple[object, ...]] = []
     accounted = 0
     for purpose in PURPOSES:
-        of_it = connections[connections["purpose"] == purpose]
-        if not len(of_it):
+        own = connections[connections["purpose"] == purpose]
+        if not len(own):
             continue
-        payload = int(of_it["sent_bytes"].sum() + of_it["received_bytes"].sum())
-        resent = int(of_it["retransmitted_bytes"].sum())
-        segments = int(of_it["sent_segments"].sum() + of_it["received_segments"].sum())
+        payload = int(own["sent_bytes"].sum() + own["received_bytes"].sum())
+        resent = int(own["retransmitted_bytes"].sum())
+        segments = int(own["sent_segments"].sum() + own["received_segments"].sum())
         headers = segments * SEGMENT_HEADER_BYTES
-        accounted += payload + resent + headers
-        rows.append(
-            {
-                "purpose": purpose,
-                "connections": len(of_it),
-                "payload_bytes": payload,
-                "resent_bytes": resent,
-                "header_bytes": headers,
-                "total_bytes": payload + resent + headers,
-            }
-        )
+        total = payload + resent + headers
+        accounted += total
+        rows.append((purpose, len(own), payload, resent, headers, total))
     if rows and cable is not None:
-        rows.append({"purpose": "unaccounted", "total_bytes": cable - accounted})
-    columns = ["connections", "payload_bytes", "resent_bytes", "header_bytes", "total_bytes"]
+        rows.append(("unaccounted", None, None, None, None, cable - accounted))
     frame = pd.DataFrame(rows, columns=["purpose", *columns])
     return frame.astype({"purpose": "str", **dict.fromkeys(columns, "Int64")})
 
 
-# --- numbers -------------------------------------------------------------------------------------
-
-
 def _growth(frame: pd.DataFrame, returned_ns: int, *columns: str) -> int | None:
-    """Give how far counters grew; None where they were not read to the end."""
-    # A count that ends early is no count of the whole.
+    """Return the growth of counters; None if they were not read to the end."""
     if len(frame) < 2 or int(frame["time_ns"].iloc[-1]) < returned_ns:
         return None
     if frame[list(columns)].iloc[[0, -1]].isna().to_numpy().any():

@@ -1,36 +1,38 @@
-"""What a downtime consists of: the parts of the time in which the guest stood still.
+"""Split a downtime into its parts.
 
-Pure functions of a run's events; no libvirt, no files, no clock. Each part begins where the one
-before it ends, so that the parts up to ``resume`` add up to the event downtime:
+Each part starts where the one before it ends, so the parts up to ``resume`` add up to the event
+downtime:
 
 =============== =========================== ================================ ===================
-part            ends, by QEMU's log          ends, by events                  what takes place
+part            end, by QEMU's log          end, by events                   what happens
 =============== =========================== ================================ ===================
-pre-switchover  (by event)                   source's status ``device``       the source's libvirtd
-                                                                              is asked, and agrees
-last iteration       ``src-iterable-saved``                                        memory and disks that
-                                                                              were still dirty
-device state    ``src-non-iterable-saved``   in post-copy, the source's       the devices are read
-                                             ``postcopy-active``              out and sent
-hand-over       ``dst-…-bh-vm-started``      destination's status             the destination takes
-                                             ``completed``; none in post-copy in what is on its way
-resume          (by event)                   RESUME at the destination        the daemons agree, and
-                                                                              let the guest run
-first packet    (by beats or echoes)         the first one after RESUME       until the network
-                                                                              hears of the guest
+pre-switchover  (by event)                  source's status ``device``       QEMU asks the
+                                                                             source's libvirtd,
+                                                                             which agrees
+last iteration  ``src-iterable-saved``                                       memory and disks that
+                                                                             were still dirty
+device state    ``src-non-iterable-saved``  in post-copy, the source's       the state of devices
+                                            ``postcopy-active``              is read and sent
+loading         ``dst-…-bh-vm-started``     destination's status             the destination loads
+                                            ``completed``; none in post-copy what was sent
+resume          (by event)                  RESUME at the destination        the daemons agree, and
+                                                                             let the guest run
+first packet    (by beats or echoes)        the first one after RESUME       until the network
+                                                                             receives from it
 =============== =========================== ================================ ===================
 
-It begins with STOP at the source. The checkpoints are those of ``vmstate_downtime_checkpoint``
-(QEMU 8.2 and newer, ``migration/{migration,savevm}.c``), which only a lab records; see
-``qemulog``. ``dst-…-bh-vm-started`` is written though libvirt keeps the guest from starting: it
-then says that everything is there for it. Where nothing tells where one part ends and the next
-begins they are one row, their names joined by " + ". The source's status ``completed`` is no such
-end: it comes after the destination's, whose answer the source waits for
+The first part starts with STOP at the source. The checkpoints are those of
+``vmstate_downtime_checkpoint`` (QEMU 8.2 and newer, ``migration/{migration,savevm}.c``), which only
+a lab records: see ``capture.daemon_log``. QEMU writes ``dst-…-bh-vm-started`` also while libvirt
+keeps the guest from starting: then it means that the destination has everything.
+
+If no record separates two parts, they are one row, their names joined by " + ". The source's status
+``completed`` ends no part: it comes after the destination's, whose answer the source waits for
 (``migration_completion`` in QEMU's ``migration/migration.c``).
 
-``basis`` says by what a part's end is known: ``log``, ``events``, ``beats`` or ``echoes``.
-``error_ms`` is how far the part's duration may be off because its ends were stamped by two
-clocks; where that is not known, duration and error are missing.
+``basis`` says how the end of a part is known: ``log``, ``events``, ``beats`` or ``echoes``.
+``error_ms`` is how wrong the part's duration may be because two clocks stamped its ends. Where this
+is unknown, duration and error are missing.
 """
 
 from __future__ import annotations
@@ -40,10 +42,9 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from migrationlab.analysis.beats import signs_of_life
-from migrationlab.analysis.events import Clocks, Event, first
+from migrationlab.analysis.beats import in_order
+from migrationlab.analysis.events import HERE, MS, Clocks, Event, first, last_stop, status
 
-MS = 1_000_000
 PARTS = (
     "pre-switchover",
     "last iteration",
@@ -61,13 +62,11 @@ COLUMNS = {
     "error_ms": "float64",
 }
 JOINED = " + "
-#: This machine's clock, which stamped what was heard.
-_HERE = "here"
 
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """Where a part ends, by what that is known, and whose clock says so."""
+    """Where a part ends, how this is known, and whose clock says so."""
 
     time_ns: int
     basis: str
@@ -75,43 +74,36 @@ class _End:
 
 
 def parts(
-    events: list[Event],
-    clocks: Clocks,
-    *,
-    heard: pd.DataFrame,
-    heard_by: str,
+    events: list[Event], clocks: Clocks, *, arrivals: pd.DataFrame, basis: str
 ) -> pd.DataFrame:
-    """Take a downtime apart.
+    """Split the downtime of a migration.
 
     Args:
-        events: What happened, in order.
-        clocks: How sure the stamps of the hosts are.
-        heard: Arrivals and sequence numbers of what was heard of the guest.
-        heard_by: What that was: "beats" or "echoes".
+        events: The recorded events, in order.
+        clocks: The clocks of the hosts.
+        arrivals: Arrivals and sequence numbers of beats, or of answers to echo requests.
+        basis: Their kind: "beats" or "echoes".
 
     Returns:
-        A row a part, with the columns of :data:`COLUMNS`. None where the guest did not stop at
-        the source and run again at the destination, as in a migration that failed.
+        A row per part, with the columns of :data:`COLUMNS`. No row if the guest did not stop at the
+        source and run again at the destination, as in a failed migration.
     """
-    stops = [e.time_ns for e in events if (e.origin, e.name, e.side) == ("qemu", "STOP", "source")]
-    # A guest can be paused by hand on the way; the migration's own stop is the last.
-    stop = stops[-1] if stops else None
+    stop = last_stop(events)
     if stop is None:
         return _frame(())
-    after = [event for event in _put_right(events, clocks) if event.time_ns >= stop]
+    after = [event for event in _corrected(events, clocks) if event.time_ns >= stop]
     resume = first(after, origin="qemu", name="RESUME", side="destination")
     if resume is None:
         return _frame(())
-    start = _End(stop, "events", "source")
-    # A late one was sent before it stopped, and says nothing of it now.
-    arrivals, _ = signs_of_life(heard)
-    since = arrivals[arrivals >= resume]
-    packet = _End(int(since[0]), heard_by, _HERE) if len(since) else None
-    return _frame(_rows(start, _ends(after, resume, packet), clocks))
+    # A late packet was sent before the guest stopped, and does not show that it runs now.
+    times, _ = in_order(arrivals)
+    since = times[times >= resume]
+    packet = _End(int(since[0]), basis, HERE) if len(since) else None
+    return _frame(_rows(_End(stop, "events", "source"), _ends(after, resume, packet), clocks))
 
 
-def _put_right(events: list[Event], clocks: Clocks) -> Iterator[Event]:
-    """Yield the events, QEMU's log on this machine's clock, as its events are already."""
+def _corrected(events: list[Event], clocks: Clocks) -> Iterator[Event]:
+    """Yield the events, with QEMU's log on this machine's clock too."""
     for event in events:
         logged = (event.origin, event.name) == ("log", "downtime")
         shift = clocks.shifts.get(event.side, 0) if logged else 0
@@ -121,65 +113,52 @@ def _put_right(events: list[Event], clocks: Clocks) -> Iterator[Event]:
 def _ends(
     events: list[Event], resume: int, packet: _End | None
 ) -> Iterator[tuple[str, _End | None]]:
-    """Yield each part that took place, and where it ends if that is known."""
-    if _status(events, "source", "pre-switchover") is not None:
-        yield "pre-switchover", _by_event(_status(events, "source", "device"), "source")
-    yield "last iteration", _checkpoint(events, "source", "src-iterable-saved")
-    saved = _checkpoint(events, "source", "src-non-iterable-saved")
-    over = _status(events, "source", "postcopy-active")
-    yield "device state", saved or _by_event(over, "source")
-    loaded = _checkpoint(events, "destination", "dst-precopy-bh-vm-started")
-    loaded = loaded or _checkpoint(events, "destination", "dst-postcopy-bh-vm-started")
-    if loaded is None and over is None:
-        # In post-copy that status comes with the last page, long after the guest ran.
-        loaded = _by_event(_status(events, "destination", "completed"), "destination")
+    """Yield each part that took place, and its end if known."""
+
+    def event(side: str, value: str) -> _End | None:
+        at = status(events, side, value)
+        return None if at is None else _End(at, "events", side)
+
+    def checkpoint(side: str, name: str) -> _End | None:
+        at = first(events, origin="log", name="downtime", side=side, checkpoint=name)
+        return None if at is None else _End(at, "log", side)
+
+    if event("source", "pre-switchover") is not None:
+        yield "pre-switchover", event("source", "device")
+    yield "last iteration", checkpoint("source", "src-iterable-saved")
+    postcopy = event("source", "postcopy-active")
+    yield "device state", checkpoint("source", "src-non-iterable-saved") or postcopy
+    loaded = checkpoint("destination", "dst-precopy-bh-vm-started")
+    loaded = loaded or checkpoint("destination", "dst-postcopy-bh-vm-started")
+    if loaded is None and postcopy is None:
+        # In post-copy this status comes with the last page, long after the guest runs.
+        loaded = event("destination", "completed")
     yield "loading", loaded
-    yield "resume", _by_event(resume, "destination")
+    yield "resume", _End(resume, "events", "destination")
     yield "first packet", packet
 
 
 def _rows(
     start: _End, ends: Iterable[tuple[str, _End | None]], clocks: Clocks
 ) -> Iterator[dict[str, object]]:
-    waiting: list[str] = []
+    joined: list[str] = []
     for part, end in ends:
-        waiting.append(part)
-        # One that ends before it begins does so by clocks that differ: it ends with the next.
+        joined.append(part)
+        # If a part seems to end before it starts, the clocks differ: it ends with the next one.
         if end is None or end.time_ns < start.time_ns:
             continue
-        error_ns = _error_ns(clocks, start.clock, end.clock)
+        error_ns = clocks.error_ns(start.clock, end.clock)
         known = error_ns is not None
         yield {
-            "part": JOINED.join(waiting),
+            "part": JOINED.join(joined),
             "start_ns": start.time_ns,
             "end_ns": end.time_ns,
             "duration_ms": round((end.time_ns - start.time_ns) / MS, 3) if known else None,
             "basis": end.basis,
             "error_ms": round(error_ns / MS, 3) if error_ns is not None else None,
         }
-        waiting.clear()
+        joined.clear()
         start = end
-
-
-def _error_ns(clocks: Clocks, *stamped_by: str) -> int | None:
-    """Give how far a time between two stamps may be off, None where nobody knows."""
-    if len(set(stamped_by)) == 1:
-        return 0
-    errors = [0 if clock == _HERE else clocks.errors.get(clock) for clock in stamped_by]
-    return None if None in errors else sum(error for error in errors if error is not None)
-
-
-def _status(events: list[Event], side: str, status: str) -> int | None:
-    return first(events, origin="qemu", name="MIGRATION", side=side, status=status)
-
-
-def _by_event(time_ns: int | None, side: str) -> _End | None:
-    return None if time_ns is None else _End(time_ns, "events", side)
-
-
-def _checkpoint(events: list[Event], side: str, name: str) -> _End | None:
-    found = first(events, origin="log", name="downtime", side=side, checkpoint=name)
-    return None if found is None else _End(found, "log", side)
 
 
 def _frame(rows: Iterable[dict[str, object]]) -> pd.DataFrame:

@@ -1,41 +1,43 @@
-"""The downtimes of a migration, each with how it was measured and how far off it may be.
+"""List the downtimes of a migration, each with its method and its error bounds.
 
-They answer different questions, and are never mixed:
+They answer different questions and are never mixed:
 
 ========= =================================================== ====================================
-kind      what it is                                          how far off it may be
+kind      what it is                                          error
 ========= =================================================== ====================================
-requested the limit in force: how long QEMU was allowed       a limit is no measurement
-reported  libvirt's ``downtime``                              1 ms either way, for two stamps in
-                                                              whole milliseconds, and by how much
-                                                              the two hosts' clocks differ
-event     QEMU's STOP to QEMU's RESUME                        the stamps' microsecond either way,
-                                                              and what is not known of the offset
-                                                              between the two hosts' clocks
+requested the limit in force: how long QEMU may pause         none: a limit is no measurement
+          the guest
+reported  libvirt's ``downtime``                              ±1 ms for two stamps in whole
+                                                              milliseconds, plus the difference of
+                                                              the two hosts' clocks
+event     QEMU's STOP to QEMU's RESUME                        ±1 µs for the stamps, plus the
+                                                              uncertainty of the offset between
+                                                              the two hosts' clocks
 network   the longest silence around the stop                 below
-guest     what the guest's own clock says passed between      the time between two signs of life:
-          the last sign of life before the silence and the    it noticed no more than this
-          first after it
+guest     what passed on the guest's own clock between the    the time between two arrivals: the
+          last arrival before the silence and the first       guest noticed no more than this
+          after it
 ========= =================================================== ====================================
 
-**Reported.** At the destination libvirt counts from the source's stop to the moment that the guest
+**Reported.** At the destination libvirt counts from the source's stop to the moment when the guest
 runs, each by its own host's clock, in milliseconds (``qemuDomainJobDataUpdateDowntime`` in
-libvirt's ``src/qemu/qemu_domainjob.c``); after post-copy it is QEMU's own figure, of two stamps in
-milliseconds likewise (``migration/migration.c``).
+libvirt's ``src/qemu/qemu_domainjob.c``). After post-copy it is QEMU's own figure, also of two
+stamps in milliseconds (``migration/migration.c``).
 
-**Network** is how long a client could not hear the guest, which is longer than it stood still: its
-clock and its network come back after it runs again. Also a guest that does not stop is silent for
-its usual time between two signs of life, now and then for longer: the *jitter*, the 99th percentile
-of those times in the second before the call. Of a silence, as much as the jitter may be the
-network's own; so the migration made at least the rest of it. And the last sign of life before it
-may have been as late on its way as the jitter says, and the first one after it not; so it made at
-most the silence and what the jitter has beyond the usual time. The stamps themselves are the
-kernel's, some microseconds off.
+**Network** is how long a client received nothing from the guest. This is longer than the pause: the
+guest's clock and network come back after it runs again. A guest that does not stop is silent too,
+for its usual gap between two arrivals and now and then longer: the *jitter*, the 99th percentile
+of these gaps in the second before the call. From this follow the bounds:
 
-**Guest.** Its clock stands still with it, so it notices next to nothing; what it missed, its clock
-is *behind* afterwards, unless something sets it.
+- Lower bound: up to one jitter of the silence may be the network's own. The migration caused at
+  least the rest.
+- Upper bound: the last arrival before the silence may have been late by the jitter, and the first
+  after it on time. The migration caused at most the silence plus the jitter minus the usual gap.
 
-Pure functions; no libvirt, no files, no clock.
+The kernel takes the stamps, with an error of some microseconds.
+
+**Guest.** Its clock is paused with it, so it notices almost nothing. Afterwards its clock is
+*behind* by what it missed, unless something sets it.
 """
 
 from __future__ import annotations
@@ -45,27 +47,29 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from migrationlab.analysis import beats as silence
-from migrationlab.analysis.beats import MS, Silence
+from migrationlab.analysis import beats
+from migrationlab.analysis.beats import Silence
+from migrationlab.analysis.events import MS, Clocks
+from migrationlab.analysis.switchover import Switchover
 
 KINDS = ("requested", "reported", "event", "network", "guest")
 REPORTED_ERROR_MS = 1.0
 STAMP_MS = 0.001
-#: Why nobody knows how far off a figure may be.
-CLOCKS_UNKNOWN = "how far the two hosts' clocks differ is not known, nor how far off it may be"
-UNSURE = {"network": "too little was heard before the call to tell how far off it may be"}
-#: What the beats of a guest and the answers to echo requests are called in a method.
-HEARD = {"beats": "the guest's beats", "echoes": "answers to echo requests"}
+#: Why an error is unknown.
+CLOCKS_UNKNOWN = "the difference of the two hosts' clocks is not known, so the error is not known"
+UNSURE = {"network": "too few arrivals were recorded before the call to know the error"}
+#: What a method calls the arrivals.
+ARRIVALS = {"beats": "the guest's beats", "echoes": "answers to echo requests"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuestClock:
-    """What the guest's own clock says of the silence.
+    """How the guest's own clock went on during the silence.
 
     Attributes:
-        gap_ms: How far it went on in the silence; None where no beats tell.
-        behind_ms: How much less that is than what passed outside.
-        usual_ms: How far it usually goes on from beat to beat.
+        gap_ms: How far it advanced in the silence; None if no beats show it.
+        behind_ms: How much less this is than the time outside.
+        usual_ms: How far it usually advances from beat to beat.
     """
 
     gap_ms: float | None = None
@@ -73,27 +77,25 @@ class GuestClock:
     usual_ms: float | None = None
 
 
-def noticed(beats: pd.DataFrame, quiet: Silence) -> GuestClock:
-    """Read from the beats what the guest's own clock says of the silence around its stop.
+def guest_clock(heard: pd.DataFrame, silence: Silence) -> GuestClock:
+    """Read from the beats how the guest's own clock went on during a silence.
 
     Args:
-        beats: A run's frame of that name.
-        quiet: The silence, as the same beats tell it.
+        heard: The frame ``beats`` of a run.
+        silence: The silence around the stop, found in the same beats.
     """
-    if quiet.start_ns is None or quiet.end_ns is None or not len(beats):
+    if silence.start_ns is None or silence.end_ns is None or not len(heard):
         return GuestClock()
-    clock = beats.drop_duplicates("arrival_ns").set_index("arrival_ns")["guest_ns"]
-    if quiet.start_ns not in clock.index or quiet.end_ns not in clock.index:
+    clock = heard.drop_duplicates("arrival_ns").set_index("arrival_ns")["guest_ns"]
+    if silence.start_ns not in clock.index or silence.end_ns not in clock.index:
         return GuestClock()
-    gap_ns = int(clock.loc[quiet.end_ns]) - int(clock.loc[quiet.start_ns])
+    gap_ns = int(clock.loc[silence.end_ns]) - int(clock.loc[silence.start_ns])
     if gap_ns < 0:
-        return (
-            GuestClock()
-        )  # another guest's clock, or one that began anew: it says nothing of this
-    ordered = np.sort(beats["guest_ns"].to_numpy(dtype=np.int64))
+        return GuestClock()  # the clock of another guest, or one that restarted
+    ordered = np.sort(heard["guest_ns"].to_numpy(dtype=np.int64))
     return GuestClock(
         gap_ms=round(gap_ns / MS, 3),
-        behind_ms=round((quiet.end_ns - quiet.start_ns - gap_ns) / MS, 3),
+        behind_ms=round((silence.end_ns - silence.start_ns - gap_ns) / MS, 3),
         usual_ms=round(float(np.median(np.diff(ordered))) / MS, 3),
     )
 
@@ -102,44 +104,41 @@ def downtimes(
     *,
     requested_ms: int | None,
     reported_ms: int | None,
-    clocks_apart_ns: int | None,
-    event_ms: float | None,
-    event_error_ns: int | None,
-    quiet: Silence,
-    heard: pd.DataFrame,
-    heard_by: str | None,
+    switchover: Switchover,
+    clocks: Clocks,
+    silence: Silence,
+    arrivals: pd.DataFrame,
+    basis: str | None,
     called_ns: int,
     guest: GuestClock,
-    stopped: bool,
     postcopy: bool,
 ) -> pd.DataFrame:
-    """Give the downtimes: kind, downtime_ms, low_ms, high_ms, resolution_ms, method, reason.
+    """Return the downtimes: kind, downtime_ms, low_ms, high_ms, resolution_ms, method, reason.
 
     Args:
-        requested_ms: The limit in force; None where it is not known, as what follows.
-        reported_ms: libvirt's figure.
-        clocks_apart_ns: By how much the two hosts' clocks may differ.
-        event_ms: From QEMU's STOP to its RESUME.
-        event_error_ns: How far the two hosts' clocks may be off, together.
-        quiet: The silence around the stop.
-        heard: What it was heard by: beats, or answers to echo requests.
-        heard_by: Which of the two, None where there is neither.
-        called_ns: When libvirt's call was made: what is usual is told by the second before.
-        guest: What the guest's own clock says.
-        stopped: Whether the guest was seen to stop at all.
-        postcopy: Whether the migration went over to post-copy.
+        requested_ms: The limit in force; None if unknown.
+        reported_ms: libvirt's figure; None if unknown.
+        switchover: When the guest stopped and ran again.
+        clocks: The clocks of the hosts.
+        silence: The silence around the stop.
+        arrivals: The arrivals that it was found in.
+        basis: Their kind: "beats" or "echoes"; None if there are none.
+        called_ns: When libvirt's call was made. The second before it shows the usual gap.
+        guest: How the guest's own clock went on.
+        postcopy: Whether the migration switched to post-copy.
 
     Returns:
-        A row a kind of :data:`KINDS`; NaN where there is no figure, or where nobody knows how far
-        off it may be, and then ``reason`` says why.
+        A row per kind of :data:`KINDS`. Where a figure or its error is unknown, it is NaN and
+        ``reason`` says why.
     """
-    usual_ms, jitter_ms = silence.usual_ms(heard, called_ns), silence.jitter_ms(heard, called_ns)
-    error_ms = None if event_error_ns is None else event_error_ns / MS + STAMP_MS
-    # QEMU's own figure is of one clock.
-    apart_ns = 0 if postcopy else clocks_apart_ns
+    usual_ms = beats.usual_gap_ms(arrivals, called_ns)
+    jitter_ms = beats.jitter_ms(arrivals, called_ns)
+    error_ms = None if switchover.error_ns is None else switchover.error_ns / MS + STAMP_MS
+    # After post-copy the figure is QEMU's own, by one clock.
+    apart_ns = 0 if postcopy else clocks.apart_ns()
     reported_error = None if apart_ns is None else REPORTED_ERROR_MS + apart_ns / MS
     late_ms = None if jitter_ms is None or usual_ms is None else jitter_ms - usual_ms
-    unheard = "nothing was listened to" if heard_by is None else "no silence was heard to its end"
+    unheard = "nothing was recorded" if basis is None else "no silence with both ends was recorded"
     rows = [
         _row(
             "requested", requested_ms, (0, 0), None,
@@ -151,23 +150,23 @@ def downtimes(
             else "libvirt's statistics of the completed job", reason="libvirt reported none",
         ),
         _row(
-            "event", event_ms, (error_ms, error_ms), STAMP_MS,
-            method="QEMU's STOP to QEMU's RESUME", reason="QEMU's events do not tell it",
+            "event", switchover.event_ms, (error_ms, error_ms), STAMP_MS,
+            method="QEMU's STOP to QEMU's RESUME", reason="QEMU's events do not show it",
         ),
         _row(
-            "network", quiet.duration_ms, (jitter_ms, late_ms), usual_ms,
-            method=f"silence of {HEARD.get(heard_by or '', 'the guest')}", reason=unheard,
+            "network", silence.duration_ms, (jitter_ms, late_ms), usual_ms,
+            method=f"silence of {ARRIVALS.get(basis or '', 'the guest')}", reason=unheard,
         ),
         _row(
             "guest", guest.gap_ms, (guest.gap_ms, 0), guest.usual_ms,
-            method="the guest's own clock between its beats", reason="no beats tell of its clock",
+            method="the guest's own clock between its beats", reason="no beats show its clock",
         ),
     ]  # fmt: skip
     frame = pd.DataFrame(rows)
-    if not stopped:
-        # The limit stands all the same; a figure that libvirt gave would be of something else.
+    if switchover.stop_ns is None:
+        # The limit is valid anyway. A figure from libvirt would be of something else.
         unmeasured = frame["downtime_ms"].isna()
-        frame.loc[unmeasured & (frame["kind"] != "requested"), "reason"] = "no stop was seen"
+        frame.loc[unmeasured & (frame["kind"] != "requested"), "reason"] = "no stop was recorded"
     return frame.astype(
         dict.fromkeys(("downtime_ms", "low_ms", "high_ms", "resolution_ms"), "float64")
     )

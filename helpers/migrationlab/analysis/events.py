@@ -1,6 +1,7 @@
-"""The frame ``events`` as records in the order of their happening, on one clock.
+"""Read the frame ``events`` as records in order of time, on one clock.
 
-Pure functions; no libvirt, no files, no clock of their own.
+QEMU stamps its events with the clock of its own host. :func:`read_clocks` works out what to add to
+these stamps to get the time of the machine that recorded, and how wrong the result may be.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ from typing import Any
 
 import pandas as pd
 
-CLOCK_TOLERANCE_NS = 50_000_000
+MS = 1_000_000
+#: Unmeasured clocks that seem to differ by less than this count as equal.
+CLOCK_TOLERANCE_NS = 50 * MS
+#: The name of the recording machine's clock, beside "source" and "destination".
+HERE = "here"
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One row of the frame, its detail read, its time on this machine's clock."""
+    """One row of the frame: its detail parsed, its time on this machine's clock."""
 
     time_ns: int
     side: str
@@ -28,12 +33,12 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """How the hosts' stamps become times of this machine.
+    """How stamps of the hosts become times of this machine.
 
     Attributes:
-        shifts: What to add to a side's stamps, in nanoseconds.
-        errors: How far a side's shift may be wrong, either way, in nanoseconds; None where
-            that is not known.
+        shifts: What to add to the stamps of a side, in nanoseconds.
+        errors: How wrong the shift of a side may be, in either direction, in nanoseconds; None
+            where this is not known.
         notes: What a reader of the numbers must know.
     """
 
@@ -42,33 +47,32 @@ class Clocks:
     notes: tuple[str, ...]
 
     def apart_ns(self) -> int | None:
-        """Return by how much the two hosts' clocks may differ at most, None if unknown."""
+        """Return the largest possible difference of the hosts' clocks, None if unknown."""
         error = self.error_ns("source", "destination")
         if error is None:
             return None
         return abs(self.shifts.get("source", 0) - self.shifts.get("destination", 0)) + error
 
-    def error_ns(self, *sides: str) -> int | None:
-        """Return how wrong a time between stamps of these sides may be, None if unknown."""
-        if len(set(sides)) < 2:
-            return 0  # one clock: what it is off cancels out
-        errors = [self.errors.get(side) for side in sides]
+    def error_ns(self, *clocks: str) -> int | None:
+        """Return how wrong a time between stamps of these clocks may be, None if unknown."""
+        if len(set(clocks)) < 2:
+            return 0  # one clock: its offset cancels out
+        errors = [0 if clock == HERE else self.errors.get(clock) for clock in clocks]
         return None if None in errors else sum(error for error in errors if error is not None)
 
 
 def read_clocks(
     events: pd.DataFrame, measured: Mapping[str, Mapping[str, Any] | None] | None
 ) -> Clocks:
-    """Tell what is known of the hosts' clocks.
+    """Work out the shift of each host's clock, and its error.
 
-    A clock that was measured is put right by its offset. One that was to be measured and could
-    not be is put right as well as it can, by the smallest delay seen between stamp and receipt,
-    and how far that may be wrong nobody knows. Where nothing was to be measured (a recording of
-    version 1) the clocks count as one, unless that delay shows more than 50 ms.
+    A measured clock is corrected by its offset. A clock that could not be measured is corrected by
+    the smallest delay between stamp and receipt, with unknown error. If no measurement was tried,
+    the clocks count as equal, unless that delay is more than 50 ms.
 
     Args:
         events: The frame ``events`` of a run.
-        measured: The run's ``clock``.
+        measured: The run's ``clock``; None if no measurement was tried.
     """
     stamped = events[events["origin"] == "qemu"]
     delays = (stamped["received_ns"] - stamped["time_ns"]).groupby(stamped["side"]).min()
@@ -84,18 +88,18 @@ def read_clocks(
             continue
         errors[side] = 0 if measured is None else None
         if measured is not None:
-            notes.append(f"How far the {side}'s clock is from this machine's is not known.")
+            notes.append(f"The offset between the {side}'s clock and this machine's is not known.")
         if abs(int(delay)) > CLOCK_TOLERANCE_NS:
             shifts[side] = int(delay)
             notes.append(
-                f"The {side}'s clock differs from this machine's by {abs(int(delay)) / 1e9:.1f} s: "
-                "its stamps were moved, so numbers across hosts are less sure."
+                f"The {side}'s clock differs from this machine's by {abs(int(delay)) / 1e9:.1f} s. "
+                "Its stamps were corrected, so numbers across hosts are less exact."
             )
     return Clocks(shifts, errors, tuple(notes))
 
 
 def read(events: pd.DataFrame, shifts: Mapping[str, int], *, not_before_ns: int) -> list[Event]:
-    """Give the events from a moment on, in order, QEMU's stamps moved by their host's shift."""
+    """Return the events since a moment, in order, QEMU's stamps corrected by their host's shift."""
     columns = (events[name].tolist() for name in ("time_ns", "side", "origin", "name", "detail"))
     found = [
         Event(
@@ -114,21 +118,13 @@ def read(events: pd.DataFrame, shifts: Mapping[str, int], *, not_before_ns: int)
 
 
 def first(
-    events: Iterable[Event],
-    *,
-    origin: str,
-    name: str,
-    side: str | None = None,
-    after_ns: int = 0,
-    **detail: str,
+    events: Iterable[Event], *, origin: str, name: str, side: str | None = None, **detail: str
 ) -> int | None:
-    """Give the time of the first event that matches, or None."""
+    """Return the time of the first event that matches, or None."""
     for event in events:
         if (
-            event.origin == origin
-            and event.name == name
+            (event.origin, event.name) == (origin, name)
             and side in (None, event.side)
-            and event.time_ns >= after_ns
             and all(event.detail.get(key) == value for key, value in detail.items())
         ):
             return event.time_ns
@@ -136,10 +132,24 @@ def first(
 
 
 def lifecycle(events: Iterable[Event], name: str, side: str) -> int | None:
-    """Give the time of libvirt's first event of that name, such as ``RESUMED.MIGRATED``."""
+    """Return the time of libvirt's first lifecycle event of a name, e.g. ``RESUMED.MIGRATED``."""
     return first(events, origin="libvirt", name=f"lifecycle.{name}", side=side)
 
 
+def status(events: Iterable[Event], side: str, value: str) -> int | None:
+    """Return when QEMU's migration first had a status (``MigrationStatus``) on a side."""
+    return first(events, origin="qemu", name="MIGRATION", side=side, status=value)
+
+
+def last_stop(events: Iterable[Event]) -> int | None:
+    """Return the time of the migration's own STOP at the source.
+
+    A user can pause and resume the guest during a migration. The migration's stop is the last.
+    """
+    stops = [e.time_ns for e in events if (e.origin, e.name, e.side) == ("qemu", "STOP", "source")]
+    return stops[-1] if stops else None
+
+
 def coalesce(*times: int | None) -> int | None:
-    """Give the first time that is known, or None."""
+    """Return the first time that is known, or None."""
     return next((time_ns for time_ns in times if time_ns is not None), None)

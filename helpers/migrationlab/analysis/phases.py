@@ -1,7 +1,36 @@
-"""The phases of a migration and its iterations over memory, by what was recorded of them.
+"""Work out the five phases of a migration and its iterations over memory.
 
-What each one's boundaries are, and what its states mean, is written at the head of ``timeline``.
-Pure functions; no libvirt, no files, no clock of their own.
+**Phases** are always five rows without gaps between them. ``basis`` is ``log`` where the daemons'
+own logs were recorded, else ``events``:
+
+========= ==================================== ==============================================
+phase     start, by log                        start, by events
+========= ==================================== ==============================================
+Begin     source ``begin3``                    ``missing``: events do not separate it from
+                                               Prepare
+Prepare   destination ``prepare``              the call
+Perform   source ``perform3``                  destination's lifecycle STARTED.MIGRATED
+Finish    source ``perform3_done``             in post-copy SUSPENDED.POSTCOPY; else source
+                                               QEMU's ``completed``, else SUSPENDED.MIGRATED
+Confirm   source ``confirm3``                  destination's RESUMED.MIGRATED, SUSPENDED.PAUSED
+                                               for a guest left paused, or QEMU's RESUME
+========= ==================================== ==============================================
+
+Confirm ends when the call returns. The time between the call and Begin is in no phase: in
+peer2peer the source's daemon connects to the destination's then. In peer2peer the client makes one
+call only, but the daemons go through the same five phases. In post-copy libvirt's Perform ends
+when the guest switches over, and Finish lasts until all of its memory has followed.
+
+The states of a phase:
+
+- ``complete``.
+- ``cut short``: the migration failed or was cancelled in this phase.
+- ``rolled back``: what followed the phase that was cut short, to undo it.
+- ``not reached``.
+- ``left out``: Perform of an offline migration, which sends no memory.
+- ``missing``: the phase took place, but no record shows its start. The row of the neighbour
+  includes its time.
+- ``unknown``: nothing was recorded of either daemon.
 """
 
 from __future__ import annotations
@@ -10,7 +39,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from migrationlab.analysis.events import Event, coalesce, first, lifecycle
+from migrationlab.analysis.events import MS, Event, coalesce, first, lifecycle, status
 
 PHASES = ("Begin", "Prepare", "Perform", "Finish", "Confirm")
 PERFORM = PHASES.index("Perform")
@@ -24,9 +53,8 @@ WORKERS = {
     "Finish": "destination libvirtd",
     "Confirm": "source libvirtd",
 }
-#: Who asks for each: in normal mode the client leads, in peer2peer it asks once, for all of them.
+#: Who asks for each phase: in normal mode the client leads; in peer2peer it asks once, for all.
 LEADERS = {"normal": "client", "peer2peer": "source libvirtd"}
-MS = 1_000_000
 
 
 def phases(
@@ -38,21 +66,21 @@ def phases(
     offline: bool,
     mode: str | None = None,
 ) -> pd.DataFrame:
-    """Give the five phases: phase, by, asked_by, state, start_ns, end_ns, duration_ms, basis.
+    """Return the phases: phase, by, asked_by, state, start_ns, end_ns, duration_ms, basis.
 
     Args:
-        events: What was recorded, in order.
+        events: The recorded events, in order.
         called_ns: When libvirt's call was made.
-        returned_ns: When it came back.
+        returned_ns: When it returned.
         completed: Whether the migration completed.
-        offline: Whether only the domain's definition was moved.
-        mode: "normal" or "peer2peer"; None where that is not known.
+        offline: Whether the domain was migrated offline: its definition only.
+        mode: "normal" or "peer2peer"; None if unknown.
     """
     basis, starts = "log", _starts_by_log(events, completed=completed)
     if not any(starts):
         basis, starts = "events", _starts_by_events(events, called_ns, completed=completed)
     known = [index for index, start in enumerate(starts) if start is not None]
-    # What failed or was cancelled was cut short in the last phase before the way back began.
+    # A failed or cancelled migration was cut short in the last phase before the rollback began.
     forward = [i for i in known if i < 3 or (i == 3 and _performed(events))]
     cut = None if completed else max(forward, default=None)
     spans: list[tuple[int | None, int | None]] = []
@@ -61,10 +89,11 @@ def phases(
         if start is None:
             spans.append((None, None))
             continue
-        following = coalesce(*starts[index + 1 :])
-        begun = min(max(start, earliest), returned_ns)
-        earliest = min(max(begun, returned_ns if following is None else following), returned_ns)
-        spans.append((begun, earliest))
+        following = coalesce(*starts[index + 1 :], returned_ns)
+        assert following is not None
+        begin = min(max(start, earliest), returned_ns)
+        earliest = min(max(begin, following), returned_ns)
+        spans.append((begin, earliest))
     states = [_state(i, start, cut, completed=completed) for i, start in enumerate(starts)]
     if not known:
         states = ["unknown"] * len(PHASES)
@@ -73,7 +102,7 @@ def phases(
     frame = pd.DataFrame({"phase": pd.Series(PHASES, dtype="str"), "by": list(WORKERS.values())})
     frame["asked_by"] = LEADERS.get(str(mode), "unknown")
     frame["state"] = states
-    # Made as Int64 at once: by way of floats the nanoseconds would be rounded.
+    # Made as Int64 at once: a float cannot hold these nanoseconds exactly.
     frame["start_ns"] = pd.array([start for start, _ in spans], dtype="Int64")
     frame["end_ns"] = pd.array([end for _, end in spans], dtype="Int64")
     frame["duration_ms"] = durations(frame)
@@ -90,7 +119,7 @@ def _starts_by_log(events: list[Event], *, completed: bool) -> list[int | None]:
         logged("out", "begin3"),
         logged("in", "prepare"),
         logged("out", "perform3"),
-        # finish3 comes a moment after perform3_done; in a rollback it comes without it.
+        # finish3 comes a moment after perform3_done; in a rollback there is no perform3_done.
         coalesce(logged("out", "perform3_done"), logged("in", "finish3")),
         coalesce(undone, logged("out", "confirm3")),
     ]
@@ -98,26 +127,25 @@ def _starts_by_log(events: list[Event], *, completed: bool) -> list[int | None]:
 
 def _starts_by_events(events: list[Event], called_ns: int, *, completed: bool) -> list[int | None]:
     prepared = lifecycle(events, "STARTED.MIGRATED", "destination")
+    switched = lifecycle(events, "SUSPENDED.POSTCOPY", "source")
     if not completed:
         if not any(event.side in {"source", "destination"} for event in events):
-            return [None] * len(PHASES)  # how far it came, nothing tells
-        # What was interrupted in post-copy had performed, and there is no way back from there.
-        return [None, called_ns, prepared, lifecycle(events, "SUSPENDED.POSTCOPY", "source"), None]
-    sent = first(events, origin="qemu", name="MIGRATION", side="source", status="completed")
-    resumed = first(events, origin="qemu", name="RESUME", side="destination")
+            return [None] * len(PHASES)  # no record shows how far it came
+        # A migration interrupted in post-copy has performed, and cannot be rolled back.
+        return [None, called_ns, prepared, switched, None]
     return [
         None,
         called_ns,
         prepared,
         coalesce(
-            lifecycle(events, "SUSPENDED.POSTCOPY", "source"),
-            sent,
+            switched,
+            status(events, "source", "completed"),
             lifecycle(events, "SUSPENDED.MIGRATED", "source"),
         ),
         coalesce(
             lifecycle(events, "RESUMED.MIGRATED", "destination"),
             lifecycle(events, "SUSPENDED.PAUSED", "destination"),
-            resumed,
+            first(events, origin="qemu", name="RESUME", side="destination"),
         ),
     ]
 
@@ -138,19 +166,26 @@ def _state(index: int, start: int | None, cut: int | None, *, completed: bool) -
 def iterations(
     events: list[Event], returned_ns: int, *, stop: int | None, sent: int | None
 ) -> pd.DataFrame:
-    """Give the iterations over memory; one is cut at the stop, where the guest's writing ended."""
+    """Return the iterations over memory, cut at the stop, where the guest's writing ended.
+
+    Args:
+        events: The recorded events, in order.
+        returned_ns: When libvirt's call returned.
+        stop: When the guest stopped at the source, None if it did not.
+        sent: When all memory was sent, None if that never happened.
+    """
     basis, name, key = "qemu", "MIGRATION_PASS", "pass"
     if not any(event.name == name for event in events):
         basis, name, key = "libvirt", "migration_iteration", "iteration"
     starts: dict[int, int] = {}
     for event in events:
-        if event.name == name and event.origin == basis and event.side == "source":
+        if (event.name, event.origin, event.side) == (name, basis, "source"):
             starts.setdefault(int(event.detail[key]), event.time_ns)
-    given_up = (
-        first(events, origin="qemu", name="MIGRATION", side="source", status=status)
-        for status in ("cancelling", "cancelled", "failing", "failed")
-    )
-    ended = coalesce(sent, *given_up, returned_ns)
+    failed = [
+        status(events, "source", value)
+        for value in ("cancelling", "cancelled", "failing", "failed")
+    ]
+    ended = coalesce(sent, *failed, returned_ns)
     assert ended is not None
     rows = []
     times = [*starts.values(), max([ended, *starts.values()])]
@@ -168,7 +203,7 @@ def iterations(
 
 
 def durations(frame: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """Give the milliseconds from start_ns to end_ns, NaN where they are not known."""
+    """Return the milliseconds from start_ns to end_ns, NaN where they are not known."""
     spans = (frame["end_ns"] - frame["start_ns"]).astype("Float64")
     durations: npt.NDArray[np.float64] = (spans / MS).to_numpy(dtype=np.float64, na_value=np.nan)
     return durations.round(3)

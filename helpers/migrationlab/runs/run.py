@@ -24,7 +24,7 @@ from typing import Any, overload
 import pandas as pd
 
 from migrationlab.analysis.cost import Cost, cost
-from migrationlab.analysis.timeline import Timeline, build
+from migrationlab.analysis.timeline import Recording, Timeline, build
 from migrationlab.analysis.workload import Workload, workload
 from migrationlab.errors import StoreError
 from migrationlab.plan.plan import Plan
@@ -188,8 +188,8 @@ class Run:
         return None
 
     def timeline(self) -> Timeline:
-        """Work out phases, passes, downtimes and rates from what was recorded."""
-        return build(
+        """Work out phases, iterations, downtimes and rates from what was recorded."""
+        recording = Recording(
             events=self.events,
             job=self.job,
             beats=self.beats,
@@ -204,6 +204,7 @@ class Run:
             completed_job=self.completed_job,
             downtime_requested_ms=self.downtime_requested_ms,
         )
+        return build(recording)
 
     @property
     def environment_id(self) -> str:
@@ -219,11 +220,7 @@ class Run:
             processes=self.processes,
             connections=self.connections,
             wire_bytes=self.wire_bytes,
-            called_ns=line.called_ns,
-            returned_ns=line.returned_ns,
-            active_ns=line.active_ns,
-            stop_ns=line.stop_ns,
-            resume_ns=line.resume_ns,
+            moments=line,
             moved=self.outcome in (Outcome.COMPLETED, Outcome.INTERRUPTED),
             memory_bytes=int(self.guest.get("memory_mib") or 0) << 20 or None,
         )
@@ -233,15 +230,7 @@ class Run:
         return self._workload(self.timeline())
 
     def _workload(self, line: Timeline) -> Workload:
-        return workload(
-            beats=self.beats,
-            iterations=line.iterations,
-            called_ns=line.called_ns,
-            returned_ns=line.returned_ns,
-            stop_ns=line.stop_ns,
-            resume_ns=line.resume_ns,
-            postcopy_end_ns=None if line.postcopy_ns is None else line.completed_ns,
-        )
+        return workload(beats=self.beats, iterations=line.iterations, moments=line)
 
     def summary(self) -> dict[str, Any]:
         """Give the run's main numbers: the keys of ``SUMMARY``, plain values, None if unknown.

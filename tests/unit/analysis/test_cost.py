@@ -11,6 +11,7 @@ import pytest
 
 from migrationlab import plots
 from migrationlab.analysis.cost import DEFINITIONS, SEGMENT_HEADER_BYTES, Cost, cost, group_of
+from migrationlab.analysis.switchover import Moments
 from migrationlab.runs.run import Run
 from migrationlab.runs.schema import frame
 from migrationlab.runs.store import load_runs
@@ -21,6 +22,13 @@ MakeRun = Callable[..., Run]
 REAL = load_runs(RECORDINGS / "cost")
 MS = 1_000_000
 CALLED, RETURNED = 1_000 * MS, 2_000 * MS
+MOMENTS = Moments(
+    called_ns=CALLED,
+    returned_ns=RETURNED,
+    active_ns=1_200 * MS,
+    stop_ns=1_500 * MS,
+    resume_ns=1_800 * MS,
+)
 
 
 def processes(*rows: tuple[str, str, str, int, int]) -> pd.DataFrame:
@@ -47,11 +55,7 @@ def cost_of(samples: pd.DataFrame, **changes: Any) -> Cost:
         "processes": samples,
         "connections": frame("connections", []),
         "wire_bytes": frame("wire_bytes", []),
-        "called_ns": CALLED,
-        "returned_ns": RETURNED,
-        "active_ns": 1_200 * MS,
-        "stop_ns": 1_500 * MS,
-        "resume_ns": 1_800 * MS,
+        "moments": MOMENTS,
         "moved": True,
         "memory_bytes": 1 << 30,
     }
@@ -195,11 +199,10 @@ def test_a_guest_that_stayed_ran_at_the_source() -> None:
 def test_what_is_usual_is_not_guessed_from_a_moment() -> None:
     """Seen for 60 ms only before it sent, QEMU's usual rate is not known, and a note says why."""
     late = [row for row in WHOLE_MIGRATION if row[3] >= 1000]
-    found = cost_of(processes(*late), active_ns=1_060 * MS)
+    found = cost_of(processes(*late), moments=dataclasses.replace(MOMENTS, active_ns=1_060 * MS))
     assert found.migration_cpu_s is found.vcpu_extra_cpu_s is None
-    assert found.notes == (
-        "QEMU was seen for 60 ms before it sent: too short to tell what it usually uses.",
-    )
+    (note,) = found.notes
+    assert note.startswith("QEMU was sampled for 60 ms before it sent memory: too short")
 
 
 @pytest.mark.parametrize("gone", ["source", "destination"])

@@ -16,7 +16,7 @@ from paths import RECORDINGS
 
 MS = 1_000_000
 BEGIN_NS = 1_795_400_940_000_000_000
-RECORDINGS = [run for folder in ("", "steered") for run in store.load_runs(RECORDINGS / folder)]
+REAL = [run for folder in ("", "steered") for run in store.load_runs(RECORDINGS / folder)]
 #: Beats around both: the last before the stop, and the first after it.
 HEARD = pd.DataFrame(
     {"arrival_ns": [BEGIN_NS - MS, BEGIN_NS + 272 * MS, BEGIN_NS + 273 * MS], "sequence": [7, 8, 9]}
@@ -53,10 +53,11 @@ POSTCOPY = (
     (690.0, "destination", "completed"),
     (692.0, "source", "completed"),
 )
-ProgressLike = tuple[float, str, str]
+#: At how many milliseconds, on which side, what.
+Step = tuple[float, str, str]
 
 
-def happened(told: Iterable[ProgressLike]) -> list[Event]:
+def happened(told: Iterable[Step]) -> list[Event]:
     """Return what happened as records."""
     found = []
     for ms, side, what in told:
@@ -70,7 +71,7 @@ def happened(told: Iterable[ProgressLike]) -> list[Event]:
     return found
 
 
-def unlogged(told: Iterable[ProgressLike]) -> list[ProgressLike]:
+def unlogged(told: Iterable[Step]) -> list[Step]:
     """Return what is told where nobody reads QEMU's log."""
     return [each for each in told if not each[2].startswith(("src-", "dst-"))]
 
@@ -82,7 +83,7 @@ def spans(found: pd.DataFrame) -> dict[str, tuple[float, str]]:
 
 def test_all_parts_by_qemus_log() -> None:
     """Where QEMU wrote down its steps, and the guest was heard, all six parts are told apart."""
-    found = parts(happened(PRECOPY), SURE, heard=HEARD, heard_by="beats")
+    found = parts(happened(PRECOPY), SURE, arrivals=HEARD, basis="beats")
     assert tuple(found["part"]) == PARTS
     assert spans(found) == {
         "pre-switchover": (5.0, "events"),
@@ -97,7 +98,7 @@ def test_all_parts_by_qemus_log() -> None:
 
 def test_parts_of_post_copy() -> None:
     """In post-copy the guest is handed over before its memory: the same parts, other steps."""
-    assert spans(parts(happened(POSTCOPY), SURE, heard=NOTHING, heard_by="beats")) == {
+    assert spans(parts(happened(POSTCOPY), SURE, arrivals=NOTHING, basis="beats")) == {
         "pre-switchover": (2.0, "events"),
         "last iteration": (0.1, "log"),
         "device state": (0.9, "log"),
@@ -108,12 +109,12 @@ def test_parts_of_post_copy() -> None:
 
 def test_what_events_alone_cannot_tell_apart_is_one_row() -> None:
     """Without QEMU's log parts are joined, and named so; what events do show stays apart."""
-    assert spans(parts(happened(unlogged(PRECOPY)), SURE, heard=NOTHING, heard_by="beats")) == {
+    assert spans(parts(happened(unlogged(PRECOPY)), SURE, arrivals=NOTHING, basis="beats")) == {
         "pre-switchover": (5.0, "events"),
         "last iteration + device state + loading": (188.1, "events"),
         "resume": (20.9, "events"),
     }
-    assert spans(parts(happened(unlogged(POSTCOPY)), SURE, heard=NOTHING, heard_by="beats")) == {
+    assert spans(parts(happened(unlogged(POSTCOPY)), SURE, arrivals=NOTHING, basis="beats")) == {
         "pre-switchover": (2.0, "events"),
         "last iteration + device state": (1.2, "events"),
         "loading + resume": (45.8, "events"),
@@ -122,10 +123,10 @@ def test_what_events_alone_cannot_tell_apart_is_one_row() -> None:
 
 @pytest.mark.parametrize("told", [PRECOPY, POSTCOPY])
 @pytest.mark.parametrize("left_out", range(1, 9))
-def test_parts_add_up_to_the_event_downtime(told: tuple[ProgressLike, ...], left_out: int) -> None:
+def test_parts_add_up_to_the_event_downtime(told: tuple[Step, ...], left_out: int) -> None:
     """Whichever step was not recorded, the parts leave no gap and add up to STOP until RESUME."""
     seen = [each for n, each in enumerate(told) if n != left_out or each[2] == "RESUME"]
-    found = parts(happened(seen), SURE, heard=NOTHING, heard_by="beats")
+    found = parts(happened(seen), SURE, arrivals=NOTHING, basis="beats")
     assert (found["start_ns"].iloc[1:].to_numpy() == found["end_ns"].iloc[:-1].to_numpy()).all()
     resumed = next(ms for ms, _, what in told if what == "RESUME")
     assert found["duration_ms"].sum() == pytest.approx(resumed)
@@ -135,7 +136,7 @@ def test_parts_add_up_to_the_event_downtime(told: tuple[ProgressLike, ...], left
 def test_a_source_that_does_not_ask_has_no_such_part() -> None:
     """Where QEMU did not wait for its libvirtd before it handed over, there is no such part."""
     seen = [each for each in PRECOPY if each[2] not in ("pre-switchover", "device")]
-    found = parts(happened(seen), SURE, heard=NOTHING, heard_by="beats")
+    found = parts(happened(seen), SURE, arrivals=NOTHING, basis="beats")
     assert found["part"].iloc[0] == "last iteration"
     assert found["duration_ms"].iloc[0] == 160.0
 
@@ -143,7 +144,7 @@ def test_a_source_that_does_not_ask_has_no_such_part() -> None:
 def test_between_unknown_clocks_nothing_is_claimed() -> None:
     """A part from one host to the other has no duration where one of their clocks is not known."""
     unsure = Clocks({}, {"source": 0, "destination": None}, ())
-    found = parts(happened(PRECOPY), unsure, heard=HEARD, heard_by="echoes")
+    found = parts(happened(PRECOPY), unsure, arrivals=HEARD, basis="echoes")
     table = found.set_index("part")
     assert table["duration_ms"].isna().to_dict() == dict.fromkeys(PARTS, False) | {
         "loading": True,
@@ -156,7 +157,7 @@ def test_between_unknown_clocks_nothing_is_claimed() -> None:
 def test_the_error_is_that_of_both_clocks() -> None:
     """A part from host to host is as sure as both clocks together; one on a host is exact."""
     known = Clocks({}, {"source": 200_000, "destination": 300_000}, ())
-    found = parts(happened(PRECOPY), known, heard=HEARD, heard_by="beats")
+    found = parts(happened(PRECOPY), known, arrivals=HEARD, basis="beats")
     errors = found.set_index("part")["error_ms"].to_dict()
     assert errors == dict.fromkeys(PARTS, 0.0) | {"loading": 0.5, "first packet": 0.3}
 
@@ -171,15 +172,15 @@ def test_the_log_is_put_right_as_events_are(off_ms: int) -> None:
         else e
         for e in happened(PRECOPY)
     ]
-    assert spans(parts(moved, moving, heard=NOTHING, heard_by="beats")) == spans(
-        parts(happened(PRECOPY), SURE, heard=NOTHING, heard_by="beats")
+    assert spans(parts(moved, moving, arrivals=NOTHING, basis="beats")) == spans(
+        parts(happened(PRECOPY), SURE, arrivals=NOTHING, basis="beats")
     )
 
 
 def test_a_step_that_seems_to_come_too_early_ends_nothing() -> None:
     """Where clocks let a part end before it begins, it goes on to the next end that can be."""
     early = [(ms - 170 if what == "completed" else ms, side, what) for ms, side, what in PRECOPY]
-    found = parts(happened(sorted(unlogged(early))), SURE, heard=NOTHING, heard_by="beats")
+    found = parts(happened(sorted(unlogged(early))), SURE, arrivals=NOTHING, basis="beats")
     assert (found["duration_ms"] >= 0).all()
     assert found["duration_ms"].sum() == 214.0
 
@@ -195,14 +196,14 @@ def test_a_step_that_seems_to_come_too_early_ends_nothing() -> None:
     ],
     ids=["nothing", "no stop", "left paused", "rolled back", "elsewhere"],
 )
-def test_no_hand_over_no_parts(told: tuple[ProgressLike, ...]) -> None:
+def test_no_hand_over_no_parts(told: tuple[Step, ...]) -> None:
     """Where the guest did not stop here and run again there, no part is made up."""
-    found = parts(happened(told), SURE, heard=NOTHING, heard_by="beats")
+    found = parts(happened(told), SURE, arrivals=NOTHING, basis="beats")
     assert len(found) == 0
     assert {name: str(kind) for name, kind in found.dtypes.items()} == COLUMNS
 
 
-@pytest.mark.parametrize("run", RECORDINGS, ids=repr)
+@pytest.mark.parametrize("run", REAL, ids=repr)
 def test_real_migrations(run: Run) -> None:
     """The parts of real migrations make up the event downtime, where a guest went over."""
     line = run.timeline()
@@ -222,8 +223,8 @@ def test_real_migrations(run: Run) -> None:
 def test_a_pause_by_hand_is_not_the_migrations() -> None:
     """A guest that was paused and resumed by hand on the way stopped for the migration later."""
     paused = ((-500.0, "source", "STOP"), (-400.0, "source", "RESUME"), *PRECOPY)
-    assert spans(parts(happened(paused), SURE, heard=NOTHING, heard_by="beats")) == spans(
-        parts(happened(PRECOPY), SURE, heard=NOTHING, heard_by="beats")
+    assert spans(parts(happened(paused), SURE, arrivals=NOTHING, basis="beats")) == spans(
+        parts(happened(PRECOPY), SURE, arrivals=NOTHING, basis="beats")
     )
 
 
@@ -231,12 +232,12 @@ def test_the_first_packet_is_the_first_after_it_ran() -> None:
     """It is the first news: no late one from before the stop, and no end of a later silence."""
     times = (BEGIN_NS - MS, BEGIN_NS + 220 * MS, BEGIN_NS + 230 * MS, BEGIN_NS + 299 * MS)
     heard = pd.DataFrame({"arrival_ns": times, "sequence": [7, 6, 8, 9]})
-    found = parts(happened(PRECOPY), SURE, heard=heard, heard_by="beats")
+    found = parts(happened(PRECOPY), SURE, arrivals=heard, basis="beats")
     assert spans(found)["first packet"] == (16.0, "beats")
 
 
 def test_unheard_means_no_first_packet() -> None:
     """Of a guest that was not heard after its stop nobody knows the first packet."""
-    found = parts(happened(PRECOPY), SURE, heard=NOTHING, heard_by="beats")
+    found = parts(happened(PRECOPY), SURE, arrivals=NOTHING, basis="beats")
     assert "first packet" not in set(found["part"])
     assert not found["duration_ms"].map(math.isnan).any()

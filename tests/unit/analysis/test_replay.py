@@ -479,4 +479,4 @@ def test_a_lost_guest_is_not_said_to_have_gone_on() -> None:
     """That no stop was seen of a guest that went with its host does not say that it ran on."""
     _, line = outcome("lost-source")
     assert "the guest did not stop" not in set(line.downtimes["reason"])
-    assert any("nothing was heard of the guest" in note for note in line.notes)
+    assert any("nothing arrived from the guest" in note for note in line.notes)

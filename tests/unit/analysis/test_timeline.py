@@ -1,4 +1,4 @@
-"""From a recording to phases, iterations and downtimes: on a fake with known answers, and on real ones.
+"""Phases, iterations and downtimes of a fake with known answers, and of real recordings.
 
 ``tests/recordings`` holds recordings of real migrations between two libvirt daemons, written by
 the kit's own store.
@@ -569,7 +569,7 @@ def test_a_clock_known_badly_is_told(make_run: MakeRun) -> None:
     """Where the offsets may be wrong by more than a millisecond together, a note says how much."""
     clock = offsets(source=(0.0, 0.8), destination=(0.0, 0.7))
     line = dataclasses.replace(make_run(), clock=clock).timeline()
-    assert line.notes == ("The event downtime is sure to 1.5 ms: so well the clocks are known.",)
+    assert line.notes == ("The error of the event downtime is 1.5 ms: that of the hosts' clocks.",)
 
 
 def test_a_downtime_across_an_unknown_clock_is_withheld(make_run: MakeRun) -> None:

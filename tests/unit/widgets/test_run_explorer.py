@@ -87,7 +87,7 @@ def test_each_downtime_has_its_bounds_its_method_and_its_reason(runs: list[Run])
     table = comparison_table.downtimes({1: runs[0], 3: runs[2]})
     assert "network: silence of the guest&#x27;s beats" in table
     assert " to " in table
-    assert "– (no stop was seen)" in table
+    assert "– (no stop was recorded)" in table
     assert "requested: the limit in force</th><td>300 ms</td><td>300 ms</td>" in table
 
 

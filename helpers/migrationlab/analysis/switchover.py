@@ -1,0 +1,90 @@
+"""Find the moments of a migration: when the guest stopped and ran again, and the event downtime.
+
+QEMU stamps STOP and RESUME, on two hosts. Where one of the two clocks is unknown, the event
+downtime is withheld and a note says so. libvirt's own events have no stamp: they place the stop in
+time, but they do not measure it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from migrationlab.analysis.events import MS, Clocks, Event, last_stop, lifecycle
+
+#: A smaller error of the clocks is not worth a note.
+NOTED_ERROR_NS = MS
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Moments:
+    """The moments of a migration, CLOCK_REALTIME nanoseconds of the machine that recorded.
+
+    Attributes:
+        called_ns: When libvirt's call was made.
+        returned_ns: When it returned, with success or without.
+        active_ns: When the source QEMU began to send.
+        completed_ns: When the source QEMU had sent everything.
+        stop_ns: When the guest stopped at the source.
+        resume_ns: When it ran again: at the destination, or after a rollback at the source.
+        postcopy_ns: When the migration switched to post-copy.
+    """
+
+    called_ns: int
+    returned_ns: int
+    active_ns: int | None = None
+    completed_ns: int | None = None
+    stop_ns: int | None = None
+    resume_ns: int | None = None
+    postcopy_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switchover:
+    """From STOP at the source to RESUME, at the destination or, after a rollback, at the source.
+
+    Attributes:
+        stop_ns: When the guest stopped; None if no stop was recorded.
+        resume_ns: When it ran again; None if it did not.
+        event_ms: The event downtime; None if QEMU's stamps do not give it.
+        error_ns: How wrong the offset between the two clocks may be.
+        notes: What a reader of the numbers must know.
+    """
+
+    stop_ns: int | None = None
+    resume_ns: int | None = None
+    event_ms: float | None = None
+    error_ns: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+def find_switchover(events: list[Event], clocks: Clocks) -> Switchover:
+    """Find the migration's own stop, and the resume after it."""
+    stop = last_stop(events)
+    if stop is None:
+        return _by_libvirt(events)
+    resumed = [e for e in events if (e.origin, e.name) == ("qemu", "RESUME") and e.time_ns >= stop]
+    if not resumed:
+        arrived = lifecycle(events, "SUSPENDED.PAUSED", "destination")
+        note = "The guest was left paused at the destination, so its downtime has no end."
+        return Switchover(stop_ns=stop, notes=() if arrived is None else (note,))
+    resume, error_ns = resumed[0].time_ns, clocks.error_ns("source", resumed[0].side)
+    if error_ns is None:
+        note = "The event downtime is withheld: it is between two clocks, and one is not known."
+        return Switchover(stop_ns=stop, resume_ns=resume, notes=(note,))
+    note = f"The error of the event downtime is {error_ns / MS:.1f} ms: that of the hosts' clocks."
+    return Switchover(
+        stop_ns=stop,
+        resume_ns=resume,
+        event_ms=round((resume - stop) / MS, 3),
+        error_ns=error_ns,
+        notes=(note,) if error_ns >= NOTED_ERROR_NS else (),
+    )
+
+
+def _by_libvirt(events: list[Event]) -> Switchover:
+    suspended = lifecycle(events, "SUSPENDED.MIGRATED", "source")
+    if suspended is None:
+        return Switchover()
+    names = {"lifecycle.RESUMED.MIGRATED", "lifecycle.RESUMED.POSTCOPY"}
+    after = (e.time_ns for e in events if e.name in names and e.time_ns >= suspended)
+    return Switchover(stop_ns=suspended, resume_ns=next(after, None))
