@@ -1,4 +1,4 @@
-"""Explaining with a lab that is up: its hosts' own logs follow what is not known."""
+"""Explain with a running lab: real refusals have their cause, unknown ones the lab's logs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROGRAM = Path(sys.executable).with_name("migrationlab")
 
 
 def explained(*words: str) -> tuple[int, dict[str, object]]:
-    """Run the command as a user would; give its exit status and object."""
+    """Run the command as a user does; return its exit status and its JSON object."""
     done = subprocess.run(
         [PROGRAM, "explain", "--format", "json", *words],
         check=False,
@@ -31,8 +31,8 @@ def explained(*words: str) -> tuple[int, dict[str, object]]:
 
 
 @pytest.mark.lab
-def test_the_logs_of_a_real_lab_are_shown(lab: Lab) -> None:
-    """An unknown message is followed by what both libvirtds, and the last QEMU, wrote."""
+def test_logs_of_a_real_lab_are_shown(lab: Lab) -> None:
+    """An unknown message is followed by the logs of both libvirtds and of the last QEMU."""
     guest = lab.boot(memory_mib=96, working_set_mib=4, dirty_mib_s=0)
     host = guest.host
     try:
@@ -48,7 +48,7 @@ def test_the_logs_of_a_real_lab_are_shown(lab: Lab) -> None:
         (host.name, f"QEMU of {guest.name}"),
     }
     assert all(tail["problem"] == "" for tail in tails)
-    # Each libvirtd complains of something that the host lacks when it starts.
+    # At its start, each libvirtd reports something that the host does not have.
     assert all(tail["lines"] for tail in tails if tail["what"] == "libvirtd")
 
 
@@ -75,7 +75,7 @@ def test_the_logs_of_a_real_lab_are_shown(lab: Lab) -> None:
         ({}, 1 << 30, "flags-unknown", None),
     ],
 )
-def test_a_real_refusal_is_explained(
+def test_real_refusal_is_explained(
     lab: Lab,
     guest: Guest,
     parameters: dict[str, object],
@@ -83,7 +83,7 @@ def test_a_real_refusal_is_explained(
     cause: str,
     who: NoticedBy | None,
 ) -> None:
-    """What the lab's libvirt refuses to do is explained, and the guest stays where it is."""
+    """A refusal of the lab's libvirt is explained, and the guest stays where it is."""
     source, to = guest.host, lab.other(guest.host)
     domain = source.domain(guest.name)
     with pytest.raises(HostError) as caught, refusals():
@@ -114,10 +114,10 @@ def test_a_real_refusal_is_explained(
         ("qemu+tcp://{source}/system", "same-host-uuid", NoticedBy.DESTINATION_DAEMON),
     ],
 )
-def test_a_sources_refusal_is_explained(
+def test_refusal_of_the_source_is_explained(
     lab: Lab, guest: Guest, uri: str, cause: str, who: NoticedBy | None
 ) -> None:
-    """In peer2peer the source's libvirtd dials, and what it meets is explained as its."""
+    """In peer2peer the source's libvirtd connects, so the source daemon notices its errors."""
     source = guest.host
     domain = source.domain(guest.name)
     flags = libvirt.VIR_MIGRATE_PEER2PEER | libvirt.VIR_MIGRATE_LIVE

@@ -22,6 +22,30 @@ WHOLE = {
 }
 
 
+#: A fix starts with an imperative verb, and not with one of these.
+NO_VERBS = {
+    "a",
+    "an",
+    "and",
+    "as",
+    "by",
+    "for",
+    "from",
+    "if",
+    "in",
+    "it",
+    "of",
+    "on",
+    "see",
+    "the",
+    "there",
+    "this",
+    "to",
+    "with",
+    "without",
+}
+
+
 def without(key: str) -> dict[str, object]:
     """Give a table that lacks one key."""
     return {name: value for name, value in WHOLE.items() if name != key}
@@ -109,3 +133,5 @@ def test_file_is_whole(topic: str) -> None:
         if text.endswith((".", ";", ":", ",")) or text[0].isspace()
     ]
     assert odd_texts == []
+    odd_fixes = [cause.fix for cause in causes if cause.fix.split()[0].lower() in NO_VERBS]
+    assert odd_fixes == []

@@ -39,8 +39,8 @@ def test_message_is_explained(topic: str) -> None:
     assert messages
     expected = [(m["text"], True, m["id"], m["by"]) for m in messages]
     found = [explain(message["text"], code=message["code"]) for message in messages]
-    given_by_them = [(each.text, each.known, each.id, each.noticed_by) for each in found]
-    misses = [pair for pair in zip(expected, given_by_them, strict=True) if pair[0] != pair[1]]
+    answers = [(each.text, each.known, each.id, each.noticed_by) for each in found]
+    misses = [pair for pair in zip(expected, answers, strict=True) if pair[0] != pair[1]]
     assert misses == []
     assert all(each.cause and each.fix for each in found)
 
