@@ -1,8 +1,12 @@
-"""The errors that reach a user of migrationlab.
+"""Define the errors that reach a user of migrationlab.
 
-One root and three families, by who has to act: the caller (:class:`UsageError`), the
-administrator of a host that refused (:class:`HostError`), or whoever runs the lab
-(:class:`LabError`). Each error has a ``hint``: what to do next. Imports nothing of the package.
+There is one root and three families, by who has to act:
+
+- :class:`UsageError`: the caller's mistake; nothing was started.
+- :class:`HostError`: a host refused; its administrator has to act.
+- :class:`LabError`: the lab is broken, or this machine lacks something that the lab needs.
+
+Each error has a ``hint``: what to do next, beginning with an imperative verb.
 """
 
 from __future__ import annotations
@@ -11,30 +15,30 @@ from typing import Any
 
 
 class MigrationLabError(Exception):
-    """Something went wrong, and ``hint`` says what the user can do now.
+    """The root of all errors of migrationlab.
 
     Args:
         message: What happened, in one sentence.
-        hint: What to do next; empty where nothing useful can be said.
+        hint: What to do next; empty if nothing useful can be said.
     """
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
         if hint:
-            self.add_note(f"hint: {hint}")  # which a traceback shows, as in a notebook
+            self.add_note(f"hint: {hint}")  # shown below a traceback, as in a notebook
 
 
 class UsageError(MigrationLabError):
-    """The caller asked for something that cannot be; nothing was started."""
+    """An argument, a command or a file of the caller is wrong."""
 
 
 class PlanError(UsageError):
-    """A plan that cannot work; ``problems`` of the plan say why, all of them."""
+    """A plan cannot work; the ``problems`` of the plan say why."""
 
 
 class GuestError(UsageError):
-    """A guest that is unknown, not running, or cannot be made as asked."""
+    """A guest is unknown, is not running, or cannot be made as asked."""
 
 
 class StoreError(UsageError):
@@ -47,8 +51,8 @@ class HostError(MigrationLabError):
     Args:
         message: libvirt's text, unchanged.
         hint: What to do next.
-        code: libvirt's ``VIR_ERR_*`` number, or None where the error is not libvirt's.
-        domain: libvirt's ``VIR_FROM_*`` number, or None where the error is not libvirt's.
+        code: libvirt's ``VIR_ERR_*`` number; None if the error is not libvirt's.
+        domain: libvirt's ``VIR_FROM_*`` number; None if the error is not libvirt's.
         explanation: What the message means, a :class:`migrationlab.Explanation`. It is attached
             where libvirt's error is caught, in ``hosts/connection.py``.
     """
@@ -69,4 +73,4 @@ class HostError(MigrationLabError):
 
 
 class LabError(MigrationLabError):
-    """The lab, or something that it needs from this machine, is broken or missing."""
+    """The lab is broken, or this machine lacks something that it needs."""

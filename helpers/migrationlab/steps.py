@@ -1,8 +1,7 @@
-"""One stream of progress for everything that takes a while.
+"""Report progress: one stream of steps for everything that takes a while.
 
-The lab, the image build, a migration and the demo report :class:`Step` objects to a
-listener; the command line, the widgets and a log draw the same stream each in its own way.
-Imports nothing of the kit.
+The lab, the image build, a migration and the demo report :class:`Step` objects to a listener. The
+command line, the widgets and a log each draw the same stream in their own way.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ StepState = Literal["started", "progress", "done", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A moment in the life of one piece of work.
+    """One moment of one piece of work.
 
     Attributes:
-        what: The piece of work, the same text from its start to its end.
+        what: The piece of work: the same text from its start to its end.
         state: ``started``, ``progress``, ``done`` or ``failed``.
         detail: A short remark on this moment.
-        fraction: Share of the work done, 0 to 1, or None where it is not known.
+        fraction: The share of the work that is done, 0 to 1; None if not known.
     """
 
     what: str
@@ -36,7 +35,7 @@ Listener = Callable[[Step], None]
 
 
 def ignore(step: Step) -> None:
-    """Be the listener of those who asked for none."""
+    """Default listener: discard all steps."""
 
 
 @contextmanager

@@ -246,10 +246,10 @@ def test_a_wire_that_is_set_anew_is_told(lab: Lab, guest: Guest) -> None:
 def test_a_restarted_libvirtd_is_measured_on(lab: Lab, guest: Guest) -> None:
     """After its libvirtd was started anew a host's processes are found again."""
     lab.restart_libvirtd(guest.host)
-    meters = guest.host.meters
+    meters = guest.host.counters
     assert meters is not None
     assert set(meters.processes(guest.uuid)) == {"libvirtd", "qemu"}
-    other = lab.other(guest.host).meters
+    other = lab.other(guest.host).counters
     assert other is not None
     assert set(other.processes(guest.uuid)) == {"libvirtd"}
 

@@ -357,7 +357,7 @@ def test_an_unknown_domain(lab: Lab, guest: Guest, kept: Path) -> None:
     source, to = URIS[guest.host.name], URIS[lab.other(guest.host).name]
     done = lab.client.run([*COMMAND, "migrate", "nobody", "--from", source, "--to", to])
     assert done.returncode == 2
-    assert f"has no guest 'nobody'\nhint: guests running there: {guest.name}" in done.stderr
+    assert f"has no guest 'nobody'\nhint: choose one that runs there: {guest.name}" in done.stderr
 
 
 def test_a_probe_that_nobody_answers(lab: Lab, guest: Guest, kept: Path) -> None:

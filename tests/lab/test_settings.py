@@ -238,10 +238,10 @@ def test_a_unix_socket_instead_of_the_network(guest: Guest, mode: str) -> None:
     """Over a Unix socket that both hosts see, no memory goes by the network."""
     source = guest.host
     path = f"{GUESTS_AT_HOST}/memory.sock"
-    assert source.meters is not None
-    before = source.meters.sent_bytes()
+    assert source.counters is not None
+    before = source.counters.sent_bytes()
     done = arrived(ride(guest, mode=mode, migration_uri=f"unix://{path}"))
-    assert source.meters.sent_bytes() - before < 2 * MIB
+    assert source.counters.sent_bytes() - before < 2 * MIB
     assert int(done.run.completed_job["memory_processed"]) > 20 * MIB
     (incoming,) = done.destination.all("migrate-incoming")
     assert incoming["uri"] == f"unix:{path}"

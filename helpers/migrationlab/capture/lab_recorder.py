@@ -15,7 +15,7 @@ from migrationlab.capture.sampler import PeriodicTimer
 from migrationlab.capture.tcp_connections import ConnectionMeter, Ports
 from migrationlab.capture.wire_counter import WireMeter
 from migrationlab.errors import LabError
-from migrationlab.hosts.counters import Meters
+from migrationlab.hosts.counters import HostCounters
 
 Row = Mapping[str, int | str | None]
 #: Processes and connections are looked at no more often: a look takes half a millisecond.
@@ -32,7 +32,9 @@ class LabRecorder:
         interval_s: The time from one reading of the wire to the next.
     """
 
-    def __init__(self, source: Meters, destination: Meters, uuid: str, interval_s: float) -> None:
+    def __init__(
+        self, source: HostCounters, destination: HostCounters, uuid: str, interval_s: float
+    ) -> None:
         self.warnings: list[str] = []
         self._connections: ConnectionMeter | None = None
         self._processes = ProcessMeter({"source": source, "destination": destination}, uuid)

@@ -24,7 +24,7 @@ from functools import partial
 import libvirt
 
 from migrationlab.capture.sampler import PeriodicTimer
-from migrationlab.hosts.counters import Meters
+from migrationlab.hosts.counters import HostCounters
 
 Row = Mapping[str, int | str | None]
 #: Of libvirt, which counts in hundredths of a second, no more often.
@@ -76,7 +76,7 @@ class ProcessMeter:
         uuid: The domain's UUID.
     """
 
-    def __init__(self, sides: Mapping[str, Meters], uuid: str) -> None:
+    def __init__(self, sides: Mapping[str, HostCounters], uuid: str) -> None:
         self.rows: list[Row] = []
         self._sides = sides
         self._uuid = uuid
@@ -105,7 +105,7 @@ class ProcessMeter:
             process.close()
         self._watched.clear()
 
-    def _find(self, side: str, meters: Meters, missing: set[str]) -> None:
+    def _find(self, side: str, meters: HostCounters, missing: set[str]) -> None:
         for name, pid in meters.processes(self._uuid).items():
             if name in missing and (process := _watch(pid, threads=name == "qemu")):
                 self._watched[side, name] = process

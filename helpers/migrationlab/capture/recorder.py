@@ -108,8 +108,10 @@ class Recorder:
                 self.events.listen(connection, side, qemu=capture)
             if capture or sample:
                 self._sampler = JobSampler(source, uuid, interval_s)
-            if capture and source.meters is not None and destination.meters is not None:
-                self._instruments = LabRecorder(source.meters, destination.meters, uuid, interval_s)
+            if capture and source.counters is not None and destination.counters is not None:
+                self._instruments = LabRecorder(
+                    source.counters, destination.counters, uuid, interval_s
+                )
             elif capture:
                 listening = zip(self._sides, self._connections, strict=True)
                 self._domain = DomainMeter(dict(listening), uuid)

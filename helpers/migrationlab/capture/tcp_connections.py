@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from migrationlab.capture import netlink
-from migrationlab.hosts.counters import Meters
+from migrationlab.hosts.counters import HostCounters
 from migrationlab.hosts.poll import readable
 
 NETLINK_SOCK_DIAG = 4
@@ -154,7 +154,7 @@ class ConnectionMeter:
         OSError: Its kernel has no such sockets.
     """
 
-    def __init__(self, source: Meters, destination: Meters) -> None:
+    def __init__(self, source: HostCounters, destination: HostCounters) -> None:
         self.warnings: list[str] = []
         self._ends = tuple(socket.inet_aton(each.address) for each in (source, destination))
         self._known: dict[int, TcpConnection] = {}

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 
 from migrationlab.capture import netlink
 from migrationlab.errors import LabError
-from migrationlab.hosts.counters import Meters
+from migrationlab.hosts.counters import HostCounters
 
 #: include/uapi/linux: rtnetlink.h, pkt_sched.h, gen_stats.h, sockios.h.
 NETLINK_ROUTE = 0
@@ -41,7 +41,7 @@ class Cable:
         OSError: Its kernel refused.
     """
 
-    def __init__(self, meters: Meters) -> None:
+    def __init__(self, meters: HostCounters) -> None:
         self._socket = meters.netlink(NETLINK_ROUTE)
         try:
             self._socket.settimeout(TIMEOUT_S)
@@ -80,7 +80,7 @@ class WireMeter:
         destination: Those of the host that it goes to.
     """
 
-    def __init__(self, source: Meters, destination: Meters) -> None:
+    def __init__(self, source: HostCounters, destination: HostCounters) -> None:
         self.rows: list[Mapping[str, int | str | None]] = []
         self.warnings: list[str] = []
         self._meters = (source, destination)

@@ -1,6 +1,6 @@
-"""Talk to a host through libvirt, or in a shell on it.
+"""Talk to a host through libvirt, and run programs on it or on this machine.
 
-Owns connections, what a host says of itself, domain XML, counters and logs. Knows no lab.
+Owns connections, facts about hosts, domain XML, counters, logs, and the one subprocess runner.
 """
 
 import lazy_loader

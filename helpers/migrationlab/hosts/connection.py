@@ -1,23 +1,26 @@
-"""The libvirt library in this process: its event loop, its connections, and its errors.
+"""Use the libvirt library in this process: its event loop, its connections and its errors.
 
-One event loop serves all connections, in a thread of its own, so that a busy notebook cell does
-not stall it. No bare error of libvirt's leaves the kit: :func:`refusals` turns each into the
-kit's, explained. Imports no other room of the kit than ``errors`` and ``explain``.
+One event loop in its own thread serves all connections, so that a busy notebook cell does not stall
+it. No libvirtError leaves the package: :func:`refusals` turns each into a :class:`HostError` with
+an explanation.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import libvirt
 
 from migrationlab.errors import HostError
 from migrationlab.explain.explanation import NoticedBy, explain
 
-#: As virsh asks a daemon that says nothing whether it is there (its options -k and -K).
+T = TypeVar("T")
+
+#: Like virsh's options -k and -K: how often to ask a silent daemon whether it is there.
 KEEPALIVE_S, KEEPALIVE_COUNT = 5, 6
 
 _library_lock = threading.Lock()
@@ -38,14 +41,32 @@ def refusals(hint: str = "", *, opening: bool = False) -> Iterator[None]:
         raise refusal(error, hint, opening=opening) from error
 
 
-def refusal(error: libvirt.libvirtError, hint: str = "", *, opening: bool = False) -> HostError:
-    """Return the kit's error for a libvirt error, with code, domain, text and explanation.
+def answer_or_none(work: Callable[[], T], codes: Collection[int], hint: str = "") -> T | None:
+    """Return what ``work`` returns, or None if libvirt refuses it with one of these codes.
 
     Args:
-        error: libvirt's.
-        hint: What the user can do about it; by default what the explanation says.
-        opening: Whether this process was opening a connection: then it is the one who dialled,
-            and the explanation follows the hint.
+        work: Calls libvirt.
+        codes: ``VIR_ERR_*`` numbers.
+        hint: What the user can do about any other refusal.
+
+    Raises:
+        HostError: libvirt refused for another reason.
+    """
+    try:
+        return work()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in codes:
+            return None
+        raise refusal(error, hint) from error
+
+
+def refusal(error: libvirt.libvirtError, hint: str = "", *, opening: bool = False) -> HostError:
+    """Return the HostError for a libvirt error, with code, domain, text and explanation.
+
+    Args:
+        error: libvirt's error.
+        hint: What the user can do about it; by default the fix of the explanation.
+        opening: Whether this process was opening a connection; then the fix follows the hint.
     """
     text = error.get_error_message() or str(error)
     code, domain = error.get_error_code(), error.get_error_domain()
@@ -58,7 +79,7 @@ def refusal(error: libvirt.libvirtError, hint: str = "", *, opening: bool = Fals
 
 
 def version_text(number: int) -> str:
-    """Return a version as people write it, from libvirt's 1,000,000 * major + 1,000 * minor."""
+    """Return a version such as "11.3.0" from libvirt's 1,000,000 * major + 1,000 * minor."""
     return f"{number // 1_000_000}.{number // 1_000 % 1_000}.{number % 1_000}"
 
 
@@ -68,7 +89,7 @@ def library_version() -> str:
 
 
 def open_connection(uri: str) -> libvirt.virConnect:
-    """Open a connection to a libvirt daemon, which breaks when the daemon is heard no more.
+    """Open a connection to a libvirt daemon; it breaks when the daemon does not answer any more.
 
     Raises:
         HostError: The daemon could not be reached, or refused.
@@ -76,48 +97,48 @@ def open_connection(uri: str) -> libvirt.virConnect:
     _start_library()
     with refusals(f"check that {uri} is where the host's libvirtd listens", opening=True):
         connection = libvirt.open(uri)
-        try:
-            connection.setKeepAlive(KEEPALIVE_S, KEEPALIVE_COUNT)
-        except libvirt.libvirtError as error:
-            if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:  # no daemon, no silence
-                raise
+        # A driver without a daemon has no keepalive.
+        answer_or_none(
+            lambda: connection.setKeepAlive(KEEPALIVE_S, KEEPALIVE_COUNT),
+            (libvirt.VIR_ERR_NO_SUPPORT,),
+        )
         return connection
 
 
 def drain_events(connections: Iterable[libvirt.virConnect], timeout_s: float) -> bool:
-    """Wait until what has happened on hosts by now has been told to who listens.
+    """Wait until callbacks have received all events of the hosts up to now.
 
-    An answer comes after the events that a daemon sent before it. What came with it is queued: the
-    event loop hands it out by a timer of the connection (virObjectEventStateQueueRemote in
-    object_event.c), and what a callback that is given back has not heard by then is dropped. Timers
-    fire in the order in which they were added (virEventPollDispatchTimeouts in vireventpoll.c), so
-    when one that is added now has fired, all that was queued has been heard.
+    An answer arrives after the events that the daemon sent before it. libvirt queues these events,
+    and the event loop delivers them by a timer of the connection (virObjectEventStateQueueRemote in
+    object_event.c). A callback that is removed before that misses them. Timers fire in the order in
+    which they were added (virEventPollDispatchTimeouts in vireventpoll.c). So when a timer that is
+    added now has fired, all queued events have been delivered.
 
     Args:
-        connections: Those that are listened on; of one that is broken nothing more will come.
-        timeout_s: How long to wait at most.
+        connections: The connections with callbacks; a broken one gets no more events.
+        timeout_s: The longest wait, in seconds.
 
     Returns:
-        Whether all was told.
+        Whether all were delivered.
     """
     for connection in connections:
         with contextlib.suppress(libvirt.libvirtError):
             connection.getLibVersion()
-    told = threading.Event()
-    timer = libvirt.virEventAddTimeout(0, lambda _timer, _opaque: told.set(), None)
+    delivered = threading.Event()
+    timer = libvirt.virEventAddTimeout(0, lambda _timer, _opaque: delivered.set(), None)
     try:
-        return told.wait(timeout_s)
+        return delivered.wait(timeout_s)
     finally:
         libvirt.virEventRemoveTimeout(timer)
 
 
 def _start_library() -> None:
-    """Start libvirt's event loop in a thread of its own; before the first connection, once."""
+    """Start libvirt's event loop in its own thread, once, before the first connection."""
     global _library_ready  # noqa: PLW0603 - a library has one event loop a process
     with _library_lock:
         if _library_ready:
             return
-        # Errors are raised; libvirt would print them to standard error besides.
+        # Errors are raised; libvirt would also print them to standard error.
         libvirt.registerErrorHandler(lambda _context, _error: None, None)
         libvirt.virEventRegisterDefaultImpl()
         threading.Thread(target=_run_events, name="libvirt-events", daemon=True).start()

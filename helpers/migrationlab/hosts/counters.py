@@ -1,7 +1,7 @@
-"""What can be read off a host's machine while a guest migrates, beyond what libvirt tells.
+"""Define the counters of a host's machine that can be read while a guest migrates.
 
 A lab's hosts run on this machine, so their kernels and processes can be asked directly
-(``lab.hostmeters``). A real host offers none of this. Imports no libvirt and no lab.
+(``lab.host_counters``). A real host has no such counters.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Protocol
 
 
-class Meters(Protocol):
-    """A host's own counters. Whatever is read here takes well under a millisecond."""
+class HostCounters(Protocol):
+    """The counters of one host. Each read takes well under a millisecond."""
 
     @property
     def device(self) -> str:
@@ -30,21 +30,21 @@ class Meters(Protocol):
         """
 
     def netlink(self, protocol: int) -> socket.socket:
-        """Return a new netlink socket that asks the host's kernel about the host's network.
+        """Return a new netlink socket to the host's kernel, for questions about its network.
 
         Args:
-            protocol: Which part of it, a ``NETLINK_…`` number of include/uapi/linux/netlink.h.
+            protocol: A ``NETLINK_…`` number of include/uapi/linux/netlink.h.
 
         Raises:
             LabError: The host is gone, or its kernel has no such sockets.
         """
 
     def processes(self, uuid: str) -> Mapping[str, int]:
-        """Return the processes that serve a domain, by this process's numbers.
+        """Return the processes that serve a domain, by their pids in this process's namespace.
 
         Args:
             uuid: The domain's UUID.
 
         Returns:
-            "libvirtd", and "qemu" while the domain has one; what is not there is left out.
+            The pids of "libvirtd" and, while the domain has one, of "qemu".
         """

@@ -1,7 +1,4 @@
-"""What a host says of itself, as far as figures depend on it.
-
-Imports no libvirt: what libvirt knows of a host is asked by ``hosts``, the rest by its shell.
-"""
+"""Hold the facts about a host that figures depend on, and ask its kernel for some of them."""
 
 from __future__ import annotations
 
@@ -9,22 +6,22 @@ from dataclasses import dataclass
 
 from migrationlab.hosts.shell import Shell
 
-#: Some architectures' kernels name no model there.
+#: The kernels of some architectures name no model there.
 _ASK_KERNEL = "uname -r; grep -m 1 '^model name' /proc/cpuinfo || true"
 
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """What a host says of itself.
+    """Facts about a host.
 
     Attributes:
-        hostname: Its own name, which it also gives to others as the place to migrate to.
+        hostname: Its name; it also gives this name to others as the place to migrate to.
         libvirt_version: Its daemon's version.
         qemu_version: Its QEMU's version.
-        cpus: How many processors its machine has; like all that follows None where not known.
-        memory_mib: How much memory.
-        cpu_model: What processors: as its kernel names them, else the nearest of libvirt's models.
-        kernel: Its kernel's release, which libvirt does not tell, but a shell.
+        cpus: The number of its CPUs; None if not known, like all that follows.
+        memory_mib: Its memory in MiB.
+        cpu_model: Its CPU, as its kernel names it, else the closest of libvirt's models.
+        kernel: The release of its kernel. Only a shell knows it, not libvirt.
     """
 
     hostname: str
@@ -47,10 +44,10 @@ class HostFacts:
 
 
 def from_kernel(shell: Shell | None) -> tuple[str | None, str | None]:
-    """Return the release of a machine's kernel, and its name for the processors.
+    """Return the release of a machine's kernel, and its name of the CPU.
 
     Args:
-        shell: How to run a program there; None where there is no way.
+        shell: How to run a program there; None if there is no way.
 
     Returns:
         Both; None for what is not known.

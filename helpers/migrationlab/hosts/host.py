@@ -1,7 +1,6 @@
-"""Hosts: connections to libvirt daemons, and what is known of their machines.
+"""Know one host: a connection to its libvirt daemon, its domains, and facts about its machine.
 
-A host of the lab and a real one are the same type; the lab only fills in more. How libvirt is
-called, and what becomes of its errors, is ``library``'s. Never imports ``lab``.
+A lab's host and a real one have the same type; the lab fills in more.
 """
 
 from __future__ import annotations
@@ -19,13 +18,14 @@ from defusedxml.ElementTree import fromstring
 
 from migrationlab.errors import GuestError, HostError, UsageError
 from migrationlab.hosts.connection import (
+    answer_or_none,
     library_version,
     open_connection,
     refusal,
     refusals,
     version_text,
 )
-from migrationlab.hosts.counters import Meters
+from migrationlab.hosts.counters import HostCounters
 from migrationlab.hosts.domain_xml import xml_sha256
 from migrationlab.hosts.facts import HostFacts, from_kernel
 from migrationlab.hosts.shell import Shell, shell_of
@@ -34,30 +34,32 @@ __all__ = [
     "DomainState",
     "Host",
     "HostFacts",
+    "domain_sha256",
     "library_version",
     "open_connection",
     "refusal",
     "refusals",
     "version_text",
-    "xml_hash",
-]  # fmt: skip
+]
 
 UUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-#: What in a connection URI concerns the machine that dials: its files, its programs.
+#: Parameters of a connection URI about the connecting machine: its files, its programs.
 CLIENT_ONLY_PARAMETERS = ("command", "keyfile", "known_hosts", "pkipath", "socket")
+NO_DOMAIN = (libvirt.VIR_ERR_NO_DOMAIN,)
+DENIED = (libvirt.VIR_ERR_OPERATION_DENIED, libvirt.VIR_ERR_ACCESS_DENIED)
 
 
 @dataclass(frozen=True, slots=True)
 class DomainState:
-    """A domain at one moment.
+    """The state of a domain at one moment.
 
     Attributes:
         name: Its name.
-        paused: Whether it stands still.
-        moving: Whether it stands still because it is on its way from or to another host.
-        metadata: The metadata that was asked for, None where it has none.
+        paused: Whether it is paused.
+        moving: Whether it is paused because it migrates from or to another host.
+        metadata: The requested metadata, None if it has none.
         uuid: Its UUID.
-        active: Whether it runs, or stands still; else it is only defined.
+        active: Whether it is running or paused; otherwise it is only defined.
     """
 
     name: str
@@ -73,16 +75,16 @@ class Host:
 
     Args:
         uri: The connection URI by which *this process* reaches its libvirtd.
-        name: What to call it; by default its own hostname.
+        name: What to call it; by default its hostname.
         peer_uri: The connection URI by which *other machines* reach its libvirtd; by default
-            ``uri`` where that names a machine, else ssh to its own hostname.
+            ``uri`` if that names a machine, else ssh to its hostname.
         image: The release that a lab host runs.
-        log: The daemon's log, where this process may read it.
-        meters: Its machine's own counters, where this process can read them.
-        route: Turns a connection URI meant for this host's neighbours into one that this
-            process can open to the same end; None where they are the same.
-        shell: How this process runs a program on the host's machine; by default as ``uri``
-            shows, and None where it shows no way.
+        log: The daemon's log, if this process may read it.
+        counters: The counters of its machine, if this process can read them.
+        route: Turns a connection URI for this host's neighbours into one that this process can
+            open to the same end; None if they are the same.
+        shell: How this process runs a program on the host's machine; by default what ``uri``
+            shows, and None if it shows no way.
 
     Raises:
         UsageError: ``uri`` is empty.
@@ -97,18 +99,19 @@ class Host:
         peer_uri: str | None = None,
         image: str | None = None,
         log: Path | None = None,
-        meters: Meters | None = None,
+        counters: HostCounters | None = None,
         route: Callable[[str], str] | None = None,
         shell: Shell | None = None,
     ) -> None:
         if not uri:
             raise UsageError(
-                "a host needs a connection URI", hint="for example qemu+ssh://root@node1/system"
+                f"uri must be a connection URI (got {uri!r})",
+                hint="give one, for example qemu+ssh://root@node1/system",
             )
         self.uri = uri
         self.image = image
         self.log = log
-        self.meters = meters
+        self.counters = counters
         self.shell = shell or shell_of(uri)
         self._route = route
         self._connection = open_connection(uri)
@@ -129,29 +132,33 @@ class Host:
         return parts._replace(query=urlencode(query, safe="/")).geturl()
 
     @property
+    def _hint(self) -> str:
+        return f"check that libvirtd of {self.name} runs"
+
+    @property
     def connection(self) -> libvirt.virConnect:
         """Return the connection to its libvirtd.
 
         Raises:
-            HostError: It broke.
+            HostError: It is broken.
         """
         if not self._connection.isAlive():
             raise HostError(
-                f"the connection to {self.name} is broken: its libvirtd ended, or is out of reach",
-                hint="host.reconnect() opens a new one once libvirtd is there again",
+                f"the connection to {self.name} is broken: its libvirtd ended or is out of reach",
+                hint="call host.reconnect() once libvirtd runs again",
             )
         return self._connection
 
     def reconnect(self) -> None:
-        """Open the connection anew, as after a restart of the host's libvirtd.
+        """Open the connection again, as after a restart of the host's libvirtd.
 
-        What the host says of itself is asked anew too. Guests are not touched.
+        The host's facts are asked again too. Guests are not touched.
 
         Raises:
-            HostError: Its libvirtd could not be reached; the old connection is as it was.
+            HostError: Its libvirtd could not be reached; the old connection stays.
         """
         new = open_connection(self.uri)
-        with contextlib.suppress(libvirt.libvirtError):  # it broke: why else would this be called
+        with contextlib.suppress(libvirt.libvirtError):  # the old one is usually broken
             self._connection.close()
         self._connection = new
         self._facts = None
@@ -163,7 +170,7 @@ class Host:
 
     @property
     def facts(self) -> HostFacts:
-        """Return what the host says of itself; asked once."""
+        """Return facts about the host; asked once."""
         if self._facts is None:
             with refusals():
                 _arch, _mib, cpus, *_ = self.connection.getInfo()
@@ -198,30 +205,28 @@ class Host:
 
         Args:
             name: Its name, or else its UUID.
-            inactive: Whether it may be one that is defined and not running.
+            inactive: Whether it may be defined and not running.
 
         Raises:
-            GuestError: It has no such domain, or that isn't running.
+            GuestError: The host has no such domain, or it is not running.
         """
-        try:
-            domain = self._find(name)
-            running = inactive or bool(domain.isActive())
-        except libvirt.libvirtError as error:
-            if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
-                raise refusal(error) from error
-            known = ", ".join(self.domain_names()) or "none"
+        domain = answer_or_none(lambda: self._look_up(name), NO_DOMAIN)
+        active = domain and answer_or_none(domain.isActive, NO_DOMAIN)
+        if active is None:
+            running = ", ".join(self.domain_names())
             raise GuestError(
-                f"{self.name} has no guest {name!r}", hint=f"guests running there: {known}"
-            ) from error
-        if not running:
+                f"{self.name} has no guest {name!r}",
+                hint=f"choose one that runs there: {running}" if running else "start one there",
+            )
+        if not (active or inactive):
             raise GuestError(
                 f"the guest {name!r} of {self.name} is not running",
-                hint="where it runs on no other host either, start it: "
+                hint="start it if it runs on no other host: "
                 f"virsh --connect {shlex.quote(self.uri)} start {shlex.quote(name)}",
             )
         return domain
 
-    def _find(self, name: str) -> libvirt.virDomain:
+    def _look_up(self, name: str) -> libvirt.virDomain:
         try:
             return self.connection.lookupByName(name)
         except libvirt.libvirtError as error:
@@ -235,39 +240,37 @@ class Host:
         return sorted(domain.name for domain in self.domains())
 
     def domains(self, metadata: str | None = None, *, inactive: bool = False) -> list[DomainState]:
-        """Return the domains that run on this host, paused and moving ones too.
+        """Return the domains that run on this host, also paused and migrating ones.
 
         Args:
-            metadata: Of which XML namespace to read each domain's metadata.
-            inactive: Whether to return those too that are only defined.
+            metadata: The XML namespace of the metadata to read.
+            inactive: Whether to return domains too that are only defined.
 
         Raises:
             HostError: The host could not be asked.
         """
-        with refusals(f"check that libvirtd of {self.name} runs"):
+        with refusals(self._hint):
             found = self.connection.listAllDomains(
                 0 if inactive else libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE
             )
         return [state for domain in found if (state := _state(domain, metadata)) is not None]
 
     def find(self, uuid: str) -> DomainState | None:
-        """Return how a domain of this host is, one too that is only defined.
+        """Return the state of a domain of this host, running or only defined.
 
         Args:
             uuid: The domain's UUID.
 
         Returns:
-            Its state, without metadata; None where the host has no such domain.
+            Its state, without metadata; None if the host has no such domain.
 
         Raises:
             HostError: The host could not be asked.
         """
-        try:
-            return _state(self.connection.lookupByUUIDString(uuid))
-        except libvirt.libvirtError as error:
-            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-                return None
-            raise refusal(error, f"check that libvirtd of {self.name} runs") from error
+        domain = answer_or_none(
+            lambda: self.connection.lookupByUUIDString(uuid), NO_DOMAIN, self._hint
+        )
+        return domain and _state(domain)
 
     def create(self, xml: str, *, persistent: bool = False) -> None:
         """Start a domain.
@@ -277,9 +280,9 @@ class Host:
             persistent: Whether the host keeps its definition when it ends.
 
         Raises:
-            HostError: libvirt refused it; it isn't there.
+            HostError: libvirt refused; the domain does not exist.
         """
-        with refusals(f"the log of {self.name} is {self.log}" if self.log else ""):
+        with refusals(f"read the log of {self.name}: {self.log}" if self.log else ""):
             if not persistent:
                 self.connection.createXML(xml, 0)
                 return
@@ -291,42 +294,35 @@ class Host:
                 raise
 
     def destroy(self, name: str) -> None:
-        """End a domain at once; one that is not there is no error.
+        """End a domain at once, if the host has it.
 
         Raises:
             HostError: libvirt refused.
         """
-        try:
-            self.connection.lookupByName(name).destroy()
-        except libvirt.libvirtError as error:
-            if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
-                raise refusal(error) from error
+        answer_or_none(lambda: self.connection.lookupByName(name).destroy(), NO_DOMAIN)
 
     def forget(self, uuid: str) -> None:
-        """End a domain and drop its definition; what is not there is no error.
+        """End a domain and remove its definition, if the host has them.
 
         Raises:
             HostError: libvirt refused.
         """
-        try:
+
+        def forget() -> None:
             domain = self.connection.lookupByUUIDString(uuid)
             if domain.isPersistent():
                 domain.undefine()
             if domain.isActive():
                 domain.destroy()
-        except libvirt.libvirtError as error:
-            if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
-                raise refusal(error) from error
+
+        answer_or_none(forget, NO_DOMAIN)
 
     def is_busy(self, name: str) -> bool:
         """Return whether a domain has a job under way, such as a migration."""
         with refusals():
             domain = self.connection.lookupByName(name)
-            # One that does not run has no jobs, and says so with an error.
-            if not domain.isActive():
-                return False
-            info = domain.jobInfo()
-        return bool(info[0] != libvirt.VIR_DOMAIN_JOB_NONE)
+            # jobInfo() fails for a domain that does not run.
+            return bool(domain.isActive() and domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE)
 
     def capabilities(self) -> str:
         """Return the host's capabilities XML."""
@@ -335,56 +331,46 @@ class Host:
         return capabilities
 
     def close(self) -> None:
-        """Close the connection; the host itself goes on."""
+        """Close the connection."""
         with refusals():
             self._connection.close()
 
 
-def xml_hash(domain: libvirt.virDomain) -> str | None:
-    """Return the hash that domains of the same kind share (see ``domainxml``).
+def domain_sha256(domain: libvirt.virDomain) -> str | None:
+    """Return the hash that domains of the same kind share (see ``domain_xml``).
 
     Returns:
-        The hash; None where this connection is denied the XML that is sent to another host, as
-        libvirt does to whoever may not read a domain's passwords.
+        The hash; None if this connection may not read the XML that is sent to another host, which
+        has the domain's passwords.
 
     Raises:
         HostError: The host could not be asked.
     """
-    try:
-        return xml_sha256(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_MIGRATABLE))
-    except libvirt.libvirtError as error:
-        if error.get_error_code() in (
-            libvirt.VIR_ERR_OPERATION_DENIED,
-            libvirt.VIR_ERR_ACCESS_DENIED,
-        ):
-            return None
-        raise refusal(error) from error
+    xml = answer_or_none(lambda: domain.XMLDesc(libvirt.VIR_DOMAIN_XML_MIGRATABLE), DENIED)
+    return None if xml is None else xml_sha256(xml)
 
 
 def _memory_mib(connection: libvirt.virConnect) -> int:
-    """Return how much memory a host has.
+    """Return the memory of a host.
 
-    As its kernel counts it in /proc/meminfo (virHostMemGetStatsLinux in virhostmem.c);
-    virNodeGetInfo adds up its NUMA nodes, of which a virtual machine's kernel may count less.
+    This is the kernel's figure in /proc/meminfo (virHostMemGetStatsLinux in virhostmem.c).
+    virNodeGetInfo adds up the NUMA nodes, of which the kernel of a virtual machine may count less.
     """
-    try:
-        every = libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS
-        return int(connection.getMemoryStats(every)["total"]) >> 10
-    except libvirt.libvirtError as error:
-        if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
-            raise
-        return int(connection.getInfo()[1])
+    every = libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS
+    stats = answer_or_none(lambda: connection.getMemoryStats(every), (libvirt.VIR_ERR_NO_SUPPORT,))
+    return int(connection.getInfo()[1]) if stats is None else int(stats["total"]) >> 10
 
 
 def _state(domain: libvirt.virDomain, metadata: str | None = None) -> DomainState | None:
-    """Return how a domain is, None where it has ended since it was found."""
-    try:
-        state, reason = domain.state()
-        text = _metadata(domain, metadata) if metadata else None
-    except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-            return None
-        raise refusal(error) from error
+    """Return the state of a domain, None if it has ended since it was found."""
+    found = answer_or_none(domain.state, NO_DOMAIN)
+    if found is None:
+        return None
+    state, reason = found
+    text: str | None = metadata and answer_or_none(
+        lambda: domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, metadata),
+        (libvirt.VIR_ERR_NO_DOMAIN_METADATA, *NO_DOMAIN),
+    )
     paused = state == libvirt.VIR_DOMAIN_PAUSED
     return DomainState(
         domain.name(),
@@ -394,13 +380,3 @@ def _state(domain: libvirt.virDomain, metadata: str | None = None) -> DomainStat
         uuid=domain.UUIDString(),
         active=state != libvirt.VIR_DOMAIN_SHUTOFF,
     )
-
-
-def _metadata(domain: libvirt.virDomain, namespace: str) -> str | None:
-    try:
-        text: str = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, namespace)
-    except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_METADATA:
-            return None
-        raise
-    return text

@@ -1,8 +1,7 @@
-"""The ends of the logs that know more than an error message: libvirtd's, and QEMU's own.
+"""Read the last useful lines of the logs that know more than an error message.
 
-Owns which lines of them tell: of a libvirtd's log its warnings and errors, of a QEMU's what it
-said itself and not the command that started it. Reads files by their paths, so it serves a lab
-whose daemons are dead too. Imports nothing of the kit but ``explain``'s names of logs.
+These are the warnings and errors in libvirtd's log, and QEMU's own lines in its log, without the
+command that started it. Files are read by their paths, so this works for dead daemons too.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from pathlib import Path
 from migrationlab.explain.explanation import Log
 
 LINES = 8
-#: How much of a log's end is looked at.
+#: How much of a log's end is read.
 END_BYTES = 256 * 1024
 
 #: virLogFormatString in libvirt's src/util/virlog.c.
 _COMPLAINT = re.compile(r"^[\d-]+ [\d:.]+\+\d{4}: \d+: (warning|error) : ")
-#: What both logs say of every guest, also where nothing is wrong.
+#: What both logs say of every guest.
 _USUAL = re.compile(r" is tainted: | starting up libvirt version: ")
 _DAEMONS = frozenset({Log.SOURCE_DAEMON, Log.DESTINATION_DAEMON})
 _QEMUS = frozenset({Log.SOURCE_QEMU, Log.DESTINATION_QEMU})
@@ -31,11 +30,11 @@ class LogTail:
     """The end of one log.
 
     Attributes:
-        host: Whose it is.
+        host: The host.
         what: "libvirtd", or "QEMU of" a guest.
         path: The file.
-        lines: Its last lines that tell; none where it has none.
-        problem: Why it could not be read; empty where it was.
+        lines: Its last useful lines.
+        problem: Why it could not be read; empty if it was read.
     """
 
     host: str
@@ -45,7 +44,7 @@ class LogTail:
     problem: str = ""
 
     def __str__(self) -> str:
-        found = self.lines or (self.problem or "nothing that tells",)
+        found = self.lines or (self.problem or "no warnings or errors",)
         return "\n".join([f"{self.host}, {self.what} ({self.path})", *(f"  {x}" for x in found)])
 
 
@@ -55,15 +54,15 @@ def log_tails(
     """Return the ends of a host's logs.
 
     Args:
-        host: What the host is called.
-        log: Its libvirtd's log; QEMU's own are in the folder ``qemu`` beside it, as libvirt
+        host: The host's name.
+        log: Its libvirtd's log; QEMU's logs are in the folder ``qemu`` beside it, as libvirt
             puts them (``/var/log/libvirt/qemu``).
-        wanted: Which logs an explanation points to. Which host was the source is not asked:
-            both sides' are alike.
-        lines: How many lines at most of each.
+        wanted: The logs that an explanation points to; of the source or the destination makes no
+            difference.
+        lines: The maximum number of lines of each.
 
     Returns:
-        libvirtd's, and that of the QEMU that wrote last; a log that is not there is left out.
+        The end of libvirtd's log, and of the log of the QEMU that wrote last, if they exist.
     """
     kinds = frozenset(wanted)
     tails = []
@@ -82,8 +81,8 @@ def _tail(host: str, what: str, path: Path, lines: int, *, complaints: bool) -> 
         text = _end(path)
     except OSError as error:
         return LogTail(host, what, str(path), (), f"cannot be read: {error.strerror}")
-    tells = _COMPLAINT.match if complaints else _is_qemus_own
-    found = tuple(line for line in text.splitlines() if tells(line) and not _USUAL.search(line))
+    useful = _COMPLAINT.match if complaints else _is_of_qemu
+    found = tuple(line for line in text.splitlines() if useful(line) and not _USUAL.search(line))
     return LogTail(host, what, str(path), found[-lines:])
 
 
@@ -96,6 +95,6 @@ def _end(path: Path) -> str:
     return text.partition("\n")[2] if start else text
 
 
-def _is_qemus_own(line: str) -> bool:
-    """Return whether a line is not of the command that libvirt wrote down before QEMU's words."""
+def _is_of_qemu(line: str) -> bool:
+    """Return whether a line is QEMU's, not part of the command that libvirt logs first."""
     return bool(line.strip()) and not line.endswith("\\") and not line.startswith("-")

@@ -1,9 +1,9 @@
-"""How this process runs a program on a host's machine: by the way that its connection URI shows.
+"""Run programs on a host's machine, the way that its connection URI shows.
 
-``qemu+ssh://root@node1/system`` is also a way to run ``getent`` on node1; a URI of this machine
-needs none; of any other URI nothing is known, and then there is no shell. The words that ssh gets
-are those that libvirt gives it (``src/rpc/virnetsocket.c``, virNetSocketNewConnectSSH), so that
-the same user, key and options are used. Imports no libvirt and no lab.
+``qemu+ssh://root@node1/system`` is also a way to run ``getent`` on node1. A URI of this machine
+needs no way. Any other URI shows no way, and then there is no shell. ssh gets the words that
+libvirt gives it (``src/rpc/virnetsocket.c``, virNetSocketNewConnectSSH), so the same user, key and
+options apply.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from migrationlab.hosts.program import ProgramResult, run_program
 
-#: The transports that log in by ssh. ``libssh`` and ``libssh2`` read ssh's own files too.
+#: The transports that log in by ssh. ``libssh`` and ``libssh2`` read ssh's files too.
 SSH_TRANSPORTS = ("ssh", "libssh", "libssh2")
 
 
@@ -24,8 +24,8 @@ class Shell:
     """A way to run programs on a machine.
 
     Attributes:
-        start: What a command begins with; nothing where the machine is this one.
-        over_ssh: Whether another shell splits the words anew, so that they must be quoted.
+        start: What a command begins with; empty for this machine.
+        over_ssh: Whether another shell splits the words again, so that they must be quoted.
     """
 
     start: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class Shell:
 
 
 def shell_of(uri: str) -> Shell | None:
-    """Return how to run a program where a connection URI leads, or None where it shows no way.
+    """Return how to run a program on the machine of a connection URI, or None if it shows no way.
 
     Args:
         uri: The URI by which this process reaches a host's libvirtd.
@@ -50,7 +50,7 @@ def shell_of(uri: str) -> Shell | None:
     transport = parts.scheme.partition("+")[2]
     query = {key: values[0] for key, values in parse_qs(parts.query).items()}
     if not parts.hostname:
-        # A socket of another path may be anybody's: a forwarded one, or a lab host's.
+        # A socket at another path may be a forwarded one, or a lab host's.
         return Shell() if transport in ("", "unix") and "socket" not in query else None
     if transport not in SSH_TRANSPORTS:
         return None
@@ -66,7 +66,7 @@ def _ssh(host: str, port: int | None, user: str | None, query: dict[str, str]) -
         *(["-i", query["keyfile"]] if "keyfile" in query else []),
         *(["-o", f"UserKnownHostsFile={query['known_hosts']}"] if "known_hosts" in query else []),
         *(["-o", "StrictHostKeyChecking=no"] if unchecked else []),
-        # Nobody is there to be asked for a password.
+        # Nobody is there to type a password.
         *("-T", "-e", "none", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"),
         *("--", host),
     ]

@@ -18,7 +18,7 @@ import pandas as pd
 
 from migrationlab.capture.ping import EchoProbe
 from migrationlab.errors import GuestError, HostError, LabError
-from migrationlab.hosts.host import DomainState, Host, refusals, xml_hash
+from migrationlab.hosts.host import DomainState, Host, domain_sha256, refusals
 from migrationlab.lab import disk_files
 from migrationlab.lab.beat_buffer import BeatBuffer
 from migrationlab.lab.guest_spec import (
@@ -241,7 +241,7 @@ class Guest:
 
     def record(self) -> dict[str, object]:
         """Return what a run should say of the guest."""
-        return {**dataclasses.asdict(self.spec), "xml_sha256": xml_hash(self._domain())}
+        return {**dataclasses.asdict(self.spec), "xml_sha256": domain_sha256(self._domain())}
 
     def wire(self) -> dict[str, object]:
         """Return what a run should say of the wire."""

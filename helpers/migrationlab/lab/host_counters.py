@@ -1,4 +1,4 @@
-"""A lab host's own counters, for whoever records a migration (``meters.Meters``)."""
+"""A lab host's own counters, for whoever records a migration (``hosts.counters``)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from migrationlab.lab.socket_broker import open_socket
 
 
 @dataclass(frozen=True, slots=True)
-class HostMeters:
+class LabHostCounters:
     """The counters of one host of a lab.
 
     Attributes:

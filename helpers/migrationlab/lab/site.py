@@ -22,7 +22,7 @@ from migrationlab.hosts.host import Host
 from migrationlab.hosts.shell import Shell
 from migrationlab.lab import proxy, wire_check
 from migrationlab.lab.beat_buffer import BeatBuffer
-from migrationlab.lab.host_counters import HostMeters
+from migrationlab.lab.host_counters import LabHostCounters
 from migrationlab.lab.layout import HOST_NAMES, OBSERVER, WIRE_ADDRESSES, LabFiles
 from migrationlab.lab.network import Wire, WireSettings
 from migrationlab.lab.rack import Rack
@@ -153,7 +153,9 @@ class Site:
                 peer_uri=f"qemu+ssh://root@{name}/system",
                 image=release,
                 log=files.log,
-                meters=HostMeters(name, address, self.rack.hosts[name], self.files.door, self.wire),
+                counters=LabHostCounters(
+                    name, address, self.rack.hosts[name], self.files.door, self.wire
+                ),
                 route=functools.partial(proxy.route, self.files),
                 shell=Shell(tuple(self.rack.in_host(name))),
             ),

@@ -12,7 +12,7 @@ from defusedxml.ElementTree import fromstring
 
 from migrationlab.capture.ping import EchoProbe
 from migrationlab.capture.recorder import Beats
-from migrationlab.hosts.host import Host, refusals, xml_hash
+from migrationlab.hosts.host import Host, domain_sha256, refusals
 from migrationlab.plan.validation import DomainFacts, domain_facts
 
 
@@ -75,7 +75,7 @@ class PlainDomain:
         domain = host.domain(name, inactive=inactive)
         with refusals():
             text: str = domain.XMLDesc()
-            self._xml_sha256 = xml_hash(domain)
+            self._xml_sha256 = domain_sha256(domain)
             self._memory_mib = domain.maxMemory() >> 10
             self.uuid: str = domain.UUIDString()
             self.name: str = domain.name()

@@ -16,7 +16,7 @@ UUID = "6695eb01-f6a4-8304-79aa-97f2502e193f"
 
 
 class Machine:
-    """Meters of this machine, whose libvirtd is this process; it can be gone, or deaf."""
+    """Counters of this machine, whose libvirtd is this process; it can be gone, or deaf."""
 
     device = "lo"
 

@@ -49,7 +49,7 @@ over.set()
 
 @dataclass
 class Fake:
-    """Meters that know processes by their pids, whatever those are."""
+    """Counters that know processes by their pids, whatever those are."""
 
     pids: dict[str, int] = field(default_factory=dict)
     asked: int = 0

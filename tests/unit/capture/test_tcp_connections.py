@@ -26,7 +26,7 @@ NETLINK_DROP_MEMBERSHIP = 2
 
 
 class OwnMachine:
-    """Meters of this machine's own kernel, with an address for the wire."""
+    """Counters of this machine's own kernel, with an address for the wire."""
 
     device = "lo"
 

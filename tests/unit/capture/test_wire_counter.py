@@ -14,7 +14,7 @@ from migrationlab.runs.schema import FRAMES, frame
 
 
 class Counter:
-    """Meters of a host whose interface sends a hundred bytes each time one looks."""
+    """Counters of a host whose interface sends a hundred bytes each time one looks."""
 
     device = "lo"
     address = "127.0.0.1"
