@@ -22,11 +22,11 @@ def test_tried_for_real_it_goes_as_the_model_says(guest: Guest) -> None:
     wire, dirty = guest.lab.wire.settings, guest.spec.dirty_mib_s
     playground = ConvergenceExplorer(Experiment.load(DATA), guest)
     playground.dirty.value, playground.wire.value = 20, 1000
-    assert playground.asked.forecast().ends
+    assert playground.settings.forecast().ends
     playground.start_button.click()
     assert playground.wait(TIMEOUT_S)
     playground.dirty.value, playground.wire.value = 80, 200
-    assert not playground.asked.forecast().ends
+    assert not playground.settings.forecast().ends
     playground.deadline.value = 5
     playground.start_button.click()
     assert playground.wait(TIMEOUT_S)

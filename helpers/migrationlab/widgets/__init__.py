@@ -1,9 +1,8 @@
-"""What the notebooks show live: panels to play with, steps as they happen, drawings.
+"""The widgets of the notebooks: panels to play with, steps as they happen, drawings.
 
-Nothing here decides, measures or migrates: a widget calls what a script could call. The only
-package of the kit that imports IPython and ipywidgets; nothing of the kit imports it. Names are
-loaded when first used, so that those which work on recorded runs need no libvirt;
-``__init__.pyi`` lists them.
+A widget decides, measures and migrates nothing: it calls what a script could call. ``base`` has
+what they share, ``views`` and ``templates`` what they show. Names are loaded when first used, so
+that widgets of recorded runs need no libvirt; ``__init__.pyi`` lists them.
 """
 
 import lazy_loader

@@ -7,8 +7,8 @@ from .prediction import Prediction
 from .progress import StepList, show_steps
 from .run_explorer import RunExplorer
 from .sample_size import SampleSize
-from .topology_svg import Drawing, draw
 from .uri_explorer import UriExplorer
+from .views.topology_svg import Drawing, draw
 
 __all__ = [
     "ConvergenceExplorer",

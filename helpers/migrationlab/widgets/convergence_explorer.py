@@ -1,28 +1,24 @@
-"""A playground of convergence: sliders, what the model of pre-copy says, and what runs did.
+"""An explorer of convergence: sliders, what the model of pre-copy says, and what runs did.
 
-Theory of operation. A slider's callback may run on any thread. It works out the forecast, which
-takes a millisecond, says it in words, and hands figure and table to a ``BackgroundRenderer``; while one is
-drawn and the slider moves on, only the newest is drawn next. A trial for real is a ``LiveRun``'s
-business, which runs in a thread of its own and tells of it.
+Theory of operation. A slider's callback computes the forecast, which takes a millisecond, shows it
+in words, and hands figure and tables to the background renderer. A ``LiveRun`` migrates for real in
+a thread of its own, and calls back.
 
-Holds no logic: ``migrationlab.forecast.precopy`` is the model, ``foretold`` makes the tables. Needs
-libvirt only where a guest is given.
+``forecast.precopy`` is the model. libvirt is needed only with a guest.
 """
 
 from __future__ import annotations
 
-import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
 from migrationlab import plots
-from migrationlab.errors import MigrationLabError
 from migrationlab.forecast.precopy import Precopy, memory_in_use_mib, nearest
 from migrationlab.runs.run import Run, Runs
-from migrationlab.widgets import forecast_table, markup, progress_svg, results
-from migrationlab.widgets.background_renderer import BackgroundRenderer
-from migrationlab.widgets.closing import close_all
+from migrationlab.widgets import fields
+from migrationlab.widgets.base import LiveWidget
+from migrationlab.widgets.views import messages, progress_svg, run_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,17 +28,18 @@ if TYPE_CHECKING:
     from migrationlab.migrate.migration import Migration, Progress
 
 CLOSE_TIMEOUT_S = 15.0
-#: Of so many own runs the table tells, the newest.
-MOST_OWN_RUNS = 3
+#: The table shows so many own runs, the newest.
+MAX_OWN_RUNS = 3
+_CANCELLING = "Cancelling…"
 
 
-class ConvergenceExplorer:
-    """Asks the model of pre-copy whether a migration ends, and lays recorded runs beside it.
+class ConvergenceExplorer(LiveWidget):
+    """Shows whether a migration ends by the model of pre-copy, beside recorded runs.
 
     Args:
         experiment: Recorded runs of plain pre-copy.
-        guest: A guest of a running lab, to try a setting for real; its workload and the lab's wire
-            are set for each trial, and set back after it.
+        guest: A guest of a running lab, to migrate for real; its workload and the lab's wire are
+            set for each run, and set back after it.
         start: Starts a migration, as ``migrationlab.start`` does, which is the default.
     """
 
@@ -53,64 +50,54 @@ class ConvergenceExplorer:
         *,
         start: Callable[..., Migration] | None = None,
     ) -> None:
+        super().__init__()
         self._recorded = tuple(experiment.measured)
         self._own: tuple[Run, ...] = ()
         self._deadline_s = max((run.plan.deadline_s for run in self._recorded), default=None)
-        # Setting a trait calls observers in the same thread, so the lock must let it in again.
-        self._lock = threading.RLock()
-        self._painter = BackgroundRenderer("playground")
-        self.dirty = _number("Written by the guest, MiB/s", (0, 120, 5), 40)
-        self.wire = _number("Wire, Mbit/s", (100, 1200, 50), 500)
-        self.working_set = _number("Working set, MiB", (8, 192, 8), 64)
-        self.memory = _number("Memory in use, MiB", (32, 512, 2), 118)
-        self.max_downtime = _number("Downtime limit, ms", (50, 3000, 50), 300)
-        numbers = (self.dirty, self.wire, self.working_set, self.memory, self.max_downtime)
+        number = fields.number
+        self.dirty = number("Written by the guest, MiB/s", 40, bounds=(0, 120), step=5)
+        self.wire = number("Wire, Mbit/s", 500, bounds=(100, 1200), step=50)
+        self.working_set = number("Working set, MiB", 64, bounds=(8, 192), step=8)
+        self.memory = number("Memory in use, MiB", 118, bounds=(32, 512), step=2)
+        self.max_downtime = number("Downtime limit, ms", 300, bounds=(50, 3000), step=50)
+        sliders = (self.dirty, self.wire, self.working_set, self.memory, self.max_downtime)
         self._recorded_mib = memory_in_use_mib(self._recorded)
         self._set_memory(guest)
-        self.said = widgets.HTML()
-        self.results = widgets.HTML()
-        self.deadline = _number("Deadline of a trial, s", (5, 60, 5), 15)
-        self.start_button = widgets.Button(description="Try it for real", button_style="success")
-        self.cancel_button = widgets.Button(description="Cancel", disabled=True)
-        self.progress = widgets.HTML()
-        self.message = widgets.HTML()
+        self.deadline = number("Deadline of a run, s", 15, bounds=(5, 60), step=5)
+        self.start_button = fields.button("Try it for real", self.start, button_style="success")
+        self.cancel_button = fields.button("Cancel", self.cancel, disabled=True)
+        self.forecast, self.results, self.progress, self.message = (
+            widgets.HTML() for _ in range(4)
+        )
         live: list[widgets.Widget] = []
-        self._trial = None
+        self._live_run = None
         if guest is not None:
             from migrationlab.widgets.live_run import Callbacks, LiveRun  # noqa: PLC0415 (libvirt)
 
-            heard = Callbacks(
-                progress=self._told, run=self._made, error=self._failed, idle=self._enable
+            callbacks = Callbacks(
+                progress=self._show_progress,
+                run=self._show_run,
+                error=self._show_error,
+                idle=self._enable,
             )
-            self._trial = LiveRun(guest, heard, **({} if start is None else {"start": start}))
+            more = {} if start is None else {"start": start}
+            self._live_run = LiveRun(guest, callbacks, **more)
             buttons = widgets.HBox([self.start_button, self.cancel_button, self.progress])
             live = [_with_slider(self.deadline), buttons, self.message]
-            self.start_button.on_click(lambda _button: self.start())
-            self.cancel_button.on_click(lambda _button: self.cancel())
-        self._box = widgets.VBox(
-            [*map(_with_slider, numbers), self.said, *live, self.results],
-            layout=widgets.Layout(width="100%"),
-        )
-        for number in numbers:
-            number.observe(lambda _change: self._refresh(), names="value")
+        self._lay_out(*map(_with_slider, sliders), self.forecast, *live, self.results)
+        fields.on_change(self._refresh, *sliders)
         self._refresh()
 
     def __repr__(self) -> str:
-        own = f", {len(self._own)} own" if self._trial is not None else ""
+        own = f", {len(self._own)} own" if self._live_run is not None else ""
         return f"ConvergenceExplorer({len(self._recorded)} recorded runs{own})"
 
-    def _repr_mimebundle_(self, **_options: object) -> dict[str, Any]:
-        """Give the live playground, and for readers of a saved notebook what it says."""
-        bundle: dict[str, Any] = self._box._repr_mimebundle_()
-        static = markup.note("The playground is live: run this cell to use it.")
-        with self._lock:
-            picture = self._picture(self.asked)
-            shown = static + self.said.value + picture._repr_html_()
-        return {**bundle, "text/plain": repr(self), "text/html": shown}
+    def _static_html(self) -> str:
+        return f"{self.forecast.value}{self._picture(self.settings)._repr_html_()}"
 
     @property
-    def asked(self) -> Precopy:
-        """Return what the sliders ask."""
+    def settings(self) -> Precopy:
+        """Return the settings of the sliders."""
         return Precopy(
             dirty_mib_s=self.dirty.value,
             wire_mbit_s=self.wire.value,
@@ -125,147 +112,120 @@ class ConvergenceExplorer:
         return Runs(self._own)
 
     def start(self) -> None:
-        """Try the setting for real; returns at once. Does nothing while that is done already."""
+        """Migrate for real with the settings; return at once. Does nothing while a run is made."""
         with self._lock:
-            if self._trial is not None and self._trial.begin(self.asked, self.deadline.value):
+            live = self._live_run
+            if live is not None and live.begin(self.settings, self.deadline.value):
                 self.message.value = ""
                 self.start_button.disabled = True
                 self.cancel_button.disabled = False
 
     def cancel(self) -> None:
-        """Ask for the trial to be cancelled; returns at once."""
+        """Cancel the run; return at once."""
         with self._lock:
-            if self._trial is not None and self._trial.running:
+            if self._live_run is not None and self._live_run.running:
                 self.cancel_button.disabled = True
-                self.message.value = markup.status("Cancelling…")
-                self._trial.cancel()
+                self.message.value = messages.status(_CANCELLING)
+                self._live_run.cancel()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until nothing runs and all is drawn; tell whether that came.
+        """Wait until nothing runs and everything is drawn; return whether that came.
 
         Args:
-            timeout_s: How long to wait at most, for each of the two.
+            timeout_s: The longest time to wait for each of the two.
         """
-        over = self._trial is None or self._trial.wait(timeout_s)
-        return over and self._painter.wait(timeout_s)
+        over = self._live_run is None or self._live_run.wait(timeout_s)
+        return over and super().wait(timeout_s)
 
     def close(self) -> None:
-        """Cancel what runs, draw nothing more, and take the playground off the page."""
-        if self._trial is not None:
-            self._trial.close(CLOSE_TIMEOUT_S)
-        self._painter.close()
-        close_all(self._box)
+        """Cancel what runs, draw nothing more, and take the explorer off the page."""
+        if self._live_run is not None:
+            self._live_run.close(CLOSE_TIMEOUT_S)
+        super().close()
 
     def _set_memory(self, guest: Guest | None) -> None:
-        """Set memory and working set to those of the guest that there is, or of the records."""
+        """Set memory and working set to those of the guest, or else of the recorded runs."""
         working_sets = [run.guest.get("working_set_mib") for run in self._recorded]
         recorded = next((mib for mib in working_sets if mib is not None), self.working_set.value)
         used = self._recorded_mib or self.memory.value
         _set(self.working_set, recorded)
         if guest is not None:
             _set(self.working_set, guest.spec.working_set_mib)
-            self.working_set.disabled = True  # it is what it was booted with
-        # The rest, the guest's system, is the same whatever its working set.
+            self.working_set.disabled = True  # it was set when the guest was booted
+        # The rest, the guest's system, is the same for any working set.
         _set(self.memory, round(used) + self.working_set.value - recorded)
 
     def _refresh(self) -> None:
-        """Say what the model says, and have it drawn."""
+        """Show the forecast, and draw it."""
         with self._lock:
-            asked = self.asked
-            self.said.value = markup.status(f"{asked.forecast()}.")
-            self._painter.ask(lambda: self._draw(asked))
+            settings = self.settings
+            self.forecast.value = messages.status(f"{settings.forecast()}.")
+            self._draw_into(self.results, lambda: self._drawn(settings))
 
-    def _draw(self, asked: Precopy) -> None:
-        """Draw figure and tables; the painter's job."""
-        try:
-            near = nearest(asked, self._recorded)
-            used = self._recorded_mib or asked.memory_mib
-            tables = [forecast_table.beside(near, used, "The recorded runs nearest to the setting")]
-            if own := self._own[-MOST_OWN_RUNS:]:
-                title = "Your own runs, the newest last"
-                tables.append(forecast_table.beside(own, asked.memory_mib, title))
-            html = self._picture(asked)._repr_html_()
-        except MigrationLabError as error:
-            self.results.value = markup.failed(error)
-            return
-        except BaseException as error:
-            self.results.value = markup.failed(error)
-            raise
-        self.results.value = "".join([html, _differing(asked, near), *tables])
+    def _drawn(self, settings: Precopy) -> str:
+        """Return figure and tables."""
+        near = nearest(settings, self._recorded)
+        used = self._recorded_mib or settings.memory_mib
+        parts = [
+            self._picture(settings)._repr_html_(),
+            _differences(settings, near),
+            run_tables.forecasts(near, used, "The recorded runs nearest to the setting"),
+        ]
+        if own := self._own[-MAX_OWN_RUNS:]:
+            title = "Your own runs, the newest last"
+            parts.append(run_tables.forecasts(own, settings.memory_mib, title))
+        return "".join(parts)
 
-    def _picture(self, asked: Precopy) -> plots.Picture:
+    def _picture(self, settings: Precopy) -> plots.Picture:
         return plots.convergence(
-            asked.forecast(), self._recorded, own=self._own, deadline_s=self._deadline_s
+            settings.forecast(), self._recorded, own=self._own, deadline_s=self._deadline_s
         )
 
-    def _told(self, progress: Progress | None) -> None:
+    def _show_progress(self, progress: Progress | None) -> None:
         if progress is None:
-            self.progress.value = markup.progress("setting workload and wire", None)
+            self.progress.value = messages.progress("setting workload and wire", None)
         else:
-            self.progress.value = markup.progress(progress_svg.words(progress), progress.fraction)
+            words = progress_svg.words(progress)
+            self.progress.value = messages.progress(words, progress.fraction)
 
-    def _made(self, run: Run) -> None:
+    def _show_run(self, run: Run) -> None:
         with self._lock:
             self._own = (*self._own, run)
-            self.message.value = results.verdict(run)
+            self.message.value = run_tables.verdict(run)
             self._refresh()
 
-    def _failed(self, error: BaseException) -> None:
+    def _show_error(self, error: BaseException) -> None:
         with self._lock:
-            self.message.value = markup.failed(error)
+            self.message.value = messages.failed(error)
 
     def _enable(self) -> None:
         with self._lock:
             self.progress.value = ""
-            if self.message.value == markup.status("Cancelling…"):
-                self.message.value = markup.status("Cancelled before it began.")
+            if self.message.value == messages.status(_CANCELLING):
+                self.message.value = messages.status("Cancelled before it began.")
             self.start_button.disabled = False
             self.cancel_button.disabled = True
 
 
-def _differing(asked: Precopy, near: tuple[Run, ...]) -> str:
-    """Say where the recorded runs differ from the setting, other than in dirty rate and wire."""
+def _differences(settings: Precopy, near: tuple[Run, ...]) -> str:
+    """Return where the recorded runs differ from the settings, besides dirty rate and wire."""
     if not near:
-        return markup.note("No recorded run says how fast its guest wrote, and over which wire.")
+        return messages.note("No recorded run has a known dirty rate and wire.")
     run = near[0]
-    differing = []
-    if run.guest["working_set_mib"] != asked.working_set_mib:
-        differing.append(f"a working set of {run.guest['working_set_mib']} MiB")
-    if run.downtime_requested_ms != asked.max_downtime_ms:
-        differing.append(f"a downtime limit of {run.downtime_requested_ms} ms")
-    return markup.note(f"Recorded with {' and '.join(differing)}.") if differing else ""
-
-
-def _number(description: str, steps: tuple[int, int, int], value: int) -> widgets.BoundedIntText:
-    least, most, step = steps
-    return widgets.BoundedIntText(
-        value=value,
-        min=least,
-        max=most,
-        step=step,
-        description=description,
-        style={"description_width": "14em"},
-        layout=widgets.Layout(width="21em"),
-    )
+    differences = []
+    if run.guest["working_set_mib"] != settings.working_set_mib:
+        differences.append(f"a working set of {run.guest['working_set_mib']} MiB")
+    if run.downtime_requested_ms != settings.max_downtime_ms:
+        differences.append(f"a downtime limit of {run.downtime_requested_ms} ms")
+    return messages.note(f"Recorded with {' and '.join(differences)}.") if differences else ""
 
 
 def _set(number: widgets.BoundedIntText, value: int) -> None:
-    """Set a field to what is so, also where that is beyond what can be chosen otherwise."""
+    """Set a field to a value, also where that is beyond its usual bounds."""
     number.max = max(number.max, value)
     number.min = min(number.min, value)
     number.value = value
 
 
 def _with_slider(number: widgets.BoundedIntText) -> widgets.HBox:
-    """Put a slider beside a field: to a screen reader a slider of ipywidgets has no name."""
-    slider = widgets.IntSlider(
-        value=number.value,
-        min=number.min,
-        max=number.max,
-        step=number.step,
-        readout=False,
-        disabled=number.disabled,
-        layout=widgets.Layout(width="18em"),
-    )
-    widgets.link((number, "value"), (slider, "value"))
-    return widgets.HBox([number, slider], layout=widgets.Layout(flex_flow="row wrap"))
+    return fields.row(number, fields.slider(number))

@@ -1,19 +1,16 @@
-"""An explorer of error messages: paste one, or choose a broken case, or break the lab for real.
+"""An explorer of error messages: paste one, choose a fault, or break the lab for real.
 
-Theory of operation. Typing explains at once: that takes a millisecond. A case that is chosen shows
-its recorded attempt, or the learner's own once there is one. Breaking for real happens in a worker
-thread, one case at a time; the button comes back when the lab is mended. Callbacks may run on any
-thread: they set traits under a lock, and the worker does the rest.
+Theory of operation. Typing explains at once: that takes a millisecond. A chosen fault shows the
+recorded attempt, or the learner's own once there is one. Breaking the lab for real happens in a
+worker thread, one fault at a time; the button comes back when the lab is fixed.
 
-Holds no logic: ``explain`` knows the messages, ``course.attempts`` breaks and mends, ``refused``
-makes the HTML. Needs libvirt only where a guest is given.
+``explain`` knows the messages, and ``course.attempts`` breaks and fixes the lab.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
@@ -21,27 +18,29 @@ from migrationlab.course.attempts import Attempt, find_attempt, load_attempts, t
 from migrationlab.errors import MigrationLabError, UsageError
 from migrationlab.explain.explanation import Explanation, NoticedBy, explain
 from migrationlab.plan.uris import Mode
-from migrationlab.widgets import failure_html, markup
-from migrationlab.widgets.closing import close_all
-from migrationlab.widgets.lab_down import cause
+from migrationlab.widgets import fields
+from migrationlab.widgets.background import Worker
+from migrationlab.widgets.base import LiveWidget, cause
+from migrationlab.widgets.views import failure_html, messages
 
 if TYPE_CHECKING:
     from migrationlab.lab.guest import Guest
 
 CLOSE_TIMEOUT_S = 30.0
-#: Who dials the destination's libvirtd; where a message leaves that open, it is told by the mode.
-DIALLERS = {Mode.NORMAL: NoticedBy.CLIENT, Mode.PEER2PEER: NoticedBy.SOURCE_DAEMON}
+#: Who connects to the destination's libvirtd, for a message that leaves it open.
+OPENED_BY = {Mode.NORMAL: NoticedBy.CLIENT, Mode.PEER2PEER: NoticedBy.SOURCE_DAEMON}
 OWN_MESSAGE = ("a message of your own", "")
+_LABEL = "7em"
 
 
-class ErrorExplorer:
-    """Says of any message of libvirt or QEMU what it means, who noticed it, and how to mend it.
+class ErrorExplorer(LiveWidget):
+    """Shows what a message of libvirt or QEMU means, who noticed the fault, and how to fix it.
 
     Args:
-        guest: A guest of a running lab, to break the lab for real; without one the explorer plays
-            on recorded attempts.
-        attempts: Those recorded; by default those of the lessons.
-        try_fault: Breaks, migrates and mends, as ``course.attempts.try_fault`` does, which is the default.
+        guest: A guest of a running lab, to break the lab for real; without a guest the explorer
+            shows recorded attempts.
+        attempts: The recorded attempts; by default those of the lessons.
+        try_fault: Breaks the lab, migrates, and fixes the lab again.
     """
 
     def __init__(
@@ -51,72 +50,52 @@ class ErrorExplorer:
         attempts: Iterable[Attempt] | None = None,
         try_fault: Callable[..., Attempt] = try_fault,
     ) -> None:
+        super().__init__()
         self._guest = guest
         self._try_fault = try_fault
         self._recorded = tuple(load_attempts() if attempts is None else attempts)
         self._own: tuple[Attempt, ...] = ()
         self._shown: Attempt | None = None
-        # Setting a trait calls observers in the same thread, so the lock must let it in again.
-        self._lock = threading.RLock()
-        self._busy = self._closed = False
-        self._idle = threading.Event()
-        self._idle.set()
+        self._worker = Worker("error-explorer")
         titles = {attempt.title: attempt.case for attempt in self._recorded}
-        self.case = widgets.Dropdown(
-            options=[OWN_MESSAGE, *titles.items()],
-            value="",
-            description="Broken case",
-            style={"description_width": "7em"},
-            layout=widgets.Layout(width="32em"),
+        self.case = fields.dropdown(
+            "Fault", [OWN_MESSAGE, *titles.items()], value="", label=_LABEL, width="32em"
         )
-        self.mode = widgets.Dropdown(
-            options=[(str(mode), mode) for mode in Mode],
-            value=Mode.PEER2PEER,
-            description="Mode",
-            style={"description_width": "7em"},
-            layout=widgets.Layout(width="32em"),
+        self.mode = fields.dropdown(
+            "Mode", fields.named(Mode), value=Mode.PEER2PEER, label=_LABEL, width="32em"
         )
-        self.break_button = widgets.Button(
-            description="Break it for real",
+        self.break_button = fields.button(
+            "Break it for real",
+            self.start,
             button_style="warning",
             disabled=True,
             layout=widgets.Layout(width="max-content"),
         )
-        self.status = widgets.HTML()
-        self.about = widgets.HTML()
         self.message = widgets.Textarea(
             description="Message",
-            placeholder="paste what libvirt, QEMU or virsh said",
+            placeholder="paste a message of libvirt, QEMU or virsh",
             rows=4,
-            style={"description_width": "7em"},
+            style={"description_width": _LABEL},
             layout=widgets.Layout(width="98%"),
         )
-        self.explained = widgets.HTML()
-        self.logs = widgets.HTML()
+        self.status, self.about, self.explained, self.logs = (widgets.HTML() for _ in range(4))
         live = [widgets.HBox([self.break_button, self.status])] if guest is not None else []
-        self._box = widgets.VBox(
-            [self.case, self.mode, self.about, *live, self.message, self.explained, self.logs],
-            layout=widgets.Layout(width="100%"),
+        self._lay_out(
+            self.case, self.mode, self.about, *live, self.message, self.explained, self.logs
         )
-        self.case.observe(lambda _change: self._choose(), names="value")
-        self.mode.observe(lambda _change: self._choose(), names="value")
-        self.message.observe(lambda _change: self._typed(), names="value")
-        self.break_button.on_click(lambda _button: self.start())
+        fields.on_change(self._choose, self.case, self.mode)
+        fields.on_change(self._typed, self.message)
         self._choose()
 
     def __repr__(self) -> str:
         return f"ErrorExplorer({len(self._recorded)} recorded, {len(self._own)} own)"
 
-    def _repr_mimebundle_(self, **_options: object) -> dict[str, Any]:
-        """Give the live explorer, and for readers of a saved notebook what it says."""
-        bundle: dict[str, Any] = self._box._repr_mimebundle_()
-        note = markup.note("The explorer is live: run this cell to use it.")
-        static = note + self.about.value + self.explained.value + self.logs.value
-        return {**bundle, "text/plain": repr(self), "text/html": static}
+    def _static_html(self) -> str:
+        return "".join(part.value for part in (self.about, self.explained, self.logs))
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
-        """Return what was met here, in the order of its making."""
+        """Return the attempts that were made here, oldest first."""
         return self._own
 
     @property
@@ -125,56 +104,52 @@ class ErrorExplorer:
         if self._shown is not None:
             return self._shown.explanation
         text = self.message.value
-        return explain(text, opened_by=DIALLERS[self.mode.value]) if text.strip() else None
+        return explain(text, opened_by=OPENED_BY[self.mode.value]) if text.strip() else None
 
     def start(self) -> None:
-        """Break the chosen case for real; returns at once. Does nothing while one is broken."""
+        """Try the chosen fault for real; return at once. Does nothing while one is tried."""
+        guest = self._guest
         with self._lock:
-            if self._guest is None or not self.case.value or self._closed or self._busy:
+            case, mode = self.case.value, self.mode.value
+            if guest is None or not case:
                 return
-            self._busy = True
-            self._idle.clear()
-            self.break_button.disabled = True
-            self.status.value = markup.status("Breaking the lab, migrating, mending the lab…")
-            asked = (self.case.value, self.mode.value)
-        threading.Thread(
-            target=self._work, args=[self._guest, *asked], name="error-explorer", daemon=True
-        ).start()
+            if self._worker.begin(lambda: self._try(guest, case, mode)):
+                self.break_button.disabled = True
+                text = "Breaking the lab, migrating, fixing the lab…"
+                self.status.value = messages.status(text)
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until nothing is broken here; tell whether that came."""
-        return self._idle.wait(timeout_s)
+        """Wait until no fault is tried here; return whether that came."""
+        return self._worker.wait(timeout_s)
 
     def close(self) -> None:
-        """Break nothing more, wait until the lab is mended, and take the explorer off the page."""
-        with self._lock:
-            self._closed = True
+        """Try nothing more, wait until the lab is fixed, and take the explorer off the page."""
+        self._worker.close()
         self.wait(CLOSE_TIMEOUT_S)
-        close_all(self._box)
+        super().close()
 
-    def _work(self, guest: Guest, case: str, mode: Mode) -> None:
-        said = ""
+    def _try(self, guest: Guest, case: str, mode: Mode) -> None:
+        result = ""
         try:
-            met = self._try_fault(guest.lab, guest, case, mode=mode)
+            attempt = self._try_fault(guest.lab, guest, case, mode=mode)
             with self._lock:
-                self._own = (*self._own, met)
-            said = markup.status("Met for real, and mended again.")
+                self._own = (*self._own, attempt)
+            result = messages.status("Tried for real; the lab is fixed again.")
         except MigrationLabError as error:
-            said = markup.failed(cause(error, guest))
+            result = messages.failed(cause(error, guest))
         except BaseException as error:
-            said = markup.failed(error)
+            result = messages.failed(error)
             raise
         finally:
             with self._lock:
-                self._busy = False
-                self._choose()
-                self.status.value = said
-            self._idle.set()
+                self._choose(busy=False)
+                self.status.value = result
 
-    def _choose(self) -> None:
-        """Show the attempt of the chosen case and mode: the newest own one, or else recorded."""
+    def _choose(self, *, busy: bool | None = None) -> None:
+        """Show the attempt of the chosen fault and mode: the newest own one, or else recorded."""
         with self._lock:
-            self.break_button.disabled = not self.case.value or self._busy
+            busy = self._worker.running if busy is None else busy
+            self.break_button.disabled = not self.case.value or busy
             self._shown = self._find() if self.case.value else None
             if self._shown is not None:
                 self.message.value = self._shown.text
@@ -188,7 +163,7 @@ class ErrorExplorer:
             return None
 
     def _typed(self) -> None:
-        """Explain what was typed; a message that is changed is no longer the case's."""
+        """Explain what was typed; a message that is changed no longer belongs to the fault."""
         with self._lock:
             if self._shown is not None and self.message.value != self._shown.text:
                 self._shown = None
@@ -196,14 +171,14 @@ class ErrorExplorer:
             self._refresh()
 
     def _refresh(self) -> None:
-        """Say anew what the message means; for every keystroke."""
+        """Show what the message means; called for every keystroke."""
         shown = self._shown
         if shown is None:
-            self.about.value = markup.note("Paste a message below, or choose a broken case.")
+            self.about.value = messages.note("Paste a message below, or choose a fault.")
             self.logs.value = ""
         else:
             whose = "Your own" if shown in self._own else "Recorded"
-            said = markup.status(f"{whose}: {failure_html.how(shown)}")
-            self.about.value = failure_html.changed(shown) + said
-            self.logs.value = failure_html.logged(shown)
+            outcome = messages.status(f"{whose}: {failure_html.outcome(shown)}")
+            self.about.value = failure_html.fault(shown) + outcome
+            self.logs.value = failure_html.logs(shown)
         self.explained.value = failure_html.meaning(self.explanation)

@@ -1,25 +1,24 @@
-"""A form for one's own hosts: two URIs and a guest in, who dials whom and what to type out.
-
-Nothing is resolved or dialled: ``ways`` has the facts, ``drawing`` the drawing. Needs no lab and
-no libvirt.
-"""
+"""A form for one's own hosts: two URIs and a guest in; connections and commands out."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import ipywidgets as widgets
 
 from migrationlab.plan.plan import Mode
-from migrationlab.widgets import connection_checklist, markup
-from migrationlab.widgets.connection_checklist import MigrationForm
-from migrationlab.widgets.topology_svg import draw
+from migrationlab.widgets import fields
+from migrationlab.widgets.base import LiveWidget
+from migrationlab.widgets.views import messages
+from migrationlab.widgets.views.connection_checklist import MigrationForm
+from migrationlab.widgets.views.template import fill
+from migrationlab.widgets.views.topology_svg import draw
 
-_LABEL = {"description_width": "9em"}
+_LABEL = "9em"
 
 
-class HostsForm:
-    """Says of two hosts and a guest who would dial whom, and gives the commands.
+class HostsForm(LiveWidget):
+    """Shows for two hosts and a guest which side connects to which, and gives the commands.
+
+    Nothing is resolved or connected; the form needs no lab and no libvirt.
 
     Args:
         source_uri: How this machine reaches the source's libvirtd.
@@ -33,39 +32,27 @@ class HostsForm:
         destination_uri: str = "qemu+ssh://root@node2/system",
         domain: str = "web1",
     ) -> None:
-        self.source = self._text("From (source)", source_uri)
-        self.destination = self._text("To (destination)", destination_uri)
-        self.domain = self._text("Guest", domain)
-        self.migration_uri = self._text("Migration URI", "", "empty: by the destination's name")
-        self.mode = widgets.RadioButtons(
-            options=[(str(mode), mode) for mode in Mode],
-            description="Mode",
-            orientation="horizontal",
-            style=_LABEL,
+        super().__init__()
+        self.source = fields.text("From (source)", source_uri, label=_LABEL)
+        self.destination = fields.text("To (destination)", destination_uri, label=_LABEL)
+        self.domain = fields.text("Guest", domain, label=_LABEL)
+        self.mode = fields.radio("Mode", fields.named(Mode), label=_LABEL)
+        self.migration_uri = fields.text(
+            "Migration URI", placeholder="empty: by the destination's name", label=_LABEL
         )
         self.result = widgets.HTML(layout=widgets.Layout(width="98%"))
-        self._fields = (
-            self.source, self.destination, self.domain, self.mode, self.migration_uri,
-        )  # fmt: skip
-        self._box = widgets.VBox([*self._fields, self.result], layout=widgets.Layout(width="100%"))
-        for field in self._fields:
-            field.observe(lambda _change: self._refresh(), names="value")
+        parts = (self.source, self.destination, self.domain, self.mode, self.migration_uri)
+        self._lay_out(*parts, self.result)
+        fields.on_change(self._refresh, *parts)
         self._refresh()
 
     def __repr__(self) -> str:
-        errand = self.errand
-        return f"HostsForm({errand.domain!r}, {errand.source} to {errand.destination})"
-
-    def _repr_mimebundle_(self, **_options: object) -> dict[str, Any]:
-        """Give the live form, and for readers of a saved notebook what it says."""
-        bundle: dict[str, Any] = self._box._repr_mimebundle_()
-        note = markup.note("The form is live: run this cell to use it.")
-        static = note + self._said(static=True)
-        return {**bundle, "text/plain": repr(self), "text/html": static}
+        form = self.form
+        return f"HostsForm({form.domain!r}, {form.source} to {form.destination})"
 
     @property
-    def errand(self) -> MigrationForm:
-        """What stands in the fields, as a script has it."""
+    def form(self) -> MigrationForm:
+        """The content of the fields, as a script has it."""
         return MigrationForm(
             source_uri=self.source.value.strip(),
             destination_uri=self.destination.value.strip(),
@@ -74,34 +61,24 @@ class HostsForm:
             migration_uri=self.migration_uri.value.strip(),
         )
 
-    def _text(self, label: str, value: str, placeholder: str = "") -> widgets.Text:
-        return widgets.Text(
-            value=value,
-            description=label,
-            placeholder=placeholder,
-            continuous_update=True,
-            style=_LABEL,
-            layout=widgets.Layout(width="98%"),
-        )
-
     def _refresh(self) -> None:
-        """Say anew what the fields mean; for every keystroke."""
-        self.result.value = self._said()
+        """Show what the fields mean; called for every keystroke."""
+        self.result.value = self._html()
 
-    def _said(self, *, static: bool = False) -> str:
-        errand = self.errand
-        if problems := errand.problems():
-            return markup.explained(problems)
+    def _static_html(self) -> str:
+        return self._html(static=True)
+
+    def _html(self, *, static: bool = False) -> str:
+        form = self.form
+        if problems := form.problems():
+            return messages.problems_of(problems)
         drawn = draw(
-            errand.plan(),
-            source=errand.source,
-            destination=errand.destination,
-            source_uri=errand.source_uri,
+            form.plan(),
+            source=form.source,
+            destination=form.destination,
+            source_uri=form.source_uri,
         )
-        # What is saved is shown where SVG elements are stripped.
+        # A saved notebook may be shown where SVG elements are stripped.
         picture = drawn._repr_html_() if static else drawn.html()
-        return (
-            picture
-            + connection_checklist.table(errand.checks())
-            + connection_checklist.lines(errand.commands())
-        )
+        checklist = fill("checklist.html", checks=form.checks())
+        return picture + checklist + messages.command_lines(form.commands())

@@ -1,7 +1,7 @@
-"""A migration under a setting of the playground, for real: begun, told of, cancelled.
+"""A real migration with the settings of the convergence explorer: begun, observed, cancelled.
 
-Sets the guest's workload and the lab's wire, migrates in a worker thread, and sets both back. Holds
-nothing of widgets, and decides nothing of migrations: it calls what a script would.
+It sets the guest's workload and the lab's wire, migrates in a worker thread, and sets both back.
+It decides nothing about migrations: it calls what a script would call.
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ from migrationlab.migrate.migration import Migration, Progress
 from migrationlab.migrate.start import start as start_migration
 from migrationlab.plan.plan import Mode, Plan
 from migrationlab.runs.run import Run
-from migrationlab.widgets.lab_down import cause, lab_down
+from migrationlab.widgets.background import Worker
+from migrationlab.widgets.base import cause, lab_down
 
-#: How often it is told how far it is.
-LOOK_INTERVAL_S = 0.3
+#: How often the progress is reported.
+PROGRESS_INTERVAL_S = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Callbacks:
-    """What is to be called by a trial, from its own thread.
+    """What a live run calls, from its own thread.
 
     Attributes:
-        progress: While it is under way, with how far it is; None while nothing is known.
-        run: Once the migration is over, with its run.
-        error: Where no migration came of it, or what was set could not be set back after it.
-        idle: At the end, whatever came of it; when it returns, another one can begin.
+        progress: While it runs, with its progress; None before the first.
+        run: When the migration is over, with its run.
+        error: When no migration was made, or when the lab could not be set back after it.
+        idle: At the end in any case.
     """
 
     progress: Callable[[Progress | None], object]
@@ -44,108 +45,99 @@ class Callbacks:
 
 
 class LiveRun:
-    """Tries settings on a guest of the lab, one at a time.
+    """Migrates a guest of the lab with settings to try, one migration at a time.
 
     Args:
         guest: The guest.
-        heard: Whom to tell.
+        callbacks: What to call.
         start: Starts a migration, as ``migrationlab.start`` does.
     """
 
     def __init__(
-        self, guest: Guest, heard: Callbacks, *, start: Callable[..., Migration] = start_migration
+        self,
+        guest: Guest,
+        callbacks: Callbacks,
+        *,
+        start: Callable[..., Migration] = start_migration,
     ) -> None:
         self._guest = guest
-        self._heard = heard
+        self._callbacks = callbacks
         self._start = start
         self._lock = threading.Lock()
-        self._idle = threading.Event()
-        self._idle.set()
+        self._worker = Worker("convergence-explorer-run")
         self._stop = threading.Event()
-        self._closed = False
         self._migration: Migration | None = None
 
     @property
     def running(self) -> bool:
-        """Whether one is under way."""
-        return not self._idle.is_set()
+        """Whether one runs."""
+        return self._worker.running
 
-    def begin(self, asked: Precopy, deadline_s: float) -> bool:
-        """Begin a trial; returns at once. Does nothing while one is under way, or once closed.
+    def begin(self, settings: Precopy, deadline_s: float) -> bool:
+        """Begin a migration; return at once. Does nothing while one runs, or once closed.
 
         Args:
-            asked: The setting: dirty rate, wire, downtime limit. The guest's memory is as it is.
-            deadline_s: After how long it is cancelled.
+            settings: Dirty rate, wire, downtime limit. The guest's memory stays as it is.
+            deadline_s: After how many seconds it is cancelled.
 
         Returns:
             Whether it was begun.
         """
-        with self._lock:
-            if self.running or self._closed:
-                return False
-            self._idle.clear()
-            self._stop.clear()
-        threading.Thread(
-            target=self._work, args=[asked, deadline_s], name="playground-trial", daemon=True
-        ).start()
-        return True
+        if self.running:
+            return False
+        self._stop.clear()  # a cancel of the run before
+        return self._worker.begin(lambda: self._work(settings, deadline_s))
 
     def cancel(self) -> None:
-        """Ask for what is under way to be cancelled; returns at once."""
+        """Cancel what runs; return at once."""
         with self._lock:
             self._stop.set()
             if self._migration is not None:
                 self._migration.cancel()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until nothing is under way; tell whether that came."""
-        return self._idle.wait(timeout_s)
+        """Wait until nothing runs; return whether that came."""
+        return self._worker.wait(timeout_s)
 
     def close(self, timeout_s: float) -> bool:
-        """Cancel what is under way, begin nothing more, and wait for the end; tell if it came."""
-        with self._lock:
-            self._closed = True
+        """Cancel what runs, begin nothing more, and wait for the end; return whether it came."""
+        self._worker.close()
         self.cancel()
         return self.wait(timeout_s)
 
-    def _work(self, asked: Precopy, deadline_s: float) -> None:
+    def _work(self, settings: Precopy, deadline_s: float) -> None:
         try:
-            self._heard.progress(None)
-            self._migrate(asked, deadline_s)
+            self._callbacks.progress(None)
+            self._migrate(settings, deadline_s)
         except MigrationLabError as error:
-            self._heard.error(cause(error, self._guest))
+            self._callbacks.error(cause(error, self._guest))
         except BaseException as error:
-            self._heard.error(error)
+            self._callbacks.error(error)
             raise
         finally:
-            self._heard.idle()
+            self._callbacks.idle()
             with self._lock:
                 self._migration = None
-                self._idle.set()
 
-    def _migrate(self, asked: Precopy, deadline_s: float) -> None:
+    def _migrate(self, settings: Precopy, deadline_s: float) -> None:
         guest, lab = self._guest, self._guest.lab
         if not lab.alive:
             raise lab_down()
         wire, dirty = lab.wire.settings, guest.spec.dirty_mib_s
+        set_wire = partial(
+            lab.wire.set,
+            wire.rate_mbit_s,
+            delay_ms=wire.delay_ms,
+            loss_percent=wire.loss_percent,
+        )
         with contextlib.ExitStack() as back:
             back.callback(_set_back, lab, partial(guest.set_workload, dirty))
-            back.callback(
-                _set_back,
-                lab,
-                partial(
-                    lab.wire.set,
-                    wire.rate_mbit_s,
-                    delay_ms=wire.delay_ms,
-                    loss_percent=wire.loss_percent,
-                ),
-            )
-            lab.wire.set(asked.wire_mbit_s)
-            guest.set_workload(asked.dirty_mib_s)
+            back.callback(_set_back, lab, set_wire)
+            lab.wire.set(settings.wire_mbit_s)
+            guest.set_workload(settings.dirty_mib_s)
             plan = Plan(
-                # As the recorded runs are.
-                mode=Mode.PEER2PEER,
-                max_downtime_ms=round(asked.max_downtime_ms),
+                mode=Mode.PEER2PEER,  # as the recorded runs
+                max_downtime_ms=round(settings.max_downtime_ms),
                 deadline_s=deadline_s,
             )
             with self._lock:
@@ -157,15 +149,15 @@ class LiveRun:
                 if self._stop.is_set():
                     migration.cancel()
             while not migration.done:
-                self._heard.progress(migration.progress())
+                self._callbacks.progress(migration.progress())
                 with contextlib.suppress(TimeoutError):
-                    migration.wait(LOOK_INTERVAL_S)
-            # Before anything is set back: should that fail, the run is not lost.
-            self._heard.run(migration.wait())
+                    migration.wait(PROGRESS_INTERVAL_S)
+            # Before anything is set back: if that fails, the run is not lost.
+            self._callbacks.run(migration.wait())
 
 
 def _set_back(lab: Site, set_it: Callable[[], object]) -> None:
-    """Set something of a lab back; one that has died has nothing to set."""
+    """Set something of a lab back; a lab that is down has nothing to set."""
     try:
         set_it()
     except MigrationLabError:

@@ -1,12 +1,10 @@
-"""A guess, made before the measurement: a field to write it down, and the two side by side after.
+"""A guess, made before the measurement: a field to write it down, and a comparison afterwards.
 
-Whoever has guessed looks at a measurement with other eyes. A guess is never demanded: without one,
-the truth is told alone. Compares, and decides nothing.
+A guess is never demanded: without one, the comparison shows the measurement alone.
 """
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,8 +12,10 @@ import ipywidgets as widgets
 import pandas as pd
 
 from migrationlab.course.feedback import number_of
+from migrationlab.widgets import fields
+from migrationlab.widgets.views import messages
+from migrationlab.widgets.views.template import fill
 
-_LINES = "line-height:1.5"
 #: A guess that is off by less than this factor is close.
 CLOSE = 1.25
 
@@ -25,23 +25,21 @@ class Prediction(widgets.VBox):  # type: ignore[misc]
 
     Args:
         question: What to guess.
-        unit: What a number is in, as "ms"; left out for a choice.
-        choices: The answers to choose from; left out for a number.
+        unit: The unit of a number, for example "ms"; empty for a choice.
+        choices: The answers to choose from; None for a number.
     """
 
     def __init__(
         self, question: str, *, unit: str = "", choices: Sequence[str] | None = None
     ) -> None:
         self._question, self._unit = question, unit
-        asked = widgets.HTML(f'<div style="{_LINES}"><b>{html.escape(question)}</b></div>')
         if choices is None:
-            self._field: widgets.Widget = widgets.Text(
-                description=f"Your guess, {unit}" if unit else "Your guess",
+            self._field: widgets.Widget = fields.text(
+                f"Your guess, {unit}" if unit else "Your guess",
                 placeholder="a number",
-                style={"description_width": "initial"},
-                layout=widgets.Layout(width="22em"),
+                label="initial",
+                width="22em",
             )
-            line = widgets.HBox([self._field])
         else:
             self._field = widgets.RadioButtons(
                 options=list(choices),
@@ -50,21 +48,22 @@ class Prediction(widgets.VBox):  # type: ignore[misc]
                 style={"description_width": "6em"},
                 layout=widgets.Layout(width="max-content"),
             )
-            line = widgets.HBox([self._field])
         self._note = widgets.HTML()
-        self._field.observe(self._look, names="value")
-        super().__init__([asked, line, self._note])
+        fields.on_change(self._refresh, self._field)
+        title = widgets.HTML(fill("question.html", question=question, answer=""))
+        super().__init__([title, widgets.HBox([self._field]), self._note])
 
     def __repr__(self) -> str:
         return f"Prediction({self._question!r})"
 
     @property
     def guess(self) -> float | str | None:
-        """The guess; None as long as there is none, or none that can be read."""
+        """The guess; None while there is none, or none that can be read."""
         value = self._field.value
         if isinstance(self._field, widgets.RadioButtons):
             return str(value) if value is not None else None
-        return _number(value, self._unit)
+        # A number as people write it: 300, 0.3, 0,3, 1,500, 300 ms.
+        return number_of(value.strip().removesuffix(self._unit))
 
     @guess.setter
     def guess(self, value: float | str | None) -> None:
@@ -74,23 +73,23 @@ class Prediction(widgets.VBox):  # type: ignore[misc]
             self._field.value = "" if value is None else f"{value}"
 
     def against(self, truth: float | str | None) -> Comparison:
-        """Lay the guess beside what turned out.
+        """Compare the guess with what was measured.
 
         Args:
-            truth: What was measured, in the unit that was asked for, or which choice is right; None
-                or NaN where nothing was measured, as of a migration that did not complete.
+            truth: The measurement, in the unit of the question, or the right choice; None or NaN
+                where nothing was measured, as for a migration that did not complete.
         """
         return Comparison(self._question, self.guess, truth, self._unit)
 
-    def _look(self, _change: object) -> None:
-        text = ""
-        if isinstance(self._field, widgets.Text) and self._field.value.strip():
-            guess = self.guess
-            known = f"Noted: {guess:g} {self._unit}".rstrip() + "." if guess is not None else ""
-            text = known or "That is no number that can be read: write it as 300."
-        elif self.guess is not None:
+    def _refresh(self) -> None:
+        text, guess = "", self.guess
+        if isinstance(guess, float):
+            text = f"Noted: {guess:g} {self._unit}".rstrip() + "."
+        elif guess is not None:
             text = "Noted."
-        self._note.value = f'<div role="status" style="{_LINES}">{text}</div>'
+        elif str(self._field.value or "").strip():
+            text = "This is not a number. Write it as 300."
+        self._note.value = messages.status(text) if text else ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -98,10 +97,10 @@ class Comparison:
     """A guess beside the truth; a notebook shows both.
 
     Attributes:
-        question: What was asked.
+        question: The question.
         guess: The learner's guess, or None.
-        truth: What turned out; None or NaN where it was not measured.
-        unit: What numbers are in.
+        truth: What was measured; None or NaN where it was not.
+        unit: The unit of numbers.
     """
 
     question: str
@@ -113,10 +112,7 @@ class Comparison:
         return f"{self.question} {self._sentence()}"
 
     def _repr_html_(self) -> str:
-        return (
-            f'<div role="status" style="{_LINES}"><b>{html.escape(self.question)}</b><br>'
-            f"{html.escape(self._sentence())}</div>"
-        )
+        return fill("question.html", question=self.question, answer=self._sentence())
 
     def _sentence(self) -> str:
         if self.truth is None or pd.isna(self.truth):
@@ -128,7 +124,7 @@ class Comparison:
         guess = self._words(self.guess)
         if isinstance(self.truth, str) or isinstance(self.guess, str):
             same = self.guess == self.truth
-            return f"You said: {guess}. " + ("So it is." if same else f"It is: {truth}.")
+            return f"You said: {guess}. " + ("That is right." if same else f"It is: {truth}.")
         return f"You said {guess}; it is {truth}: {_off(self.guess, self.truth)}."
 
     def _words(self, value: float | str) -> str:
@@ -148,8 +144,3 @@ def _off(guess: float, truth: float) -> str:
     if factor < CLOSE:
         return f"close, {100 * abs(guess - truth) / truth:.0f} % {side}"
     return f"{factor:.1f} times {side}"
-
-
-def _number(text: str, unit: str) -> float | None:
-    """Read a number as people write it: 300, 0.3, 0,3, 1,500, 300 ms; None where it is none."""
-    return number_of(text.strip().removesuffix(unit))

@@ -1,12 +1,11 @@
-"""Steps as they happen, on the page of a notebook: what they are, how far, how long they took.
+"""Steps as they happen, on the page of a notebook: which step, how far, how long it took.
 
-A list of plain HTML that is redrawn in place, and so stays readable in a saved notebook. Steps
+The list is plain HTML that is redrawn in place, so it stays readable in a saved notebook. Steps
 may come from any thread.
 """
 
 from __future__ import annotations
 
-import html
 import threading
 import time
 from collections.abc import Callable
@@ -15,8 +14,7 @@ from dataclasses import dataclass
 from IPython.display import display
 
 from migrationlab.steps import Step
-
-_MARKS = {"started": "…", "progress": "…", "done": "✓", "failed": "✗"}
+from migrationlab.widgets.views.template import fill
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,7 @@ class StepList:
     """A list of steps; call it with each :class:`~migrationlab.steps.Step`.
 
     Args:
-        clock: Gives the time in seconds.
+        clock: Returns the time in seconds.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -40,7 +38,7 @@ class StepList:
         self._redraw: Callable[[StepList], object] | None = None
 
     def show(self) -> None:
-        """Show the list here, and redraw it from now on whenever a step comes."""
+        """Show the list in this cell, and redraw it for each step from now on."""
         handle = display(self, display_id=True)  # type: ignore[no-untyped-call]
         self._redraw = None if handle is None else handle.update
 
@@ -49,8 +47,7 @@ class StepList:
         now = self._clock()
         with self._lock:
             known = self._lines.get(step.what)
-            again = known is None or step.state == "started"
-            begun = now if again or known is None else known.begun_s
+            begun = now if known is None or step.state == "started" else known.begun_s
             self._lines[step.what] = _Line(step, begun, now - begun)
         if self._redraw is not None:
             self._redraw(self)
@@ -62,12 +59,8 @@ class StepList:
 
     def _repr_html_(self) -> str:
         with self._lock:
-            lines = list(self._lines.values())
-        items = "".join(f"<li>{_item(line)}</li>" for line in lines)
-        return (
-            '<ul role="status" style="list-style:none;margin:0;padding:0;line-height:1.6">'
-            f"{items}</ul>"
-        )
+            steps = [(line.step, line.seconds) for line in self._lines.values()]
+        return fill("steps.html", steps=steps)
 
 
 def show_steps() -> StepList:
@@ -75,16 +68,3 @@ def show_steps() -> StepList:
     steps = StepList()
     steps.show()
     return steps
-
-
-def _item(line: _Line) -> str:
-    step = line.step
-    text = f"{_MARKS[step.state]} {html.escape(step.what)}"
-    if step.detail:
-        text += f": {html.escape(step.detail)}"
-    if step.state in ("done", "failed"):
-        return f"{text} ({line.seconds:.1f} s)"
-    if step.fraction is None:
-        return text
-    label = html.escape(step.what)
-    return f'{text} <progress max="1" value="{step.fraction:.3f}" aria-label="{label}"></progress>'

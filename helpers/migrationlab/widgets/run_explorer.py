@@ -1,23 +1,18 @@
-"""An explorer of runs: choose some of many, and see them side by side.
+"""An explorer of runs: choose up to three of many, and see them side by side.
 
-Theory of operation. The boxes may call back on any thread, so a callback only reads what is
-chosen, says "drawing…", and hands the work to a ``BackgroundRenderer``; figures are made there, and go into
-the trait of an HTML widget. A figure that was made once is kept.
+Theory of operation. A callback reads what is chosen, shows "drawing…", and hands the work to the
+background renderer. Figures go into the trait of an HTML widget; a figure that was made once is
+cached.
 
 Runs are chosen by check boxes: JupyterLab takes a list box's arrow keys for itself, to move from
-cell to cell, so that nobody could use one by keyboard.
-
-Holds no logic of runs: ``abreast`` makes tables, ``migrationlab.plots`` the figures. Needs no
-libvirt.
+cell to cell, so nobody could use a list box by keyboard.
 """
 
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
-from typing import Any
 
 import ipywidgets as widgets
 
@@ -25,13 +20,13 @@ from migrationlab import plots
 from migrationlab.errors import MigrationLabError, UsageError
 from migrationlab.plots.picture import OUTCOMES
 from migrationlab.runs.run import Run, Runs
-from migrationlab.widgets import comparison_table, markup
-from migrationlab.widgets.background_renderer import BackgroundRenderer
-from migrationlab.widgets.closing import close_all
+from migrationlab.widgets import fields
+from migrationlab.widgets.base import LiveWidget
+from migrationlab.widgets.views import messages, run_tables
 
-#: More don't fit beside each other.
-MOST_RUNS = 3
-KEPT_FIGURES = 48
+#: More do not fit beside each other.
+MAX_RUNS = 3
+CACHED_FIGURES = 48
 ALL = "all"
 
 
@@ -45,7 +40,7 @@ class View(StrEnum):
     PROGRESS = "progress"
 
 
-_ONE_EACH = {
+_FIGURES = {
     View.TIMELINE: plots.timeline,
     View.PARTS: plots.downtime_parts,
     View.LATENCY: plots.latency,
@@ -53,7 +48,7 @@ _ONE_EACH = {
 }
 
 
-class RunExplorer:
+class RunExplorer(LiveWidget):
     """Shows runs: a list to tick one to three in, and tables and figures of those.
 
     Args:
@@ -61,69 +56,55 @@ class RunExplorer:
     """
 
     def __init__(self, runs: Iterable[Run]) -> None:
+        super().__init__()
         self._runs = dict(enumerate(Runs(runs), 1))
-        # Setting a trait calls observers in the same thread, so the lock must let it in again.
-        self._lock = threading.RLock()
-        self._painter = BackgroundRenderer("run-explorer")
         self._ticking = False
         self._wanted: tuple[dict[int, Run], View] | None = None
-        self._figure = functools.lru_cache(KEPT_FIGURES)(_figure)
+        self._figure = functools.lru_cache(CACHED_FIGURES)(_figure)
         modes = sorted({str(run.plan.mode) for run in self._runs.values()})
         outcomes = {run.outcome for run in self._runs.values()}
-        self.mode = _choice("Mode", {ALL: ALL} | {mode: mode for mode in modes})
-        self.outcome = _choice(
+        self.mode = fields.dropdown("Mode", [ALL, *modes], label="5em", width="18em")
+        self.outcome = fields.dropdown(
             "Outcome",
-            {ALL: ALL} | {words: str(one) for one, words in OUTCOMES.items() if one in outcomes},
+            [
+                (ALL, ALL),
+                *((words, str(one)) for one, words in OUTCOMES.items() if one in outcomes),
+            ],
+            label="5em",
+            width="18em",
         )
         as_wide = widgets.Layout(width="98%", min_height="1.8em")
         self.boxes = {
             number: widgets.Checkbox(
-                description=comparison_table.label(number, run), indent=False, layout=as_wide
+                description=run_tables.label(number, run), indent=False, layout=as_wide
             )
             for number, run in self._runs.items()
         }
         self.list = widgets.VBox(
             layout=widgets.Layout(width="98%", max_height="15em", overflow="auto")
         )
-        self.view = widgets.RadioButtons(
-            options=[(str(view), view) for view in View],
-            description="Show",
-            orientation="horizontal",
-            style={"description_width": "5em"},
-            layout=widgets.Layout(width="100%"),
-        )
+        self.view = fields.radio("Show", fields.named(View), label="5em", width="100%")
         self.message = widgets.HTML()
         self.results = widgets.HTML()
-        self._box = widgets.VBox(
-            [
-                widgets.HBox([self.mode, self.outcome]),
-                widgets.HTML(
-                    markup.note(f"Tick up to {MOST_RUNS} runs: they are shown beside each other.")
-                ),
-                self.list,
-                self.view,
-                self.message,
-                self.results,
-            ],
-            layout=widgets.Layout(width="100%"),
+        how = f"Tick up to {MAX_RUNS} runs: they are shown beside each other."
+        self._lay_out(
+            widgets.HBox([self.mode, self.outcome]),
+            widgets.HTML(messages.note(how)),
+            self.list,
+            self.view,
+            self.message,
+            self.results,
         )
         self._filter()
-        for widget in (self.mode, self.outcome):
-            widget.observe(lambda _change: self._filter(), names="value")
-        for widget in (*self.boxes.values(), self.view):
-            widget.observe(lambda _change: self._refresh(), names="value")
+        fields.on_change(self._filter, self.mode, self.outcome)
+        fields.on_change(self._refresh, *self.boxes.values(), self.view)
 
     def __repr__(self) -> str:
         return f"RunExplorer({len(self._runs)} runs)"
 
-    def _repr_mimebundle_(self, **_options: object) -> dict[str, Any]:
-        """Give the live explorer, and for readers of a saved notebook its first numbers."""
-        bundle: dict[str, Any] = self._box._repr_mimebundle_()
-        static = markup.note("The explorer is live: run this cell to use it.")
-        whole, wrong = _sort_out(self._chosen(), Run.summary)
-        table = comparison_table.numbers(whole) if whole else ""
-        shown = "".join([static, *wrong, table])
-        return {**bundle, "text/plain": repr(self), "text/html": shown}
+    def _static_html(self) -> str:
+        readable, errors = _sort_out(self._chosen(), Run.summary)
+        return "".join([*errors, run_tables.numbers(readable) if readable else ""])
 
     @property
     def chosen(self) -> Runs:
@@ -134,34 +115,29 @@ class RunExplorer:
         """Tick the runs of these numbers, and no others.
 
         Raises:
-            UsageError: There is no run of such a number.
+            UsageError: There is no run with such a number.
         """
         if unknown := [number for number in numbers if number not in self._runs]:
             raise UsageError(
-                f"there is no run {unknown[0]}", hint=f"The runs are 1 to {len(self._runs)}."
+                f"there is no run {unknown[0]}", hint=f"Choose from 1 to {len(self._runs)}."
             )
         with self._lock:
             self._tick(numbers)
             self._refresh()
 
-    def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until everything that was asked for is drawn; tell whether it is."""
-        return self._painter.wait(timeout_s)
-
     def close(self) -> None:
         """Draw nothing more, and take the explorer off the page."""
-        self._painter.close()
         self.list.children = tuple(self.boxes.values())  # also those that are not listed
-        close_all(self._box)
+        super().close()
 
     def _ticked(self) -> list[int]:
         return [number for number, box in self.boxes.items() if box.value]
 
     def _chosen(self) -> dict[int, Run]:
-        return {number: self._runs[number] for number in self._ticked()[:MOST_RUNS]}
+        return {number: self._runs[number] for number in self._ticked()[:MAX_RUNS]}
 
     def _tick(self, numbers: Iterable[int]) -> None:
-        """Tick these and no others, and have nothing drawn for it yet."""
+        """Tick these runs and no others, and draw nothing yet."""
         wanted = set(numbers)
         self._ticking = True
         try:
@@ -171,7 +147,7 @@ class RunExplorer:
             self._ticking = False
 
     def _filter(self) -> None:
-        """List the runs of the mode and outcome that are asked for; keep those ticked that stay."""
+        """List the runs of the chosen mode and outcome; those that stay listed stay ticked."""
         with self._lock:
             listed = [
                 number
@@ -184,7 +160,7 @@ class RunExplorer:
             self._refresh()
 
     def _refresh(self) -> None:
-        """Have what is chosen drawn."""
+        """Draw what is chosen."""
         with self._lock:
             if self._ticking:
                 return
@@ -192,27 +168,27 @@ class RunExplorer:
             if not chosen:
                 self._wanted = None
                 empty = "No run is ticked." if self._runs else "There are no runs here."
-                self.message.value = markup.status(empty)
+                self.message.value = messages.status(empty)
                 self.results.value = ""
                 return
             wanted = self._wanted = (chosen, view)
-            self.message.value = markup.status("drawing…")
-            self._painter.ask(lambda: self._draw(wanted))
+            self.message.value = messages.status("drawing…")
+            self._renderer.ask(lambda: self._draw(wanted))
 
     def _draw(self, wanted: tuple[dict[int, Run], View]) -> None:
-        """Make tables and figures; the painter's job."""
+        """Make tables and figures; runs in the background."""
         chosen, view = wanted
         try:
             shown = "".join(self._parts(chosen, view))
         except BaseException as error:
-            self._say(wanted, markup.failed(error), "")
+            self._show(wanted, messages.failed(error), "")
             raise
-        said = f"Shown: {view}, run{'s' * (len(chosen) > 1)} {', '.join(map(str, chosen))}."
+        text = f"Shown: {view}, run{'s' * (len(chosen) > 1)} {', '.join(map(str, chosen))}."
         if more := len(self._ticked()) - len(chosen):
-            said += f" {more} more ticked than fit beside each other."
-        self._say(wanted, markup.status(said), shown)
+            text += f" {more} more ticked than fit beside each other."
+        self._show(wanted, messages.status(text), shown)
 
-    def _say(self, wanted: tuple[dict[int, Run], View], message: str, shown: str) -> None:
+    def _show(self, wanted: tuple[dict[int, Run], View], message: str, shown: str) -> None:
         """Show what was drawn, unless something else is wanted by now."""
         with self._lock:
             if self._wanted is wanted:
@@ -220,61 +196,53 @@ class RunExplorer:
                 self.message.value = message
 
     def _parts(self, chosen: Mapping[int, Run], view: View) -> Iterator[str]:
-        """Give the tables and figures of a view; of a damaged run, what is wrong with it."""
-        whole, wrong = _sort_out(chosen, Run.timeline if view is View.DOWNTIMES else Run.summary)
-        yield from wrong
-        if not whole:
+        """Yield the tables and figures of a view; the error of a damaged run."""
+        read = Run.timeline if view is View.DOWNTIMES else Run.summary
+        readable, errors = _sort_out(chosen, read)
+        yield from errors
+        if not readable:
             return
         if view is View.DOWNTIMES:
-            yield comparison_table.downtimes(whole)
-            yield self._figure(view, tuple(whole.values()), None)
+            yield run_tables.downtimes(readable)
+            yield self._figure(view, tuple(readable.values()), None)
             return
-        # Runs are compared by the same time scale.
-        until = max((run.returned_ns - run.called_ns) / 1e9 for run in whole.values())
-        yield comparison_table.numbers(whole)
-        for number, run in whole.items():
+        # All runs get the same time scale.
+        until_s = max((run.returned_ns - run.called_ns) / 1e9 for run in readable.values())
+        yield run_tables.numbers(readable)
+        for number, run in readable.items():
             if len(chosen) > 1:
                 yield f"<h4>Run {number}</h4>"
             try:
-                yield self._figure(view, (run,), until)
-            except MigrationLabError as error:  # its summary is kept, what was recorded is damaged
-                yield markup.failed(error)
+                yield self._figure(view, (run,), until_s)
+            except MigrationLabError as error:  # its summary is saved, its recording is damaged
+                yield messages.failed(error)
 
 
 def _sort_out(
     runs: Mapping[int, Run], read: Callable[[Run], object]
 ) -> tuple[dict[int, Run], list[str]]:
-    """Tell runs that can be read from the others, of which it is said what is wrong.
+    """Return the runs that can be read, and the errors of the others.
 
     Args:
         runs: The runs, by their numbers in the list.
         read: Reads what is to be shown of one.
     """
-    whole, wrong = {}, []
+    readable, errors = {}, []
     for number, run in runs.items():
         try:
             read(run)
         except MigrationLabError as error:
-            wrong.append(markup.failed(error, f"run {number}"))
+            errors.append(messages.failed(error, f"run {number}"))
         else:
-            whole[number] = run
-    return whole, wrong
+            readable[number] = run
+    return readable, errors
 
 
 def _figure(view: View, runs: tuple[Run, ...], until_s: float | None) -> str:
     """Draw one figure, of one run or of all."""
     if view is View.DOWNTIMES:
         return plots.downtime(runs)._repr_html_()
-    picture = _ONE_EACH[view](runs[0])
+    picture = _FIGURES[view](runs[0])
     if view is View.TIMELINE and until_s is not None:
         picture.figure.axes[0].set_xlim(right=until_s)
     return picture._repr_html_()
-
-
-def _choice(description: str, options: Mapping[str, str]) -> widgets.Dropdown:
-    return widgets.Dropdown(
-        options=list(options.items()),
-        description=description,
-        style={"description_width": "5em"},
-        layout=widgets.Layout(width="18em"),
-    )

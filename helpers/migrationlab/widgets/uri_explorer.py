@@ -1,37 +1,32 @@
-"""Any URI, typed or chosen, and at once what it means in each mode and place.
-
-Knows nothing of URIs itself: ``uri_meaning`` has the facts, ``drawing`` the drawing. Needs no lab
-and no libvirt.
-"""
+"""Any URI, typed or chosen, and at once what it means in each mode and place."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import ipywidgets as widgets
 
 from migrationlab.errors import PlanError
 from migrationlab.plan.plan import Mode
 from migrationlab.plan.uris import validate_hosts
-from migrationlab.widgets import markup, uri_meaning
-from migrationlab.widgets.topology_svg import draw
-from migrationlab.widgets.uri_meaning import EXAMPLES, Meaning, Place
+from migrationlab.widgets import fields
+from migrationlab.widgets.base import LiveWidget
+from migrationlab.widgets.views import messages, uri_meaning
+from migrationlab.widgets.views.topology_svg import draw
+from migrationlab.widgets.views.uri_meaning import EXAMPLES, Meaning, Place
 
-_CHOOSE = "choose an example"
-_LABEL = {"description_width": "8em"}
-MOST_SUGGESTIONS = 3
+_LABEL = "8em"
+MAX_SUGGESTIONS = 3
 
 
-class UriExplorer:
-    """Says of any text what it means as each URI of a migration, in each mode.
+class UriExplorer(LiveWidget):
+    """Shows what a text means as each URI of a migration, in each mode; needs no lab.
 
     Args:
-        text: What stands in the field at first.
+        text: The content of the field at first.
         source: The source host's name.
         destination: The destination host's name.
 
     Raises:
-        PlanError: These cannot be the names of two hosts.
+        PlanError: A host's name is not valid.
     """
 
     def __init__(
@@ -41,69 +36,41 @@ class UriExplorer:
         source: str = "host-a",
         destination: str = "host-b",
     ) -> None:
+        super().__init__()
         if problems := validate_hosts(source, destination):
             raise PlanError(problems[0].reason, hint=problems[0].hint)
         self._hosts = (source, destination)
-        self.uri = widgets.Text(
-            value=text,
-            description="URI",
-            placeholder="empty: left out",
-            continuous_update=True,
-            style=_LABEL,
-            layout=widgets.Layout(width="98%"),
+        examples = ((f"{one.text}  ({one.about})", one.text) for one in EXAMPLES)
+        self.uri = fields.text("URI", text, placeholder="empty: left out", label=_LABEL)
+        self.examples = fields.dropdown(
+            "Examples", [("choose an example", ""), *examples], label=_LABEL
         )
-        self.examples = widgets.Dropdown(
-            options=[
-                (_CHOOSE, ""),
-                *((f"{one.text}  ({one.about})", one.text) for one in EXAMPLES),
-            ],
-            description="Examples",
-            style=_LABEL,
-            layout=widgets.Layout(width="98%"),
-        )
-        self.mode = widgets.RadioButtons(
-            options=[(str(mode), mode) for mode in Mode],
-            description="Draw a",
-            orientation="horizontal",
-            style=_LABEL,
-        )
-        self.place = widgets.RadioButtons(
-            options=[("migration URI", Place.MIGRATION), ("connection URI", Place.CONNECTION)],
-            description="with it as",
-            orientation="horizontal",
-            style=_LABEL,
-        )
+        self.mode = fields.radio("Draw a", fields.named(Mode), label=_LABEL)
+        places = [(place.words, place) for place in Place]
+        self.place = fields.radio("with it as", places, label=_LABEL)
         self.verdict = widgets.HTML()
         self.table = widgets.HTML(layout=widgets.Layout(width="98%"))
         self.drawing = widgets.HTML()
-        self._remedies = [self._remedy() for _ in range(MOST_SUGGESTIONS)]
-        self._box = widgets.VBox(
-            [
-                self.examples,
-                self.uri,
-                self.verdict,
-                widgets.HBox(self._remedies, layout=widgets.Layout(flex_flow="row wrap")),
-                self.table,
-                widgets.HBox([self.mode, self.place], layout=widgets.Layout(flex_flow="row wrap")),
-                self.drawing,
-            ],
-            layout=widgets.Layout(width="100%"),
+        self.fixes = [self._fix_button() for _ in range(MAX_SUGGESTIONS)]
+        self._lay_out(
+            self.examples,
+            self.uri,
+            self.verdict,
+            fields.row(*self.fixes),
+            self.table,
+            fields.row(self.mode, self.place),
+            self.drawing,
         )
         self.examples.observe(self._choose, names="value")
-        self.uri.observe(lambda _change: self._typed(), names="value")
-        for widget in (self.mode, self.place):
-            widget.observe(lambda _change: self._refresh(), names="value")
+        fields.on_change(self._typed, self.uri)
+        fields.on_change(self._refresh, self.mode, self.place)
         self._typed()
 
     def __repr__(self) -> str:
         return f"UriExplorer({self.uri.value!r})"
 
-    def _repr_mimebundle_(self, **_options: object) -> dict[str, Any]:
-        """Give the live explorer, and for readers of a saved notebook what it says."""
-        bundle: dict[str, Any] = self._box._repr_mimebundle_()
-        note = markup.note("The explorer is live: run this cell to use it.")
-        static = note + self.verdict.value + self.table.value + self._drawn._repr_html_()
-        return {**bundle, "text/plain": repr(self), "text/html": static}
+    def _static_html(self) -> str:
+        return f"{self.verdict.value}{self.table.value}{self._drawn._repr_html_()}"
 
     def meanings(self) -> tuple[Meaning, ...]:
         """Return what the text means in each place, as a script gets it."""
@@ -114,7 +81,7 @@ class UriExplorer:
         if change["new"]:
             self.uri.value = change["new"]
 
-    def _remedy(self) -> widgets.Button:
+    def _fix_button(self) -> widgets.Button:
         button = widgets.Button(layout=widgets.Layout(width="auto"))
 
         def use(pressed: widgets.Button) -> None:
@@ -124,27 +91,26 @@ class UriExplorer:
         return button
 
     def _typed(self) -> None:
-        """Turn to where the text works, if it does anywhere, and say what it means."""
+        """Turn to a place where the text works, if there is one, and show what it means."""
         working = [one.place for one in self.meanings() if one.works]
         if working and self.place.value not in working:
             self.place.value = working[0]
         self._refresh()
 
     def _refresh(self) -> None:
-        """Say anew what the text means; for every keystroke."""
+        """Show what the text means; called for every keystroke."""
         found = self.meanings()
         if self.examples.value != found[0].text:
             known = {one.text for one in EXAMPLES}
             self.examples.value = found[0].text if found[0].text in known else ""
-        self.verdict.value = markup.status(uri_meaning.verdict(found))
+        self.verdict.value = messages.status(uri_meaning.verdict(found))
         self.table.value = uri_meaning.table(found)
-        wanted = uri_meaning.suggestions(found)
-        for button, uri in zip(self._remedies, [*wanted, "", "", ""], strict=False):
+        wanted = [*uri_meaning.suggestions(found), *[""] * MAX_SUGGESTIONS]
+        for button, uri in zip(self.fixes, wanted, strict=False):
             button.description, button.tooltip = (f"Try {uri}", uri) if uri else ("", "")
             button.layout.display = None if uri else "none"
-        (shown,) = (
-            one for one in found if (one.mode, one.place) == (self.mode.value, self.place.value)
-        )
+        chosen = (self.mode.value, self.place.value)
+        shown = next(one for one in found if (one.mode, one.place) == chosen)
         source, destination = self._hosts
         self._drawn = draw(shown.plan, source=source, destination=destination)
-        self.drawing.value = markup.note(uri_meaning.drawn(shown)) + self._drawn.html()
+        self.drawing.value = messages.note(uri_meaning.drawn(shown)) + self._drawn.html()

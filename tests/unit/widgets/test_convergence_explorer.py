@@ -27,7 +27,8 @@ from migrationlab.migrate.migration import Migration, Progress
 from migrationlab.migrate.start import start
 from migrationlab.plan.plan import Mode, Plan
 from migrationlab.runs.run import Outcome, Run
-from migrationlab.widgets import ConvergenceExplorer, forecast_table
+from migrationlab.widgets import ConvergenceExplorer
+from migrationlab.widgets.views import run_tables
 
 TIMEOUT_S = 20
 MakeRun = Callable[..., Run]
@@ -200,7 +201,7 @@ def test_fakes_answer_to_the_calls_of_what_they_stand_for(fake: type, real: type
 def test_it_says_and_draws_what_the_model_says(playground: ConvergenceExplorer) -> None:
     """In words, in the figure's title and description, and beside the recorded runs."""
     assert repr(playground) == "ConvergenceExplorer(2 recorded runs)"
-    assert "It ends, after 12 passes" in playground.said.value
+    assert "It ends, after 12 passes" in playground.forecast.value
     shown = playground.results.value
     assert 'alt="The model: it ends after 12 passes' in shown
     assert "The recorded runs nearest to the setting" in shown
@@ -212,7 +213,7 @@ def test_a_slider_changes_words_at_once_and_the_figure_after(
 ) -> None:
     """Each setting reaches the model; the nearest runs are others then."""
     playground.dirty.value = 80
-    assert "It does not end: the guest writes 80 MiB/s" in playground.said.value
+    assert "It does not end: the guest writes 80 MiB/s" in playground.forecast.value
     assert playground.wait(TIMEOUT_S)
     assert "The model: this migration never ends by itself" in playground.results.value
     assert "stopped at its deadline" in playground.results.value
@@ -220,7 +221,7 @@ def test_a_slider_changes_words_at_once_and_the_figure_after(
     playground.working_set.value = 48
     playground.wire.value = 300
     playground.memory.value = 200
-    assert playground.asked == Precopy(
+    assert playground.settings == Precopy(
         dirty_mib_s=80, wire_mbit_s=300, memory_mib=200, working_set_mib=48, max_downtime_ms=2000
     )
     assert playground.wait(TIMEOUT_S)
@@ -238,15 +239,15 @@ def test_a_slider_and_its_field_are_one(playground: ConvergenceExplorer) -> None
     )
     slider = row.children[1]
     slider.value = 800
-    assert playground.asked.wire_mbit_s == 800
+    assert playground.settings.wire_mbit_s == 800
     playground.wire.value = 5000
-    assert slider.value == playground.asked.wire_mbit_s == 1200
+    assert slider.value == playground.settings.wire_mbit_s == 1200
 
 
 def test_a_working_set_is_no_more_than_the_memory(playground: ConvergenceExplorer) -> None:
     """Sliders that contradict each other ask for what can be."""
     playground.memory.value = 40
-    assert playground.asked.working_set_mib == 40
+    assert playground.settings.working_set_mib == 40
 
 
 def test_while_it_draws_only_the_newest_setting_waits(
@@ -308,7 +309,7 @@ def test_it_plays_where_there_is_no_libvirt() -> None:
 def test_a_table_has_what_was_measured_and_what_the_model_says(make_run: MakeRun) -> None:
     """Both stand in one cell; of a run that did not end, what there is."""
     runs = [make_run(), make_run(number=2, dirty_mib_s=150, outcome="timed_out")]
-    table = forecast_table.beside(runs, 118, "Two runs")
+    table = run_tables.forecasts(runs, 118, "Two runs")
     assert "completed (the model: it ends in time)" in table
     assert "stopped at its deadline (the model: it does not end in time)" in table
     assert " ms (the model: 287 ms)</td><td>–</td>" in table
@@ -383,7 +384,7 @@ def test_a_great_guest_is_not_taken_for_a_smaller_one(make_run: MakeRun) -> None
     playground = ConvergenceExplorer(recorded, guest)  # type: ignore[arg-type]
     assert playground.working_set.value == 1000
     assert playground.memory.value == 118 - 64 + 1000
-    assert playground.asked.working_set_mib == 1000
+    assert playground.settings.working_set_mib == 1000
     playground.close()
     assert playground.wait(TIMEOUT_S)
 
@@ -467,7 +468,7 @@ def test_a_fault_of_the_kit_is_shown_and_the_playground_lives_on(stage: Stage) -
     stage.refusal = ValueError("no ink")
     stage.begin()
     assert stage.playground.wait(TIMEOUT_S)
-    assert "A fault in the kit: ValueError(&#x27;no ink&#x27;)" in stage.playground.message.value
+    assert "A bug in migrationlab: ValueError(&#39;no ink&#39;)" in stage.playground.message.value
     assert not stage.playground.start_button.disabled
 
 

@@ -22,7 +22,8 @@ from migrationlab.errors import LabError, StoreError, UsageError
 from migrationlab.explain.explanation import NoticedBy
 from migrationlab.lab.fault_cases import CASES
 from migrationlab.plan.uris import Mode
-from migrationlab.widgets import ErrorExplorer, failure_html
+from migrationlab.widgets import ErrorExplorer
+from migrationlab.widgets.views import failure_html
 
 TIMEOUT_S = 10
 RECORDED = load_attempts()
@@ -243,5 +244,5 @@ def test_saved_notebooks_show_what_it_says() -> None:
 def test_a_guest_that_is_lost_or_damaged_is_named() -> None:
     """The sentence about the guest hides nothing."""
     lost = dataclasses.replace(CLOSED, found_at=None, intact=None)
-    assert "found nowhere, and its memory could not be checked" in failure_html.how(lost)
-    assert "DAMAGED" in failure_html.how(dataclasses.replace(CLOSED, intact=False))
+    assert "found nowhere, and its memory could not be checked" in failure_html.outcome(lost)
+    assert "DAMAGED" in failure_html.outcome(dataclasses.replace(CLOSED, intact=False))

@@ -11,21 +11,22 @@ from click.testing import CliRunner
 from migrationlab.cli import main
 from migrationlab.errors import PlanError
 from migrationlab.plan.plan import Mode
-from migrationlab.widgets import HostsForm, connection_checklist
-from migrationlab.widgets.connection_checklist import MigrationForm
+from migrationlab.widgets import HostsForm
+from migrationlab.widgets.views.connection_checklist import ConnectionCheck, MigrationForm
+from migrationlab.widgets.views.template import fill
 
 NODE1, NODE2 = "qemu+ssh://root@node1/system", "qemu+ssh://root@node2/system"
 
 
-def errand(**changes: object) -> MigrationForm:
-    """Give an errand from node1 to node2."""
+def migration_form(**changes: object) -> MigrationForm:
+    """Give an migration_form from node1 to node2."""
     told = {"source_uri": NODE1, "destination_uri": NODE2, "domain": "web1"}
     return MigrationForm(**{**told, **changes})  # type: ignore[arg-type]
 
 
 def test_the_modes_differ_in_who_dials_the_destination() -> None:
     """This machine in normal mode, root of the source in peer2peer; the rest is the same."""
-    normal, peer2peer = errand().checks(), errand(mode=Mode.PEER2PEER).checks()
+    normal, peer2peer = migration_form().checks(), migration_form(mode=Mode.PEER2PEER).checks()
     assert [check.opened_by for check in normal] == ["this machine", "this machine", "node1"]
     assert [check.opened_by for check in peer2peer] == ["this machine", "node1", "node1"]
     assert peer2peer[1].identity == "root of node1, by ssh key, logged in as root"
@@ -49,7 +50,7 @@ def test_the_modes_differ_in_who_dials_the_destination() -> None:
 )
 def test_each_transport_has_its_port_and_login(uri: str, port: str, identity: str) -> None:
     """The port and the login are those that libvirt's transport has."""
-    check = errand(destination_uri=uri).checks()[1]
+    check = migration_form(destination_uri=uri).checks()[1]
     assert check.port == port
     assert identity in check.identity
     assert check.uri == uri
@@ -57,27 +58,27 @@ def test_each_transport_has_its_port_and_login(uri: str, port: str, identity: st
 
 def test_memory_goes_where_the_migration_uri_says() -> None:
     """An address and a port of one's own are what is to be settings_coverage."""
-    told = errand(migration_uri="tcp://10.0.5.2:49160")
+    told = migration_form(migration_uri="tcp://10.0.5.2:49160")
     memory = told.checks()[2]
     assert (memory.port, memory.attempt) == ("49160", "nc -zv 10.0.5.2 49160")
     assert memory.identity == "nobody: there is no login"
     assert all("10.0.5.2:49160" in line for _, line in told.commands())
-    assert errand(migration_uri="unix:///run/way.sock").checks()[2].port == "a socket"
+    assert migration_form(migration_uri="unix:///run/check.sock").checks()[2].port == "a socket"
     # The destination says where, by its own name.
-    chosen = errand(migration_uri="auto").checks()[2]
+    chosen = migration_form(migration_uri="auto").checks()[2]
     assert (chosen.port, chosen.attempt) == ("49152 to 49215", "nc -zv node2 49152")
 
 
 def test_the_source_may_be_this_machine() -> None:
     """A source that names no host is this machine, whose libvirtd is behind a socket."""
-    first, second, memory = errand(source_uri="qemu:///system").checks()
+    first, second, memory = migration_form(source_uri="qemu:///system").checks()
     assert (first.listener, first.port) == ("libvirtd of this machine", "a socket")
     assert second.opened_by == memory.opened_by == "this machine"
 
 
 def test_the_commands_are_those_of_the_command_line() -> None:
     """What is given to type is what the programs take: every option is theirs."""
-    told = errand(mode=Mode.PEER2PEER)
+    told = migration_form(mode=Mode.PEER2PEER)
     (_, doctor), (_, migrate), (_, virsh) = told.commands()
     for line in (doctor, migrate):
         program, verb, *words = shlex.split(line)
@@ -104,7 +105,7 @@ def test_the_commands_are_those_of_the_command_line() -> None:
 )
 def test_what_cannot_work_is_told(changes: dict[str, object], words: str) -> None:
     """The first problem's words say what is wrong, and nothing is derived from it."""
-    told = errand(**changes)
+    told = migration_form(**changes)
     assert any(words in problem.reason for problem in told.problems())
     for derived in (told.plan, told.checks, told.commands):
         with pytest.raises(PlanError):
@@ -143,6 +144,6 @@ def test_a_saved_form_is_readable_without_running() -> None:
 
 def test_texts_of_the_checklist_are_escaped() -> None:
     """What was typed is shown, and never run by the page."""
-    check = connection_checklist.ConnectionCheck("a<b", "c", "1", "d", "e", "f & g", "h")
-    assert "a&lt;b" in connection_checklist.table([check])
-    assert "f &amp; g" in connection_checklist.table([check])
+    check = ConnectionCheck("a<b", "c", "1", "d", "e", "f & g", "h")
+    assert "a&lt;b" in fill("checklist.html", checks=[check])
+    assert "f &amp; g" in fill("checklist.html", checks=[check])

@@ -20,7 +20,7 @@ from migrationlab.migrate.start import start
 from migrationlab.plan.plan import Mode
 from migrationlab.runs.run import Run
 from migrationlab.widgets import MigrationPanel, panel
-from migrationlab.widgets.panel import LOOKS_A_REDRAW
+from migrationlab.widgets.panel import POLLS_PER_REDRAW
 from panel_fakes import TIMEOUT_S, FakeGuest, FakeHost, FakeLab, FakeMigration, Stage
 
 
@@ -70,16 +70,16 @@ def test_wrong_input_is_explained_and_never_started(stage: Stage) -> None:
     """Start is off while a field is wrong; the suggestion, one press away, puts it right."""
     panel = stage.panel
     panel.form.migration_uri.value = "qemu+ssh://root@host-b/system"
-    assert "is a libvirt connection URI" in panel.form.faults["migration_uri"].value
+    assert "is a libvirt connection URI" in panel.form.problems["migration_uri"].value
     assert "No command" in panel.virsh.value
     assert panel.start_button.disabled
     panel.start()
     assert stage.plans == []
-    remedy = panel.form.remedies["migration_uri"]
+    remedy = panel.form.fixes["migration_uri"]
     assert remedy.description == "Use tcp://host-b"
     remedy.click()
     assert panel.form.migration_uri.value == "tcp://host-b"
-    assert panel.form.faults["migration_uri"].value == ""
+    assert panel.form.problems["migration_uri"].value == ""
     assert not panel.start_button.disabled
 
 
@@ -91,7 +91,7 @@ def test_to_the_end_and_back_again(stage: Stage) -> None:
     assert panel.start_button.disabled
     assert panel.form.connection_uri.disabled
     stage.tell("running", left_mib=44)
-    assert "pass 2, 44 MiB to go, 112 MiB/s, 1.5 s" in panel.progress.value
+    assert "iteration 2, 44 MiB to go, 112 MiB/s, 1.5 s" in panel.progress.value
     assert 'value="0.800"' in panel.progress.value
     assert "44 MiB are left to send, 112 MiB/s" in panel.curves.value
     stage.end()
@@ -316,10 +316,10 @@ def test_a_setting_that_is_wrong_is_not_left_folded(stage: Stage) -> None:
     panel = stage.panel
     panel.form.compression.value = "zlib"
     assert panel.form.more.value
-    assert "parallel connections only" in panel.form.faults["compression"].value
+    assert "parallel connections only" in panel.form.problems["compression"].value
     assert panel.start_button.disabled
     panel.form.parallel_connections.value = "4"
-    assert panel.form.faults["compression"].value == ""
+    assert panel.form.problems["compression"].value == ""
     assert not panel.start_button.disabled
 
 
@@ -369,5 +369,5 @@ def test_the_page_is_redrawn_at_each_third_look_only(stage: Stage) -> None:
     stage.begin()
     for left_mib in (40, 30, 20):
         stage.tell("running", left_mib=left_mib)
-    assert 3 <= len(drawn) <= stage.migration.waits // LOOKS_A_REDRAW + 1
+    assert 3 <= len(drawn) <= stage.migration.waits // POLLS_PER_REDRAW + 1
     stage.end()

@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrationlab.migrate.migration import Progress
-from migrationlab.widgets.progress_svg import MOST_POINTS, WIDTH, Point, draw_curves, point, words
+from migrationlab.widgets.views.progress_svg import (
+    MAX_POINTS,
+    WIDTH,
+    Point,
+    draw_curves,
+    point,
+    words,
+)
 
 MIB = 2**20
 SVG = "{http://www.w3.org/2000/svg}"
@@ -75,7 +82,7 @@ def test_a_long_migration_costs_no_more_than_a_short_one() -> None:
     """However many points there are, only so many are drawn, the newest among them."""
     points = [Point(n / 10, n % 97, n % 13, postcopy=False) for n in range(5000)]
     left, rate = places(draw_curves(points))
-    assert len(left) == len(rate) <= MOST_POINTS
+    assert len(left) == len(rate) <= MAX_POINTS
     (newest, _) = places(draw_curves(points[-1:]))
     assert left[-1][0] == newest[-1][0] == max(x for x, _ in left)
 

@@ -11,9 +11,10 @@ import pytest
 from migrationlab.errors import StoreError, UsageError
 from migrationlab.runs import store
 from migrationlab.runs.run import Run
-from migrationlab.widgets import RunExplorer, comparison_table, run_explorer
-from migrationlab.widgets.background_renderer import BackgroundRenderer
-from migrationlab.widgets.run_explorer import MOST_RUNS, View
+from migrationlab.widgets import RunExplorer, run_explorer
+from migrationlab.widgets.background import BackgroundRenderer
+from migrationlab.widgets.run_explorer import MAX_RUNS, View
+from migrationlab.widgets.views import run_tables
 
 TIMEOUT_S = 20
 MakeRun = Callable[..., Run]
@@ -66,7 +67,7 @@ def listed(explorer: RunExplorer) -> list[int]:
 
 def test_a_run_is_listed_with_what_sets_it_apart(make_run: MakeRun) -> None:
     """Its number, mode, outcome in words, dirty rate, wire and time."""
-    said = comparison_table.label(3, make_run(mode="peer2peer", outcome="timed_out"))
+    said = run_tables.label(3, make_run(mode="peer2peer", outcome="timed_out"))
     assert said.startswith("3 · peer2peer · stopped at its deadline · 40")
     assert "1000 Mbit/s" in said
     assert said.endswith(" s")
@@ -74,18 +75,18 @@ def test_a_run_is_listed_with_what_sets_it_apart(make_run: MakeRun) -> None:
 
 def test_runs_stand_side_by_side_with_units(runs: list[Run]) -> None:
     """A column a run, a row a number; what is unknown is a dash, and what nobody knows no row."""
-    table = comparison_table.numbers({2: runs[1], 3: runs[2]})
+    table = run_tables.numbers({2: runs[1], 3: runs[2]})
     assert table.count('scope="col"') == 2
     assert '<th scope="col">run 3</th>' in table
     assert "<td>completed</td><td>stopped at its deadline</td>" in table
     assert "event downtime</th><td>410 ms</td><td>–</td>" in table
-    assert "reported downtime" not in comparison_table.numbers({3: runs[2]})
+    assert "reported downtime" not in run_tables.numbers({3: runs[2]})
 
 
 def test_each_downtime_has_its_bounds_its_method_and_its_reason(runs: list[Run]) -> None:
     """A downtime that is known has how far off it may be; one that isn't says why."""
-    table = comparison_table.downtimes({1: runs[0], 3: runs[2]})
-    assert "network: silence of the guest&#x27;s beats" in table
+    table = run_tables.downtimes({1: runs[0], 3: runs[2]})
+    assert "network: silence of the guest&#39;s beats" in table
     assert " to " in table
     assert "– (no stop was recorded)" in table
     assert "requested: the limit in force</th><td>300 ms</td><td>300 ms</td>" in table
@@ -93,7 +94,7 @@ def test_each_downtime_has_its_bounds_its_method_and_its_reason(runs: list[Run])
 
 def test_a_name_in_a_table_is_text_and_nothing_else() -> None:
     """What looks like markup is shown, not obeyed."""
-    assert "<script>" not in comparison_table.table(
+    assert "<script>" not in run_tables.table(
         "<script>", ["<script>"], [("<script>", ["<script>"])]
     )
 
@@ -161,7 +162,7 @@ def test_more_runs_than_fit_are_told_of(explorer: RunExplorer) -> None:
     """The first three are shown, and it says how many are not."""
     explorer.choose(1, 2, 3, 4)
     assert explorer.wait(TIMEOUT_S)
-    assert len(explorer.chosen) == MOST_RUNS
+    assert len(explorer.chosen) == MAX_RUNS
     assert "1 more ticked than fit" in explorer.message.value
 
 
@@ -228,7 +229,7 @@ def test_a_fault_of_the_kit_is_shown_and_the_explorer_lives_on(
     monkeypatch.setattr(explorer, "_figure", broken)
     explorer.choose(2)
     assert explorer.wait(TIMEOUT_S)
-    assert "A fault in the kit: ValueError(&#x27;no ink&#x27;)" in explorer.message.value
+    assert "A bug in migrationlab: ValueError(&#39;no ink&#39;)" in explorer.message.value
     monkeypatch.setattr(explorer, "_figure", whole)
     explorer.choose(4)
     assert explorer.wait(TIMEOUT_S)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from migrationlab.errors import PlanError
 from migrationlab.plan.plan import Endpoint, Mode, Plan
-from migrationlab.widgets import UriExplorer, uri_meaning
-from migrationlab.widgets.uri_meaning import EXAMPLES, Meaning, Place, meanings
+from migrationlab.widgets import UriExplorer
+from migrationlab.widgets.views import uri_meaning
+from migrationlab.widgets.views.uri_meaning import EXAMPLES, Meaning, Place, meanings
 
 NORMAL, PEER2PEER = Mode.NORMAL, Mode.PEER2PEER
 SSH = "qemu+ssh://root@host-b/system"
@@ -131,12 +132,12 @@ def test_an_example_is_put_into_the_field() -> None:
 def test_what_would_do_is_one_press_away() -> None:
     """A button for each URI that would do, gone when there is none to offer."""
     explorer = UriExplorer("host-b")
-    shown = [one for one in explorer._remedies if one.layout.display is None]
+    shown = [one for one in explorer.fixes if one.layout.display is None]
     assert [one.description for one in shown] == ["Try tcp://host-b", f"Try {SSH}"]
     shown[1].click()
     assert explorer.uri.value == SSH
     explorer.uri.value = ""
-    assert all(one.layout.display == "none" for one in explorer._remedies)
+    assert all(one.layout.display == "none" for one in explorer.fixes)
 
 
 def test_the_drawing_follows_mode_and_place() -> None:
@@ -150,7 +151,7 @@ def test_the_drawing_follows_mode_and_place() -> None:
     assert explorer.place.value is Place.CONNECTION
     explorer.mode.value = PEER2PEER
     assert "does not work" not in explorer.drawing.value
-    assert "host-a&#x27;s libvirtd dials and controls host-b" in explorer.drawing.value
+    assert "host-a&#39;s libvirtd dials and controls host-b" in explorer.drawing.value
 
 
 def words(markup: str) -> str:

@@ -18,8 +18,9 @@ from migrationlab.errors import PlanError
 from migrationlab.plan.plan import Mode, Plan
 from migrationlab.runs.run import Outcome, Run, Runs
 from migrationlab.steps import Step
-from migrationlab.widgets import StepList, draw, results
-from migrationlab.widgets.form import Form, HostPair, uri_fields, whole_number
+from migrationlab.widgets import StepList, draw
+from migrationlab.widgets.views import run_tables
+from migrationlab.widgets.views.form_values import FormValues, HostPair, uri_fields, whole_number
 
 ENDS = HostPair("host-a", "host-b", "qemu+ssh://root@host-b/system")
 TIMEOUT_S = 20
@@ -88,14 +89,14 @@ def test_names_in_a_drawing_are_text_and_nothing_else() -> None:
 
 def test_empty_fields_are_a_good_plan_with_the_uris_filled_in() -> None:
     """Nothing typed is the plan that a script gets from Plan().filled()."""
-    reading = Form(mode=Mode.NORMAL).read(ENDS)
+    reading = FormValues(mode=Mode.NORMAL).read(ENDS)
     assert reading.problems == ()
     assert reading.plan == Plan().filled(destination="host-b")
 
 
 def test_fields_are_the_plan_that_they_say() -> None:
     """Each field arrives in the plan, as a number where it is one."""
-    form = Form(
+    form = FormValues(
         mode=Mode.PEER2PEER,
         migration_uri="tcp://host-b:49200",
         connection_uri=" qemu+tcp://host-b/system ",
@@ -129,8 +130,8 @@ def test_fields_are_the_plan_that_they_say() -> None:
 )
 def test_each_wrong_field_is_explained_at_that_field(name: str, text: str) -> None:
     """What is wrong, and what to do, stand at the field; a good URI is offered for a bad one."""
-    reading = Form(mode=Mode.NORMAL, **{name: text}).read(ENDS)
-    (problem, *_) = reading.about(name)
+    reading = FormValues(mode=Mode.NORMAL, **{name: text}).read(ENDS)
+    (problem, *_) = reading.problems_of(name)
     assert problem.reason
     assert problem.hint
     assert {other.field for other in reading.problems} == {name}
@@ -147,15 +148,17 @@ def test_each_wrong_field_is_explained_at_that_field(name: str, text: str) -> No
 )
 def test_whatever_is_wrong_has_its_place_on_the_page(**values: Any) -> None:
     """No choice of settings is refused at a field that the panel does not have."""
-    known = {one.name for one in dataclasses.fields(Form)}
-    assert {problem.field for problem in Form(**values).read(ENDS).problems} <= known
+    known = {one.name for one in dataclasses.fields(FormValues)}
+    assert {problem.field for problem in FormValues(**values).read(ENDS).problems} <= known
 
 
 def test_a_number_of_connections_asks_for_parallel_ones() -> None:
     """One field stands for both settings, which only work together."""
-    plan = Form(mode=Mode.NORMAL, parallel_connections="4", compression="zstd").read(ENDS).plan
+    plan = (
+        FormValues(mode=Mode.NORMAL, parallel_connections="4", compression="zstd").read(ENDS).plan
+    )
     assert (plan.parallel, plan.parallel_connections) == (True, 4)
-    assert not Form(mode=Mode.NORMAL).read(ENDS).plan.parallel
+    assert not FormValues(mode=Mode.NORMAL).read(ENDS).plan.parallel
 
 
 @pytest.mark.parametrize("text", ["", "soon", "2.5"])
@@ -184,7 +187,7 @@ def test_verdict_says_how_it_ended_where_the_guest_is_and_whether_it_is_whole(
 ) -> None:
     """Every outcome has its words, read out by a screen reader; a failure has libvirt's too."""
     run = make_run(outcome=str(outcome))
-    text = results.verdict(run)
+    text = run_tables.verdict(run)
     assert 'role="status"' in text
     assert "intact" in text
     assert ("runs on host-b" in text) == (outcome is Outcome.COMPLETED)
@@ -208,7 +211,7 @@ def test_verdict_says_how_it_ended_where_the_guest_is_and_whether_it_is_whole(
 def test_verdict_says_how_it_arrived(make_run: Callable[..., Run], state: str, words: str) -> None:
     """Only a guest that was found running is said to run."""
     states = {"source": "absent", "destination": state}
-    assert words in results.verdict(dataclasses.replace(make_run(), domain_states=states))
+    assert words in run_tables.verdict(dataclasses.replace(make_run(), domain_states=states))
 
 
 def test_verdict_of_an_offline_migration_that_failed(make_run: Callable[..., Run]) -> None:
@@ -219,7 +222,7 @@ def test_verdict_of_an_offline_migration_that_failed(make_run: Callable[..., Run
         plan=dataclasses.replace(made.plan, offline=True, persistent=True),
         domain_states={"source": "shut off", "destination": "absent"},
     )
-    text = results.verdict(offline)
+    text = run_tables.verdict(offline)
     assert "failed after" in text
     assert "nobody knows" not in text
 
@@ -229,10 +232,10 @@ def test_verdict_does_not_hide_damage(
 ) -> None:
     """A guest whose memory did not survive is called damaged, and framed as errors are."""
     check = {"intact": False, "pages": 16384, "bad_pages": 3, "writes": 40000}
-    text = results.verdict(recording().build(guest_check=check))
+    text = run_tables.verdict(recording().build(guest_check=check))
     assert "DAMAGED" in text
     assert "border-left" in text
-    whole = results.verdict(recording().build(guest_check={**check, "intact": True}))
+    whole = run_tables.verdict(recording().build(guest_check={**check, "intact": True}))
     assert "border-left" not in whole
 
 
@@ -241,7 +244,7 @@ def test_table_has_a_row_for_each_run_and_a_dash_for_what_is_unknown(
 ) -> None:
     """The newest run comes first, and nothing unknown is shown as a number."""
     runs = Runs([make_run(number=1), make_run(number=2, outcome="cancelled")])
-    table = results.table(runs)
+    table = run_tables.overview(runs)
     assert table.count("<tr") == 3
     assert table.index("cancelled") < table.index("completed")
     assert "–" in table

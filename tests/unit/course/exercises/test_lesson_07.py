@@ -102,7 +102,7 @@ def test_a_plan_that_was_tried_and_failed_is_not_right() -> None:
 
 @pytest.mark.parametrize(
     ("exercise", "answer"),
-    [("turn", ...), ("turn", dict.fromkeys(TURNS, ...)), ("fix", None), ("mend", ...)],
+    [("turn", ...), ("turn", dict.fromkeys(TURNS, ...)), ("fix", None), ("fix", ...)],
 )
 def test_unfinished_is_told(exercise: str, answer: object) -> None:
     """An empty place is no mistake."""

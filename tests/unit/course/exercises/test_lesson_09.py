@@ -84,7 +84,7 @@ def test_a_list_of_mends_is_told() -> None:
 
 @pytest.mark.parametrize(
     ("exercise", "answer"),
-    [("plan", ...), ("plan", None), ("fix", ...), ("mend", RIGHT | {"port-closed": ...})],
+    [("plan", ...), ("plan", None), ("fix", ...), ("fix", RIGHT | {"port-closed": ...})],
 )
 def test_unfinished_is_told(exercise: str, answer: object) -> None:
     """An empty place is no mistake."""

@@ -1,7 +1,7 @@
 """The panel's fields as plain text, and the plan that they make, or what is wrong with them.
 
-Pure: what is wrong is ``plantext``'s and ``Plan.problems()``'s to say; here a field gets the words
-that stand beside it in each mode. Imports neither IPython nor ipywidgets.
+``plan.parsing`` and ``Plan.problems()`` decide what is wrong. This module owns the texts beside the
+fields in each mode.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from migrationlab.plan.plan import Mode, Plan, Problem
 
 #: What the fields beside the URIs are for.
 NOTES = {
-    "postcopy": "Allows a switch: the guest goes on at the destination, its memory follows.",
+    "postcopy": "Allows a switch: the guest continues at the destination, its memory follows.",
     "auto_converge": "Slows the guest's processors down until sending is faster than writing.",
     "parallel_connections": "How many connections send memory at once; empty for the usual one.",
     "compression": "xbzrle goes over one connection, zlib and zstd over parallel ones.",
@@ -31,8 +31,8 @@ class HostPair:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
-    """What stands in the fields; empty, or off, for what is left out."""
+class FormValues:
+    """The content of the fields; empty, or off, for what is left out."""
 
     mode: Mode
     migration_uri: str = ""
@@ -45,18 +45,18 @@ class Form:
     parallel_connections: str = ""
     compression: str = ""
 
-    def read(self, ends: HostPair) -> Reading:
-        """Judge the fields for a migration between ``ends``."""
+    def read(self, hosts: HostPair) -> Reading:
+        """Return the plan for a migration between two hosts, with its problems."""
         texts: dict[str, str | bool | None] = {}
         for field in fields(self):
             value = getattr(self, field.name)
             texts[field.name] = (value.strip() if isinstance(value, str) else value) or None
-        # One field for both: who gives a number of connections wants them.
+        # One field stands for both settings: a number of connections asks for parallel ones.
         texts["parallel"] = texts["parallel_connections"] is not None
         plan, wrong = plan_of_texts(texts)
-        problems = [*wrong, *plan.problems(source=ends.source, destination=ends.destination)]
-        filled = replace(plan, connection_uri=plan.connection_uri or ends.connection_uri)
-        return Reading(filled.filled(destination=ends.destination), tuple(problems))
+        problems = [*wrong, *plan.problems(source=hosts.source, destination=hosts.destination)]
+        filled = replace(plan, connection_uri=plan.connection_uri or hosts.connection_uri)
+        return Reading(filled.filled(destination=hosts.destination), tuple(problems))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +64,20 @@ class Reading:
     """What the fields say.
 
     Attributes:
-        plan: The plan, left-out URIs filled in; not to be used while there are problems.
+        plan: The plan, with left-out URIs filled in; unusable while there are problems.
         problems: What is wrong; empty where the plan can work.
     """
 
     plan: Plan
     problems: tuple[Problem, ...]
 
-    def about(self, field: str) -> tuple[Problem, ...]:
-        """Give the problems of one field."""
+    def problems_of(self, field: str) -> tuple[Problem, ...]:
+        """Return the problems of one field."""
         return tuple(problem for problem in self.problems if problem.field == field)
 
 
 def whole_number(field: str, text: str) -> int:
-    """Read what is typed to steer by.
+    """Return the whole number in a text.
 
     Args:
         field: The setting that it is a value of, which has the unit in its name.
@@ -94,24 +94,27 @@ def whole_number(field: str, text: str) -> int:
     return value
 
 
-def uri_fields(mode: Mode, ends: HostPair) -> tuple[tuple[str, str], ...]:
-    """Give the two URI fields, the one to ask for first at the head, each with its explanation."""
-    source, destination = ends.source, ends.destination
-    memory = f"Where {destination}'s QEMU listens for the guest's memory. {source} dials it."
+def uri_fields(mode: Mode, hosts: HostPair) -> tuple[tuple[str, str], ...]:
+    """Return the two URI fields, the one to ask for first at the head, each with its note."""
+    source, destination = hosts.source, hosts.destination
+    memory = (
+        "migration_uri",
+        f"Where {destination}'s QEMU listens for the guest's memory. {source} connects to it.",
+    )
     if mode is Mode.PEER2PEER:
-        opened_by = f"{source}'s libvirtd dials it, with its own keys and names, not with yours."
-        first = ("connection_uri", f"Where {destination}'s libvirtd is. {opened_by}")
-        return first, ("migration_uri", memory)
-    second = f"Where {destination}'s libvirtd is. The client dials it: this notebook."
-    return ("migration_uri", memory), ("connection_uri", second)
+        who = f"{source}'s libvirtd connects to it, with its own keys and names, not with yours."
+        return ("connection_uri", f"Where {destination}'s libvirtd is. {who}"), memory
+    who = "The client connects to it: this notebook."
+    return memory, ("connection_uri", f"Where {destination}'s libvirtd is. {who}")
 
 
-def meaning(mode: Mode, ends: HostPair) -> str:
-    """Say what a mode is."""
-    filled_in = "A URI left empty is filled in as shown."
+def meaning(mode: Mode, hosts: HostPair) -> str:
+    """Return what a mode is."""
     if mode is Mode.PEER2PEER:
-        return (
-            f"The client talks to {ends.source}'s libvirtd only, which controls "
-            f"{ends.destination}'s itself. {filled_in}"
+        text = (
+            f"The client talks only to {hosts.source}'s libvirtd, which controls "
+            f"{hosts.destination}'s libvirtd."
         )
-    return f"The client talks to both libvirtds and leads each through its part. {filled_in}"
+    else:
+        text = "The client talks to both libvirtds and leads each through its part."
+    return f"{text} A URI left empty is filled in as shown."

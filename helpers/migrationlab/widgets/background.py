@@ -1,0 +1,111 @@
+"""Threads beside the notebook's kernel, for widgets whose callbacks must return at once.
+
+``BackgroundRenderer`` draws: one job at a time, and of the jobs that wait only the newest, because
+nobody wants to see the others any more. ``Worker`` acts: one job at a time, and no other job while
+one runs. A thread ends when it has nothing to do, or with a job's error.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+Job = Callable[[], object]
+
+
+class BackgroundRenderer:
+    """Does the newest of the jobs that are asked for.
+
+    Args:
+        name: The thread's name.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._idle = threading.Event()
+        self._idle.set()
+        self._next: Job | None = None
+        self._closed = False
+
+    def ask(self, job: Job) -> None:
+        """Do a job, in place of any that waits; return at once."""
+        with self._lock:
+            if self._closed:
+                return
+            self._next = job
+            if not self._idle.is_set():
+                return
+            self._idle.clear()
+        self._begin()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until there is nothing to do; return whether that came."""
+        return self._idle.wait(timeout_s)
+
+    def close(self) -> None:
+        """Begin nothing more; a job that runs is finished."""
+        with self._lock:
+            self._closed = True
+            self._next = None
+
+    def _begin(self) -> None:
+        threading.Thread(target=self._work, name=self._name, daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                job, self._next = self._next, None
+                if job is None:
+                    self._idle.set()
+                    return
+            try:
+                job()
+            except BaseException:
+                # This thread ends with the error; another one does what was asked for meanwhile.
+                self._begin()
+                raise
+
+
+class Worker:
+    """Does one job, and refuses another one while it runs.
+
+    Args:
+        name: The thread's name.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._idle = threading.Event()
+        self._idle.set()
+        self._closed = False
+
+    @property
+    def running(self) -> bool:
+        """Whether a job runs."""
+        return not self._idle.is_set()
+
+    def begin(self, job: Job) -> bool:
+        """Begin a job and return at once; return whether it was begun."""
+        with self._lock:
+            if self.running or self._closed:
+                return False
+            self._idle.clear()
+        threading.Thread(target=self._work, args=[job], name=self._name, daemon=True).start()
+        return True
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until nothing runs; return whether that came."""
+        return self._idle.wait(timeout_s)
+
+    def close(self) -> None:
+        """Begin nothing more; a job that runs is finished."""
+        with self._lock:
+            self._closed = True
+
+    def _work(self, job: Job) -> None:
+        try:
+            job()
+        finally:
+            self._idle.set()

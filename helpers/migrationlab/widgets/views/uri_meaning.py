@@ -1,0 +1,205 @@
+"""What a text means as each of the two URIs, in each of the two modes.
+
+``Plan.problems()`` says whether it works, ``Plan.connections()`` who would connect to it, and
+``plan.uris`` what else there is to know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from migrationlab.plan.plan import Connection, Endpoint, Mode, Plan, Problem
+from migrationlab.plan.uris import connection_notes, migration_notes, quote
+from migrationlab.widgets.views.template import fill
+
+
+class Place(StrEnum):
+    """The field of a plan that a URI stands in."""
+
+    MIGRATION = "migration_uri"
+    CONNECTION = "connection_uri"
+
+    @property
+    def words(self) -> str:
+        """Return the field's name in words."""
+        return str(self).replace("_uri", " URI")
+
+
+class UriExample(NamedTuple):
+    """A text to try, and why."""
+
+    text: str
+    about: str
+
+
+#: For a destination host-b.
+EXAMPLES = (
+    UriExample("qemu+ssh://root@host-b/system", "a libvirtd, by ssh"),
+    UriExample("tcp://host-b", "a QEMU, on a port that libvirt chooses"),
+    UriExample("tcp://host-b:49200", "a QEMU, on a port of your choice"),
+    UriExample("qemu:///system", "a libvirtd, but on which host?"),
+    UriExample("host-b", "a name and nothing else"),
+    UriExample("tcp:host-b:49200", "the old form"),
+    UriExample("qemu+tls://host-b/system", "a libvirtd, by TLS"),
+    UriExample("tls://host-b", "a transport and no driver"),
+    UriExample("qemu+tcp://host-b/system", "a libvirtd, by plain TCP"),
+    UriExample("rdma://host-b", "a QEMU, by RDMA"),
+    UriExample("unix:///var/lib/libvirt/qemu/migrate.sock", "a QEMU, behind a socket"),
+    UriExample("tcp://localhost", "a name that each machine has"),
+    UriExample("tcp://host-a", "the source itself"),
+)
+
+_LISTENERS = {
+    Place.MIGRATION: Endpoint.DESTINATION_QEMU,
+    Place.CONNECTION: Endpoint.DESTINATION_LIBVIRTD,
+}
+_PURPOSES = {
+    Place.MIGRATION: "to send the guest's memory to {}'s QEMU",
+    Place.CONNECTION: "to control {}'s libvirtd",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a text is in one place of a plan of one mode.
+
+    Attributes:
+        mode: The plan's mode.
+        place: Where in the plan the text stands.
+        text: The text, without blanks around it; empty for a URI that is left out.
+        problems: Why it does not work there; empty where it does.
+        notes: What to know of one that works.
+        instead: A URI that works there; None where the text works, or where none can be derived.
+        plan: A plan that works: with the text, or else with ``instead``; other URIs are filled in.
+        connection: Who connects to it, in that plan.
+        hosts: The names of source and destination.
+    """
+
+    mode: Mode
+    place: Place
+    text: str
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+    instead: str | None
+    plan: Plan
+    connection: Connection
+    hosts: tuple[str, str]
+
+    @property
+    def works(self) -> bool:
+        """Return whether a plan with the text in this place can work."""
+        return not self.problems
+
+    @property
+    def where(self) -> str:
+        """Return the place and the mode in words."""
+        return f"as the {self.place.words} of a {self.mode} migration"
+
+    @property
+    def opened_by(self) -> str:
+        """Return in a sentence who would connect to it, and why."""
+        source, destination = self.hosts
+        names = {
+            Endpoint.CLIENT: "The client (this notebook, or virsh)",
+            Endpoint.SOURCE_LIBVIRTD: f"{source}'s libvirtd",
+            Endpoint.SOURCE_QEMU: f"{source}'s QEMU",
+        }
+        to = "to it" if self.works else "to the URI in this place"
+        purpose = _PURPOSES[self.place].format(destination)
+        return f"{names[self.connection.opened_by]} connects {to}, {purpose}."
+
+
+def meanings(
+    text: str, *, source: str = "host-a", destination: str = "host-b"
+) -> tuple[Meaning, ...]:
+    """Return what a text means in each mode and place; normal first, the migration URI first.
+
+    Args:
+        text: Any text; blanks around it do not count.
+        source: The source host's name.
+        destination: The destination host's name.
+
+    Raises:
+        PlanError: A host's name is not valid.
+    """
+    hosts = (source, destination)
+    return tuple(_meaning(text.strip(), mode, place, hosts) for mode in Mode for place in Place)
+
+
+def _meaning(text: str, mode: Mode, place: Place, hosts: tuple[str, str]) -> Meaning:
+    source, destination = hosts
+    plan = _plan(mode, place, text)
+    problems = plan.problems(source=source, destination=destination)
+    instead = next((problem.suggestion for problem in problems if problem.suggestion), None)
+    if problems:
+        plan = _plan(mode, place, instead or "")
+    plan = plan.filled(destination=destination)
+    notes: tuple[str, ...] = ()
+    if text and not problems:
+        of_migration = place is Place.MIGRATION
+        notes = migration_notes(text) if of_migration else connection_notes(text, mode)
+    return Meaning(
+        mode=mode,
+        place=place,
+        text=text,
+        problems=problems,
+        notes=notes,
+        instead=instead,
+        plan=plan,
+        connection=next(one for one in plan.connections() if one.listener is _LISTENERS[place]),
+        hosts=hosts,
+    )
+
+
+def _plan(mode: Mode, place: Place, text: str) -> Plan:
+    uri = text or None
+    if place is Place.MIGRATION:
+        return Plan(mode=mode, migration_uri=uri)
+    return Plan(mode=mode, connection_uri=uri)
+
+
+def verdict(found: tuple[Meaning, ...]) -> str:
+    """Return in one sentence where a text works."""
+    text = found[0].text
+    if not text:
+        return "Nothing is given: a URI that is left out is filled in."
+    quoted = quote(text)
+    good = [meaning for meaning in found if meaning.works]
+    if not good:
+        return f"{quoted} works in none of the four places."
+    if len(good) == len(found):
+        return f"{quoted} works in each of the four places."
+    places = {meaning.place for meaning in good}
+    modes = {meaning.mode for meaning in good}
+    if len(places) == 1 and len(good) == len(Mode):
+        return f"{quoted} works as a {places.pop().words}, in both modes, and as nothing else."
+    if len(modes) == 1 and len(good) == len(Place):
+        return f"{quoted} works in both places of a {modes.pop()} migration, and in no other."
+    return f"{quoted} works {' and '.join(meaning.where for meaning in good)}, and nowhere else."
+
+
+def drawn(meaning: Meaning) -> str:
+    """Return what the drawing of a meaning's plan shows: the text, or what works instead."""
+    if meaning.works:
+        return f"A {meaning.mode} migration with {meaning.text or 'no URI given'}:"
+    instead = meaning.instead or meaning.connection.uri
+    return f"It does not work {meaning.where}. Drawn with {instead} in its place:"
+
+
+def suggestions(found: tuple[Meaning, ...]) -> tuple[str, ...]:
+    """Return each URI that would work somewhere instead, once."""
+    return tuple(dict.fromkeys(meaning.instead for meaning in found if meaning.instead))
+
+
+def table(found: tuple[Meaning, ...]) -> str:
+    """Return a table with a row for each place and a column for each mode."""
+    return fill(
+        "uri_table.html",
+        heads=[f"{mode} migration" for mode in Mode],
+        rows=[
+            (f"as the {place.words}", [one for one in found if one.place is place])
+            for place in Place
+        ],
+    )
