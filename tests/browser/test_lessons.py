@@ -44,7 +44,7 @@ def test_downtimes_are_measured_cancelled_and_shown(
     expect(panel.get_by_text(PASS)).to_be_visible(timeout=OVER_TIMEOUT_MS)
     lesson.shot("running")
     lesson.button("Cancel").press("Enter")
-    expect(said("cancelled after")).to_contain_text("it goes on at", timeout=OVER_TIMEOUT_MS)
+    expect(said("cancelled after")).to_contain_text("it continues at", timeout=OVER_TIMEOUT_MS)
 
     bandwidth.fill("")
     expect(start).to_be_enabled()

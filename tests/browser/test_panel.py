@@ -34,7 +34,7 @@ def test_panel_explains_migrates_cancels_and_draws(
     lesson.run_all_cells(until=start)
     expect(panel.get_by_text("virsh --connect")).not_to_contain_text("--p2p")
     expect(
-        panel.get_by_role("img", name="normal migration: who talks to whom", exact=True)
+        panel.get_by_role("img", name="normal migration: who connects to whom", exact=True)
     ).to_be_visible()
 
     # Choosing the mode changes the command, the drawing, and which URI is asked for first.
@@ -43,7 +43,7 @@ def test_panel_explains_migrates_cancels_and_draws(
     panel.get_by_role("radio", name="peer2peer").press("Space")
     expect(panel.get_by_text("virsh --connect")).to_contain_text("--p2p")
     expect(
-        panel.get_by_role("img", name="peer2peer migration: who talks to whom", exact=True)
+        panel.get_by_role("img", name="peer2peer migration: who connects to whom", exact=True)
     ).to_be_visible()
     expect(fields.first).to_have_attribute("placeholder", "qemu+ssh://root@host-b/system")
 
@@ -64,7 +64,7 @@ def test_panel_explains_migrates_cancels_and_draws(
     expect(panel.get_by_text(re.compile(r"pass 1, \d+ MiB to go, [1-9]\d* MiB/s"))).to_be_visible()
     lesson.shot("running")
     cancel.press("Enter")
-    expect(said("guest-1: cancelled")).to_contain_text("it goes on at host-a")
+    expect(said("guest-1: cancelled")).to_contain_text("it continues at host-a")
     expect(panel.get_by_role("cell", name="cancelled")).to_be_visible()
 
     # Once more, to the end: the figures come, and the next one goes back by itself.

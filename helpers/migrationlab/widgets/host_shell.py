@@ -61,7 +61,10 @@ class HostShell(LiveWidget):
         self._draw_into(self.answer, lambda: self._answers(command, names))
 
     def _answers(self, command: HostCommand, names: tuple[str, ...]) -> str:
-        answers = {name: self._hosts.ask(name, command.key) for name in names}
+        try:
+            answers = {name: self._hosts.ask(name, command.key) for name in names}
+        except OSError as error:  # the way to a host's shell is broken
+            return messages.status(f"{type(error).__name__}: {error}", bad=True)
         return fill("host_answers.html", command=command, answers=answers)
 
     def _button(self, command: HostCommand) -> widgets.Button:

@@ -69,7 +69,7 @@ print(mig.Experiment("Which?", grid={{"mode": ["normal", "peer2peer"]}}, directo
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("On recorded runs: the Python package libvirt is not here")
+    assert done.stdout.startswith("On recorded runs: the Python package libvirt is not installed")
     assert "Picture(" in done.stdout
 
 
@@ -139,7 +139,7 @@ def test_the_command_line_says_what_is_missing_without_libvirt() -> None:
         [*program, *asked], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert done.stderr.splitlines()[0] == "migrationlab: the Python package libvirt is not here"
+    assert done.stderr.splitlines()[0] == "migrationlab: the Python package libvirt is not installed"
     assert "migrationlab[live]" in done.stderr
     read = subprocess.run(
         [*program, "runs", str(root / "data/runs")],

@@ -144,7 +144,7 @@ def test_a_chosen_case_shows_what_was_recorded() -> None:
         assert f"Recorded: In {met.mode} mode" in explorer.about.value
         assert bool(explorer.logs.value) == bool(met.logs)
         if met.explanation is None:
-            assert "nothing to explain" in explorer.explained.value
+            assert "no message to explain" in explorer.explained.value
         else:
             assert met.explanation.id in explorer.explained.value
 
@@ -197,7 +197,7 @@ def test_broken_for_real_in_a_thread_of_its_own() -> None:
     assert len(explorer.attempts) == 1
     assert explorer.message.value.endswith("today")
     assert "Your own: In peer2peer mode" in explorer.about.value
-    assert "mended again" in explorer.status.value
+    assert "fixed again" in explorer.status.value
     assert not explorer.break_button.disabled
     explorer.close()
 
@@ -244,5 +244,5 @@ def test_saved_notebooks_show_what_it_says() -> None:
 def test_a_guest_that_is_lost_or_damaged_is_named() -> None:
     """The sentence about the guest hides nothing."""
     lost = dataclasses.replace(CLOSED, found_at=None, intact=None)
-    assert "found nowhere, and its memory could not be checked" in failure_html.outcome(lost)
+    assert "found on no host, and its memory could not be checked" in failure_html.outcome(lost)
     assert "DAMAGED" in failure_html.outcome(dataclasses.replace(CLOSED, intact=False))

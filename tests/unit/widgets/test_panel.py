@@ -257,7 +257,7 @@ def test_an_interrupt_of_the_kernel_cancels_what_is_waited_for(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(stage.panel._idle, "wait", interrupted)
+        patch.setattr(stage.panel._worker, "wait", interrupted)
         with pytest.raises(KeyboardInterrupt):
             stage.panel.wait()
     assert stage.panel.wait(TIMEOUT_S)

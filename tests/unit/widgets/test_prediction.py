@@ -26,17 +26,17 @@ def test_numbers_are_read_as_people_write_them(typed: str, guess: float | None) 
     assert prediction.guess == guess
     note = prediction._note.value
     assert ("Noted" in note) == (guess is not None)
-    assert ("no number" in note) == (guess is None and typed.strip() != "")
+    assert ("not a number" in note) == (guess is None and typed.strip() != "")
 
 
 def test_a_choice_is_none_until_it_is_made() -> None:
     """Nothing is chosen for the learner."""
-    prediction = Prediction("Who dials?", choices=["the client", "the source's libvirtd"])
+    prediction = Prediction("Who connects?", choices=["the client", "the source's libvirtd"])
     assert prediction.guess is None
     assert "You made no guess. It is: the client." in repr(prediction.against("the client"))
     prediction.guess = "the client"
     assert prediction.guess == "the client"
-    assert "So it is." in repr(prediction.against("the client"))
+    assert "That is right." in repr(prediction.against("the client"))
     assert "It is: the source's libvirtd." in repr(prediction.against("the source's libvirtd"))
 
 

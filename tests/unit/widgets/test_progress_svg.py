@@ -40,7 +40,7 @@ def test_a_point_is_what_the_progress_tells() -> None:
     assert point(Progress("starting", 20)) is None
     told = Progress("post-copy", 2500, iteration=2, memory_remaining_bytes=3 * MIB)
     assert point(told) == Point(2.5, 3.0, None, postcopy=True)
-    assert words(told) == "post-copy, 3 MiB to go, rate not known yet, 2.5 s"
+    assert words(told) == "post-copy, 3 MiB to go, rate unknown, 2.5 s"
     assert words(Progress("starting", 20)) == "starting, 0.0 s"
 
 

@@ -133,9 +133,9 @@ def test_the_slider_changes_what_is_said_and_drawn() -> None:
     sizes = SampleSize(MODES)
     for number in (3, 6, BLOCKS):
         sizes.number.value = number
-        assert f"(medians of {number} and {number} runs)" in sizes.said.value
-        assert ("95 % interval" in sizes.said.value) == (number >= 6)
-        assert 'role="status"' in sizes.said.value
+        assert f"(medians of {number} and {number} runs)" in sizes.verdict.value
+        assert ("95 % interval" in sizes.verdict.value) == (number >= 6)
+        assert 'role="status"' in sizes.verdict.value
         assert sizes.wait(TIMEOUT_S)
         assert f"with {number} runs of each" in sizes.figure.value
     sizes.close()
@@ -151,7 +151,7 @@ def test_another_order_and_another_metric() -> None:
     sizes.metric.value = "transferred_bytes"
     assert sizes.grown.order == shuffled
     assert sizes.grown.metric == "transferred_bytes"
-    assert "transferred_bytes" in sizes.said.value
+    assert "transferred_bytes" in sizes.verdict.value
     assert sizes.number.value == 3
     assert sizes.wait(TIMEOUT_S)
     sizes.close()

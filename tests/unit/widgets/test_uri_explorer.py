@@ -40,7 +40,7 @@ def test_any_text_has_a_meaning_in_each_place(text: str) -> None:
         assert all(problem.reason and problem.hint for problem in one.problems)
         assert uri_meaning.drawn(one)
     assert uri_meaning.verdict(found).isprintable()
-    assert uri_meaning.table(found).count("dials") >= len(found)
+    assert uri_meaning.table(found).count("connects to") >= len(found)
 
 
 @given(text=URI_LIKE)
@@ -60,8 +60,8 @@ def test_the_uri_of_2011_is_a_connection_uri_in_both_modes() -> None:
         (NORMAL, Place.CONNECTION),
         (PEER2PEER, Place.CONNECTION),
     }
-    assert found[NORMAL, Place.CONNECTION].talk.opened_by is Endpoint.CLIENT
-    assert found[PEER2PEER, Place.CONNECTION].talk.opened_by is Endpoint.SOURCE_LIBVIRTD
+    assert found[NORMAL, Place.CONNECTION].connection.opened_by is Endpoint.CLIENT
+    assert found[PEER2PEER, Place.CONNECTION].connection.opened_by is Endpoint.SOURCE_LIBVIRTD
     assert found[NORMAL, Place.MIGRATION].instead == "tcp://host-b"
     assert "both modes" in uri_meaning.verdict(meanings(SSH))
 
@@ -70,8 +70,8 @@ def test_who_dials_is_what_the_plan_says() -> None:
     """The one who dials, and what is dialled, are those of the plan's own talks."""
     for text in ("", SSH, "tcp://host-b:49200"):
         for one in meanings(text):
-            assert one.talk in one.plan.connections()
-            assert one.talk.uri == getattr(one.plan, one.place)
+            assert one.connection in one.plan.connections()
+            assert one.connection.uri == getattr(one.plan, one.place)
 
 
 @pytest.mark.parametrize("text", ["tcp://node-1", "qemu+ssh://root@node-1/system"])
@@ -151,7 +151,7 @@ def test_the_drawing_follows_mode_and_place() -> None:
     assert explorer.place.value is Place.CONNECTION
     explorer.mode.value = PEER2PEER
     assert "does not work" not in explorer.drawing.value
-    assert "host-a&#39;s libvirtd dials and controls host-b" in explorer.drawing.value
+    assert "host-a&#39;s libvirtd connects to host-b" in explorer.drawing.value
 
 
 def words(markup: str) -> str:

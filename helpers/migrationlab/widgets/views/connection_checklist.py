@@ -1,7 +1,7 @@
 """A migration between two hosts of one's own: every connection it needs, and how to try each.
 
-``Plan.connections()`` says who connects to whom, and ``Plan.problems()`` what cannot work. This module
-adds ports, logins and command lines. It resolves no name and opens no connection.
+``Plan.connections()`` says who connects to whom, and ``Plan.problems()`` what cannot work. This
+module adds ports, logins and command lines. It resolves no name and opens no connection.
 
 Sources: libvirt's ``docs/uri.rst`` and ``docs/remote.rst`` (transports and their ports),
 ``src/qemu/qemu.conf.in`` (migration_port_min, migration_port_max), ``docs/migration.rst``.
