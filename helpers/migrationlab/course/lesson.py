@@ -133,7 +133,7 @@ def _why_not() -> str:
     try:
         importlib.import_module("libvirt")
     except ImportError:
-        return "the Python package libvirt is not here, without which there is no lab."
+        return "the Python package libvirt is not installed. A lab needs it."
     from migrationlab.checks.doctor import doctor  # noqa: PLC0415 - it cannot be loaded but on Linux
 
     failed = [check for check in doctor().checks if check.status is Status.FAIL]

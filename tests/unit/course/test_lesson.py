@@ -139,7 +139,8 @@ def test_the_command_line_says_what_is_missing_without_libvirt() -> None:
         [*program, *asked], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert done.stderr.splitlines()[0] == "migrationlab: the Python package libvirt is not installed"
+    (first, *_) = done.stderr.splitlines()
+    assert first == "migrationlab: the Python package libvirt is not installed"
     assert "migrationlab[live]" in done.stderr
     read = subprocess.run(
         [*program, "runs", str(root / "data/runs")],
