@@ -15,7 +15,7 @@ import click
 from migrationlab.cli import say_error
 from migrationlab.cli.display import StepDisplay
 from migrationlab.cli.interrupts import interrupts
-from migrationlab.cli.options import Format, format_option
+from migrationlab.cli.options import Format, format_option, text_table
 from migrationlab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -217,16 +217,7 @@ def _table(known: Experiment, answer: dict[str, Any]) -> str:
     for ends in answer["outcomes"]:
         cells = [_interval(found[ends["cell"], metric]) for metric in metrics]
         rows.append([ends["cell"], f"{ends['completed']} of {ends['made']}", *cells])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(
-            # Words to the left, numbers to the right.
-            cell.rjust(width) if index else cell.ljust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
-    return "\n".join(lines)
+    return text_table(rows, left=1)
 
 
 def _interval(row: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
-"""The options that several verbs have."""
+"""What several verbs share: an option, and tables of text."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import click
@@ -16,3 +17,21 @@ format_option = click.option(
     show_default=True,
     help="Text to read, or one JSON object.",
 )
+
+
+def text_table(rows: Iterable[Sequence[str]], *, left: int) -> str:
+    """Return rows as lines with aligned columns.
+
+    Args:
+        rows: The cells, the header first.
+        left: Number of columns with text, which is left-aligned. Numbers are right-aligned.
+    """
+    cells = list(rows)
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if index < left else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in cells
+    )

@@ -10,7 +10,7 @@ from typing import Literal
 import click
 
 from migrationlab.cli import recorded
-from migrationlab.cli.options import Format, format_option
+from migrationlab.cli.options import Format, format_option, text_table
 
 UNKNOWN = "-"
 MIB = 1024 * 1024
@@ -70,19 +70,9 @@ def table(summaries: Iterable[Mapping[str, object]]) -> str:
     Args:
         summaries: Results of :meth:`migrationlab.Run.summary`, at least one.
     """
-    rows = [_cells(summary) for summary in summaries]
-    widths = [max(map(len, column)) for column in zip(_HEAD, *rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            # Text is left-aligned, numbers are right-aligned.
-            cell.ljust(width) if index < _WORDS else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in (_HEAD, *rows)
-    )
+    return text_table([_HEAD, *map(_cells, summaries)], left=4)
 
 
-_WORDS = 4
 _HEAD = (
     "run",
     "mode",
