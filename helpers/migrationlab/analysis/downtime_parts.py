@@ -23,7 +23,7 @@ first packet    (by beats or echoes)        the first one after RESUME       unt
 
 The first part starts with STOP at the source. The checkpoints are those of
 ``vmstate_downtime_checkpoint`` (QEMU 8.2 and newer, ``migration/{migration,savevm}.c``), which only
-a lab records: see ``capture.daemon_log``. QEMU writes ``dst-…-bh-vm-started`` also while libvirt
+a lab records: see ``capture.host_logs``. QEMU writes ``dst-…-bh-vm-started`` also while libvirt
 keeps the guest from starting: then it means that the destination has everything.
 
 If no record separates two parts, they are one row, their names joined by " + ". The source's status

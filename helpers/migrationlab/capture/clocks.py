@@ -1,9 +1,9 @@
-"""How far a host's clock is from this machine's, so that stamps of both can be compared.
+"""Measure the offset of a host's clock from this machine's, so that their stamps can be compared.
 
-QEMU stamps its events by its own machine's clock. The offset is measured as NTP does (RFC 5905,
-section 8): ask for the time, and take the answer for the middle of the round trip. What the true
-offset can be away from that is at most half the round trip, so the shortest one counts. All
-questions go through one ssh session, whose set-up is not in them. Never imports ``lab``.
+QEMU stamps its events with its own machine's clock. The offset is measured as NTP does (RFC 5905,
+section 8): ask for the time, and take the answer as the time in the middle of the round trip. The
+error is at most half the round trip, so the shortest one counts. All questions go through one ssh
+session, and its set-up is not measured.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from migrationlab.hosts.host import Host
 from migrationlab.hosts.poll import readable
 
 ROUNDS = 25
-#: For the login and all rounds together.
+#: For the login and all rounds.
 TIMEOUT_S = 10.0
-#: One answer a line of input. Its own words are quoted once, by whatever runs it.
+#: One answer per line of input. Whatever runs it quotes it once.
 _LOOP = "while read -r _; do date +%s%N; done"
-_LEAST_NS = 10**18  # the nanoseconds of 2001: a date without %N gives fewer digits, or letters
+_MIN_NS = 10**18  # the year 2001: a `date` without %N gives fewer digits, or letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class ClockOffset:
 
     Attributes:
         offset_ms: Subtract it from the host's stamps to get this machine's time.
-        error_ms: How far the true offset may be from that, either way.
-        method: "same machine", where it is 0 by definition, or "ssh".
+        error_ms: The error of the offset, in either direction.
+        method: "same machine", which is 0 by definition, or "ssh".
     """
 
     offset_ms: float
@@ -40,7 +40,7 @@ class ClockOffset:
     method: str
 
     def to_dict(self) -> dict[str, float | str]:
-        """Return plain values, as a run keeps them."""
+        """Return plain values, as in a run."""
         return asdict(self)
 
 
@@ -48,10 +48,10 @@ def measure(host: Host) -> ClockOffset | None:
     """Measure a host's clock against this machine's.
 
     Args:
-        host: The host; reached by ssh, or on this machine.
+        host: The host, on this machine or reached by ssh.
 
     Returns:
-        The offset, or None where the host could not be asked: then nothing is known of it.
+        The offset, or None if the host could not be asked.
     """
     parts = urlsplit(host.uri)
     if not parts.hostname and parts.scheme.partition("+")[2] in ("", "unix"):
@@ -62,14 +62,14 @@ def measure(host: Host) -> ClockOffset | None:
 
 
 def ask(command: list[str], *, rounds: int = ROUNDS) -> ClockOffset | None:
-    """Measure the clock that a program tells: nanoseconds since 1970, one line a line of input.
+    """Measure the clock of a program that answers each line with the nanoseconds since 1970.
 
     Args:
         command: The program and its arguments.
         rounds: How often to ask.
 
     Returns:
-        The offset by the shortest round trip, or None where the program gave no such answer.
+        The offset by the shortest round trip, or None if the program gave no such answer.
     """
     end = time.monotonic() + TIMEOUT_S
     try:
@@ -90,15 +90,15 @@ def ask(command: list[str], *, rounds: int = ROUNDS) -> ClockOffset | None:
         except (OSError, ValueError):
             return None
         finally:
-            # Whatever it may still wait for, such as a host that is lost by now.
+            # It may still wait, for example for a lost host.
             program.kill()
-    # The first waited for the login.
+    # The first round waited for the login.
     round_trip_ns, offset_ns = min(trips[1:])
     return ClockOffset(round(offset_ns / 1e6, 3), round(round_trip_ns / 2e6, 3), "ssh")
 
 
 def _round(questions: IO[bytes], answers: IO[bytes], end: float) -> tuple[int, int]:
-    """Ask once; return the round trip, and how far the other clock is ahead, in nanoseconds."""
+    """Ask once; return the round trip and the offset of the other clock, in nanoseconds."""
     asked = time.time_ns()
     began = time.monotonic_ns()
     questions.write(b"\n")
@@ -110,9 +110,9 @@ def _round(questions: IO[bytes], answers: IO[bytes], end: float) -> tuple[int, i
         if not piece:
             raise ValueError("the program ended")
         line += piece
-    # By a clock that nobody sets: one set in the middle must not pass for a short round trip.
+    # By a clock that cannot be set: a clock set meanwhile must not look like a short round trip.
     round_trip = time.monotonic_ns() - began
-    told = int(line)
-    if told < _LEAST_NS:
+    answer = int(line)
+    if answer < _MIN_NS:
         raise ValueError(f"not nanoseconds: {line!r}")
-    return round_trip, told - (asked + round_trip // 2)
+    return round_trip, answer - (asked + round_trip // 2)

@@ -1,8 +1,7 @@
-"""What machine recorded a run, as far as it bears on the figures. No libvirt.
+"""Describe the machine that records a run, as far as it influences the figures.
 
-How busy its processors were is counted by the kernel for all of them, whoever used them
-(``/proc/stat``), so that what else runs on the machine shows. What a container may use of them, it
-does not say.
+The kernel counts how busy all processors were, with everything that runs on the machine
+(``/proc/stat``). It does not say which share of them a container may use.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ import psutil
 
 from migrationlab.hosts.program import run_program
 
-#: Where the kit's code is; in a checkout three folders below its root, beside which git keeps it.
+#: The folder of migrationlab's code; in a checkout two folders below the root.
 PACKAGE = Path(__file__).parents[1]
 GIT_TIMEOUT_S = 5.0
 
 
 class MachineSampler:
-    """The machine that records, from before a migration until after it.
+    """Samples this machine from before a migration until after it.
 
     Args:
         client_version: The version of the libvirt client library in this process.
@@ -34,10 +33,10 @@ class MachineSampler:
         self._total_s, self._idle_s = _cpu_times_s()
 
     def until_now(self) -> Mapping[str, object]:
-        """Return what :func:`environment` did, and how busy the processors have been since."""
+        """Return the environment at the start, and how busy the processors have been since."""
         total_s, idle_s = _cpu_times_s()
         passed_s = total_s - self._total_s
-        # The kernel counts in hundredths of a second: of a shorter time nothing is known. Its idle
+        # The kernel counts in hundredths of a second, so a shorter time gives no figure. Its idle
         # time can fall behind by a tick (proc(5)).
         busy = 1 - (idle_s - self._idle_s) / passed_s if passed_s > 0 else None
         percent = None if busy is None else round(min(max(busy, 0.0), 1.0) * 100, 1)
@@ -66,15 +65,15 @@ def environment(client_version: str) -> dict[str, object]:
 
 @functools.cache
 def code_revision(package: Path = PACKAGE) -> str | None:
-    """Return the git revision that the kit's code is of, as it was when this was first asked.
+    """Return the git revision of migrationlab's code, as it was at the first call.
 
     Args:
-        package: The folder of the code, two below its checkout's.
+        package: The folder of the code, two levels below its checkout.
 
     Returns:
-        The commit, with ``-dirty`` where a file of the code differs from it; None where the code
-        is not run from a checkout of its own (such as an installed one in the virtual environment
-        of another), or there is no git.
+        The commit, with ``-dirty`` if a file of the code differs from it. None if the code does not
+        run from its own checkout (for example installed in the virtual environment of another), or
+        if there is no git.
     """
     checkout = package.parents[1]
     if not (checkout / ".git").exists():
@@ -87,17 +86,17 @@ def code_revision(package: Path = PACKAGE) -> str | None:
 
 
 def _git(checkout: Path, *arguments: str) -> str | None:
-    # A hook of git's has these set, and they would lead to another repository.
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    # A git hook has these set, and they would point to another repository.
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     command = ["git", "--no-optional-locks", "-C", str(checkout), *arguments]
-    result = run_program(command, timeout_s=GIT_TIMEOUT_S, env=kept)
+    result = run_program(command, timeout_s=GIT_TIMEOUT_S, env=clean)
     return result.stdout.strip() if result.status == 0 else None
 
 
 def _cpu_times_s() -> tuple[float, float]:
-    """Return the time that all processors have had since the start, and what of it was idle."""
+    """Return the time of all processors since boot, and their idle time."""
     times = psutil.cpu_times()
-    # The time of guests is in that of their hosts' users (account_guest_time in the kernel's
+    # The time of guests is part of the user time (account_guest_time in the kernel's
     # kernel/sched/cputime.c).
     counted = {name: value for name, value in times._asdict().items() if "guest" not in name}
     return sum(counted.values()), times.idle + getattr(times, "iowait", 0.0)

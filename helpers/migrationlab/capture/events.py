@@ -1,14 +1,16 @@
-"""What libvirt and QEMU report of a migration by themselves, from both hosts.
+"""Collect the events that libvirt and QEMU report of a migration, from both hosts.
 
-libvirt's events bear no time, so theirs is when this process saw them; QEMU's own bear its
-microsecond stamp (monitor events, ``qapi/migration.json`` and ``qapi/run-state.json``). Both
-are CLOCK_REALTIME nanoseconds. Callbacks run on libvirt's event thread and only enqueue.
+libvirt's events have no time, so they get the time when this process received them. QEMU's own
+events have its microsecond stamp (monitor events, ``qapi/migration.json`` and
+``qapi/run-state.json``). Both are CLOCK_REALTIME nanoseconds. Callbacks run on libvirt's event
+thread and only enqueue.
 """
 
 from __future__ import annotations
 
 import json
 import queue
+import re
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,19 +21,14 @@ import libvirt_qemu
 
 from migrationlab.hosts.connection import drain_events, refusals
 
+#: time_ns, received_ns, side, origin, name, detail (a JSON object): the columns of ``events``.
 Row = tuple[int, int, str, str, str, str]
-#: time_ns, received_ns, side, origin, name, detail (a JSON object)
-COLUMNS = ("time_ns", "received_ns", "side", "origin", "name", "detail")
 
-#: By number, from the header's own names, so that what a newer libvirt adds stays readable.
+#: By number, from the header's names. What a newer libvirt adds is recorded as its number.
 _LIFECYCLE = {
-    getattr(libvirt, name): name.removeprefix("VIR_DOMAIN_EVENT_")
-    for name in (
-        *("VIR_DOMAIN_EVENT_DEFINED", "VIR_DOMAIN_EVENT_UNDEFINED", "VIR_DOMAIN_EVENT_STARTED"),
-        *("VIR_DOMAIN_EVENT_SUSPENDED", "VIR_DOMAIN_EVENT_RESUMED", "VIR_DOMAIN_EVENT_STOPPED"),
-        *("VIR_DOMAIN_EVENT_SHUTDOWN", "VIR_DOMAIN_EVENT_PMSUSPENDED"),
-        "VIR_DOMAIN_EVENT_CRASHED",
-    )
+    value: name.removeprefix("VIR_DOMAIN_EVENT_")
+    for name, value in vars(libvirt).items()
+    if re.fullmatch("VIR_DOMAIN_EVENT_[A-Z]+", name)
 }
 _DETAILS = {
     (kind, value): name.removeprefix(f"VIR_DOMAIN_EVENT_{kind}_")
@@ -39,8 +36,8 @@ _DETAILS = {
     for name, value in vars(libvirt).items()
     if name.startswith(f"VIR_DOMAIN_EVENT_{kind}_")
 }
-#: For how long to wait for events that are on their way: usually some milliseconds.
-HEAR_OUT_S = 5
+#: How long to wait for the last events: usually they take some milliseconds.
+LAST_EVENT_S = 5
 QEMU_EVENTS = ("MIGRATION", "MIGRATION_PASS", "STOP", "RESUME")
 
 
@@ -55,13 +52,13 @@ class EventLog:
         self._uuid = uuid
         self._rows: queue.SimpleQueue[Row] = queue.SimpleQueue()
         self._undo: list[Callable[[], object]] = []
-        self._heard: list[libvirt.virConnect] = []
+        self._connections: list[libvirt.virConnect] = []
         self.warnings: list[str] = []
-        #: Hears each event of the hosts, on libvirt's event thread: it may only enqueue.
+        #: Called with each event of the hosts on libvirt's event thread: it may only enqueue.
         self.listener: Callable[[Row], None] | None = None
 
     def note(self, name: str, side: str = "client", **detail: object) -> int:
-        """Write down an event of the kit's own, now; return its time."""
+        """Record an event of migrationlab itself, now; return its time."""
         now = time.time_ns()
         self._rows.put((now, now, side, "migrationlab", name, json.dumps(detail)))
         return now
@@ -72,18 +69,17 @@ class EventLog:
         Args:
             connection: An open connection to the host.
             side: "source" or "destination".
-            qemu: Whether to collect what its QEMU reports too.
+            qemu: Whether to collect the events of its QEMU too.
 
         Raises:
-            HostError: libvirt refused its own events. Where only QEMU's are refused, that is
-                written down as a warning.
+            HostError: libvirt refused its own events. If it refuses only QEMU's, that is a warning.
         """
         callbacks: Mapping[int, Callable[..., None]] = {
             libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE: self._lifecycle,
             libvirt.VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION: self._iteration,
             libvirt.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED: self._completed,
         }
-        self._heard.append(connection)
+        self._connections.append(connection)
         with refusals():
             for event, callback in callbacks.items():
                 number = connection.domainEventRegisterAny(None, event, callback, side)
@@ -98,20 +94,22 @@ class EventLog:
             self._undo.append(partial(libvirt_qemu.qemuMonitorEventDeregister, connection, number))
 
     def drain(self) -> list[Row]:
-        """Return, and forget, all rows so far."""
+        """Return all rows so far, and forget them."""
         return [self._rows.get() for _ in range(self._rows.qsize())]
 
     def close(self) -> None:
-        """Stop collecting, once what has happened by now is written down."""
-        if self._heard and not drain_events(self._heard, HEAR_OUT_S):
-            self.warnings.append("libvirt was too busy to tell of the last events: they may miss")
-        self._heard.clear()
+        """Stop collecting, after everything that has happened by now is recorded."""
+        if self._connections and not drain_events(self._connections, LAST_EVENT_S):
+            self.warnings.append(
+                "libvirt was too busy to report the last events: some may be missing"
+            )
+        self._connections.clear()
         for undo in self._undo:
             try:
                 undo()
             except libvirt.libvirtError as error:
-                # The connection broke: nothing more will come over it anyway.
-                self.warnings.append(f"events could not be given back: {error}")
+                # The connection is broken, so it reports nothing more.
+                self.warnings.append(f"unregistering events failed: {error}")
         self._undo.clear()
 
     def _put(self, side: str, name: str, detail: Mapping[str, object]) -> None:
@@ -145,7 +143,7 @@ class EventLog:
         if self._is_ours(domain):
             self._put(side, "job_completed", stats)
 
-    def _qemu(  # noqa: PLR0917 - libvirt calls it so
+    def _qemu(  # noqa: PLR0917 - libvirt calls it like this
         self, _connection: object, domain: libvirt.virDomain, event: str, seconds: int,
         micros: int, detail: str | None, side: str,
     ) -> None:  # fmt: skip

@@ -1,7 +1,7 @@
-"""Samples a migration while it runs: libvirt's job statistics.
+"""Sample libvirt's job statistics while a migration runs.
 
-One thread, on a connection of its own, so that it never waits for the call that migrates.
-Statistics by libvirt's names (``virDomainGetJobStats``, include/libvirt/libvirt-domain.h).
+One thread samples on its own connection, so it never waits for the call that migrates. The
+statistics have libvirt's names (``virDomainGetJobStats``, include/libvirt/libvirt-domain.h).
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import libvirt
 
-from migrationlab.capture.sampler import PeriodicTimer
+from migrationlab.capture.periodic_timer import PeriodicTimer
 from migrationlab.hosts.host import Host, refusals
 
 DEFAULT_INTERVAL_S = 0.05
 
-#: libvirt's name of each statistic, and ours with its unit.
+#: libvirt's name of each statistic, and its column with the unit.
 STATISTICS = {
     "memory_iteration": "iteration",
     "time_elapsed": "time_elapsed_ms",
@@ -46,9 +46,8 @@ STATISTICS = {
     "disk_remaining": "disk_remaining_bytes",
     "disk_bps": "disk_bps",
 }
-#: What the source says once the domain has left it.
+#: The errors of the source once the domain has left it.
 LEFT = (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID)
-JOB_COLUMNS = ("time_ns", *STATISTICS.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ class Sample:
 
     Attributes:
         time_ns: When, CLOCK_REALTIME.
-        statistics: By the names of :data:`STATISTICS`; libvirt leaves out what it doesn't know.
+        statistics: By the columns of :data:`STATISTICS`; libvirt leaves out what it doesn't know.
     """
 
     time_ns: int
@@ -69,12 +68,18 @@ class JobSampler:
 
     Args:
         source: The host that the domain leaves.
-        uuid: The domain's UUID, which stays whatever it is called where it arrives.
+        uuid: The domain's UUID. Its name can change at the destination, the UUID cannot.
         interval_s: The time from one sample to the next.
+
+    Attributes:
+        on_sample: Called with each sample of the job, on the sampler's thread.
+        warnings: What went wrong.
 
     Raises:
         HostError: The host could not be reached, or has no such domain.
     """
+
+    names: tuple[str, ...] = ("job",)
 
     def __init__(self, source: Host, uuid: str, interval_s: float = DEFAULT_INTERVAL_S) -> None:
         self._connection = source.new_connection()
@@ -85,47 +90,42 @@ class JobSampler:
             self._connection.close()
             raise
         self.warnings: list[str] = []
+        self.on_sample: Callable[[Sample], None] = lambda _: None
         self._refused = False
         self._samples: list[Sample] = []
-        self._on_sample: Callable[[Sample], None] = lambda _: None
         self._timer = PeriodicTimer("migration-sampler", interval_s, self._sample)
 
-    def start(self, on_sample: Callable[[Sample], None]) -> None:
-        """Begin to sample.
-
-        Args:
-            on_sample: Hears each sample of the job, on the sampler's thread.
-        """
-        self._on_sample = on_sample
+    def start(self) -> None:
+        """Start to sample."""
         self._timer.start()
 
-    def stop(self) -> list[Sample]:
-        """Stop, and return the samples of the job; once more does no harm."""
+    def stop(self) -> dict[str, list[dict[str, int]]]:
+        """Stop, and return the rows of the frame ``job``. A second stop returns them again."""
         self._timer.stop()
-        with contextlib.suppress(libvirt.libvirtError):  # where the host is gone, so is this
+        with contextlib.suppress(libvirt.libvirtError):  # if the host is gone, so is this
             self._connection.close()
-        return self._samples
+        return {"job": [{"time_ns": each.time_ns, **each.statistics} for each in self._samples]}
+
+    close = stop
 
     def _sample(self) -> bool:
-        """Take one sample; return whether it is worth asking again."""
+        """Take one sample; return whether to ask again."""
         try:
             found = self._domain.jobStats()
         except libvirt.libvirtError as error:
             if error.get_error_code() in LEFT or not self._connection.isAlive():
-                # The domain has left, or its host is gone. Whether that is an error, the call
-                # that migrates will say.
+                # The domain has left, or its host is gone. The call that migrates will say whether
+                # that is an error.
                 return False
             if not self._refused:
                 self.warnings.append(f"a sample of the job was refused: {error}")
             self._refused = True
             return True
-        values = {
-            ours: int(found[theirs]) for theirs, ours in STATISTICS.items() if theirs in found
-        }
-        # Before QEMU has begun, and once a job is aborted, there are no figures yet or any more:
-        # libvirt leaves them out, or says zero bytes in all.
+        values = {column: int(found[name]) for name, column in STATISTICS.items() if name in found}
+        # Before QEMU starts and after a job is aborted there are no figures: libvirt leaves them
+        # out, or reports a total of zero bytes.
         if values.get("data_total_bytes"):
             sample = Sample(time.time_ns(), values)
             self._samples.append(sample)
-            self._on_sample(sample)
+            self.on_sample(sample)
         return True

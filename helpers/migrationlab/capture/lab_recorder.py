@@ -1,63 +1,69 @@
-"""The instruments that read a lab's own counters while it migrates: wire, connections, processes.
+"""Read a lab's own counters during a migration: the wire, TCP connections, processes.
 
-Each reading takes well under a millisecond and none asks libvirt, so that they change next to
-nothing of what they measure. One that fails leaves a warning, and what it has read until then.
-Imports no lab.
+Each reading takes well under a millisecond and asks libvirt nothing, so it hardly changes what it
+measures. An instrument that fails leaves a warning, and what it has read until then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from migrationlab.capture import tcp_connections
+from migrationlab.capture.periodic_timer import PeriodicTimer
 from migrationlab.capture.processes import ProcessMeter
-from migrationlab.capture.sampler import PeriodicTimer
 from migrationlab.capture.tcp_connections import ConnectionMeter, Ports
 from migrationlab.capture.wire_counter import WireMeter
 from migrationlab.errors import LabError
 from migrationlab.hosts.counters import HostCounters
 
 Row = Mapping[str, int | str | None]
-#: Processes and connections are looked at no more often: a look takes half a millisecond.
-LOOK_INTERVAL_S = 0.1
+#: Processes and connections are sampled at most this often: a sample takes half a millisecond.
+SAMPLE_INTERVAL_S = 0.1
 
 
 class LabRecorder:
-    """Read from :meth:`start` to :meth:`stop`.
+    """Reads from :meth:`start` to :meth:`stop`.
 
     Args:
         source: The counters of the host that the domain leaves.
         destination: Those of the host that it goes to.
         uuid: The domain's UUID.
         interval_s: The time from one reading of the wire to the next.
+        ports: Called at the end: returns the ports of the destination's QEMU.
+        tunnelled: Whether memory goes between the daemons.
     """
 
     def __init__(
-        self, source: HostCounters, destination: HostCounters, uuid: str, interval_s: float
+        self,
+        source: HostCounters,
+        destination: HostCounters,
+        uuid: str,
+        interval_s: float,
+        *,
+        ports: Callable[[], Ports] = Ports,
+        tunnelled: bool = False,
     ) -> None:
         self.warnings: list[str] = []
+        self._ports = ports
+        self._tunnelled = tunnelled
         self._connections: ConnectionMeter | None = None
         self._processes = ProcessMeter({"source": source, "destination": destination}, uuid)
         self._timers = (
             PeriodicTimer("migration-wire", interval_s, self._read_wire),
-            PeriodicTimer("migration-look", max(interval_s, LOOK_INTERVAL_S), self._look),
+            PeriodicTimer("migration-look", max(interval_s, SAMPLE_INTERVAL_S), self._sample),
         )
         self._wire = WireMeter(source, destination)
         try:
             self._connections = ConnectionMeter(source, destination)
         except (LabError, OSError) as error:
-            self.warnings.append(f"the connections over the wire cannot be watched: {error}")
-        # From here to the start is time enough to know what they use without a migration.
+            self.warnings.append(f"watching the connections over the wire failed: {error}")
+        watched = ("connections",) if self._connections is not None else ()
+        self.names: tuple[str, ...] = ("wire_bytes", *watched, "processes")
+        # The time from here to the start shows what the processes use without a migration.
         self._processes.read()
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Return the names of the frames that it fills."""
-        watched = ("connections",) if self._connections is not None else ()
-        return ("wire_bytes", *watched, "processes")
-
     def start(self) -> None:
-        """Begin to read; what goes over the wire is counted from here."""
+        """Start to read. The bytes on the wire are counted from here."""
         self._processes.read()
         if self._connections is not None:
             self._connections.start()
@@ -66,24 +72,18 @@ class LabRecorder:
             timer.start()
 
     def returned(self) -> None:
-        """Read what the processes have used by now, for the last time: the call has returned."""
+        """Sample the processes for the last time: the call has returned."""
         for timer in self._timers:
             timer.stop()
-            if timer.failure is not None:
-                self.warnings.append(f"{timer.name} ended early: {timer.failure!r}")
+            self.warnings += timer.warnings
         try:
             self._processes.read()
         except Exception as error:  # noqa: BLE001 (a migration that is over keeps its run)
             self.warnings.append(f"the processes' last figures are missing: {error!r}")
         self._processes.close()
 
-    def stop(self, ports: Ports, *, tunnelled: bool) -> dict[str, list[Row]]:
-        """Stop, and return the rows of the frames.
-
-        Args:
-            ports: What the destination's ports are for.
-            tunnelled: Whether memory goes between the daemons.
-        """
+    def stop(self) -> dict[str, list[Row]]:
+        """Stop, and return the rows of the frames."""
         found: list[tcp_connections.TcpConnection] = []
         if self._connections is not None:
             found = self._connections.stop()
@@ -92,12 +92,12 @@ class LabRecorder:
         self.warnings += self._wire.warnings
         return {
             "wire_bytes": self._wire.rows,
-            "connections": tcp_connections.rows(found, ports, tunnelled=tunnelled),
+            "connections": tcp_connections.rows(found, self._ports(), tunnelled=self._tunnelled),
             "processes": self._processes.rows,
         }
 
     def close(self) -> None:
-        """Let go of the hosts; once more does no harm."""
+        """Release the hosts. A second close does nothing."""
         for timer in self._timers:
             timer.stop()
         self._processes.close()
@@ -109,7 +109,7 @@ class LabRecorder:
         self._wire.read()
         return True
 
-    def _look(self) -> bool:
+    def _sample(self) -> bool:
         self._processes.read()
         if self._connections is not None:
             self._connections.read()

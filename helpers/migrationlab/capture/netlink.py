@@ -1,9 +1,9 @@
-"""Asks a Linux kernel by netlink: how its messages are laid out, and one way to ask for many.
+"""Ask a Linux kernel by netlink: the layout of messages, and one way to ask for many.
 
-Only what the kit asks: a dump, and the attributes of its answers (include/uapi/linux/netlink.h;
-numbers are in the machine's byte order). A library for all of netlink takes longer to import than
-a lab takes to answer. Whose socket it is, and what the bodies mean, is the caller's business.
-Imports no libvirt and no lab.
+Contains only what migrationlab needs: a dump, and the attributes of its answers
+(include/uapi/linux/netlink.h; numbers are in the machine's byte order). A library for all of
+netlink takes longer to import than a lab takes to answer. The caller owns the socket, and knows
+what the bodies mean.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequen
 ATTRIBUTE = struct.Struct("=HH")  # struct nlattr: length, type
 ERROR, DONE = 2, 3
 REQUEST, DUMP = 0x1, 0x300
-#: Two bits of an attribute's type say how its value is laid out.
+#: Two bits of an attribute's type describe the layout of its value.
 TYPE_MASK = 0x3FFF
-#: What netlink(7) advises a reader to have room for, four times over.
+#: Four times the room that netlink(7) advises for a reader.
 ROOM_BYTES = 1 << 17
 
 
-def dump(asked: socket.socket, kind: int, body: bytes) -> Iterator[bytes]:
+def dump(channel: socket.socket, kind: int, body: bytes) -> Iterator[bytes]:
     """Ask for everything of a kind, and yield the bodies of the answers.
 
     Args:
-        asked: A netlink socket that nobody else reads.
+        channel: A netlink socket that nobody else reads.
         kind: The type of the request.
-        body: What is asked, as the protocol has it.
+        body: The request, in the layout of the protocol.
 
     Raises:
         OSError: The kernel refused, or did not answer within the socket's time limit.
     """
-    asked.send(HEADER.pack(HEADER.size + len(body), kind, REQUEST | DUMP, 1, 0) + body)
+    channel.send(HEADER.pack(HEADER.size + len(body), kind, REQUEST | DUMP, 1, 0) + body)
     while True:
-        for found, answer in messages(asked.recv(ROOM_BYTES)):
+        for found, answer in messages(channel.recv(ROOM_BYTES)):
             if found == DONE:
-                # A dump that failed on its way ends like any other, but says why.
+                # A dump that failed midway ends like any other, but with an error number.
                 if len(answer) >= 4 and (number := struct.unpack_from("=i", answer)[0]) < 0:
                     raise OSError(-number, "netlink")
                 return
@@ -48,7 +48,7 @@ def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield the type and body of each message of a datagram.
 
     Raises:
-        OSError: It is an error, with its number.
+        OSError: The message is an error; with its number.
     """
     while len(data) >= HEADER.size:
         length, kind, *_ = HEADER.unpack_from(data)

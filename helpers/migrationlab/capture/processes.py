@@ -1,14 +1,17 @@
-"""What the processes behind a migration use: QEMU, thread by thread, and libvirtd, on both hosts.
+"""Sample what the processes behind a migration use: QEMU with its threads, and libvirtd.
 
-Two sources. Where a host's processes are this machine's too (a lab), the kernel is asked: for the
-whole process its CPU clock (clock_getcpuclockid(3)), which counts threads that have ended too and
-is exact to the nanosecond, and the pages of it in memory (proc_pid_stat(5)); for each thread what
-the scheduler gave it (``/proc/PID/task/TID/schedstat``, Documentation/scheduler/sched-stats.rst).
-Elsewhere libvirt is asked how much processor time the domain has used (``virDomainGetInfo``),
-which costs it no question to QEMU.
+There are two sources. If a host's processes are this machine's too (a lab), the kernel is asked:
 
-The source's QEMU ends as the migration does, so its last row is up to one interval older than its
-end. Imports no lab.
+- for the whole process its CPU clock (clock_getcpuclockid(3)), which counts ended threads too and
+  is exact to the nanosecond, and its pages in memory (proc_pid_stat(5));
+- for each thread what the scheduler gave it (``/proc/PID/task/TID/schedstat``,
+  Documentation/scheduler/sched-stats.rst).
+
+Otherwise libvirt is asked how much processor time the domain has used (``virDomainGetInfo``), which
+needs no question to QEMU.
+
+The source's QEMU ends when the migration does, so its last row is up to one interval older than its
+end.
 """
 
 from __future__ import annotations
@@ -23,24 +26,24 @@ from functools import partial
 
 import libvirt
 
-from migrationlab.capture.sampler import PeriodicTimer
+from migrationlab.capture.periodic_timer import PeriodicTimer
 from migrationlab.hosts.counters import HostCounters
 
 Row = Mapping[str, int | str | None]
-#: Of libvirt, which counts in hundredths of a second, no more often.
+#: libvirt counts in hundredths of a second, so it is not asked more often.
 LIBVIRT_INTERVAL_S = 0.25
 #: How long to wait for the answer of a libvirtd that may be dead.
 ANSWER_TIMEOUT_S = 1.0
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-#: In proc_pid_stat(5) from what follows the name in parentheses, the third: state, rss.
+#: In proc_pid_stat(5), counted from the field after the name in parentheses: state, rss.
 _STATE, _RESIDENT = 0, 21
-#: A process that has ended and one that is ending have no threads to speak of.
+#: The states of a process that has ended or is ending.
 _ENDED = ("Z", "X")
 
-#: QEMU's names of its threads (with ``-name debug-threads=on``, as libvirt starts it), cut off
-#: after 15 letters by the kernel: migration/migration.h since 9.1, and before that what
-#: qemu_thread_create() is given in migration/*.c; accel/*/*-accel-ops.c. Up to 10.0 the receiving
-#: threads of multifd call themselves "mig/src/recv".
+#: QEMU's names of its threads (with ``-name debug-threads=on``, as libvirt starts it), which the
+#: kernel truncates to 15 letters: migration/migration.h since 9.1, and before that the names given
+#: to qemu_thread_create() in migration/*.c; accel/*/*-accel-ops.c. Up to 10.0 the receiving threads
+#: of multifd are named "mig/src/recv".
 _THREADS = (
     (re.compile(r"CPU (\d+)/"), r"vCPU \1"),
     (re.compile(r"ALL CPUs/TCG"), "vCPUs"),
@@ -50,15 +53,15 @@ _THREADS = (
 
 
 def thread_name(own: str, *, first: bool = False) -> str:
-    """Return what a run calls a thread of QEMU.
+    """Return the name of a QEMU thread in a run.
 
     Args:
-        own: What it calls itself.
-        first: Whether it is the process's first.
+        own: The thread's own name.
+        first: Whether it is the first thread of the process.
 
     Returns:
-        "main", "vCPU 0", "migration" (all of its threads but those of multifd), "multifd 0";
-        of any other its own name.
+        "main", "vCPU 0", "migration" (all such threads but multifd's) or "multifd 0"; of any other
+        thread its own name.
     """
     if first:
         return "main"
@@ -69,7 +72,7 @@ def thread_name(own: str, *, first: bool = False) -> str:
 
 
 class ProcessMeter:
-    """Samples the processes of both hosts, rows each :meth:`read`.
+    """Samples the processes of both hosts at each :meth:`read`.
 
     Args:
         sides: The hosts' counters, by "source" and "destination".
@@ -80,49 +83,49 @@ class ProcessMeter:
         self.rows: list[Row] = []
         self._sides = sides
         self._uuid = uuid
-        self._watched: dict[tuple[str, str], _Process] = {}
+        self._processes: dict[tuple[str, str], _Process] = {}
 
     def read(self) -> None:
-        """Take a row of each process and thread that is there."""
-        for side, meters in self._sides.items():
-            # A QEMU appears at the destination, one ends at the source; a libvirtd may start anew.
-            missing = {"libvirtd", "qemu"} - {
-                name for where, name in self._watched if where == side
-            }
-            if missing:
-                self._find(side, meters, missing)
-        for key, process in list(self._watched.items()):
+        """Add a row for each process and thread that exists now."""
+        for side, counters in self._sides.items():
+            # QEMU appears at the destination and ends at the source; libvirtd may be restarted.
+            known = {name for where, name in self._processes if where == side}
+            if missing := {"libvirtd", "qemu"} - known:
+                self._find(side, counters, missing)
+        for key, process in list(self._processes.items()):
             rows = process.sample()
             if not rows:
                 process.close()
-                del self._watched[key]
+                del self._processes[key]
             side, name = key
             self.rows += [{"side": side, "process": name, **row} for row in rows]
 
     def close(self) -> None:
-        """Let go of the processes; once more does no harm."""
-        for process in self._watched.values():
+        """Release the processes. A second close does nothing."""
+        for process in self._processes.values():
             process.close()
-        self._watched.clear()
+        self._processes.clear()
 
-    def _find(self, side: str, meters: HostCounters, missing: set[str]) -> None:
-        for name, pid in meters.processes(self._uuid).items():
-            if name in missing and (process := _watch(pid, threads=name == "qemu")):
-                self._watched[side, name] = process
+    def _find(self, side: str, counters: HostCounters, missing: set[str]) -> None:
+        for name, pid in counters.processes(self._uuid).items():
+            if name in missing and (process := _open(pid, threads=name == "qemu")):
+                self._processes[side, name] = process
 
 
 class DomainMeter:
-    """Samples what libvirt says a domain has used, on both hosts, while they can be asked.
+    """Samples the processor time of a domain by libvirt, on both hosts, while they answer.
 
-    A host that does not answer any more holds up nothing but its own rows.
+    If one host no longer answers, only its own rows end.
 
     Args:
         sides: An open connection to each host, by "source" and "destination".
         uuid: The domain's UUID.
 
     Attributes:
-        warnings: What went wrong, once it was stopped.
+        warnings: What went wrong, after :meth:`stop`.
     """
+
+    names: tuple[str, ...] = ("processes",)
 
     def __init__(self, sides: Mapping[str, libvirt.virConnect], uuid: str) -> None:
         self.warnings: list[str] = []
@@ -136,25 +139,26 @@ class DomainMeter:
         ]
 
     def start(self) -> None:
-        """Begin to sample."""
+        """Start to sample."""
         for timer in self._timers:
             timer.start()
 
-    def stop(self) -> list[Row]:
-        """Stop, and return the rows; once more does no harm."""
+    def stop(self) -> dict[str, list[Row]]:
+        """Stop, and return the rows of the frame ``processes`` since the last stop."""
         while self._timers:
             timer = self._timers.pop()
             timer.stop(ANSWER_TIMEOUT_S)
-            if timer.failure is not None:
-                self.warnings.append(f"{timer.name} ended early: {timer.failure!r}")
-        return [self._rows.get() for _ in range(self._rows.qsize())]
+            self.warnings += timer.warnings
+        return {"processes": [self._rows.get() for _ in range(self._rows.qsize())]}
+
+    close = stop
 
     def _read(self, side: str, connection: libvirt.virConnect) -> bool:
         now = time.time_ns()
         try:
             used_ns = connection.lookupByUUIDString(self._uuid).info()[4]
         except libvirt.libvirtError:
-            # It is not there yet, or not any more; whether that is an error, others say.
+            # The domain is not there yet, or no longer. The call will say if that is an error.
             return bool(connection.isAlive())
         if used_ns:
             row = {"time_ns": now, "thread": "", "cpu_ns": used_ns, "memory_bytes": None}
@@ -164,14 +168,14 @@ class DomainMeter:
 
 @dataclass(slots=True)
 class _Process:
-    """A process, held by its folder in /proc, which never becomes another's of the same number.
+    """A process, held by its folder in /proc: another process of the same number has another one.
 
     Attributes:
         pid: Its number.
         folder: That folder, open.
-        threads: Whether each thread is sampled too.
-        used_ns: Each of its threads' name, and what that had used when it was last seen: also of
-            those that have ended since, so that what is summed by name does not fall.
+        threads: Whether to sample its threads too.
+        used_ns: The name of each thread and what it had used at the last sample. Ended threads
+            stay, so that the sum by name does not fall.
     """
 
     pid: int
@@ -180,7 +184,7 @@ class _Process:
     used_ns: dict[int, tuple[str, int]] = field(default_factory=dict)
 
     def sample(self) -> list[Row]:
-        """Return its rows; none once it has ended."""
+        """Return its rows; none after it has ended."""
         now = time.time_ns()
         try:
             facts = self._read("stat").rpartition(") ")[2].split()
@@ -191,15 +195,13 @@ class _Process:
         if facts[_STATE] in _ENDED:
             return []
         resident = int(facts[_RESIDENT]) * PAGE_BYTES
-        rows: list[Row] = [
-            {"time_ns": now, "thread": "", "cpu_ns": used_ns, "memory_bytes": resident}
-        ]
+        rows: list[tuple[str, int, int | None]] = [("", used_ns, resident)]
         if self.threads:
-            rows += [
-                {"time_ns": now, "thread": name, "cpu_ns": each, "memory_bytes": None}
-                for name, each in self._by_thread().items()
-            ]
-        return rows
+            rows += [(name, each, None) for name, each in self._by_thread().items()]
+        return [
+            {"time_ns": now, "thread": name, "cpu_ns": each, "memory_bytes": memory}
+            for name, each, memory in rows
+        ]
 
     def close(self) -> None:
         os.close(self.folder)
@@ -213,16 +215,16 @@ class _Process:
             with os.scandir(tasks) as entries:
                 present = [int(entry.name) for entry in entries]
         except OSError:
-            present = []  # it has ended since
+            present = []  # the process has ended since
         finally:
             os.close(tasks)
         for tid in present:
             try:
                 used_ns = int(self._read(f"task/{tid}/schedstat").split()[0])
-                # Each time anew: at first a thread has its maker's name.
+                # Read the name each time: at first a thread has its creator's name.
                 own = self._read(f"task/{tid}/comm").rstrip("\n")
             except OSError:
-                continue  # it has ended since, or this kernel keeps no such figures
+                continue  # the thread has ended since, or this kernel has no such figures
             self.used_ns[tid] = thread_name(own, first=tid == self.pid), used_ns
         summed: dict[str, int] = {}
         for name, used_ns in self.used_ns.values():
@@ -237,8 +239,8 @@ class _Process:
             os.close(descriptor)
 
 
-def _watch(pid: int, *, threads: bool) -> _Process | None:
-    """Return a process to sample, None where it has ended."""
+def _open(pid: int, *, threads: bool) -> _Process | None:
+    """Return a process to sample, None if it has ended."""
     try:
         folder = os.open(f"/proc/{pid}", os.O_RDONLY | os.O_DIRECTORY)
     except OSError:

@@ -1,10 +1,11 @@
-"""Counts the bytes on the wire between the hosts, each way, while a guest migrates.
+"""Count the bytes on the wire between the hosts, in both directions, during a migration.
 
-Two counters. The interface's own count a piece that is cut into frames only later (GSO) with its
-headers once. The queue in front of it counts what a cable would carry, headers of all frames
-included (``qdisc_pkt_len_init`` in Linux' net/core/dev.c), as far as the Ethernet header: no
-preamble, checksum or gap. Only a wire of a set rate, delay or loss has such a queue. Imports no
-libvirt and no lab.
+There are two counters:
+
+- The interface's own. A packet that is cut into frames later (GSO) counts with one header.
+- The queue in front of it. It counts what a cable would carry, with the headers of all frames
+  (``qdisc_pkt_len_init`` in Linux' net/core/dev.c) up to the Ethernet header: no preamble, checksum
+  or gap. Only a wire with a set rate, delay or loss has such a queue.
 """
 
 from __future__ import annotations
@@ -31,21 +32,21 @@ TIMEOUT_S = 1.0
 
 
 class Cable:
-    """Counts what a host's queue lets out onto the wire.
+    """Counts what a host's queue sends onto the wire.
 
     Args:
-        meters: The host's.
+        counters: The host's counters.
 
     Raises:
         LabError: The host is gone.
         OSError: Its kernel refused.
     """
 
-    def __init__(self, meters: HostCounters) -> None:
-        self._socket = meters.netlink(NETLINK_ROUTE)
+    def __init__(self, counters: HostCounters) -> None:
+        self._socket = counters.netlink(NETLINK_ROUTE)
         try:
             self._socket.settimeout(TIMEOUT_S)
-            self._device = _index(self._socket, meters.device)
+            self._device = _index(self._socket, counters.device)
             self._handle: int | None = None
         except BaseException:
             self._socket.close()
@@ -54,7 +55,7 @@ class Cable:
     def sent_bytes(self) -> int | None:
         """Return how many bytes left the queue since it was set up.
 
-        None where there is none, or another one than at first: it has begun to count anew.
+        None if there is no queue, or another one than at first, which counts from 0 again.
 
         Raises:
             OSError: The kernel did not answer.
@@ -68,12 +69,12 @@ class Cable:
         return sent
 
     def close(self) -> None:
-        """Let go of the host's network."""
+        """Release the host's network."""
         self._socket.close()
 
 
 class WireMeter:
-    """Counts from :meth:`start` on, a row each :meth:`read`.
+    """Counts from :meth:`start` on, and adds a row at each :meth:`read`.
 
     Args:
         source: The counters of the host that the domain leaves.
@@ -83,14 +84,14 @@ class WireMeter:
     def __init__(self, source: HostCounters, destination: HostCounters) -> None:
         self.rows: list[Mapping[str, int | str | None]] = []
         self.warnings: list[str] = []
-        self._meters = (source, destination)
-        #: What the interfaces had sent at the start; None before, and once a host is gone.
+        self._counters = (source, destination)
+        #: What the interfaces had sent at the start; None before it, and after a host is gone.
         self._first: tuple[int, ...] | None = None
         self._queued: tuple[_Growth, ...] = ()
         self._cables: list[Cable] = []
         try:
-            for meters in self._meters:
-                self._cables.append(Cable(meters))
+            for counters in self._counters:
+                self._cables.append(Cable(counters))
         except (LabError, OSError) as error:
             self._without_cables(f"cannot be counted: {error}")
 
@@ -100,11 +101,11 @@ class WireMeter:
             self._first = self._sent()
         except LabError as error:
             self._end(error)
-        self._queued = tuple(_Growth(reading) for reading in self._let_out())
+        self._queued = tuple(_Growth(reading) for reading in self._queue_bytes())
         self.read()
 
     def read(self) -> None:
-        """Take a row; where a host is gone there are no more."""
+        """Add a row; none after a host is gone."""
         if self._first is None:
             return
         now = time.time_ns()
@@ -117,10 +118,10 @@ class WireMeter:
             return
         cable_sent, cable_received = (
             counter.until(reading)
-            for counter, reading in zip(self._queued, self._let_out(), strict=True)
+            for counter, reading in zip(self._queued, self._queue_bytes(), strict=True)
         )
         if self._cables and any(counter.broken for counter in self._queued):
-            self._without_cables("ends early: the wire was set anew meanwhile")
+            self._without_cables("ends early: the settings of the wire were changed")
         self.rows.append(
             {
                 "time_ns": now,
@@ -132,15 +133,15 @@ class WireMeter:
         )
 
     def close(self) -> None:
-        """Let go of both hosts' networks; once more does no harm."""
+        """Release both hosts' networks. A second close does nothing."""
         for cable in self._cables:
             cable.close()
         self._cables.clear()
 
     def _sent(self) -> tuple[int, ...]:
-        return tuple(meters.sent_bytes() for meters in self._meters)
+        return tuple(counters.sent_bytes() for counters in self._counters)
 
-    def _let_out(self) -> tuple[int | None, ...]:
+    def _queue_bytes(self) -> tuple[int | None, ...]:
         try:
             if self._cables:
                 return tuple(cable.sent_bytes() for cable in self._cables)
@@ -158,7 +159,7 @@ class WireMeter:
 
 
 class _Growth:
-    """How much a counter has grown; missing where there is none, and once it has begun anew."""
+    """The growth of a counter; None if there is no counter, and after it has restarted."""
 
     def __init__(self, first: int | None) -> None:
         self.broken = False
@@ -174,15 +175,15 @@ class _Growth:
         return reading - self._first
 
 
-def _index(asked: socket.socket, device: str) -> int:
-    """Return the number of a network interface, by any socket of its network."""
+def _index(channel: socket.socket, device: str) -> int:
+    """Return the index of a network interface, by any socket of its network."""
     request = _IFREQ.pack(device.encode(), 0)
-    index: int = _IFREQ.unpack(fcntl.ioctl(asked, SIOCGIFINDEX, request))[1]
+    index: int = _IFREQ.unpack(fcntl.ioctl(channel, SIOCGIFINDEX, request))[1]
     return index
 
 
 def _counted(attributes: dict[int, bytes]) -> int | None:
-    """Return what a queue has let out; None where it is none, which counts nothing."""
+    """Return what a queue has sent; None for "noqueue", which counts nothing."""
     if attributes[TCA_KIND].rstrip(b"\0") == b"noqueue":
         return None
     basic = netlink.attributes(attributes[TCA_STATS2])[TCA_STATS_BASIC]

@@ -40,7 +40,7 @@ def test_statistics_of_real_jobs_have_libvirts_names(recording: Path) -> None:
 
 def test_columns_are_those_of_a_run() -> None:
     """What the sampler writes down is what a run's frames hold."""
-    assert tuple(FRAMES["job"]) == job_stats.JOB_COLUMNS
+    assert tuple(FRAMES["job"]) == ("time_ns", *job_stats.STATISTICS.values())
 
 
 #: The domain "test" of libvirt's test driver.
@@ -59,9 +59,11 @@ def test_a_refusal_is_told_once() -> None:
     heard: list[job_stats.Sample] = []
     refused = Counted(sampler._domain)
     sampler._domain = refused
-    sampler.start(heard.append)
+    sampler.on_sample = heard.append
+    sampler.start()
     assert refused.enough.wait(10)
-    assert sampler.stop() == sampler.stop() == heard == []
+    assert sampler.stop() == sampler.stop() == {"job": []}
+    assert heard == []
     assert sampler.warnings == [NO_JOBS]
     source.close()
 

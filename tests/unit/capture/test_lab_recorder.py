@@ -8,7 +8,6 @@ import socket
 import pytest
 
 from migrationlab.capture.lab_recorder import LabRecorder
-from migrationlab.capture.tcp_connections import Ports
 from migrationlab.errors import LabError
 from migrationlab.runs.schema import frame
 
@@ -51,7 +50,7 @@ def recorded(instruments: LabRecorder) -> dict[str, int]:
     """Record for as long as nothing takes, and return how many rows each frame has."""
     instruments.start()
     instruments.returned()
-    rows = instruments.stop(Ports(), tunnelled=False)
+    rows = instruments.stop()
     instruments.close()
     instruments.close()
     return {name: len(frame(name, rows[name])) for name in rows}
@@ -76,7 +75,7 @@ def test_a_kernel_that_cannot_be_asked_takes_only_its_own(
     assert instruments.names == ("wire_bytes", "processes")
     assert recorded(instruments) == {"wire_bytes": 2, "connections": 0, "processes": 6}
     assert sorted(instruments.warnings) == [
-        "the connections over the wire cannot be watched: no such sockets",
+        "watching the connections over the wire failed: no such sockets",
         "what a cable would carry cannot be counted: no such sockets",
     ]
 

@@ -9,9 +9,10 @@ import sys
 import pandas as pd
 import pytest
 
-from migrationlab.capture.ping import ECHO_COLUMNS, EchoProbe
+from migrationlab.capture.ping import EchoProbe
 from migrationlab.errors import UsageError
 from migrationlab.lab import namespaces
+from migrationlab.runs.schema import FRAMES
 
 #: A network with a loopback, on which root may send echo requests; then a Python program.
 NETWORK = """
@@ -47,7 +48,7 @@ print(json.dumps(frame.astype(int).to_dict(orient="list")))
 def test_every_request_is_answered(address: str) -> None:
     """On a whole network none is lost; each answer comes after its request, and soon."""
     found = pd.DataFrame(json.loads(apart(PROBE, address)))
-    assert list(found) == list(ECHO_COLUMNS)
+    assert list(found) == list(FRAMES["echoes"])
     assert list(found["sequence"]) == list(range(len(found)))
     assert len(found) > 150
     trip = found["arrival_ns"] - found["sent_ns"]
@@ -94,7 +95,7 @@ probe.start()
 subprocess.run(["ip", "link", "set", "lo", "down"], check=True)
 waiter.wait(0.1)
 subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-assert probe.hears(time.time_ns())
+assert probe.answered(time.time_ns())
 frame = probe.stop()
 print(bool(frame.arrival_ns.isna().any()), frame.arrival_ns.notna().iloc[-1])
 """
@@ -116,7 +117,7 @@ probe = EchoProbe("127.0.0.1", interval_s=0.005, opened=given)
 begun = time.monotonic()
 probe.begin()
 at_once = time.monotonic() - begun < 0.5
-heard = probe.hears(time.time_ns())
+heard = probe.answered(time.time_ns())
 frame = probe.stop()
 print(at_once, heard, bool((frame.arrival_ns > frame.sent_ns).any()), given.fileno())
 """
@@ -131,7 +132,7 @@ UNHEARD = """
 from migrationlab.capture.ping import EchoProbe
 probe = EchoProbe("192.0.2.7", interval_s=0.005)
 probe.begin()
-print(probe.hears(0, 0.1))
+print(probe.answered(0, 0.1))
 frame = probe.stop()
 print(len(frame) > 3, frame.arrival_ns.isna().all())
 """
@@ -170,12 +171,12 @@ def test_an_address_that_does_not_answer_is_refused_at_once() -> None:
 @pytest.mark.parametrize("address", ["", "no such name", "300.1.1.1", "x" * 300, "\0"])
 def test_an_address_that_means_nothing_is_refused(address: str) -> None:
     """What is neither an address nor a name is refused, whatever it is."""
-    with pytest.raises(UsageError, match="means nothing here"):
+    with pytest.raises(UsageError, match="must be an IP address or a known name"):
         EchoProbe(address)
 
 
 @pytest.mark.parametrize("interval_s", [0, -1, 0.0009, 1.1, float("nan")])
 def test_an_absurd_interval_is_refused(interval_s: float) -> None:
     """A period out of its range is refused."""
-    with pytest.raises(UsageError, match="cannot be"):
+    with pytest.raises(UsageError, match=r"interval_s must be from 0\.001 to 1\.0"):
         EchoProbe("127.0.0.1", interval_s=interval_s)

@@ -262,7 +262,7 @@ def test_threads_have_one_name_in_every_qemu(own: str, name: str) -> None:
     assert thread_name(own, first=True) == "main"
 
 
-class ProgressLike:
+class FakeConnection:
     """A connection that says what a domain has used, after it was not there at first."""
 
     def __init__(self, *, alive: bool = True) -> None:
@@ -270,7 +270,7 @@ class ProgressLike:
         self.alive = alive
         self.enough = threading.Event()
 
-    def lookupByUUIDString(self, uuid: str) -> ProgressLike:  # noqa: N802 - libvirt's name
+    def lookupByUUIDString(self, uuid: str) -> FakeConnection:  # noqa: N802 - libvirt's name
         """Return itself for a domain, from the second time on."""
         assert uuid == UUID
         self.answers += 1
@@ -292,11 +292,11 @@ class ProgressLike:
 def test_a_real_host_tells_by_libvirt(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without meters the time that the domain used comes from libvirt, once it is there."""
     monkeypatch.setattr(processes, "LIBVIRT_INTERVAL_S", 0.001)
-    told = ProgressLike()
+    told = FakeConnection()
     meter = DomainMeter({"destination": told}, UUID)
     meter.start()
     assert told.enough.wait(10)
-    rows = meter.stop()
+    rows = meter.stop()["processes"]
     assert [row["cpu_ns"] for row in rows][:2] == [2000, 3000]
     made = frame("processes", rows)
     assert set(made["side"]) == {"destination"}
@@ -307,14 +307,14 @@ def test_a_real_host_tells_by_libvirt(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_meter_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """What ends the asking is told of, with what was read until then; an empty frame is no zero."""
     monkeypatch.setattr(processes, "LIBVIRT_INTERVAL_S", 0.001)
-    told = ProgressLike()
+    told = FakeConnection()
     monkeypatch.setattr(told, "info", lambda: [] if told.answers >= 4 else [1, 0, 0, 1, 1000])
     meter = DomainMeter({"destination": told}, UUID)
     meter.start()
     assert told.enough.wait(10)
     timer = meter._timers[0]
     timer._thread.join(10)
-    assert len(meter.stop()) == 2
+    assert len(meter.stop()["processes"]) == 2
     (warning,) = meter.warnings
     assert warning.startswith("migration-destination ended early: IndexError(")
 
@@ -322,9 +322,9 @@ def test_a_meter_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_real_host_that_is_gone_is_asked_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the connection broke there is one question, and no row."""
     monkeypatch.setattr(processes, "LIBVIRT_INTERVAL_S", 0.001)
-    told = ProgressLike(alive=False)
+    told = FakeConnection(alive=False)
     meter = DomainMeter({"source": told}, UUID)
     meter.start()
     assert told.enough.wait(10)
-    assert meter.stop() == []
+    assert meter.stop() == {"processes": []}
     assert told.answers == 1

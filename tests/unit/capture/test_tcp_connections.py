@@ -6,7 +6,6 @@ import contextlib
 import socket
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +14,6 @@ from migrationlab.capture.tcp_connections import (
     ConnectionMeter,
     Ports,
     TcpConnection,
-    ports_told,
 )
 from migrationlab.hosts.poll import readable
 from migrationlab.runs.schema import FRAMES, frame
@@ -108,7 +106,7 @@ def test_one_too_short_to_be_looked_at_is_heard_of(meter: ConnectionMeter) -> No
         say(client, server, 5000)
     # The kernel tells of its end at its leisure.
     while not meter._known:
-        assert readable(meter._told, 5)
+        assert readable(meter._reports, 5)
         meter.read()
     found = the_only(meter.stop())
     assert found.latest.sent_bytes == 5000
@@ -150,7 +148,7 @@ def test_an_end_that_is_not_heard_is_told(meter: ConnectionMeter) -> None:
     with joined() as (client, server):
         say(client, server, 1234)
         meter.read()
-        meter._told.setsockopt(
+        meter._reports.setsockopt(
             tcp_connections.SOL_NETLINK,
             NETLINK_DROP_MEMBERSHIP,
             tcp_connections.SKNLGRP_INET_TCP_DESTROY,
@@ -158,7 +156,7 @@ def test_an_end_that_is_not_heard_is_told(meter: ConnectionMeter) -> None:
     found = the_only(meter.stop())
     assert (found.latest.sent_bytes, found.closed_ns) == (1234, None)
     (warning,) = meter.warnings
-    assert warning.startswith("of 1 connections over the wire the end was not heard")
+    assert warning.startswith("the end of 1 connections over the wire was not reported")
 
 
 def test_a_kernel_that_does_not_answer_ends_it(meter: ConnectionMeter) -> None:
@@ -167,36 +165,12 @@ def test_a_kernel_that_does_not_answer_ends_it(meter: ConnectionMeter) -> None:
     with joined() as (client, server):
         say(client, server, 99)
         meter.read()
-        meter._asked.close()
+        meter._dumps.close()
         meter.read()
         found = the_only(meter.stop())
     assert found.latest.sent_bytes == 99
     (warning,) = meter.warnings
     assert warning.startswith("the connections over the wire end early")
-
-
-#: Lines that libvirt 11.3 wrote at the source of a peer2peer migration that copied a disk.
-LOG = """\
-2026-11-23 01:38:23.137+0000: 57: debug : qemuMigrationSrcPerformPeer2Peer:6111 : sconn=0x7f18, \
-uri=tcp://host-b, nbdPort=0, nbdURI=<null>, flags=0x43
-2026-11-23 01:38:23.766+0000: 57: debug : qemuMigrationSrcPerformPeer2Peer3:5894 : Perform3 \
-0x7f1808001730 uri=tcp://host-b:49152
-2026-11-23 01:38:23.767+0000: 57: debug : qemuMigrationSrcPerformNative:5358 : driver=0x7f17cc, \
-vm=0x7f17f8003740, uri=tcp://host-b:49152, cookiein=<qemu-migration>
-  <nbd port='49153'>
-    <disk target='vda' capacity='33554432'/>
-  </nbd>
-"""
-
-
-def test_the_sources_log_tells_the_ports(tmp_path: Path) -> None:
-    """Of two ports of one range, libvirt's own words say which takes memory and which disks."""
-    log = tmp_path / "libvirtd.log"
-    earlier = LOG.replace("4915", "4917")
-    log.write_text(earlier + LOG)
-    told = ports_told(log, len(earlier))
-    assert told == Ports(memory=frozenset({49152}), storage=frozenset({49153}))
-    assert ports_told(tmp_path / "none", 0) == ports_told(None, 0) == Ports()
 
 
 @pytest.mark.parametrize(

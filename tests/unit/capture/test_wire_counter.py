@@ -127,7 +127,7 @@ def test_a_host_that_is_gone_ends_the_bytes(meter: WireMeter) -> None:
     """When a host is gone what was counted until then stays, and one warning says that it ended."""
     for queue in Queue.made:
         queue.counts = [0] * 9
-    meter._meters[0].readings = 2
+    meter._counters[0].readings = 2
     meter.start()
     meter.read()
     meter.read()
@@ -139,7 +139,7 @@ def test_a_host_that_is_gone_at_the_start_has_no_bytes(meter: WireMeter) -> None
     """A host that is gone from the beginning leaves no row, and one warning."""
     for queue in Queue.made:
         queue.counts = [0] * 9
-    meter._meters[1].readings = 0
+    meter._counters[1].readings = 0
     meter.start()
     meter.read()
     assert meter.rows == []

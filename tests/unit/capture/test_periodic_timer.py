@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrationlab.capture.sampler import PeriodicTimer, next_tick
+from migrationlab.capture.periodic_timer import PeriodicTimer, next_due
 
 
 @pytest.mark.parametrize(
@@ -16,13 +16,13 @@ from migrationlab.capture.sampler import PeriodicTimer, next_tick
 )
 def test_late_ticks_move_none_of_those_after_them(now: float, tick: float) -> None:
     """A tick due at 10 that took until now is followed by the next one due, every half second."""
-    assert next_tick(10.0, now, 0.5) == tick
+    assert next_due(10.0, now, 0.5) == tick
 
 
 @given(st.integers(0, 10_000), st.integers(0, 100_000), st.integers(1, 1000))
 def test_ticks_stay_on_the_schedule(due: int, late: int, interval: int) -> None:
     """However late, the next tick is a whole number of intervals on, ahead, and the nearest."""
-    tick = next_tick(due, due + late, interval)
+    tick = next_due(due, due + late, interval)
     assert (tick - due) % interval == 0
     assert due + late < tick <= due + late + interval
 

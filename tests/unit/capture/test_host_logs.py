@@ -1,4 +1,4 @@
-"""The phases of migrations, read from what real libvirtds wrote."""
+"""What the logs of real libvirtds and QEMUs record of migrations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from migrationlab.capture import daemon_log
+from migrationlab.capture import host_logs
+from migrationlab.capture.tcp_connections import Ports
 
 #: From the log of a lab host, Debian 13's libvirtd 11.3.0: a guest left by a normal migration
 #: and came back by a peer2peer one. Between the lines stood others of the same kinds.
@@ -48,7 +49,7 @@ def log(tmp_path: Path) -> Path:
 
 def details(log: Path, start: int = 0) -> list[tuple[str, str]]:
     """Return job and phase of each row."""
-    found = [json.loads(row[5]) for row in daemon_log.phases(log, start, "source")]
+    found = [json.loads(row[5]) for row in host_logs.phases(log, start, "source")]
     return [(detail["job"], detail["phase"]) for detail in found]
 
 
@@ -62,7 +63,7 @@ def test_all_phases_are_found(log: Path) -> None:
 
 def test_rows_have_the_moment_and_the_side(log: Path) -> None:
     """A row's times are the line's, to the millisecond and exactly; its side is the caller's."""
-    first = daemon_log.phases(log, 0, "destination")[0]
+    first = host_logs.phases(log, 0, "destination")[0]
     moment = datetime.fromisoformat("2026-11-22T19:56:04.679+00:00")
     expected = int(moment.timestamp()) * 1_000_000_000 + 679_000_000
     assert first[:5] == (expected, expected, "destination", "log", "phase")
@@ -70,7 +71,7 @@ def test_rows_have_the_moment_and_the_side(log: Path) -> None:
 
 def test_only_what_came_since_is_read(log: Path) -> None:
     """From the length that the log had, only what was added since is read."""
-    before = daemon_log.size(log)
+    before = host_logs.size(log)
     assert before == len(LINES)
     assert details(log, before) == []
     with log.open("a") as file:
@@ -91,8 +92,8 @@ def test_damaged_bytes_and_a_line_cut_off_do_no_harm(log: Path) -> None:
 @pytest.mark.parametrize("path", [None, Path("/nowhere/libvirtd.log")])
 def test_without_a_log_there_are_no_phases(path: Path | None) -> None:
     """Where there is no log that this process may read, there are simply no phases."""
-    assert daemon_log.size(path) == 0
-    assert daemon_log.phases(path, 0, "source") == []
+    assert host_logs.size(path) == 0
+    assert host_logs.phases(path, 0, "source") == []
 
 
 #: From the log of the source, likewise: in peer2peer over ssh the destination's QEMU could not
@@ -122,7 +123,7 @@ FAILED = datetime.fromisoformat("2026-11-22T23:34:58+00:00").timestamp() * 1e9
 
 def hidden(path: Path | None, *, start: int = 0, since_ns: float = FAILED) -> str | None:
     """Return the reason that the log has for what was told."""
-    return daemon_log.hidden_reason(path, start, round(since_ns), TOLD)
+    return host_logs.hidden_reason(path, start, round(since_ns), TOLD)
 
 
 def test_a_hidden_reason_is_found(log: Path) -> None:
@@ -148,20 +149,131 @@ def test_a_lost_connection_hides_nothing(log: Path) -> None:
 
 def test_a_log_that_cannot_be_read_does_no_harm(tmp_path: Path) -> None:
     """A log that refuses to be read, as a folder does, has no phases and no reasons."""
-    assert daemon_log.phases(tmp_path, 0, "source") == []
+    assert host_logs.phases(tmp_path, 0, "source") == []
     assert hidden(tmp_path) is None
     assert hidden(None) is None
-    assert daemon_log.size(tmp_path / "log" / "libvirtd.log") == 0
+    assert host_logs.size(tmp_path / "log" / "libvirtd.log") == 0
 
 
 def test_a_log_that_was_cut_meanwhile_is_told_of(log: Path) -> None:
     """A log that logrotate cut is shorter than it was: what it has is read, and the gap known."""
-    start = daemon_log.size(log)
-    assert not daemon_log.shrank(log, start)
+    start = host_logs.size(log)
+    assert not host_logs.shrank(log, start)
     log.write_text(log.read_text().splitlines(keepends=True)[-1])
-    assert daemon_log.shrank(log, start)
+    assert host_logs.shrank(log, start)
     assert details(log, start) == [("in", "finish3")]
     log.unlink()
-    assert daemon_log.shrank(log, start)
+    assert host_logs.shrank(log, start)
     assert details(log, start) == []
-    assert not daemon_log.shrank(None, 0)
+    assert not host_logs.shrank(None, 0)
+
+
+#: Lines that libvirt 11.3 wrote at the source of a peer2peer migration that copied a disk.
+PORT_LINES = """\
+2026-11-23 01:38:23.137+0000: 57: debug : qemuMigrationSrcPerformPeer2Peer:6111 : sconn=0x7f18, \
+uri=tcp://host-b, nbdPort=0, nbdURI=<null>, flags=0x43
+2026-11-23 01:38:23.766+0000: 57: debug : qemuMigrationSrcPerformPeer2Peer3:5894 : Perform3 \
+0x7f1808001730 uri=tcp://host-b:49152
+2026-11-23 01:38:23.767+0000: 57: debug : qemuMigrationSrcPerformNative:5358 : driver=0x7f17cc, \
+vm=0x7f17f8003740, uri=tcp://host-b:49152, cookiein=<qemu-migration>
+  <nbd port='49153'>
+    <disk target='vda' capacity='33554432'/>
+  </nbd>
+"""
+
+
+def test_the_sources_log_tells_the_ports(tmp_path: Path) -> None:
+    """Of two ports of one range, libvirt's own words say which takes memory and which disks."""
+    log = tmp_path / "libvirtd.log"
+    earlier = PORT_LINES.replace("4915", "4917")
+    log.write_text(earlier + PORT_LINES)
+    found = host_logs.ports(log, len(earlier))
+    assert found == Ports(memory=frozenset({49152}), storage=frozenset({49153}))
+    assert host_logs.ports(tmp_path / "none", 0) == host_logs.ports(None, 0) == Ports()
+
+
+#: From the log of a guest on a lab host, Debian 13's QEMU 10.0.
+QEMU_LINES = """\
+-incoming defer \\
+-trace 'vmstate_downtime_checkpoin*' \\
+-msg timestamp=on
+2026-11-23 02:23:41.424+0000: Domain id=2 is tainted: custom-argv
+2026-11-23 02:23:42.016+0000: initiating migration
+98@1795400622.074673:vmstate_downtime_checkpoint src-downtime-start
+98@1795400622.075695:vmstate_downtime_checkpoint src-vm-stopped
+98@1795400622.079043:vmstate_downtime_checkpoint src-iterable-saved
+98@1795400622.080097:vmstate_downtime_checkpoint src-non-iterable-saved
+98@1795400622.080120:vmstate_downtime_checkpoint src-downtime-end
+2026-11-23 02:23:42.784+0000: shutting down, reason=migrated
+2026-11-23T02:23:42.784757Z qemu-system-x86_64: terminating on signal 15 from pid 54 (libvirtd)
+"""
+
+
+@pytest.fixture
+def guest_log(tmp_path: Path) -> Path:
+    """Give a guest's log."""
+    path = tmp_path / "guest-1.log"
+    path.write_text(QEMU_LINES)
+    return path
+
+
+def checkpoints_of(log: Path | None, start: int = 0) -> list[str]:
+    """Return the checkpoints of the rows."""
+    return [json.loads(row[5])["checkpoint"] for row in host_logs.checkpoints(log, start, "source")]
+
+
+def test_every_checkpoint_is_found(guest_log: Path) -> None:
+    """Among libvirt's and QEMU's other lines all checkpoints are found, in order."""
+    assert checkpoints_of(guest_log) == [
+        *("src-downtime-start", "src-vm-stopped", "src-iterable-saved"),
+        *("src-non-iterable-saved", "src-downtime-end"),
+    ]
+
+
+def test_checkpoints_have_the_moment_to_the_microsecond(guest_log: Path) -> None:
+    """A row's times are the line's, exactly; its side is the caller's."""
+    stamp = 1795400622_074673000
+    first = host_logs.checkpoints(guest_log, 0, "destination")[0]
+    assert first[:5] == (stamp, stamp, "destination", "log", "downtime")
+
+
+def test_checkpoints_before_the_start_are_not_read(guest_log: Path) -> None:
+    """A log can tell of earlier journeys, too, as after a failed one: they are not read."""
+    assert checkpoints_of(guest_log, len(QEMU_LINES)) == []
+    with guest_log.open("a") as file:
+        file.write(QEMU_LINES)
+    assert len(checkpoints_of(guest_log, len(QEMU_LINES))) == 5
+
+
+def test_a_shorter_log_is_read_from_its_beginning(guest_log: Path) -> None:
+    """libvirt can empty the log when a guest arrives: then all that it holds is new."""
+    assert len(checkpoints_of(guest_log, 10 * len(QEMU_LINES))) == 5
+
+
+def test_damaged_lines_are_left_out(guest_log: Path) -> None:
+    """A line cut off, strange bytes, and other trace events are no checkpoints."""
+    with guest_log.open("ab") as file:
+        file.write(
+            b"\xff98@1795400622.1:vmstate_downtime_checkpoint x\n"
+            b"98@1795400622.080120:vmstate_downtime_save type=iterable id=ram\n"
+            b"vmstate_downtime_checkpoint src-vm-stopped\n"
+            b"98@1795400622.080120:vmstate_downtime_chec"
+        )
+    assert len(checkpoints_of(guest_log)) == 5
+
+
+def test_without_a_log_there_are_no_checkpoints(tmp_path: Path) -> None:
+    """Where there is no log, or none that can be read, there are simply no checkpoints."""
+    assert (
+        checkpoints_of(None)
+        == checkpoints_of(tmp_path / "none.log")
+        == checkpoints_of(tmp_path)
+        == []
+    )
+
+
+def test_the_log_lies_beside_the_daemons() -> None:
+    """A guest's log is found from its daemon's; of a host whose log can't be read there is none."""
+    found = host_logs.qemu_log(Path("/lab/host-a/log/libvirtd.log"), "web1")
+    assert found == Path("/lab/host-a/log/qemu/web1.log")
+    assert host_logs.qemu_log(None, "web1") is None

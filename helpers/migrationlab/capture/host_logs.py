@@ -1,0 +1,157 @@
+"""Read what the logs of a host record of a migration: libvirtd's and QEMU's, where readable.
+
+Only the daemons know when a phase begins. With the log filters of a lab host they write it, to the
+millisecond (``qemuDomainObjSetJobPhase`` in src/qemu/qemu_domainjob.c)::
+
+    2026-11-22 18:36:15.123+0000: 42: debug : qemuDomainObjSetJobPhase:564 :
+        Setting 'migration out' phase to 'begin3'
+
+Only the source's daemon knows the true reason of some failures: in peer2peer it closes its
+connection to the destination (qemuMigrationSrcPerformPeer2Peer in src/qemu/qemu_migration.c), and
+if ssh has ended before, the error of that close replaces the reason. The log has both, written by
+the same thread, the reason first.
+
+The source's daemon also writes to which ports of the destination QEMU sends memory and disks:
+``qemuMigrationSrcPerformNative`` in src/qemu/qemu_migration.c, and the cookie from the destination
+(``qemuMigrationCookieNBDXMLFormat`` in qemu_migration_cookie.c).
+
+A guest of the lab is started with the trace event ``vmstate_downtime_checkpoint`` on (QEMU 8.2 and
+newer, ``migration/trace-events``). QEMU's log backend writes it as it happens, to the microsecond
+of the host's clock (``scripts/tracetool/backend/log.py``; the stamp by ``-msg timestamp=on``, which
+libvirt always gives)::
+
+    98@1795400622.075695:vmstate_downtime_checkpoint src-vm-stopped
+
+Each function reads a log from a length on that it had before. If the log is shorter now, it was
+truncated or replaced (logrotate(8) does both), and is read from its beginning. A log that does not
+exist or cannot be read has no lines.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+from migrationlab.capture.events import Row
+from migrationlab.capture.tcp_connections import Ports
+
+_STAMP = r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3})\+0000: "
+_PHASE = re.compile(_STAMP + r".*Setting 'migration (in|out)' phase to '(\w+)'")
+#: virLogFormatString in libvirt's src/util/virlog.c.
+_ERROR = re.compile(_STAMP + r"(\d+): error : \w+:\d+ : (.+)")
+_CHECKPOINT = re.compile(r"^\d+@(\d+)\.(\d{6}):vmstate_downtime_checkpoint ([\w-]+)$")
+_MEMORY_PORT = re.compile(r"qemuMigrationSrcPerformNative:\d+ : .*\buri=tcp:(?://)?\S+:(\d+)")
+_STORAGE_PORT = re.compile(r"<nbd port='(\d+)'")
+RESOLUTION_NS = 1_000_000
+
+
+def size(log: Path | None) -> int:
+    """Return the length of a log; 0 if there is none that can be read."""
+    try:
+        return log.stat().st_size if log is not None else 0
+    except OSError:
+        return 0
+
+
+def shrank(log: Path | None, start: int) -> bool:
+    """Return whether a log is shorter than it was: it was truncated or replaced."""
+    return log is not None and size(log) < start
+
+
+def qemu_log(daemon_log: Path | None, name: str) -> Path | None:
+    """Return where the QEMU of a domain writes its log, if the daemon's log is known.
+
+    libvirt puts it beside the daemon's own: ``qemu/NAME.log`` (``logDir`` in src/qemu/qemu_conf.c).
+    """
+    return None if daemon_log is None else daemon_log.parent / "qemu" / f"{name}.log"
+
+
+def phases(log: Path | None, start: int, side: str) -> list[Row]:
+    """Return the phases that a daemon went through: events named "phase".
+
+    Args:
+        log: The daemon's log.
+        start: Where in it to start.
+        side: "source" or "destination".
+    """
+    rows: list[Row] = []
+    for line in _text(log, start).splitlines():
+        if (found := _PHASE.match(line)) is None:
+            continue
+        stamp = _time_ns(found[1])
+        detail = json.dumps({"job": found[2], "phase": found[3]})
+        # A daemon sets the same phase twice in a row.
+        if not rows or rows[-1][5] != detail:
+            rows.append((stamp, stamp, side, "log", "phase", detail))
+    return rows
+
+
+def checkpoints(log: Path | None, start: int, side: str) -> list[Row]:
+    """Return the steps of a downtime: events named "downtime" whose detail has ``checkpoint``.
+
+    Args:
+        log: QEMU's log.
+        start: Where in it to start.
+        side: "source" or "destination".
+    """
+    rows: list[Row] = []
+    for line in _text(log, start).splitlines():
+        if (found := _CHECKPOINT.match(line)) is None:
+            continue
+        stamp = int(found[1]) * 1_000_000_000 + int(found[2]) * 1000
+        detail = json.dumps({"checkpoint": found[3]})
+        rows.append((stamp, stamp, side, "log", "downtime", detail))
+    return rows
+
+
+def hidden_reason(log: Path | None, start: int, since_ns: int, reported: str) -> str | None:
+    """Return the error that a daemon's thread met before the one that it reported.
+
+    Args:
+        log: The daemon's log.
+        start: Where in it to start.
+        since_ns: Errors before this moment do not count, CLOCK_REALTIME.
+        reported: The error that was reported.
+
+    Returns:
+        The error's text; None if the thread met no other.
+    """
+    latest: dict[str, str] = {}
+    reason = None
+    for line in _text(log, start).splitlines():
+        found = _ERROR.match(line)
+        if found is None or _time_ns(found[1]) < since_ns - RESOLUTION_NS:
+            continue
+        thread, text = found[2], found[3].strip()
+        if text == reported:
+            reason = latest.get(thread)
+        else:
+            latest[thread] = text
+    return reason
+
+
+def ports(log: Path | None, start: int) -> Ports:
+    """Return the ports of the destination's QEMU, from the log of the source's daemon."""
+    text = _text(log, start)
+    return Ports(
+        memory=frozenset(map(int, _MEMORY_PORT.findall(text))),
+        storage=frozenset(map(int, _STORAGE_PORT.findall(text))),
+    )
+
+
+def _text(log: Path | None, start: int) -> str:
+    if log is None:
+        return ""
+    try:
+        with log.open("rb") as file:
+            file.seek(0 if shrank(log, start) else start)
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _time_ns(stamp: str) -> int:
+    moment = datetime.strptime(stamp, "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1000) * 1_000_000
