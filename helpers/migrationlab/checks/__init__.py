@@ -1,6 +1,6 @@
 """Find what is missing before anything moves.
 
-Owns the doctor of a machine, the preflight of a migration, and what each host is capable of.
+Owns the doctor of this machine, the preflight of a migration, and what each host offers.
 """
 
 import lazy_loader

@@ -1,8 +1,8 @@
-"""What a host offers to a guest, and what a guest wants of one: asked here, judged elsewhere.
+"""Ask what a host offers to a guest, and what a guest requires of a host.
 
-A host's side comes from its capabilities XML and a few questions to its libvirtd; a guest's from
-its domain XML. Sources: libvirt's ``docs/formatcaps.rst`` and ``docs/formatdomain.rst``. Never
-imports ``lab``.
+A host's side comes from its capabilities XML and a few questions to its libvirtd, a guest's side
+from its domain XML. ``domain`` and ``preflight`` compare them. Sources: libvirt's
+``docs/formatcaps.rst`` and ``docs/formatdomain.rst``.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from migrationlab.errors import HostError
 from migrationlab.hosts.host import Host, refusals
 from migrationlab.plan.validation import DomainFacts, domain_facts
 
-#: What versioned machine types begin with, as QEMU itself names them.
+#: The beginnings of versioned machine types, as QEMU names them.
 FAMILIES = ("pc-q35-", "pc-i440fx-", "virt-", "s390-ccw-virtio-", "pseries-")
-#: ``VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE``: say what is missing, as an error.
+#: ``VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE``: report what is missing, as an error.
 _SAY_WHY = 1
 #: ``VIR_ERR_OPERATION_DENIED``: on a read-only connection.
 _DENIED = 29
@@ -30,13 +30,13 @@ _CPU_INCOMPATIBLE = 91
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a host's libvirtd says of its machine.
+    """What a host offers.
 
     Attributes:
         uuid: The host's UUID, by which libvirt tells hosts apart.
         arch: Its architecture.
-        cpu_model: The named model next to its CPU; empty where libvirt knows none.
-        machines: The machine types of its own architecture's guests, aliases too.
+        cpu_model: The named model closest to its CPU; empty if libvirt knows none.
+        machines: The machine types for guests of its own architecture, with aliases.
     """
 
     uuid: str
@@ -60,16 +60,16 @@ class Capabilities:
         )
 
     def newest(self, family: str) -> str | None:
-        """Return the newest versioned machine type of a family, None where it has none."""
+        """Return the newest versioned machine type of a family, None if there is none."""
         return newest(self.machines, [family])
 
 
 def newest(machines: frozenset[str], families: Iterable[str]) -> str | None:
-    """Return the newest versioned machine type among some.
+    """Return the newest versioned machine type of the first family that has any.
 
     Args:
         machines: Names of machine types.
-        families: What the wanted ones begin with; the first family of which there are any counts.
+        families: Beginnings of the names.
     """
     for family in families:
         versions = {
@@ -83,19 +83,19 @@ def newest(machines: frozenset[str], families: Iterable[str]) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Wants:
-    """What a domain wants of the host that it runs on.
+class Requirements:
+    """What a domain requires of its host.
 
     Attributes:
         facts: Its name, memory and disks.
         virt: "kvm" or "qemu".
         arch: Its architecture.
         machine: Its machine type.
-        cpu: Its CPU's XML, empty where it has none of its own.
-        cpu_mode: "custom", "host-model", "host-passthrough" …; empty likewise.
+        cpu: The XML of its CPU, empty if it names none.
+        cpu_mode: "custom", "host-model", "host-passthrough" …; empty if it names none.
         bridges: The host's bridges and devices that its network cards use.
-        networks: libvirt's networks that they use.
-        devices: Devices of the host that it holds, by their kinds.
+        networks: libvirt's networks that its network cards use.
+        devices: The types of the host's devices that it holds.
     """
 
     facts: DomainFacts
@@ -109,12 +109,12 @@ class Wants:
     devices: tuple[str, ...]
 
     @classmethod
-    def parse(cls, text: str) -> Wants:
+    def parse(cls, text: str) -> Requirements:
         """Read a domain's XML."""
         xml = fromstring(text)
         kind = xml.find("os/type")
         cpu = xml.find("cpu")
-        # A running domain says for a network which bridge it is: <source network= bridge=>.
+        # A running domain names the bridge of a network too: <source network= bridge=>.
         cards = [source for card in xml.iterfind("devices/interface") for source in card[:]]
         sources = [source for source in cards if source.tag == "source"]
         networks = {name for source in sources if (name := source.get("network"))}
@@ -140,25 +140,25 @@ def capabilities(host: Host) -> Capabilities:
     """Ask a host for its capabilities.
 
     Raises:
-        HostError: It did not say.
+        HostError: It did not answer.
     """
     return Capabilities.parse(host.capabilities())
 
 
-def wants(host: Host, domain: str) -> Wants:
-    """Ask a host what a domain of it wants, running or not.
+def requirements(host: Host, domain: str) -> Requirements:
+    """Ask a host what one of its domains requires, running or not.
 
     Raises:
         GuestError: It has no such domain.
-        HostError: It did not say.
+        HostError: It did not answer.
     """
     found = host.domain(domain, inactive=True)
     with refusals():
-        return Wants.parse(found.XMLDesc())
+        return Requirements.parse(found.XMLDesc())
 
 
-def missing_features(host: Host, want: Wants) -> str:
-    """Return what a host's CPU, as QEMU offers it there, lacks for a domain; empty for nothing.
+def missing_features(host: Host, required: Requirements) -> str:
+    """Return what a host's CPU, as its QEMU offers it, lacks for a domain; empty for nothing.
 
     Raises:
         HostError: The host could not tell.
@@ -166,22 +166,22 @@ def missing_features(host: Host, want: Wants) -> str:
     try:
         with refusals():
             host.connection.compareHypervisorCPU(
-                None, want.arch, want.machine or None, want.virt, want.cpu, _SAY_WHY
+                None, required.arch, required.machine or None, required.virt, required.cpu, _SAY_WHY
             )
     except HostError as error:
         text = str(error)
-        # A libvirt that never heard of a model or a feature calls that an internal error.
+        # For a model or a feature that libvirt does not know, it reports an internal error.
         if error.code != _CPU_INCOMPATIBLE and "unknown cpu" not in text.lower():
             raise
         return text.partition("CPU: ")[2] or text.removeprefix("internal error: ")
     return ""
 
 
-def may_act(host: Host) -> bool:
+def can_write(host: Host) -> bool:
     """Return whether a connection may do more than read.
 
-    Tried by a question that only such a connection may ask (virConnectDomainXMLFromNative in
-    libvirt's ``src/libvirt-domain.c``): about nothing, so that nothing comes of it.
+    A call that is denied to read-only connections (virConnectDomainXMLFromNative in libvirt's
+    ``src/libvirt-domain.c``) is tried with an empty text, so it has no effect.
     """
     try:
         with refusals():
@@ -195,17 +195,17 @@ def networks(host: Host) -> frozenset[str]:
     """Return the names of libvirt's networks that are up on a host.
 
     Raises:
-        HostError: It did not say.
+        HostError: It did not answer.
     """
     with refusals():
         return frozenset(net.name() for net in host.connection.listAllNetworks() if net.isActive())
 
 
 def free_memory_mib(host: Host) -> int:
-    """Return how much memory is free on a host, what the kernel would give back not counted.
+    """Return the free memory of a host, without what its kernel's cache would give back.
 
     Raises:
-        HostError: It did not say.
+        HostError: It did not answer.
     """
     with refusals():
         return int(host.connection.getFreeMemory()) >> 20

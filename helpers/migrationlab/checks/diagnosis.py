@@ -1,17 +1,15 @@
-"""What was found in an examination: checks, each with its hint, and the table of them.
-
-Plain frozen records without any look at the machine. Imports nothing of the kit.
-"""
+"""Hold what an examination found: checks, each with its hint, and the table of them."""
 
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
 
 class Status(StrEnum):
-    """How a check went: ``warn`` costs a feature or could not be known, ``fail`` the whole."""
+    """How a check ended: ``warn`` costs one feature or is not known, ``fail`` blocks everything."""
 
     OK = "ok"
     WARN = "warn"
@@ -23,10 +21,10 @@ class Check:
     """One finding.
 
     Attributes:
-        name: What was looked at.
-        status: How it went.
+        name: What was examined.
+        status: How it ended.
         detail: What was found.
-        hint: What to do about it; empty where the status is ``ok``.
+        hint: What to do about it; empty if the status is ``ok``.
     """
 
     name: str
@@ -34,29 +32,64 @@ class Check:
     detail: str
     hint: str = ""
 
+    def named(self, name: str) -> Check:
+        """Return the same finding under a name."""
+        return replace(self, name=name)
+
+
+def ok(detail: str) -> Check:
+    """Return a good finding; its caller names it."""
+    return Check("", Status.OK, detail)
+
+
+def warn(detail: str, hint: str) -> Check:
+    """Return a finding that costs one feature, or that something is not known."""
+    return Check("", Status.WARN, detail, hint)
+
+
+def fail(detail: str, hint: str) -> Check:
+    """Return a finding that blocks everything."""
+    return Check("", Status.FAIL, detail, hint)
+
+
+def combine(checks: Iterable[Check], good: str) -> Check:
+    """Return the findings on several things as one: the bad ones, or all if none is bad.
+
+    Args:
+        checks: The findings.
+        good: The detail if there are none.
+    """
+    found = list(checks)
+    bad = [check for check in found if check.status is not Status.OK]
+    if not bad:
+        return ok("; ".join(check.detail for check in found) or good)
+    worst = fail if any(check.status is Status.FAIL for check in bad) else warn
+    hints = dict.fromkeys(check.hint for check in bad)
+    return worst("; ".join(check.detail for check in bad), " ".join(hints))
+
 
 @dataclass(frozen=True, slots=True)
 class Messages:
-    """The whole in one sentence: where all is well, and with the names of what is not.
+    """The summary of a diagnosis in one sentence; ``{}`` stands for the names of bad checks.
 
     Attributes:
-        ok: Where nothing was found.
-        warned: Where something is limited; ``{}`` stands for what.
-        failed: Where it cannot be; likewise.
+        ok: If every check is good.
+        warned: If some checks warn.
+        failed: If some checks fail.
     """
 
     ok: str = "The lab can run here."
     warned: str = "The lab can run here, without {}."
-    failed: str = "The lab cannot run here yet: mend {}."
+    failed: str = "The lab cannot run here yet. Fix: {}."
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Diagnosis:
-    """All findings; ``str()`` is a table of them, and a notebook shows them as one.
+    """All findings; ``str()`` and a notebook show them as a table.
 
     Attributes:
-        checks: The findings, in the order in which to mend them.
-        messages: What they amount to.
+        checks: The findings, in the order in which to fix them.
+        messages: The summaries to choose from.
     """
 
     checks: tuple[Check, ...]
@@ -64,12 +97,12 @@ class Diagnosis:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing stands in the way."""
-        return not any(check.status is Status.FAIL for check in self.checks)
+        """Return whether no check failed."""
+        return not self._names(Status.FAIL)
 
     @property
     def verdict(self) -> str:
-        """The whole in one sentence."""
+        """Return the summary in one sentence."""
         if failed := self._names(Status.FAIL):
             return self.messages.failed.format(", ".join(failed))
         if warned := self._names(Status.WARN):
@@ -78,10 +111,7 @@ class Diagnosis:
 
     def to_dict(self) -> dict[str, object]:
         """Return plain values, ready for JSON."""
-        checks = [
-            {"name": c.name, "status": str(c.status), "detail": c.detail, "hint": c.hint}
-            for c in self.checks
-        ]
+        checks = [asdict(check) | {"status": str(check.status)} for check in self.checks]
         return {"ok": self.ok, "verdict": self.verdict, "checks": checks}
 
     def _names(self, status: Status) -> list[str]:
@@ -102,7 +132,7 @@ class Diagnosis:
         return "\n".join([*lines, "", self.verdict])
 
     def _repr_html_(self) -> str:
-        left = "style='text-align:left'"  # JupyterLab's own choice for cells is the right
+        left = "style='text-align:left'"  # JupyterLab aligns cells to the right
         cells = [
             (f"<b>{check.status}</b>", *map(html.escape, (check.name, check.detail, check.hint)))
             for check in self.checks

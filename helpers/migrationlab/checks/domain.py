@@ -1,7 +1,4 @@
-"""What a domain needs of the destination, and whether that has it.
-
-The half of ``preflight`` that looks at one guest. Imports no libvirt and no lab.
-"""
+"""Check whether the destination has what a domain requires: a preflight's checks of the guest."""
 
 from __future__ import annotations
 
@@ -9,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from migrationlab.checks import capabilities
-from migrationlab.checks.capabilities import Capabilities, Wants
-from migrationlab.checks.diagnosis import Check, Status
+from migrationlab.checks.capabilities import Capabilities, Requirements
+from migrationlab.checks.diagnosis import Check, combine, fail, ok, warn
 from migrationlab.errors import HostError, MigrationLabError
 from migrationlab.hosts.host import Host
 from migrationlab.hosts.program import ProgramResult
@@ -19,10 +16,10 @@ from migrationlab.migrate.guest import PlainDomain
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.settings import AUTO
 from migrationlab.plan.uris import host_of
-from migrationlab.plan.validation import DiskFacts, Side, Situation
+from migrationlab.plan.validation import DiskFacts, DomainFacts, Side, Situation
 
-#: What `stat -f` calls the file systems that libvirt takes for shared: virFileIsSharedFSType in
-#: src/util/virfile.c, by the names of coreutils' src/stat.c.
+#: The file systems that libvirt takes for shared (virFileIsSharedFSType in src/util/virfile.c), as
+#: `stat -f` names them (coreutils' src/stat.c).
 SHARED_FILE_SYSTEMS = frozenset(
     {"acfs", "afs", "ceph", "cifs", "gfs/gfs2", "gpfs", "nfs", "ocfs2", "smb", "smb2"}
 )
@@ -31,42 +28,51 @@ UNNAMED_CPUS = ("host-passthrough", "maximum")
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """The two hosts, and how the guest is to migrate.
+class HostPair:
+    """The two hosts of a migration, and its plan.
 
     Attributes:
         source: The host that the guest would leave.
         destination: The host that it would go to.
-        plan: How it would, its URIs filled in.
-        offered_by_source: What the source's libvirtd says of its machine.
-        offered_by_destination: Likewise.
+        plan: How it would migrate, with its URIs filled in.
+        source_offers: What the source offers.
+        destination_offers: What the destination offers.
     """
 
     source: Host
     destination: Host
     plan: Plan
-    offered_by_source: Capabilities
-    offered_by_destination: Capabilities
+    source_offers: Capabilities
+    destination_offers: Capabilities
 
     @property
     def target(self) -> str:
-        """Return the name by which the source would dial the destination for the data."""
+        """Return the name by which the source would connect to the destination for the data."""
         if self.plan.migration_uri == AUTO:
             return self.destination.facts.hostname
         named = host_of(self.plan.migration_uri) if self.plan.migration_uri else None
         return named or self.destination.peer_name
 
-    def sides(self) -> tuple[Side, Side]:
-        """Return what a plan's judgement needs to know of the two hosts."""
+    @property
+    def common_machine(self) -> str | None:
+        """Return the newest machine type that both hosts have."""
+        both = self.source_offers.machines & self.destination_offers.machines
+        return capabilities.newest(both, capabilities.FAMILIES)
+
+    def plan_problems(self, domain: DomainFacts | None = None) -> Check | None:
+        """Return why the plan cannot work between these hosts, None if it can."""
         source, destination = (
             Side(name=host.peer_name, libvirt=host.facts.libvirt, qemu=host.facts.qemu)
             for host in (self.source, self.destination)
         )
-        return source, destination
+        situation = Situation(source=source, destination=destination, domain=domain)
+        problems = self.plan.problems(situation=situation)
+        found = combine((fail(problem.reason, problem.hint) for problem in problems), "")
+        return found if problems else None
 
 
-def domain_checks(pair: Pair, name: str) -> list[Check]:
-    """Find out whether a domain can go.
+def domain_checks(pair: HostPair, name: str) -> list[Check]:
+    """Find out whether a domain can migrate.
 
     Args:
         pair: The two hosts.
@@ -74,134 +80,103 @@ def domain_checks(pair: Pair, name: str) -> list[Check]:
     """
     try:
         domain = PlainDomain(name, pair.source, inactive=pair.plan.offline)
-        want = capabilities.wants(pair.source, name)
+        required = capabilities.requirements(pair.source, name)
     except MigrationLabError as error:
-        return [Check("domain", Status.FAIL, str(error), error.hint)]
-    checks = [_judged(pair, domain)]
+        return [fail(str(error), error.hint).named("domain")]
+    checks = [_validity(pair, domain).named("domain")]
     for what, check in _CHECKS.items():
         try:
-            checks.append(check(pair, want))
+            found = check(pair, required)
         except HostError as error:
-            hint = error.hint or f"Ask {pair.destination.name} itself."
-            checks.append(Check(what, Status.WARN, f"not known: {error}", hint))
+            hint = error.hint or f"Check it on {pair.destination.name}."
+            found = warn(f"not known: {error}", hint)
+        checks.append(found.named(what))
     return checks
 
 
-def _judged(pair: Pair, domain: PlainDomain) -> Check:
-    """Judge the plan by all that is known."""
-    source, destination = pair.sides()
-    situation = Situation(source=source, destination=destination, domain=domain.facts())
-    problems = pair.plan.problems(situation=situation)
+def _validity(pair: HostPair, domain: PlainDomain) -> Check:
+    """Validate the plan for this domain."""
+    problems = pair.plan_problems(domain.facts())
     if problems:
-        return Check(
-            "domain",
-            Status.FAIL,
-            f"{domain.name}: " + "; ".join(problem.reason for problem in problems),
-            " ".join(dict.fromkeys(problem.hint for problem in problems)),
-        )
+        return fail(f"{domain.name}: {problems.detail}", problems.hint)
     if pair.source.is_busy(domain.name):
-        detail = f"{domain.name} has a job under way"
-        return Check("domain", Status.FAIL, detail, "Wait for it, or cancel it.")
-    return Check("domain", Status.OK, f"{domain.name}: nothing speaks against this plan")
+        return fail(f"{domain.name} has a job under way", "Wait for it, or cancel it.")
+    return ok(f"{domain.name}: the plan is valid for it")
 
 
-def _machine(pair: Pair, want: Wants) -> Check:
-    there = pair.offered_by_destination
-    if want.machine in there.machines:
-        return Check("machine type", Status.OK, f"the destination has {want.machine} too")
-    common = capabilities.newest(
-        pair.offered_by_source.machines & there.machines, capabilities.FAMILIES
-    )
-    return Check(
-        "machine type",
-        Status.FAIL,
-        f"the destination has no {want.machine}",
-        f"It cannot change while the guest runs: shut it down and start it as {common}, or bring "
-        "the destination's QEMU up to date."
-        if common
-        else "Bring the destination's QEMU up to date.",
-    )
+def _machine(pair: HostPair, required: Requirements) -> Check:
+    if required.machine in pair.destination_offers.machines:
+        return ok(f"the destination has {required.machine} too")
+    hint = "Update the destination's QEMU."
+    if common := pair.common_machine:
+        hint = (
+            f"Shut the guest down and start it with machine='{common}', or update the "
+            "destination's QEMU."
+        )
+    return fail(f"the destination has no {required.machine}", hint)
 
 
-def _cpu(pair: Pair, want: Wants) -> Check:
-    host, there = pair.destination, pair.offered_by_destination
-    if not want.cpu:
-        return Check("cpu", Status.OK, "the domain names none: QEMU's plain one, which all have")
-    if want.machine not in there.machines:
-        return Check("cpu", Status.WARN, "not tried", "Mend the machine type first.")
-    lacking = capabilities.missing_features(host, want)
+def _cpu(pair: HostPair, required: Requirements) -> Check:
+    host = pair.destination
+    if not required.cpu:
+        return ok("the domain names none: it has QEMU's default CPU, which every host has")
+    if required.machine not in pair.destination_offers.machines:
+        return warn("not tried", "Fix the machine type first.")
+    lacking = capabilities.missing_features(host, required)
     if lacking:
-        return Check(
-            "cpu",
-            Status.FAIL,
-            f"{host.name} cannot give the guest the CPU that it has: {lacking}",
+        return fail(
+            f"{host.name} cannot give the guest its CPU: {lacking}",
             "Start the guest with a named CPU model that both hosts have: `virsh "
             "hypervisor-cpu-baseline` finds one.",
         )
-    if want.cpu_mode in UNNAMED_CPUS and not _same_cpus(pair, want):
-        detail = f"{want.cpu_mode}: libvirt does not compare what it means on each host"
-        hint = "It goes well between identical machines; else use host-model or a named model."
-        return Check("cpu", Status.WARN, detail, hint)
-    return Check("cpu", Status.OK, f"{host.name} can give the guest the CPU that it has")
-
-
-def _same_cpus(pair: Pair, want: Wants) -> bool:
-    """Return whether a CPU without a name surely means the same on both hosts."""
+    # An emulated CPU depends on QEMU alone; of two real CPUs libvirt compares only the models.
     same_qemu = pair.source.facts.qemu == pair.destination.facts.qemu
-    # Emulated, it is QEMU's own alone; of two real ones libvirt knows no more than the model.
-    return want.virt == "qemu" and same_qemu
+    if required.cpu_mode in UNNAMED_CPUS and not (required.virt == "qemu" and same_qemu):
+        return warn(
+            f"{required.cpu_mode}: libvirt does not compare what it means on each host",
+            "Use host-model or a named model, unless the two machines are identical.",
+        )
+    return ok(f"{host.name} can give the guest its CPU")
 
 
-def _storage(pair: Pair, want: Wants) -> Check:
-    found = [_disk(pair, disk) for disk in want.facts.disks or () if disk.source]
-    bad = [check for check in found if check.status is not Status.OK]
-    if not bad:
-        detail = "; ".join(check.detail for check in found) or "the domain has no disk"
-        return Check("storage", Status.OK, detail)
-    worst = Status.FAIL if any(check.status is Status.FAIL for check in bad) else Status.WARN
-    return Check(
-        "storage",
-        worst,
-        "; ".join(check.detail for check in bad),
-        " ".join(dict.fromkeys(check.hint for check in bad)),
-    )
+def _storage(pair: HostPair, required: Requirements) -> Check:
+    disks = [disk for disk in required.facts.disks or () if disk.source]
+    return combine((_disk(pair, disk) for disk in disks), "the domain has no disk")
 
 
-def _disk(pair: Pair, disk: DiskFacts) -> Check:
+def _disk(pair: HostPair, disk: DiskFacts) -> Check:
     assert disk.source is not None
     target, path = disk.target, disk.source
     copied = pair.plan.copy_storage is not None and not disk.readonly
     if copied and (not pair.plan.copy_disks or target in pair.plan.copy_disks):
         return _copy(pair, disk)
     if disk.shared:
-        return Check(target, Status.OK, f"{target} is on the network ({disk.kind})")
+        return ok(f"{target} is on the network ({disk.kind})")
     here, there = pair.source.shell, pair.destination.shell
     if here is None or there is None:
         detail = f"{target} ({path}): not known whether both hosts have it"
-        return Check(target, Status.WARN, detail, "Give qemu+ssh URIs to have it looked at.")
+        return warn(detail, "Give qemu+ssh URIs to check it.")
     kinds = [_file_system(shell, path) for shell in (here, there)]
     if kinds[1].status != 0:
-        return Check(
-            target,
-            Status.FAIL,
+        return fail(
             f"{target}: {pair.destination.name} has no {path}",
-            "Keep it on storage that both hosts have, or copy it: copy_storage='full' "
-            "(libvirt makes the image at the destination where its pool is known; else make one "
-            "of the same size there).",
+            "Put it on storage that both hosts have, or copy it: copy_storage='full' (libvirt "
+            "makes the image at the destination if its pool is known; otherwise make one of the "
+            "same size there).",
         )
     if disk.readonly:
-        return Check(target, Status.OK, f"{target} is read only, and both hosts have {path}")
+        return ok(f"{target} is read only, and both hosts have {path}")
     if disk.kind == "block":
-        detail = f"{target}: both hosts have a device {path}; whether it is the same is not known"
-        return Check(target, Status.WARN, detail, "Compare what `lsblk --output +WWN,SERIAL` says.")
+        return warn(
+            f"{target}: both hosts have a device {path}; whether it is the same is not known",
+            "Compare on both hosts: `lsblk --output +WWN,SERIAL`.",
+        )
     if {kind.text for kind in kinds} <= SHARED_FILE_SYSTEMS:
-        return Check(target, Status.OK, f"both hosts have {path} of {target} ({kinds[0].text})")
-    return Check(
-        target,
-        Status.FAIL,
+        return ok(f"both hosts have {path} of {target} ({kinds[0].text})")
+    return fail(
         f"{target}: {path} is on {kinds[0].text}, which is not shared storage",
-        "Keep it on shared storage, copy it (copy_storage='full'), or, where both hosts surely "
-        "have the same file, say unsafe=True.",
+        "Put it on shared storage, or copy it (copy_storage='full'), or give unsafe=True if both "
+        "hosts certainly have the same file.",
     )
 
 
@@ -209,8 +184,8 @@ def _file_system(shell: Shell, path: str) -> ProgramResult:
     return shell.run("stat", "--file-system", "--format=%T", "--", path)
 
 
-def _copy(pair: Pair, disk: DiskFacts) -> Check:
-    """Look at a disk that is to be copied, which must not be onto itself."""
+def _copy(pair: HostPair, disk: DiskFacts) -> Check:
+    """Check that a disk is not copied onto itself."""
     assert disk.source is not None
     here, there = pair.source.shell, pair.destination.shell
     shared = bool(disk.shared)
@@ -218,66 +193,59 @@ def _copy(pair: Pair, disk: DiskFacts) -> Check:
         kinds = {_file_system(shell, disk.source).text for shell in (here, there)}
         shared = kinds <= SHARED_FILE_SYSTEMS
     if not shared:
-        return Check(disk.target, Status.OK, f"{disk.target} is copied")
-    return Check(
-        disk.target,
-        Status.FAIL,
-        f"{disk.target} ({disk.source}) is on storage that both hosts have, so that it would be "
-        "copied onto itself",
+        return ok(f"{disk.target} is copied")
+    return fail(
+        f"{disk.target} ({disk.source}) is on storage that both hosts have: it would be copied "
+        "onto itself",
         "Leave copy_storage out, or name the other disks in copy_disks.",
     )
 
 
-def _networks(pair: Pair, want: Wants) -> Check:
+def _networks(pair: HostPair, required: Requirements) -> Check:
     host = pair.destination
-    missing = [
-        f"network {name}" for name in want.networks if name not in capabilities.networks(host)
-    ]
+    up = capabilities.networks(host) if required.networks else frozenset()
+    missing = [f"network {name}" for name in required.networks if name not in up]
     unknown: list[str] = []
-    for bridge in want.bridges:
+    for bridge in required.bridges:
         if host.shell is None:
             unknown.append(bridge)
         elif host.shell.run("test", "-e", f"/sys/class/net/{bridge}").status != 0:
             missing.append(bridge)
     if missing:
-        return Check(
-            "networks",
-            Status.FAIL,
+        return fail(
             f"{host.name} lacks {', '.join(missing)}, which the guest's network cards use",
             "Make them there under the same names, or name others in destination_xml.",
         )
     if unknown:
         detail = f"not known whether {host.name} has {', '.join(unknown)}"
-        return Check("networks", Status.WARN, detail, "Look there: `ip link`.")
-    used = ", ".join([*want.networks, *want.bridges])
-    detail = f"{host.name} has {used}" if used else "the guest has no network card"
-    return Check("networks", Status.OK, detail)
+        return warn(detail, f"Check on {host.name}: `ip link`.")
+    used = ", ".join([*required.networks, *required.bridges])
+    return ok(f"{host.name} has {used}" if used else "the guest has no network card")
 
 
-def _devices(pair: Pair, want: Wants) -> Check:
-    if not want.devices:
-        return Check("devices", Status.OK, "the guest holds no device of the host")
-    return Check(
-        "devices",
-        Status.FAIL,
-        f"the guest holds devices of the host: {', '.join(want.devices)}",
+def _devices(pair: HostPair, required: Requirements) -> Check:
+    if not required.devices:
+        return ok("the guest holds no device of the host")
+    return fail(
+        f"the guest holds devices of the host: {', '.join(required.devices)}",
         "Detach them before the migration, and attach others after it.",
     )
 
 
-def _memory(pair: Pair, want: Wants) -> Check:
-    free, wanted = capabilities.free_memory_mib(pair.destination), want.facts.memory_mib
-    if wanted is None:
-        return Check("memory", Status.WARN, "the domain does not say its memory", "Look there.")
-    detail = f"{pair.destination.name} has {free} MiB free, the guest has {wanted} MiB"
-    if free >= wanted:
-        return Check("memory", Status.OK, detail)
-    # What the kernel keeps in its cache, it gives back; libvirt does not count that.
-    hint = "More may be given back by the kernel's cache: look at `free -m` there."
-    return Check("memory", Status.WARN, detail, hint)
+def _memory(pair: HostPair, required: Requirements) -> Check:
+    host, needed = pair.destination, required.facts.memory_mib
+    if needed is None:
+        name = required.facts.name or "the domain"
+        return warn("the domain's memory is not known", f"Check it: `virsh dominfo {name}`.")
+    free = capabilities.free_memory_mib(host)
+    detail = f"{host.name} has {free} MiB free, the guest has {needed} MiB"
+    if free >= needed:
+        return ok(detail)
+    # libvirt does not count the kernel's cache as free.
+    return warn(detail, f"Check `free -m` on {host.name}: its kernel's cache may give memory back.")
 
 
-_CHECKS: dict[str, Callable[[Pair, Wants], Check]] = {
+_CHECKS: dict[str, Callable[[HostPair, Requirements], Check]] = {
     "machine type": _machine,
     "cpu": _cpu,
     "storage": _storage,

@@ -1,7 +1,7 @@
-"""The doctor's one door to the machine: its files, its programs, and tries in child processes.
+"""Give the doctor this machine: its files, its programs, and tries in child processes.
 
-A test hands the doctor a :class:`Machine` whose files and answers are those of a machine that
-lacks something; all the rest stays this machine's. Imports no libvirt.
+A test gives the doctor a :class:`Machine` with the files and answers of a machine that lacks
+something; the rest stays this machine's.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ def run(argv: Sequence[str]) -> ProgramResult:
 
 
 def open_userfaultfd() -> str:
-    """Open a userfaultfd as QEMU does and close it; return why not, or an empty text."""
+    """Open a userfaultfd as QEMU does, and close it; return the reason if that fails."""
     try:
         device = os.open("/dev/userfaultfd", os.O_RDWR | os.O_CLOEXEC)
     except OSError:
-        pass  # Expected on most machines: the system call below is the other way in.
+        pass  # Usual on most machines: the system call below is the other way.
     else:
         try:
             os.close(fcntl.ioctl(device, USERFAULTFD_IOC_NEW, os.O_CLOEXEC))
@@ -52,7 +52,7 @@ def open_userfaultfd() -> str:
         return ""
     number = USERFAULTFD_CALLS.get(platform.machine())
     if number is None:
-        return f"not known how to ask on {platform.machine()}"
+        return f"the system call's number on {platform.machine()} is not known"
     descriptor = ctypes.CDLL(None, use_errno=True).syscall(number, os.O_CLOEXEC)
     if descriptor < 0:
         return os.strerror(ctypes.get_errno())
@@ -61,7 +61,7 @@ def open_userfaultfd() -> str:
 
 
 def try_kvm() -> KvmVerdict | None:
-    """Return whether a guest boots with KVM, or None where there is no image to boot from."""
+    """Return whether a guest boots with KVM, or None if there is no image to boot from."""
     if not image.cached(image.DEFAULT):
         return None
     root = image.path_of(image.DEFAULT)
@@ -70,7 +70,7 @@ def try_kvm() -> KvmVerdict | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """The machine as the doctor sees it; a test replaces what it wants to be otherwise."""
+    """The machine as the doctor sees it; a test replaces some of its attributes."""
 
     root: bool = field(default_factory=lambda: os.geteuid() == 0)
     user: str = field(default_factory=getpass.getuser)
@@ -90,12 +90,12 @@ class Machine:
     kvm_verdict: Callable[[], KvmVerdict | None] = try_kvm
 
     def read(self, path: str) -> str | None:
-        """Return a small file's text, or None where it is not there for us."""
+        """Return the text of a small file, or None if it cannot be read."""
         try:
             return (self.files / path).read_text(encoding="utf-8").strip()
         except OSError:
             return None
 
     def cache_parent(self) -> Path:
-        """Return the nearest folder above the cache that exists."""
+        """Return the deepest folder on the path of the cache that exists."""
         return next(path for path in (self.cache, *self.cache.parents) if path.is_dir())

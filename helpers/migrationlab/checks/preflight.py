@@ -1,16 +1,16 @@
-"""Whether a migration between two hosts can work: found out before anything moves.
+"""Find out whether a migration between two hosts can work, before anything moves.
 
-Asks both libvirtds, and runs small programs on the hosts where the connection URI shows a way
-(ssh): what matters of names, ports and logins is how the *source* sees the destination, which
-this machine cannot know by itself. What cannot be found out is said so, as a warning; nothing is
-called good that was not tried. What a domain needs of the destination is ``_preflightdomain``'s.
-
-Changes nothing on any host. Imports no libvirt and no lab.
+Theory of operation. Both libvirtds are asked, and small programs run on the hosts if the connection
+URI shows a way (ssh): what counts for names, ports and logins is how the *source* sees the
+destination, which this machine cannot know itself. What cannot be found out is a warning; nothing
+is called good that was not tried. Nothing is changed on any host. ``domain`` has the checks of the
+guest.
 """
 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -18,8 +18,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from migrationlab.capture import clocks
 from migrationlab.checks import capabilities
-from migrationlab.checks.diagnosis import Check, Diagnosis, Messages, Status
-from migrationlab.checks.domain import Pair, domain_checks
+from migrationlab.checks.diagnosis import Check, Diagnosis, Messages, Status, fail, ok, warn
+from migrationlab.checks.domain import HostPair, domain_checks
 from migrationlab.errors import MigrationLabError
 from migrationlab.explain.explanation import explain
 from migrationlab.hosts.host import Host
@@ -28,17 +28,16 @@ from migrationlab.hosts.shell import SSH_TRANSPORTS
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.settings import AUTO
 from migrationlab.plan.uris import Mode
-from migrationlab.plan.validation import Situation
 
 MESSAGES = Messages(
     ok="A migration can work.",
-    warned="A migration can work as far as could be found out; look at {}.",
-    failed="A migration cannot work yet: mend {}.",
+    warned="A migration can work, as far as is known. Check: {}.",
+    failed="Migration blocked. Fix: {}.",
 )
 #: QEMU's ports for migration data: libvirt's qemu.conf, migration_port_min and _max.
 FIRST_PORT, LAST_PORT = 49152, 49215
 CONNECT_TIMEOUT_S = 3
-#: Beyond this the logs of the two hosts contradict each other, and certificates may.
+#: Beyond this the logs of the two hosts contradict each other, and certificates may be invalid.
 CLOCK_TOLERANCE_MS = 1000
 
 
@@ -53,14 +52,14 @@ def preflight(
 
     Args:
         source: The host that a guest would leave, or its connection URI.
-        destination: The host that it would go to, likewise.
-        domain: A domain of the source, to find out whether that one can go.
+        destination: The host that it would go to, or its connection URI.
+        domain: A domain of the source, to check that one too.
         plan: How it would migrate; by default in normal mode, with nothing else set.
 
     Returns:
-        Every finding, in the order in which to mend them.
+        Every finding, in the order in which to fix them.
     """
-    # Nearly all of the time is spent on logins, so what needs one goes on at once.
+    # Logins take nearly all of the time, so all checks that need one run in parallel.
     with ExitStack() as opened, ThreadPoolExecutor() as pool:
         sides = (("source", source), ("destination", destination))
         tasks = [pool.submit(_connection, name, host, opened) for name, host in sides]
@@ -78,9 +77,9 @@ def _connection(name: str, given: Host | str, opened: ExitStack) -> tuple[Host |
             host = opened.enter_context(closing(Host(host)))
         facts = host.facts
     except MigrationLabError as error:
-        return None, Check(name, Status.FAIL, str(error), error.hint)
+        return None, fail(str(error), error.hint).named(name)
     detail = f"{host.name}: libvirt {facts.libvirt_version}, QEMU {facts.qemu_version}"
-    return host, Check(name, Status.OK, detail)
+    return host, ok(detail).named(name)
 
 
 def _examine(
@@ -89,77 +88,52 @@ def _examine(
     if plan.connection_uri is None:
         plan = replace(plan, connection_uri=destination.peer_uri)
     plan = plan.filled(destination=destination.peer_name)
-    pair = Pair(
-        source,
-        destination,
-        plan,
-        capabilities.capabilities(source),
-        capabilities.capabilities(destination),
-    )
-    way = pool.submit(_way, pair)
-    own_name, peer2peer = pool.submit(_own_name, pair), pool.submit(_peer2peer, pair)
-    times = pool.submit(_clocks, pair)
+    offers = [capabilities.capabilities(host) for host in (source, destination)]
+    pair = HostPair(source, destination, plan, *offers)
+    tasks = {name: pool.submit(check, pair) for name, check in _CHECKS.items()}
     guest = pool.submit(domain_checks, pair, domain) if domain is not None else None
-    checks = [_rights(pair), _identity(pair), _versions(pair), _machines(pair)]
-    name, ports = way.result()
-    checks += [name, own_name.result(), ports, peer2peer.result(), times.result()]
-    # With a domain, the plan is judged together with it.
-    return checks + (guest.result() if guest is not None else _plan(pair))
+    found = {name: task.result() for name, task in tasks.items()}
+    if found["name"].status is Status.FAIL:
+        found["ports"] = warn("not tried: the name leads nowhere", "Fix name first.")
+    checks = [check.named(name) for name, check in found.items()]
+    # With a domain, the plan is validated together with it.
+    if guest is not None:
+        return checks + guest.result()
+    problems = pair.plan_problems()
+    return [*checks, problems.named("plan")] if problems else checks
 
 
-def _plan(pair: Pair) -> list[Check]:
-    source, destination = pair.sides()
-    situation = Situation(source=source, destination=destination)
-    problems = pair.plan.problems(situation=situation)
-    if not problems:
-        return []
-    reasons = "; ".join(problem.reason for problem in problems)
-    hint = " ".join(dict.fromkeys(problem.hint for problem in problems))
-    return [Check("plan", Status.FAIL, reasons, hint)]
-
-
-def _way(pair: Pair) -> tuple[Check, Check]:
-    """Look at the name, and then at the ports behind it."""
-    name = _name(pair)
-    if name.status is not Status.FAIL:
-        return name, _ports(pair)
-    detail = "not tried: the name leads nowhere"
-    return name, Check("ports", Status.WARN, detail, "Mend name first.")
-
-
-def _rights(pair: Pair) -> Check:
+def _rights(pair: HostPair) -> Check:
     hosts = {"source": pair.source, "destination": pair.destination}
-    denied = [side for side, host in hosts.items() if not capabilities.may_act(host)]
+    denied = [side for side, host in hosts.items() if not capabilities.can_write(host)]
     if not denied:
-        return Check("rights", Status.OK, "both connections may do more than read")
-    # In peer2peer the source's libvirtd dials the destination itself, as root.
+        return ok("both connections may do more than read")
+    # In peer2peer the source's libvirtd connects to the destination itself, as root.
     harmless = denied == ["destination"] and pair.plan.mode is Mode.PEER2PEER
-    return Check(
-        "rights",
-        Status.WARN if harmless else Status.FAIL,
+    return (warn if harmless else fail)(
         f"the connection to the {' and the '.join(denied)} can only read",
-        "Connect as root, or as a member of the group libvirt, and not by a socket whose name "
+        "Connect as root or as a member of the group libvirt, and not by a socket whose name "
         "ends in -ro.",
     )
 
 
-def _identity(pair: Pair) -> Check:
-    ours, theirs = pair.offered_by_source.uuid, pair.offered_by_destination.uuid
-    if not ours or not theirs:
-        hint = "They must be two: libvirt refuses to migrate a guest to its own host."
-        return Check("identity", Status.WARN, "not known: a host does not tell its UUID", hint)
-    if ours != theirs:
-        return Check("identity", Status.OK, "two hosts, by libvirt's host UUID")
-    return Check(
-        "identity",
-        Status.FAIL,
-        f"both hosts have the UUID {ours}: libvirt takes them for one",
-        "If they are two, give one of them a host_uuid of its own in /etc/libvirt/libvirtd.conf "
-        "(`uuidgen` makes one) and restart its libvirtd.",
+def _identity(pair: HostPair) -> Check:
+    source, destination = pair.source_offers.uuid, pair.destination_offers.uuid
+    if not source or not destination:
+        return warn(
+            "not known: a host does not report its UUID",
+            "Make sure that they are two: libvirt refuses to migrate a guest to its own host.",
+        )
+    if source != destination:
+        return ok("two hosts, by libvirt's host UUID")
+    return fail(
+        f"both hosts have the UUID {source}: libvirt takes them for one",
+        "If they are two, set host_uuid on one of them in /etc/libvirt/libvirtd.conf (`uuidgen` "
+        "makes one), and restart its libvirtd.",
     )
 
 
-def _versions(pair: Pair) -> Check:
+def _versions(pair: HostPair) -> Check:
     here, there = pair.source.facts, pair.destination.facts
     older = [
         f"{what} {new} to {old}"
@@ -170,47 +144,46 @@ def _versions(pair: Pair) -> Check:
         if is_older
     ]
     if not older:
-        return Check("versions", Status.OK, "the destination's are the same or newer")
-    return Check(
-        "versions",
-        Status.WARN,
+        return ok("the destination's are the same or newer")
+    return warn(
         f"the destination is older: from {' and from '.join(older)}",
-        "It takes guests whose machine type, CPU and devices it has too, and refuses others; the "
-        "other direction is the supported one.",
+        "Update the destination, or migrate only guests whose machine type, CPU and devices it "
+        "has too. Only the other direction is supported.",
     )
 
 
-def _machines(pair: Pair) -> Check:
-    ours, theirs = pair.offered_by_source, pair.offered_by_destination
-    if ours.arch != theirs.arch:
-        detail = f"the source is {ours.arch}, the destination {theirs.arch}"
-        hint = "A guest migrates between hosts of one architecture."
-        return Check("machine types", Status.FAIL, detail, hint)
-    common = capabilities.newest(ours.machines & theirs.machines, capabilities.FAMILIES)
-    lost = sorted(set(filter(None, map(ours.newest, capabilities.FAMILIES))) - theirs.machines)
+def _machines(pair: HostPair) -> Check:
+    source, destination = pair.source_offers, pair.destination_offers
+    if source.arch != destination.arch:
+        return fail(
+            f"the source is {source.arch}, the destination {destination.arch}",
+            "Choose hosts of the same architecture.",
+        )
+    newest = set(filter(None, map(source.newest, capabilities.FAMILIES)))
+    lost = sorted(newest - destination.machines)
+    common = pair.common_machine
     if common is None:
-        detail = "the two hosts have no versioned machine type in common"
-        hint = "Bring the older QEMU up to a release that shares one with the newer."
-        return Check("machine types", Status.FAIL, detail, hint)
+        return fail(
+            "the two hosts have no versioned machine type in common",
+            "Update the older QEMU to a release that shares one with the newer.",
+        )
     if not lost:
-        return Check("machine types", Status.OK, f"the destination has {common} and older")
-    return Check(
-        "machine types",
-        Status.WARN,
+        return ok(f"the destination has {common} and older")
+    return warn(
         f"only the source has {', '.join(lost)}; {common} is the newest that both have",
-        f"Give guests that are to move machine='{common}', or an older one; a new guest gets the "
-        "newest of its host.",
+        f"Give guests that have to migrate machine='{common}' or an older one: a new guest gets "
+        "the newest of its host.",
     )
 
 
-def _unreachable(name: str, host: Host, by_hand: str) -> Check:
+def _no_shell(host: Host, command: str) -> Check:
     transport = urlsplit(host.uri).scheme
     detail = f"not known: {transport} shows no way to run a program on {host.name}"
-    return Check(name, Status.WARN, detail, f"Look there: {by_hand}; or give a qemu+ssh URI.")
+    return warn(detail, f"Check on {host.name}: {command}. Or give a qemu+ssh URI.")
 
 
 def _addresses(host: Host, name: str) -> frozenset[str] | None:
-    """Return what a host takes a name for; nothing where it knows none, None if it can't say."""
+    """Return the addresses of a name on a host; none if it is unknown there, None if not known."""
     assert host.shell is not None
     answer = host.shell.run("getent", "ahosts", name)
     if answer.status == 2:  # getent(1): one or more supplied keys could not be found
@@ -225,154 +198,148 @@ def _loopback(addresses: frozenset[str]) -> list[str]:
     return sorted(a for a in addresses if ipaddress.ip_address(a.partition("%")[0]).is_loopback)
 
 
-def _name(pair: Pair) -> Check:
-    """Find out what the source takes the destination's name for."""
+def _name(pair: HostPair) -> Check:
+    """Find out what the destination's name means on the source."""
     target, source = pair.target, pair.source
+    by_hand = f"`getent ahosts {target}`"
     if source.shell is None:
-        return _unreachable("name", source, f"`getent ahosts {target}`")
+        return _no_shell(source, by_hand)
     found = _addresses(source, target)
     if found is None:
-        hint = f"Look there: `getent ahosts {target}`."
-        return Check("name", Status.WARN, f"{source.name} could not be asked", hint)
-    mend = (
-        f"Mend DNS or /etc/hosts of {source.name}, or give a migration URI with the "
+        return warn(f"{source.name} could not be asked", f"Check on {source.name}: {by_hand}.")
+    fix = (
+        f"Fix DNS or /etc/hosts of {source.name}, or give a migration URI with the "
         "destination's address: tcp://ADDRESS."
     )
     if not found:
-        detail = f"{source.name} cannot resolve {target}"
-        return Check("name", Status.FAIL, detail, mend)
-    if loopback := _loopback(found):
-        detail = f"{source.name} takes {target} for itself: {', '.join(loopback)}"
-        return Check("name", Status.FAIL, detail, mend)
-    if found & (_addresses(source, source.facts.hostname) or frozenset()):
-        detail = f"{source.name} takes {target} for itself: {', '.join(sorted(found))}"
-        return Check("name", Status.FAIL, detail, mend)
-    detail = f"for {source.name}, {target} is {', '.join(sorted(found))}"
-    return Check("name", Status.OK, detail)
+        return fail(f"{source.name} cannot resolve {target}", fix)
+    own = found & (_addresses(source, source.facts.hostname) or frozenset())
+    if itself := _loopback(found) or sorted(own and found):
+        return fail(f"{source.name} takes {target} for itself: {', '.join(itself)}", fix)
+    return ok(f"for {source.name}, {target} is {', '.join(sorted(found))}")
 
 
-def _own_name(pair: Pair) -> Check:
-    """Find out whether the name that the destination would give itself leads there."""
+def _own_name(pair: HostPair) -> Check:
+    """Find out whether the name that the destination would give itself leads to it."""
     host, name = pair.destination, pair.destination.facts.hostname
-    severity = Status.FAIL if pair.plan.migration_uri == AUTO else Status.WARN
+    bad = fail if pair.plan.migration_uri == AUTO else warn
     hint = (
-        f"Matters only where the migration URI is left to the destination ({AUTO}): mend "
-        f"/etc/hosts, or set migration_host in /etc/libvirt/qemu.conf of {host.name}."
+        f"Fix /etc/hosts of {host.name}, or set migration_host in its /etc/libvirt/qemu.conf. "
+        f"This counts only if the destination chooses the migration URI ({AUTO})."
     )
     if pair.source.shell is None or host.shell is None:
-        unknown = host if host.shell is None else pair.source
-        return _unreachable("own name", unknown, f"`getent ahosts {name}`")
+        return _no_shell(host if host.shell is None else pair.source, f"`getent ahosts {name}`")
     there, here = _addresses(host, name), _addresses(pair.source, name)
     if there is None or here is None:
-        return Check("own name", Status.WARN, "not known: a host could not be asked", hint)
-    if _loopback(there):
-        detail = f"{host.name} takes its own name {name} for {', '.join(_loopback(there))}"
-        return Check("own name", severity, detail, hint)
+        return warn("not known: a host could not be asked", hint)
+    if loopback := _loopback(there):
+        return bad(f"{host.name} takes its own name {name} for {', '.join(loopback)}", hint)
     if not here or _loopback(here):
-        detail = f"{pair.source.name} does not find {name}, as the destination calls itself"
-        return Check("own name", severity, detail, hint)
-    return Check("own name", Status.OK, f"the destination calls itself {name}, and is found by it")
+        return bad(f"{pair.source.name} does not find the destination by its hostname {name}", hint)
+    return ok(f"{pair.source.name} finds the destination by its hostname {name}")
 
 
-def _ports(pair: Pair) -> Check:
-    """Dial the destination's migration ports from the source, where nobody listens yet."""
+def _ports(pair: HostPair) -> Check:
+    """Connect from the source to the destination's migration ports, where nothing listens yet."""
     source, target = pair.source, pair.target
     uri = pair.plan.migration_uri
     if uri is None or uri.startswith("unix:"):
         what = "a Unix socket" if uri else "tunnelled" if pair.plan.tunnelled else "offline"
-        return Check("ports", Status.OK, f"not needed: {what}")
-    by_hand = f"`nc -zv {target} {FIRST_PORT}` says refused where the way is open"
+        return ok(f"not needed: {what}")
+    by_hand = f"`nc -zv {target} {FIRST_PORT}` reports refused if the way is open"
     if source.shell is None:
-        return _unreachable("ports", source, by_hand)
+        return _no_shell(source, by_hand)
     named = urlsplit(uri).port
     ports = (named,) if named else (FIRST_PORT, LAST_PORT)
     closed: list[str] = []
     refused: list[str] = []
     for port in ports:
-        # What bash makes of such a file name is in its manual, under REDIRECTION.
-        dial = f": </dev/tcp/{target}/{port}"
-        answer = source.shell.run("timeout", str(CONNECT_TIMEOUT_S), "bash", "-c", dial)
+        # bash opens a connection for such a file name: see its manual, under REDIRECTION.
+        connect = f": </dev/tcp/{target}/{port}"
+        answer = source.shell.run("timeout", str(CONNECT_TIMEOUT_S), "bash", "-c", connect)
         if answer.status in (NOT_RUN, 126):
-            return Check("ports", Status.WARN, f"not tried: {answer.text}", f"Look: {by_hand}.")
+            return warn(f"not tried: {answer.text}", f"Check on {source.name}: {by_hand}.")
         if answer.text.endswith("Connection refused"):
             refused.append(str(port))
         elif answer.status != 0:
-            said = answer.text.rpartition(": ")[2] or f"no answer in {CONNECT_TIMEOUT_S} s"
-            closed.append(f"{port} ({said})")
+            reason = answer.text.rpartition(": ")[2] or f"no answer in {CONNECT_TIMEOUT_S} s"
+            closed.append(f"{port} ({reason})")
     if closed:
-        return Check(
-            "ports",
-            Status.FAIL,
-            f"{source.name} does not get through to {target}: {', '.join(closed)}",
+        return fail(
+            f"{source.name} cannot connect to {target}: {', '.join(closed)}",
             f"Open the ports {FIRST_PORT} to {LAST_PORT} (tcp) of the destination for the source, "
-            "or give a migration URI with a port that is open.",
+            "or give a migration URI with an open port.",
         )
     if not refused:
         which = " and ".join(map(str, ports))
-        return Check("ports", Status.OK, f"{source.name} reaches {target} at port {which}")
+        return ok(f"{source.name} can connect to {target} at port {which}")
     # firewalld and ufw answer by ICMP or not at all, but others reset connections.
-    return Check(
-        "ports",
-        Status.WARN,
-        f"{target} refuses {source.name} at port {' and '.join(refused)}: nobody listens there "
+    return warn(
+        f"{target} refuses {source.name} at port {' and '.join(refused)}: nothing listens there "
         "yet, or a firewall resets connections, which looks the same",
-        f"To be sure, let something listen there (`nc -l {refused[0]}`) and look again.",
+        f"To be sure, run `nc -l {refused[0]}` on {pair.destination.name} and check again.",
     )
 
 
-def _peer2peer(pair: Pair) -> Check:
-    """Dial the destination's libvirtd from the source."""
+def _peer2peer(pair: HostPair) -> Check:
+    """Connect from the source to the destination's libvirtd."""
     source = pair.source
-    wanted = pair.plan.mode is Mode.PEER2PEER
-    uri = pair.plan.connection_uri if wanted else None
-    dialled = uri = uri or pair.destination.peer_uri
+    needed = pair.plan.mode is Mode.PEER2PEER
+    uri = (pair.plan.connection_uri if needed else None) or pair.destination.peer_uri
     parts = urlsplit(uri)
+    opened = uri
     if parts.scheme.partition("+")[2] in SSH_TRANSPORTS:
-        # Nobody is there to be asked.
+        # Nobody is there to type a password.
         query = {**dict(parse_qsl(parts.query)), "no_tty": "1"}
-        dialled = parts._replace(query=urlencode(query, safe="/")).geturl()
+        opened = parts._replace(query=urlencode(query, safe="/")).geturl()
     by_hand = f"as root: `virsh --connect {uri} hostname`"
     if source.shell is None:
-        return _unreachable("peer2peer", source, by_hand)
-    answer = source.shell.run("virsh", "--quiet", "--connect", dialled, "hostname", timeout_s=30)
+        return _no_shell(source, by_hand)
+    answer = source.shell.run("virsh", "--quiet", "--connect", opened, "hostname", timeout_s=30)
     if answer.status == NOT_RUN:
-        detail = f"not tried: {answer.text}"
-        return Check("peer2peer", Status.WARN, detail, f"Look on {source.name}, {by_hand}.")
+        return warn(f"not tried: {answer.text}", f"Check on {source.name}, {by_hand}.")
     if answer.status != 0:
-        said = answer.text.removeprefix("error: ")
-        need = "" if wanted else "Only peer2peer needs it; in normal mode this machine dials. "
-        found = explain(said)
-        hint = (found.fix if found.known else "") or (
-            f"Root of {source.name} must be able to log in to the destination unasked."
-        )
-        return Check(
-            "peer2peer",
-            Status.FAIL if wanted else Status.WARN,
-            f"{source.name} cannot connect to {uri}: {said}",
-            f"{need}{hint}",
-        )
-    who = source.shell.run("id", "-u")
-    if who.text != "0":
-        detail = f"tried as user {who.text}; the libvirtd of {source.name} dials as root"
-        return Check("peer2peer", Status.WARN, detail, f"Look there, {by_hand}.")
-    return Check("peer2peer", Status.OK, f"{source.name} connects to {uri}")
+        reason = answer.text.removeprefix("error: ")
+        found = explain(reason)
+        hint = found.fix if found.known else ""
+        hint = hint or f"Let root of {source.name} log in to the destination without a password."
+        if not needed:
+            hint += " Only peer2peer needs it: in normal mode this machine connects."
+        bad = fail if needed else warn
+        return bad(f"{source.name} cannot connect to {uri}: {reason}", hint)
+    user = source.shell.run("id", "-u").text
+    if user != "0":
+        detail = f"tried as user {user}; the libvirtd of {source.name} connects as root"
+        return warn(detail, f"Check on {source.name}, {by_hand}.")
+    return ok(f"{source.name} connects to {uri}")
 
 
-def _clocks(pair: Pair) -> Check:
+def _clocks(pair: HostPair) -> Check:
     found = [(host.name, clocks.measure(host)) for host in (pair.source, pair.destination)]
     unknown = [name for name, offset in found if offset is None]
     if unknown:
-        return Check(
-            "clocks",
-            Status.WARN,
+        return warn(
             f"not known: {', '.join(unknown)} could not be asked for the time",
-            "The event downtime is withheld; give qemu+ssh URIs to have clocks measured.",
+            "Give qemu+ssh URIs to have clocks measured: without, there is no event downtime.",
         )
     offsets = [offset for _, offset in found if offset is not None]
     apart = abs(offsets[0].offset_ms - offsets[1].offset_ms)
     error = offsets[0].error_ms + offsets[1].error_ms
-    detail = f"{apart:.1f} ms apart, give or take {error:.1f} ms"
+    detail = f"{apart:.1f} ± {error:.1f} ms apart"
     if apart - error <= CLOCK_TOLERANCE_MS:
-        return Check("clocks", Status.OK, f"{detail}; stamps are corrected by that")
-    hint = "Let both hosts keep time by NTP: chrony, or systemd-timesyncd."
-    return Check("clocks", Status.WARN, detail, hint)
+        return ok(f"{detail}; times are corrected by that")
+    return warn(detail, "Set both clocks by NTP: install chrony, or enable systemd-timesyncd.")
+
+
+#: In the order in which to fix them.
+_CHECKS: dict[str, Callable[[HostPair], Check]] = {
+    "rights": _rights,
+    "identity": _identity,
+    "versions": _versions,
+    "machine types": _machines,
+    "name": _name,
+    "own name": _own_name,
+    "ports": _ports,
+    "peer2peer": _peer2peer,
+    "clocks": _clocks,
+}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from migrationlab.checks import capabilities
-from migrationlab.checks.capabilities import FAMILIES, Capabilities, Wants
+from migrationlab.checks.capabilities import FAMILIES, Capabilities, Requirements
 from migrationlab.errors import GuestError, HostError
 from migrationlab.hosts.host import Host
 
@@ -58,7 +58,7 @@ def test_the_newest_machine_type_is_so_by_number() -> None:
 
 def test_what_a_domain_wants() -> None:
     """Machine, CPU, disks, bridges, networks and devices are read, each for what it is."""
-    found = Wants.parse(DOMAIN)
+    found = Requirements.parse(DOMAIN)
     assert (found.virt, found.arch, found.machine) == ("kvm", "x86_64", "pc-q35-9.2")
     assert found.cpu_mode == "host-passthrough"
     assert "host-passthrough" in found.cpu
@@ -71,7 +71,7 @@ def test_what_a_domain_wants() -> None:
 
 def test_a_plain_domain_wants_little() -> None:
     """A domain that names neither CPU nor devices wants none."""
-    found = Wants.parse("<domain type='qemu'><name>a</name></domain>")
+    found = Requirements.parse("<domain type='qemu'><name>a</name></domain>")
     assert (found.cpu, found.cpu_mode, found.machine) == ("", "", "")
     assert not found.bridges + found.networks + found.devices
 
@@ -82,10 +82,10 @@ def test_hosts_are_asked(tmp_path: Path) -> None:
     assert capabilities.capabilities(host).arch == "i686"
     assert capabilities.networks(host) == {"default"}
     assert capabilities.free_memory_mib(host) >= 0
-    want = capabilities.wants(host, "test")
-    assert want.facts.name == "test"
+    required = capabilities.requirements(host, "test")
+    assert required.facts.name == "test"
     with pytest.raises(GuestError):
-        capabilities.wants(host, "nobody")
+        capabilities.requirements(host, "nobody")
     with pytest.raises(HostError):
-        capabilities.missing_features(host, want)
+        capabilities.missing_features(host, required)
     host.close()

@@ -444,7 +444,7 @@ def test_table_has_a_line_and_a_hint_each() -> None:
         "fail  bad   broken",
         "            → do that",
         "",
-        "The lab cannot run here yet: mend bad.",
+        "The lab cannot run here yet. Fix: bad.",
     ]
 
 

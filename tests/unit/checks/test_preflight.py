@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from migrationlab.checks import capabilities
 from migrationlab.checks import domain as domains
-from migrationlab.checks.capabilities import Capabilities, Wants
+from migrationlab.checks.capabilities import Capabilities, Requirements
 from migrationlab.checks.diagnosis import Check, Status
 from migrationlab.checks.preflight import preflight
 from migrationlab.cli import main
@@ -117,7 +117,7 @@ def test_what_cannot_be_known_is_never_called_good(make: Make) -> None:
     unknown = [check for check in diagnosis.checks if check.status is Status.WARN]
     assert [check.name for check in unknown] == ["name", "own name", "ports", "peer2peer"]
     assert all(check.hint for check in unknown)
-    assert "as far as could be found out" in diagnosis.verdict
+    assert "as far as is known" in diagnosis.verdict
 
 
 def test_missing_programs_leave_it_unknown(make: Make) -> None:
@@ -281,7 +281,7 @@ def test_a_host_that_is_not_there() -> None:
         ("destination", Status.OK),
     ]
     assert not diagnosis.ok
-    assert diagnosis.verdict == "A migration cannot work yet: mend source."
+    assert diagnosis.verdict == "Migration blocked. Fix: source."
 
 
 def test_an_unknown_domain(make: Make) -> None:
@@ -315,15 +315,17 @@ def check(make: Make) -> Callable[..., Check]:
         **settings: dict[str, str],
     ) -> Check:
         source, destination = make(**settings)
-        want = Wants.parse(DOMAIN.format(devices=devices, machine=machine, memory=memory))
-        pair = domains.Pair(
+        required = Requirements.parse(
+            DOMAIN.format(devices=devices, machine=machine, memory=memory)
+        )
+        pair = domains.HostPair(
             source,
             destination,
             (plan or Plan()).filled(destination="node2"),
             capabilities.capabilities(source),
             capabilities.capabilities(destination),
         )
-        return domains._CHECKS[name](pair, want)
+        return domains._CHECKS[name](pair, required)
 
     return examine
 
@@ -420,7 +422,7 @@ def test_doctor_of_two_hosts_on_the_command_line() -> None:
     [
         (["--from", "test:///default"], "two hosts"),
         (["--to", "test:///default"], "two hosts"),
-        (["--domain", "web1"], "--domain is said of two hosts"),
+        (["--domain", "web1"], "--domain needs two hosts"),
         (["--from", "test:///default", "--to", "test:///default", "--mode", "direct"], "'direct'"),
         (["--from", "node1", "--to", "test:///default"], "--from: 'node1' has no scheme"),
     ],
