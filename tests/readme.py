@@ -14,7 +14,7 @@ from migrationlab.lab.fault_cases import CASES
 from migrationlab.plan.setting import Setting
 from migrationlab.plan.settings import settings
 from paths import ROOT
-from settings_coverage import LIMITS, TRIED
+from settings_coverage import COVERED_BY, LIMITS
 
 
 def settings_table() -> str:
@@ -24,7 +24,7 @@ def settings_table() -> str:
             f"`{about.name}`",
             f"`{about.libvirt}`" if about.libvirt else "",
             about.unit,
-            _test(TRIED[about.name]),
+            _test(COVERED_BY[about.name]),
             LIMITS.get(about.name, ""),
         )
         for about in _by_group()

@@ -6,7 +6,7 @@ The README's table of settings is made from it (``readme.py``), and a test holds
 from __future__ import annotations
 
 #: For each setting the test, beneath tests/lab, that ran it for real.
-TRIED: dict[str, str] = {
+COVERED_BY: dict[str, str] = {
     "mode": "test_settings.py::test_who_dials[peer2peer]",
     "migration_uri": "test_settings.py::test_a_unix_socket_instead_of_the_network",
     "connection_uri": "test_settings.py::test_who_dials[peer2peer]",

@@ -12,10 +12,10 @@ import subprocess
 import time
 from dataclasses import asdict, dataclass
 from typing import IO
-from urllib.parse import urlsplit
 
 from migrationlab.hosts.host import Host
 from migrationlab.hosts.poll import readable
+from migrationlab.plan.uri_parser import read_uri
 
 ROUNDS = 25
 #: For the login and all rounds.
@@ -53,8 +53,8 @@ def measure(host: Host) -> ClockOffset | None:
     Returns:
         The offset, or None if the host could not be asked.
     """
-    parts = urlsplit(host.uri)
-    if not parts.hostname and parts.scheme.partition("+")[2] in ("", "unix"):
+    parts = read_uri(host.uri)
+    if not parts.hostname and parts.transport in ("", "unix"):
         return ClockOffset(0.0, 0.0, "same machine")
     if host.shell is None:
         return None

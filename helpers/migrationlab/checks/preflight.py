@@ -14,7 +14,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from migrationlab.capture import clocks
 from migrationlab.checks import capabilities
@@ -27,6 +26,7 @@ from migrationlab.hosts.program import NOT_RUN
 from migrationlab.hosts.shell import SSH_TRANSPORTS
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.settings import AUTO
+from migrationlab.plan.uri_parser import read_migration_uri, read_uri
 from migrationlab.plan.uris import Mode
 
 MESSAGES = Messages(
@@ -177,7 +177,7 @@ def _machines(pair: HostPair) -> Check:
 
 
 def _no_shell(host: Host, command: str) -> Check:
-    transport = urlsplit(host.uri).scheme
+    transport = read_uri(host.uri).scheme
     detail = f"not known: {transport} shows no way to run a program on {host.name}"
     return warn(detail, f"Check on {host.name}: {command}. Or give a qemu+ssh URI.")
 
@@ -249,7 +249,7 @@ def _ports(pair: HostPair) -> Check:
     by_hand = f"`nc -zv {target} {FIRST_PORT}` reports refused if the way is open"
     if source.shell is None:
         return _no_shell(source, by_hand)
-    named = urlsplit(uri).port
+    named = read_migration_uri(uri).port_number
     ports = (named,) if named else (FIRST_PORT, LAST_PORT)
     closed: list[str] = []
     refused: list[str] = []
@@ -286,12 +286,11 @@ def _peer2peer(pair: HostPair) -> Check:
     source = pair.source
     needed = pair.plan.mode is Mode.PEER2PEER
     uri = (pair.plan.connection_uri if needed else None) or pair.destination.peer_uri
-    parts = urlsplit(uri)
+    parts = read_uri(uri)
     opened = uri
-    if parts.scheme.partition("+")[2] in SSH_TRANSPORTS:
+    if parts.transport in SSH_TRANSPORTS:
         # Nobody is there to type a password.
-        query = {**dict(parse_qsl(parts.query)), "no_tty": "1"}
-        opened = parts._replace(query=urlencode(query, safe="/")).geturl()
+        opened = parts.with_options({**parts.options, "no_tty": "1"})
     by_hand = f"as root: `virsh --connect {uri} hostname`"
     if source.shell is None:
         return _no_shell(source, by_hand)

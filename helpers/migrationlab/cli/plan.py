@@ -127,7 +127,10 @@ def _refusal_json(asked: Plan, mode: str | None, problems: list[Problem]) -> str
 def _refusal_text(problems: list[Problem]) -> str:
     lines = ["This plan cannot work:"]
     for problem in problems:
-        lines.append(f"  {option_name(problem.field)}: {in_options(problem.reason)}")
+        reason = in_options(problem.reason)
+        if reason.startswith(f"{problem.field} "):  # --source and --domain are no settings
+            reason = reason.replace(problem.field, option_name(problem.field), 1)
+        lines.append(f"  {reason}")
         lines.append(f"    Hint: {in_options(problem.hint)}")
     return "\n".join(lines)
 

@@ -26,7 +26,8 @@ from migrationlab.errors import PlanError
 from migrationlab.plan.parsing import DEFAULT, plan_of_texts
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.settings import Group, Setting, Shape, settings
-from migrationlab.plan.uris import Problem, quote
+from migrationlab.plan.uris import Problem
+from migrationlab.plan.wording import quote
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 #: Settings whose option names a file.
@@ -77,8 +78,8 @@ def read_options(options: Mapping[str, Any]) -> tuple[Plan, tuple[Problem, ...]]
             problems.append(
                 Problem(
                     name,
-                    f"reading the file {quote(path)} failed: {error}",
-                    "Give a file with XML.",
+                    f"{name} must be a file of XML (got {quote(path)}: {error})",
+                    "Write one with `virsh dumpxml --migratable DOMAIN > domain.xml`.",
                     rule="value-text",
                 )
             )
@@ -98,7 +99,7 @@ def plan_from(options: Mapping[str, Any]) -> Plan:
     plan, problems = read_options(options)
     if problems:
         raise PlanError(
-            "\n".join(f"{problem.field}: {problem.reason}" for problem in problems),
+            "\n".join(problem.reason for problem in problems),
             hint="\n".join(dict.fromkeys(problem.hint for problem in problems)),
         )
     return plan
@@ -113,8 +114,8 @@ def in_options(text: str) -> str:
     """Return a text with the names of settings written as command-line options.
 
     ``Give parallel=True.`` becomes ``Give --parallel.``, and ``copy_storage='full'`` becomes
-    ``--copy-storage full``. A name that is also an ordinary word changes only if it has a value, or
-    if it starts its line as the field of a problem.
+    ``--copy-storage full``. A name that is also a plain word is left alone without a value,
+    unless it begins a line, as in the reason of a problem.
     """
     return _SAID.sub(_as_option, text)
 
@@ -122,9 +123,7 @@ def in_options(text: str) -> str:
 def _as_option(said: re.Match[str]) -> str:
     name, value = said["name"], said["value"]
     if value is None:
-        heads = said.string[said.end() :].startswith(": ") and (
-            said.string[: said.start()].endswith("\n") or said.start() == 0
-        )
+        heads = said.start() == 0 or said.string[said.start() - 1] == "\n"
         return option_name(name) if heads or "_" in name else name
     if value == "True":
         return option_name(name)

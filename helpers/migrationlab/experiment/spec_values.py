@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from migrationlab.errors import UsageError
-from migrationlab.plan.uri_parser import nearest
+from migrationlab.plan.wording import nearest
 
 
 def slug(text: str) -> str:

@@ -11,7 +11,6 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import libvirt
 from defusedxml.ElementTree import fromstring
@@ -29,6 +28,7 @@ from migrationlab.hosts.counters import HostCounters
 from migrationlab.hosts.domain_xml import xml_sha256
 from migrationlab.hosts.facts import HostFacts, from_kernel
 from migrationlab.hosts.shell import Shell, shell_of
+from migrationlab.plan.uri_parser import read_uri
 
 __all__ = [
     "DomainState",
@@ -125,11 +125,13 @@ class Host:
         return f"Host({self.name!r}, {self.uri!r})"
 
     def _default_peer_uri(self) -> str:
-        parts = urlsplit(self.uri)
+        parts = read_uri(self.uri)
         if not parts.hostname:
             return f"qemu+ssh://root@{self._hostname}/system"
-        query = [pair for pair in parse_qsl(parts.query) if pair[0] not in CLIENT_ONLY_PARAMETERS]
-        return parts._replace(query=urlencode(query, safe="/")).geturl()
+        options = parts.options.items()
+        return parts.with_options(
+            {name: value for name, value in options if name not in CLIENT_ONLY_PARAMETERS}
+        )
 
     @property
     def _hint(self) -> str:
@@ -166,7 +168,7 @@ class Host:
     @property
     def peer_name(self) -> str:
         """Return the name by which other machines reach it."""
-        return urlsplit(self.peer_uri).hostname or self._hostname
+        return read_uri(self.peer_uri).hostname or self._hostname
 
     @property
     def facts(self) -> HostFacts:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote
 
 from migrationlab.hosts.program import ProgramResult, run_program
+from migrationlab.plan.uri_parser import read_uri
 
 #: The transports that log in by ssh. ``libssh`` and ``libssh2`` read ssh's files too.
 SSH_TRANSPORTS = ("ssh", "libssh", "libssh2")
@@ -46,15 +47,15 @@ def shell_of(uri: str) -> Shell | None:
     Args:
         uri: The URI by which this process reaches a host's libvirtd.
     """
-    parts = urlsplit(uri)
-    transport = parts.scheme.partition("+")[2]
-    query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+    parts = read_uri(uri)
     if not parts.hostname:
         # A socket at another path may be a forwarded one, or a lab host's.
-        return Shell() if transport in ("", "unix") and "socket" not in query else None
-    if transport not in SSH_TRANSPORTS:
+        here = parts.transport in ("", "unix") and "socket" not in parts.options
+        return Shell() if here else None
+    if parts.transport not in SSH_TRANSPORTS:
         return None
-    return Shell(tuple(_ssh(parts.hostname, parts.port, parts.username, query)), over_ssh=True)
+    command = _ssh(parts.hostname, parts.port_number, parts.user, parts.options)
+    return Shell(tuple(command), over_ssh=True)
 
 
 def _ssh(host: str, port: int | None, user: str | None, query: dict[str, str]) -> Sequence[str]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from migrationlab.lab.layout import (
     HOST_NAMES,
@@ -23,6 +23,7 @@ from migrationlab.lab.layout import (
     LabFiles,
 )
 from migrationlab.lab.rack import PAYLOAD, Rack
+from migrationlab.plan.uri_parser import read_uri
 
 TRANSPORTS = ("ssh", "tcp", "tls")
 ADDRESSES = dict(zip(HOST_NAMES, LAN_ADDRESSES, strict=True))
@@ -64,17 +65,15 @@ def write(files: LabFiles, rack: Rack, busybox: Path) -> None:
 
 def route(files: LabFiles, uri: str) -> str:
     """Return the URI by which this process reaches what ``uri`` means inside the lab."""
-    parts = urlsplit(uri)
-    driver, _, transport = parts.scheme.partition("+")
+    parts = read_uri(uri)
     # A URI that names a host and no transport means TLS.
-    transport = transport or "tls"
-    if driver != "qemu" or parts.hostname not in ADDRESSES or transport not in TRANSPORTS:
+    transport = parts.transport or "tls"
+    if parts.driver != "qemu" or parts.hostname not in ADDRESSES or transport not in TRANSPORTS:
         return uri
-    program = quote(str(files.routes / f"{transport}-{parts.hostname}"))
+    program = str(files.routes / f"{transport}-{parts.hostname}")
     if transport != "ssh":
-        return f"qemu+ext://{parts.path}?command={program}"
-    query = f"{parts.query}&" if parts.query else ""
-    return parts._replace(query=f"{query}command={program}").geturl()
+        return f"qemu+ext://{parts.path}?command={quote(program)}"
+    return parts.with_options({**parts.options, "command": program})
 
 
 def _write(path: Path, command: str) -> None:

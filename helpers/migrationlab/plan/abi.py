@@ -1,13 +1,11 @@
-"""Whether XML for the destination would change what the guest sees, as far as two texts tell.
+"""Whether XML for the destination changes what the guest sees, as far as two texts tell.
 
-libvirt compares two whole definitions, with all that it adds to them itself; here only what
-both texts say outright is compared, so that whatever is called a change, libvirt refuses too.
+libvirt compares two whole definitions, with all that it adds to them. Here only what both texts
+say is compared, so that libvirt refuses every change that is found here.
 
 Source: virDomainDefCheckABIStabilityFlags, virDomainDiskDefCheckABIStability and
 virDomainNetDefCheckABIStability in libvirt's ``src/conf/domain_conf.c``;
 qemuMigrationSrcBeginXML in ``src/qemu/qemu_migration.c``.
-
-Imports of the kit only ``uris`` and ``_plan.situation``; no libvirt.
 """
 
 from __future__ import annotations
@@ -19,9 +17,10 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from migrationlab.plan.facts import memory_kib
-from migrationlab.plan.uris import Problem, quote
+from migrationlab.plan.uris import Problem
+from migrationlab.plan.wording import quote
 
-#: Devices that libvirt adds to no definition by itself, so that their number is what was said.
+#: Devices that libvirt never adds to a definition, so that the text has all of them.
 COUNTED = {
     "interface": "network cards",
     "filesystem": "filesystems",
@@ -42,21 +41,19 @@ HINT = (
 
 
 def xml_problems(field: str, text: str) -> Iterator[Problem]:
-    """What is wrong with a domain's XML by itself."""
+    """Yield what is wrong with a domain's XML by itself."""
     root = _read(text)
-    if isinstance(root, str):
-        yield Problem(field, root, HINT, rule="xml-unreadable")
-    elif root.tag != "domain":
-        yield Problem(
-            field, f"its root is {quote(root.tag)}, not domain", HINT, rule="xml-unreadable"
-        )
+    wrong = root if isinstance(root, str) else quote(root.tag) if root.tag != "domain" else None
+    if wrong is not None:
+        reason = f"{field} must be XML with the root element domain (got {wrong})"
+        yield Problem(field, reason, HINT, rule="xml-unreadable")
 
 
 def abi_problems(text: str, domain: str) -> Iterator[Problem]:
-    """What ``text`` changes of what the guest sees.
+    """Yield what ``text`` changes of what the guest sees.
 
     Args:
-        text: The XML for the destination; one that cannot be read is :func:`xml_problems`'.
+        text: The XML for the destination; :func:`xml_problems` reports one that cannot be read.
         domain: The domain's own XML.
     """
     there, here = _read(text), _read(domain)
@@ -65,44 +62,42 @@ def abi_problems(text: str, domain: str) -> Iterator[Problem]:
     for what, new, old in (*_named(there, here), *_sized(there, here), *_devices(there, here)):
         yield Problem(
             "destination_xml",
-            f"it changes {what} from {old} to {new}, which the guest would notice",
-            "Give destination_name to rename it." if what == "the name" else HINT,
+            f"destination_xml must keep {what}, which the guest sees (got {new} instead of {old})",
+            "Set destination_name to rename the domain." if what == "the name" else HINT,
             rule="abi-changed",
         )
 
 
 def _read(text: str) -> Element | str:
-    """The root of the XML, or what is wrong with it."""
+    """Return the root of the XML, or what is wrong with it."""
     try:
         root: Element = fromstring(text)
-    except ParseError as error:
-        return f"it is no XML: {error}"
     except DefusedXmlException:
-        return "it declares entities, which no domain's XML needs"
-    except ValueError as error:
-        return f"it is no XML: {error}"
+        return "entities, which no domain's XML needs"
+    except (ParseError, ValueError) as error:
+        return f"no XML: {error}"
     return root
 
 
 def _named(there: Element, here: Element) -> Iterator[tuple[str, str, str]]:
-    """Names, of the domain and of what it is made as: what, new, old."""
+    """Yield changed names, of the domain and of its hardware: what, new, old."""
     yield from _differ("the type", there.get("type"), here.get("type"))
     yield from _differ("the name", there.findtext("name"), here.findtext("name"))
-    # Without one, libvirt makes another.
-    uuid = (there.findtext("uuid") or "another one").strip().lower()
+    # Without one, libvirt makes a new one.
+    uuid = (there.findtext("uuid") or "a new one").strip().lower()
     yield from _differ("the UUID", uuid, (here.findtext("uuid") or uuid).strip().lower())
     new, old = there.find("os/type"), here.find("os/type")
     if new is not None and old is not None:
         yield from _differ("the kind of guest", new.text, old.text)
         yield from _differ("the architecture", new.get("arch"), old.get("arch"), both=True)
         machines = new.get("machine", ""), old.get("machine", "")
-        # pc and q35 are other names of one of the others, by the QEMU there.
+        # pc and q35 are aliases of one of the others, which depends on that host's QEMU.
         if all("-" in machine for machine in machines):
             yield from _differ("the machine type", *machines)
 
 
 def _sized(there: Element, here: Element) -> Iterator[tuple[str, str, str]]:
-    """Amounts: what, new, old."""
+    """Yield changed amounts: what, new, old."""
     new, old = there.find("memory"), here.find("memory")
     if new is not None and old is not None:
         sizes = memory_kib(new), memory_kib(old)
@@ -113,7 +108,7 @@ def _sized(there: Element, here: Element) -> Iterator[tuple[str, str, str]]:
 
 
 def _devices(there: Element, here: Element) -> Iterator[tuple[str, str, str]]:
-    """Devices: what, new, old."""
+    """Yield changed devices: what, new, old."""
     new, old = there.find("devices"), here.find("devices")
     if old is None:
         return
@@ -146,16 +141,13 @@ def _devices(there: Element, here: Element) -> Iterator[tuple[str, str, str]]:
 def _card(number: int, card: Element, was: Element) -> Iterator[tuple[str, str, str]]:
     new, old = card.find("mac"), was.find("mac")
     if old is not None:
-        # Without one, libvirt makes another.
-        address = "another one" if new is None else new.get("address", "").lower()
+        # Without one, libvirt makes a new one.
+        address = "a new one" if new is None else new.get("address", "").lower()
         before = old.get("address", "").lower()
         yield from _differ(f"the address of network card {number}", address, before)
-    models = [None if model is None else model.get("type") for model in map(_model, (card, was))]
+    found = (each.find("model") for each in (card, was))
+    models = [None if model is None else model.get("type") for model in found]
     yield from _differ(f"the model of network card {number}", *models, both=True)
-
-
-def _model(card: Element) -> Element | None:
-    return card.find("model")
 
 
 def _disks(devices: Element) -> dict[str, Element]:
@@ -174,6 +166,6 @@ def _access(disk: Element) -> str:
 def _differ(
     what: str, new: str | None, old: str | None, *, both: bool = False
 ) -> Iterator[tuple[str, str, str]]:
-    """What changes, if it does; ``both``: only where both texts say it."""
+    """Yield what changes, if it does; with ``both`` only if both texts have it."""
     if new != old and not (both and (new is None or old is None)):
         yield what, quote(new or "none"), quote(old or "none")

@@ -1,9 +1,7 @@
 """What is known of the two hosts and the domain of a migration, as plain records.
 
-A value that is None is not known, and what is not known is not judged. :func:`domain_facts`
-reads a domain's XML; whoever talks to libvirt asks for the rest.
-
-Imports nothing of the kit and no libvirt.
+None means that a value is not known, and what is not known breaks no rule. :func:`domain_facts`
+reads a domain's XML; the packages that talk to libvirt fill in the rest.
 """
 
 from __future__ import annotations
@@ -27,10 +25,9 @@ class Side:
         libvirt: The version of its libvirtd, as (11, 3, 0).
         qemu: The version of its QEMU.
         uuid: The UUID that its libvirtd gives to the host.
-        userfaultfd: Whether its QEMU may catch page faults, which post-copy does where it
-            arrives.
-        locks_memory: Whether its libvirtd may let QEMU lock memory, which zero-copy does where
-            it is sent from.
+        userfaultfd: Whether its QEMU may use userfaultfd, as post-copy does at the destination.
+        locks_memory: Whether its libvirtd may let QEMU lock memory, as zero-copy does at the
+            source.
     """
 
     name: str | None = None
@@ -47,12 +44,12 @@ class DiskFacts:
 
     Attributes:
         target: Its name in the guest, as vda.
-        source: The file, block device or network address that it is kept in; None where empty.
+        source: Its file, block device or network address; None if it is empty.
         kind: libvirt's type of the source: file, block, network, volume, …
-        cache: Its cache mode as the XML gives it; None where that is left to QEMU.
+        cache: Its cache mode in the XML; None if that is left to QEMU.
         readonly: Whether the guest can only read it.
         shareable: Whether the XML says that several guests may use it at once.
-        shared: Whether both hosts have the same image; None where that is not known.
+        shared: Whether both hosts have the same image.
     """
 
     target: str
@@ -72,12 +69,12 @@ class DomainFacts:
         name: Its name.
         active: Whether it runs.
         persistent: Whether its host keeps its definition.
-        paused: Whether it stands still.
+        paused: Whether it is paused.
         accelerator: What runs it: "tcg" or "kvm".
         memory_mib: Its memory.
         hard_limit: Whether its XML limits the memory of its QEMU (``memtune/hard_limit``).
         disks: Its disks.
-        xml: Its XML, against which a plan's ``destination_xml`` is held.
+        xml: Its XML, with which a plan's ``destination_xml`` is compared.
     """
 
     name: str | None = None
@@ -107,13 +104,13 @@ def domain_facts(
     persistent: bool | None = None,
     paused: bool | None = None,
 ) -> DomainFacts:
-    """Return what a domain's XML says of it.
+    """Return what a domain's XML says about it.
 
     Args:
         xml: The XML, as ``virsh dumpxml`` gives it.
         active: Whether the domain runs, which the XML does not say.
-        persistent: Whether its host keeps its definition, likewise.
-        paused: Whether it stands still, likewise.
+        persistent: Whether its host keeps its definition, which the XML does not say.
+        paused: Whether it is paused, which the XML does not say.
     """
     root = fromstring(xml)
     memory = root.find("memory")
@@ -123,7 +120,7 @@ def domain_facts(
         active=active,
         persistent=persistent,
         paused=paused,
-        # A domain's type is "qemu" where QEMU emulates its processor.
+        # A domain's type is "qemu" if QEMU emulates its processor.
         accelerator="kvm" if root.get("type") == "kvm" else "tcg",
         memory_mib=None if kib is None else kib >> 10,
         hard_limit=root.find("memtune/hard_limit") is not None,
@@ -133,12 +130,12 @@ def domain_facts(
 
 
 def memory_kib(element: Element) -> int | None:
-    """Return an amount of memory in KiB; None where it is none.
+    """Return an amount of memory in KiB; None if it cannot be read.
 
     Source: virDomainParseScaledValue and virScaleInteger in libvirt's ``src/util/virutil.c``.
     """
     text = (element.text or "").strip()
-    # What libvirt means where no unit is given: KiB.
+    # Without a unit, libvirt means KiB.
     unit = (element.get("unit") or "KiB").lower()
     power = "kmgtpe".find(unit[0]) + 1
     if not text.isdecimal() or (power == 0 and unit not in ("b", "byte", "bytes")):
@@ -150,20 +147,12 @@ def memory_kib(element: Element) -> int | None:
 
 def _disk(disk: Element) -> DiskFacts:
     target, source, driver = disk.find("target"), disk.find("source"), disk.find("driver")
-    kept = None
-    if source is not None:
-        kept = next(
-            (
-                source.get(key)
-                for key in ("file", "dev", "dir", "name", "volume")
-                if source.get(key)
-            ),
-            None,
-        )
+    places = ("file", "dev", "dir", "name", "volume")
+    found = [] if source is None else [source.get(key) for key in places if source.get(key)]
     kind = disk.get("type", "file")
     return DiskFacts(
         target="" if target is None else target.get("dev", ""),
-        source=kept,
+        source=next(iter(found), None),
         kind=kind,
         cache=None if driver is None else driver.get("cache"),
         readonly=disk.find("readonly") is not None,

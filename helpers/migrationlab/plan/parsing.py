@@ -1,43 +1,43 @@
-"""A plan out of texts, as a command line and a form have them; what is no value is a problem.
+"""Reads a plan from texts, as a command line and a form have them.
 
-The one place where text becomes a setting's value. A text that cannot is listed beside the
-plan's own problems, so that whoever typed it hears of everything at once.
-
-Pure; imports of the kit only ``plan``, ``settings``, ``uris`` and ``errors``.
+The one place where a text becomes a setting's value. A text that cannot become one is a problem
+beside those of the plan, so that the user sees all of them at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from migrationlab.errors import PlanError
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.settings import Setting, Shape, settings
-from migrationlab.plan.uris import Mode, Problem, quote
+from migrationlab.plan.uris import Mode, Problem
+from migrationlab.plan.wording import quote
 
 #: The word for a list of methods that is left to libvirt.
 DEFAULT = "default"
-_YES, _NO = frozenset({"yes", "true", "on", "1"}), frozenset({"no", "false", "off", "0"})
+_SWITCH = {"yes": True, "true": True, "on": True, "1": True}
+_SWITCH |= {"no": False, "false": False, "off": False, "0": False}
 
 
 def plan_of_texts(texts: Mapping[str, str | bool | None]) -> tuple[Plan, tuple[Problem, ...]]:
-    """Return the plan that texts make, and what is wrong with those that are no value.
+    """Return the plan that texts make, and the problems of those that are no value.
 
     Args:
         texts: By the names of settings; None is for what is left out. Numbers are taken as
             people write them, lists with commas between, switches as True and False or in words.
 
     Raises:
-        PlanError: A name is no setting's.
+        PlanError: A name is not that of a setting.
     """
     values: dict[str, object] = {}
     problems: list[Problem] = []
     for name, text in texts.items():
         if text is None:
             continue
-        about = settings()[name] if name in _KNOWN else None
         try:
-            values[name] = text if about is None or isinstance(text, bool) else _value(about, text)
+            known = name in _KNOWN and isinstance(text, str)
+            values[name] = _value(settings()[name], str(text)) if known else text
         except PlanError as error:
             problems.append(Problem(name, str(error), error.hint, rule="value-text"))
     return Plan.from_dict(values), tuple(problems)
@@ -47,29 +47,29 @@ _KNOWN = frozenset(about.name for about in settings())
 
 
 def _value(about: Setting, text: str) -> object:
+    if about.shape is Shape.MODE:
+        return Mode(text)
+    unit = f" of {about.unit}" if about.unit else ""
+    kinds: dict[Shape, tuple[Callable[[str], object], str]] = {
+        Shape.WHOLE: (int, f"a whole number{unit}"),
+        Shape.SECONDS: (float, f"a number{unit}"),
+        Shape.DEADLINE: (float, f"a number{unit}"),
+        Shape.SWITCH: (lambda text: _SWITCH[text.strip().lower()], "yes or no"),
+        Shape.NAMES: (_names, "names with commas between them"),
+        Shape.OPTIONAL_NAMES: (_names, "names with commas between them"),
+    }
+    read, wanted = kinds.get(about.shape, (str, "a text"))
     try:
-        if about.shape is Shape.MODE:
-            return Mode(text)
-        if about.shape is Shape.WHOLE:
-            return int(text)
-        if about.shape in (Shape.SECONDS, Shape.DEADLINE):
-            return float(text)
-    except ValueError:
-        wanted = "a whole number" if about.shape is Shape.WHOLE else "a number"
-        of = f" of {about.unit}" if about.unit else ""
-        raise PlanError(f"{quote(text)} is not {wanted}{of}", hint=f"Give {wanted}{of}.") from None
-    if about.shape is Shape.SWITCH:
-        word = text.strip().lower()
-        if word not in _YES | _NO:
-            raise PlanError(f"{quote(text)} is neither yes nor no", hint="Give yes or no.")
-        return word in _YES
-    if about.shape in (Shape.NAMES, Shape.OPTIONAL_NAMES):
-        if text.strip() == DEFAULT:
-            return ()
-        words = tuple(word.strip() for word in text.split(","))
-        if not all(words):
-            raise PlanError(
-                f"{quote(text)} has an empty name in it", hint="Give names with commas between."
-            )
-        return words
-    return text
+        return read(text)
+    except (KeyError, ValueError):
+        hint = f"Give {wanted}{f', such as {about.low}' if about.low else ''}."
+        raise PlanError(f"{about.name} must be {wanted} (got {quote(text)})", hint=hint) from None
+
+
+def _names(text: str) -> tuple[str, ...]:
+    if text.strip() == DEFAULT:
+        return ()
+    words = tuple(word.strip() for word in text.split(","))
+    if not all(words):
+        raise ValueError(text)
+    return words

@@ -1,16 +1,12 @@
-"""How to migrate: mode, URIs, flags, parameters, policies; as a value, before anything happens.
+"""How to migrate: mode, URIs, flags, parameters and policies, as a value.
 
-A :class:`Plan` knows no host. It can be printed, compared, hashed, stored, swept over with
-``dataclasses.replace``, and asked what is wrong with it, who would talk to whom, and which
-``virsh migrate`` would do the same. What can be set is the table of ``settings``; what can work,
-``judgement``'s to say.
+A :class:`Plan` knows no host. It can be printed, compared, hashed, stored and varied with
+``dataclasses.replace``. It says what is wrong with it (``validation``), which connections the
+migration opens, and which ``virsh migrate`` does the same (``virsh``). ``settings`` has its fields.
 
 Sources: libvirt's ``docs/migration.rst``, ``docs/manpages/virsh.rst`` (migrate,
 migrate-setmaxdowntime), ``src/qemu/qemu_migration.c`` (qemuMigrationSrcPerformNative: the
 source's libvirtd opens the TCP connection that its QEMU sends the memory through).
-
-Imports of the kit only ``settings``, ``judgement``, ``uris``, ``errors`` and ``_plan.virsh``; no
-libvirt.
 """
 
 from __future__ import annotations
@@ -21,8 +17,8 @@ from enum import StrEnum
 from typing import Self
 
 from migrationlab.errors import PlanError
-from migrationlab.plan import virsh as as_virsh
-from migrationlab.plan.setting import checked, unknown_names, wrong_type
+from migrationlab.plan import virsh
+from migrationlab.plan.setting import checked, unknown_names
 from migrationlab.plan.settings import AUTO, FLAG_BITS, Settings, settings
 from migrationlab.plan.uris import (
     ConnectionUri,
@@ -80,19 +76,19 @@ class Plan(Settings):
     """How to migrate a guest.
 
     Each setting is a field, by the name, type and unit that :func:`migrationlab.settings` lists
-    with its meaning and constraints; what is left out has libvirt's default. The usual ones::
+    with its meaning and constraints. What is left out has libvirt's default. Examples::
 
         Plan(mode="peer2peer", bandwidth_mib_s=50)
         Plan(postcopy=True, postcopy_after_iteration=2)
         Plan(parallel=True, parallel_connections=4, compression=("zstd",), zstd_level=3)
 
     Raises:
-        PlanError: There is no such setting, a value is of a wrong type, or the mode is unknown.
-            A value of the right type that cannot work is among :meth:`problems` instead.
+        PlanError: A setting or the mode is unknown, or a value has a wrong type. A value of the
+            right type that cannot work is one of :meth:`problems` instead.
     """
 
     def __new__(cls, *_args: object, **values: object) -> Self:
-        """Refuse names that there are not, with those that were meant, and not by a TypeError."""
+        """Raise PlanError for unknown settings, and suggest the closest names."""
         if error := unknown_names(values, _NAMES):
             raise error
         return object.__new__(cls)
@@ -124,15 +120,15 @@ class Plan(Settings):
         destination: str | None = None,
         situation: Situation | None = None,
     ) -> tuple[Problem, ...]:
-        """Say everything that is wrong with this plan; empty when it can work.
+        """Return everything that is wrong with this plan; empty if it can work.
 
-        A URI left out is no problem: see :meth:`filled`. Nothing is resolved or dialled.
+        A URI that is left out is no problem: see :meth:`filled`. No connection is opened.
 
         Args:
             source: The source's host name; if given, a plan that leads back to it is a problem.
             destination: The destination's host name, for the same test and for suggestions.
-            situation: What is known of the hosts and the domain; without it only what is wrong
-                with the plan itself is said.
+            situation: What is known of the hosts and the domain; without it only the plan itself
+                is checked.
         """
         return validate(self, source=source, destination=destination, situation=situation)
 
@@ -143,7 +139,7 @@ class Plan(Settings):
         destination: str | None = None,
         situation: Situation | None = None,
     ) -> None:
-        """Do nothing if the plan can work.
+        """Raise PlanError unless the plan can work.
 
         Args:
             source: As for :meth:`problems`.
@@ -151,19 +147,19 @@ class Plan(Settings):
             situation: As for :meth:`problems`.
 
         Raises:
-            PlanError: It cannot; the message lists every problem, the hint what to do.
+            PlanError: It cannot work; the message lists every problem, the hint what to do.
         """
         problems = self.problems(source=source, destination=destination, situation=situation)
         if problems:
             raise PlanError(
-                "\n".join(f"{problem.field}: {problem.reason}" for problem in problems),
+                "\n".join(problem.reason for problem in problems),
                 hint="\n".join(dict.fromkeys(problem.hint for problem in problems)),
             )
 
     def filled(self, *, destination: str) -> Self:
-        """The same plan with the URIs that were left out.
+        """Return the same plan with the URIs that were left out.
 
-        A tunnelled or an offline migration dials no migration URI, and gets none; "auto" stays,
+        A tunnelled or an offline migration has no migration URI, and gets none; "auto" stays,
         so that the destination's libvirtd chooses.
 
         Args:
@@ -171,22 +167,19 @@ class Plan(Settings):
                 host both see it.
 
         Raises:
-            PlanError: ``destination`` cannot be a host name.
+            PlanError: ``destination`` is no host name.
         """
         if problems := validate_host_name(destination, "destination"):
             raise PlanError(problems[0].reason, hint=problems[0].hint)
-        connection = ConnectionUri(transport="ssh", user="root", host=destination)
-        migration = None
-        if not (self.tunnelled or self.offline):
+        migration, connection = self.migration_uri, self.connection_uri
+        if migration is None and not (self.tunnelled or self.offline):
             migration = str(MigrationUri(host=destination))
-        return replace(
-            self,
-            migration_uri=migration if self.migration_uri is None else self.migration_uri,
-            connection_uri=_or_else(self.connection_uri, str(connection)),
-        )
+        if connection is None:
+            connection = str(ConnectionUri(transport="ssh", user="root", host=destination))
+        return replace(self, migration_uri=migration, connection_uri=connection)
 
     def flags(self) -> tuple[str, ...]:
-        """The flags, by libvirt's names without their ``VIR_MIGRATE_``, in the order of their bits.
+        """Return the flags by libvirt's names without ``VIR_MIGRATE_``, in the order of their bits.
 
         An offline migration has no LIVE: it moves no running guest, and virsh refuses the two
         together (cmdMigrate in ``tools/virsh-domain.c``).
@@ -202,53 +195,48 @@ class Plan(Settings):
         return tuple(sorted(names, key=FLAG_BITS.__getitem__))
 
     def flag_bits(self) -> int:
-        """The flags as libvirt's one number, by the kit's own table of them."""
+        """Return the flags as libvirt's one number."""
         return sum(FLAG_BITS[name] for name in self.flags())
 
     def parameters(self) -> dict[str, Value]:
-        """The typed parameters for libvirt, by the values of its ``VIR_MIGRATE_PARAM_*``.
+        """Return the typed parameters for libvirt, by the values of ``VIR_MIGRATE_PARAM_*``.
 
-        The connection URI is none of them (it is an argument of its own, or a connection), nor
-        is what the kit does while the migration runs: maximum downtime, deadline, policies.
+        They do not include the connection URI (a separate argument, or a connection), nor what
+        migrationlab does during the migration: maximum downtime, deadline, policies.
         """
-        parameters: dict[str, Value] = {}
-        for about in settings():
-            value = getattr(self, about.name)
-            if about.parameter is None or value is None or value == ():
-                continue
-            if about.name == "migration_uri" and value == AUTO:
-                continue
-            parameters[about.parameter] = value
-        return parameters
+        values = {
+            about.parameter: getattr(self, about.name) for about in settings() if about.parameter
+        }
+        if self.migration_uri == AUTO:
+            del values["migrate_uri"]
+        return {name: value for name, value in values.items() if value is not None and value != ()}
 
     def connections(self, *, source_uri: str = "qemu:///system") -> tuple[Connection, ...]:
-        """Who talks to whom, who dials, and what for.
+        """Return the connections of the migration, in the order in which they are opened.
 
         Args:
             source_uri: How the client connects to the source's libvirtd.
         """
-        controller = (
-            Endpoint.SOURCE_LIBVIRTD if self.mode is Mode.PEER2PEER else Endpoint.CLIENT
-        )  # the one difference between the modes
+        source, destination = Endpoint.SOURCE_LIBVIRTD, Endpoint.DESTINATION_LIBVIRTD
+        # The only difference between the modes.
+        controller = source if self.mode is Mode.PEER2PEER else Endpoint.CLIENT
         control = (
-            Connection(Endpoint.CLIENT, Endpoint.SOURCE_LIBVIRTD, "control", source_uri),
-            Connection(controller, Endpoint.DESTINATION_LIBVIRTD, "control", self.connection_uri),
+            Connection(Endpoint.CLIENT, source, "control", source_uri),
+            Connection(controller, destination, "control", self.connection_uri),
         )
         if self.offline:
             return control
-        about = "guest memory and disks" if self.copy_storage else "guest memory"
+        carries = "guest memory and disks" if self.copy_storage else "guest memory"
         if self.tunnelled:
-            inside = Connection(
-                Endpoint.SOURCE_LIBVIRTD, Endpoint.DESTINATION_LIBVIRTD, about, self.connection_uri
-            )
-            return (*control, inside)
+            return (*control, Connection(source, destination, carries, self.connection_uri))
         uri = None if self.migration_uri == AUTO else self.migration_uri
-        return (*control, Connection(Endpoint.SOURCE_QEMU, Endpoint.DESTINATION_QEMU, about, uri))
+        memory = Connection(Endpoint.SOURCE_QEMU, Endpoint.DESTINATION_QEMU, carries, uri)
+        return (*control, memory)
 
     def virsh(self, domain: str, *, source_uri: str = "qemu:///system") -> list[str]:
-        """The ``virsh migrate`` that does the same, as an argument list.
+        """Return the ``virsh migrate`` that does the same, as an argument list.
 
-        It says all of the plan that virsh has an option for; :meth:`notes` says the rest.
+        It covers all of the plan that virsh has an option for; :meth:`notes` has the rest.
         ``shlex.join`` makes one line of it.
 
         Args:
@@ -264,22 +252,22 @@ class Plan(Settings):
             raise PlanError(problems[0].reason, hint=problems[0].hint)
         if self.connection_uri is None:
             raise PlanError(
-                "virsh needs the destination's connection URI, and the plan has none",
-                hint="Ask plan.filled(destination=HOST).virsh(…), or give connection_uri.",
+                "connection_uri must be given for a virsh command (got None)",
+                hint="Call plan.filled(destination='host-b').virsh(…), or set connection_uri.",
             )
-        return as_virsh.line(self, self.flags(), self.parameters(), domain, source_uri)
+        return virsh.command(self, self.flags(), self.parameters(), domain, source_uri)
 
     def notes(self, domain: str, *, source_uri: str = "qemu:///system") -> tuple[str, ...]:
-        """What to know about this good plan, and what its virsh line cannot say.
+        """Return what to know about this valid plan, and what its virsh command cannot do.
 
         Args:
             domain: The guest's name.
             source_uri: As for :meth:`virsh`.
         """
-        return tuple(as_virsh.notes(self, domain, source_uri))
+        return tuple(virsh.notes(self, domain, source_uri))
 
     def to_dict(self) -> dict[str, object]:
-        """The plan as plain values, for JSON."""
+        """Return the plan as plain values, for JSON."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {
             name: list(value) if isinstance(value, tuple) else value
@@ -288,16 +276,14 @@ class Plan(Settings):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Self:
-        """The plan that :meth:`to_dict` made ``values`` of; keys left out take their defaults.
+        """Return the plan of what :meth:`to_dict` gave; missing keys take their defaults.
 
         Raises:
-            PlanError: A key is unknown, a value is of a wrong type, or the mode is unknown.
+            PlanError: A key or the mode is unknown, or a value has a wrong type.
         """
-        if not isinstance(values, Mapping):
-            raise wrong_type("a plan", values, "a mapping")
         if error := unknown_names(values, _NAMES):
             raise error
-        # The types are __post_init__'s to judge, value by value.
+        # __post_init__ checks the types, value by value.
         return cls(**values)  # type: ignore[arg-type]
 
 
@@ -306,7 +292,3 @@ _NAMES = [field.name for field in fields(Plan)]
 
 def _shown(value: object) -> str:
     return repr(value.value if isinstance(value, Mode) else value)
-
-
-def _or_else(value: str | None, default: str) -> str:
-    return default if value is None else value

@@ -1,56 +1,31 @@
-"""The rules between the settings of one plan: which need each other, and which exclude another.
+"""The rules between the settings of one plan: which need each other, which exclude each other.
 
-Each rule has a name that stays the same, the fields concerned (the first is the one that the
-problem is shown at), the reason, the mend, and where it stands in libvirt or QEMU. A rule that
-is the kit's own is stricter than libvirt, which takes such a plan in silence and does something
-else than was meant, or nothing.
+From each rule follow the test of a plan, the problem with its reason and fix, and its part of the
+reference text (:func:`constraints`).
 
-Sources, unless a rule names another, are files of libvirt 11.3 and QEMU 10.0. Imports of the kit
-only ``settings``; no libvirt.
+Most rules are libvirt's or QEMU's. libvirt accepts a plan that breaks one of the others, but does
+something else than was meant, or nothing: those are ``accepted``.
+
+Sources, unless a rule names another, are files of libvirt 11.3 and QEMU 10.0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
 
-from migrationlab.plan.settings import AUTO, Settings
-from migrationlab.plan.uris import Mode
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A rule that a plan can break.
-
-    Attributes:
-        name: Its name.
-        fields: The fields concerned; the problem is the first one's.
-        broken: Whether a plan breaks it.
-        reason: Why such a plan cannot work.
-        mend: What to do about it.
-        source: Where libvirt or QEMU has it.
-        own: Whether it is the kit's own, and libvirt would take the plan.
-    """
-
-    name: str
-    fields: tuple[str, ...]
-    broken: Callable[[Settings], bool]
-    reason: str
-    mend: str
-    source: str
-    own: bool = False
-
-    def shown_at(self, plan: Settings) -> str:
-        """Return the field at which to show the problem: of two that are alike, the given one."""
-        first = self.fields[0]
-        other = _ALIKE.get(first, "")
-        return other if other in self.fields and getattr(plan, first) is None else first
-
-    def applies(self, plan: Settings) -> bool:
-        """Return whether a plan breaks the rule where somebody would look at it."""
-        # An offline migration starts no QEMU; that it sends nothing is a rule of its own.
-        return self.broken(plan) and not (plan.offline and self.source.startswith("QEMU "))
-
+from migrationlab.plan.rule import (
+    Term,
+    all_given,
+    excludes,
+    given,
+    method,
+    must,
+    needs,
+    on,
+    scheme,
+)
+from migrationlab.plan.uris import AUTO, Mode
+from migrationlab.plan.wording import in_words
 
 _CLIENT = "src/libvirt-domain.c"
 _MIGRATION = "src/qemu/qemu_migration.c"
@@ -59,501 +34,484 @@ _PEER2PEER = f"{_MIGRATION}: qemuMigrationSrcPerformPeer2Peer"
 _PARAMS = "src/qemu/qemu_migration_params.c: qemuMigrationParamsFromFlags"
 _COMPRESSION = "src/qemu/qemu_migration_params.c: qemuMigrationParamsSetCompression"
 _DRIVER = "src/qemu/qemu_driver.c: qemuDomainMigratePerform3Params"
-_QEMU = "QEMU migration/options.c"
-_KIT = "the kit's own"
+_VIRSH = "tools/virsh-domain.c: cmdMigrate"
+_QEMU_CHECKS = "QEMU migration/options.c: migrate_caps_check, migrate_params_check"
+_QEMU_RDMA = "QEMU migration/migration.c: migration_channels_and_transport_compatible"
+_MIGRATIONLAB = "migrationlab's own"
 
 
-def _methods(plan: Settings) -> tuple[str, ...]:
-    return plan.compression or ()
-
-
-def _over(plan: Settings, scheme: str) -> bool:
-    return (plan.migration_uri or "").startswith(f"{scheme}:")
-
-
-def _never_performed(plan: Settings) -> bool:
-    # What only Perform looks at: an offline migration has no such phase, but in peer2peer all
-    # phases are inside it.
-    return plan.offline and plan.mode is Mode.NORMAL
-
-
-#: Settings that say the same in two ways.
-_ALIKE = {
-    "disks_port": "disks_uri",
-    "postcopy_after_iteration": "postcopy_after_s",
-    "suspend_after_iteration": "suspend_after_s",
-}
+# What only Perform looks at: an offline migration has no such phase, but in peer2peer all phases
+# are inside it.
+_PERFORMED = Term((), "", lambda plan: not (plan.offline and plan.mode is Mode.NORMAL))
+_PEER2PEER_MODE = Term(
+    ("mode",), "mode='peer2peer'", lambda plan: plan.mode is Mode.PEER2PEER, value="peer2peer"
+)
+_RUNNING = Term(
+    ("live", "offline"),
+    "live=True without offline=True",
+    lambda plan: plan.live and not plan.offline,
+    value="live",
+)
+_MIGRATION_URI = Term(
+    ("migration_uri",), "migration_uri", lambda plan: plan.migration_uri not in (None, AUTO)
+)
+_COPIED = given("copy_storage", code="copy_storage='full'")
+_RDMA = scheme("migration_uri", "rdma")
+_UNIX = scheme("migration_uri", "unix")
+_TUNNELLED, _POSTCOPY, _PARALLEL = on("tunnelled"), on("postcopy"), on("parallel")
+_POSTCOPY_LATER = given("postcopy_after_iteration", "postcopy_after_s")
+_SUSPEND_LATER = given("suspend_after_iteration", "suspend_after_s")
 #: What an offline migration has no use for.
-_SENDING = (
+_SENDING = given(
     "bandwidth_mib_s", "switchover_bandwidth_mib_s", "postcopy_bandwidth_mib_s", "compression",
     "parallel", "zerocopy", "auto_converge", "auto_converge_initial_percent",
     "auto_converge_increment_percent", "rdma_pin_all", "tls",
 )  # fmt: skip
 
-
-def _switches_later(plan: Settings) -> bool:
-    return plan.postcopy_after_iteration is not None or plan.postcopy_after_s is not None
-
-
-def _suspends_later(plan: Settings) -> bool:
-    return plan.suspend_after_iteration is not None or plan.suspend_after_s is not None
-
-
 RULES = (
-    Rule(
+    needs(
         "tunnelled-needs-peer2peer",
-        ("tunnelled", "mode"),
-        lambda plan: plan.tunnelled and plan.mode is Mode.NORMAL,
-        "only the two libvirtds have a connection to tunnel through, and in normal mode they "
-        "have none",
-        "Give mode='peer2peer', or leave tunnelled out.",
+        _TUNNELLED,
+        _PEER2PEER_MODE,
+        "the tunnel is the connection between the two libvirtds, which normal mode does not have",
         f"{_CLIENT}: virDomainMigrate3",
     ),
-    Rule(
+    excludes(
         "tunnelled-migration-uri",
-        ("migration_uri", "tunnelled"),
-        lambda plan: plan.tunnelled and plan.migration_uri not in (None, AUTO),
-        "a tunnelled migration sends memory inside the connection of the libvirtds, and dials "
-        "no migration URI",
-        "Leave migration_uri out, or tunnelled.",
+        _MIGRATION_URI,
+        _TUNNELLED,
+        "a tunnelled migration sends memory through the libvirtds' connection, and connects to no "
+        "migration URI",
         _PEER2PEER,
     ),
-    Rule(
+    excludes(
         "tunnelled-listen-address",
-        ("listen_address", "tunnelled"),
-        lambda plan: plan.tunnelled and plan.listen_address is not None,
-        "a tunnelled migration listens on no address of its own",
-        "Leave listen_address out, or tunnelled.",
+        given("listen_address"),
+        _TUNNELLED,
+        "a tunnelled migration listens on no address",
         _PEER2PEER,
     ),
-    Rule(
+    excludes(
         "tunnelled-disks-port",
-        ("disks_port", "tunnelled"),
-        lambda plan: plan.tunnelled and bool(plan.disks_port),
+        given("disks_port"),
+        _TUNNELLED,
         "a tunnelled migration copies no disks, and has no port for them",
-        "Leave disks_port out, or tunnelled.",
         _PEER2PEER,
     ),
-    Rule(
+    excludes(
         "tunnelled-tls",
-        ("tls", "tunnelled"),
-        lambda plan: plan.tunnelled and plan.tls,
+        on("tls"),
+        _TUNNELLED,
         "a tunnel is as safe as the libvirtds' connection, and leaves QEMU no network connection "
-        "to encrypt; the source's libvirtd 11.3 even crashes when asked for both",
-        "Leave tls out and tunnel through a qemu+tls or qemu+ssh connection, or leave tunnelled "
-        "out.",
+        "to encrypt; the source's libvirtd 11.3 crashes when it is asked for both",
         f"{_MIGRATION}: qemuMigrationSrcRun, which takes a file descriptor for a host's name",
+        fix="Leave out tls=True and tunnel through qemu+tls:// or qemu+ssh://, or leave out "
+        "tunnelled=True.",
     ),
-    Rule(
+    excludes(
         "tunnelled-parallel",
-        ("parallel", "tunnelled"),
-        lambda plan: plan.tunnelled and plan.parallel,
-        "there is one tunnel, and no parallel connections through it",
-        "Leave parallel out, or tunnelled.",
+        _PARALLEL,
+        _TUNNELLED,
+        "there is only one tunnel",
         f"{_CLIENT}: virDomainMigrateToURI3",
     ),
-    Rule(
+    excludes(
         "tunnelled-postcopy",
-        ("postcopy", "tunnelled"),
-        lambda plan: plan.tunnelled and plan.postcopy,
-        "post-copy fetches pages back from the source, and a tunnel leads one way only",
-        "Leave postcopy out, or tunnelled.",
+        _POSTCOPY,
+        _TUNNELLED,
+        "post-copy fetches pages back from the source, and a tunnel has one direction only",
         _BEGIN,
     ),
-    Rule(
+    excludes(
         "tunnelled-copy-storage",
-        ("copy_storage", "tunnelled"),
-        lambda plan: plan.tunnelled and bool(plan.copy_storage),
-        "disks are copied over a connection of their own, which a tunnel does not carry",
-        "Leave copy_storage out, or tunnelled; tls encrypts memory and disks without a tunnel.",
+        _COPIED,
+        _TUNNELLED,
+        "disks are copied over a second connection, which a tunnel does not carry",
         _BEGIN,
+        fix="Leave out tunnelled=True and set tls=True, which encrypts memory and disks, or leave "
+        "out copy_storage.",
     ),
-    Rule(
+    excludes(
         "tunnelled-offline",
-        ("offline", "tunnelled"),
-        lambda plan: plan.tunnelled and plan.offline,
-        "an offline migration sends no memory that could be tunnelled",
-        "Leave tunnelled out.",
+        on("offline"),
+        _TUNNELLED,
+        "an offline migration sends no memory through a tunnel",
         _BEGIN,
     ),
-    Rule(
+    needs(
         "postcopy-needs-live",
-        ("postcopy", "live", "offline"),
-        lambda plan: plan.postcopy and (not plan.live or plan.offline),
-        "post-copy is for a guest that runs while it migrates",
-        "Leave live as it is, and offline out; or leave postcopy out.",
+        _POSTCOPY,
+        on("live"),
+        "post-copy is for a guest that runs during its migration",
         _BEGIN,
     ),
-    Rule(
+    excludes(
+        "postcopy-offline",
+        _POSTCOPY,
+        on("offline"),
+        "post-copy is for a guest that runs during its migration",
+        _BEGIN,
+    ),
+    excludes(
         "postcopy-paused",
-        ("postcopy", "paused"),
-        lambda plan: plan.postcopy and plan.paused,
-        "in post-copy the guest goes on at the destination, so it cannot stay paused there",
-        "Leave paused out, or postcopy.",
+        _POSTCOPY,
+        on("paused"),
+        "in post-copy the guest continues at the destination, so it cannot stay paused there",
         _BEGIN,
     ),
-    Rule(
+    needs(
         "postcopy-resume-needs-postcopy",
-        ("postcopy_resume", "postcopy"),
-        lambda plan: plan.postcopy_resume and not plan.postcopy,
+        on("postcopy_resume"),
+        _POSTCOPY,
         "only a post-copy migration can be resumed, and the plan must say again that it is one",
-        "Give postcopy=True, too.",
         f"{_MIGRATION}: qemuMigrationAnyCanResume",
     ),
-    Rule(
+    needs(
         "offline-needs-persistent",
-        ("offline", "persistent"),
-        lambda plan: plan.offline and not plan.persistent,
+        on("offline"),
+        on("persistent"),
         "an offline migration moves the definition, which the destination must then keep",
-        "Give persistent=True.",
         _BEGIN,
     ),
-    Rule(
+    excludes(
         "offline-copy-storage",
-        ("copy_storage", "offline"),
-        lambda plan: plan.offline and bool(plan.copy_storage),
+        _COPIED,
+        on("offline"),
         "an offline migration starts no QEMU that could copy disks",
-        "Copy the images by other means, or leave offline out.",
         _BEGIN,
+        fix="Leave out copy_storage and copy the images by other means, or leave out offline=True.",
     ),
-    Rule(
+    excludes(
         "offline-sends-nothing",
-        ("offline", *_SENDING),
-        lambda plan: plan.offline and any(getattr(plan, name) for name in _SENDING),
-        "an offline migration sends no memory, so how it is sent means nothing",
-        f"Leave out {', '.join(_SENDING)}, or offline.",
-        _KIT,
-        own=True,
+        on("offline"),
+        _SENDING,
+        "an offline migration sends no memory",
+        _MIGRATIONLAB,
+        accepted=True,
     ),
-    Rule(
+    excludes(
         "offline-max-downtime",
-        ("max_downtime_ms", "offline"),
-        lambda plan: plan.offline and plan.max_downtime_ms is not None,
-        "an offline migration stops no guest, so it has no downtime",
-        "Leave max_downtime_ms out.",
-        _KIT,
-        own=True,
+        given("max_downtime_ms"),
+        on("offline"),
+        "an offline migration pauses no guest, so it has no downtime",
+        _MIGRATIONLAB,
+        accepted=True,
     ),
-    Rule(
+    needs(
         "zerocopy-needs-parallel",
-        ("zerocopy", "parallel"),
-        lambda plan: plan.zerocopy and not plan.parallel,
-        "only parallel connections can send without copying",
-        "Give parallel=True.",
+        on("zerocopy"),
+        _PARALLEL,
+        "only parallel connections can send without a copy",
         _BEGIN,
     ),
-    Rule(
+    excludes(
         "zerocopy-compression",
-        ("zerocopy", "compression"),
-        lambda plan: plan.zerocopy and plan.compression is not None,
+        on("zerocopy"),
+        given("compression"),
         "compressed memory is a copy",
-        "Leave compression out, or zerocopy.",
-        f"{_QEMU}: migrate_caps_check, migrate_params_check",
+        _QEMU_CHECKS,
     ),
-    Rule(
+    excludes(
         "zerocopy-tls",
-        ("zerocopy", "tls"),
-        lambda plan: plan.zerocopy and plan.tls,
+        on("zerocopy"),
+        on("tls"),
         "encrypted memory is a copy",
-        "Leave tls out, or zerocopy.",
-        f"{_QEMU}: migrate_caps_check, migrate_params_check",
+        _QEMU_CHECKS,
     ),
-    Rule(
+    needs(
         "synchronous-writes-needs-copy-storage",
-        ("synchronous_writes", "copy_storage"),
-        lambda plan: plan.synchronous_writes and plan.copy_storage is None,
-        "there is no copy of a disk to write to",
-        "Give copy_storage='full' or copy_storage='incremental'.",
+        on("synchronous_writes"),
+        _COPIED,
+        "without a copy of the disk there is nothing to write to",
         f"{_CLIENT}: virDomainMigrate3",
     ),
-    Rule(
+    needs(
         "copy-disks-needs-copy-storage",
-        ("copy_disks", "copy_storage"),
-        lambda plan: bool(plan.copy_disks) and plan.copy_storage is None,
-        "disks are named, but nothing says that they are copied",
-        "Give copy_storage='full' or copy_storage='incremental'.",
+        given("copy_disks"),
+        _COPIED,
+        "without it no disk is copied",
         _BEGIN,
     ),
-    Rule(
+    needs(
         "detect-zeroes-needs-copy-storage",
-        ("detect_zeroes_disks", "copy_storage"),
-        lambda plan: bool(plan.detect_zeroes_disks) and plan.copy_storage is None,
-        "disks are named, but nothing says that they are copied",
-        "Give copy_storage='full' or copy_storage='incremental'.",
+        given("detect_zeroes_disks"),
+        _COPIED,
+        "without it no disk is copied",
         _BEGIN,
     ),
-    Rule(
+    excludes(
         "disks-port-and-uri",
-        ("disks_port", "disks_uri"),
-        lambda plan: plan.disks_port is not None and plan.disks_uri is not None,
-        "the URI of the disks has a port of its own",
-        "Leave one of the two out.",
+        given("disks_port"),
+        given("disks_uri"),
+        "the URI of the disks has its own port",
         _DRIVER,
     ),
-    Rule(
+    needs(
         "disks-place-needs-copy-storage",
-        ("disks_port", "disks_uri", "copy_storage"),
-        lambda plan: (
-            plan.copy_storage is None
-            and (plan.disks_port is not None or plan.disks_uri is not None)
-        ),
-        "a place for copied disks is named, but nothing says that they are copied",
-        "Give copy_storage='full' or copy_storage='incremental'.",
-        _KIT,
-        own=True,
+        given("disks_port", "disks_uri"),
+        _COPIED,
+        "without it no disk is copied",
+        _MIGRATIONLAB,
+        accepted=True,
     ),
-    Rule(
+    needs(
         "unix-needs-disks-uri",
-        ("disks_uri", "migration_uri", "copy_storage"),
-        lambda plan: _over(plan, "unix") and bool(plan.copy_storage) and plan.disks_uri is None,
-        "memory goes over a Unix socket, so libvirt cannot tell where the disks shall go",
-        "Give disks_uri, as unix:///PATH of a second socket.",
+        _UNIX,
+        given("disks_uri", code="disks_uri='unix:///PATH'"),
+        "from a Unix socket for memory libvirt cannot tell where to send the disks",
         _DRIVER,
+        when=given("copy_storage"),
+        fix="Set disks_uri='unix:///PATH' with the path of a second socket.",
     ),
-    Rule(
+    excludes(
         "disks-unix-tls",
-        ("disks_uri", "tls", "copy_storage"),
-        lambda plan: (
-            plan.tls and bool(plan.copy_storage) and (plan.disks_uri or "").startswith("unix:")
-        ),
-        "QEMU copies no disks with TLS over a Unix socket",
-        "Give disks_uri='tcp://ADDRESS:PORT', or leave tls out.",
+        scheme("disks_uri", "unix"),
+        on("tls"),
+        "QEMU does not copy disks with TLS over a Unix socket",
         f"{_MIGRATION}: qemuMigrationSrcNBDStorageCopy",
+        when=given("copy_storage"),
+        fix="Set disks_uri='tcp://ADDRESS:PORT', or leave out tls=True.",
     ),
-    Rule(
+    excludes(
         "unix-listen-address",
-        ("listen_address", "migration_uri"),
-        lambda plan: _over(plan, "unix") and plan.listen_address is not None,
+        given("listen_address"),
+        _UNIX,
         "a Unix socket is in no network, so there is no address to listen on",
-        "Leave listen_address out.",
         _DRIVER,
     ),
-    Rule(
+    needs(
         "unix-tls-needs-name",
-        ("tls_destination", "tls", "migration_uri"),
-        lambda plan: _over(plan, "unix") and plan.tls and plan.tls_destination is None,
-        "a Unix socket names no host, so there is no name to hold the destination's certificate "
-        "against",
-        "Give tls_destination, the name in that certificate.",
+        on("tls"),
+        given("tls_destination", code="tls_destination='NAME'"),
+        "a Unix socket names no host to compare the destination's certificate with",
         f"{_MIGRATION}: qemuMigrationSrcPerformNative",
+        when=_UNIX,
+        fix="Set tls_destination='NAME' with the name in the destination's certificate.",
     ),
-    Rule(
+    must(
         "compression-twice",
-        ("compression",),
-        lambda plan: len(set(_methods(plan))) < len(_methods(plan)),
-        "a method is named twice",
-        "Name each method once.",
+        "compression",
+        lambda methods: len({*methods}) < len(methods),
+        "must name each method once",
         _COMPRESSION,
+        fix="Name each method once, such as compression=('xbzrle',).",
+        reference="Each method once.",
     ),
-    Rule(
+    excludes(
         "compression-xbzrle-parallel",
-        ("compression", "parallel"),
-        lambda plan: plan.parallel and "xbzrle" in _methods(plan),
-        "xbzrle keeps what was sent over one connection, and does not work with parallel ones",
-        "Give compression=('zstd',) or compression=('zlib',), or leave parallel out.",
+        method("xbzrle"),
+        _PARALLEL,
+        "xbzrle needs one connection, whose sent pages it remembers",
         _COMPRESSION,
+        fix="Set compression=('zstd',) or compression=('zlib',), or leave out parallel=True.",
     ),
-    Rule(
+    needs(
         "compression-needs-parallel",
-        ("compression", "parallel"),
-        lambda plan: not plan.parallel and bool({"zlib", "zstd"} & set(_methods(plan))),
-        "zlib and zstd are done by parallel connections only",
-        "Give parallel=True, or compression=('xbzrle',).",
+        method("zlib", "zstd"),
+        _PARALLEL,
+        "only parallel connections compress by zlib or zstd",
         _COMPRESSION,
+        fix="Set parallel=True, or set compression=('xbzrle',).",
     ),
-    Rule(
+    must(
         "compression-one-only",
-        ("compression",),
-        lambda plan: {"zlib", "zstd"} <= set(_methods(plan)),
-        "parallel connections compress by one method only",
-        "Choose zlib or zstd.",
+        "compression",
+        lambda methods: {"zlib", "zstd"} <= {*methods},
+        "must name only one of zlib and zstd",
         _COMPRESSION,
+        fix="Set compression=('zstd',) or compression=('zlib',).",
+        reference="Only one of zlib and zstd.",
     ),
-    Rule(
+    must(
         "compression-method-needed",
-        ("compression", "parallel"),
-        lambda plan: plan.parallel and plan.compression == (),
-        "libvirt has no default method for parallel connections",
-        "Give compression=('zstd',) or compression=('zlib',).",
+        "compression",
+        lambda methods: not methods,
+        "must name a method with parallel=True, for which libvirt has no default",
         _COMPRESSION,
+        fix="Set compression=('zstd',) or compression=('zlib',).",
+        reference="With parallel a method must be named.",
+        when=_PARALLEL,
     ),
-    Rule(
+    needs(
         "xbzrle-cache-needs-xbzrle",
-        ("xbzrle_cache_bytes", "compression"),
-        lambda plan: plan.xbzrle_cache_bytes is not None and "xbzrle" not in _methods(plan),
-        "the cache is xbzrle's, which is not among the methods",
-        "Give compression=('xbzrle',): the method must be named to be tuned.",
+        given("xbzrle_cache_bytes"),
+        method("xbzrle"),
+        "the cache belongs to xbzrle, which must be named to be tuned",
         _COMPRESSION,
     ),
-    Rule(
+    needs(
         "zlib-level-needs-zlib",
-        ("zlib_level", "compression"),
-        lambda plan: plan.zlib_level is not None and "zlib" not in _methods(plan),
-        "the level is zlib's, which is not the method",
-        "Give compression=('zlib',) and parallel=True.",
+        given("zlib_level"),
+        method("zlib"),
+        "the level belongs to zlib, which must be named to be tuned",
         _COMPRESSION,
+        fix="Set compression=('zlib',) and parallel=True, or leave out zlib_level.",
     ),
-    Rule(
+    needs(
         "zstd-level-needs-zstd",
-        ("zstd_level", "compression"),
-        lambda plan: plan.zstd_level is not None and "zstd" not in _methods(plan),
-        "the level is zstd's, which is not the method",
-        "Give compression=('zstd',) and parallel=True.",
+        given("zstd_level"),
+        method("zstd"),
+        "the level belongs to zstd, which must be named to be tuned",
         _COMPRESSION,
+        fix="Set compression=('zstd',) and parallel=True, or leave out zstd_level.",
     ),
-    Rule(
+    must(
         "xbzrle-cache-power",
-        ("xbzrle_cache_bytes",),
-        lambda plan: (
-            plan.xbzrle_cache_bytes is not None and plan.xbzrle_cache_bytes.bit_count() != 1
-        ),
-        "QEMU's cache is a power of two of bytes",
-        "Give a power of two, as 67108864 (64 MiB).",
-        f"{_QEMU}: migrate_params_check",
+        "xbzrle_cache_bytes",
+        lambda size: size.bit_count() != 1,
+        "must be a power of two",
+        "QEMU migration/options.c: migrate_params_check",
+        fix="Set xbzrle_cache_bytes=67108864, which is 64 MiB.",
+        reference="A power of two.",
     ),
-    Rule(
+    needs(
         "auto-converge-off",
-        ("auto_converge_initial_percent", "auto_converge"),
-        lambda plan: (
-            plan.auto_converge_initial_percent is not None
-            and not plan.auto_converge
-            and not _never_performed(plan)
-        ),
-        "it tunes auto-convergence, which is off",
-        "Give auto_converge=True.",
+        given("auto_converge_initial_percent"),
+        on("auto_converge"),
+        "it tunes auto-convergence",
         _PARAMS,
+        when=_PERFORMED,
     ),
-    Rule(
+    needs(
         "auto-converge-off-increment",
-        ("auto_converge_increment_percent", "auto_converge"),
-        lambda plan: (
-            plan.auto_converge_increment_percent is not None
-            and not plan.auto_converge
-            and not _never_performed(plan)
-        ),
-        "it tunes auto-convergence, which is off",
-        "Give auto_converge=True.",
+        given("auto_converge_increment_percent"),
+        on("auto_converge"),
+        "it tunes auto-convergence",
         _PARAMS,
+        when=_PERFORMED,
     ),
-    Rule(
+    needs(
         "parallel-connections-needs-parallel",
-        ("parallel_connections", "parallel"),
-        lambda plan: plan.parallel_connections is not None and not plan.parallel,
-        "it tunes parallel migration, which is off",
-        "Give parallel=True.",
+        given("parallel_connections"),
+        _PARALLEL,
+        "it tunes parallel migration",
         _PARAMS,
     ),
-    Rule(
+    needs(
         "tls-destination-needs-tls",
-        ("tls_destination", "tls"),
-        lambda plan: plan.tls_destination is not None and not plan.tls,
-        "no certificate is looked at without TLS",
-        "Give tls=True, or leave tls_destination out.",
-        "tools/virsh-domain.c: cmdMigrate",
-        own=True,
+        given("tls_destination"),
+        on("tls"),
+        "without TLS no certificate is checked",
+        _VIRSH,
+        accepted=True,
     ),
-    Rule(
+    needs(
         "persistent-xml-needs-persistent",
-        ("persistent_xml", "persistent"),
-        lambda plan: plan.persistent_xml is not None and not plan.persistent,
-        "the destination keeps no definition",
-        "Give persistent=True, or leave persistent_xml out.",
-        "tools/virsh-domain.c: cmdMigrate",
-        own=True,
+        given("persistent_xml"),
+        on("persistent"),
+        "without it the destination keeps no definition",
+        _VIRSH,
+        accepted=True,
     ),
-    Rule(
+    needs(
         "rdma-pin-all-needs-rdma",
-        ("rdma_pin_all", "migration_uri"),
-        lambda plan: plan.rdma_pin_all and not _over(plan, "rdma"),
-        "it is about RDMA, and memory is not sent over RDMA",
-        "Give migration_uri='rdma://HOST', or leave rdma_pin_all out.",
-        _KIT,
-        own=True,
+        on("rdma_pin_all"),
+        _RDMA,
+        "it has a meaning for RDMA only",
+        _MIGRATIONLAB,
+        accepted=True,
     ),
-    Rule(
+    excludes(
         "rdma-parallel",
-        ("parallel", "migration_uri"),
-        lambda plan: plan.parallel and _over(plan, "rdma"),
-        "QEMU has one RDMA connection, and no parallel ones",
-        "Leave parallel out, or give a tcp:// URI.",
-        "QEMU migration/migration.c: migration_channels_and_transport_compatible",
+        _PARALLEL,
+        _RDMA,
+        "QEMU has only one RDMA connection",
+        _QEMU_RDMA,
+        fix="Leave out parallel=True, or set migration_uri='tcp://HOST'.",
     ),
-    Rule(
+    excludes(
         "rdma-postcopy",
-        ("postcopy", "migration_uri"),
-        lambda plan: plan.postcopy and _over(plan, "rdma"),
-        "post-copy fetches pages over a second connection, and RDMA has but one",
-        "Leave postcopy out, or give a tcp:// URI.",
-        "QEMU migration/migration.c: migration_channels_and_transport_compatible",
+        _POSTCOPY,
+        _RDMA,
+        "post-copy fetches pages over a second connection, and RDMA has only one",
+        _QEMU_RDMA,
+        fix="Leave out postcopy=True, or set migration_uri='tcp://HOST'.",
     ),
-    Rule(
+    excludes(
         "rdma-xbzrle",
-        ("compression", "migration_uri"),
-        lambda plan: plan.compression is not None and _over(plan, "rdma"),
-        "RDMA sends memory as it lies there, and compresses none",
-        "Leave compression out, or give a tcp:// URI.",
+        given("compression"),
+        _RDMA,
+        "RDMA sends memory as it is",
         "QEMU migration/migration.c: qmp_migrate",
+        fix="Leave out compression, or set migration_uri='tcp://HOST'.",
     ),
-    Rule(
+    needs(
         "postcopy-policy-needs-postcopy",
-        ("postcopy_after_iteration", "postcopy_after_s", "postcopy"),
-        lambda plan: _switches_later(plan) and not plan.postcopy,
-        "a migration can be switched to post-copy only where it began with that possibility",
-        "Give postcopy=True.",
-        _KIT,
-        own=True,
+        _POSTCOPY_LATER,
+        _POSTCOPY,
+        "a migration can switch to post-copy only if it began with that possibility",
+        _MIGRATIONLAB,
+        accepted=True,
     ),
-    Rule(
+    excludes(
         "suspend-and-postcopy",
-        (
-            "suspend_after_iteration",
-            "suspend_after_s",
-            "postcopy_after_iteration",
-            "postcopy_after_s",
-        ),
-        lambda plan: _suspends_later(plan) and _switches_later(plan),
-        "one policy pauses the guest, the other lets it go on at the destination",
-        "Choose one of the two.",
-        "tools/virsh-domain.c: cmdMigrate",
-        own=True,
+        _SUSPEND_LATER,
+        _POSTCOPY_LATER,
+        "one policy pauses the guest, the other lets it continue at the destination",
+        _VIRSH,
+        accepted=True,
     ),
-    Rule(
+    needs(
         "suspend-needs-live",
-        ("suspend_after_iteration", "suspend_after_s", "live"),
-        lambda plan: _suspends_later(plan) and (not plan.live or plan.offline),
-        "a guest that does not run while it migrates cannot be paused",
-        "Leave the policy out, or live as it is.",
-        "tools/virsh-domain.c: cmdMigrate",
-        own=True,
+        _SUSPEND_LATER,
+        _RUNNING,
+        "a guest that does not run during its migration cannot be paused",
+        _VIRSH,
+        accepted=True,
     ),
-    Rule(
+    needs(
         "diverging-needs-live",
-        ("abort_when_diverging_s", "live"),
-        lambda plan: plan.abort_when_diverging_s is not None and (not plan.live or plan.offline),
-        "a guest that does not run while it migrates changes no memory",
-        "Leave the policy out, or live as it is.",
-        _KIT,
-        own=True,
+        given("abort_when_diverging_s"),
+        _RUNNING,
+        "a guest that does not run during its migration writes no memory",
+        _MIGRATIONLAB,
+        accepted=True,
     ),
-    Rule(
+    needs(
         "downtime-steps-need-limit",
-        ("downtime_steps", "max_downtime_ms", "downtime_step_s"),
-        lambda plan: (
-            plan.downtime_steps is not None
-            and (plan.max_downtime_ms is None or plan.downtime_step_s is None)
-        ),
-        "steps need a limit to go to, and a time from one to the next",
-        "Give max_downtime_ms and downtime_step_s, too.",
-        _KIT,
-        own=True,
+        given("downtime_steps"),
+        all_given("max_downtime_ms", "downtime_step_s"),
+        "the steps need a limit to end at, and a time from one to the next",
+        _MIGRATIONLAB,
+        accepted=True,
+        fix="Set max_downtime_ms=500 and downtime_step_s=1, for example.",
     ),
-    Rule(
+    needs(
         "downtime-step-needs-steps",
-        ("downtime_step_s", "downtime_steps"),
-        lambda plan: plan.downtime_step_s is not None and plan.downtime_steps is None,
-        "nothing says how many steps there are",
-        "Give downtime_steps, too.",
-        _KIT,
-        own=True,
+        given("downtime_step_s"),
+        given("downtime_steps", code="downtime_steps=10"),
+        "without it the number of steps is unknown",
+        _MIGRATIONLAB,
+        accepted=True,
     ),
 )
+
+
+def constraints(name: str) -> str:
+    """Return what a setting needs and what it excludes, as the reference says it."""
+    return " ".join(_sentences(name))
+
+
+def _sentences(name: str) -> Iterator[str]:
+    needed: dict[str, list[str]] = {}
+    excluded: dict[str, list[str]] = {}
+    for rule in RULES:
+        if rule.reference and name in rule.subject.fields:
+            yield rule.reference
+        if rule.other is None:
+            continue
+        when = f" if {in_words(rule.when.names)}" if rule.when and rule.when.code else ""
+        pairs = [(rule.subject, rule.other), (rule.other, rule.subject)][: 1 if rule.needed else 2]
+        for term, other in pairs:
+            if name in term.fields:
+                found = needed if rule.needed else excluded
+                found.setdefault(term.value, []).extend(f"{each}{when}" for each in other.names)
+    # What is true of any value stands before what is true of one.
+    for value in sorted({*needed, *excluded}):
+        words = [f"needs {in_words(needed[value], 'and')}"] if value in needed else []
+        if value in excluded:
+            words.append(f"not with {in_words(excluded[value])}")
+        if value:
+            yield f"{value}: {'; '.join(words)}."
+        else:
+            yield from (f"{each[0].upper()}{each[1:]}." for each in words)

@@ -1,10 +1,4 @@
-"""What one setting of a migration is, and how its value is checked.
-
-The material that ``settings`` is made of: the record of one setting, the function that puts it
-into a dataclass's field, and the check of a value's type.
-
-Imports of the kit only ``errors`` and ``_uris.parts``; no libvirt.
-"""
+"""One setting of a migration: what is known of it, and how the type of its value is checked."""
 
 from __future__ import annotations
 
@@ -12,24 +6,22 @@ import math
 import numbers
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeGuard
 
 from migrationlab.errors import PlanError
-from migrationlab.plan.uri_parser import nearest, quote
-
-T = TypeVar("T")
+from migrationlab.plan.wording import nearest, quote
 
 
-class Kind(StrEnum):
-    """Who acts on a setting, and by what."""
+class SettingKind(StrEnum):
+    """Who acts on a setting, and how."""
 
     FLAG = "flag"
     PARAMETER = "parameter"
     ARGUMENT = "argument"
     POLICY = "policy"
-    KIT = "kit"
+    MIGRATIONLAB = "migrationlab"
 
 
 class Shape(StrEnum):
@@ -37,29 +29,42 @@ class Shape(StrEnum):
 
     MODE = "a mode"
     SWITCH = "True or False"
-    WHOLE = "a whole number, or None"
-    SECONDS = "a number of seconds, or None"
+    WHOLE = "a whole number or None"
+    SECONDS = "a number of seconds or None"
     DEADLINE = "a number of seconds"
-    TEXT = "text, or None"
+    TEXT = "a text or None"
     NAMES = "a tuple of names"
-    OPTIONAL_NAMES = "a tuple of names, or None"
+    OPTIONAL_NAMES = "a tuple of names or None"
+
+
+#: How to write a value of each shape.
+_EXAMPLES = {
+    Shape.MODE: "Write {name}='peer2peer'.",
+    Shape.SWITCH: "Write {name}=True or {name}=False.",
+    Shape.WHOLE: "Write a whole number without quotes, such as {name}=10.",
+    Shape.SECONDS: "Write a number without quotes, such as {name}=2.5.",
+    Shape.DEADLINE: "Write a number without quotes, such as {name}=120.",
+    Shape.TEXT: "Write a text in quotes, or leave out {name}.",
+    Shape.NAMES: "Write a tuple, such as {name}=('vda',).",
+    Shape.OPTIONAL_NAMES: "Write a tuple, such as {name}=('xbzrle',).",
+}
 
 
 class Group(StrEnum):
     """What a setting is about; the order is that of the printed table."""
 
-    WAY = "Who talks to whom"
-    DOMAIN = "The domain, here and there"
+    CONNECTIONS = "Connections"
+    DOMAIN = "The domain on both hosts"
     TRANSFER = "How memory is sent"
-    CONVERGENCE = "How it comes to an end"
+    CONVERGENCE = "Convergence and downtime"
     POSTCOPY = "Post-copy"
     STORAGE = "Disks"
     SAFETY = "Safety"
-    POLICY = "What the kit does while it runs"
+    POLICY = "What migrationlab does during the migration"
 
 
 class Flag(NamedTuple):
-    """A flag of libvirt's ``virDomainMigrateFlags``, set where a setting has a certain state.
+    """A flag of libvirt's ``virDomainMigrateFlags``, set by one value of a setting.
 
     Attributes:
         name: libvirt's name, without its ``VIR_MIGRATE_``.
@@ -80,8 +85,7 @@ class Setting:
 
     Attributes:
         name: The plan's field.
-        default: Its value where it is left out.
-        kind: Who acts on it.
+        default: Its value if it is left out.
         shape: What its value looks like.
         group: What it is about.
         meaning: What it does.
@@ -90,17 +94,17 @@ class Setting:
         typed: libvirt's type of that parameter; ``strings`` may be given more than once.
         virsh: The option of ``virsh migrate`` that takes the value.
         unit: The unit of the value.
-        low: The least value that makes sense; seconds must be more than that.
-        high: The greatest.
-        choices: The values, or names, that there are.
+        low: The smallest value that makes sense; seconds must be more than that.
+        high: The largest.
+        choices: The values, or names, that exist.
         since: The first libvirt that has it.
         qemu: The first QEMU that has it.
-        constraints: What it needs, and what it does not go with.
+        since_value: The first libvirt that has a value of it, by that value.
+        constraints: What it needs, and what it cannot be combined with.
     """
 
-    name: str = ""
-    default: object = None
-    kind: Kind
+    name: str
+    default: object
     shape: Shape
     group: Group
     meaning: str
@@ -114,28 +118,44 @@ class Setting:
     choices: tuple[str, ...] = ()
     since: str | None = None
     qemu: str | None = None
+    since_value: Mapping[str, str]
     constraints: str = ""
 
     @property
+    def kind(self) -> SettingKind:
+        """Return who acts on it: libvirt, in one of three ways, or migrationlab."""
+        if self.parameter:
+            return SettingKind.PARAMETER
+        if self.flags:
+            return SettingKind.FLAG
+        if self.group is Group.POLICY:
+            return SettingKind.POLICY
+        return SettingKind.ARGUMENT if self.since else SettingKind.MIGRATIONLAB
+
+    @property
     def libvirt(self) -> str:
-        """Return what libvirt calls it; empty where libvirt has no part in it."""
+        """Return what libvirt calls it; empty if libvirt has no part in it."""
         words = [f"VIR_MIGRATE_{flag.name}" for flag in self.flags]
         return ", ".join([*words, *([self.parameter] if self.parameter else [])])
 
     @property
     def virsh_options(self) -> tuple[str, ...]:
-        """Return the options of ``virsh migrate`` that say it."""
+        """Return the options of ``virsh migrate`` that set it."""
         return (*(flag.virsh for flag in self.flags), *([self.virsh] if self.virsh else []))
+
+    @property
+    def limits(self) -> str:
+        """Return its range with the unit; empty if it has none."""
+        if self.low is None:
+            return ""
+        smallest = f"more than {self.low}" if "seconds" in self.shape else str(self.low)
+        return f"{smallest} to {self.high} {self.unit}".strip()
 
     @property
     def takes(self) -> str:
         """Return what can be given, in few words."""
-        if self.choices:
-            return ", ".join(self.choices)
-        if self.low is not None and self.high is not None:
-            least = f"more than {self.low}" if "seconds" in self.shape else str(self.low)
-            return f"{least} to {self.high} {self.unit}".strip()
-        return {Shape.SWITCH: "yes or no", Shape.NAMES: "names"}.get(self.shape, "text")
+        words = {Shape.SWITCH: "yes or no", Shape.NAMES: "names"}
+        return ", ".join(self.choices) or self.limits or words.get(self.shape, "text")
 
     def in_force(self, value: object) -> tuple[Flag, ...]:
         """Return the flags that ``value`` sets."""
@@ -166,121 +186,6 @@ class Setting:
         }
 
 
-def setting(
-    default: T,
-    *,
-    kind: Kind,
-    shape: Shape,
-    group: Group,
-    meaning: str,
-    flags: tuple[Flag, ...] = (),
-    parameter: str | None = None,
-    typed: str | None = None,
-    virsh: str | None = None,
-    unit: str = "",
-    low: int | None = None,
-    high: int | None = None,
-    choices: tuple[str, ...] = (),
-    since: str | None = None,
-    qemu: str | None = None,
-    constraints: str = "",
-) -> T:
-    """Return a dataclass's field that carries what is known of it; see :class:`Setting`."""
-    about = Setting(
-        kind=kind,
-        shape=shape,
-        group=group,
-        meaning=meaning,
-        flags=flags,
-        parameter=parameter,
-        typed=typed,
-        virsh=virsh,
-        unit=unit,
-        low=low,
-        high=high,
-        choices=choices,
-        since=since,
-        qemu=qemu,
-        constraints=constraints,
-    )
-    return field(default=default, metadata={"setting": about})
-
-
-def switch(
-    *,
-    flag: Flag,
-    group: Group,
-    meaning: str,
-    since: str,
-    qemu: str | None = None,
-    constraints: str = "",
-    default: bool = False,
-) -> bool:
-    """Return the field of a setting that is one flag of libvirt's, on or off."""
-    return setting(
-        default,
-        kind=Kind.FLAG,
-        shape=Shape.SWITCH,
-        group=group,
-        meaning=meaning,
-        flags=(flag,),
-        since=since,
-        qemu=qemu,
-        constraints=constraints,
-    )
-
-
-def amount(
-    *,
-    parameter: str,
-    typed: str,
-    virsh: str,
-    group: Group,
-    meaning: str,
-    low: int,
-    high: int,
-    since: str,
-    unit: str = "",
-    qemu: str | None = None,
-    constraints: str = "",
-) -> int | None:
-    """Return the field of a setting that is a whole number for libvirt."""
-    return setting(
-        None,
-        kind=Kind.PARAMETER,
-        shape=Shape.WHOLE,
-        group=group,
-        meaning=meaning,
-        parameter=parameter,
-        typed=typed,
-        virsh=virsh,
-        unit=unit,
-        low=low,
-        high=high,
-        since=since,
-        qemu=qemu,
-        constraints=constraints,
-    )
-
-
-def text(
-    *, parameter: str, virsh: str, group: Group, meaning: str, since: str, constraints: str = ""
-) -> str | None:
-    """Return the field of a setting that is a text for libvirt."""
-    return setting(
-        None,
-        kind=Kind.PARAMETER,
-        shape=Shape.TEXT,
-        group=group,
-        meaning=meaning,
-        parameter=parameter,
-        typed="string",
-        virsh=virsh,
-        since=since,
-        constraints=constraints,
-    )
-
-
 def checked(about: Setting, value: object) -> object:
     """Return ``value`` as a plan keeps it.
 
@@ -288,59 +193,54 @@ def checked(about: Setting, value: object) -> object:
         PlanError: It is of a wrong type.
     """
     shape = about.shape
-    if value is None:
-        if "None" not in shape and shape is not Shape.MODE:
-            raise wrong_type(about.name, value, shape)
-        return None
-    if shape is Shape.SWITCH:
-        good = isinstance(value, bool)
-    elif shape is Shape.TEXT:
-        good = isinstance(value, str)
-    elif shape is Shape.WHOLE:
-        # numpy's integers come with sweeps; a bool is an int by accident only.
-        good = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-        return operator.index(value) if good else _refuse(about, value)  # type: ignore[arg-type]
-    elif shape in (Shape.SECONDS, Shape.DEADLINE):
-        if isinstance(value, bool) or not isinstance(value, numbers.Real):
-            raise wrong_type(about.name, value, shape)
-        return _as_float(value)
-    elif shape in (Shape.NAMES, Shape.OPTIONAL_NAMES):
-        if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
-            raise wrong_type(about.name, value, shape)
-        return tuple(value)
-    else:
+    if shape is Shape.MODE or (value is None and shape.endswith("None")):
+        return value  # Mode itself has refused what is none
+    if isinstance(value, bool):  # an int by accident only
+        if shape is Shape.SWITCH:
+            return value
+    elif shape is Shape.TEXT and isinstance(value, str):
         return value
-    return value if good else _refuse(about, value)
-
-
-def wrong_type(name: str, value: object, wanted: str) -> PlanError:
-    """Return the error for a value of a wrong type."""
-    return PlanError(
-        f"{name} cannot be of type {type(value).__name__}", hint=f"It must be {wanted}."
+    elif shape is Shape.WHOLE and isinstance(value, numbers.Integral):
+        return operator.index(value)  # numpy's integers come with sweeps
+    elif shape in (Shape.SECONDS, Shape.DEADLINE) and isinstance(value, numbers.Real):
+        return _as_float(value)
+    elif shape in (Shape.NAMES, Shape.OPTIONAL_NAMES) and _is_names(value):
+        return tuple(value)
+    raise PlanError(
+        f"{about.name} must be {about.shape} (got {_short(value)})",
+        hint=_EXAMPLES[about.shape].format(name=about.name),
     )
 
 
-def unknown_names(given: Mapping[str, object], known: list[str]) -> PlanError | None:
-    """Return the error for names that a plan has not, all of them; None where it has them."""
+def unknown_names(given: object, known: list[str]) -> PlanError | None:
+    """Return the error for what is no mapping of settings; None if all its names are known."""
+    if not isinstance(given, Mapping):
+        return PlanError(
+            f"a plan must be a mapping of settings (got {_short(given)})",
+            hint="Write the settings by name, such as {'mode': 'peer2peer'}.",
+        )
     wrong = [str(name) for name in given if name not in known]
     if not wrong:
         return None
-    hints = []
-    for name in wrong:
-        near = nearest(name, known)
-        hints.append(f"Did you mean {near}?" if near else "mig.settings() lists what a plan has.")
-    return PlanError(
-        f"a plan has no {', no '.join(quote(name) for name in wrong)}",
-        hint=" ".join(dict.fromkeys(hints)),
-    )
+    near = [name for name in (nearest(word, known) for word in wrong) if name]
+    hints = [f"Use {', '.join(dict.fromkeys(near))}."] if near else []
+    if len(near) < len(wrong):
+        hints.append("List the settings with print(mig.settings()).")
+    names = ", ".join(quote(name) for name in wrong)
+    return PlanError(f"a plan has no setting {names}", hint=" ".join(hints))
 
 
-def _refuse(about: Setting, value: object) -> object:
-    raise wrong_type(about.name, value, about.shape)
+def _is_names(value: object) -> TypeGuard[list[str] | tuple[str, ...]]:
+    return isinstance(value, list | tuple) and all(isinstance(word, str) for word in value)
+
+
+def _short(value: object) -> str:
+    shown = ascii(value)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
 
 def _as_float(number: numbers.Real) -> float:
-    """``number`` as a float; an integer too great for one is infinite."""
+    """Return ``number`` as a float; an integer too large for one is infinite."""
     try:
         return float(number)
     except OverflowError:

@@ -1,7 +1,4 @@
-"""The table of settings as people read it: text, HTML in a notebook, a frame.
-
-Imports of the kit only ``_plan.setting``, ``_uris.parts`` and ``errors``; no libvirt.
-"""
+"""The table of settings as people read it: text, HTML in a notebook, a frame."""
 
 from __future__ import annotations
 
@@ -10,8 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from migrationlab.errors import UsageError
-from migrationlab.plan.setting import Group, Kind, Setting
-from migrationlab.plan.uri_parser import nearest, quote
+from migrationlab.plan.setting import Group, Setting, SettingKind
+from migrationlab.plan.wording import nearest, quote
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +30,7 @@ class SettingsTable:
         """Return one setting.
 
         Raises:
-            UsageError: There is none of that name.
+            UsageError: No setting has that name.
         """
         for about in self._known:
             if about.name == name:
@@ -41,14 +38,14 @@ class SettingsTable:
         near = nearest(name, [about.name for about in self._known])
         raise UsageError(
             f"there is no setting {quote(name)}",
-            hint=f"did you mean {near}?" if near else "print(mig.settings()) shows all of them",
+            hint=f"Use {near}." if near else "List the settings with print(mig.settings()).",
         )
 
     def __repr__(self) -> str:
         return f"SettingsTable({len(self)} settings)"
 
     def groups(self) -> Iterator[tuple[Group, tuple[Setting, ...]]]:
-        """Give each group with its settings, in the order of the printed table."""
+        """Yield each group with its settings, in the order of the printed table."""
         for group in Group:
             yield group, tuple(about for about in self if about.group is group)
 
@@ -63,7 +60,7 @@ class SettingsTable:
         return "\n".join(lines).rstrip()
 
     def _repr_html_(self) -> str:
-        left = "style='text-align:left;white-space:normal'"  # JupyterLab's own choice is the right
+        left = "style='text-align:left;white-space:normal'"  # JupyterLab aligns right
         rows = []
         for group, members in self.groups():
             name = f"<b>{html.escape(group)}</b>"
@@ -82,22 +79,22 @@ class SettingsTable:
         return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
     def frame(self) -> pd.DataFrame:
-        """Return the table as a frame, one row a setting."""
-        import pandas as pd  # noqa: PLC0415 - slow to load, and a plan needs none
+        """Return the table as a frame, one row per setting."""
+        import pandas as pd  # noqa: PLC0415 - slow to import, and a plan needs none
 
         return pd.DataFrame([about.to_dict() for about in self]).set_index("name")
 
 
-#: Who acts on what is neither flag nor parameter of libvirt's.
+#: Who acts on a setting that is neither a flag nor a parameter of libvirt.
 _ACTS = {
-    Kind.ARGUMENT: "an argument of the call",
-    Kind.POLICY: "the kit",
-    Kind.KIT: "the kit",
+    SettingKind.ARGUMENT: "an argument of the call",
+    SettingKind.POLICY: "migrationlab",
+    SettingKind.MIGRATIONLAB: "migrationlab",
 }
 
 
 def _broken_code(name: str) -> str:
-    """Give a name as code that may go on in the next line: libvirt's are wider than a page."""
+    """Return a name as code that may break into lines: libvirt's are wider than a page."""
     return f"<code>{html.escape(name).replace('_', '_<wbr>').replace('.', '.<wbr>')}</code>"
 
 
@@ -113,12 +110,9 @@ def _details(about: Setting) -> Iterator[tuple[str, str]]:
 
 
 def _since(about: Setting) -> Iterator[tuple[str, str]]:
-    words = [
-        f"libvirt {about.since}" if about.since else "",
-        f"QEMU {about.qemu}" * bool(about.qemu),
-    ]
-    if any(words):
-        yield "since", ", ".join(filter(None, words))
+    versions = (("libvirt", about.since), ("QEMU", about.qemu))
+    if words := ", ".join(f"{what} {version}" for what, version in versions if version):
+        yield "since", words
 
 
 def _default(about: Setting) -> str:

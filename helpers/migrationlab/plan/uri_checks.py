@@ -1,15 +1,12 @@
-"""What is wrong with a text as a migration URI, or as a connection URI.
+"""What is wrong with a text as each of the four URIs of a plan.
 
-Each generator yields every fault that it can be sure of; after one that makes the rest of the
-text meaningless (the wrong kind, an unknown scheme) it stops. ``uris`` turns faults into problems
-with the URI that would do; its docstring names the sources in libvirt.
-
-Imports of the kit only ``_uris.parts``.
+Each generator yields every fault that it can be sure of. After a fault that makes the rest of the
+text meaningless (the wrong kind of URI, an unknown scheme) it stops. ``uris`` turns faults into
+problems with a URI that works; its docstring names the sources in libvirt.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from migrationlab.plan.uri_parser import (
@@ -20,246 +17,214 @@ from migrationlab.plan.uri_parser import (
     PLAIN_TAIL,
     PLAIN_USER,
     TRANSPORTS,
-    Fault,
-    Parts,
+    UriFault,
+    UriParts,
     host_fault,
     is_local,
     is_port,
-    nearest,
-    quote,
-    read,
-    read_migration,
+    read_migration_uri,
+    read_uri,
     same_machine,
 )
+from migrationlab.plan.wording import in_words, nearest, quote
 
-WANTED_MIGRATION = "a migration URI: where the destination's QEMU listens"
-WANTED_CONNECTION = "a connection URI: where the destination's libvirtd is"
-WANTED_DISKS = "where the destination's QEMU takes the disks: tcp://ADDRESS:PORT or unix:///PATH"
-WANTED_GRAPHICS = "where the console's clients go: spice://HOST:PORT or vnc://HOST:PORT"
+MIGRATION = "a migration URI, where the destination's QEMU listens for the guest's memory"
+CONNECTION = "a connection URI, where {of}'s libvirtd is"
 # sun_path of struct sockaddr_un, with the byte that ends it.
 LONGEST_SOCKET = 107
+_SAME_HOST = "source and destination would be the same host"
 
 
-def migration_faults(text: str, *, peer2peer: bool, source: str | None = None) -> Iterator[Fault]:
-    """What is wrong with ``text`` as a migration URI."""
-    if fault := _text_fault(text, WANTED_MIGRATION):
+def migration_faults(
+    text: str, *, peer2peer: bool, source: str | None = None
+) -> Iterator[UriFault]:
+    """Yield what is wrong with ``text`` as a migration URI."""
+    if fault := _text_fault(text):
         yield fault
         return
-    parts, said = read_migration(text), quote(text)
+    parts = read_migration_uri(text)
     scheme = parts.scheme
-    wanted = f"Wanted here is {WANTED_MIGRATION}"
     if scheme is None:
-        yield Fault(
-            f"{said} has no scheme: it is only a host{' and a port' if parts.port else ''}. "
-            f"{wanted}.",
-            "Put tcp:// before it.",
-        )
+        yield UriFault(f"must begin with a scheme, and this is only {_only_a_host(parts)}")
     elif "+" in scheme or scheme.lower() in DRIVERS:
         opened_by = "the source's libvirtd" if peer2peer else "the client"
-        yield Fault(
-            f"{said} is a libvirt connection URI: it says where a libvirtd is, for {opened_by} to "
-            f"dial. {wanted}, for the guest's memory.",
-            "A connection URI belongs in the place of the connection URI (virsh: --desturi).",
+        yield UriFault(
+            f"must be {MIGRATION}; this is a libvirt connection URI, to which {opened_by} connects",
+            "Move it to connection_uri (virsh: --desturi).",
         )
     elif scheme == "unix":
-        yield from _socket_faults(text, said)
+        yield from _socket_faults(text)
     elif scheme not in ("tcp", "rdma"):
-        yield _unknown(said, "scheme", scheme, MIGRATION_SCHEMES, wanted)
+        yield UriFault(f"must have the scheme {in_words(MIGRATION_SCHEMES)}")
     elif parts.lost_slashes:
-        yield _lost_slashes(said)
+        yield UriFault("must have // before the host")
     elif not parts.host:
-        yield Fault(f"{said} names no host. {wanted}.", "Name the destination.")
+        yield UriFault("must name the destination host")
     else:
-        yield from _plain_faults(parts, said)
-        yield from _host_and_port_faults(parts, said, source)
+        yield from _plain_faults(parts)
+        yield from _host_and_port_faults(parts, source)
         if is_local(parts.host):
-            yield Fault(
-                f"{said} leads the source host back to itself, so the same host would be "
-                "source and destination.",
-                "Name the destination as the source host sees it.",
+            yield UriFault(
+                "must name the destination as the source host sees it; this leads the source host "
+                "back to itself"
             )
         if not text.startswith(f"{scheme}://") and (parts.path or parts.query):
             # libvirt appends ":PORT" to the old form as it stands.
-            yield Fault(
-                f"{said}: in the old form tcp:HOST nothing may follow host and port.",
-                "Write it with //.",
-            )
+            yield UriFault("must end after host and port in the old form tcp:HOST")
 
 
-def disks_faults(text: str) -> Iterator[Fault]:
-    """What is wrong with ``text`` as a URI for the copied disks.
+def disks_faults(text: str) -> Iterator[UriFault]:
+    """Yield what is wrong with ``text`` as a URI for the copied disks.
 
     Source: qemuMigrationDstStartNBDServer in libvirt's ``src/qemu/qemu_migration.c``.
     """
-    if fault := _text_fault(text, WANTED_DISKS):
-        yield fault
-        return
-    parts, said = read(text), quote(text)
-    if parts.scheme == "unix":
-        yield from _socket_faults(text, said)
-    elif parts.scheme != "tcp":
-        yield Fault(f"{said} is neither tcp:// nor unix://. Wanted here is {WANTED_DISKS}.", "")
-    elif not parts.host:
-        yield Fault(f"{said} names no host. Wanted here is {WANTED_DISKS}.", "")
+    if not _text_fault(text) and read_uri(text).scheme == "unix":
+        yield from _socket_faults(text)
     else:
-        yield from _plain_faults(parts, said)
-        yield from _host_and_port_faults(parts, said, None)
+        yield from _plain_uri_faults(text, ("tcp", "unix"))
 
 
-def graphics_faults(text: str) -> Iterator[Fault]:
-    """What is wrong with ``text`` as a URI for the clients of the console.
+def graphics_faults(text: str) -> Iterator[UriFault]:
+    """Yield what is wrong with ``text`` as a URI for the clients of the console.
 
     Source: qemuMigrationSrcGraphicsRelocate in libvirt's ``src/qemu/qemu_migration.c``, which
-    only warns in its log of what it cannot use.
+    only logs a warning about what it cannot use.
     """
-    if fault := _text_fault(text, WANTED_GRAPHICS):
+    yield from _plain_uri_faults(text, ("spice", "vnc"))
+
+
+def _plain_uri_faults(text: str, schemes: tuple[str, ...]) -> Iterator[UriFault]:
+    if fault := _text_fault(text):
         yield fault
         return
-    parts, said = read(text), quote(text)
-    if parts.scheme not in ("spice", "vnc") or not parts.host:
-        yield Fault(f"{said} is none. Wanted here is {WANTED_GRAPHICS}.", "")
+    parts = read_uri(text)
+    if parts.scheme not in schemes:
+        yield UriFault(f"must have the scheme {in_words(schemes)}")
+    elif not parts.host:
+        yield UriFault("must name a host")
     else:
-        yield from _plain_faults(parts, said)
-        yield from _host_and_port_faults(parts, said, None)
+        yield from _plain_faults(parts)
+        yield from _host_and_port_faults(parts, None)
 
 
-def _socket_faults(text: str, said: str) -> Iterator[Fault]:
-    """What is wrong with a ``unix:`` URI."""
-    rest = text.removeprefix("unix:")
-    path = rest.removeprefix("//")
+def _socket_faults(text: str) -> Iterator[UriFault]:
+    """Yield what is wrong with a ``unix:`` URI."""
+    path = text.removeprefix("unix:").removeprefix("//")
     if not path.startswith("/") or path.endswith("/"):
-        yield Fault(
-            f"{said} has no absolute path of a socket: no host goes into a unix: URI.",
-            "Give three slashes and a path.",
+        yield UriFault(
+            "must have the absolute path of a socket, and no host",
+            "Write three slashes and a path: unix:///PATH.",
         )
     elif len(path.encode()) > LONGEST_SOCKET:
-        yield Fault(
-            f"{said} is too long: a socket's path may have {LONGEST_SOCKET} characters.",
-            "Choose a shorter path.",
+        yield UriFault(
+            f"must have a path of at most {LONGEST_SOCKET} characters", "Choose a shorter path."
         )
     elif not PLAIN_TAIL.fullmatch(path) or "?" in path:
-        yield Fault(f"{said} has what no path in a URI may have.", "Choose a plain path.")
+        yield UriFault(
+            "must have a path of plain characters only", "Choose a path of letters and digits."
+        )
 
 
-def connection_faults(text: str, *, peer2peer: bool, source: str | None = None) -> Iterator[Fault]:
-    """What is wrong with ``text`` as the destination's connection URI."""
-    if fault := _text_fault(text, WANTED_CONNECTION):
+def connection_faults(
+    text: str, *, peer2peer: bool, source: str | None = None, of: str = "the destination"
+) -> Iterator[UriFault]:
+    """Yield what is wrong with ``text`` as the connection URI of a host's libvirtd."""
+    if fault := _text_fault(text) or _scheme_fault(text, CONNECTION.format(of=of)):
         yield fault
         return
-    parts, said = read(text), quote(text)
-    scheme = parts.scheme
-    wanted = f"Wanted here is {WANTED_CONNECTION}"
-    if scheme is None:
-        yield Fault(
-            f"{said} has no scheme: it is only a host{' and a port' if parts.port else ''}. "
-            f"{wanted}.",
-            "Name libvirt's driver and a transport.",
-        )
-        return
-    driver, plus, transport = scheme.partition("+")
-    transport = transport.lower()
-    if not plus and scheme.lower() in MIGRATION_SCHEMES:
-        yield Fault(
-            f"{said} is a migration URI: it says where a QEMU listens. {wanted}.",
-            "A migration URI belongs in the place of the migration URI (virsh: --migrateuri).",
-        )
-        return
-    if not plus and scheme.lower() in TRANSPORTS:
-        yield Fault(
-            f"{said} names a transport ({scheme}) but no libvirt driver. {wanted}.",
-            "Put qemu+ before it.",
-        )
-        return
-    if driver != "qemu":
-        if driver in DRIVERS:
-            yield Fault(
-                f"{said} is a connection URI of libvirt's driver {driver}; only QEMU guests "
-                f"are migrated here. {wanted}.",
-                "The driver's name is qemu.",
-            )
-        else:
-            yield _unknown(said, "driver", driver, ("qemu",), wanted)
-        return
-    if plus and transport not in TRANSPORTS:
-        known = nearest(transport, TRANSPORTS)
-        yield Fault(
-            f"{said}: libvirt knows no transport {quote(transport)}, only {', '.join(TRANSPORTS)}.",
-            f"Did you mean {known}?" if known else "ssh is the usual one.",
-        )
-        return
-    if parts.lost_slashes:
-        yield _lost_slashes(said)
-        return
-    yield from _plain_faults(parts, said)
-    yield from _reach_faults(parts, said, transport, peer2peer=peer2peer, source=source)
+    parts = read_uri(text)
+    yield from _plain_faults(parts)
+    yield from _reach_faults(parts, peer2peer=peer2peer, source=source, of=of)
     if parts.path not in PATHS:
-        yield Fault(
-            f"{said} ends in {quote(parts.path)}: QEMU's libvirtd is at /system, a user's own "
-            "at /session.",
-            "End it with /system.",
+        yield UriFault(
+            f"must end in /system, or in /session for a user's own libvirtd, not in "
+            f"{quote(parts.path)}"
         )
+
+
+def _scheme_fault(text: str, wanted: str) -> UriFault | None:
+    """Return what is wrong with the beginning of a connection URI."""
+    parts = read_uri(text)
+    scheme = parts.scheme
+    if scheme is None:
+        return UriFault(f"must be {wanted}; this has no scheme, and is only {_only_a_host(parts)}")
+    plus = "+" in scheme
+    if not plus and scheme.lower() in MIGRATION_SCHEMES:
+        return UriFault(
+            f"must be {wanted}; this is a migration URI, where a QEMU listens",
+            "Move it to migration_uri (virsh: --migrateuri).",
+        )
+    if not plus and scheme.lower() in TRANSPORTS:
+        return UriFault(f"must name libvirt's driver before the transport {scheme}")
+    if parts.driver in DRIVERS and parts.driver != "qemu":
+        return UriFault(f"must have libvirt's driver qemu, for QEMU guests, not {parts.driver}")
+    if parts.driver != "qemu":
+        return UriFault(f"must have libvirt's driver qemu, not {quote(parts.driver)}")
+    if plus and parts.transport not in TRANSPORTS:
+        near = nearest(parts.transport, TRANSPORTS)
+        return UriFault(
+            f"must have one of libvirt's transports, {', '.join(TRANSPORTS)}, not "
+            f"{quote(parts.transport)}",
+            f"Use the transport {near or 'ssh'}.",
+        )
+    return UriFault("must have // before the host") if parts.lost_slashes else None
+
+
+def _only_a_host(parts: UriParts) -> str:
+    return "a host and a port" if parts.port else "a host"
 
 
 def _reach_faults(
-    parts: Parts, said: str, transport: str, *, peer2peer: bool, source: str | None
-) -> Iterator[Fault]:
-    """What is wrong with the way that a connection URI leads to its libvirtd."""
-    options = dict(option.partition("=")[::2] for option in re.split("[&;]", parts.query))
+    parts: UriParts, *, peer2peer: bool, source: str | None, of: str
+) -> Iterator[UriFault]:
+    """Yield what is wrong with how a connection URI leads to its libvirtd."""
+    options, transport = parts.options, parts.transport
     opened_by = "the source host itself" if peer2peer else "the client's own machine"
     if transport == "unix":
         if parts.host:
-            yield Fault(
-                f"{said}: a Unix socket is on the machine that dials it, so no host can be named.",
-                "Choose a transport that leads to another host, as ssh.",
+            yield UriFault(
+                "must name no host with the transport unix: a Unix socket is on the machine that "
+                "connects to it"
             )
         elif not options.get("socket"):
-            yield Fault(
-                f"{said} is the libvirtd of {opened_by}, so the same host would be source and "
-                "destination.",
-                "Add ?socket=PATH of a socket that leads to the destination's libvirtd.",
+            yield UriFault(
+                f"must lead to another host; this is the libvirtd of {opened_by}, so {_SAME_HOST}",
+                f"Add ?socket=PATH of a socket that leads to {of}'s libvirtd.",
             )
         return
     if transport == "ext" and not options.get("command"):
-        yield Fault(
-            f"{said}: the transport ext needs a command that makes the connection.",
-            "Add ?command=PATH.",
+        yield UriFault(
+            "must have a command with the transport ext",
+            "Add ?command=PATH of a program that makes the connection.",
         )
     if parts.host:
-        yield from _host_and_port_faults(parts, said, source)
+        yield from _host_and_port_faults(parts, source)
         if is_local(parts.host):
-            yield Fault(
-                f"{said} is the libvirtd of {opened_by}: libvirt's answer is "
-                "'Attempt to migrate guest to the same host'.",
-                "Name the destination as the one who dials sees it.",
+            yield UriFault(
+                f"must lead to another host; this is the libvirtd of {opened_by}, and libvirt "
+                "answers 'Attempt to migrate guest to the same host'"
             )
     elif transport != "ext" or peer2peer:
-        yield Fault(
-            f"{said} names no host, which means {opened_by}. Wanted here is {WANTED_CONNECTION}.",
-            "Name the destination between // and the path.",
+        yield UriFault(
+            f"must name a host, because without one it is the libvirtd of {opened_by}",
+            f"Name {of} between // and the path.",
         )
 
 
-def _text_fault(text: str, wanted: str) -> Fault | None:
+def _text_fault(text: str) -> UriFault | None:
     if not text.strip():
-        return Fault(
-            f"{quote(text)} is empty. Wanted here is {wanted}.", "Leave it out, or fill it in."
-        )
+        return UriFault("must not be empty", "Fill it in, or leave it out.")
     if match := FOREIGN.search(text):
         name = "a space" if match[0] == " " else f"the character {match[0]!a}"
-        return Fault(
-            f"{quote(text)} holds {name}, which no URI may hold.", "Take it out, or escape it."
-        )
+        return UriFault(f"must not have {name}", "Remove it, or write it as %XX.")
     return None
 
 
-def _plain_faults(parts: Parts, said: str) -> Iterator[Fault]:
-    """What no URI may hold beside its host; libvirt: 'Unable to parse URI'."""
+def _plain_faults(parts: UriParts) -> Iterator[UriFault]:
+    """Yield what no URI may have beside its host; libvirt: 'Unable to parse URI'."""
     if ":" in (parts.user or ""):
         # libvirt would take "name:word" as a whole for the user's name (src/util/viruri.c).
-        yield Fault(
-            "a URI here takes a user's name, and no password.",
-            "Leave the password out: ssh has its keys for that.",
-        )
+        yield UriFault("must not have a password", "Remove the password and use an SSH key.")
     for part, plain in (
         (parts.user or "", PLAIN_USER),
         (parts.path, PLAIN_TAIL),
@@ -267,37 +232,21 @@ def _plain_faults(parts: Parts, said: str) -> Iterator[Fault]:
         (parts.fragment, PLAIN_TAIL),
     ):
         if not plain.fullmatch(part):
-            yield Fault(
-                f"{said} has {quote(part)}, which no URI parser takes there.",
+            yield UriFault(
+                f"must not have {quote(part)}, which no URI parser accepts there",
                 "Write %40 for an @, %25 for a %, %5B and %5D for brackets.",
             )
 
 
-def _host_and_port_faults(parts: Parts, said: str, source: str | None) -> Iterator[Fault]:
+def _host_and_port_faults(parts: UriParts, source: str | None) -> Iterator[UriFault]:
     if fault := host_fault(parts.host):
-        yield Fault(f"{said} names no host that can exist: {fault.reason}.", fault.hint)
+        yield UriFault(f"has the host {quote(parts.host)}, which {fault.reason}", fault.hint)
     elif source is not None and same_machine(parts.host, source):
-        yield Fault(
-            f"{said} names the source host {source}, so the same host would be source and "
-            "destination.",
-            "Name the destination.",
+        yield UriFault(
+            f"must name the destination, not the source host {source}; otherwise {_SAME_HOST}"
         )
-    port = parts.port
-    if port is not None and not is_port(port):
-        what = f"port {quote(port)}" if port else "a colon and no port"
-        yield Fault(
-            f"{said} has {what}; a port is a whole number from 1 to 65535.",
-            "Leave the port out to have the usual one.",
+    if parts.port is not None and not is_port(parts.port):
+        yield UriFault(
+            "must have a port from 1 to 65535, or none",
+            "Leave out the port to use the usual one.",
         )
-
-
-def _unknown(said: str, what: str, word: str, known: tuple[str, ...], wanted: str) -> Fault:
-    near = nearest(word, known)
-    hint = f"Did you mean {near}?" if near else f"Use {known[0]}."
-    return Fault(f"{said}: libvirt knows no {what} {quote(word)} here. {wanted}.", hint)
-
-
-def _lost_slashes(said: str) -> Fault:
-    return Fault(
-        f"{said} lacks the // before the host, so libvirt sees no host in it.", "Put // there."
-    )

@@ -1,20 +1,21 @@
-"""Any text read as a URI, without judging whether it is a good one.
+"""Any text read as a URI of libvirt's, without a check whether it is a good one.
 
-The raw material of ``uris``: taking a text apart as libvirt does, and the simple questions about
-its parts (is this a host name, a port, this very machine?). Nothing here raises, whatever the text.
-Source: RFC 3986, appendix B, which libvirt's parser (libxml2's) follows; libvirt's
+Owns :func:`read_uri`, which takes a text apart as libvirt does, and the simple questions about the
+parts: is this a host name, a port, this very machine? Nothing here raises, whatever the text.
+
+Sources: RFC 3986, appendix B, which libvirt's parser (libxml2's) follows; libvirt's
 ``src/util/viruri.c`` and qemuMigrationAnyParseURI in ``src/qemu/qemu_migration.c``.
-
-Imports nothing of the kit.
 """
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import re
-from collections.abc import Iterable
+import urllib.parse
+from collections.abc import Mapping
 from typing import NamedTuple
+
+from migrationlab.plan.wording import quote
 
 DRIVERS = (
     "bhyve", "ch", "esx", "gsx", "hyperv", "lxc", "openvz", "qemu", "test", "vbox",
@@ -24,7 +25,7 @@ TRANSPORTS = ("tls", "unix", "ssh", "ext", "tcp", "libssh2", "libssh")
 MIGRATION_SCHEMES = ("tcp", "rdma", "unix")
 PATHS = ("/system", "/session")
 
-# RFC 3986, appendix B; libvirt's parser, libxml2's, follows the same RFC.
+# RFC 3986, appendix B.
 _URI = re.compile(
     r"(?:(?P<scheme>[^:/?#]+):)?(?://(?P<authority>[^/?#]*))?"
     r"(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?:#(?P<fragment>.*))?",
@@ -39,14 +40,19 @@ _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 
 
-class Fault(NamedTuple):
-    """One thing wrong with a URI: the reason, and what to do about it."""
+class UriFault(NamedTuple):
+    """One thing wrong with a text.
+
+    Attributes:
+        reason: What is wrong, as a sentence goes on after the name of the field: "must …".
+        hint: What to do, in sentences; empty if a good URI says enough.
+    """
 
     reason: str
-    hint: str
+    hint: str = ""
 
 
-class Parts(NamedTuple):
+class UriParts(NamedTuple):
     """A URI as it was written; ``host`` keeps its brackets, ``port`` may be no number."""
 
     scheme: str | None
@@ -58,9 +64,44 @@ class Parts(NamedTuple):
     fragment: str
     lost_slashes: bool
 
+    @property
+    def driver(self) -> str:
+        """Return libvirt's driver: what the scheme has before its plus."""
+        return (self.scheme or "").partition("+")[0]
 
-def read(text: str) -> Parts:
-    """Take any text apart without judging it."""
+    @property
+    def transport(self) -> str:
+        """Return libvirt's transport: what the scheme has after its plus."""
+        return (self.scheme or "").partition("+")[2].lower()
+
+    @property
+    def hostname(self) -> str:
+        """Return the host without the brackets of an IPv6 address; empty if there is none."""
+        return bare(self.host)
+
+    @property
+    def port_number(self) -> int | None:
+        """Return the port; None if there is none to connect to."""
+        return int(self.port) if self.port and is_port(self.port) else None
+
+    @property
+    def options(self) -> dict[str, str]:
+        """Return the options in its query, as ``src/util/viruri.c`` reads them."""
+        pairs = (option.partition("=")[::2] for option in re.split("[&;]", self.query) if option)
+        return {urllib.parse.unquote(name): urllib.parse.unquote(value) for name, value in pairs}
+
+    def with_options(self, options: Mapping[str, str]) -> str:
+        """Return the URI as text, with these options instead of its own."""
+        user = f"{self.user}@" if self.user else ""
+        port = f":{self.port}" if self.port else ""
+        query = urllib.parse.urlencode(options, quote_via=urllib.parse.quote, safe="/")
+        return f"{self.scheme}://{user}{self.host}{port}{self.path}" + (
+            f"?{query}" if query else ""
+        )
+
+
+def read_uri(text: str) -> UriParts:
+    """Take any text apart without a check."""
     match = _URI.fullmatch(text)
     assert match is not None, "every text matches: each group takes what the others leave"
     scheme, authority, path = match["scheme"], match["authority"], match["path"]
@@ -79,18 +120,18 @@ def read(text: str) -> Parts:
             authority, slash, rest = head.partition("/")
             path = slash + rest
     user, host, port = _split_authority(authority or "")
-    return Parts(
+    return UriParts(
         scheme, user, host, port, path, match["query"] or "", match["fragment"] or "", lost_slashes
     )
 
 
-def read_migration(text: str) -> Parts:
-    """As :func:`read`, with the old form ``tcp:host`` understood as libvirt does."""
+def read_migration_uri(text: str) -> UriParts:
+    """As :func:`read_uri`, with the old form ``tcp:host`` understood as libvirt does."""
     if text.startswith("tcp:") and not text.startswith("tcp://"):
-        parts = read(f"tcp://{text[4:]}")
+        parts = read_uri(f"tcp://{text[4:]}")
         if parts.host:
             return parts
-    return read(text)
+    return read_uri(text)
 
 
 def _split_authority(authority: str) -> tuple[str | None, str, str | None]:
@@ -102,45 +143,39 @@ def _split_authority(authority: str) -> tuple[str | None, str, str | None]:
     return (user, match["host"], match["port"]) if match else (user, rest, None)
 
 
-def host_fault(host: str) -> Fault | None:
-    """What is wrong with a host as it stands in a URI, brackets and all."""
+def host_fault(host: str) -> UriFault | None:
+    """Return what is wrong with a host as it stands in a URI, brackets and all."""
     if host.startswith("["):
         if is_ipv6(host[1:-1]) and host.endswith("]"):
             return None
-        return Fault(f"{quote(host)} is no IPv6 address", "Mend the address in the brackets.")
+        return UriFault("must be a valid IPv6 address", "Correct the address in the brackets.")
     if is_ipv6(host):
-        return Fault(f"the IPv6 address {host} has no brackets", f"Write [{host}].")
+        return UriFault("must be an IPv6 address in brackets", f"Write [{host}].")
     if re.fullmatch(r"[0-9]+(\.[0-9]+){3}", host):
         try:
             ipaddress.IPv4Address(host)
         except ValueError:
-            return Fault(f"{quote(host)} is no IPv4 address", "Mend the address.")
+            return UriFault("must be a valid IPv4 address", "Correct the address.")
     if len(host) > 253 or not _NAME.fullmatch(host):
-        return Fault(
-            f"{quote(host)} is no host name",
-            "Use letters, digits, hyphens and dots, or an IP address.",
+        return UriFault(
+            "must be a host name or an IP address", "Use letters, digits, hyphens and dots."
         )
     return None
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word most like ``word``, or None if none is like it."""
-    matches = difflib.get_close_matches(word[:40].lower(), list(known), n=1, cutoff=0.5)
-    return matches[0] if matches else None
-
-
-def quote(text: str) -> str:
-    """``text`` in quotes, on one line, fit for any terminal."""
-    return ascii(text if len(text) <= 120 else text[:117] + "...")
+def name_problem(text: str, field: str) -> str | None:
+    """Return why a text, such as a plan's field, is no host name or address; None if it is one."""
+    fault = host_fault(bracketed(text))
+    return fault and f"{field} {fault.reason} (got {quote(text)})"
 
 
 def is_port(text: str) -> bool:
-    """Whether ``text`` is a port that can be dialled."""
+    """Return whether ``text`` is a port that can be connected to."""
     return re.fullmatch(r"[0-9]{1,5}", text) is not None and 1 <= int(text) <= 65535
 
 
 def is_ipv6(text: str) -> bool:
-    """Whether ``text`` is an IPv6 address, without brackets."""
+    """Return whether ``text`` is an IPv6 address, without brackets."""
     # Python takes anything for the zone after a %; a URI does not.
     if not re.fullmatch(r"[0-9A-Fa-f:.]+(%[A-Za-z0-9_.-]+)?", text):
         return False
@@ -152,7 +187,7 @@ def is_ipv6(text: str) -> bool:
 
 
 def is_local(host: str) -> bool:
-    """Whether a host is the machine that dials it; ``localhost…`` as libvirt tests for it."""
+    """Return whether a host is the machine that connects to it; as libvirt tests ``localhost…``."""
     name = bare(host).lower()
     try:
         address = ipaddress.ip_address(name)
@@ -162,7 +197,7 @@ def is_local(host: str) -> bool:
 
 
 def same_machine(name: str, other: str) -> bool:
-    """Whether two host names are surely the same machine: nothing is resolved.
+    """Return whether two host names are surely the same machine: nothing is resolved.
 
     Two names for this very machine (``localhost``, ``127.0.0.1``) are the same.
     """
@@ -177,10 +212,10 @@ def _canonical(name: str) -> str:
 
 
 def bare(host: str) -> str:
-    """A host without the brackets of an IPv6 address."""
+    """Return a host without the brackets of an IPv6 address."""
     return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
 def bracketed(host: str) -> str:
-    """A host as it stands in a URI: an IPv6 address in brackets."""
+    """Return a host as it stands in a URI: an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host and not host.startswith("[") else host

@@ -1,28 +1,28 @@
-"""The two URIs of a migration: parsed, judged for the place they stand in, mended.
+"""The URIs of a migration: taken apart, checked for their place in a plan, and corrected.
 
 A *migration URI* says where the destination's QEMU listens for the guest's memory:
-``tcp://host[:port]``, or ``rdma://host``, or ``unix:///path``. A *connection URI* says where the
+``tcp://host[:port]``, ``rdma://host`` or ``unix:///path``. A *connection URI* says where the
 destination's libvirtd is: ``qemu+ssh://user@host/system``. Both name the destination, in both
-modes, and a URI of the one kind in the other's place is the mistake that this module is for: it
-says what the URI is, what is wanted there, and the URI that would do.
+modes. The usual mistake is a URI of one kind in the place of the other: the problem then says what
+the URI is, what must stand there, and which URI would work.
 
-What is refused here, libvirt or QEMU refuses too, or takes for something else than was meant.
-One exception: a port of 0 (libvirt would choose one). Besides the two there are the URI of the
-copied disks and that of the console's clients, judged likewise.
-Sources: libvirt's ``docs/uri.rst`` and ``docs/migration.rst``;
-``src/qemu/qemu_migration.c`` (qemuMigrationAnyParseURI, qemuMigrationDstPrepareDirect);
-``src/libvirt-domain.c`` (virDomainMigrateCheckNotLocal); ``src/remote/remote_driver.c``
-(doRemoteOpen).
+libvirt or QEMU refuses what is refused here, or takes it for something else than was meant. One
+exception: a port of 0 (libvirt would choose one). The URI of the copied disks and that of the
+console's clients are checked in the same way.
 
-Text in, records out: nothing is resolved or dialled. Imports no libvirt, and of the kit only
-``errors`` and its own ``_uris.parts`` and ``_uris.faults``.
+Sources: libvirt's ``docs/uri.rst`` and ``docs/migration.rst``; ``src/qemu/qemu_migration.c``
+(qemuMigrationAnyParseURI, qemuMigrationDstPrepareDirect); ``src/libvirt-domain.c``
+(virDomainMigrateCheckNotLocal); ``src/remote/remote_driver.c`` (doRemoteOpen).
+
+Text in, records out: no name is resolved, and no connection is opened.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Self
 
 from migrationlab.errors import PlanError, UsageError
@@ -37,41 +37,26 @@ from migrationlab.plan.uri_parser import (
     MIGRATION_SCHEMES,
     PATHS,
     TRANSPORTS,
-    Fault,
-    bare,
+    UriFault,
     bracketed,
     host_fault,
     is_local,
-    is_port,
-    nearest,
-    quote,
-    read,
-    read_migration,
+    name_problem,
+    read_migration_uri,
+    read_uri,
     same_machine,
 )
+from migrationlab.plan.wording import nearest, quote
 
 __all__ = [
-    "ConnectionUri",
-    "MigrationUri",
-    "Mode",
-    "Problem",
-    "connection_notes",
-    "host_of",
-    "is_local",
-    "migration_notes",
-    "nearest",
-    "quote",
-    "require_connection_uri",
-    "same_machine",
-    "validate_connection_uri",
-    "validate_disks_uri",
-    "validate_domain_name",
-    "validate_graphics_uri",
-    "validate_host_name",
-    "validate_hosts",
-    "validate_migration_uri",
+    "AUTO", "ConnectionUri", "MigrationUri", "Mode", "Problem", "connection_notes", "host_of",
+    "is_local", "migration_notes", "require_connection_uri", "same_machine",
+    "validate_connection_uri", "validate_disks_uri", "validate_domain_name",
+    "validate_graphics_uri", "validate_host_name", "validate_hosts", "validate_migration_uri",
 ]  # fmt: skip
 
+#: The word for a migration URI that the destination's libvirtd chooses.
+AUTO = "auto"
 MIGRATION_FORM = "tcp://HOST or tcp://HOST:PORT"
 CONNECTION_FORM = "qemu+ssh://root@HOST/system"
 _KNOWN_PORTS = {22: "sshd", 16509: "libvirtd (tcp)", 16514: "libvirtd (tls)"}
@@ -85,10 +70,9 @@ class Mode(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> None:
-        known = nearest(str(value), list(cls))
         raise PlanError(
-            f"unknown mode {quote(str(value))}",
-            hint=f"Did you mean {known}?" if known else f"The modes are {' and '.join(cls)}.",
+            f"mode must be {' or '.join(cls)} (got {quote(str(value))})",
+            hint=f"Write mode='{nearest(str(value), list(cls)) or cls.NORMAL}'.",
         )
 
 
@@ -98,9 +82,9 @@ class Problem:
 
     Attributes:
         field: The plan's field, or ``source``, ``destination``, ``domain``.
-        reason: What is wrong: what was given and what is wanted there.
+        reason: A sentence that names the field and says what it must be, without a full stop.
         hint: What to do about it.
-        suggestion: The URI that would do, itself judged good; None where none can be derived.
+        suggestion: A valid URI that would work; None if none can be derived.
         rule: The name of the rule that it breaks, which stays the same.
     """
 
@@ -118,7 +102,7 @@ class MigrationUri:
     Attributes:
         scheme: tcp, rdma or unix.
         host: Empty for a Unix socket.
-        port: None where libvirt chooses it.
+        port: None if libvirt chooses it.
         path: The socket's path, empty for a host.
     """
 
@@ -142,12 +126,8 @@ class MigrationUri:
         _require_none(validate_migration_uri(text, Mode.NORMAL))
         if text.startswith("unix:"):
             return cls(scheme="unix", path=text.removeprefix("unix:").removeprefix("//"))
-        parts = read_migration(text)
-        return cls(
-            scheme=parts.scheme or "tcp",
-            host=bare(parts.host),
-            port=int(parts.port) if parts.port else None,
-        )
+        parts = read_migration_uri(text)
+        return cls(scheme=parts.scheme or "tcp", host=parts.hostname, port=parts.port_number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +135,7 @@ class ConnectionUri:
     """A connection URI taken apart; ``str()`` puts it together again.
 
     Attributes:
-        transport: None where the URI names none: libvirt then uses TLS.
+        transport: None if the URI names none: libvirt then uses TLS.
         host: None for a Unix socket, and for a command (``ext``) in normal mode.
     """
 
@@ -189,14 +169,13 @@ class ConnectionUri:
             PlanError: It is no connection URI that a plan in ``mode`` could use.
         """
         _require_none(validate_connection_uri(text, mode))
-        parts = read(text)
-        driver, _, transport = (parts.scheme or "").partition("+")
+        parts = read_uri(text)
         return cls(
-            driver=driver,
-            transport=transport.lower() or None,
+            driver=parts.driver,
+            transport=parts.transport or None,
             user=parts.user or None,
-            host=bare(parts.host) or None,
-            port=int(parts.port) if parts.port else None,
+            host=parts.hostname or None,
+            port=parts.port_number,
             path=parts.path,
             query=parts.query,
         )
@@ -205,142 +184,126 @@ class ConnectionUri:
 def validate_migration_uri(
     text: str, mode: Mode, *, source: str | None = None, destination: str | None = None
 ) -> tuple[Problem, ...]:
-    """Say what is wrong with ``text`` as a migration URI; empty when nothing is.
+    """Return what is wrong with ``text`` as a migration URI; empty if nothing is.
 
     Args:
         text: Any text.
         mode: The plan's mode.
         source: The source's host name, which ``text`` must not name.
-        destination: The destination's host name, for suggestions where ``text`` names none.
+        destination: The destination's host name, for suggestions if ``text`` names none.
     """
-    peer2peer = mode == Mode.PEER2PEER
-    faults = tuple(migration_faults(text, peer2peer=peer2peer, source=source))
-    good = (
-        uri
-        for uri in (_mended_migration(text, destination) if faults else ())
-        if not any(migration_faults(uri, peer2peer=peer2peer, source=source))
-    )
-    return _problems("migration_uri", faults, next(good, None), MIGRATION_FORM)
+    find = partial(migration_faults, peer2peer=mode == Mode.PEER2PEER, source=source)
+    corrected = _corrected_migration(text, destination)
+    return _uri_problems("migration_uri", text, find, MIGRATION_FORM, corrected)
 
 
 def validate_connection_uri(
-    text: str, mode: Mode, *, source: str | None = None, destination: str | None = None
+    text: str,
+    mode: Mode,
+    *,
+    source: str | None = None,
+    destination: str | None = None,
+    field: str = "connection_uri",
+    of: str = "the destination",
 ) -> tuple[Problem, ...]:
-    """Say what is wrong with ``text`` as the destination's connection URI; empty when nothing is.
+    """Return what is wrong with ``text`` as a connection URI; empty if nothing is.
 
     Args:
         text: Any text.
-        mode: The plan's mode: it decides who dials the URI.
+        mode: The plan's mode: it decides who connects to the URI.
         source: The source's host name, which ``text`` must not name.
-        destination: The destination's host name, for suggestions where ``text`` names none.
+        destination: The destination's host name, for suggestions if ``text`` names none.
+        field: How the messages name the URI.
+        of: How the messages name the host that it leads to.
     """
-    peer2peer = mode == Mode.PEER2PEER
-    faults = tuple(connection_faults(text, peer2peer=peer2peer, source=source))
-    good = (
-        uri
-        for uri in (_mended_connection(text, destination) if faults else ())
-        if not any(connection_faults(uri, peer2peer=peer2peer, source=source))
-    )
-    return _problems("connection_uri", faults, next(good, None), CONNECTION_FORM)
+    find = partial(connection_faults, peer2peer=mode == Mode.PEER2PEER, source=source, of=of)
+    corrected = _corrected_connection(text, destination)
+    return _uri_problems(field, text, find, CONNECTION_FORM, corrected)
 
 
 def require_connection_uri(where: str, uri: str) -> None:
     """Refuse what libvirt would take for something else, or not at all.
 
-    ``tcp://node1``, say, is a migration URI, and libvirt would ask for TLS certificates. A URI of
-    this machine is no mistake here, and libvirt's test driver is for tests.
+    ``tcp://node1``, for example, is a migration URI, and libvirt would ask for TLS certificates. A
+    URI of this machine is accepted, and so is libvirt's test driver, for tests.
 
     Args:
         where: Where it was given, as ``--from``.
         uri: The URI.
 
     Raises:
-        UsageError: It is no connection URI; the hint has one that would do, where there is one.
+        UsageError: It is no connection URI; the hint has one that would work, if there is one.
     """
     if uri.startswith(("qemu:///", "test:///")):
         return
-    for problem in validate_connection_uri(uri, Mode.NORMAL):
-        # Both ends are given in this way.
-        reason = problem.reason.replace("the destination's libvirtd", "the host's libvirtd")
-        raise UsageError(f"{where}: {reason}", hint=problem.hint)
+    for problem in validate_connection_uri(uri, Mode.NORMAL, field=where, of="the host"):
+        raise UsageError(problem.reason, hint=problem.hint)
 
 
 def validate_disks_uri(text: str) -> tuple[Problem, ...]:
-    """Say what is wrong with ``text`` as the URI of the copied disks; empty when nothing is."""
-    faults = tuple(disks_faults(text))
-    return _problems("disks_uri", faults, None, "tcp://ADDRESS:PORT or unix:///PATH")
+    """Return what is wrong with ``text`` as the URI of the copied disks; empty if nothing is."""
+    form = "tcp://ADDRESS:PORT or unix:///PATH"
+    return _uri_problems("disks_uri", text, disks_faults, form)
 
 
 def validate_graphics_uri(text: str) -> tuple[Problem, ...]:
-    """Say what is wrong with ``text`` as the console's URI; empty when nothing is."""
-    faults = tuple(graphics_faults(text))
-    return _problems("graphics_uri", faults, None, "spice://HOST:PORT or vnc://HOST:PORT")
+    """Return what is wrong with ``text`` as the console's URI; empty if nothing is."""
+    form = "spice://HOST:PORT or vnc://HOST:PORT"
+    return _uri_problems("graphics_uri", text, graphics_faults, form)
 
 
 def validate_host_name(text: str, field: str) -> tuple[Problem, ...]:
-    """Say what is wrong with ``text`` as a host's name or address; empty when nothing is."""
-    fault = host_fault(bracketed(text)) if text else Fault("empty", "")
-    if fault is None:
-        return ()
-    reason = f"{quote(text)} is no host name: {fault.reason}"
-    return (Problem(field, reason, "Give a host name or an IP address, as host-b or 10.0.0.2."),)
+    """Return what is wrong with ``text`` as a host's name or address; empty if nothing is."""
+    reason = name_problem(text, field)
+    hint = "Give a host name or an IP address, such as host-b or 10.0.0.2."
+    return (Problem(field, reason, hint),) if reason else ()
 
 
-def validate_domain_name(name: str) -> tuple[Problem, ...]:
-    """Say what is wrong with ``name`` as a guest's name; empty when nothing is."""
+def validate_domain_name(name: str, field: str = "domain") -> tuple[Problem, ...]:
+    """Return what is wrong with ``name`` as a guest's name; empty if nothing is."""
     if name.strip() and name.isprintable() and "/" not in name:
         return ()
-    return (
-        Problem(
-            "domain",
-            f"{quote(name)} cannot be a guest's name",
-            "Give the name that virsh list shows.",
-        ),
-    )
+    reason = f"{field} must be a guest's name: printable, not empty, no / (got {quote(name)})"
+    return (Problem(field, reason, "Give a name as `virsh list --name` shows it, such as web1."),)
 
 
 def validate_hosts(source: str | None, destination: str | None) -> tuple[Problem, ...]:
-    """Say what is wrong with the names of the two hosts; None is for a name not given."""
+    """Return what is wrong with the names of the two hosts; None is for a name not given."""
     found: list[Problem] = []
     for field, name in (("source", source), ("destination", destination)):
         if name is not None:
             found += validate_host_name(name, field)
-    if destination is not None and not found:
-        if source is not None and same_machine(source, destination):
-            found.append(
-                Problem(
-                    "destination",
-                    f"source and destination are the same host, {destination}; libvirt's answer "
-                    "is 'Attempt to migrate guest to the same host'.",
-                    "Name another host as the destination.",
-                )
-            )
-        elif is_local(destination):
-            found.append(
-                Problem(
-                    "destination",
-                    f"{destination} is whichever machine says it, so the same host would be "
-                    "source and destination.",
-                    "Name the destination as the source host sees it.",
-                )
-            )
-    return tuple(found)
+    if destination is None or found:
+        return tuple(found)
+    reason = ""
+    if source is not None and same_machine(source, destination):
+        reason = (
+            "destination must be another host than the source; otherwise libvirt answers 'Attempt "
+            f"to migrate guest to the same host' (got {destination})"
+        )
+    elif is_local(destination):
+        reason = (
+            "destination must be the host's name as the source host sees it, because every machine "
+            f"calls itself {destination} (got {destination})"
+        )
+    hint = "Give the name or address of another host, such as host-b or 10.0.0.2."
+    return (Problem("destination", reason, hint),) if reason else ()
 
 
 def host_of(text: str) -> str | None:
-    """The host that ``text`` names, of whichever kind it is; None if none can be made out."""
-    host = read_migration(text.strip()).host
-    return bare(host) if host and host_fault(host) is None else None
+    """Return the host that ``text`` names, of whichever kind it is; None if none can be found."""
+    parts = read_migration_uri(text.strip())
+    return parts.hostname if parts.host and host_fault(parts.host) is None else None
 
 
 def migration_notes(text: str) -> tuple[str, ...]:
-    """What a user of this good migration URI should know."""
-    if text == "auto":
-        said = "The kit's own word: the destination's libvirtd chooses, and gives its host name."
-        return (f"{said} The source must know that name.",)
+    """Return what a user of this valid migration URI should know."""
+    if text == AUTO:
+        said = "auto leaves the choice to the destination's libvirtd, which gives its host name."
+        return (f"{said} The source must be able to resolve that name.",)
     if text.startswith("unix:"):
-        return ("A Unix socket needs somebody who forwards it from host to host.",)
-    parts = read_migration(text)
+        return ("A Unix socket needs a program that forwards it from host to host.",)
+    parts = read_migration_uri(text)
     notes = []
     if parts.scheme == "rdma":
         notes.append(
@@ -351,13 +314,13 @@ def migration_notes(text: str) -> tuple[str, ...]:
         notes.append(f"{text} is the old form of {MigrationUri.parse(text)}; libvirt takes both.")
     if parts.user is not None or parts.path or parts.query:
         notes.append(f"Only host and port of {text} count: libvirt ignores the rest.")
-    if parts.port and (owner := _KNOWN_PORTS.get(int(parts.port))):
-        notes.append(f"Port {parts.port} is usually {owner}'s own: QEMU needs a free one.")
+    if owner := _KNOWN_PORTS.get(parts.port_number or 0):
+        notes.append(f"Port {parts.port} is usually that of {owner}: QEMU needs a free one.")
     return tuple(notes)
 
 
 def connection_notes(text: str, mode: Mode) -> tuple[str, ...]:
-    """What a user of this good connection URI should know."""
+    """Return what a user of this valid connection URI should know."""
     uri = ConnectionUri.parse(text, mode)
     notes = []
     if uri.transport is None:
@@ -365,36 +328,36 @@ def connection_notes(text: str, mode: Mode) -> tuple[str, ...]:
             f"{text} names no transport, so libvirt uses TLS: both hosts need certificates."
         )
     if uri.transport == "tcp":
-        notes.append("qemu+tcp is not encrypted: for trusted networks only.")
+        notes.append("qemu+tcp is not encrypted: use it on trusted networks only.")
     if mode == Mode.PEER2PEER and uri.transport in ("ssh", "libssh", "libssh2"):
         notes.append(
-            "In peer2peer the source's libvirtd logs in by ssh, with its own user's keys and "
-            "known_hosts (usually root's), not with the client's."
+            "In peer2peer the source's libvirtd logs in by SSH, with the keys and known_hosts of "
+            "its own user (usually root), not with the client's."
         )
     if uri.path == "/session":
         notes.append("/session is a user's own libvirtd; the system's is /system.")
     return tuple(notes)
 
 
-def _mended_migration(text: str, destination: str | None) -> Iterator[str]:
-    """Migration URIs that may have been meant, the likeliest first; not judged yet."""
-    parts = read_migration(text.strip())
+def _corrected_migration(text: str, destination: str | None) -> Iterator[str]:
+    """Yield migration URIs that may have been meant, the likeliest first; not checked yet."""
+    parts = read_migration_uri(text.strip())
     if parts.scheme == "unix":
         path = text.strip().removeprefix("unix:")
         yield f"unix:///{path.removeprefix('//').partition('/')[2] if '//' in path else path}"
         return
     # The port of a connection URI is sshd's or libvirtd's: never QEMU's.
     keeps_port = parts.scheme is None or parts.scheme.lower() in ("tcp", "rdma")
-    if keeps_port and parts.port and is_port(parts.port):
-        yield str(MigrationUri(host=bare(parts.host), port=int(parts.port)))
-    for host in (bare(parts.host), destination):
+    if keeps_port and parts.port_number:
+        yield str(MigrationUri(host=parts.hostname, port=parts.port_number))
+    for host in (parts.hostname, destination):
         if host:
             yield str(MigrationUri(host=host))
 
 
-def _mended_connection(text: str, destination: str | None) -> Iterator[str]:
-    """Connection URIs that may have been meant, the likeliest first; not judged yet."""
-    parts = read(text.strip())
+def _corrected_connection(text: str, destination: str | None) -> Iterator[str]:
+    """Yield connection URIs that may have been meant, the likeliest first; not checked yet."""
+    parts = read_uri(text.strip())
     scheme = (parts.scheme or "").lower()
     driver, plus, transport = scheme.partition("+")
     if not plus and driver in TRANSPORTS:
@@ -402,31 +365,51 @@ def _mended_connection(text: str, destination: str | None) -> Iterator[str]:
     if transport not in TRANSPORTS:
         transport = (nearest(transport, TRANSPORTS) or "ssh") if plus else ""
     path = parts.path if parts.path in PATHS else "/system"
-    port = int(parts.port) if parts.port and is_port(parts.port) else None
     user = parts.user or None
     migration = not plus and scheme in MIGRATION_SCHEMES and parts.path not in PATHS
     qemu_like = driver in (*DRIVERS, *TRANSPORTS) or plus or nearest(driver, ("qemu",))
-    for host in (bare(parts.host), destination):
+    for host in (parts.hostname, destination):
         if not host:
             continue
         # "qemu:///system" says nothing of TLS: only with a host does no transport mean that.
         if qemu_like and not migration and (transport or parts.host):
-            kept = ConnectionUri(
-                transport=transport or None, user=user, host=host, port=port, path=path,
-                query=parts.query,
+            same = ConnectionUri(
+                transport=transport or None, user=user, host=host, port=parts.port_number,
+                path=path, query=parts.query,
             )  # fmt: skip
-            yield str(kept)
+            yield str(same)
         yield str(ConnectionUri(transport="ssh", user=user or "root", host=host, path=path))
 
 
-def _problems(
-    field: str, faults: tuple[Fault, ...], suggestion: str | None, form: str
+def _uri_problems(
+    field: str,
+    text: str,
+    find: Callable[[str], Iterator[UriFault]],
+    form: str,
+    corrected: Iterable[str] = (),
 ) -> tuple[Problem, ...]:
-    end = f"This would do: {suggestion}" if suggestion else f"The form is {form}"
+    """Return the problems of a URI, with the first corrected one that has no fault."""
+    faults = tuple(find(text))
+    if not faults:
+        return ()
+    suggestion = next((uri for uri in corrected if not any(find(uri))), None)
+    end = f"Use {suggestion}" if suggestion else f"Write {form}"
+    got = quote(_without_password(text))
     return tuple(
-        Problem(field, fault.reason, f"{fault.hint} {end}".strip(), suggestion, rule="uri")
+        Problem(
+            field,
+            f"{field} {fault.reason} (got {got})",
+            f"{fault.hint} {end}".strip(),
+            suggestion,
+            rule="uri",
+        )
         for fault in faults
     )
+
+
+def _without_password(text: str) -> str:
+    name, colon, password = (read_uri(text).user or "").partition(":")
+    return text.replace(f"{name}:{password}@", f"{name}:***@") if colon else text
 
 
 def _require_none(problems: tuple[Problem, ...]) -> None:

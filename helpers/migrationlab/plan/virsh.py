@@ -1,9 +1,7 @@
-"""A plan in virsh's words: the ``virsh migrate`` that does the same, and what it cannot say.
+"""A plan as a ``virsh migrate`` command, and the notes on what that command cannot do.
 
 Sources: libvirt's ``docs/manpages/virsh.rst`` (migrate, migrate-setmaxdowntime, domjobabort) and
 ``tools/virsh-domain.c`` (opts_migrate, cmdMigrate: what virsh itself refuses).
-
-Imports of the kit only ``settings`` and ``uris``; no libvirt.
 """
 
 from __future__ import annotations
@@ -14,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from migrationlab.plan.settings import AUTO, Settings, settings
 from migrationlab.plan.uris import connection_notes, migration_notes
 
-#: virsh reads XML from files; these names stand for them in the line.
+#: virsh reads XML from files; the command names these.
 XML_FILES = {"destination_xml": "destination.xml", "persistent_xml": "persistent.xml"}
 
 
-def line(
+def command(
     plan: Settings,
     flags: tuple[str, ...],
     parameters: Mapping[str, object],
@@ -49,7 +47,7 @@ def line(
 
 
 def notes(plan: Settings, domain: str, source_uri: str) -> Iterator[str]:
-    """Say what to know about a good plan, and what its virsh line cannot say.
+    """Yield what to know about a valid plan, and what its virsh command cannot do.
 
     Args:
         plan: The plan.
@@ -62,67 +60,68 @@ def notes(plan: Settings, domain: str, source_uri: str) -> Iterator[str]:
         yield from connection_notes(plan.connection_uri, plan.mode)
     if plan.destination_xml and plan.persistent and not plan.persistent_xml:
         yield (
-            "persistent without persistent_xml: the definition that the destination keeps has "
-            "not the changes of destination_xml."
+            "persistent without persistent_xml: the definition at the destination lacks the "
+            "changes of destination_xml."
         )
     if plan.postcopy_bandwidth_mib_s is not None and not plan.postcopy:
         yield "postcopy_bandwidth_mib_s has no effect without postcopy."
-    if plan.postcopy and plan.postcopy_after_iteration is None and plan.postcopy_after_s is None:
+    policies = (plan.postcopy_after_iteration, plan.postcopy_after_s)
+    if plan.postcopy and policies == (None, None):
         yield (
-            "postcopy only makes it possible: nothing switches to it by itself. Give "
-            "postcopy_after_iteration or postcopy_after_s, or start it by hand."
+            "postcopy only makes the switch possible. Set postcopy_after_iteration or "
+            "postcopy_after_s, or switch by hand."
         )
     if plan.undefine_source and not plan.persistent:
         yield (
-            "undefine_source without persistent: once the domain is shut down, no host keeps its "
+            "undefine_source without persistent: after the domain shuts down, no host has its "
             "definition."
         )
     for name, file in XML_FILES.items():
         if getattr(plan, name) is not None:
-            yield f"virsh reads XML from a file: write {name} into {file} before."
-    yield from _unsaid(plan, domain, source_uri)
+            yield f"virsh reads XML from a file: write {name} into {file} first."
+    yield from _missing(plan, domain, source_uri)
 
 
-def _unsaid(plan: Settings, domain: str, source_uri: str) -> Iterator[str]:
-    def second_shell(command: str, *arguments: str) -> str:
-        return shlex.join(["virsh", "--connect", source_uri, command, domain, *arguments])
+def _missing(plan: Settings, domain: str, source_uri: str) -> Iterator[str]:
+    def second_shell(action: str, *arguments: str) -> str:
+        return shlex.join(["virsh", "--connect", source_uri, action, domain, *arguments])
 
     if plan.downtime_steps is not None and plan.max_downtime_ms is not None:
         yield (
-            f"virsh migrate cannot raise the maximum downtime in steps; while it runs, in a "
-            f"second shell, {plan.downtime_steps} times with more each time: "
+            f"virsh migrate cannot raise the maximum downtime in steps. While it runs, run this in "
+            f"a second shell {plan.downtime_steps} times, with a larger value each time: "
             f"{second_shell('migrate-setmaxdowntime', str(plan.max_downtime_ms))}"
         )
     elif plan.max_downtime_ms is not None:
         yield (
-            "virsh migrate cannot set the maximum downtime; while it runs, in a second shell: "
+            "virsh migrate cannot set the maximum downtime. While it runs, run in a second shell: "
             f"{second_shell('migrate-setmaxdowntime', str(plan.max_downtime_ms))}"
         )
-    said, _ = _timeout(plan)
+    done, _ = _timeout(plan)
     later = {"postcopy_after_iteration": "migrate-postcopy", "postcopy_after_s": "migrate-postcopy",
              "suspend_after_iteration": "suspend", "suspend_after_s": "suspend"}  # fmt: skip
-    for name, command in later.items():
+    for name, action in later.items():
         value = getattr(plan, name)
-        if value is None or name == said or (name == "postcopy_after_iteration" and value == 1):
+        if value is None or name == done or (name == "postcopy_after_iteration" and value == 1):
             continue
         yield (
-            f"virsh migrate cannot say {name}={value:g}; then, in a second shell: "
-            f"{second_shell(command)}"
+            f"virsh migrate cannot do {name}={value:g}. At that point run in a second shell: "
+            f"{second_shell(action)}"
         )
     if plan.abort_when_diverging_s is not None:
         yield (
-            "virsh migrate does not watch whether the guest changes memory faster than it is "
-            f"sent; look on with {second_shell('domjobinfo')} and cancel with "
+            "virsh migrate does not watch whether the guest writes memory faster than it is sent. "
+            f"Watch it with {second_shell('domjobinfo')} and cancel it with "
             f"{second_shell('domjobabort')}"
         )
     yield (
-        f"virsh migrate has no deadline (--timeout suspends the guest): to cancel after "
-        f"{plan.deadline_s:g} s put timeout --signal=INT {plan.deadline_s:g} before it."
+        f"virsh migrate has no deadline (--timeout suspends the guest). To cancel it after "
+        f"{plan.deadline_s:g} s, put timeout --signal=INT {plan.deadline_s:g} before it."
     )
 
 
 def _timeout(plan: Settings) -> tuple[str, int | None]:
-    """The policy that virsh's one ``--timeout`` says, and its whole seconds."""
+    """Return the policy that virsh's only ``--timeout`` can do, and its whole seconds."""
     for name in ("postcopy_after_s", "suspend_after_s"):
         value = getattr(plan, name)
         if value is not None and value >= 1 and value == int(value):

@@ -244,7 +244,7 @@ def test_the_plan_is_judged_without_a_domain(make: Make) -> None:
     """A plan that cannot work fails the preflight, also where no domain is named."""
     check = found("plan", *make(), plan=Plan(tunnelled=True))
     assert check.status is Status.FAIL
-    assert "tunnel through" in check.detail
+    assert "tunnelled=True needs mode='peer2peer'" in check.detail
 
 
 def test_the_port_of_the_plan_is_dialled(make: Make) -> None:
@@ -424,7 +424,7 @@ def test_doctor_of_two_hosts_on_the_command_line() -> None:
         (["--to", "test:///default"], "two hosts"),
         (["--domain", "web1"], "--domain needs two hosts"),
         (["--from", "test:///default", "--to", "test:///default", "--mode", "direct"], "'direct'"),
-        (["--from", "node1", "--to", "test:///default"], "--from: 'node1' has no scheme"),
+        (["--from", "node1", "--to", "test:///default"], "--from must be a connection URI"),
     ],
 )
 def test_doctor_asked_for_half(words: list[str], said: str) -> None:

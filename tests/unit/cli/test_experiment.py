@@ -178,7 +178,7 @@ def test_differing_environments_are_reported_after_outcomes(
         (
             'question = "Why?"\n[plan]\nmax_downtime_ms = -1',
             [],
-            "modes.toml: plan: max_downtime_ms: ",
+            "modes.toml: plan: max_downtime_ms must be ",
             "1",
         ),
         (DESIGN, ["--metric", "speed"], "no run has a 'speed'", "total_ms"),

@@ -101,10 +101,10 @@ def test_result_as_text(ends_as: Callable[[str], None], outcome: str, tmp_path: 
         (["web1", "--to", "test:///default"], "Missing option '--from'"),
         (["web1", "--from", "test:///default"], "Missing option '--to'"),
         (HOSTS, "Missing argument 'DOMAIN'"),
-        (["web1", *HOSTS, "--mode", "direct"], "--mode: "),
-        (["web1", *HOSTS, "--bandwidth-mib-s", "fast"], "--bandwidth-mib-s: "),
+        (["web1", *HOSTS, "--mode", "direct"], "--mode must be "),
+        (["web1", *HOSTS, "--bandwidth-mib-s", "fast"], "--bandwidth-mib-s must be "),
         (["nobody", *HOSTS], "has no guest 'nobody'"),
-        (["test", "--from", "", "--to", ""], "--from: '' is empty"),
+        (["test", "--from", "", "--to", ""], "--from must not be empty"),
         (["web1", "--from", "test:///default", "--to", "tcp://node2"], "is a migration URI"),
     ],
 )

@@ -164,8 +164,8 @@ WHERE = {"source": "qemu+ssh://a/system", "to": "qemu+ssh://b/system", "domain":
         ({"hosts": WHERE | {"domain": ""}}, "hosts.domain: ", "domain's name"),
         ({"hosts": WHERE | {"to": WHERE["source"]}}, "hosts.to: ", "two hosts"),
         ({"hosts": WHERE, "workload": {}}, "workload: ", "leave workload out"),
-        ({"hosts": WHERE | {"to": "tcp://b"}}, "hosts.to: ", "qemu+ssh://"),
-        ({"hosts": WHERE | {"source": "qemu+shh://a/system"}}, "hosts.source: ", "qemu+ssh://"),
+        ({"hosts": WHERE | {"to": "tcp://b"}}, "hosts.to must ", "qemu+ssh://"),
+        ({"hosts": WHERE | {"source": "qemu+shh://a/system"}}, "hosts.source must ", "qemu+ssh://"),
     ],
 )
 def test_what_cannot_be_says_where(spec: dict[str, Any], path: str, hint: str) -> None:
@@ -180,9 +180,9 @@ def test_what_cannot_be_says_where(spec: dict[str, Any], path: str, hint: str) -
     ("spec", "said"),
     [
         ({"plan": {"mode": ["normal", "direct"]}}, "plan: "),
-        ({"plan": {"moed": "normal"}}, "plan: a plan has no 'moed'"),
-        ({"plan": {"max_downtime_ms": "long"}}, "plan: max_downtime_ms cannot be of type str"),
-        ({"plans": {"odd": {"zerocopy": True}}}, "plans.odd: zerocopy: "),
+        ({"plan": {"moed": "normal"}}, "plan: a plan has no setting 'moed'"),
+        ({"plan": {"max_downtime_ms": "long"}}, "plan: max_downtime_ms must be a whole number"),
+        ({"plans": {"odd": {"zerocopy": True}}}, "plans.odd: zerocopy=True needs "),
     ],
 )
 def test_a_plan_that_cannot_work_is_refused(spec: dict[str, Any], said: str) -> None:

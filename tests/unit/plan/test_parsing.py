@@ -1,4 +1,4 @@
-"""Plans out of texts: what a command line and a form share."""
+"""A plan is read from texts, for the command line and for forms."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from migrationlab.plan.settings import settings
     ],
 )
 def test_texts_become_values(name: str, text: Any, value: object) -> None:
-    """A text becomes the value that its setting has."""
+    """A text becomes a value of the type of its setting."""
     plan, problems = plan_of_texts({name: text, "connection_uri": None})
     assert problems == ()
     assert plan == Plan.from_dict({name: value})
@@ -41,24 +41,26 @@ def test_texts_become_values(name: str, text: Any, value: object) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "hint"),
     [
-        ("bandwidth_mib_s", "fast", "Give a whole number of MiB/s."),
-        ("max_downtime_ms", "0.5", "Give a whole number of ms."),
+        ("bandwidth_mib_s", "fast", "Give a whole number of MiB/s, such as 1."),
+        ("max_downtime_ms", "0.5", "Give a whole number of ms, such as 1."),
         ("deadline_s", "soon", "Give a number of s."),
         ("zlib_level", "", "Give a whole number."),
         ("postcopy", "perhaps", "Give yes or no."),
-        ("mode", "p2p", "Did you mean peer2peer?"),
+        ("mode", "p2p", "Write mode='peer2peer'."),
     ],
 )
 def test_texts_that_are_no_value_are_problems(name: str, text: str, hint: str) -> None:
-    """A text that is no value is a problem of its field, and the rest of the plan is made."""
+    """A text that is no value is a problem of its field, and the rest becomes the plan."""
     plan, (problem,) = plan_of_texts({name: text, "tls": True})
     assert plan == Plan(tls=True)
     assert (problem.field, problem.hint) == (name, hint)
+    assert problem.reason.startswith(f"{name} must be ")
+    assert problem.reason.endswith(f"(got {text!r})")
 
 
 def test_unknown_names_are_refused() -> None:
-    """A name that is no setting's is an error, with the one that was meant."""
-    with pytest.raises(PlanError, match="no 'bandwith'"):
+    """A name of no setting is an error, whose hint has the closest one."""
+    with pytest.raises(PlanError, match="no setting 'bandwith'"):
         plan_of_texts({"bandwith": "5"})
 
 
@@ -66,7 +68,7 @@ def test_unknown_names_are_refused() -> None:
     st.dictionaries(st.sampled_from([about.name for about in settings()]), st.text(), max_size=8)
 )
 def test_any_text_gets_an_answer(texts: dict[str, str]) -> None:
-    """Whatever is typed, a plan comes of it, or a problem of the field that it was typed for."""
+    """Any text makes a plan, or is a problem of the field that it was typed for."""
     plan, problems = plan_of_texts(texts)
     assert {problem.field for problem in problems} <= set(texts)
     plan.problems(source="node1", destination="node2")

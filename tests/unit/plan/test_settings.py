@@ -1,4 +1,4 @@
-"""The table of settings: complete, true to libvirt's own names and numbers, and readable."""
+"""The table of settings is complete, has libvirt's names and numbers, and is readable."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from migrationlab.errors import UsageError
 from migrationlab.plan.plan import Plan
-from migrationlab.plan.settings import FLAG_BITS, Group, Kind, Setting, Shape, settings
+from migrationlab.plan.settings import FLAG_BITS, Group, Setting, SettingKind, Shape, settings
 
 # virDomainMigrateFlags and VIR_MIGRATE_PARAM_* of libvirt 11.3's libvirt-domain.h. The methods
 # and settings of "mt" compression are left out: QEMU 9.1 dropped them.
@@ -54,7 +54,7 @@ def _constant(flag: str) -> str:
 
 
 def test_every_parameter_of_libvirt_is_there() -> None:
-    """The typed parameters are libvirt's, once each, and nothing that this binding knows lacks."""
+    """The typed parameters are libvirt's, once each, and all that this binding knows."""
     names = sorted(about.parameter for about in settings() if about.parameter)
     assert names == sorted(PARAMETERS)
     binding = {
@@ -65,23 +65,23 @@ def test_every_parameter_of_libvirt_is_there() -> None:
 
 @pytest.mark.parametrize("about", list(settings()), ids=lambda about: about.name)
 def test_each_setting_is_described(about: Setting) -> None:
-    """Each setting says what it does, what can be given, and where it comes from."""
+    """Each setting has a meaning, its values, and where it comes from."""
     assert about.meaning.endswith(".")
     assert about.takes
     assert about.name in Plan().to_dict()
-    assert bool(about.libvirt) == (about.kind in (Kind.FLAG, Kind.PARAMETER))
-    assert (about.since is None) == (about.kind in (Kind.KIT, Kind.POLICY))
+    assert bool(about.libvirt) == (about.kind in (SettingKind.FLAG, SettingKind.PARAMETER))
+    assert (about.since is None) == (about.kind in (SettingKind.MIGRATIONLAB, SettingKind.POLICY))
     assert (about.typed is None) == (about.parameter is None)
     assert (about.low is None) == (about.high is None)
     if about.shape is Shape.SWITCH:
         assert isinstance(about.default, bool)
-    if about.unit and about.unit not in ("bytes", "%", "passes", "steps"):
+    if about.unit and about.unit not in ("bytes", "%", "iterations", "steps"):
         assert about.name.endswith(about.unit.lower().replace("/", "_"))
 
 
 @pytest.mark.parametrize("about", OF_FLAGS, ids=lambda about: about.name)
 def test_each_flag_is_set_by_its_setting(about: Setting) -> None:
-    """A setting's value sets the flag that the table gives for it, and no other."""
+    """A setting's value sets the flag that the table names, and no other."""
     for flag in about.flags:
         value: Any = flag.state
         if about.name == "compression":
@@ -93,7 +93,7 @@ def test_each_flag_is_set_by_its_setting(about: Setting) -> None:
 
 
 def test_table_reads_in_every_form() -> None:
-    """Text, HTML and frame hold every setting, the text under its group."""
+    """Text, HTML and frame have every setting, the text under its group."""
     table = settings()
     text = str(table)
     page = table._repr_html_()
@@ -107,7 +107,7 @@ def test_table_reads_in_every_form() -> None:
 
 
 def test_unknown_setting_gets_the_known_one() -> None:
-    """A setting is found by its name, and a misspelt name gets the one that was meant."""
+    """A setting is found by its name; the error for a misspelt name has the closest one."""
     assert settings()["zstd_level"].high == 20
     with pytest.raises(UsageError, match="no setting 'zsdt_level'") as caught:
         settings()["zsdt_level"]
@@ -115,7 +115,7 @@ def test_unknown_setting_gets_the_known_one() -> None:
 
 
 def test_table_needs_no_libvirt() -> None:
-    """The table is read on a machine without libvirt, and without loading pandas."""
+    """The table needs no libvirt, and does not import pandas."""
     code = (
         "import sys, migrationlab; str(migrationlab.settings());"
         "sys.exit(bool({'libvirt', 'pandas'} & set(sys.modules)))"

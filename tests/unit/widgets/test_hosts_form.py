@@ -94,11 +94,11 @@ def test_the_commands_are_those_of_the_command_line() -> None:
     ("changes", "words"),
     [
         ({"destination_uri": "tcp://node2"}, "is a migration URI"),
-        ({"destination_uri": ""}, "is missing"),
+        ({"destination_uri": ""}, "must be given"),
         ({"destination_uri": NODE1}, "same host"),
         ({"source_uri": "node1"}, "where the source's libvirtd is"),
-        ({"source_uri": ""}, "is empty"),
-        ({"domain": "a/b"}, "cannot be a guest's name"),
+        ({"source_uri": ""}, "must not be empty"),
+        ({"domain": "a/b"}, "must be a guest's name"),
         ({"migration_uri": NODE2}, "is a libvirt connection URI"),
     ],
 )

@@ -10,7 +10,7 @@ Sources: libvirt's ``docs/uri.rst`` and ``docs/remote.rst`` (transports and thei
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from migrationlab.errors import PlanError
 from migrationlab.plan.plan import Connection, Endpoint, Mode, Plan, Problem
@@ -86,16 +86,10 @@ class MigrationForm:
         found: list[Problem] = []
         # The source may be this machine.
         if not self.source_uri.startswith("qemu:///"):
-            found += [
-                replace(
-                    problem,
-                    field="source",
-                    reason=problem.reason.replace("destination's libvirtd", "source's libvirtd"),
-                )
-                for problem in validate_connection_uri(self.source_uri.strip(), Mode.NORMAL)
-            ]
+            uri = self.source_uri.strip()
+            found += validate_connection_uri(uri, Mode.NORMAL, field="source", of="the source")
         if not self.destination_uri.strip():
-            reason = "The destination's connection URI is missing."
+            reason = "connection_uri must be given (got '')"
             found.append(Problem("connection_uri", reason, "Use qemu+ssh://root@node2/system."))
         source = None if self.source == HERE else self.source
         found += self._plan().problems(source=source, destination=host_of(self.destination_uri))

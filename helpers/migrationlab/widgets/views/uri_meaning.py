@@ -11,7 +11,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from migrationlab.plan.plan import Connection, Endpoint, Mode, Plan, Problem
-from migrationlab.plan.uris import connection_notes, migration_notes, quote
+from migrationlab.plan.uris import connection_notes, migration_notes
+from migrationlab.plan.wording import quote
 from migrationlab.widgets.views.template import fill
 
 

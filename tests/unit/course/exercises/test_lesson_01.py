@@ -32,7 +32,7 @@ def test_the_solution_for_the_uri_passes(answer: str) -> None:
         ("qemu+ssh://root@10.0.0.2/system", "is a libvirt connection URI"),
         ("10.0.0.2", "scheme"),
         ("tcp://root@10.0.0.2", "libvirt ignores the rest"),
-        ("tcp://10.0.0.2:22", "sshd's own"),
+        ("tcp://10.0.0.2:22", "that of sshd"),
         ("tcp://node2", "office network"),
         ("tcp://10.0.0.1", "the host that the guest leaves"),
         ("tcp://node1", "the host that the guest leaves"),
@@ -71,7 +71,7 @@ def test_the_solution_for_the_plan_passes() -> None:
         (Plan(mode="peer2peer", connection_uri=WAY, migration_uri=WAY), "is a migration URI"),
         (
             Plan(mode="peer2peer", connection_uri="qemu:///system"),
-            "which means the source host itself",
+            "the libvirtd of the source host itself",
         ),
         (
             Plan(mode="peer2peer", connection_uri="qemu+ssh://root@node1/system"),

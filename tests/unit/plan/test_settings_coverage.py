@@ -10,7 +10,7 @@ import pytest
 
 from migrationlab.plan.settings import settings
 from paths import ROOT
-from settings_coverage import LIMITS, TRIED
+from settings_coverage import COVERED_BY, LIMITS
 
 FOLDER = ROOT / "tests" / "lab"
 #: Where the cases stand that these tests are made of.
@@ -36,23 +36,23 @@ def cases_of(file: str, name: str) -> list[str]:
 
 def test_every_setting_was_tried() -> None:
     """The list of tests names each setting of a plan, and no other."""
-    assert TRIED.keys() == {about.name for about in settings()}
-    assert LIMITS.keys() <= TRIED.keys()
+    assert COVERED_BY.keys() == {about.name for about in settings()}
+    assert LIMITS.keys() <= COVERED_BY.keys()
     assert all(LIMITS.values())
 
 
-@pytest.mark.parametrize("name", TRIED)
+@pytest.mark.parametrize("name", COVERED_BY)
 def test_what_tried_it_exists(name: str) -> None:
     """The test that is said to have run a setting is there, with its case."""
-    file, _, rest = TRIED[name].partition("::")
+    file, _, rest = COVERED_BY[name].partition("::")
     test, _, case = rest.removesuffix("]").partition("[")
     assert test in {each.name for each in tree_of(file).body if isinstance(each, ast.FunctionDef)}
     if test in CASES:
         assert case in cases_of(file, CASES[test])
 
 
-@pytest.mark.parametrize("name", TRIED)
+@pytest.mark.parametrize("name", COVERED_BY)
 def test_what_tried_it_says_it(name: str) -> None:
     """The file of that test names the setting."""
-    file = TRIED[name].partition("::")[0]
+    file = COVERED_BY[name].partition("::")[0]
     assert re.search(rf"\b{name}\b", (FOLDER / file).read_text())
