@@ -52,12 +52,13 @@ from migrationlab.analysis.beats import Silence
 from migrationlab.analysis.events import MS, Clocks
 from migrationlab.analysis.switchover import Switchover
 
+COLUMNS = ("kind", "downtime_ms", "low_ms", "high_ms", "resolution_ms", "method", "reason")
 KINDS = ("requested", "reported", "event", "network", "guest")
 REPORTED_ERROR_MS = 1.0
 STAMP_MS = 0.001
 #: Why an error is unknown.
 CLOCKS_UNKNOWN = "the difference of the two hosts' clocks is not known, so the error is not known"
-UNSURE = {"network": "too few arrivals were recorded before the call to know the error"}
+JITTER_UNKNOWN = "too few arrivals were recorded before the call to know the error"
 #: What a method calls the arrivals.
 ARRIVALS = {"beats": "the guest's beats", "echoes": "answers to echo requests"}
 
@@ -139,57 +140,33 @@ def downtimes(
     reported_error = None if apart_ns is None else REPORTED_ERROR_MS + apart_ns / MS
     late_ms = None if jitter_ms is None or usual_ms is None else jitter_ms - usual_ms
     unheard = "nothing was recorded" if basis is None else "no silence with both ends was recorded"
+    libvirts = "libvirt's statistics"
+    upto = ", until the guest's devices were sent" if postcopy else " of the completed job"
+    silent = f"silence of {ARRIVALS.get(basis or '', 'the guest')}"
+    beat = "the guest's own clock between its beats"
+    # kind, figure, error below and above, resolution, method, reason if there is no figure
     rows = [
-        _row(
-            "requested", requested_ms, (0, 0), None,
-            method="the limit in force", reason="no limit is known",
-        ),
-        _row(
-            "reported", reported_ms, (reported_error, reported_error), 1.0,
-            method="libvirt's statistics, until the guest's devices were sent" if postcopy
-            else "libvirt's statistics of the completed job", reason="libvirt reported none",
-        ),
-        _row(
-            "event", switchover.event_ms, (error_ms, error_ms), STAMP_MS,
-            method="QEMU's STOP to QEMU's RESUME", reason="QEMU's events do not show it",
-        ),
-        _row(
-            "network", silence.duration_ms, (jitter_ms, late_ms), usual_ms,
-            method=f"silence of {ARRIVALS.get(basis or '', 'the guest')}", reason=unheard,
-        ),
-        _row(
-            "guest", guest.gap_ms, (guest.gap_ms, 0), guest.usual_ms,
-            method="the guest's own clock between its beats", reason="no beats show its clock",
-        ),
+        ("requested", requested_ms, 0, 0, None, "the limit in force", "no limit is known"),
+        ("reported", reported_ms, reported_error, reported_error, 1.0, libvirts + upto,
+         "libvirt reported none"),
+        ("event", switchover.event_ms, error_ms, error_ms, STAMP_MS,
+         "QEMU's STOP to QEMU's RESUME", "QEMU's events do not show it"),
+        ("network", silence.duration_ms, jitter_ms, late_ms, usual_ms, silent, unheard),
+        ("guest", guest.gap_ms, guest.gap_ms, 0, guest.usual_ms, beat, "no beats show its clock"),
     ]  # fmt: skip
-    frame = pd.DataFrame(rows)
+    columns = ["kind", "downtime_ms", "below", "above", "resolution_ms", "method", "reason"]
+    frame = pd.DataFrame(rows, columns=columns)
+    numbers = ["downtime_ms", "below", "above", "resolution_ms"]
+    frame = frame.astype(dict.fromkeys(numbers, "float64"))
+    frame["low_ms"] = (frame["downtime_ms"] - frame["below"]).clip(lower=0)
+    frame["high_ms"] = frame["downtime_ms"] + frame["above"]
+    measured = frame["downtime_ms"].notna()
+    frame.loc[~measured, "resolution_ms"] = np.nan
+    unsure = frame[["below", "above"]].isna().any(axis=1)
+    frame.loc[measured, "reason"] = ""
+    frame.loc[measured & unsure, "reason"] = CLOCKS_UNKNOWN
+    frame.loc[measured & unsure & (frame["kind"] == "network"), "reason"] = JITTER_UNKNOWN
     if switchover.stop_ns is None:
         # The limit is valid anyway. A figure from libvirt would be of something else.
-        unmeasured = frame["downtime_ms"].isna()
-        frame.loc[unmeasured & (frame["kind"] != "requested"), "reason"] = "no stop was recorded"
-    return frame.astype(
-        dict.fromkeys(("downtime_ms", "low_ms", "high_ms", "resolution_ms"), "float64")
-    )
-
-
-def _row(
-    kind: str,
-    value: float | None,
-    error: tuple[float | None, float | None],
-    resolution: float | None,
-    *,
-    method: str,
-    reason: str,
-) -> dict[str, object]:
-    below, above = error
-    if value is not None:
-        reason = UNSURE.get(kind, CLOCKS_UNKNOWN) if below is None or above is None else ""
-    return {
-        "kind": kind,
-        "downtime_ms": value,
-        "low_ms": None if value is None or below is None else max(value - below, 0),
-        "high_ms": None if value is None or above is None else value + above,
-        "resolution_ms": None if value is None else resolution,
-        "method": method,
-        "reason": reason,
-    }
+        frame.loc[~measured & (frame["kind"] != "requested"), "reason"] = "no stop was recorded"
+    return frame[list(COLUMNS)]

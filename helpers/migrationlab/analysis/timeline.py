@@ -109,27 +109,8 @@ class Recording:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Amounts:
-    """How much was sent, as libvirt and the wire counted.
-
-    Attributes:
-        total_ms: How long the job took, as libvirt counts.
-        transferred_bytes: What libvirt reports as sent.
-        wire_bytes: What the source sent over the wire.
-        throughput_bytes_per_s: The rate of sending.
-        iteration_count: The number of iterations, as libvirt counts.
-    """
-
-    total_ms: int | None
-    transferred_bytes: int | None
-    wire_bytes: int | None
-    throughput_bytes_per_s: int | None
-    iteration_count: int | None
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Timeline(Moments, Amounts):
-    """What a recording means; it also has the attributes of ``Moments`` and ``Amounts``.
+class Timeline(Moments):
+    """What a recording means; it also has the attributes of ``Moments``.
 
     Attributes:
         phases: phase, by, asked_by, state, start_ns, end_ns, duration_ms, basis; five rows.
@@ -142,7 +123,12 @@ class Timeline(Moments, Amounts):
             of downtime, with its error: see :mod:`migrationlab.analysis.downtimes`.
         steering: time_ns, name, by, value, refused; a row for each thing that was done to the
             migration, or was refused: value is what was set, refused says why not.
+        total_ms: How long the job took, as libvirt counts.
         call_ms: How long libvirt's call took.
+        transferred_bytes: What libvirt reports as sent.
+        wire_bytes: What the source sent over the wire.
+        throughput_bytes_per_s: The rate of sending.
+        iteration_count: The number of iterations, as libvirt counts.
         postcopy_ms: How long post-copy lasted.
         silent_from_ns: The last arrival before the network downtime.
         silent_until_ns: The first arrival after it.
@@ -163,7 +149,12 @@ class Timeline(Moments, Amounts):
     latency: pd.DataFrame
     downtimes: pd.DataFrame
     steering: pd.DataFrame
+    total_ms: int | None
     call_ms: float
+    transferred_bytes: int | None
+    wire_bytes: int | None
+    throughput_bytes_per_s: int | None
+    iteration_count: int | None
     downtime_requested_ms: int | None
     downtime_reported_ms: int | None
     downtime_event_ms: float | None
@@ -227,7 +218,7 @@ def build(recording: Recording) -> Timeline:
     network_basis = basis if len(arrivals) else None
     return Timeline(
         **vars(moments),
-        **vars(_amounts(recording, moments)),
+        **_amounts(recording, moments),
         phases=phases(
             events,
             called_ns,
@@ -288,7 +279,8 @@ def _arrivals(recording: Recording) -> tuple[pd.DataFrame, str]:
     return answered.astype({"arrival_ns": "int64"}), "echoes"
 
 
-def _amounts(recording: Recording, moments: Moments) -> Amounts:
+def _amounts(recording: Recording, moments: Moments) -> dict[str, int | None]:
+    """Return how much was sent, as libvirt and the wire counted."""
     job, completed_job = recording.job, recording.completed_job
     # Memory only: at the destination a completed job's figures do not include copied disks.
     transferred = _number(completed_job, "memory_processed", "data_processed")
@@ -299,17 +291,18 @@ def _amounts(recording: Recording, moments: Moments) -> Amounts:
         if (transferred := _maximum(job, column)) is not None:
             reached = job[column].eq(transferred).fillna(value=False)
             sent_until = int(job.loc[reached, "time_ns"].iloc[0])
-    return Amounts(
-        total_ms=coalesce(_number(completed_job, "time_elapsed"), _maximum(job, "time_elapsed_ms")),
-        transferred_bytes=transferred,
-        wire_bytes=_growth(recording.wire_bytes, "sent_bytes")
-        if _counted_to_end(recording)
-        else None,
-        throughput_bytes_per_s=_rate(transferred, moments.active_ns, sent_until),
-        iteration_count=coalesce(
+    counted = _counted_to_end(recording)
+    return {
+        "total_ms": coalesce(
+            _number(completed_job, "time_elapsed"), _maximum(job, "time_elapsed_ms")
+        ),
+        "transferred_bytes": transferred,
+        "wire_bytes": _growth(recording.wire_bytes, "sent_bytes") if counted else None,
+        "throughput_bytes_per_s": _rate(transferred, moments.active_ns, sent_until),
+        "iteration_count": coalesce(
             _number(completed_job, "memory_iteration"), _maximum(job, "iteration")
         ),
-    )
+    }
 
 
 def _counted_to_end(recording: Recording) -> bool:

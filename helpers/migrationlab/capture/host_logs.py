@@ -76,16 +76,14 @@ def phases(log: Path | None, start: int, side: str) -> list[Row]:
         start: Where in it to start.
         side: "source" or "destination".
     """
-    rows: list[Row] = []
-    for line in _text(log, start).splitlines():
-        if (found := _PHASE.match(line)) is None:
-            continue
-        stamp = _time_ns(found[1])
-        detail = json.dumps({"job": found[2], "phase": found[3]})
-        # A daemon sets the same phase twice in a row.
-        if not rows or rows[-1][5] != detail:
-            rows.append((stamp, stamp, side, "log", "phase", detail))
-    return rows
+    found = filter(None, map(_PHASE.match, _text(log, start).splitlines()))
+    rows = [(_time_ns(each[1]), json.dumps({"job": each[2], "phase": each[3]})) for each in found]
+    # A daemon sets the same phase twice in a row.
+    return [
+        (stamp, stamp, side, "log", "phase", detail)
+        for (stamp, detail), (_, before) in zip(rows, [(0, ""), *rows], strict=False)
+        if detail != before
+    ]
 
 
 def checkpoints(log: Path | None, start: int, side: str) -> list[Row]:
@@ -96,14 +94,9 @@ def checkpoints(log: Path | None, start: int, side: str) -> list[Row]:
         start: Where in it to start.
         side: "source" or "destination".
     """
-    rows: list[Row] = []
-    for line in _text(log, start).splitlines():
-        if (found := _CHECKPOINT.match(line)) is None:
-            continue
-        stamp = int(found[1]) * 1_000_000_000 + int(found[2]) * 1000
-        detail = json.dumps({"checkpoint": found[3]})
-        rows.append((stamp, stamp, side, "log", "downtime", detail))
-    return rows
+    found = filter(None, map(_CHECKPOINT.match, _text(log, start).splitlines()))
+    rows = [(int(each[1] + each[2]) * 1000, json.dumps({"checkpoint": each[3]})) for each in found]
+    return [(stamp, stamp, side, "log", "downtime", detail) for stamp, detail in rows]
 
 
 def hidden_reason(log: Path | None, start: int, since_ns: int, reported: str) -> str | None:

@@ -118,11 +118,7 @@ class Ports:
 
 
 class ConnectionMeter:
-    """Watches the connections over the wire from :meth:`start` to :meth:`stop`.
-
-    Args:
-        source: The counters of the host that the domain leaves.
-        destination: Those of the host that it goes to.
+    """Watches the connections between two hosts from :meth:`start` to :meth:`stop`.
 
     Raises:
         LabError: The source is gone.

@@ -74,12 +74,7 @@ class Cable:
 
 
 class WireMeter:
-    """Counts from :meth:`start` on, and adds a row at each :meth:`read`.
-
-    Args:
-        source: The counters of the host that the domain leaves.
-        destination: Those of the host that it goes to.
-    """
+    """Counts what two hosts send from :meth:`start` on, and adds a row at each :meth:`read`."""
 
     def __init__(self, source: HostCounters, destination: HostCounters) -> None:
         self.rows: list[Mapping[str, int | str | None]] = []
@@ -87,7 +82,8 @@ class WireMeter:
         self._counters = (source, destination)
         #: What the interfaces had sent at the start; None before it, and after a host is gone.
         self._first: tuple[int, ...] | None = None
-        self._queued: tuple[_Growth, ...] = ()
+        #: What each queue had sent at the start, and at the last reading.
+        self._queued: list[tuple[int, int] | None] = [None, None]
         self._cables: list[Cable] = []
         try:
             for counters in self._counters:
@@ -101,7 +97,8 @@ class WireMeter:
             self._first = self._sent()
         except LabError as error:
             self._end(error)
-        self._queued = tuple(_Growth(reading) for reading in self._queue_bytes())
+        readings = self._queue_bytes()
+        self._queued = [None if sent is None else (sent, sent) for sent in readings]
         self.read()
 
     def read(self) -> None:
@@ -116,12 +113,7 @@ class WireMeter:
         except LabError as error:
             self._end(error)
             return
-        cable_sent, cable_received = (
-            counter.until(reading)
-            for counter, reading in zip(self._queued, self._queue_bytes(), strict=True)
-        )
-        if self._cables and any(counter.broken for counter in self._queued):
-            self._without_cables("ends early: the settings of the wire were changed")
+        cable_sent, cable_received = self._grown()
         self.rows.append(
             {
                 "time_ns": now,
@@ -149,6 +141,22 @@ class WireMeter:
             self._without_cables(f"ends early: {error}")
         return None, None
 
+    def _grown(self) -> list[int | None]:
+        """Return the growth of each queue; None if there is no queue, and after it restarted."""
+        grown: list[int | None] = [None, None]
+        for side, sent in enumerate(self._queue_bytes()):
+            if (known := self._queued[side]) is None:
+                continue
+            first, latest = known
+            if sent is None or sent < latest:
+                self._queued[side] = None
+                if self._cables:
+                    self._without_cables("ends early: the settings of the wire were changed")
+                continue
+            self._queued[side] = first, sent
+            grown[side] = sent - first
+        return grown
+
     def _end(self, error: LabError) -> None:
         self.warnings.append(f"the bytes on the wire end early: {error}")
         self._first = None
@@ -156,23 +164,6 @@ class WireMeter:
     def _without_cables(self, why: str) -> None:
         self.close()
         self.warnings.append(f"what a cable would carry {why}")
-
-
-class _Growth:
-    """The growth of a counter; None if there is no counter, and after it has restarted."""
-
-    def __init__(self, first: int | None) -> None:
-        self.broken = False
-        self._first = self._latest = first
-
-    def until(self, reading: int | None) -> int | None:
-        if self._first is None or self._latest is None:
-            return None
-        if reading is None or reading < self._latest:
-            self.broken, self._first = True, None
-            return None
-        self._latest = reading
-        return reading - self._first
 
 
 def _index(channel: socket.socket, device: str) -> int:
