@@ -7,13 +7,15 @@ between ``<!-- name -->`` and ``<!-- /name -->``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from migrationlab.explain.explanation import causes
 from migrationlab.lab.fault_cases import CASES
 from migrationlab.plan.setting import Setting
 from migrationlab.plan.settings import settings
-from paths import ROOT
+from migrationlab.runs.schema import ESTIMATES, METRICS, RECORDED, Column
+from paths import DATA, ROOT
 from settings_coverage import COVERED_BY, LIMITS
 
 
@@ -43,9 +45,36 @@ def faults_table() -> str:
     return _table(heads, rows)
 
 
+def frame_table(name: str) -> str:
+    """Return what a row of a run's frame is, and the table of its columns."""
+    recorded = RECORDED[name]
+    rows = [(*_named(column), column.meaning) for column in recorded.columns.values()]
+    table = _table(("column", "type", "unit", "meaning"), rows)
+    return f"{recorded.about} Source: {recorded.source}.\n\n{table}"
+
+
+def metrics_table() -> str:
+    """Return the table of the numbers of a summary."""
+    return _table(
+        ("key", "type", "unit", "meaning", "source"),
+        [(*_named(column), column.meaning, column.source) for column in METRICS.values()],
+    )
+
+
+def estimates_table() -> str:
+    """Return the table of what an experiment's summary says of each cell and metric."""
+    rows = [(f"`{column.name}`", column.meaning) for column in ESTIMATES.values()]
+    return _table(("column", "meaning"), rows)
+
+
 #: Each file, and what makes its tables.
 TABLES: Mapping[Path, Mapping[str, Callable[[], str]]] = {
     ROOT / "tests" / "README.md": {"settings": settings_table, "faults": faults_table},
+    DATA / "README.md": {
+        **{name: partial(frame_table, name) for name in RECORDED},
+        "metrics": metrics_table,
+        "estimates": estimates_table,
+    },
 }
 
 
@@ -64,6 +93,10 @@ def with_tables(path: Path) -> str:
 
 def _by_group() -> list[Setting]:
     return [about for _, members in settings().groups() for about in members]
+
+
+def _named(column: Column) -> tuple[str, str, str]:
+    return f"`{column.name}`", column.type, column.unit
 
 
 def _test(name: str) -> str:

@@ -15,7 +15,7 @@ import pytest
 from migrationlab.lab import namespaces, registry
 from migrationlab.lab.lab import Lab
 from migrationlab.runs import store
-from migrationlab.runs.summary import SUMMARY
+from migrationlab.runs.schema import SUMMARY
 
 pytestmark = pytest.mark.lab
 

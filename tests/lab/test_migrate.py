@@ -16,7 +16,7 @@ from migrationlab.migrate.start import migrate, start
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.uris import Mode
 from migrationlab.runs.run import Outcome, Run
-from migrationlab.runs.summary import SUMMARY
+from migrationlab.runs.schema import SUMMARY
 from migrationlab.steps import Step
 
 pytestmark = pytest.mark.lab

@@ -174,7 +174,7 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _print_design(known: Experiment) -> None:
-    from migrationlab.experiment.format import lasting  # noqa: PLC0415 (likewise)
+    from migrationlab.runs.numbers import lasting  # noqa: PLC0415 (likewise)
 
     click.echo(known.question)
     click.echo()
@@ -221,7 +221,7 @@ def _table(known: Experiment, answer: dict[str, Any]) -> str:
 
 
 def _interval(row: dict[str, Any]) -> str:
-    from migrationlab.experiment.format import amount  # noqa: PLC0415 (likewise)
+    from migrationlab.runs.numbers import amount  # noqa: PLC0415 (likewise)
 
     if row["median"] is None:
         return UNKNOWN

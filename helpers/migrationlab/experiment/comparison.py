@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from migrationlab.experiment.format import amount
+from migrationlab.runs.numbers import amount
 from migrationlab.experiment.statistics import ALPHA, Comparison, Verdict, holm, more_runs
 
 

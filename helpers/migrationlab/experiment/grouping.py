@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from migrationlab.experiment.design import shown
-from migrationlab.experiment.format import setting
+from migrationlab.runs.numbers import setting
 from migrationlab.plan.plan import Plan
 from migrationlab.runs import environment
 from migrationlab.runs.run import Run

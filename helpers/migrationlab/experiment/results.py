@@ -20,7 +20,7 @@ from migrationlab.experiment.experiment_files import OWN_COLUMNS, Record, fact
 from migrationlab.experiment.warnings import ExperimentWarning, find
 from migrationlab.runs.environment import differences, require_same
 from migrationlab.runs.run import Outcome, Run
-from migrationlab.runs.summary import SUMMARY
+from migrationlab.runs.schema import SUMMARY
 
 #: What a summary tells of first.
 MAIN_METRICS = ("total_ms", "downtime_event_ms", "downtime_network_ms", "transferred_bytes")

@@ -21,7 +21,7 @@ from migrationlab.errors import UsageError
 from migrationlab.experiment import folder as files
 from migrationlab.experiment.design import Cell
 from migrationlab.experiment.environments import Stage, stage_of
-from migrationlab.experiment.format import lasting
+from migrationlab.runs.numbers import lasting
 from migrationlab.experiment.results import Results
 from migrationlab.experiment.schedule import Trial
 from migrationlab.lab.lab import Lab

@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from migrationlab.plots.metrics import spoken
+from migrationlab.runs.numbers import spoken
 from migrationlab.plots.picture import (
     BLUE,
     INK,
@@ -74,7 +74,7 @@ def experiment(recorded: Results, metric: str, *, mixed: bool = False) -> Pictur
     table = recorded.summary([metric], mixed=mixed).set_index("cell")
     ends = recorded.outcomes().set_index("cell")
     words, unit, divisor = spoken(metric)
-    from migrationlab.experiment.format import SECONDS_FROM_MS  # noqa: PLC0415 (as below)
+    from migrationlab.runs.numbers import SECONDS_FROM_MS  # noqa: PLC0415 (as below)
 
     if unit == "ms" and points["value"].max() >= SECONDS_FROM_MS:
         unit, divisor = "s", 1000
@@ -118,7 +118,7 @@ def _short(cell: Cell) -> str:
 
 def _said(cell: Cell, factor: str) -> str:
     from migrationlab.experiment.design import shown  # noqa: PLC0415 (only for an experiment)
-    from migrationlab.experiment.format import setting  # noqa: PLC0415 (likewise)
+    from migrationlab.runs.numbers import setting  # noqa: PLC0415 (likewise)
 
     value = shown(cell.setting[factor])
     if factor in ("plan", "mode"):
@@ -217,7 +217,7 @@ def _legend(axes: Axes, points: pd.DataFrame, table: pd.DataFrame) -> None:
 
 
 def _title(recorded: Results, metric: str, table: pd.DataFrame, *, mixed: bool) -> str:
-    from migrationlab.experiment.format import amount  # noqa: PLC0415 (only for an experiment)
+    from migrationlab.runs.numbers import amount  # noqa: PLC0415 (only for an experiment)
     from migrationlab.experiment.statistics import ALPHA, Verdict, min_p  # noqa: PLC0415 (scipy)
 
     words = spoken(metric)[0]
@@ -260,7 +260,7 @@ def _subtitle(recorded: Results) -> str:
 
 
 def _alt(recorded: Results, metric: str, table: pd.DataFrame, ends: pd.DataFrame) -> str:
-    from migrationlab.experiment.format import amount  # noqa: PLC0415 (only for an experiment)
+    from migrationlab.runs.numbers import amount  # noqa: PLC0415 (only for an experiment)
 
     def row(name: str) -> Iterator[str]:
         found = table.loc[name]

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from migrationlab.errors import UsageError
-from migrationlab.plots.metrics import spoken
+from migrationlab.runs.numbers import spoken
 from migrationlab.plots.picture import (
     BLUE,
     GREEN,

@@ -14,9 +14,9 @@ from migrationlab.experiment.design import Workload, shown
 from migrationlab.experiment.experiment_files import fact
 from migrationlab.experiment.statistics import Verdict
 from migrationlab.experiment.warnings import Kind
-from migrationlab.plots.metrics import spoken
+from migrationlab.report.figures import Figure, embed
 from migrationlab.report.runs import about_all, closely, place
-from migrationlab.report.wording import UNKNOWN, Figure, embed, interval, near, number, probability
+from migrationlab.runs.numbers import UNKNOWN, interval, near, number, probability, spoken
 from migrationlab.runs.run import Outcome
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def results(recorded: Results) -> list[dict[str, object]]:
 
 
 def _metric(recorded: Results, metric: str, table: pd.DataFrame) -> dict[str, object]:
-    words, unit, divisor = spoken(metric)
+    words, unit, _ = spoken(metric)
     figure: Figure | None = None
     compared: list[CellComparison] = []
     if metric in DRAWN:
@@ -169,27 +169,27 @@ def _metric(recorded: Results, metric: str, table: pd.DataFrame) -> dict[str, ob
             {
                 "cell": row["cell"],
                 "n": f"{row['n']} of {row['runs']}",
-                "median": near(row["median"], unit=divisor),
-                "interval": interval(row["low"], row["high"], unit=divisor),
-                "range": interval(row["least"], row["greatest"], unit=divisor),
+                "median": near(row["median"], of=metric),
+                "interval": interval(row["low"], row["high"], of=metric),
+                "range": interval(row["least"], row["greatest"], of=metric),
                 "spread": number(row["relative_mad_percent"], digits=1),
                 "outliers": row["outliers"],
             }
             for row in table.to_dict(orient="records")
         ],
-        "compared": _compared(compared, divisor),
+        "compared": _compared(compared, metric),
         "left_out": max(len(compared) - MOST_COMPARED, 0),
     }
 
 
-def _compared(found: list[CellComparison], divisor: int) -> list[dict[str, object]]:
+def _compared(found: list[CellComparison], metric: str) -> list[dict[str, object]]:
     return [
         {
             "a": each.a,
             "b": each.b,
-            "difference": near(each.difference, unit=divisor),
+            "difference": near(each.difference, of=metric),
             "percent": number(each.percent),
-            "interval": interval(each.low, each.high, unit=divisor),
+            "interval": interval(each.low, each.high, of=metric),
             "p": probability(each.p_adjusted),
             "verdict": _verdict(each),
             "more": UNKNOWN if each.more_runs is None else each.more_runs,

@@ -15,8 +15,9 @@ from migrationlab.experiment import statistics
 from migrationlab.experiment.grouping import facts_of, group
 from migrationlab.experiment.warnings import Kind, find
 from migrationlab.plots.picture import Picture
+from migrationlab.report.figures import Figure, embed
 from migrationlab.report.reproduce import repeat
-from migrationlab.report.wording import MIB, UNKNOWN, Figure, embed, interval, moment, number
+from migrationlab.runs.numbers import UNKNOWN, interval, moment, number
 from migrationlab.runs.run import Outcome, Run, Runs
 from migrationlab.runs.summary import DOWNTIMES
 
@@ -110,8 +111,8 @@ def cells(run: Run) -> dict[str, str]:
         **{f"downtime {kind} (ms)": number(summary[f"downtime_{kind}_ms"]) for kind in DOWNTIMES},
         "post-copy (ms)": number(summary["postcopy_ms"]),
         "jitter (ms)": number(summary["network_jitter_ms"], digits=1),
-        "sent (MiB)": number(summary["transferred_bytes"], unit=MIB),
-        "rate (MiB/s)": number(summary["throughput_bytes_per_s"], unit=MIB),
+        "sent (MiB)": number(summary["transferred_bytes"], of="transferred_bytes"),
+        "rate (MiB/s)": number(summary["throughput_bytes_per_s"], of="throughput_bytes_per_s"),
         "passes": number(summary["iterations"]),
         "memory intact": {True: "yes", False: "NO", None: UNKNOWN}[summary["guest_intact"]],
     }

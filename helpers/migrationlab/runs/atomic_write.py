@@ -1,7 +1,4 @@
-"""Files that appear whole or not at all, and what a refusing disk is told as.
-
-Knows nothing of runs.
-"""
+"""Write files that appear whole or not at all, and name the error of a disk that refuses."""
 
 from __future__ import annotations
 
@@ -19,10 +16,10 @@ RESTORE = "Restore the folder from a copy, or delete it."
 
 
 def write_file(path: str | Path, content: bytes) -> Path:
-    """Write a file whole or not at all, and replace the one that is there.
+    """Write a file whole or not at all. An existing file is replaced.
 
     Raises:
-        StoreError: The disk refused; what was there before still is.
+        StoreError: The disk refused. The file is as it was before.
     """
     place = Path(path)
     unfinished = _beside(place)
@@ -40,10 +37,10 @@ def write_file(path: str | Path, content: bytes) -> Path:
 
 
 def write_folder(place: Path, files: Mapping[str, bytes]) -> None:
-    """Write a new folder of files, whole or not at all, and make it last.
+    """Write a new folder of files to the disk, whole or not at all.
 
     Raises:
-        OSError: The disk refused, or the folder is there; nothing is left half-made.
+        OSError: The disk refused, or the folder exists. No part of the folder is left.
     """
     unfinished = _beside(place)
     unfinished.mkdir()
@@ -59,11 +56,11 @@ def write_folder(place: Path, files: Mapping[str, bytes]) -> None:
 
 
 def refused(what: str, error: OSError) -> StoreError:
-    """Return the error that tells what a disk refused, with what the user can do about it.
+    """Return the error for an operation that a disk refused, with a hint.
 
     Args:
-        what: What could not be done.
-        error: Why not.
+        what: What failed.
+        error: The reason.
     """
     match error:
         case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EFBIG):
@@ -78,12 +75,12 @@ def refused(what: str, error: OSError) -> StoreError:
 
 
 def damaged(path: Path, why: object) -> StoreError:
-    """Return the error that tells of a damaged file."""
+    """Return the error for a damaged file."""
     return StoreError(f"{path} is damaged: {why}", hint=RESTORE)
 
 
 def _beside(place: Path) -> Path:
-    """Return a hidden name beside a place, that nobody else writes to."""
+    """Return a new hidden name next to a place."""
     return place.with_name(f".{place.name}.{secrets.token_hex(4)}{UNFINISHED}")
 
 

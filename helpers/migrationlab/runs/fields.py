@@ -1,34 +1,24 @@
-"""The fields of a run: each keeps what it is given to itself, and refuses what it cannot be.
+"""Check the fields of a run, and keep them unchanged.
 
-Imports no libvirt and touches no file: a frame that is read later is read by who gives it.
+The annotations of ``Run`` say what each field must be, and msgspec checks them. Mappings and lists
+become read-only copies. A frame can be given as a function that reads it when it is needed.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
-from types import MappingProxyType, UnionType
-from typing import Any, Self, overload
+from types import MappingProxyType
+from typing import Any, Self, get_type_hints, overload
 
+import msgspec
 import numpy as np
 import pandas as pd
 
-from migrationlab.runs.schema import conform
+from migrationlab.runs.schema import FRAMES, conform
 
-#: What the fields that hold neither mappings nor frames can be.
-PLAIN: Mapping[str, type | UnionType] = MappingProxyType(
-    {
-        **dict.fromkeys(("run_id", "created", "migrationlab_version", "accelerator"), str),
-        **dict.fromkeys(("called_ns", "returned_ns"), int),
-        "downtime_requested_ms": int | None,
-        "warnings": list | tuple,
-        "instruments": list | tuple | None,
-    }
-)
-MAPPINGS = ("guest", "source", "destination", "environment", "completed_job")
-#: Those that can be None.
-OPTIONAL_MAPPINGS = ("wire", "guest_check", "domain_states", "clock", "experiment")
-#: Without what no summary can be made.
+#: Keys that a summary needs.
 NEEDED: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "source": frozenset({"name"}),
@@ -40,9 +30,9 @@ NEEDED: Mapping[str, frozenset[str]] = MappingProxyType(
 
 
 class FrameField:
-    """A field that keeps a frame to itself: it copies what goes in and what comes out.
+    """A field that holds a frame: copies what is set and what is read.
 
-    Given a function instead, it keeps that, and calls it at each access.
+    It can be set to a function that returns the frame, and is called at each access.
     """
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -56,45 +46,49 @@ class FrameField:
         if run is None:
             # dataclasses asks the class for the field's default: there is none.
             raise AttributeError(self._name)
-        kept = run.__dict__[f"_{self._name}"]
-        return (kept() if callable(kept) else kept).copy()
+        value = run.__dict__[f"_{self._name}"]
+        return (value() if callable(value) else value).copy()
 
     def __set__(self, run: object, value: pd.DataFrame | Callable[[], pd.DataFrame]) -> None:
         run.__dict__[f"_{self._name}"] = value if callable(value) else conform(self._name, value)
 
 
-def settle(run: object) -> None:
+@functools.cache
+def facts_type(owner: type) -> type[msgspec.Struct]:
+    """Return a type with the fields of a run that are not frames; a plan is its mapping."""
+    hints = get_type_hints(owner, include_extras=True) | {"plan": Mapping[str, Any]}
+    fields = [(name, hint) for name, hint in hints.items() if name not in FRAMES]
+    return msgspec.defstruct("Facts", fields, kw_only=True, forbid_unknown_fields=True)
+
+
+def settle(run: Any) -> None:
     """Check the fields of a new run, and replace its mappings and lists by read-only copies.
 
     Raises:
-        TypeError: A field is of a wrong type, or holds what JSON cannot.
-        ValueError: A mapping lacks a key.
+        ValueError: A field has a wrong type, or a mapping lacks a key.
+        TypeError: A mapping or a list has a value that JSON cannot hold.
     """
-    for name, kind in PLAIN.items():
-        # A bool is an int to Python; here it is a mistake.
-        if not isinstance(value := getattr(run, name), kind) or isinstance(value, bool):
-            raise TypeError(f"{name} of a run cannot be {value!r}")
-    for name in MAPPINGS:
-        if not isinstance(getattr(run, name), Mapping):
-            raise TypeError(f"{name} of a run is a mapping")
-    for name in OPTIONAL_MAPPINGS:
-        if not isinstance(getattr(run, name), Mapping | None):
-            raise TypeError(f"{name} of a run is a mapping, or None")
+    kind = facts_type(type(run))
+    given = {name: getattr(run, name) for name in kind.__struct_fields__}
+    try:
+        checked = msgspec.convert(given | {"plan": {}}, kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from error
     for name, keys in NEEDED.items():
-        if missing := keys - (keys if (given := getattr(run, name)) is None else given.keys()):
-            raise ValueError(f"{name} of a run lacks {', '.join(sorted(missing))}")
-    for name in (*MAPPINGS, *OPTIONAL_MAPPINGS, "warnings", "instruments"):
-        object.__setattr__(run, name, _frozen(getattr(run, name)))
+        if given[name] is not None and (missing := keys - given[name].keys()):
+            raise ValueError(f"{name} must have the key {', '.join(sorted(missing))}")
+    for name in given.keys() - {"plan", "error"}:
+        object.__setattr__(run, name, frozen(getattr(checked, name)))
 
 
-def _frozen(value: Any) -> Any:
-    """Give a read-only copy, of plain Python types only: what JSON can hold."""
+def frozen(value: Any) -> Any:
+    """Return a read-only copy that consists of what JSON can hold."""
     if isinstance(value, Mapping):
-        return MappingProxyType({str(key): _frozen(item) for key, item in value.items()})
+        return MappingProxyType({str(key): frozen(item) for key, item in value.items()})
     if isinstance(value, (list, tuple)):
-        return tuple(_frozen(item) for item in value)
+        return tuple(frozen(item) for item in value)
     if isinstance(value, np.generic):
-        return _frozen(value.item())
+        return frozen(value.item())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if value is None or isinstance(value, (bool, int, float, str)):

@@ -1,28 +1,73 @@
-"""``run.json``: what a run is, its summary, and by what its other files are known to be whole.
+"""Write and read ``run.json``: the facts of a run, its summary, and the checksums of its files.
 
 Owns the format's version.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pandas as pd
 
 from migrationlab.errors import StoreError
-from migrationlab.runs.atomic_write import damaged, refused
+from migrationlab.runs.atomic_write import RESTORE, damaged, refused
+from migrationlab.runs.fields import facts_type
 from migrationlab.runs.run import Run
-from migrationlab.runs.schema import FRAMES
-from migrationlab.runs.summary import DEFINITION, SUMMARY
+from migrationlab.runs.schema import SUMMARY
+from migrationlab.runs.summary import DEFINITION
 
 FORMAT = "migrationlab-run"
 VERSION = 4
 MANIFEST = "run.json"
+#: The line before the last one of a ``run.json``.
+_SEAL = b'  "sha256": '
+
+
+class File(msgspec.Struct):
+    """One of the other files of a run."""
+
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class StoredSummary(msgspec.Struct):
+    """A summary, and the number of the definition that it was computed by."""
+
+    definition: int
+    values: dict[str, Any]
+
+
+class Manifest(msgspec.Struct):
+    """What a ``run.json`` has. Its ``run`` has the facts of a ``Run`` by their names."""
+
+    format: str
+    version: int
+    run: dict[str, Any]
+    files: dict[str, File]
+    summary: StoredSummary | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Return the run's facts, each of its type.
+
+        Raises:
+            msgspec.ValidationError: A fact is missing, unknown, or has a wrong type.
+        """
+        return msgspec.structs.asdict(msgspec.convert(self.run, facts_type(Run)))
+
+    @property
+    def known_summary(self) -> dict[str, Any] | None:
+        """Return the summary; None if there is none of today's definition."""
+        if self.summary is None or self.summary.definition != DEFINITION:
+            return None
+        known = self.summary.values  # noqa: PD011 (no frame)
+        # The keys of a JSON object have no order.
+        return {key: known[key] for key in SUMMARY} if known.keys() == SUMMARY.keys() else None
 
 
 def encode(run: Run, frames: Mapping[str, pd.DataFrame], files: Mapping[str, bytes]) -> bytes:
@@ -30,60 +75,53 @@ def encode(run: Run, frames: Mapping[str, pd.DataFrame], files: Mapping[str, byt
 
     Args:
         run: The run.
-        frames: Its frames, by their names.
-        files: Each frame's file, likewise.
+        frames: Its frames by name.
+        files: The content of each frame's file by the frame's name.
     """
-    facts = {
-        field.name: getattr(run, field.name)
-        for field in dataclasses.fields(run)
-        if field.name not in FRAMES
-    }
-    facts["plan"] = run.plan.to_dict()
-    facts["error"] = None if run.error is None else dataclasses.asdict(run.error)
+    names = facts_type(Run).__struct_fields__
     manifest = {
         "format": FORMAT,
         "version": VERSION,
-        "run": facts,
+        "run": {name: getattr(run, name) for name in names} | {"plan": run.plan.to_dict()},
         "summary": _summary(run),
         "files": {
-            f"{name}.parquet": {
-                "rows": len(frames[name]),
-                "bytes": len(content),
-                "sha256": hashlib.sha256(content).hexdigest(),
-            }
+            f"{name}.parquet": File(
+                len(frames[name]), len(content), hashlib.sha256(content).hexdigest()
+            )
             for name, content in files.items()
         },
     }
-    text = json.dumps(manifest, default=dict, indent=2, ensure_ascii=False, allow_nan=False)
-    return sealed(f"{text}\n".encode())
+    text = msgspec.json.encode(manifest, enc_hook=dict)  # of read-only mappings
+    return sealed(msgspec.json.format(text, indent=2) + b"\n")
 
 
 def sealed(text: bytes) -> bytes:
-    """Return an indented JSON object with one key more: the checksum of all that is before it."""
+    """Return an indented JSON object with one more key: the checksum of all lines before it."""
     before = text.removesuffix(b"\n}\n") + b",\n"
-    return before + f'  "sha256": "{hashlib.sha256(before).hexdigest()}"\n}}\n'.encode()
+    return before + _SEAL + f'"{hashlib.sha256(before).hexdigest()}"\n}}\n'.encode()
 
 
-def read(folder: Path) -> dict[str, Any]:
-    """Return what the ``run.json`` of a folder says.
+def read(folder: Path) -> Manifest:
+    """Return the content of a folder's ``run.json``.
 
     Raises:
-        StoreError: There is none, it is damaged, foreign, or of a newer version of the format.
+        StoreError: There is none, it is damaged, it is no run's, or it has another version of the
+            format.
     """
     path = folder / MANIFEST
     try:
         text = path.read_bytes()
-        manifest = json.loads(text)
+        content = msgspec.json.decode(text)
     except OSError as error:
-        raise refused(f"there is no run to read in {folder}", error) from error
-    except (ValueError, RecursionError) as error:
+        raise refused(f"no run could be read from {folder}", error) from error
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise damaged(path, error) from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise StoreError(
             f"{path} is no run of migrationlab",
-            hint=f'A run\'s {MANIFEST} says "format": "{FORMAT}".',
+            hint=f'Give a folder whose {MANIFEST} says "format": "{FORMAT}".',
         )
-    version = manifest.get("version")
+    version = content.get("version")
     if type(version) is not int or version != VERSION:  # True and 4.0 are no versions
         newer = isinstance(version, int) and version > VERSION
         raise StoreError(
@@ -92,33 +130,28 @@ def read(folder: Path) -> dict[str, Any]:
             if newer
             else "Record the run again, or read it with the migrationlab that recorded it.",
         )
-    if not _is_whole(text, manifest.get("sha256")):
+    if not _is_whole(text, content.get("sha256")):
         raise damaged(path, "its checksum differs")
-    return manifest
-
-
-def kept_summary(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the summary that a ``run.json`` keeps, None where it was worked out otherwise.
-
-    Raises:
-        KeyError: It keeps something else; likewise AttributeError and TypeError.
-    """
-    kept = manifest.get("summary")
-    if kept is None or kept["definition"] != DEFINITION or kept["values"].keys() != SUMMARY.keys():
-        return None
-    # JSON's objects have no order.
-    return {key: kept["values"][key] for key in SUMMARY}
-
-
-def _summary(run: Run) -> dict[str, Any] | None:
     try:
-        return {"definition": DEFINITION, "values": run.summary()}
+        return msgspec.convert(content, Manifest)
+    except msgspec.ValidationError as error:
+        raise no_run(path, error) from error
+
+
+def no_run(path: Path, why: object) -> StoreError:
+    """Return the error for a file that is whole, and whose content is no run's."""
+    return StoreError(f"{path} does not describe a run: {why}", hint=RESTORE)
+
+
+def _summary(run: Run) -> StoredSummary | None:
+    try:
+        return StoredSummary(DEFINITION, run.summary())
     except StoreError:
-        # A recording that nobody can evaluate yet is the one to keep. Whoever asks the run for its
+        # A recording that cannot be evaluated yet must be stored. Whoever asks the run for its
         # summary meets the error.
         return None
 
 
 def _is_whole(text: bytes, checksum: object) -> bool:
-    before, _, _ = text.rpartition(b'  "sha256": ')
+    before, _, _ = text.rpartition(_SEAL)
     return hashlib.sha256(before).hexdigest() == checksum

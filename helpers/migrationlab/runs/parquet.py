@@ -1,29 +1,29 @@
-"""The frames of a run on disk: Parquet, read and checked when a frame is first asked for."""
+"""Write and read the frames of a run: Parquet, read and checked when a frame is first needed."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
 from migrationlab.runs.atomic_write import damaged, refused
+from migrationlab.runs.manifest import Manifest
 from migrationlab.runs.schema import FRAMES, conform
 
-#: What pandas and pyarrow say of a file that no kit wrote.
+#: What pandas and pyarrow raise for a file that migrationlab did not write.
 _FOREIGN = (pa.ArrowException, KeyError, OSError, OverflowError, TypeError, ValueError)
-#: How many frames are kept once they are read: those of some nine runs.
-FRAMES_KEPT = 64
+#: How many frames stay in memory once they are read: those of about nine runs.
+CACHED_FRAMES = 64
 
 
 def encode(table: pd.DataFrame) -> bytes:
     """Return a frame as the content of a Parquet file."""
-    # Stamps and counters that grow evenly shrink to a third as differences.
+    # Times and counters grow evenly: stored as differences they take a third of the space.
     growing = [name for name, kind in table.dtypes.items() if str(kind).lower() == "int64"]
     content: bytes = table.to_parquet(
         None,
@@ -36,12 +36,12 @@ def encode(table: pd.DataFrame) -> bytes:
     return content
 
 
-def readers(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Callable[[], pd.DataFrame]]:
-    """Return a function for each frame of a run that reads the frame.
+def readers(folder: Path, manifest: Manifest) -> dict[str, Callable[[], pd.DataFrame]]:
+    """Return for each frame of a run a function that reads it.
 
     Args:
         folder: The run's folder, an absolute path.
-        manifest: What its ``run.json`` says.
+        manifest: The content of its ``run.json``.
 
     Raises:
         StoreError: A file is missing, or has another size than ``run.json`` says.
@@ -49,23 +49,21 @@ def readers(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Callable[[],
     return {name: _reader(folder / f"{name}.parquet", name, manifest) for name in FRAMES}
 
 
-def _reader(path: Path, name: str, manifest: Mapping[str, Any]) -> Callable[[], pd.DataFrame]:
+def _reader(path: Path, name: str, manifest: Manifest) -> Callable[[], pd.DataFrame]:
+    if (about := manifest.files.get(path.name)) is None:
+        raise damaged(path, "run.json does not list it")
     try:
-        told = manifest["files"][path.name]
-        checksum, size = str(told["sha256"]), told["bytes"]
-        found = path.stat().st_size
+        size = path.stat().st_size
     except OSError as error:
         raise refused(f"{path} could not be read", error) from error
-    except (KeyError, TypeError) as error:
-        raise damaged(path, f"run.json says nothing of it ({error})") from error
-    if found != size:
-        raise damaged(path, f"it has {found} bytes, not {size}")
-    return functools.partial(_read, path, name, checksum)
+    if size != about.bytes:
+        raise damaged(path, f"it has {size} bytes, not {about.bytes}")
+    return functools.partial(_read, path, name, about.sha256)
 
 
-@functools.lru_cache(maxsize=FRAMES_KEPT)
+@functools.lru_cache(maxsize=CACHED_FRAMES)
 def _read(path: Path, name: str, checksum: str) -> pd.DataFrame:
-    """Read a frame. Whoever is given it shares it, and copies it before it changes anything.
+    """Read a frame. Callers share the result, and copy it before they change it.
 
     Raises:
         StoreError: It is not what the run was saved with.

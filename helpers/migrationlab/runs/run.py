@@ -1,17 +1,12 @@
-"""A run: the finished record of one migration, whatever became of it; and a row of runs.
+"""Represent the record of one migration, whatever its outcome; and a row of such runs.
 
-A run cannot be changed. Its mappings are read-only, and each access to a frame gives a fresh
-copy, so that nothing done in a notebook cell reaches the record. So its summary is worked out once,
-and one that was worked out before, by the same definition, is as good (:func:`remember`). A frame
-can be given as a function that reads it, for runs by the thousand.
-
-Knows what a run holds (its frames are described in ``frames``) and nothing of where it came from
-or how it is kept. Imports no libvirt and touches no file.
+A run does not change. Its mappings are read-only, and each access to a frame gives a fresh copy,
+so that nothing done in a notebook cell changes the record. Its summary is computed once; a stored
+summary of the same definition replaces the computation (:func:`remember`).
 """
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,9 +14,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, overload
+from typing import Annotated, Any, overload
 
 import pandas as pd
+from msgspec import Meta
 
 from migrationlab.analysis.cost import Cost, cost
 from migrationlab.analysis.timeline import Recording, Timeline, build
@@ -30,31 +26,31 @@ from migrationlab.errors import StoreError
 from migrationlab.plan.plan import Plan
 from migrationlab.runs import environment as identity
 from migrationlab.runs.fields import FrameField, settle
-from migrationlab.runs.summary import SUMMARY, downtime_table, summed_up
+from migrationlab.runs.schema import SUMMARY
+from migrationlab.runs.summary import downtime_table, summed_up
 
 Facts = Mapping[str, Any]
+RunId = Annotated[str, Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,79}\Z")]
 
-RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,79}")
-
-#: Where a run keeps its summary once there is one. No field: a changed copy has none yet.
+#: Where a run holds its summary. This is no field: a changed copy has none yet.
 _SUMMARY = "_summary"
 
 
 class Outcome(StrEnum):
-    """What became of a migration.
+    """How a migration ended.
 
-    In all but ``COMPLETED`` and ``INTERRUPTED`` the guest goes on at the source, unless that was
-    lost: ``domain_states`` of the run say where it was found.
+    The guest stays at the source unless the outcome is ``COMPLETED`` or ``INTERRUPTED``, or the
+    source was lost. The run's ``domain_states`` say where it was found.
     """
 
     COMPLETED = "completed"
-    #: By the user.
+    #: Cancelled by the user.
     CANCELLED = "cancelled"
-    #: Cancelled by its deadline.
+    #: Cancelled at its deadline.
     TIMED_OUT = "timed_out"
-    #: Cancelled by the plan, since the guest changed memory faster than it was sent.
+    #: Cancelled by the plan, because the guest changed memory faster than it was sent.
     DIVERGED = "diverged"
-    #: Post-copy was paused, or broke: the guest is at the destination, with part of its memory
+    #: Post-copy was paused or broke: the guest is at the destination, and part of its memory is
     #: still at the source.
     INTERRUPTED = "interrupted"
     FAILED = "failed"
@@ -65,12 +61,12 @@ class RunError:
     """Why a migration did not complete.
 
     Attributes:
-        kind: The name of the error's class.
-        text: What it said, libvirt's own words where they were libvirt's.
+        kind: The class of the error.
+        text: Its message; libvirt's own words if the error is libvirt's.
         hint: What the user can do.
-        code: libvirt's error number, None where the error was not libvirt's.
-        domain: libvirt's error domain, None likewise.
-        explanation: The id of its cause, as ``explain`` knows it; None where it knows none.
+        code: libvirt's error number; None if the error is not libvirt's.
+        domain: libvirt's error domain; None if the error is not libvirt's.
+        explanation: The id of its cause in ``explain``; None if the cause is not known.
     """
 
     kind: str
@@ -83,52 +79,47 @@ class RunError:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Run:
-    """The record of one migration. Two runs are equal if they bear the same ``run_id``.
+    """The record of one migration. Runs with the same ``run_id`` are equal.
+
+    ``data/README.md`` lists the keys of each mapping and the columns of each frame.
 
     Attributes:
         run_id: Its name, and that of its folder: see :func:`new_run_id`.
         created: When the call was made, ISO 8601 in UTC.
         migrationlab_version: The version of migrationlab that recorded it.
-        outcome: What became of the migration.
-        error: Why it did not complete, None where it did.
-        plan: How the guest was migrated, left-out URIs filled in.
-        guest: name, uuid, memory_mib, machine; a lab's guest also working_set_mib, dirty_mib_s,
-            pattern, and what its disk is; xml_sha256, the hash of what its domain is made of.
-        source: name, hostname, libvirt_version, qemu_version, image (None for a real host); of its
-            machine kernel, cpu_model, cpus, memory_mib (None where not known).
-        destination: Likewise.
+        outcome: How the migration ended.
+        error: Why it did not complete; None if it did.
+        plan: How the guest was migrated, with the URIs that were left out filled in.
+        guest: What the guest was, and what its workload did.
+        source: The source host: names, versions, hardware.
+        destination: The destination host.
         accelerator: ``tcg`` or ``kvm``.
-        wire: rate_mbit_s, delay_ms, loss_percent of a lab's wire, and measured_mbit_s, what a TCP
-            stream got through it (None: not measured); None where there is no lab.
-        environment: The machine that recorded: kernel, cpu_model, cpus, python and the like; how
-            busy it was (load_1min, cpu_busy_percent), and the revision of the kit's code.
+        wire: The lab's wire, as set and as measured; None without a lab.
+        environment: The machine that recorded, its load, and the revision of migrationlab's code.
         called_ns: When libvirt's call was made, CLOCK_REALTIME.
-        returned_ns: When it came back.
-        downtime_requested_ms: The limit that was in force: the plan's, else QEMU's own.
-        completed_job: libvirt's statistics of the completed job by its own names, empty if none.
-        guest_check: What the guest's check of its memory and disk said: intact, pages, bad_pages,
-            writes, disk_blocks, bad_blocks; None where it could not be asked.
-        domain_states: Where the guest was found afterwards: the state of its domain at
-            ``source`` and at ``destination``, by libvirt's names; ``absent`` where that host has
-            no such domain, ``unknown`` where it could not be asked. None in a run that was
-            recorded before the kit looked.
+        returned_ns: When it returned.
+        downtime_requested_ms: The limit that was in force: the plan's, else QEMU's default.
+        completed_job: libvirt's statistics of the completed job by its own names; empty if none.
+        guest_check: The guest's check of its memory and disk; None if it could not be asked.
+        domain_states: The state of the guest's domain at ``source`` and ``destination`` after the
+            call, in libvirt's words; ``absent``: no such domain there; ``unknown``: the host could
+            not be asked. None: not recorded.
         clock: How far the clock of ``source`` and of ``destination`` is ahead of this machine's:
-            offset_ms, error_ms (either way), method; None for a host whose clock is not known,
-            and for the whole where nothing was measured.
-        instruments: The names of the frames that something recorded; None in a run that was
-            recorded before the kit said so. What is not named is empty because nobody looked.
-        experiment: Which trial of which experiment this is, None where it is none.
+            offset_ms, error_ms (in either direction), method. None: not known.
+        instruments: The frames that something recorded. Any other frame is empty because nothing
+            recorded it. None: not known.
+        experiment: The run's place in its experiment; None if it belongs to none.
         warnings: What a reader of this run must know.
-        events: See ``FRAMES``, and ``data/README.md`` for what each column means.
-        job: Likewise, a row a sample.
-        beats: Likewise, a row a datagram.
-        echoes: Likewise, a row a request that the guest was to answer.
-        wire_bytes: Likewise, a row a sample.
-        connections: Likewise, a row a TCP connection over the wire.
-        processes: Likewise, a row a sample of a process or of one of its threads.
+        events: What happened, a row per event.
+        job: libvirt's job statistics, a row per sample.
+        beats: The guest's datagrams, a row each.
+        echoes: Echo requests to the guest, a row each.
+        wire_bytes: The wire's counters, a row per sample.
+        connections: TCP connections over the wire, a row each.
+        processes: QEMU and libvirtd, a row per sample of a process or thread.
     """
 
-    run_id: str
+    run_id: RunId
     created: str
     migrationlab_version: str
     outcome: Outcome
@@ -159,10 +150,7 @@ class Run:
     processes: FrameField = FrameField()
 
     def __post_init__(self) -> None:
-        if not RUN_ID.fullmatch(self.run_id):
-            raise ValueError(f"not the name of a run: {self.run_id!r}")
         settle(self)
-        object.__setattr__(self, "outcome", Outcome(self.outcome))
 
     def __eq__(self, other: object) -> bool:
         return self.run_id == other.run_id if isinstance(other, Run) else NotImplemented
@@ -176,7 +164,7 @@ class Run:
 
     @property
     def found_at(self) -> str | None:
-        """The name of the host at which the guest ran afterwards; None where nobody knows."""
+        """The name of the host where the guest was afterwards; None: not known."""
         if self.domain_states is None:
             arrived = self.outcome is Outcome.COMPLETED
             return str((self.destination if arrived else self.source)["name"])
@@ -188,7 +176,7 @@ class Run:
         return None
 
     def timeline(self) -> Timeline:
-        """Work out phases, iterations, downtimes and rates from what was recorded."""
+        """Compute phases, iterations, downtimes and rates from the recorded frames."""
         recording = Recording(
             events=self.events,
             job=self.job,
@@ -208,11 +196,11 @@ class Run:
 
     @property
     def environment_id(self) -> str:
-        """Return the short name of the machines and software that it was made with."""
+        """Return the short name of the run's machines and software."""
         return identity.environment_id(self)
 
     def cost(self) -> Cost:
-        """Work out what it cost: processor time on both hosts, memory, bytes by purpose."""
+        """Compute what it cost: processor time on both hosts, memory, bytes by purpose."""
         return self._cost(self.timeline())
 
     def _cost(self, line: Timeline) -> Cost:
@@ -226,14 +214,14 @@ class Run:
         )
 
     def workload(self) -> Workload:
-        """Work out how fast the guest wrote its memory before, meanwhile and after."""
+        """Compute how fast the guest wrote its memory before, during and after."""
         return self._workload(self.timeline())
 
     def _workload(self, line: Timeline) -> Workload:
         return workload(beats=self.beats, iterations=line.iterations, moments=line)
 
     def summary(self) -> dict[str, Any]:
-        """Give the run's main numbers: the keys of ``SUMMARY``, plain values, None if unknown.
+        """Return the run's main numbers: the keys of ``SUMMARY``, plain values; None: not known.
 
         Raises:
             StoreError: The record is not as a recorder writes it.
@@ -244,22 +232,22 @@ class Run:
                 figures = summed_up(self, line, self._cost(line), self._workload(line))
             except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
                 raise StoreError(
-                    f"the figures of run {self.run_id} cannot be worked out: {error!r}",
-                    hint="Its record is not as a recorder writes it: restore it from a copy.",
+                    f"the summary of run {self.run_id} failed: {error!r}",
+                    hint="Restore the run from a copy: its record is not as it was written.",
                 ) from error
             self.__dict__[_SUMMARY] = figures
         return dict(self.__dict__[_SUMMARY])
 
 
 class Runs(Sequence[Run]):
-    """Some runs, in the order of their making.
+    """Runs, oldest first.
 
     Args:
         runs: The runs.
-        unreadable: Those that belong to them but could not be read: by name, why.
+        unreadable: For each run that could not be read, its name and the reason.
 
     Attributes:
-        unreadable: Likewise.
+        unreadable: The same mapping.
     """
 
     def __init__(
@@ -287,37 +275,38 @@ class Runs(Sequence[Run]):
         return f"Runs({'; '.join(parts) or 'none'})"
 
     def frame(self) -> pd.DataFrame:
-        """Give a frame of the runs' summaries, a row a run."""
+        """Return the runs' summaries, a row per run."""
         rows = [run.summary() for run in self._runs]
         return pd.DataFrame(rows, columns=list(SUMMARY)).astype(dict(SUMMARY))
 
     def environments(self) -> pd.DataFrame:
-        """Give a frame of what the runs were made with: environment_id, runs, and each fact.
+        """Return the runs' environments: environment_id, runs (how many), and each fact.
 
-        A row an environment, the most frequent first; see :mod:`migrationlab.runs.environment`.
+        A row per environment, the most frequent first; see :mod:`migrationlab.runs.environment`.
         """
         return identity.environments(self._runs)
 
     def downtimes(self) -> pd.DataFrame:
-        """Give the completed runs' downtimes: run_id, mode, kind, downtime_ms, low_ms, high_ms.
+        """Return the completed runs' downtimes: run_id, mode, kind, downtime_ms, low_ms, high_ms.
 
-        A row a number; the last two say how far off it may be, see ``capture.downtimes``.
+        A row per number. The true value is from ``low_ms`` to ``high_ms``: see
+        :mod:`migrationlab.analysis.downtimes`.
         """
         return downtime_table(self.frame())
 
 
 def remember(run: Run, summary: Mapping[str, Any]) -> None:
-    """Give a run the summary that was worked out of it before, by the same ``DEFINITION``.
+    """Give a run the summary that was computed from it before, by the same ``DEFINITION``.
 
     Raises:
         ValueError: Its keys are not those of ``SUMMARY``.
     """
     if list(summary) != list(SUMMARY):
-        raise ValueError("not a summary: its keys are others")
+        raise ValueError("a summary must have the keys of SUMMARY")
     run.__dict__[_SUMMARY] = dict(summary)
 
 
 def new_run_id(now: datetime | None = None) -> str:
-    """Make a name for a run: its UTC time, which sorts, and three random bytes."""
+    """Return a new name for a run: its UTC time, by which names sort, and three random bytes."""
     moment = datetime.now(UTC) if now is None else now.astimezone(UTC)
     return f"{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"

@@ -1,105 +1,129 @@
-"""The frames of a run: their columns and types, and how one is made.
+"""Hold the schema: every column that a run records, and every number computed from it.
 
-``data/README.md`` says what each column means, and its unit. Imports no libvirt and touches no
-file.
+``schema.toml`` is the table: name, type, unit, meaning, label, source. The frames' types, the keys
+of the summary, the descriptions in exported tables, the words of figures and reports, and the
+tables of ``data/README.md`` all follow from it.
+
+A number's unit stands at the end of its name. Numbers are stored in one unit (bytes), and people
+read some of them in another (MiB): ``UNITS`` has both.
 """
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import resources
 from types import MappingProxyType
+from typing import Any
 
 import pandas as pd
 
-# Int64 and Float64 (pandas' own types) hold a missing value; int64 has none.
-FRAMES: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {
-        "events": {
-            "time_ns": "int64",
-            "received_ns": "int64",
-            "side": "str",
-            "origin": "str",
-            "name": "str",
-            "detail": "str",
-        },
-        "job": {
-            "time_ns": "int64",
-            "iteration": "Int64",
-            "time_elapsed_ms": "Int64",
-            "expected_downtime_ms": "Int64",
-            "data_total_bytes": "Int64",
-            "data_processed_bytes": "Int64",
-            "data_remaining_bytes": "Int64",
-            "memory_total_bytes": "Int64",
-            "memory_processed_bytes": "Int64",
-            "memory_remaining_bytes": "Int64",
-            "memory_bps": "Int64",
-            "dirty_rate_pages_s": "Int64",
-            "page_size_bytes": "Int64",
-            "constant_pages": "Int64",
-            "normal_pages": "Int64",
-            "postcopy_requests": "Int64",
-            "throttle_percent": "Int64",
-            "compression_cache_bytes": "Int64",
-            "compression_bytes": "Int64",
-            "compression_pages": "Int64",
-            "compression_cache_misses": "Int64",
-            "compression_overflows": "Int64",
-            "disk_total_bytes": "Int64",
-            "disk_processed_bytes": "Int64",
-            "disk_remaining_bytes": "Int64",
-            "disk_bps": "Int64",
-        },
-        "beats": {
-            "arrival_ns": "int64",
-            "sequence": "int64",
-            "guest_ns": "int64",
-            "writes": "int64",
-        },
-        "echoes": {"sequence": "int64", "sent_ns": "int64", "arrival_ns": "Int64"},
-        "wire_bytes": {
-            "time_ns": "int64",
-            "sent_bytes": "int64",
-            "received_bytes": "int64",
-            "cable_sent_bytes": "Int64",
-            "cable_received_bytes": "Int64",
-        },
-        "connections": {
-            "purpose": "str",
-            "local_port": "int64",
-            "remote_port": "int64",
-            "opened_ns": "Int64",
-            "closed_ns": "Int64",
-            "sent_bytes": "int64",
-            "received_bytes": "int64",
-            "sent_segments": "int64",
-            "received_segments": "int64",
-            "retransmitted_bytes": "int64",
-        },
-        "processes": {
-            "time_ns": "int64",
-            "side": "str",
-            "process": "str",
-            "thread": "str",
-            "cpu_ns": "int64",
-            "memory_bytes": "Int64",
-        },
-    }
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """The unit of a number.
+
+    Attributes:
+        suffix: The end of such a number's name.
+        stored: The unit that the number is stored in.
+        read: The unit that people read it in.
+        divisor: The stored number divided by this is in the unit that people read.
+    """
+
+    suffix: str
+    stored: str
+    read: str
+    divisor: int = 1
+
+
+UNITS = (
+    Unit("_bytes_per_s", "byte/s", "MiB/s", MIB),
+    Unit("_bps", "byte/s", "MiB/s", MIB),
+    Unit("_bytes", "byte", "MiB", MIB),
+    Unit("_mib", "MiB (1,048,576 byte)", "MiB"),
+    Unit("_mib_s", "MiB/s", "MiB/s"),
+    Unit("_mbit_s", "Mbit/s", "Mbit/s"),
+    Unit("_pages_s", "pages/s", "pages/s"),
+    Unit("_s_per_gib", "s/GiB", "s/GiB"),
+    Unit("_percent", "%", "%"),
+    Unit("_ns", "ns", "ns"),
+    Unit("_ms", "ms", "ms"),
+    Unit("_s", "s", "s"),
 )
+_NO_UNIT = Unit("", "", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a frame or table, or a number of the summary.
+
+    Attributes:
+        name: Its name.
+        type: Its type in a frame, as pandas names it; empty where none is fixed.
+        unit: The unit that it is stored in; empty where it has none.
+        meaning: What it means, in Markdown.
+        label: What figures and reports call it.
+        source: Who or what said it; empty where the frame's source says so.
+        fact: For a fact of ``run.json`` the object and the key, as "guest.memory_mib".
+    """
+
+    name: str
+    meaning: str
+    type: str = ""
+    unit: str = ""
+    label: str = ""
+    source: str = ""
+    fact: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One of the frames of a run.
+
+    Attributes:
+        about: What a row is.
+        source: Who or what said it.
+        columns: Its columns by name.
+    """
+
+    about: str
+    source: str
+    columns: Mapping[str, Column]
+
+
+def unit_of(name: str) -> Unit:
+    """Return the unit that a name ends in.
+
+    Args:
+        name: The name of a column, of a setting, or of a number of a summary.
+    """
+    fitting = [unit for unit in UNITS if name.endswith(unit.suffix)]
+    # "_mib_s" ends in "_s", too: the longest suffix counts.
+    return max(fitting, key=lambda unit: len(unit.suffix), default=_NO_UNIT)
+
+
+def label_of(name: str) -> str:
+    """Return what figures and reports call a column, without its unit."""
+    if name in METRICS:
+        return METRICS[name].label
+    return _label(name)
 
 
 def frame(name: str, rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
-    """Make one of a run's frames out of rows.
+    """Make one of a run's frames from rows.
 
     Args:
-        name: One of ``FRAMES``.
-        rows: A mapping a row. A key left out is a missing value.
+        name: A key of ``FRAMES``.
+        rows: A mapping per row. A missing key is a missing value.
 
     Returns:
-        The frame, with the columns and types that ``FRAMES`` gives it.
+        The frame, with the columns and types of ``FRAMES``.
     """
     given = list(rows)
-    # Column by column with its type: by way of floats great whole numbers would be rounded.
+    # Each column gets its type at once: a detour by floats would round large integers.
     return pd.DataFrame(
         {
             column: pd.Series([row.get(column) for row in given], dtype=kind)
@@ -109,18 +133,64 @@ def frame(name: str, rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
 
 
 def conform(name: str, given: pd.DataFrame) -> pd.DataFrame:
-    """Give a copy of ``given`` with the columns and types of the run's frame ``name``.
+    """Return a copy of a frame with the columns and types of the run's frame ``name``.
 
     Raises:
         ValueError: A column is missing or unknown, or its values are not of its type.
     """
     columns = FRAMES[name]
-    # A frame that comes from here already, as most do: to change its types anew takes longer.
+    # Most frames have the right types already, and a copy is faster than a conversion.
     types = [(column, str(kind)) for column, kind in given.dtypes.items()]
     if types == list(columns.items()) and given.index.equals(pd.RangeIndex(len(given))):
         return given.copy()
     if set(given.columns) != set(columns):
         differing = ", ".join(sorted(set(given.columns) ^ set(columns)))
         raise ValueError(f"columns of {name!r} missing or unknown: {differing}")
-    made = given[list(columns)].astype(dict(columns))
-    return made.reset_index(drop=True).copy()
+    return given[list(columns)].astype(dict(columns)).reset_index(drop=True).copy()
+
+
+def _columns(table: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Column]:
+    return MappingProxyType(
+        {
+            name: Column(
+                name, **{"unit": unit_of(name).stored, "label": _label(name)} | dict(about)
+            )
+            for name, about in table.items()
+        }
+    )
+
+
+def _label(name: str) -> str:
+    words = name.removesuffix(unit_of(name).suffix)
+    kind = words.removeprefix("downtime_")
+    return words.replace("_", " ") if kind == words else f"{kind} downtime"
+
+
+def _types(columns: Mapping[str, Column]) -> Mapping[str, str]:
+    return MappingProxyType({name: column.type for name, column in columns.items()})
+
+
+_TABLE = tomllib.loads(resources.files(__package__).joinpath("schema.toml").read_text("utf-8"))
+
+#: The frames of a run.
+RECORDED: Mapping[str, Frame] = MappingProxyType(
+    {
+        name: Frame(about["about"], about["source"], _columns(about["columns"]))
+        for name, about in _TABLE["frames"].items()
+    }
+)
+#: The numbers of a run's summary.
+METRICS = _columns(_TABLE["summary"])
+#: What else a table of runs has.
+FACTS = _columns(_TABLE["facts"])
+#: A run's place in its experiment.
+PLACE = _columns(_TABLE["experiment"])
+#: What an experiment's summary says of each cell and metric.
+ESTIMATES = _columns(_TABLE["estimates"])
+
+#: For each frame the types of its columns. Int64 and Float64 can hold a missing value.
+FRAMES: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {name: _types(recorded.columns) for name, recorded in RECORDED.items()}
+)
+#: The types of the numbers of a summary.
+SUMMARY = _types(METRICS)

@@ -1,15 +1,13 @@
-"""Runs on disk: one folder a run, JSON for what it is and Parquet for what was recorded.
+"""Store runs: a folder per run, with JSON for its facts and Parquet for its frames.
 
-``data/README.md`` describes the format, which pandas reads without us. A folder appears whole or
-not at all: it is written beside its place under a hidden name, synced, and then renamed.
+``data/README.md`` describes the format; pandas reads it without migrationlab.
 
-Theory of operation. Of thousands of runs nobody wants every frame, so loading reads ``run.json``
-only, which also keeps the run's summary, with the number of the definition that it was worked out
-by. ``run.json`` has a checksum of itself, and sizes and checksums of the other files. Sizes are
-compared at once, so a cut or lost file is told before anything is made of the run; a frame's
-content is checked when it is first asked for.
-
-Only one version of the format is read. Another one is refused.
+Theory of operation. A folder appears whole or not at all: it is written next to its place under a
+hidden name, synced, and then renamed. Loading a run reads ``run.json`` only, because nobody needs
+every frame of thousands of runs. ``run.json`` has the run's summary with the number of its
+definition, a checksum of itself, and the sizes and checksums of the other files. Sizes are compared
+at once, so that a cut or lost file is reported before anybody works with the run. A frame's content
+is checked when the frame is first needed.
 """
 
 from __future__ import annotations
@@ -19,32 +17,33 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from msgspec import ValidationError
+
 from migrationlab.errors import PlanError, StoreError
 from migrationlab.plan.plan import Plan
 from migrationlab.runs import manifest as manifests
 from migrationlab.runs import parquet
-from migrationlab.runs.atomic_write import RESTORE, refused, write_file, write_folder
+from migrationlab.runs.atomic_write import refused, write_file, write_folder
 from migrationlab.runs.manifest import FORMAT, MANIFEST, VERSION
-from migrationlab.runs.run import Run, RunError, Runs, remember
+from migrationlab.runs.run import Run, Runs, remember
 from migrationlab.runs.schema import FRAMES
 
-__all__ = [
-    "FORMAT", "MANIFEST", "VERSION", "load_run", "load_runs", "save_run", "write_file",
-]  # fmt: skip
+__all__ = ["FORMAT", "MANIFEST", "VERSION", "load_run", "load_runs", "save_run", "write_file"]
 
 
 def save_run(run: Run, directory: str | Path) -> Path:
-    """Write a run as a new folder of ``directory``, which is made where it is missing.
+    """Write a run as a new folder of ``directory``, which is made if it is missing.
 
     Args:
         run: The run.
-        directory: Where runs are kept.
+        directory: The directory of runs.
 
     Returns:
         The run's folder.
 
     Raises:
-        StoreError: The run is there already, or the disk refused. Nothing is left half-made.
+        StoreError: The directory has the run already, or the disk refused. No part of the run is
+            left.
     """
     parent = Path(directory)
     place = parent / run.run_id
@@ -53,8 +52,8 @@ def save_run(run: Run, directory: str | Path) -> Path:
         parent.mkdir(parents=True, exist_ok=True)
         if place.exists():
             raise StoreError(
-                f"the run {run.run_id} is in {parent} already",
-                hint="A run is never overwritten. Delete its folder first, or choose another.",
+                f"{parent} has the run {run.run_id} already",
+                hint="Choose another directory, or delete that folder: a run is never overwritten.",
             )
         files = {name: parquet.encode(table) for name, table in frames.items()}
         content = {f"{name}.parquet": file for name, file in files.items()}
@@ -68,8 +67,8 @@ def save_run(run: Run, directory: str | Path) -> Path:
 def load_run(path: str | Path) -> Run:
     """Read a run's folder.
 
-    Its frames are read when they are asked for, so the folder must stay where it is; damage that
-    is found only then is a StoreError, too.
+    A frame is read when it is first needed, so the folder must stay in its place. Damage that is
+    found only then is a StoreError, too.
 
     Args:
         path: The folder, or the ``run.json`` in it.
@@ -78,7 +77,7 @@ def load_run(path: str | Path) -> Run:
         The run, equal to the one that was saved.
 
     Raises:
-        StoreError: There is no run, it is damaged, foreign, or of a newer version of the format.
+        StoreError: There is no run, it is damaged, or it has another version of the format.
     """
     given = Path(path)
     # Absolute, since the working directory can be another when a frame is read.
@@ -86,20 +85,11 @@ def load_run(path: str | Path) -> Run:
     manifest = manifests.read(folder)
     frames: dict[str, Any] = dict(parquet.readers(folder, manifest))
     try:
-        facts = dict(manifest["run"])
-        error = facts.pop("error")
-        run = Run(
-            plan=Plan.from_dict(facts.pop("plan")),
-            error=None if error is None else RunError(**error),
-            **facts,
-            **frames,
-        )
-        summary = manifests.kept_summary(manifest)
-    except (AttributeError, KeyError, TypeError, ValueError, PlanError) as error:
-        raise StoreError(
-            f"{folder / MANIFEST} does not describe a run: {error}", hint=RESTORE
-        ) from error
-    if summary is not None:
+        facts = manifest.facts
+        run = Run(**facts | {"plan": Plan.from_dict(facts["plan"])}, **frames)
+    except (TypeError, ValueError, ValidationError, PlanError) as error:
+        raise manifests.no_run(folder / MANIFEST, error) from error
+    if (summary := manifest.known_summary) is not None:
         remember(run, summary)
     return run
 
@@ -107,21 +97,20 @@ def load_run(path: str | Path) -> Run:
 def load_runs(directory: str | Path, *, strict: bool = True) -> Runs:
     """Read all runs of a directory, oldest first.
 
-    Folders that hold no ``run.json`` are not runs and are passed over, as are those that a
-    stopped write left under a hidden name.
+    A folder without ``run.json`` is no run and is skipped, and so is a hidden one, which an
+    interrupted write left.
 
     Args:
         directory: The directory.
-        strict: Whether a run that cannot be read is an error. Give False to have the others, and
-            in ``unreadable`` of the result why not these.
+        strict: Whether a run that cannot be read is an error. With False the result has the other
+            runs, and its ``unreadable`` says why these could not be read.
 
     Raises:
-        StoreError: There is no such directory; one of its runs cannot be read; or one is there
-            twice.
+        StoreError: There is no such directory; a run cannot be read; or a run is there twice.
     """
     parent = Path(directory)
     if (parent / MANIFEST).exists():
-        raise StoreError(f"{parent} is one run", hint=f"Give the directory it is in: {parent}/..")
+        raise StoreError(f"{parent} is one run", hint=f"Give its directory: {parent}/..")
     runs: dict[str, Run] = {}
     unreadable: dict[str, str] = {}
     places: dict[str, str] = {}
@@ -129,29 +118,29 @@ def load_runs(directory: str | Path, *, strict: bool = True) -> Runs:
         try:
             run = load_run(parent / name)
             if not strict:
-                run.summary()  # one that is not kept needs the frames: whoever asks has it, then
+                run.summary()  # one that is not stored needs the frames, which can be damaged
         except StoreError as error:
             if strict:
-                error.add_note("load_runs(…, strict=False) reads the others")
+                error.add_note("Read the other runs with load_runs(…, strict=False)")
                 raise
             unreadable[name] = str(error)
             continue
         if run.run_id in runs:
             raise StoreError(
                 f"{places[run.run_id]} and {name} in {parent} are the same run",
-                hint="Delete the copy, else it would count twice.",
+                hint="Delete the copy: it would count twice.",
             )
         runs[run.run_id], places[run.run_id] = run, name
     return Runs(runs.values(), unreadable=unreadable)
 
 
 def _folders(parent: Path) -> Iterator[str]:
-    """Yield the names of the folders that hold a run, in their order."""
+    """Yield the names of the folders that hold a run, sorted."""
     try:
         with os.scandir(parent) as entries:
             names = sorted(entry.name for entry in entries if entry.is_dir())
     except OSError as error:
-        raise refused(f"no runs can be read from {parent}", error) from error
+        raise refused(f"no runs could be read from {parent}", error) from error
     for name in names:
         if not name.startswith(".") and (parent / name / MANIFEST).exists():
             yield name

@@ -1,12 +1,7 @@
-"""The main numbers of a run in one row: their names, their types, and where each comes from.
-
-``data/README.md`` says what each means. Imports no libvirt and touches no file.
-"""
+"""Compute the summary of a run: its main numbers in one row, as ``schema.METRICS`` lists them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -14,63 +9,26 @@ import pandas as pd
 from migrationlab.analysis.cost import Cost
 from migrationlab.analysis.timeline import Timeline
 from migrationlab.analysis.workload import Workload
+from migrationlab.runs.schema import SUMMARY
 
 if TYPE_CHECKING:
     from migrationlab.runs.run import Run
 
-#: Changes with the meaning of any number of a summary, so that those worked out by another
-#: definition are not taken for it. ``tests/unit/runs/test_summary.py`` tells when it has to.
+#: The number of the definition of all numbers. Raise it when the meaning of a number changes, so
+#: that stored summaries are computed again. ``tests/unit/runs/test_summary.py`` notices a change.
 DEFINITION = 1
-
-SUMMARY: Mapping[str, str] = MappingProxyType(
-    {
-        "run_id": "str",
-        "mode": "str",
-        "outcome": "str",
-        "source": "str",
-        "destination": "str",
-        "accelerator": "str",
-        "total_ms": "Int64",
-        "call_ms": "Float64",
-        "downtime_requested_ms": "Int64",
-        "downtime_reported_ms": "Int64",
-        "downtime_reported_error_ms": "Float64",
-        "downtime_event_ms": "Float64",
-        "downtime_event_error_ms": "Float64",
-        "downtime_network_ms": "Float64",
-        "downtime_network_low_ms": "Float64",
-        "downtime_network_high_ms": "Float64",
-        "downtime_guest_ms": "Float64",
-        "guest_behind_ms": "Float64",
-        "postcopy_ms": "Float64",
-        "network_jitter_ms": "Float64",
-        "transferred_bytes": "Int64",
-        "wire_bytes": "Int64",
-        "throughput_bytes_per_s": "Int64",
-        "iterations": "Int64",
-        "cable_bytes": "Int64",
-        "cable_bytes_per_memory_byte": "Float64",
-        "migration_cpu_s": "Float64",
-        "vcpu_extra_cpu_s": "Float64",
-        "cpu_s_per_gib": "Float64",
-        "workload_before_mib_s": "Float64",
-        "workload_sending_mib_s": "Float64",
-        "recovery_ms": "Float64",
-        "guest_intact": "boolean",
-    }
-)
 
 DOWNTIMES = ("requested", "reported", "event", "network")
 
 
 def summed_up(run: Run, line: Timeline, took: Cost, work: Workload) -> dict[str, Any]:
-    """Give the keys of ``SUMMARY``, plain values, None if unknown.
+    """Return the keys of ``SUMMARY`` with plain values; None: not known.
 
     Args:
         run: The run.
-        line: Its timeline, what it cost, and what it did to the guest's work.
-        took: Likewise.
-        work: Likewise.
+        line: Its timeline.
+        took: Its cost.
+        work: What it did to the guest's workload.
     """
     sure = line.downtimes.astype(object).where(line.downtimes.notna(), None).set_index("kind")
     reported, event, network = (sure.loc[kind] for kind in ("reported", "event", "network"))
@@ -82,11 +40,11 @@ def summed_up(run: Run, line: Timeline, took: Cost, work: Workload) -> dict[str,
         "destination": run.destination["name"],
         "accelerator": run.accelerator,
         "guest_intact": None if run.guest_check is None else run.guest_check["intact"],
+        "iterations": line.iteration_count,
         "downtime_reported_error_ms": _apart(reported["high_ms"], reported["downtime_ms"]),
         "downtime_event_error_ms": _apart(event["high_ms"], event["downtime_ms"]),
         "downtime_network_low_ms": _rounded(network["low_ms"]),
         "downtime_network_high_ms": _rounded(network["high_ms"]),
-        "iterations": line.iteration_count,
         "downtime_guest_ms": sure.loc["guest", "downtime_ms"],
         "workload_before_mib_s": work.before_mib_s,
         "workload_sending_mib_s": work.sending_mib_s,
@@ -101,24 +59,20 @@ def summed_up(run: Run, line: Timeline, took: Cost, work: Workload) -> dict[str,
 
 
 def downtime_table(summaries: pd.DataFrame) -> pd.DataFrame:
-    """Give the completed runs' downtimes: run_id, mode, kind, downtime_ms, low_ms, high_ms.
+    """Return the completed runs' downtimes: run_id, mode, kind, downtime_ms, low_ms, high_ms.
 
     Args:
-        summaries: A row a run.
+        summaries: A row per run.
 
     Returns:
-        A row a number that is known.
+        A row per known number.
     """
     done = summaries.query("outcome == 'completed'")
-    reported, event = done["downtime_reported_ms"], done["downtime_event_ms"]
-    about = done["downtime_reported_error_ms"]
-    error = done["downtime_event_error_ms"]
     requested = done["downtime_requested_ms"]
     bounds = {
-        # A limit is no measurement, and so has no error.
+        # A limit is not measured, so it has no error.
         "requested": (requested, requested),
-        "reported": (reported - about, reported + about),
-        "event": (event - error, event + error),
+        **{kind: _within(done, kind) for kind in ("reported", "event")},
         "network": (done["downtime_network_low_ms"], done["downtime_network_high_ms"]),
     }
     numbers = ["downtime_ms", "low_ms", "high_ms"]
@@ -136,6 +90,11 @@ def downtime_table(summaries: pd.DataFrame) -> pd.DataFrame:
         for kind, (low, high) in bounds.items()
     )
     return table.dropna(subset="downtime_ms", ignore_index=True)
+
+
+def _within(done: pd.DataFrame, kind: str) -> tuple[pd.Series, pd.Series]:
+    value, error = done[f"downtime_{kind}_ms"], done[f"downtime_{kind}_error_ms"]
+    return value - error, value + error
 
 
 def _apart(high: float | None, value: float | None) -> float | None:

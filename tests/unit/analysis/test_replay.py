@@ -17,9 +17,8 @@ import pytest
 
 from migrationlab.analysis.timeline import PHASES, Timeline
 from migrationlab.runs.run import Outcome, Run
-from migrationlab.runs.schema import FRAMES, frame
+from migrationlab.runs.schema import FRAMES, SUMMARY, frame
 from migrationlab.runs.store import load_run
-from migrationlab.runs.summary import SUMMARY
 from recordings.record import OUTCOMES, RECIPES
 
 MS = 1_000_000

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrationlab.experiment.design import Design, read
-from migrationlab.experiment.format import lasting
 from migrationlab.experiment.schedule import Pace, call_guess_s, guess_s, room_bytes, schedule
 
 CELLS = st.integers(1, 9).map(lambda count: [f"cell {n}" for n in range(count)])
@@ -113,12 +112,3 @@ def test_what_was_measured_counts_more_than_guesses() -> None:
         10.0 * guess_s(found.cells[1]) / guess_s(found.cells[0])
     )
     assert pace.left_s({a: 3, b: 0}) == pytest.approx(30.0)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [(0, "10 s"), (44, "40 s"), (89, "90 s"), (95, "2 min"), (3000, "50 min"), (7200, "2.0 h")],
-)
-def test_durations_are_said_as_guesses(seconds: float, said: str) -> None:
-    """Nobody is promised seconds that are not known."""
-    assert lasting(seconds) == said

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from migrationlab.experiment import statistics
 from migrationlab.experiment.comparison import Ends, together
-from migrationlab.experiment.format import amount
 from migrationlab.experiment.statistics import (
     MIN_FOR_INTERVAL,
     Comparison,
@@ -358,19 +357,3 @@ def test_doubt_in_words(
 ) -> None:
     """What cannot be told is said so, with what it would take."""
     assert ending in said(compare(a, b))
-
-
-@pytest.mark.parametrize(
-    ("metric", "value", "text"),
-    [
-        ("total_ms", 1234.5, "1,234 ms"),
-        ("total_ms", 12.345, "12.3 ms"),
-        ("transferred_bytes", 73.25 * 2**20, "73.2 MiB"),
-        ("throughput_bytes_per_s", 110 * 2**20, "110 MiB/s"),
-        ("iterations", 4, "4"),
-        ("cpu_percent", 41.26, "41.3 %"),
-    ],
-)
-def test_amounts_have_units(metric: str, value: float, text: str) -> None:
-    """A number is said with the unit that its name has, and no more digits than it is worth."""
-    assert amount(metric, value) == text

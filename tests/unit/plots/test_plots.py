@@ -17,7 +17,6 @@ from migrationlab import plots
 from migrationlab.errors import StoreError, UsageError
 from migrationlab.experiment.experiment import Experiment
 from migrationlab.plan.plan import Plan
-from migrationlab.plots.metrics import spoken
 from migrationlab.runs import store
 from migrationlab.runs.run import Outcome, Run
 from migrationlab.runs.schema import FRAMES, frame
@@ -491,21 +490,6 @@ def test_a_metric_that_there_is_not_is_refused(trials: Experiment) -> None:
     """A slip of the pen does not draw an empty figure."""
     with pytest.raises(UsageError, match="downtime_ms"):
         plots.experiment(trials, "downtime_ms")
-
-
-@pytest.mark.parametrize(
-    ("metric", "said"),
-    [
-        ("downtime_event_ms", ("event downtime", "ms", 1)),
-        ("throughput_bytes_per_s", ("throughput", "MiB/s", 2**20)),
-        ("transferred_bytes", ("transferred data", "MiB", 2**20)),
-        ("cpu_s_per_gib", ("processor time", "s/GiB", 1)),
-        ("iterations", ("passes over memory", "", 1)),
-    ],
-)
-def test_a_metric_is_spoken_of_with_its_unit(metric: str, said: tuple[str, str, int]) -> None:
-    """Bytes are read in MiB; a name that ends in no unit has none."""
-    assert spoken(metric) == said
 
 
 def with_echoes(run: Run, *, late_ms: float = 15.0) -> Run:

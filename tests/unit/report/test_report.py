@@ -20,7 +20,7 @@ from migrationlab.cli import runs as commands
 from migrationlab.errors import StoreError
 from migrationlab.experiment import folder
 from migrationlab.experiment.experiment import Experiment
-from migrationlab.report import experiment, pdf, wording
+from migrationlab.report import experiment, pdf
 from migrationlab.report.runs import MOST_DRAWN, _which, closely
 from migrationlab.report.write import render, write
 from migrationlab.runs import store
@@ -415,25 +415,6 @@ def test_of_more_kinds_than_can_be_drawn_the_report_says_so(make_run: MakeRun) -
     assert _which(chosen, many, many).startswith(
         f"Of {MOST_DRAWN} of the {many} settings and outcomes, each time the run whose"
     )
-
-
-@pytest.mark.parametrize(
-    ("value", "unit", "said"),
-    [
-        (0.0, 1, "0"),
-        (1.234, 1, "1.23"),
-        (-12.34, 1, "-12.3"),
-        (123.4, 1, "123"),
-        (12345.6, 1, "12,346"),
-        (0.01234, 1, "0.012"),
-        (3 * 2**20, 2**20, "3.00"),
-        (None, 1, "–"),
-        (float("nan"), 1, "–"),
-    ],
-)
-def test_numbers_have_three_digits(value: float | None, unit: float, said: str) -> None:
-    """More digits than a measurement has say less; what is not known is a dash."""
-    assert wording.near(value, unit=unit) == said
 
 
 @pytest.mark.skipif(not any(map(shutil.which, pdf.BROWSERS)), reason="no Chromium is here")

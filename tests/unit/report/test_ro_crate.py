@@ -26,8 +26,7 @@ from migrationlab.report import ro_crate
 from migrationlab.report.tables import FACTS, MEANINGS, dictionary, runs_table
 from migrationlab.runs import store
 from migrationlab.runs.run import Run, Runs
-from migrationlab.runs.schema import FRAMES
-from migrationlab.runs.summary import SUMMARY
+from migrationlab.runs.schema import FRAMES, SUMMARY
 from paths import RECORDINGS
 
 MakeRun = Callable[..., Run]

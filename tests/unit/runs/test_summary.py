@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from migrationlab.runs.schema import SUMMARY
 from migrationlab.runs.store import load_run
-from migrationlab.runs.summary import DEFINITION, SUMMARY
+from migrationlab.runs.summary import DEFINITION
 from paths import RECORDINGS
 
 KNOWN = RECORDINGS / "summaries.json"

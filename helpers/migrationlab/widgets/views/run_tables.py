@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from migrationlab.forecast.precopy import compare
-from migrationlab.plots.metrics import spoken
+from migrationlab.runs.numbers import spoken
 from migrationlab.plots.picture import OUTCOMES
 from migrationlab.runs.run import Outcome, Run, Runs
 from migrationlab.widgets.views import messages
