@@ -68,7 +68,7 @@ def settle(run: Any) -> None:
         ValueError: A field has a wrong type, or a mapping lacks a key.
         TypeError: A mapping or a list has a value that JSON cannot hold.
     """
-    kind = facts_type(type(run))
+    kind = facts_type(run.__class__)
     given = {name: getattr(run, name) for name in kind.__struct_fields__}
     try:
         checked = msgspec.convert(given | {"plan": {}}, kind)
