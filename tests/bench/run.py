@@ -24,7 +24,7 @@ from migrationlab.capture.environment import environment
 from migrationlab.cli import say_error
 from migrationlab.cli.interrupts import interrupts
 from migrationlab.errors import MigrationLabError
-from migrationlab.hosts.host import library_version
+from migrationlab.hosts.connection import library_version
 from migrationlab.lab import image
 from migrationlab.lab.lab import Lab
 from migrationlab.plan.uris import Mode

@@ -12,7 +12,7 @@ import pytest
 
 from migrationlab.errors import HostError
 from migrationlab.explain.explanation import NoticedBy
-from migrationlab.hosts.host import refusals
+from migrationlab.hosts.connection import refusals
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
 

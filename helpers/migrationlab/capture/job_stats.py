@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import libvirt
 
 from migrationlab.capture.periodic_timer import PeriodicTimer
-from migrationlab.hosts.host import Host, refusals
+from migrationlab.hosts.connection import refusals
+from migrationlab.hosts.host import Host
 
 DEFAULT_INTERVAL_S = 0.05
 

@@ -2,7 +2,8 @@
 
 A host's side comes from its capabilities XML and a few questions to its libvirtd, a guest's side
 from its domain XML. ``domain`` and ``preflight`` compare them. Sources: libvirt's
-``docs/formatcaps.rst`` and ``docs/formatdomain.rst``.
+``docs/formatcaps.rst`` and ``docs/formatdomain.rst``. Functions that ask a host raise HostError if
+it does not answer.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from xml.etree.ElementTree import tostring
 from defusedxml.ElementTree import fromstring
 
 from migrationlab.errors import HostError
-from migrationlab.hosts.host import Host, refusals
+from migrationlab.hosts.connection import refusals
+from migrationlab.hosts.host import Host
 from migrationlab.plan.validation import DomainFacts, domain_facts
 
 #: The beginnings of versioned machine types, as QEMU names them.
@@ -137,11 +139,7 @@ class Requirements:
 
 
 def capabilities(host: Host) -> Capabilities:
-    """Ask a host for its capabilities.
-
-    Raises:
-        HostError: It did not answer.
-    """
+    """Ask a host for its capabilities."""
     return Capabilities.parse(host.capabilities())
 
 
@@ -150,7 +148,6 @@ def requirements(host: Host, domain: str) -> Requirements:
 
     Raises:
         GuestError: It has no such domain.
-        HostError: It did not answer.
     """
     found = host.domain(domain, inactive=True)
     with refusals():
@@ -158,11 +155,7 @@ def requirements(host: Host, domain: str) -> Requirements:
 
 
 def missing_features(host: Host, required: Requirements) -> str:
-    """Return what a host's CPU, as its QEMU offers it, lacks for a domain; empty for nothing.
-
-    Raises:
-        HostError: The host could not tell.
-    """
+    """Return what a host's CPU, as its QEMU offers it, lacks for a domain; empty for nothing."""
     try:
         with refusals():
             host.connection.compareHypervisorCPU(
@@ -192,20 +185,12 @@ def can_write(host: Host) -> bool:
 
 
 def networks(host: Host) -> frozenset[str]:
-    """Return the names of libvirt's networks that are up on a host.
-
-    Raises:
-        HostError: It did not answer.
-    """
+    """Return the names of libvirt's networks that are up on a host."""
     with refusals():
         return frozenset(net.name() for net in host.connection.listAllNetworks() if net.isActive())
 
 
 def free_memory_mib(host: Host) -> int:
-    """Return the free memory of a host, without what its kernel's cache would give back.
-
-    Raises:
-        HostError: It did not answer.
-    """
+    """Return the free memory of a host, without what its kernel's cache would give back."""
     with refusals():
         return int(host.connection.getFreeMemory()) >> 20

@@ -16,7 +16,7 @@ from migrationlab.migrate.guest import PlainDomain
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.settings import AUTO
 from migrationlab.plan.uris import host_of
-from migrationlab.plan.validation import DiskFacts, DomainFacts, Side, Situation
+from migrationlab.plan.validation import DiskFacts, DomainFacts, Situation
 
 #: The file systems that libvirt takes for shared (virFileIsSharedFSType in src/util/virfile.c), as
 #: `stat -f` names them (coreutils' src/stat.c).
@@ -61,11 +61,8 @@ class HostPair:
 
     def plan_problems(self, domain: DomainFacts | None = None) -> Check | None:
         """Return why the plan cannot work between these hosts, None if it can."""
-        source, destination = (
-            Side(name=host.peer_name, libvirt=host.facts.libvirt, qemu=host.facts.qemu)
-            for host in (self.source, self.destination)
-        )
-        situation = Situation(source=source, destination=destination, domain=domain)
+        sides = {"source": self.source.side, "destination": self.destination.side}
+        situation = Situation(**sides, domain=domain)
         problems = self.plan.problems(situation=situation)
         found = combine((fail(problem.reason, problem.hint) for problem in problems), "")
         return found if problems else None

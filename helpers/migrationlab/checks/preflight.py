@@ -13,7 +13,6 @@ import ipaddress
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import replace
 
 from migrationlab.capture import clocks
 from migrationlab.checks import capabilities
@@ -85,11 +84,8 @@ def _connection(name: str, given: Host | str, opened: ExitStack) -> tuple[Host |
 def _examine(
     source: Host, destination: Host, domain: str | None, plan: Plan, pool: ThreadPoolExecutor
 ) -> list[Check]:
-    if plan.connection_uri is None:
-        plan = replace(plan, connection_uri=destination.peer_uri)
-    plan = plan.filled(destination=destination.peer_name)
     offers = [capabilities.capabilities(host) for host in (source, destination)]
-    pair = HostPair(source, destination, plan, *offers)
+    pair = HostPair(source, destination, destination.with_uris(plan), *offers)
     tasks = {name: pool.submit(check, pair) for name, check in _CHECKS.items()}
     guest = pool.submit(domain_checks, pair, domain) if domain is not None else None
     found = {name: task.result() for name, task in tasks.items()}

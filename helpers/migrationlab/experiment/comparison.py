@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from migrationlab.runs.numbers import amount
 from migrationlab.experiment.statistics import ALPHA, Comparison, Verdict, holm, more_runs
+from migrationlab.runs.numbers import amount
 
 
 class Ends(NamedTuple):

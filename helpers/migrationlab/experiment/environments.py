@@ -19,7 +19,7 @@ from migrationlab.hosts.host import Host
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
 from migrationlab.migrate.guest import GuestLike
-from migrationlab.plan.validation import Side, Situation
+from migrationlab.plan.validation import Situation
 from migrationlab.runs.run import Outcome, Run
 from migrationlab.steps import Listener, ignore
 
@@ -107,10 +107,7 @@ def stage_of(design: Design, lab: Lab | None, on_step: Listener) -> Iterator[Sta
 
 def _judge(design: Design, first: Host, second: Host) -> None:
     """Refuse plans that these hosts cannot do, in either direction, before the first migration."""
-    sides = [
-        Side(name=host.name, libvirt=host.facts.libvirt, qemu=host.facts.qemu)
-        for host in (first, second)
-    ]
+    sides = [host.side for host in (first, second)]
     for cell in design.cells:
         for source, to in (sides, sides[::-1]):
             try:

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from migrationlab.experiment.design import shown
-from migrationlab.runs.numbers import setting
 from migrationlab.plan.plan import Plan
 from migrationlab.runs import environment
+from migrationlab.runs.numbers import setting
 from migrationlab.runs.run import Run
 
 #: What differs from run to run by itself, and so makes no difference between environments.

@@ -21,12 +21,12 @@ from migrationlab.errors import UsageError
 from migrationlab.experiment import folder as files
 from migrationlab.experiment.design import Cell
 from migrationlab.experiment.environments import Stage, stage_of
-from migrationlab.runs.numbers import lasting
 from migrationlab.experiment.results import Results
 from migrationlab.experiment.schedule import Trial
 from migrationlab.lab.lab import Lab
 from migrationlab.migrate.migration import Migration
 from migrationlab.migrate.start import start
+from migrationlab.runs.numbers import lasting
 from migrationlab.runs.run import Outcome, Run
 from migrationlab.runs.store import save_run
 from migrationlab.steps import Listener, Step, step

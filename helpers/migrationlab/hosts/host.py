@@ -9,7 +9,7 @@ import contextlib
 import re
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import libvirt
@@ -18,9 +18,7 @@ from defusedxml.ElementTree import fromstring
 from migrationlab.errors import GuestError, HostError, UsageError
 from migrationlab.hosts.connection import (
     answer_or_none,
-    library_version,
     open_connection,
-    refusal,
     refusals,
     version_text,
 )
@@ -28,19 +26,9 @@ from migrationlab.hosts.counters import HostCounters
 from migrationlab.hosts.domain_xml import xml_sha256
 from migrationlab.hosts.facts import HostFacts, from_kernel
 from migrationlab.hosts.shell import Shell, shell_of
+from migrationlab.plan.plan import Plan
 from migrationlab.plan.uri_parser import read_uri
-
-__all__ = [
-    "DomainState",
-    "Host",
-    "HostFacts",
-    "domain_sha256",
-    "library_version",
-    "open_connection",
-    "refusal",
-    "refusals",
-    "version_text",
-]
+from migrationlab.plan.validation import Side
 
 UUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 #: Parameters of a connection URI about the connecting machine: its files, its programs.
@@ -72,6 +60,8 @@ class DomainState:
 
 class Host:
     """A host that guests run on and migrate to.
+
+    Every method raises HostError if libvirt refuses or cannot be reached.
 
     Args:
         uri: The connection URI by which *this process* reaches its libvirtd.
@@ -154,10 +144,8 @@ class Host:
     def reconnect(self) -> None:
         """Open the connection again, as after a restart of the host's libvirtd.
 
-        The host's facts are asked again too. Guests are not touched.
-
-        Raises:
-            HostError: Its libvirtd could not be reached; the old connection stays.
+        The host's facts are asked again too. Guests are not touched. The old connection stays if
+        the new one fails.
         """
         new = open_connection(self.uri)
         with contextlib.suppress(libvirt.libvirtError):  # the old one is usually broken
@@ -169,6 +157,17 @@ class Host:
     def peer_name(self) -> str:
         """Return the name by which other machines reach it."""
         return read_uri(self.peer_uri).hostname or self._hostname
+
+    @property
+    def side(self) -> Side:
+        """Return what a plan is validated against."""
+        return Side(name=self.peer_name, libvirt=self.facts.libvirt, qemu=self.facts.qemu)
+
+    def with_uris(self, plan: Plan) -> Plan:
+        """Return a plan with the URIs of this host as destination where it leaves them out."""
+        if plan.connection_uri is None:
+            plan = replace(plan, connection_uri=self.peer_uri)
+        return plan.filled(destination=self.peer_name)
 
     @property
     def facts(self) -> HostFacts:
@@ -247,9 +246,6 @@ class Host:
         Args:
             metadata: The XML namespace of the metadata to read.
             inactive: Whether to return domains too that are only defined.
-
-        Raises:
-            HostError: The host could not be asked.
         """
         with refusals(self._hint):
             found = self.connection.listAllDomains(
@@ -265,9 +261,6 @@ class Host:
 
         Returns:
             Its state, without metadata; None if the host has no such domain.
-
-        Raises:
-            HostError: The host could not be asked.
         """
         domain = answer_or_none(
             lambda: self.connection.lookupByUUIDString(uuid), NO_DOMAIN, self._hint
@@ -280,9 +273,6 @@ class Host:
         Args:
             xml: The domain's XML.
             persistent: Whether the host keeps its definition when it ends.
-
-        Raises:
-            HostError: libvirt refused; the domain does not exist.
         """
         with refusals(f"read the log of {self.name}: {self.log}" if self.log else ""):
             if not persistent:
@@ -296,19 +286,11 @@ class Host:
                 raise
 
     def destroy(self, name: str) -> None:
-        """End a domain at once, if the host has it.
-
-        Raises:
-            HostError: libvirt refused.
-        """
+        """End a domain at once, if the host has it."""
         answer_or_none(lambda: self.connection.lookupByName(name).destroy(), NO_DOMAIN)
 
     def forget(self, uuid: str) -> None:
-        """End a domain and remove its definition, if the host has them.
-
-        Raises:
-            HostError: libvirt refused.
-        """
+        """End a domain and remove its definition, if the host has them."""
 
         def forget() -> None:
             domain = self.connection.lookupByUUIDString(uuid)

@@ -18,7 +18,8 @@ import pandas as pd
 
 from migrationlab.capture.ping import EchoProbe
 from migrationlab.errors import GuestError, HostError, LabError
-from migrationlab.hosts.host import DomainState, Host, domain_sha256, refusals
+from migrationlab.hosts.connection import refusals
+from migrationlab.hosts.host import DomainState, Host, domain_sha256
 from migrationlab.lab import disk_files
 from migrationlab.lab.beat_buffer import BeatBuffer
 from migrationlab.lab.guest_spec import (

@@ -23,15 +23,17 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
+
+import libvirt
 
 from migrationlab.capture.events import EventLog, Row
 from migrationlab.capture.job_stats import Sample
 from migrationlab.errors import HostError, UsageError
-from migrationlab.hosts.host import refusals
+from migrationlab.hosts.connection import refusals
 from migrationlab.migrate.policies import Action, ActionKind, Policies, downtime_steps
 from migrationlab.plan.plan import Plan
 
@@ -39,14 +41,9 @@ from migrationlab.plan.plan import Plan
 ANSWER_TIMEOUT_S = 5.0
 ABORT_INTERVAL_S = 0.05
 SETTLE_S = 0.1
-#: libvirt's own numbers: VIR_ERR_OPERATION_INVALID, VIR_DOMAIN_ABORT_JOB_POSTCOPY (8.5),
-#: VIR_DOMAIN_MIGRATE_MAX_SPEED_POSTCOPY (5.1), QEMU_DOMAIN_MIG_BANDWIDTH_MAX; state and reasons
-#: VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_POSTCOPY and …_POSTCOPY_FAILED.
-OPERATION_INVALID = 55
-ABORT_POSTCOPY = 1
-SPEED_POSTCOPY = 1
+#: QEMU_DOMAIN_MIG_BANDWIDTH_MAX in libvirt's src/qemu/qemu_domain.h.
 NO_LIMIT_MIB_S = 8_796_093_022_207
-PAUSED, IN_POSTCOPY = 3, (12, 13)
+IN_POSTCOPY = (libvirt.VIR_DOMAIN_PAUSED_POSTCOPY, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED)
 
 #: Why nothing is cancelled in post-copy.
 NO_WAY_BACK = (
@@ -61,19 +58,6 @@ VALUES = {
     ActionKind.SET_COMPRESSION_CACHE: "xbzrle_cache_bytes",
 }
 STOPS = (ActionKind.CANCEL, ActionKind.DEADLINE)
-
-
-class Domain(Protocol):
-    """The methods of libvirt's ``virDomain`` that the controller calls."""
-
-    def abortJob(self) -> object: ...  # noqa: N802, D102 - libvirt's names, here and below
-    def abortJobFlags(self, flags: int) -> object: ...  # noqa: N802, D102
-    def migrateSetCompressionCache(self, cacheSize: int) -> object: ...  # noqa: N802, N803, D102
-    def migrateSetMaxDowntime(self, downtime: int) -> object: ...  # noqa: N802, D102
-    def migrateSetMaxSpeed(self, bandwidth: int, flags: int = 0) -> object: ...  # noqa: N802, D102
-    def migrateStartPostCopy(self) -> object: ...  # noqa: N802, D102
-    def state(self) -> Sequence[int]: ...  # noqa: D102
-    def suspend(self) -> object: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +79,7 @@ class Controller:
 
     def __init__(
         self,
-        domain: Domain,
+        domain: libvirt.virDomain,
         plan: Plan,
         events: EventLog,
         *,
@@ -213,7 +197,7 @@ class Controller:
         except HostError as error:
             self.warnings.append(f"the state of the resumed post-copy is not known: {error}")
             return False
-        return state == PAUSED and reason in IN_POSTCOPY
+        return state == libvirt.VIR_DOMAIN_PAUSED and reason in IN_POSTCOPY
 
     # --- on the controller's thread -----------------------------------------------------------
 
@@ -340,14 +324,16 @@ class Controller:
             case ActionKind.SET_BANDWIDTH:
                 self._domain.migrateSetMaxSpeed(value or NO_LIMIT_MIB_S)
             case ActionKind.SET_POSTCOPY_BANDWIDTH:
-                self._domain.migrateSetMaxSpeed(value, SPEED_POSTCOPY)
+                self._domain.migrateSetMaxSpeed(
+                    value, libvirt.VIR_DOMAIN_MIGRATE_MAX_SPEED_POSTCOPY
+                )
             case ActionKind.SET_COMPRESSION_CACHE:
                 self._domain.migrateSetCompressionCache(value)
             case ActionKind.START_POSTCOPY:
                 self._domain.migrateStartPostCopy()
                 self._switching = True
             case ActionKind.PAUSE_POSTCOPY:
-                self._domain.abortJobFlags(ABORT_POSTCOPY)
+                self._domain.abortJobFlags(libvirt.VIR_DOMAIN_ABORT_JOB_POSTCOPY)
             case ActionKind.SUSPEND:
                 self._domain.suspend()
             case ActionKind.CANCEL | ActionKind.DEADLINE:
@@ -360,7 +346,7 @@ class Controller:
             with refusals():
                 self._domain.abortJob()
         except HostError as error:
-            if error.code != OPERATION_INVALID:
+            if error.code != libvirt.VIR_ERR_OPERATION_INVALID:
                 self._events.note("abort_refused", text=str(error))  # else: no job yet, or no more
 
     def _require_effect(self, action: Action) -> None:

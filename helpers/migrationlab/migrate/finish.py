@@ -17,11 +17,13 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TypeVar
 
+import libvirt
 import pandas as pd
 
 from migrationlab.errors import HostError, MigrationLabError
 from migrationlab.explain.explanation import explain
-from migrationlab.hosts.host import Host, refusals
+from migrationlab.hosts.connection import refusals
+from migrationlab.hosts.host import Host
 from migrationlab.migrate.record import MigrationRecord
 from migrationlab.runs.run import Outcome, Run, RunError, new_run_id
 from migrationlab.runs.schema import conform
@@ -30,12 +32,11 @@ T = TypeVar("T")
 
 ANSWER_TIMEOUT_S = 5.0
 BEAT_TIMEOUT_S = 2.0
-#: libvirt's own numbers: VIR_ERR_NO_DOMAIN, and VIR_DOMAIN_JOB_STATS_COMPLETED with
-#: VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED.
-NO_DOMAIN = 42
-COMPLETED_AND_KEPT = 1 | 2
-#: VIR_ERR_SYSTEM_ERROR of VIR_FROM_RPC, "End of file while reading data": it hides the reason.
-HIDING = (38, 7)
+COMPLETED_AND_KEPT = (
+    libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED | libvirt.VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED
+)
+#: "End of file while reading data": it hides the reason.
+HIDING = (libvirt.VIR_ERR_SYSTEM_ERROR, libvirt.VIR_FROM_RPC)
 #: virDomainState, in the words of ``virsh domstate``.
 STATES = (
     "no state", "running", "idle", "paused", "in shutdown", "shut off", "crashed", "pmsuspended",
@@ -44,11 +45,7 @@ ABSENT, UNKNOWN = "absent", "unknown"
 
 
 def finish(record: MigrationRecord) -> Run:
-    """Ask the last questions, stop the recorder and return the run.
-
-    Args:
-        record: A migration whose call has returned.
-    """
+    """Ask the last questions about a migration, stop its recorder and return the run."""
     environment = record.machine.until_now()
     warnings, recorder = record.warnings, record.recorder
     states = {
@@ -101,12 +98,7 @@ def finish(record: MigrationRecord) -> Run:
 
 
 def is_paused_as_planned(record: MigrationRecord, states: Mapping[str, str]) -> bool:
-    """Return whether the plan is the reason that the guest does not run.
-
-    Args:
-        record: The migration.
-        states: The state of the domain at each side.
-    """
+    """Return whether the plan is the reason that the guest does not run at either side."""
     if record.plan.offline:
         return True
     completed = record.outcome is Outcome.COMPLETED
@@ -114,12 +106,7 @@ def is_paused_as_planned(record: MigrationRecord, states: Mapping[str, str]) -> 
 
 
 def run_error(record: MigrationRecord, error: HostError) -> RunError:
-    """Return what the run says of libvirt's error, with the reason that the error hides.
-
-    Args:
-        record: The migration; it gets a warning with the hidden reason.
-        error: The error.
-    """
+    """Return what the run says of libvirt's error; add a warning with a reason that it hides."""
     explanation = error.explanation or explain(str(error), code=error.code, domain=error.domain)
     hint = error.hint
     if (error.code, error.domain) == HIDING:
@@ -193,7 +180,7 @@ def _state(host: Host, uuid: str) -> str:
     try:
         return _within(ANSWER_TIMEOUT_S, ask)
     except HostError as error:
-        return ABSENT if error.code == NO_DOMAIN else UNKNOWN
+        return ABSENT if error.code == libvirt.VIR_ERR_NO_DOMAIN else UNKNOWN
     except TimeoutError:
         return UNKNOWN
 

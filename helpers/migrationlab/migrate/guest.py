@@ -12,7 +12,8 @@ from defusedxml.ElementTree import fromstring
 
 from migrationlab.capture.ping import EchoProbe
 from migrationlab.capture.recorder import Beats
-from migrationlab.hosts.host import Host, domain_sha256, refusals
+from migrationlab.hosts.connection import refusals
+from migrationlab.hosts.host import Host, domain_sha256
 from migrationlab.plan.validation import DomainFacts, domain_facts
 
 

@@ -16,7 +16,7 @@ import libvirt
 
 from migrationlab.capture.job_stats import Sample
 from migrationlab.errors import UsageError
-from migrationlab.hosts.host import refusal
+from migrationlab.hosts.connection import refusal
 from migrationlab.migrate.controller import Controller
 from migrationlab.migrate.finish import finish
 from migrationlab.migrate.policies import Action, ActionKind

@@ -70,10 +70,7 @@ class Action:
 
 
 def downtime_steps(plan: Plan) -> tuple[tuple[float, int], ...]:
-    """Return when to allow how much downtime.
-
-    Args:
-        plan: The plan.
+    """Return when a plan allows how much downtime.
 
     Returns:
         Seconds since the call, and milliseconds; the first pair is for the beginning. Empty if
@@ -91,13 +88,7 @@ def downtime_steps(plan: Plan) -> tuple[tuple[float, int], ...]:
 
 
 class Policies:
-    """Decide for one migration, by its plan.
-
-    All times are seconds since libvirt's call.
-
-    Args:
-        plan: The plan.
-    """
+    """Decide for one migration, by its plan. All times are seconds since libvirt's call."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan

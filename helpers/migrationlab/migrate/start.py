@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 
 import libvirt
 
@@ -17,7 +16,8 @@ from migrationlab.capture.job_stats import DEFAULT_INTERVAL_S
 from migrationlab.capture.ping import EchoProbe
 from migrationlab.capture.recorder import Recorder
 from migrationlab.errors import GuestError, PlanError, UsageError
-from migrationlab.hosts.host import Host, library_version, refusals
+from migrationlab.hosts.connection import library_version, refusals
+from migrationlab.hosts.host import Host
 from migrationlab.migrate.guest import GuestLike, PlainDomain
 from migrationlab.migrate.libvirt_call import migration_call
 from migrationlab.migrate.migration import Migration
@@ -25,7 +25,7 @@ from migrationlab.migrate.policies import downtime_steps
 from migrationlab.migrate.record import MigrationRecord
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.uris import Mode
-from migrationlab.plan.validation import Side, Situation
+from migrationlab.plan.validation import Situation
 from migrationlab.runs.run import Run
 from migrationlab.steps import Listener, ignore
 
@@ -82,7 +82,7 @@ def start(
             f"interval_s must be {MIN_INTERVAL_S} to {MAX_INTERVAL_S} (got {interval_s!r})",
             hint=f"leave it out: the default is {DEFAULT_INTERVAL_S}",
         )
-    plan = _with_uris(plan or Plan(), to)
+    plan = to.with_uris(plan or Plan())
     guest = _guest(guest, source, offline=plan.offline)
     source = guest.host
     if validate:
@@ -148,20 +148,13 @@ def _guest(guest: GuestLike | str, source: Host | None, *, offline: bool) -> Gue
     return PlainDomain(guest, source, inactive=offline)
 
 
-def _with_uris(plan: Plan, to: Host) -> Plan:
-    """Return the plan with its URIs: those of the destination where it leaves them out."""
-    if plan.connection_uri is None:
-        plan = replace(plan, connection_uri=to.peer_uri)
-    return plan.filled(destination=to.peer_name)
-
-
 def _validate(guest: GuestLike, source: Host, to: Host, plan: Plan) -> None:
     if source is to:
         raise PlanError(
             f"the destination must be another host (guest {guest.name!r} is on {to.name} already)",
             hint="give the other host as to=…",
         )
-    situation = Situation(source=_side(source), destination=_side(to), domain=guest.facts())
+    situation = Situation(source=source.side, destination=to.side, domain=guest.facts())
     plan.require_valid(source=source.peer_name, destination=to.peer_name, situation=situation)
     # A post-copy migration that was paused is a job that waits to be resumed.
     if not plan.postcopy_resume and source.is_busy(guest.name):
@@ -170,10 +163,6 @@ def _validate(guest: GuestLike, source: Host, to: Host, plan: Plan) -> None:
             hint="wait for that migration, or cancel it: "
             f"`virsh --connect {source.uri} domjobabort {guest.name}`",
         )
-
-
-def _side(host: Host) -> Side:
-    return Side(name=host.name, libvirt=host.facts.libvirt, qemu=host.facts.qemu)
 
 
 def _prepare(
@@ -192,7 +181,9 @@ def _prepare(
         connecting = _connect(to, plan.connection_uri) if plan.mode is Mode.NORMAL else None
         if connecting is not None:
             on_failure.callback(connecting.add_done_callback, _disconnect)
-        echo = _echo_probe(guest, plan, probe) if capture else None
+        echo = None
+        if capture and (probe or not plan.offline):
+            echo = EchoProbe(probe) if probe else guest.echo_probe()
         if echo is not None:
             on_failure.callback(echo.stop)
             if not probe:
@@ -283,12 +274,6 @@ class _Limits:
         before = self._bandwidth
         if before is not None and before != self._control.migrateGetMaxSpeed():
             self._control.migrateSetMaxSpeed(before)
-
-
-def _echo_probe(guest: GuestLike, plan: Plan, probe: str | None) -> EchoProbe | None:
-    if probe:
-        return EchoProbe(probe)
-    return None if plan.offline else guest.echo_probe()
 
 
 def _connect(to: Host, uri: str | None) -> Future[libvirt.virConnect]:

@@ -20,7 +20,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from migrationlab.runs.numbers import spoken
 from migrationlab.plots.picture import (
     BLUE,
     INK,
@@ -30,6 +29,7 @@ from migrationlab.plots.picture import (
     head,
     style,
 )
+from migrationlab.runs.numbers import spoken
 from migrationlab.runs.run import Outcome
 
 if TYPE_CHECKING:
@@ -217,8 +217,8 @@ def _legend(axes: Axes, points: pd.DataFrame, table: pd.DataFrame) -> None:
 
 
 def _title(recorded: Results, metric: str, table: pd.DataFrame, *, mixed: bool) -> str:
-    from migrationlab.runs.numbers import amount  # noqa: PLC0415 (only for an experiment)
     from migrationlab.experiment.statistics import ALPHA, Verdict, min_p  # noqa: PLC0415 (scipy)
+    from migrationlab.runs.numbers import amount  # noqa: PLC0415 (only for an experiment)
 
     words = spoken(metric)[0]
     medians = table["median"].dropna().astype("float64")

@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from migrationlab.errors import UsageError
-from migrationlab.runs.numbers import spoken
 from migrationlab.plots.picture import (
     BLUE,
     GREEN,
@@ -28,6 +27,7 @@ from migrationlab.plots.picture import (
     head,
     style,
 )
+from migrationlab.runs.numbers import spoken
 
 if TYPE_CHECKING:
     from migrationlab.experiment.comparison import CellComparison

@@ -16,7 +16,8 @@ from migrationlab.checks.capabilities import Capabilities, Requirements
 from migrationlab.checks.diagnosis import Check, Status
 from migrationlab.checks.preflight import preflight
 from migrationlab.cli import main
-from migrationlab.hosts.host import Host, HostFacts
+from migrationlab.hosts.facts import HostFacts
+from migrationlab.hosts.host import Host
 from migrationlab.hosts.shell import Shell
 from migrationlab.plan.plan import Plan
 

@@ -11,7 +11,9 @@ import pytest
 
 from migrationlab.errors import GuestError, HostError, UsageError
 from migrationlab.hosts import host as hosts
-from migrationlab.hosts.host import Host, HostFacts, open_connection, refusals, version_text
+from migrationlab.hosts.connection import open_connection, refusals, version_text
+from migrationlab.hosts.facts import HostFacts
+from migrationlab.hosts.host import Host
 from migrationlab.hosts.shell import Shell
 
 DOMAIN = "<domain type='test'><name>{}</name><memory unit='MiB'>64</memory>{}</domain>"

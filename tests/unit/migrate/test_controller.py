@@ -36,11 +36,11 @@ class FakeDomain:
         self.found = [libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_BOOTED]
 
     def __getattr__(self, name: str) -> Callable[..., object]:
-        """Give any method of libvirt's domain that steering knows."""
-        if name not in controller.Domain.__dict__:
-            raise AttributeError(name)
+        """Give any method of libvirt's domain."""
+        real = inspect.signature(getattr(libvirt.virDomain, name))
 
         def call(*values: int) -> int:
+            real.bind(self, *values)
             with self.called:
                 self.calls.append((name, values))
                 self.called.notify_all()
@@ -100,29 +100,6 @@ def make() -> Iterator[Callable[..., Made]]:
 
 
 SET_500 = Action(ActionKind.SET_MAX_DOWNTIME, value=500)
-
-
-def test_the_fake_has_what_libvirts_domain_has() -> None:
-    """Each method that steering calls is one of the binding's, with the same parameters."""
-    for name, method in vars(controller.Domain).items():
-        if inspect.isfunction(method) and not name.startswith("_"):
-            ours, theirs = (
-                list(inspect.signature(what).parameters)
-                for what in (method, getattr(libvirt.virDomain, name))
-            )
-            assert ours == theirs[: len(ours)]
-
-
-def test_numbers_are_libvirts() -> None:
-    """The numbers that stand in the module are those of the header."""
-    assert libvirt.VIR_ERR_OPERATION_INVALID == controller.OPERATION_INVALID
-    assert libvirt.VIR_DOMAIN_ABORT_JOB_POSTCOPY == controller.ABORT_POSTCOPY
-    assert libvirt.VIR_DOMAIN_MIGRATE_MAX_SPEED_POSTCOPY == controller.SPEED_POSTCOPY
-    assert libvirt.VIR_DOMAIN_PAUSED == controller.PAUSED
-    assert controller.IN_POSTCOPY == (
-        libvirt.VIR_DOMAIN_PAUSED_POSTCOPY,
-        libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED,
-    )
 
 
 def test_a_request_waits_for_the_first_pass(make: Callable[[Plan], Made]) -> None:

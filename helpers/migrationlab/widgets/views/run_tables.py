@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from migrationlab.forecast.precopy import compare
-from migrationlab.runs.numbers import spoken
 from migrationlab.plots.picture import OUTCOMES
+from migrationlab.runs.numbers import spoken
 from migrationlab.runs.run import Outcome, Run, Runs
 from migrationlab.widgets.views import messages
 from migrationlab.widgets.views.template import fill
