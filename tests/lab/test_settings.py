@@ -1,7 +1,7 @@
-"""Every setting of a plan in force in a real migration, by what it changes.
+"""Every setting of a plan changes what it should in a real migration.
 
-Those of disks and of post-copy have files of their own. ``settings_coverage.py`` says for every setting which
-test ran it.
+The settings of disks and of post-copy have separate files. ``settings_coverage.py`` names the test
+of every setting.
 """
 
 from __future__ import annotations
@@ -32,38 +32,38 @@ pytestmark = pytest.mark.lab
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Lab]:
-    """Give a lab of this file's own."""
+    """Give a lab for the tests of this file."""
     with Lab(wire_mbit_s=None) as lab:
         yield outspoken(lab)
 
 
 @pytest.fixture(scope="module")
 def mover(stage: Lab) -> Guest:
-    """Give a small guest without a disk, which the tests of this file send to and fro."""
+    """Give a small guest without a disk, which the tests of this file migrate back and forth."""
     return stage.boot("mover", memory_mib=112, working_set_mib=16, dirty_mib_s=0)
 
 
 @pytest.fixture
 def guest(mover: Guest) -> Guest:
-    """Give that guest, with its memory at rest."""
+    """Give that guest, with a workload that writes no memory."""
     mover.set_workload(0)
     return mover
 
 
-# --- what QEMU is told, and what comes of it --------------------------------------------------
+# --- what QEMU gets, and its effect -----------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """Settings, and what they must lead to.
+    """Settings, and their effect.
 
     Attributes:
-        settings: The plan's.
-        dirty_mib_s: How fast the guest writes meanwhile.
-        capabilities: What is switched on at the source.
-        both: What is switched on at both sides.
-        parameters: What the source's QEMU is told.
-        effect: What is seen from outside.
+        settings: The settings of the plan.
+        dirty_mib_s: How fast the guest writes during the migration.
+        capabilities: What is on at the source.
+        both: What is on at both sides.
+        parameters: What the source's QEMU gets.
+        effect: Whether the effect is seen from outside.
     """
 
     settings: Mapping[str, Any]
@@ -75,32 +75,32 @@ class Case:
 
 
 def is_slowed(done: Ride) -> bool:
-    """Memory came no faster than 40 MiB/s."""
+    """Return whether memory came no faster than 40 MiB/s."""
     job = done.run.completed_job
     seconds = (int(job["time_elapsed"]) - int(job["downtime"])) / 1000
     return int(job["memory_processed"]) / seconds < 44 * MIB
 
 
 def has_three_channels(done: Ride) -> bool:
-    """Memory went over more than the one connection that it takes otherwise."""
+    """Return whether memory went over three channels, rather than over one connection."""
     (incoming,) = done.destination.all("migrate-incoming")
     port = incoming["uri"].rpartition(":")[2]
-    # Three channels, and the one that leads.
+    # Three channels, and the main one.
     return sum(socket.endswith(f":{port}") for socket in done.sockets) == 4
 
 
 def is_compressed(done: Ride) -> bool:
-    """Much less was sent than the guest's memory holds."""
+    """Return whether much less was sent than the guest's memory has."""
     return int(done.run.completed_job["memory_processed"]) < 40 * MIB
 
 
 def sent_differences(done: Ride) -> bool:
-    """Some pages went as their differences only."""
+    """Return whether some pages were sent as differences only."""
     return int(done.run.completed_job["compression_pages"]) > 0
 
 
 def is_throttled(done: Ride) -> bool:
-    """The guest was slowed down by what was asked for, and no less."""
+    """Return whether the guest was slowed down by at least what was set."""
     throttle = done.run.job["throttle_percent"].dropna()
     return bool((throttle >= 50).all()) and len(throttle) > 0
 
@@ -153,7 +153,7 @@ CASES = {
             "auto_converge_initial_percent": 50,
             "auto_converge_increment_percent": 30,
             "bandwidth_mib_s": 32,
-            # The rest is never so small, unless the guest is slowed down.
+            # The rest never becomes so small unless the guest is slowed down.
             "max_downtime_ms": 60,
         },
         dirty_mib_s=50,
@@ -173,8 +173,8 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_told_to_qemu(guest: Guest, case: Case) -> None:
-    """Capabilities and parameters reach the QEMUs that they are for, and do what they promise."""
+def test_reaches_qemu(guest: Guest, case: Case) -> None:
+    """Capabilities and parameters reach the right QEMUs, and have their effect."""
     guest.set_workload(case.dirty_mib_s)
     done = arrived(ride(guest, **case.settings))
     assert case.capabilities | case.both <= done.source.capabilities
@@ -183,22 +183,22 @@ def test_told_to_qemu(guest: Guest, case: Case) -> None:
     assert case.effect(done)
 
 
-def test_nothing_is_switched_on_unasked(guest: Guest) -> None:
+def test_nothing_is_on_by_default(guest: Guest) -> None:
     """Without settings QEMU gets no limit, one connection, and none of the capabilities above."""
     done = arrived(ride(guest))
-    asked_for = set[str]().union(*(case.capabilities | case.both for case in CASES.values()))
-    assert not asked_for & (done.source.capabilities | done.destination.capabilities)
+    known = set[str]().union(*(case.capabilities | case.both for case in CASES.values()))
+    assert not known & (done.source.capabilities | done.destination.capabilities)
     assert done.source.parameters["max-bandwidth"] > 1 << 60
     assert "multifd-channels" not in done.source.parameters
     assert "client_migrate_info" not in done.source
 
 
-# --- who talks to whom ------------------------------------------------------------------------
+# --- connections ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", ["normal", "peer2peer"])
-def test_who_dials(guest: Guest, mode: str) -> None:
-    """The source's libvirtd dials the destination's, at the connection URI, in peer2peer only."""
+def test_who_connects_to_the_destination(guest: Guest, mode: str) -> None:
+    """The source's libvirtd connects to the destination's in peer2peer only."""
     uri = f"qemu+tcp://{guest.other_host.name}/system"
     done = arrived(ride(guest, mode=mode, connection_uri=uri, bandwidth_mib_s=60))
     libvirt = f"{ADDRESSES[guest.host.name]}:16509"
@@ -206,7 +206,7 @@ def test_who_dials(guest: Guest, mode: str) -> None:
 
 
 def test_where_qemu_listens(guest: Guest) -> None:
-    """QEMU listens on the address and port that it was told, and memory goes there."""
+    """QEMU listens on the address and port of the plan, and memory goes there."""
     name = guest.other_host.name
     address = ADDRESSES[name]
     done = arrived(
@@ -223,7 +223,7 @@ def test_where_qemu_listens(guest: Guest) -> None:
 
 
 @pytest.mark.parametrize("mode", ["normal", "peer2peer"])
-def test_left_to_the_destination(guest: Guest, mode: str) -> None:
+def test_auto_leaves_the_uri_to_the_destination(guest: Guest, mode: str) -> None:
     """With "auto" the destination's libvirtd chooses address and port, and tells the source."""
     done = arrived(ride(guest, mode=mode, migration_uri="auto", bandwidth_mib_s=60))
     assert "migrate_uri" not in done.run.plan.parameters()
@@ -234,8 +234,8 @@ def test_left_to_the_destination(guest: Guest, mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["normal", "peer2peer"])
-def test_a_unix_socket_instead_of_the_network(guest: Guest, mode: str) -> None:
-    """Over a Unix socket that both hosts see, no memory goes by the network."""
+def test_memory_goes_over_a_unix_socket(guest: Guest, mode: str) -> None:
+    """Over a Unix socket that both hosts see, no memory goes through the network."""
     source = guest.host
     path = f"{GUESTS_AT_HOST}/memory.sock"
     assert source.counters is not None
@@ -247,8 +247,8 @@ def test_a_unix_socket_instead_of_the_network(guest: Guest, mode: str) -> None:
     assert incoming["uri"] == f"unix:{path}"
 
 
-def test_tunnelled(guest: Guest) -> None:
-    """Tunnelled memory goes through the two libvirtds: to a descriptor, and to no port."""
+def test_tunnelled_memory_uses_no_port(guest: Guest) -> None:
+    """Tunnelled memory goes through the two libvirtds: to a descriptor, to no port."""
     done = arrived(ride(guest, mode="peer2peer", tunnelled=True, bandwidth_mib_s=60))
     (incoming,) = done.destination.all("migrate-incoming")
     assert incoming["uri"].startswith("fd:")
@@ -257,7 +257,7 @@ def test_tunnelled(guest: Guest) -> None:
 
 
 def test_rdma_is_refused(guest: Guest) -> None:
-    """RDMA has its clear refusal: from the judgement, and from libvirt where that is not asked."""
+    """Validation refuses RDMA here, and so does libvirt without validation."""
     settings = {"migration_uri": f"rdma://{guest.other_host.name}", "rdma_pin_all": True}
     with pytest.raises(PlanError, match="hard_limit"):
         ride(guest, **settings)
@@ -278,7 +278,7 @@ def may_lock(lab: Lab, mib: int) -> bool:
 
 
 def test_zerocopy(stage: Lab, guest: Guest) -> None:
-    """Zero-copy works where so much memory may be locked; elsewhere libvirt says that it cannot."""
+    """Zero-copy works if so much memory can be locked; otherwise libvirt refuses it."""
     done = ride(guest, parallel=True, zerocopy=True)
     assert "zero-copy-send" in done.source.capabilities
     if may_lock(stage, guest.spec.memory_mib):
@@ -290,18 +290,18 @@ def test_zerocopy(stage: Lab, guest: Guest) -> None:
         assert guest.check().intact
 
 
-# --- the domain, here and there ---------------------------------------------------------------
+# --- the domain on both hosts -----------------------------------------------------------------
 
 
-def test_not_live(guest: Guest) -> None:
-    """Without live the guest stands still before its memory is sent."""
+def test_without_live_the_guest_is_paused_first(guest: Guest) -> None:
+    """Without live the guest is paused before its memory is sent."""
     done = arrived(ride(guest, live=False))
     order = [name for name, _ in done.source.commands if name in ("stop", "migrate")]
     assert order[:2] == ["stop", "migrate"]
 
 
-def test_paused(guest: Guest) -> None:
-    """A guest that is to stay paused arrives whole, and runs when it is told to."""
+def test_paused_guest_stays_paused(guest: Guest) -> None:
+    """With paused the guest arrives intact and paused, and runs after a resume."""
     done = ride(guest, paused=True)
     assert done.run.outcome is Outcome.COMPLETED
     assert guest.host.name == done.run.destination["name"]
@@ -312,8 +312,8 @@ def test_paused(guest: Guest) -> None:
     assert guest.check().intact
 
 
-def test_another_name(stage: Lab, guest: Guest) -> None:
-    """A guest that is renamed on arrival is known by its new name, until it is renamed again."""
+def test_destination_name_renames_the_guest(stage: Lab, guest: Guest) -> None:
+    """A guest that is renamed at the destination has its new name until the next renaming."""
     arrived(ride(guest, destination_name="elsewhere"))
     assert guest.name == "elsewhere"
     assert stage.guest("elsewhere").uuid == guest.uuid
@@ -323,8 +323,8 @@ def test_another_name(stage: Lab, guest: Guest) -> None:
     assert stage.guest("mover").host is guest.host
 
 
-def test_another_xml(stage: Lab, guest: Guest) -> None:
-    """What the XML for the destination changes is so there, and only there."""
+def test_destination_xml_changes_the_host_side(stage: Lab, guest: Guest) -> None:
+    """What the XML for the destination changes is changed there, and only there."""
     usual = xml_of(guest, 8)
     changed = usual.replace("mover.console", "mover-elsewhere.console")
     arrived(ride(guest, destination_xml=changed))
@@ -334,8 +334,8 @@ def test_another_xml(stage: Lab, guest: Guest) -> None:
     assert "mover-elsewhere.console" not in xml_of(guest, 0)
 
 
-def test_offline(stage: Lab) -> None:
-    """An offline migration moves the definition of a guest that does not run, and nothing else."""
+def test_offline_moves_the_definition_only(stage: Lab) -> None:
+    """An offline migration moves the definition of a guest that does not run."""
     spec = GuestSpec(
         name="asleep", number=99, memory_mib=96, working_set_mib=4, dirty_mib_s=0,
         pattern="sequential", accelerator="tcg", machine=stage.machine, persistent=True,

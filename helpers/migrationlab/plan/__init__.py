@@ -1,7 +1,7 @@
-"""Describe how to migrate, and judge whether that can work.
+"""How to migrate, and whether that can work: plans, their settings and rules, URIs.
 
-Owns the settings and their rules, plans, URIs, and the virsh line of a plan. Works from values
-and texts alone: no libvirt, no host.
+Owns the settings and the rules that bind them, the validation of plans, the parser of URIs, and
+the virsh command of a plan. Works from values and texts alone, without libvirt and without hosts.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Every setting of a plan was tried for real, and the list that says so is true."""
+"""Every setting of a plan has a live test, and the list of them is true."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from paths import ROOT
 from settings_coverage import COVERED_BY, LIMITS
 
 FOLDER = ROOT / "tests" / "lab"
-#: Where the cases stand that these tests are made of.
-CASES = {"test_told_to_qemu": "CASES", "test_copied_storage": "COPIES"}
+#: Where these tests have their cases.
+CASES = {"test_reaches_qemu": "CASES", "test_copied_storage": "COPIES"}
 
 
 @cache
@@ -34,7 +34,7 @@ def cases_of(file: str, name: str) -> list[str]:
     return [ast.literal_eval(key) for key in table.keys if key is not None]
 
 
-def test_every_setting_was_tried() -> None:
+def test_every_setting_has_a_live_test() -> None:
     """The list of tests names each setting of a plan, and no other."""
     assert COVERED_BY.keys() == {about.name for about in settings()}
     assert LIMITS.keys() <= COVERED_BY.keys()
@@ -42,8 +42,8 @@ def test_every_setting_was_tried() -> None:
 
 
 @pytest.mark.parametrize("name", COVERED_BY)
-def test_what_tried_it_exists(name: str) -> None:
-    """The test that is said to have run a setting is there, with its case."""
+def test_the_live_test_exists(name: str) -> None:
+    """The named test of a setting exists, with its case."""
     file, _, rest = COVERED_BY[name].partition("::")
     test, _, case = rest.removesuffix("]").partition("[")
     assert test in {each.name for each in tree_of(file).body if isinstance(each, ast.FunctionDef)}
@@ -52,7 +52,7 @@ def test_what_tried_it_exists(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", COVERED_BY)
-def test_what_tried_it_says_it(name: str) -> None:
+def test_the_live_test_uses_the_setting(name: str) -> None:
     """The file of that test names the setting."""
     file = COVERED_BY[name].partition("::")[0]
     assert re.search(rf"\b{name}\b", (FOLDER / file).read_text())
