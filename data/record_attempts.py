@@ -30,7 +30,7 @@ def record(lab: mig.Lab, case_id: str, mode: mig.Mode, control: str = "") -> Att
 def main() -> None:
     """Record all cases, each in a lab that can have it."""
     small = {"memory_mib": 128, "working_set_mib": 8, "dirty_mib_s": 5}
-    cases = [case.id for case in mig.Lab.broken_cases()]
+    cases = [case.id for case in mig.Lab.fault_cases()]
     met: dict[str, list[Attempt]] = {}
     with mig.Lab() as lab:
         lab.boot(**small)

@@ -256,7 +256,7 @@ def test_a_restarted_libvirtd_is_measured_on(lab: Lab, guest: Guest) -> None:
 
 def test_the_door_gives_what_it_is_asked_for(lab: Lab) -> None:
     """Sockets of each network speak there; what there is not is refused with the reason."""
-    door = lab.files.door
+    door = lab.files.broker
     with open_socket(door, LAN, socket.AF_INET, socket.SOCK_DGRAM) as lan:
         lan.bind(("10.22.0.1", 0))  # an address that only the rack has
     # A guest is asked for echoes so.
@@ -277,7 +277,7 @@ def test_the_door_keeps_many_visitors_apart(lab: Lab) -> None:
     addresses = {"host-a": "10.11.0.1", "host-b": "10.11.0.2", LAN: "10.22.0.1"}
 
     def visit(name: str) -> bool:
-        with open_socket(lab.files.door, name, socket.AF_INET, socket.SOCK_DGRAM) as given:
+        with open_socket(lab.files.broker, name, socket.AF_INET, socket.SOCK_DGRAM) as given:
             given.bind((addresses[name], 0))
             return True
 

@@ -58,7 +58,7 @@ def hosts_of(lab: Lab, guest: Guest) -> list[Host]:
     return [host for host in lab.hosts if guest.uuid in {domain.uuid for domain in host.domains()}]
 
 
-def assert_refused(lab: Lab, case: faults.Faults, guest: Guest, run: Run) -> None:
+def assert_refused(lab: Lab, case: faults.ActiveFault, guest: Guest, run: Run) -> None:
     """See that a run into a case was refused as it should, and did the guest no harm."""
     code, words = ANSWERS[case.case.id]
     assert run.outcome is Outcome.FAILED
@@ -76,7 +76,7 @@ def assert_refused(lab: Lab, case: faults.Faults, guest: Guest, run: Run) -> Non
 def test_cases_are_known() -> None:
     """Each case has its own name, and says what is broken."""
     assert {case.id for case in CASES} == set(ANSWERS)
-    for case in Lab.broken_cases():
+    for case in Lab.fault_cases():
         assert case.title
         assert case.broken.endswith(".")
         assert " at 0x" not in repr(case)

@@ -12,8 +12,8 @@ from migrationlab.capture.recorder import wait_for_beat
 from migrationlab.errors import GuestError
 from migrationlab.lab import namespaces
 from migrationlab.lab.guest import Guest
-from migrationlab.lab.guest_spec import DiskKind
 from migrationlab.lab.lab import Lab
+from migrationlab.plan.guest_spec import DiskKind
 
 pytestmark = pytest.mark.lab
 

@@ -316,7 +316,7 @@ def test_attach_to_nothing() -> None:
 
 def test_repr_is_one_plain_line(lab: Lab) -> None:
     """A lab, a host and a wire say what they are without addresses in memory."""
-    for thing in (lab, lab.host_a, lab.wire, lab.ring):
+    for thing in (lab, lab.host_a, lab.wire, lab.beat_buffer):
         assert "\n" not in repr(thing)
         assert " at 0x" not in repr(thing)
 

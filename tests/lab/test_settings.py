@@ -19,8 +19,9 @@ import pytest
 from migration_helpers import ADDRESSES, MIB, Ride, arrived, outspoken, ride, xml_of
 from migrationlab.errors import PlanError
 from migrationlab.lab import namespaces
+from migrationlab.lab.booted_spec import BootedSpec
 from migrationlab.lab.guest import Guest
-from migrationlab.lab.guest_spec import GuestSpec, domain_xml
+from migrationlab.lab.guest_xml import domain_xml
 from migrationlab.lab.lab import Lab
 from migrationlab.lab.layout import GUESTS_AT_HOST, HOST_NAMES
 from migrationlab.migrate.start import migrate
@@ -336,7 +337,7 @@ def test_destination_xml_changes_the_host_side(stage: Lab, guest: Guest) -> None
 
 def test_offline_moves_the_definition_only(stage: Lab) -> None:
     """An offline migration moves the definition of a guest that does not run."""
-    spec = GuestSpec(
+    spec = BootedSpec(
         name="asleep", number=99, memory_mib=96, working_set_mib=4, dirty_mib_s=0,
         pattern="sequential", accelerator="tcg", machine=stage.machine, persistent=True,
     )  # fmt: skip

@@ -131,7 +131,7 @@ def test_the_client_machine_dials_by_tls(lab: Lab) -> None:
 
 def test_a_stranger_cannot_dial_by_tls(lab: Lab) -> None:
     """This process's way by TLS checks the host's name, and the host checks its certificate."""
-    program = lab.files.routes / "tls-host-b"
+    program = lab.files.proxies / "tls-host-b"
     text = program.read_text()
     try:
         program.write_text(text.replace(" host-b ", " host-c "))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from dataclasses import asdict
+from typing import Any
 
 import click
 from rich.console import Console
@@ -12,6 +13,9 @@ from rich.table import Table
 from migrationlab.cli.display import StepDisplay
 from migrationlab.cli.faults import break_, broken, mend
 from migrationlab.cli.options import Format, format_option
+from migrationlab.cli.spec_options import spec_options
+from migrationlab.plan.guest_spec import GuestSpec
+from migrationlab.plan.wire_spec import DEFAULT_MBIT_S, WireSpec
 
 
 def complete_names(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
@@ -38,7 +42,10 @@ for command in (break_, broken, mend):
 @click.option("--image", default="trixie", show_default=True, help="Both hosts' Debian release.")
 @click.option("--image-b", help="The second host's Debian release. [default: as --image]")
 @click.option(
-    "--wire-mbit-s", default=1000.0, show_default=True, help="The wire's rate; 0 for no limit."
+    "--wire-mbit-s",
+    default=float(DEFAULT_MBIT_S),
+    show_default=True,
+    help="The wire's rate; 0 for no limit.",
 )
 @format_option
 def up(
@@ -95,100 +102,46 @@ def down(name: str, every: bool, output_format: Format) -> None:
 @lab.command()
 @name_argument
 @click.option("--guest", help="The guest's name.  [default: guest- and its number]")
-@click.option("--memory-mib", default=256, show_default=True, help="Its memory.")
-@click.option("--working-set-mib", default=64, show_default=True, help="What its workload writes.")
-@click.option("--dirty-mib-s", default="40", show_default=True, help='How fast, or "max".')
-@click.option(
-    "--pattern", type=click.Choice(["sequential", "random"]), default="sequential",
-    show_default=True, help="In which order.",
-)  # fmt: skip
-@click.option("--disk", type=click.Choice(["local", "shared"]), help="Give it a disk.")
-@click.option("--disk-mib", default=32, show_default=True, help="The disk's size.")
-@click.option("--disk-mib-s", default=1.0, show_default=True, help="How fast it is written.")
-@click.option(
-    "--disk-cache",
-    type=click.Choice(["writeback", "none", "writethrough", "directsync", "unsafe"]),
-    default="writeback", show_default=True, help="How QEMU caches it.",
-)  # fmt: skip
-@click.option("--persistent", is_flag=True, help="Let the host keep its definition.")
-@click.option("--cpu", help="Its processor: a model's name, host-model, host-passthrough, maximum.")
-@click.option("--machine", help="QEMU's machine type.  [default: the newest of both hosts]")
+@spec_options(GuestSpec)
 @click.option("--on", default="host-a", show_default=True, help="The host to boot it on.")
 @format_option
 def boot(
     name: str,
     guest: str | None,
-    memory_mib: int,
-    working_set_mib: int,
-    dirty_mib_s: str,
-    pattern: Literal["sequential", "random"],
-    disk: Literal["local", "shared"] | None,
-    disk_mib: int,
-    disk_mib_s: float,
-    disk_cache: Literal["writeback", "none", "writethrough", "directsync", "unsafe"],
-    persistent: bool,
-    cpu: str | None,
-    machine: str | None,
     on: str,
     output_format: Format,
+    **wanted: Any,
 ) -> None:
     """Boot a guest in the lab NAME."""
     from migrationlab.lab.lab import Lab  # noqa: PLC0415 (libvirt: not for --help)
 
-    rate: float | Literal["max"] = "max" if dirty_mib_s == "max" else _number(dirty_mib_s)
     with StepDisplay() as display:
         running = Lab.attach(name, on_step=display)
         host = next((each for each in running.hosts if each.name == on), None)
         if host is None:
-            raise click.BadParameter(f"no host {on!r}; there are host-a and host-b")
-        booted = running.boot(
-            guest,
-            memory_mib=memory_mib,
-            working_set_mib=working_set_mib,
-            dirty_mib_s=rate,
-            pattern=pattern,
-            disk=disk,
-            disk_mib=disk_mib,
-            disk_mib_s=disk_mib_s,
-            disk_cache=disk_cache,
-            persistent=persistent,
-            cpu=cpu,
-            machine=machine,
-            on=host,
-        )
+            raise click.BadParameter(f"on must be host-a or host-b (got {on!r})")
+        booted = running.boot(guest, on=host, **wanted)
     record = {**booted.record(), "host": booted.host.name, "uri": booted.host.uri}
     click.echo(json.dumps(record) if output_format == "json" else f"{booted.name} runs on {on}")
 
 
 @lab.command()
 @name_argument
-@click.option("--rate-mbit-s", type=float, help="The rate in each direction; 0 for no limit.")
-@click.option("--delay-ms", type=float, help="The delay in one direction (needs netem).")
-@click.option("--loss-percent", type=float, help="The share of lost frames (needs netem).")
+@spec_options(WireSpec, defaults=False)
 @format_option
-def wire(
-    name: str,
-    rate_mbit_s: float | None,
-    delay_ms: float | None,
-    loss_percent: float | None,
-    output_format: Format,
-) -> None:
-    """Show or set the wire of the lab NAME. What is not given stays."""
-    import dataclasses  # noqa: PLC0415 (as below)
+def wire(name: str, output_format: Format, **given: float | None) -> None:
+    """Show the wire of the lab NAME, or set it; --rate-mbit-s 0 is no limit.
 
+    Values that are not given stay as they are.
+    """
     from migrationlab.lab.lab import Lab  # noqa: PLC0415 (libvirt: not for --help)
 
     running = Lab.attach(name).wire
-    wanted = {"rate_mbit_s": rate_mbit_s, "delay_ms": delay_ms, "loss_percent": loss_percent}
-    named = {key: value for key, value in wanted.items() if value is not None}
-    if named:
-        change = dataclasses.asdict(running.settings) | named
-        running.set(
-            change["rate_mbit_s"] or None,
-            delay_ms=change["delay_ms"],
-            loss_percent=change["loss_percent"],
-        )
-    settings = dataclasses.asdict(running.settings)
+    changes = {key: value for key, value in given.items() if value is not None}
+    if changes:
+        wanted = asdict(running.settings) | changes
+        running.set(**wanted | {"rate_mbit_s": wanted["rate_mbit_s"] or None})
+    settings = asdict(running.settings)
     click.echo(json.dumps(settings) if output_format == "json" else _wire_text(settings))
 
 
@@ -208,13 +161,6 @@ def clean(output_format: Format) -> None:
         click.echo(json.dumps({"deleted": deleted}))
     else:
         click.echo(f"deleted the host images of {', '.join(deleted) or 'no release'}")
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError as error:
-        raise click.BadParameter(f'must be a number or "max" (got {text!r})') from error
 
 
 def _inspected(name: str) -> dict[str, Any]:

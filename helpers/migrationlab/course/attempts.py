@@ -26,7 +26,7 @@ from migrationlab.runs.run import Run, RunError
 
 if TYPE_CHECKING:
     from migrationlab.hosts.host import Host
-    from migrationlab.lab.faults import Faults
+    from migrationlab.lab.faults import ActiveFault
     from migrationlab.lab.guest import Guest
     from migrationlab.lab.lab import Lab
 
@@ -156,7 +156,7 @@ def try_fault(
         return _attempt(broken, broken.guest or guest, Mode(mode), control)
 
 
-def _attempt(broken: Faults, guest: Guest, mode: Mode, control: str) -> Attempt:
+def _attempt(broken: ActiveFault, guest: Guest, mode: Mode, control: str) -> Attempt:
     from migrationlab.migrate.start import migrate  # noqa: PLC0415 (libvirt: to try_fault one only)
 
     sides = (broken.source, broken.to)
@@ -206,7 +206,7 @@ def _cause(told: HostError | RunError | None) -> str | None:
     return told.explanation if told is not None else None
 
 
-def _plan(broken: Faults, mode: Mode, control: str) -> Plan:
+def _plan(broken: ActiveFault, mode: Mode, control: str) -> Plan:
     plan = dataclasses.replace(broken.plan, mode=mode, deadline_s=DEADLINE_S)
     if not control:
         return plan

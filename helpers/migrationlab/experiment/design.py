@@ -15,14 +15,17 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from migrationlab.errors import PlanError, UsageError
 from migrationlab.experiment.spec_values import join, known, plain, slug, table_at, text_at, whole
+from migrationlab.plan.guest_spec import GuestSpec
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.setting import Shape
 from migrationlab.plan.settings import settings
+from migrationlab.plan.spec import factors, of_factors, options
 from migrationlab.plan.uris import require_connection_uri
+from migrationlab.plan.wire_spec import WireSpec
 
 Value = int | float | str | bool | None | tuple[str, ...]
 Setting = Mapping[str, Value]
@@ -37,54 +40,12 @@ UNLIMITED = "unlimited"
 
 _NAMES = (Shape.NAMES, Shape.OPTIONAL_NAMES)
 
-Made = TypeVar("Made", "Workload", "WireSetting")
+Made = TypeVar("Made", GuestSpec, WireSpec)
 
 KEYS = (
     "question", "name", "repeats", "warm_ups", "seed",
     "plan", "plans", "workload", "wire", "lab", "hosts",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workload:
-    """The guest of a cell: the arguments of :meth:`migrationlab.Lab.boot`, with its defaults.
-
-    Attributes:
-        memory_mib: Its memory.
-        working_set_mib: How much of it the workload writes, over and over.
-        dirty_mib_s: How fast, or "max".
-        pattern: In which order, "sequential" or "random".
-        disk: "local", "shared", or None for no disk.
-        disk_mib: The disk's size.
-        disk_mib_s: How fast the workload writes to it.
-        disk_cache: How QEMU caches it.
-        accelerator: "kvm", "tcg", or "auto" for KVM where that really boots guests.
-    """
-
-    memory_mib: int = 256
-    working_set_mib: int = 64
-    dirty_mib_s: float | Literal["max"] = 40
-    pattern: Literal["sequential", "random"] = "sequential"
-    disk: Literal["local", "shared"] | None = None
-    disk_mib: int = 32
-    disk_mib_s: float = 1
-    disk_cache: Literal["writeback", "none", "writethrough", "directsync", "unsafe"] = "writeback"
-    accelerator: str = "auto"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WireSetting:
-    """The wire of a cell, as :meth:`Wire.set` of the lab takes it.
-
-    Attributes:
-        wire_mbit_s: Its rate in each direction, None for no limit.
-        delay_ms: Delay one way.
-        loss_percent: Share of frames that are lost.
-    """
-
-    wire_mbit_s: float | None = 1000
-    delay_ms: float = 0
-    loss_percent: float = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,8 +80,8 @@ class Cell:
     name: str
     setting: Setting
     plan: Plan
-    workload: Workload | None
-    wire: WireSetting | None
+    workload: GuestSpec | None
+    wire: WireSpec | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,8 +208,8 @@ def _cells(spec: Spec, *, real: bool) -> Iterator[Cell]:
                 hint=f"leave {key} out, or leave hosts out and measure in a lab",
             )
     plans = list(_plans(spec))
-    workloads = list(_made(Workload, spec.get("workload", {}), "workload"))
-    wires = list(_made(WireSetting, spec.get("wire", {}), "wire"))
+    workloads = list(_made(GuestSpec, spec.get("workload", {}), "workload"))
+    wires = list(_made(WireSpec, spec.get("wire", {}), "wire"))
     combined = [
         (p | w | v, plan, workload, wire)
         for (p, plan), (w, workload), (v, wire) in itertools.product(plans, workloads, wires)
@@ -328,10 +289,10 @@ def _made(kind: type[Made], given: object, path: str) -> Iterator[tuple[dict[str
     for number, table in enumerate(tables):
         where = f"{path}[{number}]" if isinstance(given, list) else path
         named = table_at(table, where)
-        known(named, [field.name for field in fields(kind)], where)
+        known(named, [each.factor for each in options(kind)], where)
         for values in _crossed(named, where):
-            made = kind(**_meant(values))
-            yield {field.name: getattr(made, field.name) for field in fields(kind)}, made
+            made = of_factors(kind, _meant(values))
+            yield factors(made), made
 
 
 def _meant(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from migrationlab.errors import GuestError, LabError, PlanError, UsageError
-from migrationlab.experiment.design import Cell, Design, RealHosts, Workload
+from migrationlab.experiment.design import Cell, Design, RealHosts
 from migrationlab.hosts.host import Host
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
 from migrationlab.migrate.guest import GuestLike
+from migrationlab.plan.guest_spec import GuestSpec
 from migrationlab.plan.validation import Situation
 from migrationlab.runs.run import Outcome, Run
 from migrationlab.steps import Listener, ignore
@@ -126,15 +127,14 @@ class LabEnvironment:
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
         self._guest: Guest | None = None
-        self._shape: Workload | None = None
+        self._shape: GuestSpec | None = None
         self._wire_before = lab.wire.settings
 
     def ready(self, cell: Cell, *, backwards: bool) -> MigrationArgs:
         """Set the wire, and see that a guest of the cell runs where it is to leave from."""
         assert cell.workload is not None
         assert cell.wire is not None
-        wire = cell.wire
-        self._lab.wire.set(wire.wire_mbit_s, delay_ms=wire.delay_ms, loss_percent=wire.loss_percent)
+        self._lab.wire.set(**dataclasses.asdict(cell.wire))
         if self._lab.wire.settings not in self._lab.wire_checks:
             # Once each, so that every run tells what its wire really carries.
             self._lab.measure_wire()
@@ -152,7 +152,7 @@ class LabEnvironment:
             )
         return MigrationArgs(guest=guest, to=self._lab.other(source))
 
-    def _usable(self, workload: Workload, source: Host) -> Guest | None:
+    def _usable(self, workload: GuestSpec, source: Host) -> Guest | None:
         """Return the guest of the trial before, where it will do."""
         if self._guest is None or self._shape != _shape(workload):
             return None
@@ -167,10 +167,7 @@ class LabEnvironment:
     def close(self) -> None:
         """End the guest, and leave the wire as it was."""
         self._drop()
-        before = self._wire_before
-        self._lab.wire.set(
-            before.rate_mbit_s, delay_ms=before.delay_ms, loss_percent=before.loss_percent
-        )
+        self._lab.wire.set(**dataclasses.asdict(self._wire_before))
 
     def _drop(self) -> None:
         if self._guest is not None:
@@ -178,7 +175,7 @@ class LabEnvironment:
             guest.clear()
 
 
-def _shape(workload: Workload) -> Workload:
+def _shape(workload: GuestSpec) -> GuestSpec:
     """Return what of a workload cannot be changed while the guest runs."""
     return dataclasses.replace(workload, dirty_mib_s=0, pattern="sequential", disk_mib_s=0)
 

@@ -139,8 +139,8 @@ def call_guess_s(cell: Cell) -> float:
     # A guest's system and its empty pages are some 40 MiB on the wire.
     size_mib = workload.working_set_mib + 40
     rate_mib_s = UNLIMITED_MIB_S
-    if wire.wire_mbit_s is not None:
-        rate_mib_s = min(rate_mib_s, wire.wire_mbit_s * 1e6 / 8 / 2**20)
+    if wire.rate_mbit_s is not None:
+        rate_mib_s = min(rate_mib_s, wire.rate_mbit_s * 1e6 / 8 / 2**20)
     if cell.plan.bandwidth_mib_s:
         rate_mib_s = min(rate_mib_s, cell.plan.bandwidth_mib_s)
     once_s = size_mib / rate_mib_s

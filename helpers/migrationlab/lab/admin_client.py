@@ -38,7 +38,7 @@ START_TIMEOUT_S = 30
 FOREIGN = ("XDG_", "SSH_", "LIBVIRT", "VIRSH")
 
 
-class Client:
+class AdminClient:
     """A client machine; up once it is made, gone with :meth:`close` or with the lab.
 
     Args:
@@ -70,7 +70,7 @@ class Client:
             raise
 
     def __repr__(self) -> str:
-        return f"Client({ADDRESS}, {'down' if self._process is None else 'up'})"
+        return f"AdminClient({ADDRESS}, {'down' if self._process is None else 'up'})"
 
     def __enter__(self) -> Self:
         return self

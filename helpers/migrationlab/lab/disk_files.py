@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from migrationlab.lab import namespaces
-from migrationlab.lab.guest_spec import PAGE_BYTES, PAGES_PER_MIB, GuestSpec
+from migrationlab.lab.booted_spec import PAGE_BYTES, PAGES_PER_MIB, BootedSpec
+from migrationlab.lab.lab_base import LabBase
 from migrationlab.lab.layout import GUESTS_AT_HOST
-from migrationlab.lab.site import Site
 
 #: As in workload.c: a number at each 512-byte step of a block.
 STAMPS = 8
@@ -30,7 +30,7 @@ exec qemu-img create -q -f qcow2 -b "$2" -F raw "$1"
 """
 
 
-def create(lab: Site, spec: GuestSpec) -> None:
+def create(lab: LabBase, spec: BootedSpec) -> None:
     """Make the disk of a guest that is about to boot, anew on both hosts; do nothing without one.
 
     Raises:
@@ -52,7 +52,7 @@ def create(lab: Site, spec: GuestSpec) -> None:
         )
 
 
-def remove(lab: Site, spec: GuestSpec) -> None:
+def remove(lab: LabBase, spec: BootedSpec) -> None:
     """Delete the disk of a guest that has ended, from both hosts."""
     if spec.disk == "shared":
         (lab.files.guests / Path(spec.disk_path).name).unlink(missing_ok=True)

@@ -25,7 +25,7 @@ from migrationlab.lab.host_changes import (
     original,
 )
 from migrationlab.lab.host_config import LIBVIRT_AUTHORITY, LIBVIRT_PKI, QEMU_PKI
-from migrationlab.lab.site import Site
+from migrationlab.lab.lab_base import LabBase
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.uris import Mode
 
@@ -39,12 +39,12 @@ class Sides:
     """A lab, and which of its hosts a case means.
 
     Attributes:
-        site: The lab.
+        lab: The lab.
         source: The host that the guest is to leave.
         to: The host that it is to go to.
     """
 
-    site: Site
+    lab: LabBase
     source: Host
     to: Host
 
@@ -95,7 +95,7 @@ def _plan(
 
 
 def _authority(sides: Sides) -> Authority:
-    folder = sides.site.files.authority
+    folder = sides.lab.files.authority
     texts = ((folder / name).read_text() for name in ("cert.pem", "key.pem"))
     return Authority.load(Credentials(*texts))
 
@@ -166,7 +166,7 @@ def _localhost(sides: Sides) -> tuple[Change, ...]:
 
 def _same_uuid(sides: Sides) -> tuple[Change, ...]:
     path, line = "etc/libvirt/libvirtd.conf", re.compile(r'^host_uuid = ".*"$', re.MULTILINE)
-    theirs, ours = (original(sides.site, host.name, path) for host in (sides.source, sides.to))
+    theirs, ours = (original(sides.lab, host.name, path) for host in (sides.source, sides.to))
     uuid = line.findall(theirs)[0]
     return (FileChanged(sides.to.name, path, line.sub(uuid, ours)), Restarted(sides.to))
 
@@ -174,7 +174,7 @@ def _same_uuid(sides: Sides) -> tuple[Change, ...]:
 def _no_drop_cache(sides: Sides) -> tuple[Change, ...]:
     path = "etc/libvirt/qemu.conf"
     # The switch that libvirt has for its own tests (qemu.conf, capability_filters).
-    text = original(sides.site, sides.source.name, path)
+    text = original(sides.lab, sides.source.name, path)
     text += 'capability_filters = ["migration-file-drop-cache"]\n'
     return (FileChanged(sides.source.name, path, text), Restarted(sides.source))
 

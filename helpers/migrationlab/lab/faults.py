@@ -17,9 +17,9 @@ from migrationlab.errors import UsageError
 from migrationlab.hosts.host import Host
 from migrationlab.lab.fault_cases import FaultCase, Sides, find
 from migrationlab.lab.guest import Guest
-from migrationlab.lab.guest_spec import NAMESPACE, spec_from
+from migrationlab.lab.guest_xml import NAMESPACE, spec_from
 from migrationlab.lab.host_changes import undo_all
-from migrationlab.lab.site import Site
+from migrationlab.lab.lab_base import LabBase
 from migrationlab.plan.plan import Plan
 
 #: Small, so that a guest made for a case is there soon.
@@ -27,7 +27,7 @@ SMALL_GUEST = {"memory_mib": 128, "working_set_mib": 8, "dirty_mib_s": 5}
 
 
 @dataclass(frozen=True, slots=True)
-class Faults:
+class ActiveFault:
     """A case that is switched on.
 
     Attributes:
@@ -50,19 +50,19 @@ class Faults:
         return self.case.id
 
 
-def switched_on(site: Site) -> FaultCase | None:
+def switched_on(lab: LabBase) -> FaultCase | None:
     """Return the case that is on in a lab, None where none is."""
-    state = _state(site)
+    state = _state(lab)
     return None if state is None else find(state["case"])
 
 
 def switch_on(
-    site: Site, case_id: str, *, source: Host | None, boot: Callable[..., Guest]
-) -> Faults:
+    lab: LabBase, case_id: str, *, source: Host | None, boot: Callable[..., Guest]
+) -> ActiveFault:
     """Break a lab, until :func:`mend`.
 
     Args:
-        site: The lab.
+        lab: The lab.
         case_id: The case's name.
         source: The host that guests are to leave; by default the first.
         boot: Boots a guest in that lab.
@@ -72,25 +72,25 @@ def switch_on(
         LabError: It could not be switched on; the lab is as before.
     """
     case = find(case_id)
-    source = source or site.host_a
-    if source not in site.hosts:
+    source = source or lab.host_a
+    if source not in lab.hosts:
         raise UsageError(f"{source!r} is no host of this lab", hint="give lab.host_a or lab.host_b")
-    sides = Sides(site, source, site.other(source))
+    sides = Sides(lab, source, lab.other(source))
     if lacking := case.lacking(sides):
         raise UsageError(f"this lab cannot have {case.id}", hint=f"it needs {lacking}")
-    _take(site, case, source)
+    _take(lab, case, source)
     try:
         for change in case.changes(sides):
-            change.make(site)
+            change.make(lab)
         made = {**SMALL_GUEST, **case.guest} if case.guest is not None else None
         guest = boot(case.id, on=source, **made) if made is not None else None
     except BaseException:
-        mend(site)
+        mend(lab)
         raise
-    return Faults(case, case.plan(sides), source, sides.to, guest)
+    return ActiveFault(case, case.plan(sides), source, sides.to, guest)
 
 
-def mend(site: Site) -> FaultCase | None:
+def mend(lab: LabBase) -> FaultCase | None:
     """Take back whatever is broken in a lab, and end the guest that was made for it.
 
     Returns:
@@ -99,56 +99,56 @@ def mend(site: Site) -> FaultCase | None:
     Raises:
         LabError: It could not all be mended.
     """
-    state = _state(site)
+    state = _state(lab)
     if state is None:
         return None
     case = find(state["case"])
-    source = next(host for host in site.hosts if host.name == state["source"])
-    undo_all(site, case.changes(Sides(site, source, site.other(source))))
+    source = next(host for host in lab.hosts if host.name == state["source"])
+    undo_all(lab, case.changes(Sides(lab, source, lab.other(source))))
     if case.guest is not None:
-        for guest in _guests(site, case.id):
+        for guest in _guests(lab, case.id):
             guest.clear()
-    site.files.broken.unlink()
+    lab.files.broken.unlink()
     return case
 
 
 @contextmanager
 def breaking(
-    site: Site, case_id: str, *, source: Host | None, boot: Callable[..., Guest]
-) -> Iterator[Faults]:
+    lab: LabBase, case_id: str, *, source: Host | None, boot: Callable[..., Guest]
+) -> Iterator[ActiveFault]:
     """Break a lab for as long as the body takes; takes and raises what :func:`switch_on` does."""
-    on = switch_on(site, case_id, source=source, boot=boot)
+    on = switch_on(lab, case_id, source=source, boot=boot)
     try:
         yield on
     finally:
-        mend(site)
+        mend(lab)
 
 
-def _guests(site: Site, name: str) -> Iterator[Guest]:
-    for host in site.hosts:
+def _guests(lab: LabBase, name: str) -> Iterator[Guest]:
+    for host in lab.hosts:
         for domain in host.domains(NAMESPACE, inactive=True):
             if domain.name == name and domain.metadata is not None:
-                yield Guest(site, spec_from(domain.metadata), domain.uuid, domain.name)
+                yield Guest(lab, spec_from(domain.metadata), domain.uuid, domain.name)
 
 
-def _state(site: Site) -> dict[str, str] | None:
+def _state(lab: LabBase) -> dict[str, str] | None:
     try:
-        state: dict[str, str] = json.loads(site.files.broken.read_text())
+        state: dict[str, str] = json.loads(lab.files.broken.read_text())
     except FileNotFoundError:
         return None
     return state
 
 
-def _take(site: Site, case: FaultCase, source: Host) -> None:
+def _take(lab: LabBase, case: FaultCase, source: Host) -> None:
     """Write down what is going to be broken, unless something is already."""
     text = json.dumps({"case": case.id, "source": source.name})
     # Of this call alone: two may break a lab at the same moment, and one is refused.
-    partial = site.files.broken.with_suffix(f".{secrets.token_hex(4)}")
+    partial = lab.files.broken.with_suffix(f".{secrets.token_hex(4)}")
     partial.write_text(text)
     try:
-        site.files.broken.hardlink_to(partial)
+        lab.files.broken.hardlink_to(partial)
     except FileExistsError as error:
-        on = switched_on(site)
+        on = switched_on(lab)
         raise UsageError(
             f"{on.id if on else 'a case'} is switched on already",
             hint="mend the lab first: `migrationlab lab mend`, or leave its `with`",

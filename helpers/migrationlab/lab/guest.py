@@ -1,4 +1,4 @@
-"""Guests of the lab: where one is, and how one speaks with the workload inside.
+"""Own a guest of the lab: find where it is, and talk to the workload inside.
 
 A guest is a libvirt domain, known by its UUID: its name may change as it arrives. Times from
 beats are CLOCK_REALTIME nanoseconds.
@@ -22,38 +22,34 @@ from migrationlab.hosts.connection import refusals
 from migrationlab.hosts.host import DomainState, Host, domain_sha256
 from migrationlab.lab import disk_files
 from migrationlab.lab.beat_buffer import BeatBuffer
-from migrationlab.lab.guest_spec import (
-    PAGES_PER_MIB,
-    GuestSpec,
-    Pattern,
-    Rate,
-    blocks_per_second,
-    pages_per_second,
-)
+from migrationlab.lab.booted_spec import PAGES_PER_MIB, BootedSpec, pages_per_second
+from migrationlab.lab.lab_base import LabBase
 from migrationlab.lab.layout import CONTROL_PORT, LAST_GUEST, guest_address
-from migrationlab.lab.site import Site
 from migrationlab.lab.socket_broker import LAN, open_socket
+from migrationlab.plan.guest_spec import Pattern, Rate
 from migrationlab.plan.validation import DomainFacts, domain_facts
 
-#: Since this libvirt a host can be told that a folder is shared (``hostconfig``); an older one
-#: takes every file on a file system of this machine for a local one.
+#: The first libvirt that can be told that a folder is shared (``host_config``); an older one takes
+#: every file on a file system of this machine for a local one.
 SHARES_FOLDERS = (10, 10)
 #: How often a guest is asked for an echo while it migrates. 200 a second take 3 % of a processor
 #: here and as much of an emulated guest's; its beats tell a silence to the millisecond anyway.
 ECHO_INTERVAL_S = 0.02
+#: How long the workload may take to answer a change of its settings.
+ANSWER_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryCheck:
-    """What a guest found when it compared its memory and disk with what it last wrote there.
+    """The result of comparing a guest's memory and disk with what its workload last wrote there.
 
     Attributes:
         intact: Whether every page and every block held what it must.
-        pages: The pages of its working set, all of which it looked at.
-        bad_pages: How many did not hold what they must.
-        writes: How many page writes the workload has made by then.
-        disk_blocks: The blocks of its disk, all of which it read; None without a disk.
-        bad_blocks: How many did not hold what they must, or could not be read.
+        pages: The number of pages of the working set; all were compared.
+        bad_pages: The number of pages that did not hold what they must.
+        writes: The number of page writes that the workload has made by then.
+        disk_blocks: The number of blocks of the disk; all were read. None without a disk.
+        bad_blocks: The number of blocks that did not hold what they must or could not be read.
     """
 
     intact: bool
@@ -65,35 +61,35 @@ class MemoryCheck:
 
 
 class GuestBeats:
-    """The beats of one guest in the lab's ring.
+    """The beats of one guest in the lab's beat buffer.
 
     Args:
-        ring: The ring of all guests' beats.
+        buffer: The buffer of all guests' beats.
         number: The guest's number.
     """
 
-    def __init__(self, ring: BeatBuffer, number: int) -> None:
-        self._ring = ring
+    def __init__(self, buffer: BeatBuffer, number: int) -> None:
+        self._buffer = buffer
         self._number = number
 
     def place(self, back_s: float = 0.0) -> int:
-        """Return a place in the stream of beats, ``back_s`` before now or a little earlier."""
+        """Return a position in the stream of beats, ``back_s`` before now or a little earlier."""
         if back_s == 0:
-            return self._ring.count
+            return self._buffer.count
         since = time.time_ns() - round(back_s * 1e9)
-        count = self._ring.count
-        # So many that they reach back far enough even if all guests of a LAN send.
-        newest = self._ring.read(-round(back_s * 1000 * LAST_GUEST), count)
+        count = self._buffer.count
+        # Enough to reach back far enough even if all guests of a LAN send.
+        newest = self._buffer.read(-round(back_s * 1000 * LAST_GUEST), count)
         return count - int(np.count_nonzero(newest["arrival_ns"] >= since))
 
     def read(self, first: int) -> pd.DataFrame:
-        """Return the guest's beats from a place on.
+        """Return the guest's beats from a position on.
 
         Returns:
             A frame with ``arrival_ns`` (CLOCK_REALTIME), ``sequence``, ``guest_ns`` (the
             guest's own clock) and ``writes`` (pages written so far), in order of arrival.
         """
-        taken = self._ring.read(first)
+        taken = self._buffer.read(first)
         mine = taken[taken["guest"] == self._number]
         columns = ("arrival_ns", "sequence", "guest_ns", "writes")
         return pd.DataFrame({name: mine[name].astype("int64") for name in columns})
@@ -103,13 +99,13 @@ class Guest:
     """A guest of the lab.
 
     Args:
-        lab: The lab that it lives in.
+        lab: Its lab.
         spec: What it was made of.
         uuid: Its domain's UUID.
-        name: Its domain's name by now, where that isn't the one it was made with.
+        name: Its domain's name by now, where that is not the name it was booted by.
     """
 
-    def __init__(self, lab: Site, spec: GuestSpec, uuid: str, name: str | None = None) -> None:
+    def __init__(self, lab: LabBase, spec: BootedSpec, uuid: str, name: str | None = None) -> None:
         self.lab = lab
         self.spec = spec
         self.uuid = uuid
@@ -124,13 +120,13 @@ class Guest:
 
     @property
     def name(self) -> str:
-        """Return the domain's name: where the guest is now, or where it was last seen."""
+        """Return the domain's name at the host that has the guest now, or had it last."""
         self._find()
         return self._name
 
     @property
     def other_host(self) -> Host:
-        """Return the host that the guest doesn't run on now: where it can migrate to."""
+        """Return the host that the guest can migrate to: the one that it does not run on."""
         return self.lab.other(self.host)
 
     @property
@@ -140,7 +136,7 @@ class Guest:
 
     @property
     def host(self) -> Host:
-        """Return the host that the guest is on now: it runs there, or stands still, or is defined.
+        """Return the host that the guest is on now: it runs there, is paused, or is defined.
 
         Raises:
             GuestError: It is on neither, or it runs on neither and both have a definition.
@@ -150,23 +146,23 @@ class Guest:
         if found is None:
             raise GuestError(
                 f"the guest {self._name!r} runs on neither host",
-                hint="boot a new one with lab.boot(); one that both hosts define is not lost: "
-                "start it on one",
+                hint="Boot a new one with lab.boot(). A guest that both hosts define is not lost: "
+                "start it on one of them.",
             )
         return found[0]
 
     def _find(self) -> tuple[Host, DomainState] | None:
-        """Return where the guest is, and how; and learn its name.
+        """Return the guest's host and state, and remember its name.
 
-        A host that is dead says nothing, but a guest that is there on the other is there.
+        A dead host does not answer, but the other host may have the guest.
         """
         running, waiting, moving, defined = None, None, False, []
-        unheard: HostError | None = None
+        unanswered: HostError | None = None
         for host in self.lab.hosts:
             try:
                 domain = host.find(self.uuid)
             except HostError as error:
-                unheard = error
+                unanswered = error
                 continue
             if domain is None:
                 continue
@@ -177,12 +173,12 @@ class Guest:
             elif not domain.moving:
                 waiting = (host, domain)
             else:
-                # While it arrives it is there already, paused, but runs elsewhere yet.
+                # A guest that arrives is there already, paused, while it still runs elsewhere.
                 moving = True
         found = running or waiting
-        if found is None and unheard is not None:
-            raise unheard
-        # A host that it has left may keep its definition.
+        if found is None and unanswered is not None:
+            raise unanswered
+        # A host that the guest has left may keep its definition.
         if found is None and not moving and len(defined) == 1:
             found = defined[0]
         if found is not None:
@@ -191,12 +187,12 @@ class Guest:
 
     @property
     def paused(self) -> bool:
-        """Return whether the guest is there and stands still."""
+        """Return whether the guest is there and paused."""
         found = self._find()
         return found is not None and found[1].paused
 
     def suspend(self) -> None:
-        """Let the guest stand still, until :meth:`resume`.
+        """Pause the guest until :meth:`resume`.
 
         Raises:
             GuestError: It runs nowhere.
@@ -206,7 +202,7 @@ class Guest:
             self._domain().suspend()
 
     def resume(self) -> None:
-        """Let the guest run on.
+        """Resume the guest.
 
         Raises:
             GuestError: It runs nowhere.
@@ -221,7 +217,7 @@ class Guest:
             return host.connection.lookupByUUIDString(self.uuid)
 
     def facts(self) -> DomainFacts:
-        """Return what a plan is judged by: the domain's state, its disks and memory.
+        """Return what validation of a plan needs: the domain's state, its disks and memory.
 
         Raises:
             GuestError: It is on neither host.
@@ -229,7 +225,7 @@ class Guest:
         """
         host = self.host
         with refusals():
-            domain = host.connection.lookupByUUIDString(self.uuid)
+            domain = self._domain()
             facts = domain_facts(
                 domain.XMLDesc(),
                 active=bool(domain.isActive()),
@@ -241,11 +237,11 @@ class Guest:
         return dataclasses.replace(facts, disks=disks)
 
     def record(self) -> dict[str, object]:
-        """Return what a run should say of the guest."""
+        """Return what a run records of the guest."""
         return {**dataclasses.asdict(self.spec), "xml_sha256": domain_sha256(self._domain())}
 
     def wire(self) -> dict[str, object]:
-        """Return what a run should say of the wire."""
+        """Return what a run records of the wire."""
         settings = self.lab.wire.settings
         check = self.lab.wire_checks.get(settings)
         measured = None if check is None else check.payload_mbit_s
@@ -253,24 +249,24 @@ class Guest:
 
     @property
     def beat_source(self) -> GuestBeats:
-        """Return where this guest's beats are read."""
-        return GuestBeats(self.lab.ring, self.spec.number)
+        """Return the reader of this guest's beats."""
+        return GuestBeats(self.lab.beat_buffer, self.spec.number)
 
     def echo_probe(self) -> EchoProbe:
-        """Return what asks the guest for echoes, from where a client of its service would stand.
+        """Return a probe that pings the guest from the LAN, as a client of its service would.
 
         Raises:
             LabError: The lab is down.
         """
-        way = (socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)
-        opened = open_socket(self.lab.files.door, LAN, *way)
+        kind = (socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)
+        opened = open_socket(self.lab.files.broker, LAN, *kind)
         return EchoProbe(guest_address(self.spec.number), interval_s=ECHO_INTERVAL_S, opened=opened)
 
     def reached_mib_s(self, window_s: float = 1.0) -> float | None:
         """Return the dirty rate that the guest really reached lately.
 
         Args:
-            window_s: Over how long, up to the newest beat.
+            window_s: The time to average over, up to the newest beat.
 
         Returns:
             MiB of pages written a second, or None where fewer than two beats came.
@@ -284,10 +280,10 @@ class Guest:
         return float((last["writes"] - first["writes"]) / PAGES_PER_MIB / seconds)
 
     def check(self, timeout_s: float = 10.0) -> MemoryCheck:
-        """Let the guest compare every page of its working set with what it last wrote there.
+        """Compare every page of the working set with what the workload last wrote there.
 
-        Likewise every block of its disk, read from there. The workload pauses for that; the
-        beats go on.
+        The guest does this itself, and does the same with every block of its disk, which it reads
+        from the disk. The workload pauses meanwhile; the beats go on.
 
         Raises:
             LabError: The guest did not answer.
@@ -298,7 +294,7 @@ class Guest:
         return MemoryCheck(intact, **values)
 
     def checked(self) -> dict[str, object] | None:
-        """Return what :meth:`check` finds, as a run keeps it; None while it stands still."""
+        """Return the result of :meth:`check` as a run records it; None for a paused guest."""
         return None if self.paused else dataclasses.asdict(self.check())
 
     def set_workload(
@@ -308,15 +304,15 @@ class Guest:
         *,
         disk_mib_s: float | None = None,
     ) -> None:
-        """Change how fast, and in which order, the workload writes.
+        """Change the rate and the order of the workload's writes.
 
         Args:
-            dirty_mib_s: How fast to memory.
-            pattern: In which order to memory; None for the one that it has.
-            disk_mib_s: How fast to the disk; None for as fast as now.
+            dirty_mib_s: The rate of writes to memory, or "max".
+            pattern: The order of writes to memory; None to keep it.
+            disk_mib_s: The rate of writes to the disk; None to keep it.
 
         Raises:
-            GuestError: A rate or an order that cannot be, or no disk.
+            GuestError: A value is not allowed, or the guest has no disk.
             LabError: The guest did not answer.
         """
         spec = dataclasses.replace(
@@ -326,21 +322,22 @@ class Guest:
             spec = dataclasses.replace(spec, disk_mib_s=disk_mib_s)
             if spec.disk is None:
                 raise GuestError(
-                    f"the guest {self.name!r} has no disk", hint='lab.boot(disk="local") gives one'
+                    f"the guest {self.name!r} has no disk",
+                    hint='Boot one that has: lab.boot(disk="local")',
                 )
         spec.require_possible()
-        self._ask(f"set {pages_per_second(dirty_mib_s)} {spec.pattern}", 5.0)
+        self._ask(f"set {pages_per_second(dirty_mib_s)} {spec.pattern}")
         if disk_mib_s is not None:
-            self._ask(f"set-disk {blocks_per_second(disk_mib_s)}", 5.0)
+            self._ask(f"set-disk {pages_per_second(disk_mib_s)}")
         self.spec = spec
 
     def spoil(self, page: int) -> None:
-        """Damage one page behind the workload's back: a check must find it."""
-        self._ask(f"spoil {page}", 5.0)
+        """Damage one page without the workload knowing: a check must find it."""
+        self._ask(f"spoil {page}")
 
     def spoil_block(self, block: int) -> None:
-        """Damage one block of the disk likewise."""
-        self._ask(f"spoil-block {block}", 5.0)
+        """Damage one block of the disk without the workload knowing."""
+        self._ask(f"spoil-block {block}")
 
     def console(self) -> str:
         """Return what the guest has written to its serial console."""
@@ -348,7 +345,7 @@ class Guest:
         return path.read_text(errors="replace") if path.exists() else ""
 
     def destroy(self) -> None:
-        """End the guest at once, and clear away its definitions and its disk.
+        """End the guest at once, and delete its definitions and its disk.
 
         Raises:
             GuestError: It is on neither host.
@@ -358,10 +355,10 @@ class Guest:
         self.clear()
 
     def clear(self) -> None:
-        """Do as :meth:`destroy` does, whatever is there of the guest.
+        """Do what :meth:`destroy` does with whatever is left of the guest.
 
         Raises:
-            HostError: One host refused, or is dead; the other has let go of it.
+            HostError: One host refused, or is dead; on the other all is deleted.
         """
         refused: HostError | None = None
         for host in self.lab.hosts:
@@ -373,8 +370,8 @@ class Guest:
             raise refused
         disk_files.remove(self.lab, self.spec)
 
-    def _ask(self, request: str, timeout_s: float) -> dict[str, str]:
-        """Ask the workload, and return its answer's words."""
+    def _ask(self, request: str, timeout_s: float = ANSWER_TIMEOUT_S) -> dict[str, str]:
+        """Send the workload a request, and return the values of its answer."""
         token = secrets.token_hex(8)
         with self.lab.lan_socket() as lan:
             # The LAN can lose a datagram while the guest moves, so ask more than once.
@@ -390,11 +387,11 @@ class Guest:
                 if words[:1] == [token]:
                     answer = dict(word.split("=", 1) for word in words[1:])
                     if "error" in answer:
-                        raise LabError(f"the guest {self._name!r} did not understand {request!r}")
+                        raise LabError(f"request {request!r} to the guest {self._name!r} failed")
                     return answer
         tail = self.console()[-500:]
         raise LabError(
             f"the guest {self._name!r} does not answer"
             + (f"; its console ends with:\n{tail}" if tail else ""),
-            hint="if its kernel has panicked, its memory is damaged: boot a new guest",
+            hint="Boot a new guest if its kernel has panicked: its memory is damaged.",
         )

@@ -13,7 +13,7 @@ from typing import Protocol
 from migrationlab.errors import LabError
 from migrationlab.hosts.host import Host
 from migrationlab.lab import namespaces
-from migrationlab.lab.site import Site
+from migrationlab.lab.lab_base import LabBase
 
 #: Where the lab's folder keeps what stands below these folders of a host.
 KEPT = {"root/.ssh": "ssh", "etc": "etc"}
@@ -22,10 +22,10 @@ KEPT = {"root/.ssh": "ssh", "etc": "etc"}
 class Change(Protocol):
     """Something that is done to a host, and can be taken back."""
 
-    def make(self, site: Site) -> None:
+    def make(self, lab: LabBase) -> None:
         """Do it."""
 
-    def undo(self, site: Site) -> None:
+    def undo(self, lab: LabBase) -> None:
         """Take it back."""
 
 
@@ -43,20 +43,20 @@ class FileChanged:
     path: str
     text: str | None
 
-    def make(self, site: Site) -> None:
+    def make(self, lab: LabBase) -> None:
         """Write the file, or delete it."""
         if self.text is None:
-            _run(site, self.host, "rm", "-f", f"/{self.path}")
+            _run(lab, self.host, "rm", "-f", f"/{self.path}")
         else:
-            self._write(site, self.text)
+            self._write(lab, self.text)
 
-    def undo(self, site: Site) -> None:
+    def undo(self, lab: LabBase) -> None:
         """Write the file as the lab's folder has it."""
-        self._write(site, original(site, self.host, self.path))
+        self._write(lab, original(lab, self.host, self.path))
 
-    def _write(self, site: Site, text: str) -> None:
+    def _write(self, lab: LabBase, text: str) -> None:
         script = 'umask 077; cat >"$1"'
-        _run(site, self.host, "sh", "-c", script, "sh", f"/{self.path}", text=text)
+        _run(lab, self.host, "sh", "-c", script, "sh", f"/{self.path}", text=text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +73,13 @@ class Ran:
     script: str
     back: str
 
-    def make(self, site: Site) -> None:
+    def make(self, lab: LabBase) -> None:
         """Run the script."""
-        _run(site, self.host, "sh", "-euc", self.script)
+        _run(lab, self.host, "sh", "-euc", self.script)
 
-    def undo(self, site: Site) -> None:
+    def undo(self, lab: LabBase) -> None:
         """Run the script that takes it back."""
-        _run(site, self.host, "sh", "-euc", self.back)
+        _run(lab, self.host, "sh", "-euc", self.back)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +88,13 @@ class CertificatesRead:
 
     host: str
 
-    def make(self, site: Site) -> None:
+    def make(self, lab: LabBase) -> None:
         """Let it read them."""
-        _run(site, self.host, "virt-admin", "server-update-tls", "libvirtd")
+        _run(lab, self.host, "virt-admin", "server-update-tls", "libvirtd")
 
-    def undo(self, site: Site) -> None:
+    def undo(self, lab: LabBase) -> None:
         """Let it read them."""
-        self.make(site)
+        self.make(lab)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,31 +103,31 @@ class Restarted:
 
     host: Host
 
-    def make(self, site: Site) -> None:
+    def make(self, lab: LabBase) -> None:
         """Restart it."""
-        site.restart_libvirtd(self.host)
+        lab.restart_libvirtd(self.host)
 
-    def undo(self, site: Site) -> None:
+    def undo(self, lab: LabBase) -> None:
         """Restart it."""
-        self.make(site)
+        self.make(lab)
 
 
-def original(site: Site, host: str, path: str) -> str:
+def original(lab: LabBase, host: str, path: str) -> str:
     """Return what a file of a host said when the lab started.
 
     Args:
-        site: The lab.
+        lab: The lab.
         host: The host's name.
         path: The file, below the host's root.
     """
-    directory = site.files.host(host).directory
+    directory = lab.files.host(host).directory
     for folder, kept in KEPT.items():
         if PurePosixPath(path).is_relative_to(folder):
             return Path(directory, kept, PurePosixPath(path).relative_to(folder)).read_text()
     raise ValueError(f"the lab's folder keeps no {path} of its hosts")
 
 
-def undo_all(site: Site, changes: tuple[Change, ...]) -> None:
+def undo_all(lab: LabBase, changes: tuple[Change, ...]) -> None:
     """Take changes back in the order in which they were made, each whatever becomes of the others.
 
     Raises:
@@ -136,7 +136,7 @@ def undo_all(site: Site, changes: tuple[Change, ...]) -> None:
     failed: list[LabError] = []
     for change in changes:
         try:
-            change.undo(site)
+            change.undo(lab)
         except LabError as error:
             failed.append(error)
     if failed:
@@ -146,5 +146,5 @@ def undo_all(site: Site, changes: tuple[Change, ...]) -> None:
         ) from failed[0]
 
 
-def _run(site: Site, host: str, *argv: str, text: str = "") -> None:
-    namespaces.run([*site.rack.in_host(host), *argv], text=text)
+def _run(lab: LabBase, host: str, *argv: str, text: str = "") -> None:
+    namespaces.run([*lab.rack.in_host(host), *argv], text=text)

@@ -11,11 +11,11 @@ import psutil
 from migrationlab.errors import GuestError
 from migrationlab.lab.faults import switched_on
 from migrationlab.lab.guest import Guest
+from migrationlab.lab.lab_base import LabBase
 from migrationlab.lab.layout import HOST_NAMES, LAN_ADDRESSES, WIRE_ADDRESSES, guest_address
-from migrationlab.lab.site import Site
 
 
-def inspect_site(lab: Site, guests: Iterable[Guest]) -> dict[str, Any]:
+def inspect_lab(lab: LabBase, guests: Iterable[Guest]) -> dict[str, Any]:
     """Return a lab's hosts, addresses, URIs, wire, guests and processes.
 
     Args:
@@ -61,7 +61,7 @@ def _guest(guest: Guest) -> dict[str, Any]:
     }
 
 
-def _processes(lab: Site) -> list[dict[str, Any]]:
+def _processes(lab: LabBase) -> list[dict[str, Any]]:
     """Return every process of the lab, by this machine's numbers, and the host it is on."""
     places = {pid: name for name, pid in lab.rack.hosts.items()}
     found: list[dict[str, Any]] = []

@@ -1,11 +1,12 @@
-"""The lab: two hosts on this machine, joined by a wire and a LAN, and the guests on them.
+"""Start, use and end a lab: two hosts on this machine, a wire, a LAN, and guests.
 
 A lab belongs to the process that made it and ends with that process, however it ends (see
-``rack``); another process can attach to it by its name (see ``registry``).
+``rack``). Another process can attach to it by its name (see ``registry``).
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fcntl
 import functools
@@ -18,7 +19,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,6 +29,7 @@ import psutil
 from migrationlab.errors import GuestError, LabError, UsageError
 from migrationlab.hosts.host import Host
 from migrationlab.lab import (
+    accelerator,
     boot_files,
     disk_files,
     host_config,
@@ -37,41 +39,42 @@ from migrationlab.lab import (
     rack,
     registry,
 )
-from migrationlab.lab.accelerator import choose
-from migrationlab.lab.admin_client import Client
+from migrationlab.lab.admin_client import AdminClient
+from migrationlab.lab.booted_spec import BootedSpec, require_name
 from migrationlab.lab.fault_cases import CASES, FaultCase
-from migrationlab.lab.faults import Faults, breaking
+from migrationlab.lab.faults import ActiveFault, breaking
 from migrationlab.lab.guest import Guest, GuestBeats
-from migrationlab.lab.guest_spec import (
-    NAMESPACE,
-    DiskCache,
-    DiskKind,
-    GuestSpec,
-    Pattern,
-    Rate,
-    domain_xml,
-    spec_from,
-)
-from migrationlab.lab.inspect import inspect_site
+from migrationlab.lab.guest_xml import NAMESPACE, domain_xml, spec_from
+from migrationlab.lab.inspect import inspect_lab
+from migrationlab.lab.lab_base import LabBase
 from migrationlab.lab.layout import FIRST_GUEST, HOST_NAMES, LAST_GUEST, LabFiles
-from migrationlab.lab.network import require_possible
-from migrationlab.lab.site import Site
+from migrationlab.plan.guest_spec import GuestSpec
+from migrationlab.plan.spec import arguments_of
+from migrationlab.plan.wire_spec import DEFAULT_MBIT_S, WireSpec
 from migrationlab.steps import Listener, ignore, step
 
 BOOT_TIMEOUT_S = 60
 
 
-class Lab(Site):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BootArguments(GuestSpec):
+    """The arguments of :meth:`Lab.boot`: a guest, its name, and where it boots."""
+
+    name: str | None = dataclasses.field(default=None, kw_only=False)
+    on: Host | None = None
+
+
+class Lab(LabBase):
     """Two real hosts on this machine; up once it is made, gone once it is closed.
 
     Args:
         name: Its name; by default one that no other lab has.
         images: The Debian release of both hosts, or of each: "trixie" or "bookworm".
         wire_mbit_s: The rate of the wire between them, or None for no limit.
-        on_step: Hears how it comes up, how guests boot.
+        on_step: Is called with the steps of starting the lab and of booting guests.
 
     Raises:
-        UsageError: A lab of that name is up already, or the arguments cannot be.
+        UsageError: A lab of that name is up already, or an argument is not allowed.
         LabError: This machine does not allow it, or it did not come up. Nothing is left.
     """
 
@@ -80,7 +83,7 @@ class Lab(Site):
         *,
         name: str | None = None,
         images: str | tuple[str, str] = image.DEFAULT,
-        wire_mbit_s: float | None = 1000,
+        wire_mbit_s: float | None = DEFAULT_MBIT_S,
         on_step: Listener = ignore,
         _state: Mapping[str, Any] | None = None,
     ) -> None:
@@ -96,11 +99,15 @@ class Lab(Site):
             return
         pair = (images, images) if isinstance(images, str) else tuple(images)
         if len(pair) != 2:
-            raise UsageError("a lab has two hosts", hint='give images=("bookworm", "trixie")')
-        # What cannot be is refused before anything is made, or built for a minute.
+            raise UsageError(
+                f"images must be one release or two (got {images!r})",
+                hint='Give images=("bookworm", "trixie").',
+            )
+        # Bad arguments are refused before anything is made, or built for a minute.
         for release in pair:
             image.path_of(release)
-        require_possible(rate_mbit_s=wire_mbit_s)
+        wire = WireSpec(rate_mbit_s=wire_mbit_s)
+        wire.require_possible()
         self.images = pair
         registry.sweep()
         self._lock = registry.take(self.name)
@@ -114,7 +121,7 @@ class Lab(Site):
             raise
 
     def _start(self, files: LabFiles, roots: list[Path]) -> None:
-        # We hold the name, so what stands there belongs to nobody.
+        # This process holds the name, so an old folder of that name belongs to nobody.
         namespaces.remove_tree(files.directory)
         files.directory.mkdir(mode=0o700)
         files.guests.mkdir()
@@ -156,16 +163,16 @@ class Lab(Site):
         self.close()
 
     @functools.cached_property
-    def client(self) -> Client:
-        """Return the lab's client machine, which knows the hosts only by the network.
+    def client(self) -> AdminClient:
+        """Return the lab's admin client, a machine that knows the hosts only by the network.
 
-        Started when it is first asked for, and ended with the lab.
+        It starts at the first use and ends with the lab.
         """
-        return Client(self.files, self.rack)
+        return AdminClient(self.files, self.rack)
 
     @property
     def guests(self) -> list[Guest]:
-        """Return the guests on both hosts, those too that are only defined, by number."""
+        """Return the guests on both hosts by number, also those that are only defined."""
         found: dict[str, Guest] = {}
         for host in self.hosts:
             for domain in host.domains(NAMESPACE, inactive=True):
@@ -180,93 +187,63 @@ class Lab(Site):
         Raises:
             GuestError: There is none.
         """
-        for guest in self.guests:
+        guests = self.guests
+        for guest in guests:
             if guest.name == name:
                 return guest
-        known = ", ".join(guest.name for guest in self.guests) or "none yet; lab.boot() makes one"
-        raise GuestError(f"the lab has no guest {name!r}", hint=f"its guests: {known}")
+        known = ", ".join(guest.name for guest in guests)
+        raise GuestError(
+            f"the lab has no guest {name!r}",
+            hint=f"Choose one of {known}." if known else "Boot one: lab.boot()",
+        )
 
-    def boot(
-        self,
-        name: str | None = None,
-        *,
-        memory_mib: int = 256,
-        working_set_mib: int = 64,
-        dirty_mib_s: Rate = 40,
-        pattern: Pattern = "sequential",
-        accelerator: str = "auto",
-        disk: DiskKind | None = None,
-        disk_mib: int = 32,
-        disk_mib_s: float = 1,
-        disk_cache: DiskCache = "writeback",
-        persistent: bool = False,
-        cpu: str | None = None,
-        machine: str | None = None,
-        on: Host | None = None,
-    ) -> Guest:
+    @arguments_of(BootArguments)
+    def boot(self, wanted: BootArguments) -> Guest:
         """Boot a guest, and return it once its workload runs.
 
-        Args:
-            name: Its name; by default "guest-" and its number.
-            memory_mib: Its memory.
-            working_set_mib: How much of it the workload writes, over and over.
-            dirty_mib_s: How fast, 0 to 100,000, or "max" for as fast as it goes.
-            pattern: In which order, "sequential" or "random".
-            accelerator: "kvm", "tcg", or "auto" for KVM where that really boots guests.
-            disk: "local", a disk on the file system of the host that it boots on, with an empty
-                one at the other host to copy it to; "shared", one that both hosts see; or None.
-            disk_mib: The disk's size.
-            disk_mib_s: How fast the workload writes to it, round and round.
-            disk_cache: How QEMU caches it: "writeback", "none", "writethrough", "directsync" or
-                "unsafe".
-            persistent: Whether the host keeps its definition.
-            cpu: Its processor: a model's name, "host-model", "host-passthrough" or "maximum"; by
-                default one that both hosts have.
-            machine: QEMU's machine type; by default the newest that both hosts have.
-            on: The host to boot it on; by default the first.
+        ``name`` is the guest's name, by default "guest-" and its number. ``on`` is the host that
+        it boots on, by default the first. A local disk is a file of that host, and an empty one of
+        the other host to copy it to.
 
         Raises:
-            GuestError: It cannot be as asked; nothing was started.
+            UsageError: ``on`` is no host of this lab.
+            GuestError: Such a guest cannot exist; nothing was started.
             HostError: libvirt refused it.
             LabError: It did not come up; it is gone again.
         """
-        if on is not None and on not in self.hosts:
-            raise GuestError(f"{on!r} is no host of this lab", hint="give lab.host_a or lab.host_b")
+        if wanted.on is not None:
+            self.require_own("on", wanted.on)
+        wanted.require_possible()
         with self._boot_lock, self._alone():
-            taken = self.guests
-            numbers = {guest.spec.number for guest in taken}
-            number = next((n for n in range(FIRST_GUEST, LAST_GUEST) if n not in numbers), None)
-            if number is None:
-                raise GuestError("the lab's LAN is full", hint="destroy a guest first")
-            name = name or f"guest-{number}"
-            # Its files have the name that it was booted by, whatever it is called by now.
-            if any(name in (guest.name, guest.spec.name) for guest in taken):
-                raise GuestError(
-                    f"the lab has a guest {name!r} already", hint="choose another name"
-                )
-            spec = GuestSpec(
-                name=name,
-                number=number,
-                memory_mib=memory_mib,
-                working_set_mib=working_set_mib,
-                dirty_mib_s=dirty_mib_s,
-                pattern=pattern,
-                accelerator=choose(accelerator, image.path_of(self.images[0]), self.on_step),
-                machine=machine or self.machine,
-                disk=disk,
-                disk_mib=disk_mib,
-                disk_mib_s=disk_mib_s,
-                disk_cache=disk_cache,
-                persistent=persistent,
-                cpu=cpu,
-            )
-            spec.require_possible()
-            with step(self.on_step, f"booting {name}"):
-                return self._boot(Guest(self, spec, str(uuid.uuid4())), on or self.host_a)
+            spec = self._booted_spec(wanted)
+            with step(self.on_step, f"booting {spec.name}"):
+                return self._boot(Guest(self, spec, str(uuid.uuid4())), wanted.on or self.host_a)
 
-    @contextmanager
+    def _booted_spec(self, wanted: BootArguments) -> BootedSpec:
+        """Return the spec with a name and a number, and nothing left to choose."""
+        taken = self.guests
+        numbers = {guest.spec.number for guest in taken}
+        number = next((n for n in range(FIRST_GUEST, LAST_GUEST) if n not in numbers), None)
+        if number is None:
+            raise GuestError("the lab's LAN is full", hint="Destroy a guest first.")
+        name = wanted.name if wanted.name is not None else f"guest-{number}"
+        require_name(name)
+        # A guest's files have the name that it was booted by, whatever its name is by now.
+        if any(name in (guest.name, guest.spec.name) for guest in taken):
+            raise GuestError(
+                f"name must be new in the lab (got {name!r})", hint="Choose another name."
+            )
+        fields = {each.name: getattr(wanted, each.name) for each in dataclasses.fields(GuestSpec)}
+        root = image.path_of(self.images[0])
+        chosen = {
+            "accelerator": accelerator.choose(wanted.accelerator, root, self.on_step),
+            "machine": wanted.machine or self.machine,
+        }
+        return BootedSpec(**fields | chosen, name=name, number=number)
+
+    @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """Keep other processes from giving a guest's number away a second time."""
+        """Prevent other processes from giving a guest's number away a second time."""
         with (self.files.directory / "boot.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
@@ -295,30 +272,32 @@ class Lab(Site):
         while beats.read(first).empty:
             if time.monotonic() > end or guest.name not in host.domain_names():
                 raise LabError(
-                    f"the guest {guest.name!r} did not come up; its console ends with:\n"
-                    f"{guest.console()[-800:]}",
-                    hint=f"QEMU's own log is on {host.name}: /var/log/libvirt/qemu",
+                    f"boot of the guest {guest.name!r} failed: its workload sends nothing; its "
+                    f"console ends with:\n{guest.console()[-800:]}",
+                    hint=f"Read QEMU's log on {host.name}: /var/log/libvirt/qemu",
                 )
             time.sleep(0.01)
 
     @staticmethod
-    def broken_cases() -> tuple[FaultCase, ...]:
-        """Return every broken case that :meth:`broken` can switch on."""
+    def fault_cases() -> tuple[FaultCase, ...]:
+        """Return every fault that :meth:`broken` can switch on."""
         return CASES
 
-    def broken(self, case_id: str, *, source: Host | None = None) -> AbstractContextManager[Faults]:
-        """Break the lab for as long as a ``with`` takes, so that one plan runs into it.
+    def broken(
+        self, case_id: str, *, source: Host | None = None
+    ) -> contextlib.AbstractContextManager[ActiveFault]:
+        """Break the lab for as long as a ``with`` takes, so that one plan runs into the fault.
 
-        The result has the plan, the guest where the case needs one of its own, and the id of
-        the explanation of what happens then.
+        The result has the plan, the guest where the case needs its own, and the id of the
+        explanation of the error.
 
         Args:
-            case_id: The case's name, one of :meth:`broken_cases`.
-            source: The host that a guest is to leave by that plan; by default the first.
+            case_id: The fault's name, one of :meth:`fault_cases`.
+            source: The host that the guest leaves by that plan; by default the first.
 
         Raises:
-            UsageError: There is no such case, another one is on, or this lab cannot have it.
-            LabError: It could not be switched on, or not mended.
+            UsageError: There is no such fault, another one is on, or this lab cannot have it.
+            LabError: It could not be switched on, or not fixed.
         """
         return breaking(self, case_id, source=source, boot=self.boot)
 
@@ -329,11 +308,11 @@ class Lab(Site):
             LabError: The lab is down.
         """
         if not self.alive:
-            raise LabError(f"lab {self.name} is down", hint="start a new one")
-        return inspect_site(self, self.guests)
+            raise self.down_error()
+        return inspect_lab(self, self.guests)
 
     def close(self) -> None:
-        """End the lab and clear away its folder; of an attached lab, only let go of it."""
+        """End the lab and delete its folder; of an attached lab, only close the connections."""
         super().close()
         if "client" in self.__dict__:
             self.client.close()

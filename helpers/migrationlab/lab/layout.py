@@ -25,7 +25,7 @@ CONTROL_PORT = 7008
 LIBVIRT_PORT = 16509
 LIBVIRT_TLS_PORT = 16514
 #: Records of the ring of beats: a quarter of an hour of one guest's beats.
-RING_RECORDS = 1 << 20
+BEAT_RECORDS = 1 << 20
 #: Where hosts see the lab's folder of guests.
 GUESTS_AT_HOST = "/var/lib/migrationlab/guests"
 #: Where a host keeps disks that the other host does not see.
@@ -82,12 +82,12 @@ class LabFiles:
         return self.directory / "rack.log"
 
     @property
-    def door(self) -> Path:
+    def broker(self) -> Path:
         """Return the socket that hands out sockets on the networks inside (see ``door``)."""
-        return self.directory / "door"
+        return self.directory / "broker"
 
     @property
-    def ring(self) -> Path:
+    def beats(self) -> Path:
         """Return the ring of beats."""
         return self.directory / "beats.ring"
 
@@ -102,9 +102,9 @@ class LabFiles:
         return self.directory / "disks"
 
     @property
-    def routes(self) -> Path:
+    def proxies(self) -> Path:
         """Return the folder of programs by which this process reaches into the lab."""
-        return self.directory / "routes"
+        return self.directory / "proxies"
 
     @property
     def broken(self) -> Path:

@@ -37,7 +37,7 @@ def write(files: LabFiles, rack: Rack, busybox: Path) -> None:
         rack: Its running rack.
         busybox: A static busybox, whose ``nc`` carries a TCP connection.
     """
-    files.routes.mkdir()
+    files.proxies.mkdir()
     enter = shlex.join(rack.in_rack_network())
     for name, address in ADDRESSES.items():
         ssh = shlex.join(
@@ -51,16 +51,16 @@ def write(files: LabFiles, rack: Rack, busybox: Path) -> None:
             ]
         )
         # libvirt gives the program ssh's arguments, of which the host's name is one.
-        _write(files.routes / f"ssh-{name}", f'{enter} {ssh} "$@"')
+        _write(files.proxies / f"ssh-{name}", f'{enter} {ssh} "$@"')
         _write(
-            files.routes / f"tcp-{name}",
+            files.proxies / f"tcp-{name}",
             f"{enter} {shlex.join([str(busybox), 'nc', address, str(LIBVIRT_PORT)])}",
         )
         tls = [
             *(sys.executable, "-I", "-S", str(PAYLOAD / "tlspipe.py")),
             *(address, str(LIBVIRT_TLS_PORT), name, str(files.pki)),
         ]
-        _write(files.routes / f"tls-{name}", f"{enter} {shlex.join(tls)}")
+        _write(files.proxies / f"tls-{name}", f"{enter} {shlex.join(tls)}")
 
 
 def route(files: LabFiles, uri: str) -> str:
@@ -70,7 +70,7 @@ def route(files: LabFiles, uri: str) -> str:
     transport = parts.transport or "tls"
     if parts.driver != "qemu" or parts.hostname not in ADDRESSES or transport not in TRANSPORTS:
         return uri
-    program = str(files.routes / f"{transport}-{parts.hostname}")
+    program = str(files.proxies / f"{transport}-{parts.hostname}")
     if transport != "ssh":
         return f"qemu+ext://{parts.path}?command={quote(program)}"
     return parts.with_options({**parts.options, "command": program})

@@ -26,9 +26,9 @@ from migrationlab.hosts.poll import readable
 from migrationlab.lab import image, namespaces
 from migrationlab.lab.layout import (
     BEAT_PORT,
+    BEAT_RECORDS,
     LAN_PREFIX,
     OBSERVER,
-    RING_RECORDS,
     LabFiles,
     bridge_mac,
 )
@@ -112,9 +112,9 @@ def start(
         "observer": f"{OBSERVER}/{LAN_PREFIX}",
         "bridge_mac": bridge_mac(OBSERVER),
         "beat_port": BEAT_PORT,
-        "ring": str(files.ring),
-        "ring_records": RING_RECORDS,
-        "door": str(files.door),
+        "beats": str(files.beats),
+        "beat_records": BEAT_RECORDS,
+        "broker": str(files.broker),
     }
     program = [sys.executable, "-I", "-S", str(PAYLOAD / "rack_init.py")]
     pipe = subprocess.PIPE

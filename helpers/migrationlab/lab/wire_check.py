@@ -18,8 +18,8 @@ from pathlib import Path
 
 from migrationlab.errors import LabError
 from migrationlab.lab.layout import HOST_NAMES, WIRE_ADDRESSES
-from migrationlab.lab.network import WireSettings
 from migrationlab.lab.socket_broker import open_socket
+from migrationlab.plan.wire_spec import WireSpec
 
 OMIT_S = 0.3
 COUNT_S = 1.0
@@ -45,7 +45,7 @@ class WireCheck:
     payload_mbit_s: float
     received_bytes: int
     counted_s: float
-    settings: WireSettings
+    settings: WireSpec
 
     def __repr__(self) -> str:
         rate = self.settings.rate_mbit_s
@@ -53,7 +53,7 @@ class WireCheck:
         return f"WireCheck({self.payload_mbit_s:.1f} Mbit/s of payload, wire set to {limit})"
 
 
-def measure(door: Path, settings: WireSettings) -> WireCheck:
+def measure(door: Path, settings: WireSpec) -> WireCheck:
     """Send a TCP stream from the first host of a lab to the second, for about a second.
 
     Args:

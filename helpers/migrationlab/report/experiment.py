@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from migrationlab import plots
 from migrationlab.experiment import statistics
-from migrationlab.experiment.design import Workload, shown
+from migrationlab.experiment.design import shown
 from migrationlab.experiment.experiment_files import fact
 from migrationlab.experiment.statistics import Verdict
 from migrationlab.experiment.warnings import Kind
+from migrationlab.plan.guest_spec import GuestSpec
+from migrationlab.plan.spec import factors
 from migrationlab.report.figures import Figure, embed
 from migrationlab.report.runs import about_all, closely, place
 from migrationlab.runs.numbers import UNKNOWN, interval, near, number, probability, spoken
@@ -112,16 +113,18 @@ def _cell(cell: Cell) -> dict[str, str]:
         "name": cell.name,
         "plan": _listed(plan),
         "workload": UNKNOWN if cell.workload is None else _listed(_of_guest(cell.workload)),
-        "wire": UNKNOWN if cell.wire is None else _listed(asdict(cell.wire)),
+        "wire": UNKNOWN if cell.wire is None else _listed(factors(cell.wire)),
     }
 
 
-def _of_guest(workload: Workload) -> dict[str, object]:
-    values = asdict(workload)
-    if workload.disk is None:
-        # How the disk would be is nothing to say of a guest that has none.
-        return {key: value for key, value in values.items() if not key.startswith("disk_")}
-    return values
+def _of_guest(workload: GuestSpec) -> dict[str, object]:
+    # A guest without a disk has no size, rate and cache of one.
+    skipped = "disk" if workload.disk is None else " "
+    return {
+        name: value
+        for name, value in factors(workload).items()
+        if value is not None and not name.startswith(skipped)
+    }
 
 
 def _listed(values: dict[str, object]) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from migrationlab.errors import PlanError, UsageError
-from migrationlab.experiment.design import WireSetting, Workload, read, shown
+from migrationlab.experiment.design import read, shown
 from migrationlab.experiment.toml import written
+from migrationlab.plan.guest_spec import GuestSpec
 from migrationlab.plan.plan import Plan
+from migrationlab.plan.spec import factors
 from migrationlab.plan.uris import Mode
+from migrationlab.plan.wire_spec import WireSpec
 from migrationlab.runs.run import Run
 
 #: Which Debian the hosts of a demo have where nobody says.
@@ -57,7 +60,7 @@ def repeat(runs: Sequence[Run]) -> Repeat:
     plans = [_plan(run) for run in runs]
     counted = Counter(_plain(plan) for plan in plans)
     both_modes = {_plain(_plan_of(mode)) for mode in Mode}
-    usual = asdict(Workload(accelerator=workload["accelerator"])), asdict(WireSetting())
+    usual = _given(GuestSpec(accelerator=workload["accelerator"])), factors(WireSpec())
     if first == second and set(counted) == both_modes and (workload, wire) == usual:
         image = "" if first == _DEMO_IMAGE else f" --image {first}"
         again = max(counted.values())
@@ -82,20 +85,21 @@ def _workload(run: Run) -> dict[str, Any] | None:
     """Give what a lab's guest was made of; None for another guest, or one that cannot be told."""
     if run.wire is None or "working_set_mib" not in run.guest:
         return None
-    given = {"accelerator": run.accelerator} | {
-        name: run.guest[name] for name in asdict(Workload()) if name in run.guest
-    }
-    return asdict(Workload(**given))
+    # The machine type is left out: it is the newest that the hosts had.
+    given: dict[str, Any] = {"machine": None, "accelerator": run.accelerator}
+    names = (name for name in factors(GuestSpec()) if name in run.guest and name not in given)
+    return _given(GuestSpec(**given, **{name: run.guest[name] for name in names}))
+
+
+def _given(guest: GuestSpec) -> dict[str, Any]:
+    return {name: value for name, value in factors(guest).items() if value is not None}
 
 
 def _wire(run: Run) -> dict[str, Any] | None:
     if run.wire is None:
         return None
-    return {
-        "wire_mbit_s": run.wire.get("rate_mbit_s"),
-        "delay_ms": run.wire.get("delay_ms", 0),
-        "loss_percent": run.wire.get("loss_percent", 0),
-    }
+    names = ("rate_mbit_s", "delay_ms", "loss_percent")
+    return factors(WireSpec(**{name: run.wire[name] for name in names if name in run.wire}))
 
 
 def _image(host: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from functools import partial
 from migrationlab.errors import MigrationLabError
 from migrationlab.forecast.precopy import Precopy
 from migrationlab.lab.guest import Guest
-from migrationlab.lab.site import Site
+from migrationlab.lab.lab_base import LabBase
 from migrationlab.migrate.migration import Migration, Progress
 from migrationlab.migrate.start import start as start_migration
 from migrationlab.plan.plan import Mode, Plan
@@ -156,7 +156,7 @@ class LiveRun:
             self._callbacks.run(migration.wait())
 
 
-def _set_back(lab: Site, set_it: Callable[[], object]) -> None:
+def _set_back(lab: LabBase, set_it: Callable[[], object]) -> None:
     """Set something of a lab back; a lab that is down has nothing to set."""
     try:
         set_it()

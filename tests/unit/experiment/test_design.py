@@ -15,12 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrationlab.errors import GuestError, PlanError, StoreError, UsageError
-from migrationlab.experiment.design import Design, WireSetting, Workload, read, slug
+from migrationlab.experiment.design import Design, read, slug
 from migrationlab.experiment.feasibility import require_possible, require_room
 from migrationlab.experiment.toml import read_toml, written
 from migrationlab.lab.lab import Lab
+from migrationlab.plan.guest_spec import GuestSpec
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.settings import settings
+from migrationlab.plan.spec import options as fields_of
+from migrationlab.plan.wire_spec import WireSpec
 
 WHY = "Does peer2peer take longer?"
 
@@ -48,8 +51,8 @@ def test_alternatives_are_crossed() -> None:
     assert names(found)[-1] == "mode=peer2peer, dirty_mib_s=40.5, wire_mbit_s=none"
     last = found.cells[-1]
     assert last.plan == Plan(mode="peer2peer", max_downtime_ms=200)
-    assert last.workload == Workload(dirty_mib_s=40.5)
-    assert last.wire == WireSetting(wire_mbit_s=None)
+    assert last.workload == GuestSpec(dirty_mib_s=40.5)
+    assert last.wire == WireSpec(rate_mbit_s=None)
     assert dict(last.setting) == {"mode": "peer2peer", "dirty_mib_s": 40.5, "wire_mbit_s": None}
 
 
@@ -81,7 +84,7 @@ def test_default_means_left_out() -> None:
     found = design(plan={"bandwidth_mib_s": ["default", 50]}, workload={"disk": ["default"]})
     assert [cell.plan.bandwidth_mib_s for cell in found.cells] == [None, 50]
     assert names(found) == ["bandwidth_mib_s=none", "bandwidth_mib_s=50"]
-    assert found.cells[0].workload == Workload()
+    assert found.cells[0].workload == GuestSpec()
 
 
 def test_numbers_of_numpy_are_numbers() -> None:
@@ -121,14 +124,14 @@ def test_real_hosts_have_no_workload_of_ours() -> None:
 def test_defaults_are_those_of_the_lab() -> None:
     """A workload that is left out is what ``Lab.boot`` would boot."""
     boot = inspect.signature(Lab.boot).parameters
-    for field in dataclasses.fields(Workload):
+    for field in dataclasses.fields(GuestSpec):
         assert boot[field.name].default == field.default, field.name
-    assert inspect.signature(Lab).parameters["wire_mbit_s"].default == WireSetting().wire_mbit_s
+    assert inspect.signature(Lab).parameters["wire_mbit_s"].default == WireSpec().rate_mbit_s
 
 
 def test_factors_cannot_be_mixed_up() -> None:
     """No setting of a plan has the name of one of workload or wire."""
-    ours = {field.name for kind in (Workload, WireSetting) for field in dataclasses.fields(kind)}
+    ours = {each.factor for kind in (GuestSpec, WireSpec) for each in fields_of(kind)}
     assert ours.isdisjoint(about.name for about in settings())
 
 
@@ -209,12 +212,16 @@ def test_a_design_without_end_is_refused() -> None:
 @pytest.mark.parametrize(
     ("spec", "error", "said"),
     [
-        ({"workload": {"memory_mib": 100}}, GuestError, "cell 'all': 100 MiB of memory"),
+        (
+            {"workload": {"memory_mib": 100}},
+            GuestError,
+            "cell 'all': memory_mib must be at least 144",
+        ),
         ({"workload": {"dirty_mib_s": [1, -1]}}, GuestError, "cell 'dirty_mib_s=-1': "),
         ({"workload": {"pattern": "zigzag"}}, GuestError, "zigzag"),
-        ({"workload": {"accelerator": "fast"}}, UsageError, "workload.accelerator: "),
-        ({"wire": {"wire_mbit_s": 0}}, UsageError, "wire, cell 'all': a wire with a rate of 0"),
-        ({"wire": {"loss_percent": 101}}, UsageError, "loss of 101"),
+        ({"workload": {"accelerator": "fast"}}, UsageError, "accelerator must be"),
+        ({"wire": {"wire_mbit_s": 0}}, UsageError, "wire, cell 'all': rate_mbit_s must be"),
+        ({"wire": {"loss_percent": 101}}, UsageError, "loss_percent must be"),
         ({"lab": {"images": "slink"}}, UsageError, "lab.images: no host image"),
     ],
 )

@@ -18,25 +18,25 @@ NOWHERE = Wire(Rack(pid=0, hosts={}, observer=0))
 @pytest.mark.parametrize("rate", [0, 0.05, -1, 100_001, math.inf, math.nan])
 def test_rates_that_cannot_be(rate: float) -> None:
     """A rate of nothing, of less, or of no wire that there is, is refused."""
-    with pytest.raises(UsageError, match=r"rate of .* cannot be") as caught:
+    with pytest.raises(
+        UsageError,
+        match=r"rate_mbit_s must be a number from 0.1 to 100000 Mbit/s or None \(no limit\)",
+    ):
         NOWHERE.set(rate)
-    assert caught.value.hint == "give 0.1 to 100000 Mbit/s, or None for no limit"
 
 
 @pytest.mark.parametrize("delay", [-1, 10_001, math.nan])
 def test_delays_that_cannot_be(delay: float) -> None:
     """A delay into the past, or of more than ten seconds, is refused."""
-    with pytest.raises(UsageError, match=r"delay of .* cannot be") as caught:
+    with pytest.raises(UsageError, match=r"delay_ms must be a number from 0 to 10000 ms"):
         NOWHERE.set(None, delay_ms=delay)
-    assert caught.value.hint == "give 0 to 10000 ms"
 
 
 @pytest.mark.parametrize("loss", [-0.1, 100.1, math.nan])
 def test_losses_that_cannot_be(loss: float) -> None:
     """A loss of less than nothing, or more than all, is refused."""
-    with pytest.raises(UsageError, match=r"loss of .* cannot be") as caught:
+    with pytest.raises(UsageError, match=r"loss_percent must be a number from 0 to 100 %"):
         NOWHERE.set(1000, loss_percent=loss)
-    assert caught.value.hint == "give 0 to 100 %"
 
 
 def test_a_host_that_is_gone_says_so() -> None:

@@ -44,7 +44,7 @@ def asked(program: Path, *arguments: str) -> list[str]:
 
 def test_ssh_route(files: LabFiles) -> None:
     """The ssh route enters the lab's network, and dials the host with its key checked."""
-    words = asked(files.routes / "ssh-host-b", "-l", "root", "--", "host-b", "sh -c 'a b'")
+    words = asked(files.proxies / "ssh-host-b", "-l", "root", "--", "host-b", "sh -c 'a b'")
     assert words[:2] == ["4321", "ssh"]
     assert words[-5:] == ["-l", "root", "--", "host-b", "sh -c 'a b'"]
     assert words[words.index("-i") + 1] == str(files.ssh_key)
@@ -56,13 +56,13 @@ def test_ssh_route(files: LabFiles) -> None:
 
 def test_tcp_route(files: LabFiles) -> None:
     """The TCP route enters the lab's network, and carries a connection to the host's libvirtd."""
-    words = asked(files.routes / "tcp-host-a")
+    words = asked(files.proxies / "tcp-host-a")
     assert words == ["4321", "busybox", "nc", "10.22.0.11", "16509"]
 
 
 def test_tls_route(files: LabFiles) -> None:
     """The TLS route enters the lab's network, with the host's name to check and the lab's keys."""
-    words = (files.routes / "tls-host-b").read_text()
+    words = (files.proxies / "tls-host-b").read_text()
     assert "--target 4321" in words
     assert "/payload/tlspipe.py 10.22.0.12 16514 host-b " in words
     assert words.rstrip().endswith(shlex.quote(str(files.pki)))
@@ -70,7 +70,7 @@ def test_tls_route(files: LabFiles) -> None:
 
 def test_routes_are_this_users_alone(files: LabFiles) -> None:
     """Nobody else may look into, or change, what leads into the lab."""
-    found = list(files.routes.iterdir())
+    found = list(files.proxies.iterdir())
     assert len(found) == 6
     assert {stat.S_IMODE(path.stat().st_mode) for path in found} == {0o700}
 
@@ -79,7 +79,7 @@ def test_route_of_ssh_keeps_the_rest(files: LabFiles) -> None:
     """An ssh URI of a lab host stays what it is, but for the program that dials."""
     routed = urlsplit(proxy.route(files, "qemu+ssh://root@host-a/system?no_verify=0"))
     assert (routed.scheme, routed.netloc, routed.path) == ("qemu+ssh", "root@host-a", "/system")
-    program = files.routes / "ssh-host-a"
+    program = files.proxies / "ssh-host-a"
     assert parse_qs(routed.query) == {"no_verify": ["0"], "command": [str(program)]}
     assert program.exists()
 
@@ -91,7 +91,7 @@ def test_route_of_tcp_is_a_program(files: LabFiles, scheme: str, transport: str)
     """A TCP or TLS URI of a lab host becomes one that libvirt opens through a program."""
     routed = urlsplit(proxy.route(files, f"{scheme}://host-b/system"))
     assert (routed.scheme, routed.netloc, routed.path) == ("qemu+ext", "", "/system")
-    program = files.routes / f"{transport}-host-b"
+    program = files.proxies / f"{transport}-host-b"
     assert parse_qs(routed.query) == {"command": [str(program)]}
     assert program.exists()
 

@@ -10,10 +10,10 @@ import pytest
 
 from migrationlab.errors import LabError
 from migrationlab.lab import wire_check
-from migrationlab.lab.network import WireSettings
 from migrationlab.lab.wire_check import WireCheck, measure
+from migrationlab.plan.wire_spec import WireSpec
 
-UNLIMITED = WireSettings(None)
+UNLIMITED = WireSpec(None)
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +63,7 @@ def test_a_broken_stream_is_told_with_the_wires_settings(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(wire_check, "_stream", breaks)
     with pytest.raises(LabError, match=r"rate_mbit_s=0\.1.*reset by peer") as caught:
-        measure(Path("door"), WireSettings(0.1))
+        measure(Path("door"), WireSpec(0.1))
     assert "lab.wire.set" in caught.value.hint
 
 
@@ -71,6 +71,6 @@ def test_a_broken_stream_is_told_with_the_wires_settings(monkeypatch: pytest.Mon
 def test_a_check_shows_as_one_line(rate: float | None, limit: str) -> None:
     """Measured and set stand side by side."""
     check = WireCheck(
-        payload_mbit_s=956.44, received_bytes=1, counted_s=1.0, settings=WireSettings(rate)
+        payload_mbit_s=956.44, received_bytes=1, counted_s=1.0, settings=WireSpec(rate)
     )
     assert repr(check) == f"WireCheck(956.4 Mbit/s of payload, wire set to {limit})"

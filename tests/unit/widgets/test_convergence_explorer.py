@@ -22,10 +22,11 @@ from migrationlab.errors import HostError, LabError, MigrationLabError
 from migrationlab.forecast.precopy import Precopy
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
-from migrationlab.lab.network import Wire, WireSettings
+from migrationlab.lab.network import Wire
 from migrationlab.migrate.migration import Migration, Progress
 from migrationlab.migrate.start import start
 from migrationlab.plan.plan import Mode, Plan
+from migrationlab.plan.wire_spec import WireSpec
 from migrationlab.runs.run import Outcome, Run
 from migrationlab.widgets import ConvergenceExplorer
 from migrationlab.widgets.views import run_tables
@@ -38,14 +39,14 @@ MakeRun = Callable[..., Run]
 class FakeWire:
     """A wire that takes down how it was set."""
 
-    settings: WireSettings = field(default_factory=lambda: WireSettings(800.0, delay_ms=2))
-    set_to: list[WireSettings] = field(default_factory=list)
+    settings: WireSpec = field(default_factory=lambda: WireSpec(800.0, delay_ms=2))
+    set_to: list[WireSpec] = field(default_factory=list)
 
     def set(
         self, rate_mbit_s: float | None, *, delay_ms: float = 0, loss_percent: float = 0
-    ) -> WireSettings:
+    ) -> WireSpec:
         """Take it down."""
-        self.settings = WireSettings(rate_mbit_s, delay_ms, loss_percent)
+        self.settings = WireSpec(rate_mbit_s, delay_ms, loss_percent)
         self.set_to.append(self.settings)
         return self.settings
 
@@ -114,7 +115,7 @@ class Stage:
     def __init__(self, make_run: MakeRun) -> None:
         self.guest = FakeGuest()
         self.plans: list[Plan] = []
-        self.set_up: list[tuple[WireSettings, float]] = []
+        self.set_up: list[tuple[WireSpec, float]] = []
         self.asked = threading.Event()
         self.connected = threading.Event()
         self.connected.set()
@@ -327,7 +328,7 @@ def test_a_setting_is_tried_for_real(stage: Stage) -> None:
     playground.progress.observe(lambda change: told.set(), names="value")
     stage.begin()
     assert stage.plans == [Plan(mode=Mode.PEER2PEER, max_downtime_ms=500, deadline_s=20)]
-    assert stage.set_up == [(WireSettings(900), 60)]
+    assert stage.set_up == [(WireSpec(900), 60)]
     assert told.wait(TIMEOUT_S)
     assert playground.start_button.disabled
     assert not playground.cancel_button.disabled
@@ -345,7 +346,7 @@ def test_lab_and_guest_are_as_before_after_a_trial(stage: Stage) -> None:
     """The wire has its rate and delay again, and the guest its workload."""
     stage.begin()
     stage.end()
-    assert stage.guest.lab.wire.set_to[-1] == WireSettings(800.0, delay_ms=2)
+    assert stage.guest.lab.wire.set_to[-1] == WireSpec(800.0, delay_ms=2)
     assert stage.guest.spec.dirty_mib_s == 25
 
 

@@ -112,7 +112,7 @@ def set_namespace(descriptor: int) -> None:
         raise OSError(ctypes.get_errno(), "setns")
 
 
-def open_door(path: str, networks: dict[str, int | None]) -> None:
+def serve_sockets(path: str, networks: dict[str, int | None]) -> None:
     """Hand sockets on the networks of the rack and of its hosts to whoever connects to ``path``.
 
     A socket stays in the network namespace that it was made in, so its new owner speaks there
@@ -160,7 +160,7 @@ def build(spec: dict[str, Any]) -> dict[int, str]:
     observer = subprocess.Popen(
         [
             *(sys.executable, "-I", "-S", str(HERE / "observer.py")),
-            *(address, str(spec["beat_port"]), spec["ring"], str(spec["ring_records"])),
+            *(address, str(spec["beat_port"]), spec["beats"], str(spec["beat_records"])),
         ],
         stdout=subprocess.PIPE,
         text=True,
@@ -169,7 +169,7 @@ def build(spec: dict[str, Any]) -> dict[int, str]:
     # Else nobody may open a socket for echo requests there.
     Path("/proc/sys/net/ipv4/ping_group_range").write_text("0 0")
     networks = {name: process.pid for name, process in hosts.items()}
-    open_door(spec["door"], {"lan": None, **networks})
+    serve_sockets(spec["broker"], {"lan": None, **networks})
     for process in hosts.values():
         assert process.stdin is not None
         process.stdin.write("go\n")

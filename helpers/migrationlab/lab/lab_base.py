@@ -1,7 +1,7 @@
-"""The running parts of a lab: its hosts, wire, LAN and files, for whoever may use them.
+"""Own the running parts of a lab: its hosts, wire, LAN and files.
 
-What a guest and an inspection need, and the owner of the lab has. Knows neither guests nor
-who owns the lab: starting and ending it is ``lab``'s business.
+:class:`LabBase` is what guests, disks, faults and inspection need. It knows neither guests nor how
+a lab starts and ends; :class:`migrationlab.lab.lab.Lab` does.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from migrationlab.lab import proxy, wire_check
 from migrationlab.lab.beat_buffer import BeatBuffer
 from migrationlab.lab.host_counters import LabHostCounters
 from migrationlab.lab.layout import HOST_NAMES, OBSERVER, WIRE_ADDRESSES, LabFiles
-from migrationlab.lab.network import Wire, WireSettings
+from migrationlab.lab.network import Wire
 from migrationlab.lab.rack import Rack
 from migrationlab.lab.socket_broker import LAN, open_socket
 from migrationlab.lab.wire_check import WireCheck
+from migrationlab.plan.wire_spec import WireSpec
 
 HOSTS_TIMEOUT_S = 30
 #: How long a libvirtd may take to end by itself: usually 20 ms.
@@ -36,8 +37,8 @@ END_TIMEOUT_S = 2
 T = TypeVar("T")
 
 
-class Site:
-    """A running lab, as its user sees it.
+class LabBase:
+    """A running lab.
 
     Args:
         name: Its name.
@@ -58,8 +59,8 @@ class Site:
         self.rack = rack
         self.wire = Wire(rack)
         #: What :meth:`measure_wire` found, by what the wire was set to.
-        self.wire_checks: dict[WireSettings, WireCheck] = {}
-        self.ring = BeatBuffer(files.ring)
+        self.wire_checks: dict[WireSpec, WireCheck] = {}
+        self.beat_buffer = BeatBuffer(files.beats)
         for host, release in zip(HOST_NAMES, images, strict=True):
             self.hosts = (*self.hosts, self._open(host, release))
 
@@ -82,6 +83,22 @@ class Site:
         """Return the host that ``host`` is not."""
         return self.host_b if host is self.host_a else self.host_a
 
+    def require_own(self, name: str, host: Host) -> None:
+        """Refuse a host of another lab or machine.
+
+        Args:
+            name: The name of the argument, for the message.
+            host: The host.
+
+        Raises:
+            UsageError: It is no host of this lab.
+        """
+        if host not in self.hosts:
+            raise UsageError(
+                f"{name} must be a host of this lab (got {host!r})",
+                hint="Give lab.host_a or lab.host_b.",
+            )
+
     @functools.cached_property
     def machine(self) -> str:
         """Return the newest q35 machine type that QEMU has on both hosts."""
@@ -89,62 +106,62 @@ class Site:
         return max(common, key=lambda name: [int(part) for part in name[7:].split(".")])
 
     def lan_socket(self) -> socket.socket:
-        """Return a new UDP socket that speaks on the guests' LAN.
+        """Return a new UDP socket on the guests' LAN.
 
         Raises:
             LabError: The lab is down.
         """
-        lan = open_socket(self.files.door, LAN, socket.AF_INET, socket.SOCK_DGRAM)
+        lan = open_socket(self.files.broker, LAN, socket.AF_INET, socket.SOCK_DGRAM)
         lan.bind((OBSERVER, 0))
         return lan
 
     def measure_wire(self) -> WireCheck:
-        """Measure what a TCP stream gets through the wire; takes some 1.3 s.
+        """Measure the TCP throughput of the wire; takes about 1.3 s.
 
-        Runs that follow tell of it whenever the wire is set to the same. What migrates meanwhile
-        shares the wire with it.
+        Later runs record the result whenever the wire has the same settings. A migration that
+        runs meanwhile shares the wire with the measurement.
 
         Raises:
             LabError: The lab is down, or nothing comes through.
         """
         settings = self.wire.settings
-        self.wire_checks[settings] = wire_check.measure(self.files.door, settings)
+        self.wire_checks[settings] = wire_check.measure(self.files.broker, settings)
         return self.wire_checks[settings]
 
     def restart_libvirtd(self, host: Host) -> None:
-        """Let the libvirtd of a host start anew, as after a change of its settings.
+        """Restart the libvirtd of a host, as after a change of its settings.
 
-        Guests run on meanwhile, and ``host`` is connected again; connections of others break.
+        Guests keep running, and ``host`` is connected again. Other connections break.
 
         Raises:
             UsageError: ``host`` is no host of this lab.
             LabError: It did not come up again, or the lab is down.
         """
-        if host not in self.hosts:
-            raise UsageError(
-                f"{host!r} is no host of this lab", hint="give lab.host_a or lab.host_b"
-            )
+        self.require_own("host", host)
         try:
             daemon = self.rack.libvirtd(host.name)
         except psutil.NoSuchProcess as error:
-            raise LabError(f"lab {self.name} is down", hint="start a new one") from error
-        if daemon is not None:  # else its host starts one just now
+            raise self.down_error() from error
+        if daemon is not None:  # else the host is starting one already
             _end(daemon)
         self._await_libvirtd(host.name, host.reconnect)
 
+    def down_error(self) -> LabError:
+        """Return the error that says that this lab is down."""
+        return LabError(f"lab {self.name} is down", hint="Start a new one.")
+
     def close(self) -> None:
-        """Let go of the hosts; the lab goes on."""
+        """Close the connections to the hosts; the lab stays up."""
         for host in self.hosts:
-            try:
+            with contextlib.suppress(HostError):  # the daemon and the connection are gone already
                 host.close()
-            except HostError:
-                continue  # its daemon is gone already, and the connection with it
         self.hosts = ()
 
     def _open(self, name: str, release: str) -> Host:
-        """Connect to a host, as soon as its libvirtd is there."""
+        """Connect to a host as soon as its libvirtd is there."""
         files = self.files.host(name)
         address = dict(zip(HOST_NAMES, WIRE_ADDRESSES, strict=True))[name]
+        first = self.rack.hosts[name]
         return self._await_libvirtd(
             name,
             lambda: Host(
@@ -153,44 +170,43 @@ class Site:
                 peer_uri=f"qemu+ssh://root@{name}/system",
                 image=release,
                 log=files.log,
-                counters=LabHostCounters(
-                    name, address, self.rack.hosts[name], self.files.door, self.wire
-                ),
+                counters=LabHostCounters(name, address, first, self.files.broker, self.wire),
                 route=functools.partial(proxy.route, self.files),
                 shell=Shell(tuple(self.rack.in_host(name))),
             ),
         )
 
     def _await_libvirtd(self, name: str, connect: Callable[[], T]) -> T:
-        """Return what ``connect`` does, as soon as the libvirtd of a host lets it."""
+        """Return the result of ``connect`` as soon as the libvirtd of a host accepts it."""
         end = time.monotonic() + HOSTS_TIMEOUT_S
         files = self.files.host(name)
         refused: HostError | None = None
         while True:
-            # libvirtd makes its socket a moment after it starts; there is no event for it, and
-            # to look costs less than to be refused.
+            # libvirtd makes its socket a moment after it starts. There is no event for it, and
+            # a look costs less than a refused connection.
             if files.socket.exists():
                 try:
                     return connect()
                 except HostError as error:
                     refused = error
             if time.monotonic() > end or not self.rack.is_alive():
-                said = (files.directory / "log/libvirtd.err").read_text(errors="replace")
+                output = (files.directory / "log/libvirtd.err").read_text(errors="replace")
                 raise LabError(
-                    f"libvirtd of {name} did not start: {refused or 'no socket'}\n{said[-800:]}",
-                    hint=f"its log is {files.log}",
+                    f"start of libvirtd on {name} failed: {refused or 'no socket'}\n"
+                    f"{output[-800:]}",
+                    hint=f"Read its log: {files.log}",
                 ) from refused
             time.sleep(0.005)
 
 
 def _end(daemon: psutil.Process) -> None:
-    """End a libvirtd: at its next leisure, or else at once."""
+    """End a libvirtd: ask it first, then kill it."""
     with contextlib.suppress(psutil.NoSuchProcess):  # it has ended by itself
         daemon.terminate()
         try:
             daemon.wait(END_TIMEOUT_S)
         except psutil.TimeoutExpired:
-            # As systemd does in the end. What it knows of its guests is on its disk.
+            # As systemd does in the end. What libvirtd knows of its guests is on its disk.
             daemon.kill()
         daemon.wait(END_TIMEOUT_S)
 

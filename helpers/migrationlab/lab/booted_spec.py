@@ -1,0 +1,52 @@
+"""Say what a booted guest was made of: a guest spec with a name, a number and no open choice."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from migrationlab.errors import GuestError
+from migrationlab.lab.layout import DISKS_AT_HOST, GUESTS_AT_HOST
+from migrationlab.plan.guest_spec import GuestSpec, Rate
+
+PAGE_BYTES = 4096
+PAGES_PER_MIB = (1 << 20) // PAGE_BYTES
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,59}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BootedSpec(GuestSpec):
+    """What a guest was made of.
+
+    Attributes:
+        name: The name that it was booted by; the domain may have another one by now.
+        number: Its number on the LAN.
+    """
+
+    name: str
+    number: int
+
+    @property
+    def disk_path(self) -> str:
+        """Return the path of the disk on a host."""
+        if self.disk == "local":
+            return f"{DISKS_AT_HOST}/{self.name}.qcow2"
+        return f"{GUESTS_AT_HOST}/{self.name}.raw"
+
+
+def require_name(name: str) -> None:
+    """Refuse a name that no guest can have.
+
+    Raises:
+        GuestError: It is no such name.
+    """
+    if not NAME.fullmatch(str(name)):
+        raise GuestError(
+            f"name must be letters, digits and hyphens, 60 at most, no hyphen first (got {name!r})",
+            hint="Give a name such as web-1, or leave it out.",
+        )
+
+
+def pages_per_second(rate_mib_s: Rate) -> int:
+    """Return a rate of writes as the workload takes it: pages or blocks a second, -1 for "max"."""
+    return -1 if rate_mib_s == "max" else round(rate_mib_s * PAGES_PER_MIB)

@@ -1,0 +1,121 @@
+"""Write a guest's domain XML, and read back what the guest was made of.
+
+Everything that makes a domain a guest of the lab is in its XML, as metadata of migrationlab's
+namespace. So any process finds the guest again on whichever host it runs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from xml.etree import ElementTree as ET
+
+from defusedxml.ElementTree import fromstring
+
+from migrationlab.lab.booted_spec import PAGES_PER_MIB, BootedSpec, pages_per_second
+from migrationlab.lab.layout import (
+    BEAT_PORT,
+    CONTROL_PORT,
+    GUESTS_AT_HOST,
+    LAN_PREFIX,
+    OBSERVER,
+    guest_address,
+)
+
+NAMESPACE = "urn:migrationlab:guest"
+#: libvirt's docs/drvqemu.rst, "Pass-through of arbitrary qemu commands".
+QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
+#: What QEMU writes into its log; ``capture`` reads it. It is a pattern because a QEMU without such
+#: events complains of a plain name.
+TRACED = "vmstate_downtime_checkpoin*"
+#: Steps of the boot that a guest of the lab does not need; each takes long under TCG, together
+#: about a second.
+QUICKER = (
+    "nosmp noreplace-smp mitigations=off tsc=reliable cryptomgr.notests ipv6.disable=1 "
+    "initcall_blacklist=jent_mod_init,trace_eval_init,load_system_certificate_list"
+)
+#: What a cpu element says by its mode; any other name is a model's.
+CPU_MODES = ("host-model", "host-passthrough", "maximum")
+
+
+def domain_xml(spec: BootedSpec, uuid: str) -> str:
+    """Return the domain XML of a guest.
+
+    Args:
+        spec: What it is made of.
+        uuid: The domain's UUID.
+    """
+    settings: dict[str, object] = {
+        "guest": spec.number,
+        "pages": spec.working_set_mib * PAGES_PER_MIB,
+        "rate": pages_per_second(spec.dirty_mib_s),
+        "pattern": spec.pattern,
+        "address": f"{guest_address(spec.number)}/{LAN_PREFIX}",
+        "observer": OBSERVER,
+        "beat_port": BEAT_PORT,
+        "control_port": CONTROL_PORT,
+    }
+    if spec.disk:
+        settings["disk_rate"] = pages_per_second(spec.disk_mib_s)
+    words = " ".join(f"migrationlab.{name}={value}" for name, value in settings.items())
+    domain: ET.Element = fromstring(f"""
+<domain type='{"kvm" if spec.accelerator == "kvm" else "qemu"}'>
+  <name>{spec.name}</name>
+  <uuid>{uuid}</uuid>
+  <metadata><m:guest xmlns:m='{NAMESPACE}'/></metadata>
+  <memory unit='MiB'>{spec.memory_mib}</memory>
+  <vcpu>1</vcpu>
+  <os>
+    <type arch='x86_64' machine='{spec.machine}'>hvm</type>
+    <kernel>{GUESTS_AT_HOST}/kernel</kernel>
+    <initrd>{GUESTS_AT_HOST}/initramfs</initrd>
+    <cmdline>console=ttyS0 quiet oops=panic {QUICKER} {words}</cmdline>
+  </os>
+  <features><acpi/></features>
+  {_cpu(spec)}
+  <on_reboot>destroy</on_reboot>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    {_disk(spec)}
+    <interface type='bridge'>
+      <mac address='52:54:00:11:0b:{spec.number:02x}'/>
+      <source bridge='lan'/>
+      <model type='virtio'/>
+    </interface>
+    <serial type='file'><source path='{GUESTS_AT_HOST}/{spec.name}.console' append='on'/></serial>
+    <memballoon model='none'/>
+  </devices>
+  <q:commandline xmlns:q='{QEMU_NAMESPACE}'>
+    <q:arg value='-trace'/>
+    <q:arg value='{TRACED}'/>
+  </q:commandline>
+</domain>""")
+    element = domain.find(f"metadata/{{{NAMESPACE}}}guest")
+    assert element is not None
+    element.text = json.dumps(dataclasses.asdict(spec))
+    return ET.tostring(domain, encoding="unicode")
+
+
+def _cpu(spec: BootedSpec) -> str:
+    # A TCG guest has a CPU that any host can emulate.
+    cpu = spec.cpu or ("host-model" if spec.accelerator == "kvm" else "qemu64")
+    if cpu in CPU_MODES:
+        return f"<cpu mode='{cpu}'/>"
+    return f"<cpu mode='custom' match='exact'><model>{cpu}</model></cpu>"
+
+
+def _disk(spec: BootedSpec) -> str:
+    if spec.disk is None:
+        return ""
+    return f"""
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='{"qcow2" if spec.disk == "local" else "raw"}'
+              cache='{spec.disk_cache}'/>
+      <source file='{spec.disk_path}'/>
+      <target dev='vda' bus='virtio'/>
+    </disk>"""
+
+
+def spec_from(metadata: str) -> BootedSpec:
+    """Return what a guest was made of, from its domain's metadata of :data:`NAMESPACE`."""
+    return BootedSpec(**json.loads(fromstring(metadata).text or "{}"))
