@@ -22,11 +22,10 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from migrationlab.errors import PlanError
 from migrationlab.plan.parsing import DEFAULT, plan_of_texts
 from migrationlab.plan.plan import Plan
+from migrationlab.plan.problem import Problem, require_none
 from migrationlab.plan.settings import Group, Setting, Shape, settings
-from migrationlab.plan.uris import Problem
 from migrationlab.plan.wording import quote
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -97,11 +96,7 @@ def plan_from(options: Mapping[str, Any]) -> Plan:
         PlanError: Some values are invalid; the message lists them, the hint says what to do.
     """
     plan, problems = read_options(options)
-    if problems:
-        raise PlanError(
-            "\n".join(problem.reason for problem in problems),
-            hint="\n".join(dict.fromkeys(problem.hint for problem in problems)),
-        )
+    require_none(problems)
     return plan
 
 

@@ -1,4 +1,5 @@
-from .plan import Plan, Problem
+from .plan import Plan
+from .problem import Problem
 from .settings import settings
 from .uris import Mode
 

@@ -17,7 +17,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from migrationlab.plan.facts import memory_kib
-from migrationlab.plan.uris import Problem
+from migrationlab.plan.problem import Problem
 from migrationlab.plan.wording import quote
 
 #: Devices that libvirt never adds to a definition, so that the text has all of them.

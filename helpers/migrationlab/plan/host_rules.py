@@ -18,8 +18,8 @@ from collections.abc import Iterator, Mapping
 
 from migrationlab.plan.abi import abi_problems
 from migrationlab.plan.facts import DiskFacts, DomainFacts, Side, Situation
+from migrationlab.plan.problem import Problem
 from migrationlab.plan.settings import Settings, Shape, settings
-from migrationlab.plan.uris import Problem
 from migrationlab.plan.wording import nearest, quote
 
 Version = tuple[int, ...]

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 
 from migrationlab.errors import PlanError
 from migrationlab.plan.plan import Plan
+from migrationlab.plan.problem import Problem
 from migrationlab.plan.settings import Setting, Shape, settings
-from migrationlab.plan.uris import Mode, Problem
+from migrationlab.plan.uris import Mode
 from migrationlab.plan.wording import quote
 
 #: The word for a list of methods that is left to libvirt.

@@ -18,13 +18,13 @@ from typing import Self
 
 from migrationlab.errors import PlanError
 from migrationlab.plan import virsh
+from migrationlab.plan.problem import Problem, require_none
 from migrationlab.plan.setting import checked, unknown_names
 from migrationlab.plan.settings import AUTO, FLAG_BITS, Settings, settings
 from migrationlab.plan.uris import (
     ConnectionUri,
     MigrationUri,
     Mode,
-    Problem,
     validate_domain_name,
     validate_host_name,
 )
@@ -149,12 +149,7 @@ class Plan(Settings):
         Raises:
             PlanError: It cannot work; the message lists every problem, the hint what to do.
         """
-        problems = self.problems(source=source, destination=destination, situation=situation)
-        if problems:
-            raise PlanError(
-                "\n".join(problem.reason for problem in problems),
-                hint="\n".join(dict.fromkeys(problem.hint for problem in problems)),
-            )
+        require_none(self.problems(source=source, destination=destination, situation=situation))
 
     def filled(self, *, destination: str) -> Self:
         """Return the same plan with the URIs that were left out.
@@ -169,8 +164,7 @@ class Plan(Settings):
         Raises:
             PlanError: ``destination`` is no host name.
         """
-        if problems := validate_host_name(destination, "destination"):
-            raise PlanError(problems[0].reason, hint=problems[0].hint)
+        require_none(validate_host_name(destination, "destination"))
         migration, connection = self.migration_uri, self.connection_uri
         if migration is None and not (self.tunnelled or self.offline):
             migration = str(MigrationUri(host=destination))
@@ -248,8 +242,7 @@ class Plan(Settings):
             PlanError: The plan cannot work, or its connection URI is left out.
         """
         self.require_valid()
-        if problems := validate_domain_name(domain):
-            raise PlanError(problems[0].reason, hint=problems[0].hint)
+        require_none(validate_domain_name(domain))
         if self.connection_uri is None:
             raise PlanError(
                 "connection_uri must be given for a virsh command (got None)",

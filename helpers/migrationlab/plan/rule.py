@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from migrationlab.plan.uris import Problem
+from migrationlab.plan.problem import Problem
 from migrationlab.plan.wording import in_words
 
 if TYPE_CHECKING:
     from migrationlab.plan.settings import Settings
 
 
+#: The sources of rules that libvirt itself does not have.
+VIRSH, MIGRATIONLAB = "tools/virsh-domain.c: cmdMigrate", "migrationlab's own"
 #: A longer value, such as XML, is not repeated in a message.
 LONGEST_VALUE = 60
 
@@ -121,7 +123,6 @@ class Rule:
         source: Where libvirt or QEMU has it.
         needed: Whether the other is needed, rather than excluded.
         fix: What to do about it; empty if it follows from the terms.
-        accepted: Whether libvirt accepts a plan that breaks it.
         when: The term that must hold for the rule to count.
         reference: What the reference text says; empty if it follows from the terms.
     """
@@ -133,9 +134,13 @@ class Rule:
     source: str
     needed: bool
     fix: str = ""
-    accepted: bool = False
     when: Term | None = None
     reference: str = ""
+
+    @property
+    def accepted(self) -> bool:
+        """Return whether libvirt accepts a plan that breaks it."""
+        return self.source in (VIRSH, MIGRATIONLAB)
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -145,7 +150,7 @@ class Rule:
 
     def broken(self, plan: Settings) -> bool:
         """Return whether a plan breaks it."""
-        # An offline migration starts no QEMU; that it sends nothing is a rule of its own.
+        # An offline migration starts no QEMU; that it sends nothing is another rule.
         if plan.offline and self.source.startswith("QEMU "):
             return False
         counts = self.subject.holds(plan) and (self.when is None or self.when.holds(plan))

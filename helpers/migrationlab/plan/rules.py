@@ -3,8 +3,8 @@
 From each rule follow the test of a plan, the problem with its reason and fix, and its part of the
 reference text (:func:`constraints`).
 
-Most rules are libvirt's or QEMU's. libvirt accepts a plan that breaks one of the others, but does
-something else than was meant, or nothing: those are ``accepted``.
+Most rules are libvirt's or QEMU's. A plan that breaks one of the others, which are virsh's or
+migrationlab's own, is accepted by libvirt, but does something else than was meant, or nothing.
 
 Sources, unless a rule names another, are files of libvirt 11.3 and QEMU 10.0.
 """
@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from migrationlab.plan.rule import (
+    MIGRATIONLAB,
+    VIRSH,
     Term,
     all_given,
     excludes,
@@ -34,10 +36,8 @@ _PEER2PEER = f"{_MIGRATION}: qemuMigrationSrcPerformPeer2Peer"
 _PARAMS = "src/qemu/qemu_migration_params.c: qemuMigrationParamsFromFlags"
 _COMPRESSION = "src/qemu/qemu_migration_params.c: qemuMigrationParamsSetCompression"
 _DRIVER = "src/qemu/qemu_driver.c: qemuDomainMigratePerform3Params"
-_VIRSH = "tools/virsh-domain.c: cmdMigrate"
 _QEMU_CHECKS = "QEMU migration/options.c: migrate_caps_check, migrate_params_check"
 _QEMU_RDMA = "QEMU migration/migration.c: migration_channels_and_transport_compatible"
-_MIGRATIONLAB = "migrationlab's own"
 
 
 # What only Perform looks at: an offline migration has no such phase, but in peer2peer all phases
@@ -186,16 +186,14 @@ RULES = (
         on("offline"),
         _SENDING,
         "an offline migration sends no memory",
-        _MIGRATIONLAB,
-        accepted=True,
+        MIGRATIONLAB,
     ),
     excludes(
         "offline-max-downtime",
         given("max_downtime_ms"),
         on("offline"),
         "an offline migration pauses no guest, so it has no downtime",
-        _MIGRATIONLAB,
-        accepted=True,
+        MIGRATIONLAB,
     ),
     needs(
         "zerocopy-needs-parallel",
@@ -251,8 +249,7 @@ RULES = (
         given("disks_port", "disks_uri"),
         _COPIED,
         "without it no disk is copied",
-        _MIGRATIONLAB,
-        accepted=True,
+        MIGRATIONLAB,
     ),
     needs(
         "unix-needs-disks-uri",
@@ -392,24 +389,21 @@ RULES = (
         given("tls_destination"),
         on("tls"),
         "without TLS no certificate is checked",
-        _VIRSH,
-        accepted=True,
+        VIRSH,
     ),
     needs(
         "persistent-xml-needs-persistent",
         given("persistent_xml"),
         on("persistent"),
         "without it the destination keeps no definition",
-        _VIRSH,
-        accepted=True,
+        VIRSH,
     ),
     needs(
         "rdma-pin-all-needs-rdma",
         on("rdma_pin_all"),
         _RDMA,
         "it has a meaning for RDMA only",
-        _MIGRATIONLAB,
-        accepted=True,
+        MIGRATIONLAB,
     ),
     excludes(
         "rdma-parallel",
@@ -440,40 +434,35 @@ RULES = (
         _POSTCOPY_LATER,
         _POSTCOPY,
         "a migration can switch to post-copy only if it began with that possibility",
-        _MIGRATIONLAB,
-        accepted=True,
+        MIGRATIONLAB,
     ),
     excludes(
         "suspend-and-postcopy",
         _SUSPEND_LATER,
         _POSTCOPY_LATER,
         "one policy pauses the guest, the other lets it continue at the destination",
-        _VIRSH,
-        accepted=True,
+        VIRSH,
     ),
     needs(
         "suspend-needs-live",
         _SUSPEND_LATER,
         _RUNNING,
         "a guest that does not run during its migration cannot be paused",
-        _VIRSH,
-        accepted=True,
+        VIRSH,
     ),
     needs(
         "diverging-needs-live",
         given("abort_when_diverging_s"),
         _RUNNING,
         "a guest that does not run during its migration writes no memory",
-        _MIGRATIONLAB,
-        accepted=True,
+        MIGRATIONLAB,
     ),
     needs(
         "downtime-steps-need-limit",
         given("downtime_steps"),
         all_given("max_downtime_ms", "downtime_step_s"),
         "the steps need a limit to end at, and a time from one to the next",
-        _MIGRATIONLAB,
-        accepted=True,
+        MIGRATIONLAB,
         fix="Set max_downtime_ms=500 and downtime_step_s=1, for example.",
     ),
     needs(
@@ -481,8 +470,7 @@ RULES = (
         given("downtime_step_s"),
         given("downtime_steps", code="downtime_steps=10"),
         "without it the number of steps is unknown",
-        _MIGRATIONLAB,
-        accepted=True,
+        MIGRATIONLAB,
     ),
 )
 

@@ -26,6 +26,7 @@ from functools import partial
 from typing import Self
 
 from migrationlab.errors import PlanError, UsageError
+from migrationlab.plan.problem import Problem, require_none
 from migrationlab.plan.uri_checks import (
     connection_faults,
     disks_faults,
@@ -49,7 +50,7 @@ from migrationlab.plan.uri_parser import (
 from migrationlab.plan.wording import nearest, quote
 
 __all__ = [
-    "AUTO", "ConnectionUri", "MigrationUri", "Mode", "Problem", "connection_notes", "host_of",
+    "AUTO", "ConnectionUri", "MigrationUri", "Mode", "connection_notes", "host_of",
     "is_local", "migration_notes", "require_connection_uri", "same_machine",
     "validate_connection_uri", "validate_disks_uri", "validate_domain_name",
     "validate_graphics_uri", "validate_host_name", "validate_hosts", "validate_migration_uri",
@@ -74,25 +75,6 @@ class Mode(StrEnum):
             f"mode must be {' or '.join(cls)} (got {quote(str(value))})",
             hint=f"Write mode='{nearest(str(value), list(cls)) or cls.NORMAL}'.",
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A reason why a plan cannot work.
-
-    Attributes:
-        field: The plan's field, or ``source``, ``destination``, ``domain``.
-        reason: A sentence that names the field and says what it must be, without a full stop.
-        hint: What to do about it.
-        suggestion: A valid URI that would work; None if none can be derived.
-        rule: The name of the rule that it breaks, which stays the same.
-    """
-
-    field: str
-    reason: str
-    hint: str
-    suggestion: str | None = None
-    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +105,7 @@ class MigrationUri:
         Raises:
             PlanError: It is no migration URI that a plan could use.
         """
-        _require_none(validate_migration_uri(text, Mode.NORMAL))
+        require_none(validate_migration_uri(text, Mode.NORMAL))
         if text.startswith("unix:"):
             return cls(scheme="unix", path=text.removeprefix("unix:").removeprefix("//"))
         parts = read_migration_uri(text)
@@ -168,7 +150,7 @@ class ConnectionUri:
         Raises:
             PlanError: It is no connection URI that a plan in ``mode`` could use.
         """
-        _require_none(validate_connection_uri(text, mode))
+        require_none(validate_connection_uri(text, mode))
         parts = read_uri(text)
         return cls(
             driver=parts.driver,
@@ -410,8 +392,3 @@ def _uri_problems(
 def _without_password(text: str) -> str:
     name, colon, password = (read_uri(text).user or "").partition(":")
     return text.replace(f"{name}:{password}@", f"{name}:***@") if colon else text
-
-
-def _require_none(problems: tuple[Problem, ...]) -> None:
-    if problems:
-        raise PlanError(problems[0].reason, hint=problems[0].hint)

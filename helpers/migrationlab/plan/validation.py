@@ -15,12 +15,12 @@ from dataclasses import replace
 from migrationlab.plan.abi import xml_problems
 from migrationlab.plan.facts import DiskFacts, DomainFacts, Side, Situation, domain_facts
 from migrationlab.plan.host_rules import ACCEPTED, situation_problems
+from migrationlab.plan.problem import Problem
 from migrationlab.plan.rules import RULES
 from migrationlab.plan.settings import AUTO, Setting, Settings, Shape, settings
 from migrationlab.plan.uri_parser import name_problem
 from migrationlab.plan.uris import (
     Mode,
-    Problem,
     validate_connection_uri,
     validate_disks_uri,
     validate_domain_name,

@@ -7,12 +7,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from migrationlab.errors import PlanError
+from migrationlab.plan.problem import Problem
 from migrationlab.plan.uri_parser import read_uri
 from migrationlab.plan.uris import (
     ConnectionUri,
     MigrationUri,
     Mode,
-    Problem,
     connection_notes,
     host_of,
     migration_notes,

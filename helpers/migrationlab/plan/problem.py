@@ -1,0 +1,40 @@
+"""A reason why a plan cannot work, and the error that lists such reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from migrationlab.errors import PlanError
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A reason why a plan cannot work.
+
+    Attributes:
+        field: The plan's field, or ``source``, ``destination``, ``domain``.
+        reason: A sentence that names the field and says what it must be, without a full stop.
+        hint: What to do about it.
+        suggestion: A valid URI that would work; None if none can be derived.
+        rule: The name of the rule that it breaks, which stays the same.
+    """
+
+    field: str
+    reason: str
+    hint: str
+    suggestion: str | None = None
+    rule: str = ""
+
+
+def require_none(problems: Collection[Problem]) -> None:
+    """Raise PlanError if there are problems; the message lists them, the hint what to do.
+
+    Raises:
+        PlanError: There are problems.
+    """
+    if problems:
+        raise PlanError(
+            "\n".join(problem.reason for problem in problems),
+            hint="\n".join(dict.fromkeys(problem.hint for problem in problems)),
+        )
