@@ -1,4 +1,4 @@
-"""What migrations cost, measured on real ones: bytes by purpose, processor time by thread."""
+"""The cost of real migrations: bytes by purpose, processor time by thread."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ EVERYTHING = ("events", "job", "beats", "wire_bytes", "connections", "processes"
 
 @pytest.fixture(scope="module")
 def plain(lab: Lab, shared_guest: Guest) -> Run:
-    """Give a peer2peer migration, in which everything goes over the wire."""
+    """Return a peer2peer migration, in which everything goes over the wire."""
     shared_guest.set_workload(20, "sequential")
     run = migrate(shared_guest, to=lab.other(shared_guest.host), plan=Plan(mode=Mode.PEER2PEER))
     assert run.outcome is Outcome.COMPLETED
@@ -41,7 +41,7 @@ def plain(lab: Lab, shared_guest: Guest) -> Run:
 
 @pytest.fixture(scope="module")
 def parallel(lab: Lab) -> Iterator[Run]:
-    """Give a migration with two connections for memory, and a disk that is copied."""
+    """Return a migration with two connections for memory, and a disk that is copied."""
     guest = lab.boot("cost", memory_mib=160, working_set_mib=16, dirty_mib_s=10, disk="local")
     try:
         plan = Plan(parallel=True, parallel_connections=2, copy_storage="full")
@@ -65,14 +65,14 @@ def threads(run: Run, side: str) -> pd.DataFrame:
     return used.ffill().fillna(0)
 
 
-def test_a_run_says_what_was_recorded(plain: Run) -> None:
-    """In a lab everything is recorded, and nothing needs a warning."""
+def test_run_names_what_was_recorded(plain: Run) -> None:
+    """In a lab everything is recorded without a warning."""
     assert set(EVERYTHING) <= set(plain.instruments or ())
     assert plain.warnings == ()
 
 
-def test_memory_is_told_from_control(plain: Run) -> None:
-    """What libvirt says was sent went over the one connection for memory, nearly to the byte."""
+def test_memory_is_separate_from_control(plain: Run) -> None:
+    """What libvirt reports as sent used the one connection for memory."""
     purposes = by_purpose(plain, "sent_bytes")
     assert set(purposes) == {"memory", "control"}
     sent = plain.summary()["transferred_bytes"]
@@ -82,8 +82,8 @@ def test_memory_is_told_from_control(plain: Run) -> None:
     assert plain.called_ns < memory["opened_ns"] < memory["closed_ns"] < plain.returned_ns + 1e9
 
 
-def test_disks_are_told_from_memory(parallel: Run) -> None:
-    """Two ports of one range: the disk's size went to one, over as many as asked memory went."""
+def test_disks_are_separate_from_memory(parallel: Run) -> None:
+    """Of two ports of one range, one carried the disk and the other the memory."""
     assert parallel.outcome is Outcome.COMPLETED
     purposes = by_purpose(parallel, "sent_bytes")
     assert set(purposes) == {"memory", "storage"}
@@ -98,7 +98,7 @@ def test_disks_are_told_from_memory(parallel: Run) -> None:
 
 
 def test_bytes_agree_with_the_cable(plain: Run, parallel: Run) -> None:
-    """Connections with their headers are what the wire's queue counted, within half a per cent."""
+    """Connections with their headers are what the wire's queue counted, within 0.5 %."""
     for run in (plain, parallel):
         found = run.connections
         payload = found["sent_bytes"].sum() + found["retransmitted_bytes"].sum()
@@ -112,8 +112,8 @@ def test_bytes_agree_with_the_cable(plain: Run, parallel: Run) -> None:
         assert last["cable_received_bytes"] == pytest.approx(answered, rel=0.02, abs=2000)
 
 
-def test_processors_are_told_apart(plain: Run) -> None:
-    """QEMU's threads on both sides and both libvirtds have used what adds up to the whole."""
+def test_threads_add_up_to_their_process(plain: Run) -> None:
+    """The threads of QEMU on both sides add up to the whole process."""
     found = plain.processes
     whole = found[found["thread"] == ""]
     assert set(zip(whole["side"], whole["process"], strict=True)) == {
@@ -131,8 +131,8 @@ def test_processors_are_told_apart(plain: Run) -> None:
     assert destination["vCPU 0"].iloc[-1] > destination["vCPU 0"].iloc[0]
 
 
-def test_what_was_used_before_is_known(plain: Run) -> None:
-    """Each process that was there before the call has a rate before it, by two rows."""
+def test_older_processes_have_two_samples_before_the_call(plain: Run) -> None:
+    """Two samples before the call give each process a usual rate."""
     found = plain.processes[plain.processes["thread"] == ""]
     before = found[found["time_ns"] < plain.called_ns].groupby(["side", "process"])
     assert dict(before.size()) == {
@@ -142,16 +142,16 @@ def test_what_was_used_before_is_known(plain: Run) -> None:
     }
 
 
-def test_the_sources_last_figures_are_not_lost(plain: Run) -> None:
-    """QEMU at the source was last sampled after its guest had stopped, shortly before it ended."""
+def test_sources_qemu_is_sampled_after_the_stop(plain: Run) -> None:
+    """The last sample is after the guest's stop, shortly before QEMU ended."""
     stop_ns = plain.timeline().stop_ns
     assert stop_ns is not None
     assert stop_ns < threads(plain, "source").index[-1] < plain.returned_ns
     assert threads(plain, "destination").index[-1] >= plain.returned_ns
 
 
-def test_memory_arrives(plain: Run) -> None:
-    """At the destination QEMU grows by no less than what the guest writes over and over."""
+def test_memory_of_the_destination_grows(plain: Run) -> None:
+    """At the destination QEMU grows by at least the working set."""
     found = plain.processes
     whole = found[(found["thread"] == "") & (found["process"] == "qemu")]
     resident = whole[whole["side"] == "destination"]["memory_bytes"]
@@ -159,8 +159,8 @@ def test_memory_arrives(plain: Run) -> None:
     assert found[found["thread"] != ""]["memory_bytes"].isna().all()
 
 
-def test_threads_of_multifd_are_told_apart(parallel: Run) -> None:
-    """Each channel has a thread on either side, and each has worked."""
+def test_each_multifd_channel_has_its_thread(parallel: Run) -> None:
+    """Each channel has a thread on each side, and each has worked."""
     for side in ("source", "destination"):
         used = threads(parallel, side)
         assert {"multifd 0", "multifd 1"} <= set(used)
@@ -168,7 +168,7 @@ def test_threads_of_multifd_are_told_apart(parallel: Run) -> None:
 
 
 def test_tunnelled_memory_is_memory(lab: Lab, guest: Guest) -> None:
-    """Inside the daemons' connection memory counts as what it is."""
+    """Memory inside the daemons' connection counts as memory."""
     plan = Plan(mode=Mode.PEER2PEER, tunnelled=True)
     run = migrate(guest, to=lab.other(guest.host), plan=plan)
     assert run.outcome is Outcome.COMPLETED
@@ -177,8 +177,8 @@ def test_tunnelled_memory_is_memory(lab: Lab, guest: Guest) -> None:
     assert purposes["memory"] > run.summary()["transferred_bytes"]
 
 
-def test_nothing_is_recorded_where_nothing_is_to_be(lab: Lab, guest: Guest) -> None:
-    """Without capture the run has libvirt's own figures, and says that nobody looked at others."""
+def test_without_capture_only_libvirts_figures_are_recorded(lab: Lab, guest: Guest) -> None:
+    """The run has libvirt's own figures, and names no other instrument."""
     run = migrate(guest, to=lab.other(guest.host), capture=False)
     assert run.outcome is Outcome.COMPLETED
     assert run.instruments == ("events",)
@@ -193,16 +193,16 @@ def test_nothing_is_recorded_where_nothing_is_to_be(lab: Lab, guest: Guest) -> N
     assert run.warnings == ()
 
 
-def test_policies_that_need_samples_have_them(lab: Lab, guest: Guest) -> None:
-    """Who acts by the job's figures gets them without capture too."""
+def test_policies_get_samples_without_capture(lab: Lab, guest: Guest) -> None:
+    """A plan that acts on job statistics gets them without capture too."""
     plan = Plan(bandwidth_mib_s=4, abort_when_diverging_s=0.5)
     run = migrate(guest, to=lab.other(guest.host), plan=plan, capture=False)
     assert run.outcome is Outcome.DIVERGED
     assert run.instruments == ("events", "job")
 
 
-def test_real_hosts_tell_by_libvirt(lab: Lab, guest: Guest) -> None:
-    """Of hosts whose kernels nobody can ask, libvirt says what the domain has used on each."""
+def test_real_hosts_are_sampled_by_libvirt(lab: Lab, guest: Guest) -> None:
+    """Without counters libvirt gives the domain's processor time on each host."""
     source, to = (
         Host(host.uri, name=host.name, peer_uri=host.peer_uri)
         for host in (guest.host, lab.other(guest.host))
@@ -222,11 +222,11 @@ def test_real_hosts_tell_by_libvirt(lab: Lab, guest: Guest) -> None:
         assert used.iloc[-1] > 0
 
 
-def test_a_wire_that_is_set_anew_is_told(lab: Lab, guest: Guest) -> None:
-    """A change of the wire ends the count of its queues: missing from there on, and a warning."""
+def test_changed_wire_gives_a_warning(lab: Lab, guest: Guest) -> None:
+    """A change of the wire ends the count of its queues: missing values, and a warning."""
     migration = start(guest, to=lab.other(guest.host), plan=SLOW)
     try:
-        migration.set_max_downtime(300)  # returns once the first pass is under way
+        migration.set_max_downtime(300)  # returns once the first iteration is under way
         lab.wire.set(500)
         migration.set_bandwidth(None)
         run = migration.wait(60)
@@ -243,36 +243,36 @@ def test_a_wire_that_is_set_anew_is_told(lab: Lab, guest: Guest) -> None:
     assert [each for each in run.warnings if "what a cable would carry ends early" in each]
 
 
-def test_a_restarted_libvirtd_is_measured_on(lab: Lab, guest: Guest) -> None:
-    """After its libvirtd was started anew a host's processes are found again."""
+def test_restarted_libvirtd_is_found(lab: Lab, guest: Guest) -> None:
+    """After a restart of libvirtd the host's processes are found again."""
     lab.restart_libvirtd(guest.host)
-    meters = guest.host.counters
-    assert meters is not None
-    assert set(meters.processes(guest.uuid)) == {"libvirtd", "qemu"}
+    counters = guest.host.counters
+    assert counters is not None
+    assert set(counters.processes(guest.uuid)) == {"libvirtd", "qemu"}
     other = lab.other(guest.host).counters
     assert other is not None
     assert set(other.processes(guest.uuid)) == {"libvirtd"}
 
 
-def test_the_door_gives_what_it_is_asked_for(lab: Lab) -> None:
-    """Sockets of each network speak there; what there is not is refused with the reason."""
-    door = lab.files.broker
-    with open_socket(door, LAN, socket.AF_INET, socket.SOCK_DGRAM) as lan:
+def test_broker_gives_the_requested_socket(lab: Lab) -> None:
+    """Sockets belong to the named network; a refusal has its reason."""
+    broker = lab.files.broker
+    with open_socket(broker, LAN, socket.AF_INET, socket.SOCK_DGRAM) as lan:
         lan.bind(("10.22.0.1", 0))  # an address that only the rack has
-    # A guest is asked for echoes so.
-    open_socket(door, LAN, socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP).close()
-    with open_socket(door, "host-a", socket.AF_INET, socket.SOCK_STREAM) as here:
+    # Echo requests to a guest use such a socket.
+    open_socket(broker, LAN, socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP).close()
+    with open_socket(broker, "host-a", socket.AF_INET, socket.SOCK_STREAM) as here:
         here.bind(("10.11.0.1", 0))
     with pytest.raises(LabError, match="no socket on the network nowhere"):
-        open_socket(door, "nowhere", socket.AF_INET, socket.SOCK_DGRAM)
+        open_socket(broker, "nowhere", socket.AF_INET, socket.SOCK_DGRAM)
     with pytest.raises(LabError, match=r"no socket on the network lan of .*not supported"):
-        open_socket(door, LAN, socket.AF_INET, socket.SOCK_DGRAM, 77)
+        open_socket(broker, LAN, socket.AF_INET, socket.SOCK_DGRAM, 77)
     with pytest.raises(LabError, match="is down"):
-        open_socket(door.with_name("none"), LAN, socket.AF_INET, socket.SOCK_DGRAM)
+        open_socket(broker.with_name("none"), LAN, socket.AF_INET, socket.SOCK_DGRAM)
 
 
-def test_the_door_keeps_many_visitors_apart(lab: Lab) -> None:
-    """Whoever asks at the same moment gets a socket of the network that he asked for."""
+def test_broker_serves_many_clients_at_once(lab: Lab) -> None:
+    """Each client gets a socket of the network that it asked for."""
     names = ["host-a", "host-b", LAN] * 20
     addresses = {"host-a": "10.11.0.1", "host-b": "10.11.0.2", LAN: "10.22.0.1"}
 

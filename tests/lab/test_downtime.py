@@ -1,4 +1,4 @@
-"""Downtimes of real migrations: against a packet capture, part by part, and for a client."""
+"""Downtimes of real migrations: against a packet capture, by part, and for a client."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def watched(
     shared_guest: Guest,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Run:
-    """Give a migration of each kind."""
+    """Return a migration of each kind."""
     shared_guest.set_workload(20, "sequential")
     run = migrate(shared_guest, to=shared_guest.other_host, plan=PLANS[request.param])
     assert run.outcome is Outcome.COMPLETED
@@ -53,10 +53,10 @@ def watched(
 
 @pytest.mark.skipif(packets.TCPDUMP is None, reason=packets.WITHOUT)
 @pytest.mark.parametrize("mode", Mode)
-def test_the_network_downtime_is_the_captures(
+def test_network_downtime_agrees_with_tcpdump(
     lab: Lab, guest: Guest, mode: Mode, tmp_path: Path
 ) -> None:
-    """What beats say of the silence is what tcpdump saw; none that left a host was missed."""
+    """Beats and tcpdump see the same silence, and no beat that left a host was missed."""
     apart = []
     for number in range(3):
         folder = tmp_path / str(number)
@@ -79,8 +79,8 @@ def test_the_network_downtime_is_the_captures(
     assert max(map(abs, apart)) < TRUTH_MS, apart
 
 
-def test_the_parts_are_the_downtime(watched: Run) -> None:
-    """QEMU's own log tells all parts apart; without a gap they make up the event downtime."""
+def test_parts_add_up_to_the_downtime(watched: Run) -> None:
+    """QEMU's log separates all parts; without a gap they add up to the event downtime."""
     line = watched.timeline()
     found = line.parts
     assert tuple(found["part"]) == PARTS
@@ -94,16 +94,16 @@ def test_the_parts_are_the_downtime(watched: Run) -> None:
     assert found["end_ns"].iloc[-1] == arrivals[arrivals >= line.resume_ns].min()
 
 
-def test_qemu_tells_its_steps_in_order(watched: Run) -> None:
-    """Each QEMU wrote its steps between STOP and the end, once each, and no earlier migration's."""
-    told = watched.events.query("origin == 'log' and name == 'downtime'")
-    steps = list(zip(told["side"], told["detail"], strict=True))
+def test_qemu_logs_its_checkpoints_in_order(watched: Run) -> None:
+    """Each QEMU wrote its checkpoints once between call and return."""
+    logged = watched.events.query("origin == 'log' and name == 'downtime'")
+    steps = list(zip(logged["side"], logged["detail"], strict=True))
     assert len(steps) == len(set(steps))
     assert {side for side, _ in steps} == {"source", "destination"}
-    assert (told["time_ns"] > watched.called_ns).all()
-    assert (told["time_ns"] < watched.returned_ns).all()
+    assert (logged["time_ns"] > watched.called_ns).all()
+    assert (logged["time_ns"] < watched.returned_ns).all()
     for side, order in STEPS.items():
-        mine = told[told["side"] == side]
+        mine = logged[logged["side"] == side]
         names = [json.loads(detail)["checkpoint"] for detail in mine["detail"]]
         plain = [re.sub("-(pre|post)copy-", "-", name) for name in names]
         assert [name for name in plain if name in order] == list(order)
@@ -112,8 +112,8 @@ def test_qemu_tells_its_steps_in_order(watched: Run) -> None:
         assert mine["time_ns"].nunique() > len(order) // 2
 
 
-def test_a_client_sees_the_stall(watched: Run) -> None:
-    """A lab's guest is asked for echoes unbidden: it answers, but not while it stands still."""
+def test_client_sees_the_downtime(watched: Run) -> None:
+    """A lab's guest answers echo requests, but not while it is paused."""
     assert "echoes" in (watched.instruments or ())
     line = watched.timeline()
     assert line.network_basis == "beats"
@@ -124,7 +124,7 @@ def test_a_client_sees_the_stall(watched: Run) -> None:
     before = trips[trips["sent_ns"] < line.stop_ns - 50_000_000]
     assert before["round_trip_ms"].median() < 50
     assert before["round_trip_ms"].isna().mean() < 0.2
-    # One that came in while it stood still is lost, or answered once it ran again.
+    # A request during the pause is lost, or answered after the guest runs again.
     answered_ns = trips["sent_ns"] + (trips["round_trip_ms"] * 1e6).fillna(0).round().astype(
         "int64"
     )
@@ -133,8 +133,8 @@ def test_a_client_sees_the_stall(watched: Run) -> None:
     assert (answered > line.resume_ns).any()
 
 
-def test_a_guest_that_is_renamed_is_told_of_too(guest: Guest) -> None:
-    """The destination's QEMU writes by the guest's new name: its steps are read all the same."""
+def test_renamed_guest_has_its_parts(guest: Guest) -> None:
+    """The destination's QEMU logs under the new name, and the log is read."""
     name = guest.name
     try:
         run = migrate(guest, to=guest.other_host, plan=Plan(destination_name="renamed"))

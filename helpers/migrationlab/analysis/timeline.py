@@ -279,7 +279,7 @@ def _arrivals(recording: Recording) -> tuple[pd.DataFrame, str]:
     return answered.astype({"arrival_ns": "int64"}), "echoes"
 
 
-def _amounts(recording: Recording, moments: Moments) -> dict[str, int | None]:
+def _amounts(recording: Recording, moments: Moments) -> dict[str, Any]:
     """Return how much was sent, as libvirt and the wire counted."""
     job, completed_job = recording.job, recording.completed_job
     # Memory only: at the destination a completed job's figures do not include copied disks.

@@ -1,4 +1,4 @@
-"""What a migration cost, of made-up runs with exact figures and of real ones."""
+"""The cost of fake runs with exact figures, and of real ones."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MOMENTS = Moments(
 
 
 def processes(*rows: tuple[str, str, str, int, int]) -> pd.DataFrame:
-    """Give samples: side, process, thread, at how many ms, ms of processor time used by then."""
+    """Return samples: side, process, thread, at how many ms, ms of processor time used by then."""
     return frame(
         "processes",
         [
@@ -65,7 +65,7 @@ def cost_of(samples: pd.DataFrame, **changes: Any) -> Cost:
 def used_s(
     found: Cost, side: str, process: str, group: str = "all", column: str = "cpu_s"
 ) -> float:
-    """Give one cell of the table of processor time."""
+    """Return one cell of the table of processor time."""
     rows = found.processors.set_index(["side", "process", "group"])
     return float(rows.loc[(side, process, group), column])
 
@@ -100,36 +100,36 @@ WHOLE_MIGRATION = (
 
 
 def memory_connection(sent_bytes: int) -> pd.DataFrame:
-    """Give one connection, for memory."""
+    """Return one connection, for memory."""
     row = dict.fromkeys(("received_bytes", "sent_segments", "received_segments"), 0)
     row |= {"local_port": 40000, "remote_port": 49152, "retransmitted_bytes": 0}
     return frame("connections", [{**row, "purpose": "memory", "sent_bytes": sent_bytes}])
 
 
-def test_time_counts_from_the_call_to_its_return() -> None:
-    """What was used before and after is not the migration's: between samples it grows evenly."""
+def test_time_counts_from_call_to_return() -> None:
+    """Time used before and after the call does not count; between samples it grows evenly."""
     found = cost_of(
         processes(("source", "libvirtd", "", 900, 100), ("source", "libvirtd", "", 2100, 1300))
     )
     assert used_s(found, "source", "libvirtd") == pytest.approx(1.0)
 
 
-def test_a_process_that_began_meanwhile_counts_from_its_beginning() -> None:
-    """The destination's QEMU was started for the migration, so all of its time is."""
+def test_process_started_by_the_call_counts_from_its_start() -> None:
+    """The destination's QEMU is started for the migration, so all of its time counts."""
     found = cost_of(
         processes(("destination", "qemu", "", 1300, 70), ("destination", "qemu", "", 2000, 400))
     )
     assert used_s(found, "destination", "qemu") == pytest.approx(0.4)
 
 
-def test_a_process_that_ended_counts_up_to_its_last_sample() -> None:
+def test_ended_process_counts_up_to_its_last_sample() -> None:
     """The source's QEMU is gone before the call returns."""
     found = cost_of(processes(("source", "qemu", "", 990, 50), ("source", "qemu", "", 1900, 250)))
     assert used_s(found, "source", "qemu") == pytest.approx(0.2 * 900 / 910, rel=0.02)
 
 
-def test_a_daemon_started_anew_does_not_take_time_back() -> None:
-    """Its clock begins at 0 again, and what it used before stays used."""
+def test_restarted_daemon_keeps_its_used_time() -> None:
+    """The clock of a restarted daemon starts at 0; the time used before still counts."""
     found = cost_of(
         processes(
             ("source", "libvirtd", "", 1000, 500),
@@ -142,7 +142,7 @@ def test_a_daemon_started_anew_does_not_take_time_back() -> None:
 
 
 def test_groups_of_threads_add_up_to_their_process() -> None:
-    """Threads that nobody saw are in "other": the groups' sum is what the whole process used."""
+    """Threads without a sample are in "other": the sum of the groups is the whole process."""
     found = cost_of(
         processes(
             *[("source", "qemu", "", at, used) for at, used in ((1000, 0), (2000, 900))],
@@ -157,8 +157,8 @@ def test_groups_of_threads_add_up_to_their_process() -> None:
     assert used_s(found, "source", "qemu", "other") == pytest.approx(0.25)
 
 
-def test_what_the_guest_uses_anyway_is_set_apart() -> None:
-    """At 40 % and 10 % for the 700 ms in which it ran, 0.35 s are the guest's, not the cost's."""
+def test_usual_time_of_the_guest_is_subtracted() -> None:
+    """At 40 % and 10 % for the 700 ms in which it ran, 0.35 s belong to the guest."""
     found = cost_of(processes(*WHOLE_MIGRATION), connections=memory_connection(1 << 29))
     for side, ran_s in (("source", 0.5), ("destination", 0.2)):
         for group, share in (("vCPU", 0.4), ("other", 0.1), ("all", 0.5)):
@@ -174,8 +174,8 @@ def test_what_the_guest_uses_anyway_is_set_apart() -> None:
     assert found.notes == ()
 
 
-def test_a_throttled_guest_uses_less_than_usual() -> None:
-    """That stands by itself, below 0; and what its main loop is spared pays for nothing else."""
+def test_throttled_guest_has_negative_extra_time() -> None:
+    """The excess of vCPU is below 0, and the time saved in "other" offsets nothing else."""
     less = {"vCPU 0": 740, "main": 440, "": 1290}
     rows = [
         (*row[:4], less[row[2]])
@@ -189,15 +189,15 @@ def test_a_throttled_guest_uses_less_than_usual() -> None:
     assert found.migration_cpu_s == pytest.approx(0.03 + 0.02 + 0.11 + 0.15, abs=1e-4)
 
 
-def test_a_guest_that_stayed_ran_at_the_source() -> None:
-    """After a way back the usual time of 700 ms is all of the source's."""
+def test_after_a_rollback_the_guest_ran_at_the_source() -> None:
+    """After a rollback the usual time of all 700 ms belongs to the source."""
     found = cost_of(processes(*WHOLE_MIGRATION), moved=False)
     assert used_s(found, "source", "qemu", "vCPU", "usual_cpu_s") == pytest.approx(0.28)
     assert used_s(found, "destination", "qemu", "vCPU", "usual_cpu_s") == 0
 
 
-def test_what_is_usual_is_not_guessed_from_a_moment() -> None:
-    """Seen for 60 ms only before it sent, QEMU's usual rate is not known, and a note says why."""
+def test_usual_time_needs_a_long_enough_sample() -> None:
+    """60 ms of samples before memory is sent do not give a usual rate; a note says so."""
     late = [row for row in WHOLE_MIGRATION if row[3] >= 1000]
     found = cost_of(processes(*late), moments=dataclasses.replace(MOMENTS, active_ns=1_060 * MS))
     assert found.migration_cpu_s is found.vcpu_extra_cpu_s is None
@@ -206,16 +206,16 @@ def test_what_is_usual_is_not_guessed_from_a_moment() -> None:
 
 
 @pytest.mark.parametrize("gone", ["source", "destination"])
-def test_a_daemon_that_nobody_saw_is_not_taken_for_idle(gone: str) -> None:
-    """Without a libvirtd's samples the whole is not known."""
+def test_daemon_without_samples_is_not_taken_as_idle(gone: str) -> None:
+    """Without the samples of one libvirtd the total is unknown."""
     rows = [row for row in WHOLE_MIGRATION if row[:2] != (gone, "libvirtd")]
     found = cost_of(processes(*rows))
     assert found.migration_cpu_s is None
     assert found.vcpu_extra_cpu_s is not None
 
 
-def test_a_first_look_that_came_late_is_not_all_used_meanwhile() -> None:
-    """The source's QEMU is older than its first sample; a thread that comes later is not."""
+def test_late_first_sample_counts_only_its_growth() -> None:
+    """The source's QEMU is older than its first sample; a thread that appears later is not."""
     found = cost_of(
         processes(
             ("source", "qemu", "", 1100, 5000),
@@ -227,8 +227,8 @@ def test_a_first_look_that_came_late_is_not_all_used_meanwhile() -> None:
     assert used_s(found, "source", "qemu", "migration") == pytest.approx(0.09)
 
 
-def test_of_a_real_host_the_guests_share_is_not_told() -> None:
-    """There libvirt knows the domain as a whole: what the migration cost of it nobody can say."""
+def test_real_host_has_no_cost_of_the_migration_alone() -> None:
+    """On a real host libvirt knows only the whole domain, so the migration's share is unknown."""
     found = cost_of(processes(("source", "qemu", "", 1000, 0), ("source", "qemu", "", 2000, 900)))
     assert used_s(found, "source", "qemu") == pytest.approx(0.9)
     assert list(found.processors["group"]) == ["all"]
@@ -236,8 +236,8 @@ def test_of_a_real_host_the_guests_share_is_not_told() -> None:
     assert found.migration_cpu_s is found.vcpu_extra_cpu_s is found.cpu_s_per_gib is None
 
 
-def test_memory_is_that_of_processes_from_first_to_greatest() -> None:
-    """A thread has none of its own."""
+def test_memory_has_the_first_and_the_peak_of_each_process() -> None:
+    """A thread has no memory of its own."""
     found = cost_of(
         processes(
             ("source", "qemu", "", 1000, 0),
@@ -251,8 +251,8 @@ def test_memory_is_that_of_processes_from_first_to_greatest() -> None:
     ]
 
 
-def test_what_was_not_recorded_costs_nobody_knows_what() -> None:
-    """Without samples and connections there is no figure, least of all 0."""
+def test_nothing_recorded_gives_no_cost() -> None:
+    """Without samples and connections there is no figure, and no 0."""
     found = cost_of(frame("processes", []), memory_bytes=None)
     assert not len(found.processors)
     assert not len(found.memory)
@@ -262,8 +262,8 @@ def test_what_was_not_recorded_costs_nobody_knows_what() -> None:
     assert repr(found) == "Cost(? s of processor time, ? MiB on the wire)"
 
 
-def test_bytes_are_told_apart_by_purpose_and_the_rest_is_named() -> None:
-    """Payload, headers and what was resent of each purpose, and what the queues counted beyond."""
+def test_bytes_are_split_by_purpose() -> None:
+    """Each purpose has its payload, headers and resent bytes; the rest is "unaccounted"."""
     rows = [
         ("memory", 1_000_000, 10, 700, 20, 3000),
         ("memory", 500_000, 5, 350, 10, 0),
@@ -324,20 +324,20 @@ def test_bytes_are_told_apart_by_purpose_and_the_rest_is_named() -> None:
     ],
 )
 def test_each_thread_has_its_group(thread: str, group: str) -> None:
-    """QEMU's threads are told apart by the names that a run gives them."""
+    """The name of a QEMU thread in a run gives its group."""
     assert group_of(thread) == group
 
 
-def test_a_count_that_ends_early_is_no_count() -> None:
-    """Where the wire's queue was set anew meanwhile, what a cable carried is not known."""
+def test_count_that_ends_early_is_unknown() -> None:
+    """If the queue of the wire was replaced during the call, the cable's bytes are unknown."""
     row = {"sent_bytes": 0, "received_bytes": 0, "cable_received_bytes": 0}
     counted = [{**row, "time_ns": at, "cable_sent_bytes": at} for at in (1000, 2000)]
     wire = frame("wire_bytes", [*counted, {**row, "time_ns": 3000, "cable_sent_bytes": None}])
     assert cost_of(frame("processes", []), wire_bytes=wire).cable_bytes is None
 
 
-def test_a_run_tells_its_cost_and_sums_it_up(make_run: MakeRun) -> None:
-    """A run hands its own frames over: the summary has the same figures."""
+def test_run_and_summary_have_the_same_cost(make_run: MakeRun) -> None:
+    """The summary has the figures of ``Run.cost()``."""
     run = make_run()
     found, summary = run.cost(), run.summary()
     for figure in DEFINITIONS:
@@ -347,7 +347,7 @@ def test_a_run_tells_its_cost_and_sums_it_up(make_run: MakeRun) -> None:
 
 
 @pytest.mark.parametrize("run", REAL, ids=repr)
-def test_of_real_runs_every_byte_has_its_purpose(run: Run) -> None:
+def test_real_runs_account_for_every_byte(run: Run) -> None:
     """Connections with their headers are what the wire's queues counted, within 0.1 %."""
     found = run.cost()
     table = found.traffic.set_index("purpose")
@@ -359,8 +359,8 @@ def test_of_real_runs_every_byte_has_its_purpose(run: Run) -> None:
 
 
 @pytest.mark.parametrize("run", REAL, ids=repr)
-def test_of_real_runs_what_is_usual_agrees_with_what_the_source_used(run: Run) -> None:
-    """Sending has its own threads: the others went on at the source nearly as before."""
+def test_real_runs_use_the_usual_time_at_the_source(run: Run) -> None:
+    """Sending has its own threads: the other threads at the source work nearly as before."""
     found = run.cost()
     for group in ("vCPU", "other"):
         usual_s = used_s(found, "source", "qemu", group, "usual_cpu_s")
@@ -374,8 +374,8 @@ def test_of_real_runs_what_is_usual_agrees_with_what_the_source_used(run: Run) -
 
 
 @pytest.mark.parametrize("run", REAL, ids=repr)
-def test_the_fake_is_like_real_runs(run: Run, make_run: MakeRun) -> None:
-    """What tests make up has processes, threads, purposes and missing values as real runs have."""
+def test_fake_is_like_real_runs(run: Run, make_run: MakeRun) -> None:
+    """Fake runs have the processes, threads, purposes and missing values of real runs."""
     fake = make_run()
 
     def watched(one: Run) -> set[tuple[str, str, str]]:
@@ -398,7 +398,7 @@ def test_the_fake_is_like_real_runs(run: Run, make_run: MakeRun) -> None:
 
 
 def words(picture: plots.Picture) -> str:
-    """Give all text that stands in a figure."""
+    """Return all text that stands in a figure."""
     picture.figure.canvas.draw()
     return "\n".join(
         str(artist.get_text())
@@ -406,8 +406,8 @@ def words(picture: plots.Picture) -> str:
     )
 
 
-def test_the_figure_of_one_run_has_a_bar_a_side_and_one_for_the_wire(make_run: MakeRun) -> None:
-    """Its parts are as long as what was used, and who cannot see them is told the same."""
+def test_figure_of_one_run_has_a_bar_per_side_and_one_for_the_wire(make_run: MakeRun) -> None:
+    """The bars are as long as the figures, and the alternative text says the same."""
     run = make_run()
     picture = plots.cost(run for run in [run])
     found = run.cost()
@@ -428,8 +428,8 @@ def test_the_figure_of_one_run_has_a_bar_a_side_and_one_for_the_wire(make_run: M
     assert "Bytes, wire: memory " in picture.alt
 
 
-def test_the_figure_of_many_runs_puts_them_together_and_shows_each(make_run: MakeRun) -> None:
-    """Means by mode and outcome, each run a point; the title is of those that completed."""
+def test_figure_of_many_runs_shows_means_and_each_run(make_run: MakeRun) -> None:
+    """Bars are means by mode and outcome, points are runs; the title is of completed runs."""
     modes = ["normal", "peer2peer"] * 3
     runs = [make_run(mode=mode, number=number) for number, mode in enumerate(modes, start=1)]
     picture = plots.cost([*runs, make_run(number=7, outcome="timed_out", dirty_mib_s=110)])
@@ -445,10 +445,10 @@ def test_the_figure_of_many_runs_puts_them_together_and_shows_each(make_run: Mak
     assert "medians of 6 completed runs; bars: means of all 7" in words(picture)
 
 
-def test_the_figure_of_an_experiment_goes_by_its_settings_without_warm_ups(
+def test_figure_of_an_experiment_leaves_out_warm_ups(
     make_run: MakeRun,
 ) -> None:
-    """A warm-up is not to be counted, here neither."""
+    """The rows are the cells of the experiment."""
     cells = [("slow", True), ("slow", False), ("fast", False)]
     runs = [
         dataclasses.replace(make_run(number=number), experiment={"cell": cell, "warm_up": warm_up})
@@ -458,8 +458,8 @@ def test_the_figure_of_an_experiment_goes_by_its_settings_without_warm_ups(
     assert [label.get_text() for label in below.get_yticklabels()] == ["slow", "fast"]
 
 
-def test_the_figure_says_what_was_not_recorded(make_run: MakeRun) -> None:
-    """No bar of no length."""
+def test_figure_says_what_was_not_recorded(make_run: MakeRun) -> None:
+    """There is no bar of length 0."""
     nothing = {name: frame(name, []) for name in ("processes", "connections", "wire_bytes")}
     picture = plots.cost([dataclasses.replace(make_run(), **nothing)])
     assert picture.title == "What it cost is not known"
@@ -467,8 +467,8 @@ def test_the_figure_says_what_was_not_recorded(make_run: MakeRun) -> None:
     assert not [bar for axes in picture.figure.axes for bar in axes.patches]
 
 
-def test_a_real_hosts_qemu_is_drawn_as_a_whole(make_run: MakeRun) -> None:
-    """Of its threads nobody knows, and of its libvirtd neither."""
+def test_real_hosts_qemu_is_drawn_as_a_whole(make_run: MakeRun) -> None:
+    """Of a real host neither threads nor libvirtd are known."""
     run = make_run()
     known = run.processes.query("process == 'qemu' and thread == ''")
     picture = plots.cost([dataclasses.replace(run, processes=known)])

@@ -1,4 +1,4 @@
-"""What a downtime consists of: by QEMU's own log, by events alone, and with some missing."""
+"""The parts of a downtime: by QEMU's own log, by events alone, and with steps missing."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ MS = 1_000_000
 BEGIN_NS = 1_795_400_940_000_000_000
 REAL = [run for folder in ("", "steered") for run in store.load_runs(RECORDINGS / folder)]
 #: Beats around both: the last before the stop, and the first after it.
-HEARD = pd.DataFrame(
+ARRIVALS = pd.DataFrame(
     {"arrival_ns": [BEGIN_NS - MS, BEGIN_NS + 272 * MS, BEGIN_NS + 273 * MS], "sequence": [7, 8, 9]}
 )
-NOTHING = HEARD[:0]
+NOTHING = ARRIVALS[:0]
 SURE = Clocks({}, {"source": 0, "destination": 0}, ())
 
 #: A pre-copy migration between two daemons of Debian 13 (QEMU 10.0), rounded: ms, side, what.
@@ -39,7 +39,7 @@ PRECOPY = (
     (193.6, "source", "completed"),
     (214.0, "destination", "RESUME"),
 )
-#: One that went over to post-copy, likewise.
+#: A migration that switched to post-copy, rounded too.
 POSTCOPY = (
     (0.0, "source", "STOP"),
     (1.0, "source", "pre-switchover"),
@@ -57,10 +57,10 @@ POSTCOPY = (
 Step = tuple[float, str, str]
 
 
-def happened(told: Iterable[Step]) -> list[Event]:
+def happened(steps: Iterable[Step]) -> list[Event]:
     """Return what happened as records."""
     found = []
-    for ms, side, what in told:
+    for ms, side, what in steps:
         time_ns = BEGIN_NS + round(ms * MS)
         if what.isupper():
             found.append(Event(time_ns, side, "qemu", what, {}))
@@ -71,9 +71,9 @@ def happened(told: Iterable[Step]) -> list[Event]:
     return found
 
 
-def unlogged(told: Iterable[Step]) -> list[Step]:
-    """Return what is told where nobody reads QEMU's log."""
-    return [each for each in told if not each[2].startswith(("src-", "dst-"))]
+def unlogged(steps: Iterable[Step]) -> list[Step]:
+    """Return the steps without those of QEMU's log."""
+    return [each for each in steps if not each[2].startswith(("src-", "dst-"))]
 
 
 def spans(found: pd.DataFrame) -> dict[str, tuple[float, str]]:
@@ -81,9 +81,9 @@ def spans(found: pd.DataFrame) -> dict[str, tuple[float, str]]:
     return {row.part: (row.duration_ms, row.basis) for row in found.itertuples()}
 
 
-def test_all_parts_by_qemus_log() -> None:
-    """Where QEMU wrote down its steps, and the guest was heard, all six parts are told apart."""
-    found = parts(happened(PRECOPY), SURE, arrivals=HEARD, basis="beats")
+def test_qemus_log_separates_all_parts() -> None:
+    """With QEMU's log and beats there are all six parts."""
+    found = parts(happened(PRECOPY), SURE, arrivals=ARRIVALS, basis="beats")
     assert tuple(found["part"]) == PARTS
     assert spans(found) == {
         "pre-switchover": (5.0, "events"),
@@ -96,8 +96,8 @@ def test_all_parts_by_qemus_log() -> None:
     assert (found["error_ms"] == 0).all()
 
 
-def test_parts_of_post_copy() -> None:
-    """In post-copy the guest is handed over before its memory: the same parts, other steps."""
+def test_post_copy_has_the_same_parts() -> None:
+    """In post-copy the guest switches over before its memory: the same parts, other checkpoints."""
     assert spans(parts(happened(POSTCOPY), SURE, arrivals=NOTHING, basis="beats")) == {
         "pre-switchover": (2.0, "events"),
         "last iteration": (0.1, "log"),
@@ -107,8 +107,8 @@ def test_parts_of_post_copy() -> None:
     }
 
 
-def test_what_events_alone_cannot_tell_apart_is_one_row() -> None:
-    """Without QEMU's log parts are joined, and named so; what events do show stays apart."""
+def test_events_alone_join_parts() -> None:
+    """Without QEMU's log some parts are joined, and their names too."""
     assert spans(parts(happened(unlogged(PRECOPY)), SURE, arrivals=NOTHING, basis="beats")) == {
         "pre-switchover": (5.0, "events"),
         "last iteration + device state + loading": (188.1, "events"),
@@ -121,30 +121,30 @@ def test_what_events_alone_cannot_tell_apart_is_one_row() -> None:
     }
 
 
-@pytest.mark.parametrize("told", [PRECOPY, POSTCOPY])
+@pytest.mark.parametrize("steps", [PRECOPY, POSTCOPY])
 @pytest.mark.parametrize("left_out", range(1, 9))
-def test_parts_add_up_to_the_event_downtime(told: tuple[Step, ...], left_out: int) -> None:
-    """Whichever step was not recorded, the parts leave no gap and add up to STOP until RESUME."""
-    seen = [each for n, each in enumerate(told) if n != left_out or each[2] == "RESUME"]
+def test_parts_add_up_to_the_event_downtime(steps: tuple[Step, ...], left_out: int) -> None:
+    """If any one step is missing, the parts still have no gap and add up to STOP until RESUME."""
+    seen = [each for n, each in enumerate(steps) if n != left_out or each[2] == "RESUME"]
     found = parts(happened(seen), SURE, arrivals=NOTHING, basis="beats")
     assert (found["start_ns"].iloc[1:].to_numpy() == found["end_ns"].iloc[:-1].to_numpy()).all()
-    resumed = next(ms for ms, _, what in told if what == "RESUME")
+    resumed = next(ms for ms, _, what in steps if what == "RESUME")
     assert found["duration_ms"].sum() == pytest.approx(resumed)
     assert (found["duration_ms"] >= 0).all()
 
 
-def test_a_source_that_does_not_ask_has_no_such_part() -> None:
-    """Where QEMU did not wait for its libvirtd before it handed over, there is no such part."""
+def test_no_pre_switchover_without_its_status() -> None:
+    """If QEMU did not wait for libvirtd, there is no such part."""
     seen = [each for each in PRECOPY if each[2] not in ("pre-switchover", "device")]
     found = parts(happened(seen), SURE, arrivals=NOTHING, basis="beats")
     assert found["part"].iloc[0] == "last iteration"
     assert found["duration_ms"].iloc[0] == 160.0
 
 
-def test_between_unknown_clocks_nothing_is_claimed() -> None:
-    """A part from one host to the other has no duration where one of their clocks is not known."""
+def test_unknown_clock_gives_no_duration() -> None:
+    """A part between two hosts has no duration if one of their clocks is unknown."""
     unsure = Clocks({}, {"source": 0, "destination": None}, ())
-    found = parts(happened(PRECOPY), unsure, arrivals=HEARD, basis="echoes")
+    found = parts(happened(PRECOPY), unsure, arrivals=ARRIVALS, basis="echoes")
     table = found.set_index("part")
     assert table["duration_ms"].isna().to_dict() == dict.fromkeys(PARTS, False) | {
         "loading": True,
@@ -154,17 +154,17 @@ def test_between_unknown_clocks_nothing_is_claimed() -> None:
     assert table.loc["resume", "duration_ms"] == 21.0
 
 
-def test_the_error_is_that_of_both_clocks() -> None:
-    """A part from host to host is as sure as both clocks together; one on a host is exact."""
+def test_error_of_a_part_is_that_of_both_clocks() -> None:
+    """A part between hosts has the error of both clocks; a part on one host is exact."""
     known = Clocks({}, {"source": 200_000, "destination": 300_000}, ())
-    found = parts(happened(PRECOPY), known, arrivals=HEARD, basis="beats")
+    found = parts(happened(PRECOPY), known, arrivals=ARRIVALS, basis="beats")
     errors = found.set_index("part")["error_ms"].to_dict()
     assert errors == dict.fromkeys(PARTS, 0.0) | {"loading": 0.5, "first packet": 0.3}
 
 
 @pytest.mark.parametrize("off_ms", [7, -4000])
-def test_the_log_is_put_right_as_events_are(off_ms: int) -> None:
-    """QEMU's log bears its host's stamps: where events were moved by its clock, the log is too."""
+def test_log_is_corrected_like_events(off_ms: int) -> None:
+    """QEMU's log has its host's stamps, which are shifted as those of events are."""
     moving = Clocks({"source": -off_ms * MS}, {"source": 0, "destination": 0}, ())
     moved = [
         Event(e.time_ns + off_ms * MS, e.side, e.origin, e.name, e.detail)
@@ -177,8 +177,8 @@ def test_the_log_is_put_right_as_events_are(off_ms: int) -> None:
     )
 
 
-def test_a_step_that_seems_to_come_too_early_ends_nothing() -> None:
-    """Where clocks let a part end before it begins, it goes on to the next end that can be."""
+def test_step_that_seems_too_early_ends_no_part() -> None:
+    """If clocks make a part end before it starts, it ends with the next part."""
     early = [(ms - 170 if what == "completed" else ms, side, what) for ms, side, what in PRECOPY]
     found = parts(happened(sorted(unlogged(early))), SURE, arrivals=NOTHING, basis="beats")
     assert (found["duration_ms"] >= 0).all()
@@ -186,7 +186,7 @@ def test_a_step_that_seems_to_come_too_early_ends_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "steps",
     [
         (),
         PRECOPY[1:],
@@ -196,16 +196,16 @@ def test_a_step_that_seems_to_come_too_early_ends_nothing() -> None:
     ],
     ids=["nothing", "no stop", "left paused", "rolled back", "elsewhere"],
 )
-def test_no_hand_over_no_parts(told: tuple[Step, ...]) -> None:
-    """Where the guest did not stop here and run again there, no part is made up."""
-    found = parts(happened(told), SURE, arrivals=NOTHING, basis="beats")
+def test_no_switchover_no_parts(steps: tuple[Step, ...]) -> None:
+    """If the guest did not stop at the source and run at the destination, there are no parts."""
+    found = parts(happened(steps), SURE, arrivals=NOTHING, basis="beats")
     assert len(found) == 0
     assert {name: str(kind) for name, kind in found.dtypes.items()} == COLUMNS
 
 
 @pytest.mark.parametrize("run", REAL, ids=repr)
-def test_real_migrations(run: Run) -> None:
-    """The parts of real migrations make up the event downtime, where a guest went over."""
+def test_parts_of_real_migrations_add_up(run: Run) -> None:
+    """The parts of real migrations add up to the event downtime."""
     line = run.timeline()
     found = line.parts
     # In one that was broken off in post-copy it has gone over, too.
@@ -220,24 +220,24 @@ def test_real_migrations(run: Run) -> None:
         assert names == [name for name in PARTS if name in names]
 
 
-def test_a_pause_by_hand_is_not_the_migrations() -> None:
-    """A guest that was paused and resumed by hand on the way stopped for the migration later."""
+def test_pause_by_the_user_is_not_the_migrations_stop() -> None:
+    """If the user pauses and resumes the guest before, the parts are the same."""
     paused = ((-500.0, "source", "STOP"), (-400.0, "source", "RESUME"), *PRECOPY)
     assert spans(parts(happened(paused), SURE, arrivals=NOTHING, basis="beats")) == spans(
         parts(happened(PRECOPY), SURE, arrivals=NOTHING, basis="beats")
     )
 
 
-def test_the_first_packet_is_the_first_after_it_ran() -> None:
-    """It is the first news: no late one from before the stop, and no end of a later silence."""
+def test_first_packet_is_the_first_after_resume() -> None:
+    """A late packet from before the stop is not the first, nor the end of a later silence."""
     times = (BEGIN_NS - MS, BEGIN_NS + 220 * MS, BEGIN_NS + 230 * MS, BEGIN_NS + 299 * MS)
-    heard = pd.DataFrame({"arrival_ns": times, "sequence": [7, 6, 8, 9]})
-    found = parts(happened(PRECOPY), SURE, arrivals=heard, basis="beats")
+    arrivals = pd.DataFrame({"arrival_ns": times, "sequence": [7, 6, 8, 9]})
+    found = parts(happened(PRECOPY), SURE, arrivals=arrivals, basis="beats")
     assert spans(found)["first packet"] == (16.0, "beats")
 
 
-def test_unheard_means_no_first_packet() -> None:
-    """Of a guest that was not heard after its stop nobody knows the first packet."""
+def test_no_arrivals_no_first_packet() -> None:
+    """If nothing arrives after the stop, the first packet is unknown."""
     found = parts(happened(PRECOPY), SURE, arrivals=NOTHING, basis="beats")
     assert "first packet" not in set(found["part"])
     assert not found["duration_ms"].map(math.isnan).any()

@@ -1,4 +1,4 @@
-"""How far off each downtime may be: of made-up silences with exact times, and of real ones."""
+"""The error bounds of downtimes: of fake silences with exact times, and of real ones."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SAME_CLOCK = Clocks({}, {"source": 0, "destination": 0}, ())
 
 
 def beats(*, late: float = 0.0, jump_at: int | None = None, jump_ms: int = 0) -> pd.DataFrame:
-    """Give a second of beats, a call, 300 ms of standstill, and beats again.
+    """Return a second of beats, a call, a pause of 300 ms, and beats again.
 
     Args:
         late: For how long, in ms, the network holds back each twentieth beat and what follows.
@@ -56,7 +56,7 @@ def beats(*, late: float = 0.0, jump_at: int | None = None, jump_ms: int = 0) ->
             {
                 "arrival_ns": round(seen * MS),
                 "sequence": sequence,
-                "guest_ns": sequence * MS,  # its clock stands still with it
+                "guest_ns": sequence * MS,  # its clock is paused with it
                 "writes": 0,
             }
         )
@@ -69,26 +69,26 @@ def stopped(**changes: Any) -> Switchover:
     return Switchover(**(known | changes))
 
 
-def table(heard: pd.DataFrame, **changes: Any) -> pd.DataFrame:
-    """Give the downtimes of these beats, by kind."""
-    quiet = silence_around(heard, STOP * MS, RESUME * MS)
+def table(recorded: pd.DataFrame, **changes: Any) -> pd.DataFrame:
+    """Return the downtimes of these beats, by kind."""
+    silence = silence_around(recorded, STOP * MS, RESUME * MS)
     given: dict[str, Any] = {
         "requested_ms": 300,
         "reported_ms": 304,
         "switchover": stopped(),
         "clocks": SAME_CLOCK,
-        "silence": quiet,
-        "arrivals": heard,
+        "silence": silence,
+        "arrivals": recorded,
         "basis": "beats",
         "called_ns": CALLED,
-        "guest": guest_clock(heard, quiet),
+        "guest": guest_clock(recorded, silence),
         "postcopy": False,
     }
     return downtimes(**(given | changes)).set_index("kind")
 
 
-def test_each_kind_has_its_figure_its_bounds_and_its_method() -> None:
-    """A limit is exact, libvirt's figure sure to 1 ms, the events' to a microsecond."""
+def test_each_kind_has_its_figure_bounds_and_method() -> None:
+    """The limit is exact, libvirt's figure ±1 ms, that of events ±1 µs."""
     found = table(beats())
     assert tuple(found.index) == KINDS
     assert found.loc["requested", ["downtime_ms", "low_ms", "high_ms"]].tolist() == [300, 300, 300]
@@ -99,8 +99,8 @@ def test_each_kind_has_its_figure_its_bounds_and_its_method() -> None:
     assert (found["reason"] == "").all()
 
 
-def test_the_bounds_of_the_network_figure_come_from_the_jitter_before() -> None:
-    """A guest that is now and then 5 ms late may have stood still for 5 ms less, or 4 ms more."""
+def test_network_bounds_come_from_the_jitter_before() -> None:
+    """A guest that is sometimes 5 ms late was paused for up to 5 ms less, or 4 ms more."""
     found = table(beats(late=5.0)).loc["network"]
     jitter = jitter_ms(beats(late=5.0), CALLED)
     assert jitter is not None
@@ -110,8 +110,8 @@ def test_the_bounds_of_the_network_figure_come_from_the_jitter_before() -> None:
     assert found["low_ms"] <= RESUME - STOP <= found["high_ms"]
 
 
-def test_without_a_second_of_beats_before_there_are_no_bounds() -> None:
-    """What is usual is not known then, so how far off the silence may be is not, either."""
+def test_no_beats_before_the_call_no_bounds() -> None:
+    """Without beats before the call the usual gap is unknown, and so are the bounds."""
     short = beats()
     short = short[short["arrival_ns"] >= CALLED].reset_index(drop=True)
     found = table(short).loc["network"]
@@ -121,33 +121,33 @@ def test_without_a_second_of_beats_before_there_are_no_bounds() -> None:
     assert "too few arrivals were recorded before the call" in found["reason"]
 
 
-def test_a_guest_that_fell_silent_without_a_stop_is_told_of() -> None:
-    """Where its host was lost the beats end, and that is no downtime of a migration."""
-    heard = beats()
-    (note,) = silent_at_end(heard, None, 3_300 * MS)
+def test_silent_guest_without_a_stop_gives_a_note() -> None:
+    """If its host is lost the beats end; this is no downtime of a migration."""
+    arrivals = beats()
+    (note,) = silent_at_end(arrivals, None, 3_300 * MS)
     assert "nothing arrived from the guest from 301 ms before" in note
-    assert silent_at_end(heard, None, 3_020 * MS) == ()
-    assert silent_at_end(heard, STOP * MS, 3_300 * MS) == ()
+    assert silent_at_end(arrivals, None, 3_020 * MS) == ()
+    assert silent_at_end(arrivals, STOP * MS, 3_300 * MS) == ()
 
 
-def test_in_post_copy_the_reported_figure_says_what_it_leaves_out() -> None:
-    """It ends before the guest runs, so the method does not claim the whole stop."""
+def test_reported_method_names_its_end_in_post_copy() -> None:
+    """In post-copy the figure ends before the guest runs, and its method says so."""
     found = table(beats(), postcopy=True).loc["reported"]
     assert found["method"].endswith("until the guest's devices were sent")
 
 
-def test_clocks_of_two_hosts_widen_the_events_bounds() -> None:
-    """By how much both together may be off, either way."""
+def test_clock_errors_widen_the_event_bounds() -> None:
+    """The bounds are wider by the error of both clocks, in either direction."""
     found = table(beats(), switchover=stopped(error_ns=4 * MS)).loc["event"]
     assert [found["low_ms"], found["high_ms"]] == pytest.approx([295.999, 304.001])
 
 
-def test_the_guest_noticed_next_to_nothing_and_is_behind() -> None:
-    """Its clock stood still with it: it went on by one beat, and is 300 ms behind since."""
-    heard = beats()
-    quiet = silence_around(heard, STOP * MS, RESUME * MS)
-    assert guest_clock(heard, quiet) == GuestClock(gap_ms=1, behind_ms=300, usual_ms=1)
-    assert table(heard).loc["guest", ["downtime_ms", "low_ms", "high_ms"]].tolist() == [1, 0, 1]
+def test_guest_clock_is_behind_after_the_pause() -> None:
+    """The guest's clock advances by one beat, and is 300 ms behind afterwards."""
+    arrivals = beats()
+    silence = silence_around(arrivals, STOP * MS, RESUME * MS)
+    assert guest_clock(arrivals, silence) == GuestClock(gap_ms=1, behind_ms=300, usual_ms=1)
+    assert table(arrivals).loc["guest", ["downtime_ms", "low_ms", "high_ms"]].tolist() == [1, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -171,10 +171,10 @@ def test_the_guest_noticed_next_to_nothing_and_is_behind() -> None:
         ),
     ],
 )  # fmt: skip
-def test_what_is_not_known_is_missing_with_its_reason(
+def test_unknown_figures_are_missing_with_a_reason(
     changes: dict[str, Any], reasons: dict[str, str]
 ) -> None:
-    """NaN and a reason, never 0."""
+    """An unknown figure is NaN with a reason, never 0."""
     found = table(beats(), **changes)
     for kind, reason in reasons.items():
         assert np.isnan(found.loc[kind, "downtime_ms"])
@@ -182,12 +182,12 @@ def test_what_is_not_known_is_missing_with_its_reason(
         assert found.loc[kind, "reason"] == reason
 
 
-def test_doubled_and_overtaken_beats_are_told_from_lost_ones() -> None:
-    """Each is counted by itself, and none of them changes the silence."""
-    heard = beats()
-    network = table(heard).loc["network", "downtime_ms"]
-    again = heard.iloc[[10, 20]].assign(arrival_ns=lambda rows: rows["arrival_ns"] + 500_000)
-    late = heard.copy()
+def test_duplicates_and_reordered_beats_are_not_lost() -> None:
+    """Each kind is counted by itself, and none of them changes the silence."""
+    arrivals = beats()
+    network = table(arrivals).loc["network", "downtime_ms"]
+    again = arrivals.iloc[[10, 20]].assign(arrival_ns=lambda rows: rows["arrival_ns"] + 500_000)
+    late = arrivals.copy()
     late.loc[50, "arrival_ns"] += 3 * MS
     mixed = pd.concat([late, again]).drop(index=100).reset_index(drop=True)
     assert duplicates(mixed) == 2
@@ -198,53 +198,53 @@ def test_doubled_and_overtaken_beats_are_told_from_lost_ones() -> None:
     assert reordered(frame("beats", [])) is None
 
 
-def test_a_standstill_is_the_only_step_of_an_undisturbed_recording() -> None:
-    """The guest's clock stood still, and that is what the stop explains."""
+def test_pause_is_the_only_clock_step() -> None:
+    """The guest's clock was paused, and the stop explains this step."""
     (step,) = clock_steps(beats(late=5.0))
     assert step.ms == pytest.approx(300, abs=6)
-    heard = beats()
-    quiet = silence_around(heard, STOP * MS, RESUME * MS)
-    assert check_clock(quiet, [step], CALLED) == quiet
+    arrivals = beats()
+    silence = silence_around(arrivals, STOP * MS, RESUME * MS)
+    assert check_clock(silence, [step], CALLED) == silence
 
 
-def test_a_late_beat_is_no_step() -> None:
-    """One that takes 80 ms is alone; a clock that was set shows in all that follow."""
-    heard = beats()
-    heard.loc[1_200, "arrival_ns"] += 80 * MS
-    assert len(clock_steps(heard)) == 1
+def test_late_beat_is_no_clock_step() -> None:
+    """A beat that is 80 ms late is alone; a clock step shows in all beats after it."""
+    arrivals = beats()
+    arrivals.loc[1_200, "arrival_ns"] += 80 * MS
+    assert len(clock_steps(arrivals)) == 1
 
 
 @pytest.mark.parametrize(
     ("jump_ms", "note"), [(200, "was set forward"), (-200, "was set back by 200 ms")]
 )
-def test_a_clock_that_was_set_is_told_of(jump_ms: int, note: str) -> None:
-    """Away from the stop the silence is what it was, and a note says what else was seen."""
-    heard = beats(jump_at=1_600, jump_ms=jump_ms)
+def test_clock_step_gives_a_note(jump_ms: int, note: str) -> None:
+    """Away from the stop a clock step does not change the silence, and a note reports it."""
+    arrivals = beats(jump_at=1_600, jump_ms=jump_ms)
     at = [(time + jump_ms) * MS for time in (STOP, RESUME)]
-    quiet = silence_around(heard, *at)
-    told = check_clock(quiet, clock_steps(heard), CALLED)
-    assert told.duration_ms == 301
-    assert note in told.notes[0]
+    silence = silence_around(arrivals, *at)
+    checked = check_clock(silence, clock_steps(arrivals), CALLED)
+    assert checked.duration_ms == 301
+    assert note in checked.notes[0]
 
 
-def test_a_clock_set_back_in_the_stop_leaves_no_silence_to_measure() -> None:
-    """It would be too short by as much: a gap with its reason, never a wrong figure."""
-    quiet = Silence(start_ns=STOP * MS, end_ns=(RESUME - 200) * MS)
-    told = check_clock(quiet, [ClockStep((STOP + 150) * MS, (STOP - 50) * MS, -200.0)], CALLED)
-    assert told.duration_ms is None
-    assert "set back" in told.notes[0]
+def test_clock_set_back_in_the_stop_withholds_the_silence() -> None:
+    """The silence would look too short: it is unknown, and a note says why."""
+    silence = Silence(start_ns=STOP * MS, end_ns=(RESUME - 200) * MS)
+    checked = check_clock(silence, [ClockStep((STOP + 150) * MS, (STOP - 50) * MS, -200.0)], CALLED)
+    assert checked.duration_ms is None
+    assert "set back" in checked.notes[0]
 
 
-def test_what_was_before_the_call_does_not_concern_the_migration() -> None:
+def test_clock_step_before_the_call_is_ignored() -> None:
     """The end of an earlier migration's stop may be in the recording."""
-    quiet = Silence(start_ns=STOP * MS, end_ns=RESUME * MS)
+    silence = Silence(start_ns=STOP * MS, end_ns=RESUME * MS)
     early = ClockStep(CALLED - 400 * MS, CALLED - 100 * MS, 300.0)
-    assert check_clock(quiet, [early], CALLED).notes == ()
+    assert check_clock(silence, [early], CALLED).notes == ()
 
 
 @pytest.mark.parametrize("run", REAL, ids=[run.run_id for run in REAL])
-def test_real_downtimes_lie_within_each_others_bounds(run: Run) -> None:
-    """On one machine event and reported agree; a client hears of the guest later than it runs."""
+def test_real_downtimes_agree_within_their_bounds(run: Run) -> None:
+    """On one machine event and reported agree; the network downtime is longer."""
     line = run.timeline()
     found = line.downtimes.set_index("kind")
     assert abs(found.loc["event", "downtime_ms"] - found.loc["reported", "downtime_ms"]) < 10

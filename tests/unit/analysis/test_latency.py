@@ -1,4 +1,4 @@
-"""Round trips of echo requests: what a client sees of a guest that stands still."""
+"""Round trips of echo requests: what a client sees of a paused guest."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def test_round_trips_are_exact() -> None:
     assert found["sent_ns"].iloc[1] == BEGIN_NS + 5 * MS
 
 
-def test_a_lost_request_is_a_gap() -> None:
-    """A request without an answer has no round trip, neither 0 nor the one before it."""
+def test_lost_request_is_missing() -> None:
+    """A request without an answer has no round trip: not 0, and not the one before it."""
     found = latency.latency(frame("echoes", **echoes(MS, None, MS)))
     assert [math.isnan(trip) for trip in found["round_trip_ms"]] == [False, True, False]
 
 
-def test_a_clock_that_is_set_back_leaves_a_gap_and_a_note() -> None:
-    """An answer from before its request is no negative round trip: it is left out and told."""
+def test_clock_set_back_gives_no_round_trip_and_a_note() -> None:
+    """An answer stamped before its request has no round trip, and a note says why."""
     taken = frame("echoes", **echoes(MS, -3600 * 1000 * MS, None))
     assert latency.latency(taken)["round_trip_ms"].isna().tolist() == [False, True, True]
     (note,) = latency.notes(taken)
@@ -48,8 +48,8 @@ def test_a_clock_that_is_set_back_leaves_a_gap_and_a_note() -> None:
     assert latency.notes(frame("echoes", **echoes(MS, None))) == ()
 
 
-def test_nobody_asked() -> None:
-    """Of a guest that was not asked there is an empty frame with its columns, and no note."""
+def test_no_requests_give_an_empty_frame() -> None:
+    """Without echo requests there is an empty frame with its columns, and no note."""
     found = latency.latency(frame("echoes", ()))
     assert len(found) == 0
     assert {name: str(kind) for name, kind in found.dtypes.items()} == {
@@ -61,7 +61,7 @@ def test_nobody_asked() -> None:
 
 @given(st.lists(st.none() | st.integers(-(10**12), 10**12)), st.randoms())
 def test_no_request_is_dropped(trips: list[int | None], shuffle: object) -> None:
-    """Whatever was recorded, and in whatever order its rows are, each request is there once."""
+    """For any recording, in any order of rows, each request is there once."""
     rows = echoes(*trips)["rows"]
     shuffle.shuffle(rows)  # type: ignore[attr-defined]
     found = latency.latency(frame("echoes", rows))

@@ -1,6 +1,6 @@
-"""Every recording of a real migration, replayed: what its timeline and summary say, and do not say.
+"""Timeline and summary of every recording of a real migration.
 
-``tests/recordings/outcomes`` holds one of each way that a migration can end, made by ``record.py``
+``tests/recordings/outcomes`` has one recording of each outcome, made by ``record.py``
 there; ``tests/recordings``, and ``steered`` and ``cost`` in it, hold those that were made before.
 """
 
@@ -29,7 +29,7 @@ PLACES = {
 }
 NAMES = sorted(PLACES)
 NUMBERS = [name for name, kind in SUMMARY.items() if kind in ("Int64", "Float64")]
-#: What can be told of any call, with nothing recorded at all.
+#: What is known of any call, with nothing recorded.
 ALWAYS = {"call_ms", "downtime_requested_ms"}
 #: Where libvirt refused before any memory was sent.
 REFUSED = ("refused", "refused-by-destination", "not-connected", "port-closed")
@@ -53,28 +53,28 @@ every_outcome = pytest.mark.parametrize("name", RECIPES)
 
 @functools.cache
 def recorded(name: str) -> Run:
-    """Give a recording by its folder's name, without the summary that is kept with it."""
+    """Return a recording by its folder's name, without the summary that is kept with it."""
     return dataclasses.replace(load_run(PLACES[name]))
 
 
 @functools.cache
 def timeline(name: str) -> Timeline:
-    """Give a recording's timeline."""
+    """Return a recording's timeline."""
     return recorded(name).timeline()
 
 
 def outcome(name: str) -> tuple[Run, Timeline]:
-    """Give the recording of an outcome, and its timeline."""
+    """Return the recording of an outcome, and its timeline."""
     return recorded(f"outcomes/{name}"), timeline(f"outcomes/{name}")
 
 
 def states(line: Timeline) -> list[str]:
-    """Give the states of the five phases."""
+    """Return the states of the five phases."""
     return [str(state) for state in line.phases["state"]]
 
 
 def without(run: Run, *origins: str) -> Run:
-    """Give the run as it would be if these had not been recorded."""
+    """Return the run as it would be if these had not been recorded."""
     events = run.events
     return dataclasses.replace(run, events=events[~events["origin"].isin(origins)])
 
@@ -86,7 +86,7 @@ def heard_of(name: str, *unrecorded: str) -> bool:
 
 
 def numbers(run: Run) -> Mapping[str, Any]:
-    """Give the numbers of a run's summary."""
+    """Return the numbers of a run's summary."""
     summary = run.summary()
     return {name: summary[name] for name in NUMBERS}
 
@@ -101,7 +101,7 @@ def counted_to_the_end(name: str) -> bool:
 
 
 def test_every_outcome_is_recorded() -> None:
-    """What follows says something only while there is a recording of each way to end."""
+    """There is a recording of each outcome, so that the other tests mean something."""
     places = {path.name: path for path in OUTCOMES.iterdir() if not path.name.startswith(".")}
     assert set(places) == set(RECIPES)
     assert {load_run(path).outcome for path in places.values()} == set(Outcome)
@@ -109,8 +109,8 @@ def test_every_outcome_is_recorded() -> None:
 
 
 @every_outcome
-def test_each_ended_as_it_should(name: str) -> None:
-    """A recording shows what its name says, whoever made it anew."""
+def test_each_recording_has_the_outcome_of_its_name(name: str) -> None:
+    """The outcome of a recording is what its name says, also if it is recorded again."""
     run, _ = outcome(name)
     assert run.outcome is RECIPES[name].outcome
     assert run.instruments == tuple(FRAMES)
@@ -120,8 +120,8 @@ def test_each_ended_as_it_should(name: str) -> None:
 
 
 @every
-def test_none_names_the_place_where_it_was_made(name: str) -> None:
-    """No home and no scratch folder of whoever recorded it is in a recording."""
+def test_recordings_contain_no_path_of_their_maker(name: str) -> None:
+    """No home or temporary folder of the recording user is in a recording."""
     run = recorded(name)
     texts = [str(path) for path in (PLACES[name] / "run.json").read_text().splitlines()]
     for each in FRAMES:
@@ -135,8 +135,8 @@ def test_none_names_the_place_where_it_was_made(name: str) -> None:
 
 @every
 @pytest.mark.parametrize("unrecorded", [(), ("log",), ("log", "qemu")], ids=str)
-def test_five_phases_in_order(name: str, unrecorded: tuple[str, ...]) -> None:
-    """They stand in order, touch each other, end with the call, and none is negative."""
+def test_five_phases_are_contiguous(name: str, unrecorded: tuple[str, ...]) -> None:
+    """The phases are in order and without gaps, end with the call, and none is negative."""
     line = without(recorded(name), *unrecorded).timeline() if unrecorded else timeline(name)
     phases = line.phases
     assert phases["phase"].tolist() == list(PHASES)
@@ -157,8 +157,8 @@ def test_five_phases_in_order(name: str, unrecorded: tuple[str, ...]) -> None:
 
 
 @every
-def test_what_is_cut_short_is_so_once(name: str) -> None:
-    """A migration that did not complete broke off in one phase, after which nothing is complete."""
+def test_only_one_phase_is_cut_short(name: str) -> None:
+    """A migration that did not complete ended in one phase; no later phase is complete."""
     found = states(timeline(name))
     if not heard_of(name):
         return
@@ -173,7 +173,7 @@ def test_what_is_cut_short_is_so_once(name: str) -> None:
 
 @every
 def test_no_downtime_without_a_stop(name: str) -> None:
-    """Where the guest was not seen to stop there is no downtime, none of its parts, no silence."""
+    """If no stop was recorded, there is no downtime, no part of it and no silence."""
     line = timeline(name)
     measured = line.downtimes.set_index("kind")["downtime_ms"].drop("requested")
     if line.stop_ns is None:
@@ -189,8 +189,8 @@ def test_no_downtime_without_a_stop(name: str) -> None:
 
 
 @every
-def test_a_downtime_has_bounds_or_a_reason_why_there_is_none(name: str) -> None:
-    """What is missing says why; what is there lies between how small and how great it may be."""
+def test_downtime_has_bounds_or_a_reason(name: str) -> None:
+    """A missing figure has a reason; a known one is between its bounds."""
     for row in timeline(name).downtimes.itertuples():
         missing = any(map(math.isnan, (row.downtime_ms, row.low_ms, row.high_ms)))
         assert bool(row.reason) == missing, row.kind
@@ -204,8 +204,8 @@ def test_a_downtime_has_bounds_or_a_reason_why_there_is_none(name: str) -> None:
 
 
 @every
-def test_a_summary_has_its_keys_and_plain_values(name: str) -> None:
-    """The keys are those of the table, in its order; what is unknown is None and no NaN."""
+def test_summary_has_its_keys_and_plain_values(name: str) -> None:
+    """The keys are those of the table, in its order; unknown is None, not NaN."""
     summary = recorded(name).summary()
     assert list(summary) == list(SUMMARY)
     kinds: dict[str, type | tuple[type, ...]] = {
@@ -226,8 +226,8 @@ def test_a_summary_has_its_keys_and_plain_values(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", VARIED)
-def test_a_number_of_what_was_not_recorded_is_missing(name: str) -> None:
-    """Taking a frame away makes its numbers unknown, or tells them by another; none gets 0."""
+def test_missing_frame_makes_no_number_zero(name: str) -> None:
+    """Without a frame its numbers are unknown or come from another frame; none becomes 0."""
     run, _ = outcome(name)
     whole = numbers(run)
     for each in FRAMES:
@@ -237,8 +237,8 @@ def test_a_number_of_what_was_not_recorded_is_missing(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", VARIED)
-def test_of_nothing_recorded_nothing_is_told(name: str) -> None:
-    """With every frame empty, and no statistics, only the call and the limit are known."""
+def test_empty_recording_gives_no_numbers(name: str) -> None:
+    """With all frames empty and no statistics, only the call and the limit are known."""
     run, _ = outcome(name)
     nothing = {each: frame(each, []) for each in FRAMES}
     left = numbers(dataclasses.replace(run, **nothing, completed_job={}))
@@ -246,8 +246,8 @@ def test_of_nothing_recorded_nothing_is_told(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", COUNTED)
-def test_the_wire_carried_no_less_than_was_sent(name: str) -> None:
-    """What was counted on the wire to the end of the call holds what libvirt says it sent."""
+def test_wire_carried_at_least_what_was_sent(name: str) -> None:
+    """The bytes on the wire, counted to the end, include what libvirt reports as sent."""
     line = timeline(name)
     assert counted_to_the_end(name)
     assert line.transferred_bytes is not None
@@ -256,10 +256,10 @@ def test_the_wire_carried_no_less_than_was_sent(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - set(COUNTED)))
-def test_where_it_was_not_counted_or_nothing_was_sent_there_is_nothing_to_hold_against(
+def test_other_recordings_have_no_bytes_to_compare(
     name: str,
 ) -> None:
-    """What the other test leaves out has no such figures: none is left out that could fail it."""
+    """The recordings that the test before leaves out have no such figures."""
     line = timeline(name)
     if counted_to_the_end(name):
         assert line.transferred_bytes is None
@@ -268,14 +268,14 @@ def test_where_it_was_not_counted_or_nothing_was_sent_there_is_nothing_to_hold_a
 
 
 @every
-def test_a_kept_summary_is_the_recordings_own(name: str) -> None:
-    """What a run's file keeps of its figures is what they are by today's definition."""
+def test_stored_summary_equals_the_computed_one(name: str) -> None:
+    """The summary stored with a run equals the one computed today."""
     assert load_run(PLACES[name]).summary() == recorded(name).summary()
 
 
 @pytest.mark.parametrize("name", LOST)
-def test_bytes_that_were_not_counted_to_the_end_are_missing(name: str) -> None:
-    """Where a host went the wire's counters ended with it: their sum, be it 0, is of a part."""
+def test_bytes_not_counted_to_the_end_are_missing(name: str) -> None:
+    """If a host was lost, the counters of the wire ended early: their sum is unknown, not 0."""
     run, line = outcome(name)
     assert not counted_to_the_end(f"outcomes/{name}")
     assert line.wire_bytes is None
@@ -287,10 +287,10 @@ def test_bytes_that_were_not_counted_to_the_end_are_missing(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ARRIVED)
-def test_completed(name: str) -> None:
-    """All five phases are complete, the guest is at the destination, whole, and each number told.
+def test_completed_migration_has_every_number(name: str) -> None:
+    """All phases are complete, the guest is intact at the destination, every number is known.
 
-    libvirt's downtime is QEMU's but for what libvirt's own clocks add; in post-copy it ends before
+    libvirt's downtime is QEMU's plus what libvirt's own clocks add; in post-copy it ends before
     the guest runs.
     """
     run, line = outcome(name)
@@ -312,8 +312,8 @@ def test_completed(name: str) -> None:
     ("name", "leader"),
     [("completed-normal", "client"), ("completed-peer2peer", "source libvirtd")],
 )
-def test_who_asked(name: str, leader: str) -> None:
-    """In both modes the same five work, and either the client or the source's libvirtd asks."""
+def test_leader_depends_on_the_mode(name: str, leader: str) -> None:
+    """The same five work in both modes; the client or the source's libvirtd asks."""
     _, line = outcome(name)
     assert set(line.phases["asked_by"]) == {leader}
     assert line.phases["by"].tolist() == [
@@ -324,7 +324,7 @@ def test_who_asked(name: str, leader: str) -> None:
 
 
 def test_completed_postcopy() -> None:
-    """The guest goes over in the middle of it, and its memory follows."""
+    """The guest switches over during the migration, and its memory follows."""
     _, line = outcome("completed-postcopy")
     assert line.postcopy_ns is not None
     assert line.resume_ns is not None
@@ -338,7 +338,7 @@ def test_completed_postcopy() -> None:
 
 
 def test_completed_with_copied_storage() -> None:
-    """The disk goes by a connection of its own, and over the wire beside the memory."""
+    """The disk uses its own connection, beside the memory."""
     run, line = outcome("completed-storage")
     sent = run.connections.groupby("purpose")["sent_bytes"].sum()
     assert set(sent.index) == {"memory", "storage"}
@@ -352,7 +352,7 @@ def test_completed_with_copied_storage() -> None:
 
 @pytest.mark.parametrize(("name", "by"), STOPPED.items())
 def test_stopped_on_purpose(name: str, by: str) -> None:
-    """Perform is cut short, the destination told to let go, the guest whole where it was."""
+    """Perform is cut short and rolled back, and the guest is intact at the source."""
     run, line = outcome(name)
     assert states(line) == ["complete", "complete", "cut short", "rolled back", "not reached"]
     assert line.steering["by"].tolist() == [by]
@@ -368,16 +368,16 @@ def test_stopped_on_purpose(name: str, by: str) -> None:
     assert run.guest_check["intact"] is True
 
 
-def test_diverged() -> None:
-    """It was given up after pass upon pass, having sent more than the guest's memory."""
+def test_diverged_after_several_iterations() -> None:
+    """The migration was given up after it had sent more than the guest's memory."""
     run, line = outcome("diverged")
     assert len(line.iterations) > 2
     assert line.transferred_bytes is not None
     assert line.transferred_bytes > run.guest["memory_mib"] * MIB
 
 
-def test_interrupted() -> None:
-    """The guest ran at the destination when its memory ceased to come: half there, for good."""
+def test_interrupted_postcopy_leaves_memory_on_both_hosts() -> None:
+    """The guest ran at the destination when its memory stopped to arrive."""
     run, line = outcome("interrupted")
     assert states(line) == ["complete", "complete", "complete", "cut short", "rolled back"]
     assert line.postcopy_ns is not None
@@ -396,8 +396,8 @@ def test_interrupted() -> None:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_refused(name: str) -> None:
-    """Nothing of the guest was sent, no pass was made, and it never stopped nor left."""
+def test_refused_migration_sent_nothing(name: str) -> None:
+    """No memory was sent, there was no iteration, and the guest never stopped."""
     run, line = outcome(name)
     assert len(line.iterations) == 0
     assert len(run.job) == 0
@@ -414,14 +414,14 @@ def test_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in REFUSED if name != "port-closed"])
 def test_refused_before_perform(name: str) -> None:
-    """A wrong URI, a host that is the same, a connection that fails: Perform is not reached."""
+    """With a wrong URI, the same host or a failed connection, Perform is not reached."""
     _, line = outcome(name)
     assert line.phases["start_ns"].iloc[2:4].isna().all()
     assert set(states(line)[2:4]) <= {"not reached", "unknown"}
 
 
-def test_refused_uri_of_2011() -> None:
-    """A connection URI in the migration URI's place is refused by libvirt, and explained."""
+def test_connection_uri_as_migration_uri_is_refused() -> None:
+    """libvirt refuses a connection URI as migration URI, and the error is explained."""
     run, line = outcome("refused")
     assert run.plan.migration_uri == "qemu+ssh://root@host-b/system"
     assert run.error is not None
@@ -430,20 +430,20 @@ def test_refused_uri_of_2011() -> None:
 
 
 def test_not_connected_reached_no_phase() -> None:
-    """Where not even the destination's libvirtd was reached, no phase is said to have begun."""
+    """If the destination's libvirtd was not reached, no phase started."""
     _, line = outcome("not-connected")
     assert line.phases["start_ns"].isna().all()
 
 
-def test_port_closed() -> None:
-    """The destination had prepared; the source's libvirtd dials in Perform, and gets no answer."""
+def test_closed_port_fails_in_perform() -> None:
+    """The source's libvirtd connects in Perform and gets no answer."""
     _, line = outcome("port-closed")
     assert states(line) == ["complete", "complete", "cut short", "rolled back", "rolled back"]
 
 
 @pytest.mark.parametrize("name", LOST)
-def test_lost_host(name: str) -> None:
-    """Memory was being sent when it went, and no number claims more than was seen."""
+def test_lost_host_ends_in_perform(name: str) -> None:
+    """The host was lost while memory was sent, and no number claims more than was recorded."""
     run, line = outcome(name)
     assert states(line)[:3] == ["complete", "complete", "cut short"]
     assert len(line.iterations) == 1
@@ -453,8 +453,8 @@ def test_lost_host(name: str) -> None:
     assert any("the bytes on the wire end early" in warning for warning in run.warnings)
 
 
-def test_lost_destination() -> None:
-    """The guest is found running at the source, whole; of the destination nothing is known."""
+def test_lost_destination_leaves_guest_on_source() -> None:
+    """The guest runs at the source and is intact; the destination's state is unknown."""
     run, _ = outcome("lost-destination")
     assert run.domain_states == {"source": "running", "destination": "unknown"}
     assert run.found_at == "host-a"
@@ -463,8 +463,8 @@ def test_lost_destination() -> None:
     assert run.beats["arrival_ns"].max() > run.returned_ns
 
 
-def test_lost_source() -> None:
-    """Nobody knows of the guest: it is not said to run anywhere, nor to be whole."""
+def test_lost_source_leaves_guest_unknown() -> None:
+    """The guest is not reported as running anywhere, nor as intact."""
     run, _ = outcome("lost-source")
     assert run.domain_states == {"source": "unknown", "destination": "absent"}
     assert run.found_at is None
@@ -474,8 +474,8 @@ def test_lost_source() -> None:
     assert run.beats["arrival_ns"].max() < run.returned_ns
 
 
-def test_a_lost_guest_is_not_said_to_have_gone_on() -> None:
-    """That no stop was seen of a guest that went with its host does not say that it ran on."""
+def test_lost_guest_is_not_reported_as_running() -> None:
+    """If the guest was lost with its host, no reason claims that it did not stop."""
     _, line = outcome("lost-source")
     assert "the guest did not stop" not in set(line.downtimes["reason"])
     assert any("nothing arrived from the guest" in note for note in line.notes)

@@ -1,7 +1,7 @@
 """Phases, iterations and downtimes of a fake with known answers, and of real recordings.
 
 ``tests/recordings`` holds recordings of real migrations between two libvirt daemons, written by
-the kit's own store.
+``runs.store``.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ real_completed = pytest.mark.parametrize(
 
 
 def spans(line: Timeline) -> dict[str, tuple[str, float | None]]:
-    """Give each phase's state and duration."""
+    """Return each phase's state and duration."""
     return {
         row.phase: (row.state, None if np.isnan(row.duration_ms) else row.duration_ms)
         for row in line.phases.itertuples()
@@ -54,7 +54,7 @@ def spans(line: Timeline) -> dict[str, tuple[str, float | None]]:
 
 
 def without(run: Run, *origins: str) -> Run:
-    """Give the run as it would be if these had not been recorded."""
+    """Return the run as it would be if these had not been recorded."""
     events = run.events
     return dataclasses.replace(run, events=events[~events["origin"].isin(origins)])
 
@@ -78,8 +78,8 @@ def check_phases(line: Timeline) -> None:
 
 
 @pytest.mark.parametrize("mode", ["normal", "peer2peer"])
-def test_the_log_tells_all_five_phases_in_both_modes(make_run: MakeRun, mode: str) -> None:
-    """Between the daemons the phases are the same five, whoever drives them."""
+def test_log_shows_all_five_phases_in_both_modes(make_run: MakeRun, mode: str) -> None:
+    """The daemons go through the same five phases in both modes."""
     line = make_run(mode=mode).timeline()
     check_phases(line)
     assert spans(line)["Begin"] == ("complete", 8.0)
@@ -89,8 +89,8 @@ def test_the_log_tells_all_five_phases_in_both_modes(make_run: MakeRun, mode: st
     assert set(line.phases["basis"]) == {"log"}
 
 
-def test_events_alone_tell_all_phases_but_begin(make_run: MakeRun) -> None:
-    """Without a daemon's log, Begin's time is in Prepare's row and Begin is marked missing."""
+def test_events_alone_show_all_phases_but_begin(make_run: MakeRun) -> None:
+    """Without a daemon's log, Begin is missing and its time is in Prepare's row."""
     line = make_run(with_log=False).timeline()
     check_phases(line)
     assert set(line.phases["basis"]) == {"events"}
@@ -100,8 +100,8 @@ def test_events_alone_tell_all_phases_but_begin(make_run: MakeRun) -> None:
     assert spans(line)["Confirm"] == ("complete", 209.0)
 
 
-def test_libvirts_events_alone_place_the_stop_but_do_not_measure_it(make_run: MakeRun) -> None:
-    """Events without a stamp of their own give phases and iterations, but no event downtime."""
+def test_libvirts_events_alone_do_not_measure_the_stop(make_run: MakeRun) -> None:
+    """Events without a stamp give phases and iterations, but no event downtime."""
     line = make_run(with_log=False, with_qemu=False).timeline()
     check_phases(line)
     assert spans(line)["Finish"][1] == pytest.approx(330.0)
@@ -111,8 +111,8 @@ def test_libvirts_events_alone_place_the_stop_but_do_not_measure_it(make_run: Ma
     assert line.throughput_bytes_per_s is None
 
 
-def test_a_cancelled_run_ends_in_the_phase_it_was_cancelled_in(make_run: MakeRun) -> None:
-    """Perform is cut short, and what undoes it is told from what completes a migration."""
+def test_cancelled_run_is_cut_short_in_perform(make_run: MakeRun) -> None:
+    """Perform is cut short, and the rollback is not taken for a completion."""
     run = make_run(outcome="cancelled")
     line = run.timeline()
     check_phases(line)
@@ -134,8 +134,8 @@ def test_a_cancelled_run_ends_in_the_phase_it_was_cancelled_in(make_run: MakeRun
     ]
 
 
-def test_what_fails_in_prepare_never_reaches_perform(recording: type[Any]) -> None:
-    """A destination that refuses leaves Prepare cut short and Perform not reached."""
+def test_failure_in_prepare_does_not_reach_perform(recording: type[Any]) -> None:
+    """If the destination refuses, Prepare is cut short and Perform not reached."""
     made = recording(outcome="failed")
     run = made.build()
     log = run.events.query("origin == 'log'")
@@ -152,8 +152,8 @@ def test_what_fails_in_prepare_never_reaches_perform(recording: type[Any]) -> No
 
 
 @pytest.mark.parametrize("lost", ["prepare", "perform3", "perform3_done", "confirm3"])
-def test_a_lost_line_of_the_log_is_a_missing_phase(make_run: MakeRun, lost: str) -> None:
-    """Its time stays in the row before it, so that the whole still adds up."""
+def test_lost_line_of_the_log_is_a_missing_phase(make_run: MakeRun, lost: str) -> None:
+    """Its time stays in the row before it, so the sum is still right."""
     run = make_run()
     events = run.events
     line = dataclasses.replace(
@@ -172,16 +172,16 @@ def test_repeated_lines_and_any_order_change_nothing(make_run: MakeRun) -> None:
     assert spans(dataclasses.replace(run, events=events).timeline()) == spans(run.timeline())
 
 
-def test_a_clock_set_back_during_the_call_gives_no_negative_time(make_run: MakeRun) -> None:
-    """CLOCK_REALTIME can be set; phases then are short, and never negative."""
+def test_clock_set_back_during_the_call_gives_no_negative_time(make_run: MakeRun) -> None:
+    """CLOCK_REALTIME can be set; phases are short then, but never negative."""
     run = make_run()
     line = dataclasses.replace(run, returned_ns=run.called_ns - 5 * MS).timeline()
     assert line.call_ms == 0
     assert (line.phases["duration_ms"].dropna() >= 0).all()
 
 
-def test_passes_end_where_the_next_begins_and_at_the_stop(make_run: MakeRun) -> None:
-    """QEMU's extra pass after STOP is a row of its own, marked as one of a standing guest."""
+def test_iterations_end_at_the_next_one_and_at_the_stop(make_run: MakeRun) -> None:
+    """QEMU's extra iteration after STOP has its own row, with the guest not running."""
     line = make_run().timeline()
     iterations = line.iterations
     assert iterations["iteration"].tolist() == [1, 2, 3]
@@ -192,21 +192,21 @@ def test_passes_end_where_the_next_begins_and_at_the_stop(make_run: MakeRun) -> 
     assert iterations["duration_ms"].iloc[0] == pytest.approx(150 / 112 * 1000)
 
 
-def test_the_last_pass_of_a_cancelled_run_ends_with_it(make_run: MakeRun) -> None:
-    """Where nothing stopped the guest, QEMU's word that it was cancelled ends the pass."""
+def test_last_iteration_of_a_cancelled_run_ends_with_it(make_run: MakeRun) -> None:
+    """Without a stop, QEMU's status ``cancelled`` ends the iteration."""
     run = make_run(outcome="cancelled")
     line = run.timeline()
     assert line.iterations["end_ns"].iloc[-1] == run.called_ns + 4002 * MS
     assert line.iterations["guest_running"].all()
 
 
-def test_the_event_downtime_is_from_stop_to_resume(make_run: MakeRun) -> None:
-    """To the microsecond of QEMU's own stamps."""
+def test_event_downtime_is_from_stop_to_resume(make_run: MakeRun) -> None:
+    """The downtime is exact to the microsecond of QEMU's stamps."""
     line = make_run(downtime_ms=336.98).timeline()
     assert line.downtime_event_ms == pytest.approx(336.98)
 
 
-def test_a_pause_by_hand_on_the_way_is_not_the_migrations_stop(recording: type[Any]) -> None:
+def test_pause_by_the_user_is_not_the_migrations_stop(recording: type[Any]) -> None:
     """Of several stops at the source, the last is the migration's."""
     made = recording(downtime_ms=100.0)
     made.event(900, "source", "qemu", "STOP")
@@ -214,16 +214,16 @@ def test_a_pause_by_hand_on_the_way_is_not_the_migrations_stop(recording: type[A
     assert made.build().timeline().downtime_event_ms == pytest.approx(100.0)
 
 
-def test_a_rolled_back_stop_is_measured_at_the_source(recording: type[Any]) -> None:
-    """A migration that fails while the guest stands still has a downtime without a success."""
+def test_rolled_back_stop_is_measured_at_the_source(recording: type[Any]) -> None:
+    """A migration that fails while the guest is paused has a downtime too."""
     made = recording(outcome="failed")
     made.event(3000, "source", "qemu", "STOP")
     made.event(3250, "source", "qemu", "RESUME")
     assert made.build().timeline().downtime_event_ms == pytest.approx(250.0)
 
 
-def test_a_host_with_another_clock_is_put_right_and_said(make_run: MakeRun) -> None:
-    """Three seconds between two hosts' clocks must not show as three seconds of downtime."""
+def test_other_clock_is_corrected_and_noted(make_run: MakeRun) -> None:
+    """Three seconds between the hosts' clocks do not show as three seconds of downtime."""
     run = make_run()
     events = run.events
     other = (events["origin"] == "qemu") & (events["side"] == "destination")
@@ -234,20 +234,20 @@ def test_a_host_with_another_clock_is_put_right_and_said(make_run: MakeRun) -> N
 
 
 def beats_of(run: Run, change: Callable[[pd.DataFrame], pd.DataFrame]) -> Timeline:
-    """Give the timeline with other beats."""
+    """Return the timeline with other beats."""
     return dataclasses.replace(run, beats=change(run.beats)).timeline()
 
 
-def test_a_silence_without_a_jump_is_a_guest_that_stood_still(make_run: MakeRun) -> None:
-    """The network downtime holds what comes after the resume, and no beat is lost in it."""
+def test_no_beat_is_lost_while_the_guest_is_paused(make_run: MakeRun) -> None:
+    """The network downtime includes the time after resume, and no beat is lost in it."""
     line = make_run().timeline()
     assert line.downtime_network_ms == pytest.approx(341.0)
     assert (line.beats_lost, line.beats_lost_in_silence) == (0, 0)
     assert line.network_jitter_ms == pytest.approx(1.8)
 
 
-def test_lost_beats_are_told_from_silence(make_run: MakeRun) -> None:
-    """Beats that the network dropped after the resume make the silence longer, and are counted."""
+def test_lost_beats_are_counted_in_the_silence(make_run: MakeRun) -> None:
+    """Beats that the network lost after the resume lengthen the silence, and are counted."""
     run = make_run()
     resumed = run.timeline().silent_until_ns
     assert resumed is not None
@@ -262,8 +262,8 @@ def test_lost_beats_are_told_from_silence(make_run: MakeRun) -> None:
     assert line.beats_lost == 40
 
 
-def test_a_loss_elsewhere_is_no_downtime(make_run: MakeRun) -> None:
-    """A longer gap long before the stop does not become the migration's."""
+def test_loss_elsewhere_is_no_downtime(make_run: MakeRun) -> None:
+    """A longer gap long before the stop is not the network downtime."""
     run = make_run()
     line = beats_of(
         run,
@@ -276,8 +276,8 @@ def test_a_loss_elsewhere_is_no_downtime(make_run: MakeRun) -> None:
     assert line.beats_lost_in_silence == 0
 
 
-def test_a_duplicate_or_late_beat_is_no_sign_of_life(make_run: MakeRun) -> None:
-    """A copy of an old beat that arrives in the silence does not cut it in two."""
+def test_duplicate_or_late_beat_does_not_end_the_silence(make_run: MakeRun) -> None:
+    """A copy of an old beat that arrives in the silence does not split it."""
     run = make_run()
     stop = run.timeline().stop_ns
     assert stop is not None
@@ -292,7 +292,7 @@ def test_a_duplicate_or_late_beat_is_no_sign_of_life(make_run: MakeRun) -> None:
 
 
 def test_beats_out_of_order_are_not_lost(make_run: MakeRun) -> None:
-    """Two beats that overtook each other change neither the count nor the downtime."""
+    """Two reordered beats change neither the count nor the downtime."""
     run = make_run()
 
     def swap(beats: pd.DataFrame) -> pd.DataFrame:
@@ -305,8 +305,8 @@ def test_beats_out_of_order_are_not_lost(make_run: MakeRun) -> None:
 
 
 @pytest.mark.parametrize("side", ["before", "after"])
-def test_a_silence_without_an_end_is_not_a_number(make_run: MakeRun, side: str) -> None:
-    """Where no beat was heard on one side of the stop, the downtime is unknown, and it is said."""
+def test_silence_without_an_end_is_unknown(make_run: MakeRun, side: str) -> None:
+    """If no beat arrived on one side of the stop, the downtime is unknown, with a note."""
     run = make_run()
     stop = run.timeline().stop_ns
     assert stop is not None
@@ -317,15 +317,15 @@ def test_a_silence_without_an_end_is_not_a_number(make_run: MakeRun, side: str) 
     assert side in line.notes[0]
 
 
-def test_too_few_beats_have_no_99th_percentile(make_run: MakeRun) -> None:
-    """Of 50 gaps the 99th percentile would be the greatest: no jitter is given."""
+def test_too_few_beats_give_no_jitter(make_run: MakeRun) -> None:
+    """Of 50 gaps the 99th percentile would be the maximum."""
     run = make_run()
     line = beats_of(run, lambda b: b[b["arrival_ns"] > run.called_ns - 50 * MS])
     assert line.network_jitter_ms is None
 
 
-def test_rates_follow_their_formula(make_run: MakeRun) -> None:
-    """Bytes sent, by libvirt, over the time from active to completed, by QEMU."""
+def test_throughput_follows_its_formula(make_run: MakeRun) -> None:
+    """It is libvirt's bytes over the time from QEMU's active to completed."""
     line = make_run(wire_mib_s=100.0).timeline()
     assert line.throughput_bytes_per_s == pytest.approx(100 * 1024 * 1024, rel=1e-6)
     assert line.wire_bytes is not None
@@ -333,8 +333,8 @@ def test_rates_follow_their_formula(make_run: MakeRun) -> None:
     assert line.wire_bytes / line.transferred_bytes == pytest.approx(1.04, rel=0.05)
 
 
-def test_a_job_that_fell_back_to_zero_is_remembered_at_its_highest(make_run: MakeRun) -> None:
-    """After an abort libvirt can answer with zeros, which undo nothing that was sent."""
+def test_job_that_fell_back_to_zero_keeps_its_maximum(make_run: MakeRun) -> None:
+    """After an abort libvirt can report zeros; what was sent stays sent."""
     run = make_run(outcome="cancelled")
     job = run.job
     after = job.tail(1).assign(
@@ -350,8 +350,8 @@ def test_a_job_that_fell_back_to_zero_is_remembered_at_its_highest(make_run: Mak
     assert line.throughput_bytes_per_s == known.throughput_bytes_per_s
 
 
-def test_a_timeline_shows_as_one_line(make_run: MakeRun) -> None:
-    """The repr gives the main numbers and no address of memory."""
+def test_timeline_has_a_one_line_repr(make_run: MakeRun) -> None:
+    """The repr gives the main numbers and no memory address."""
     assert repr(make_run().timeline()) == "Timeline(2698 ms, 3 iterations, downtime 330.0 ms)"
     cancelled = make_run(outcome="cancelled").timeline()
     assert repr(cancelled).endswith("downtime unknown)")
@@ -361,7 +361,7 @@ def test_a_timeline_shows_as_one_line(make_run: MakeRun) -> None:
 
 
 def test_there_are_recordings_of_both_modes_and_of_failures() -> None:
-    """What follows says something only while real recordings of each kind are there."""
+    """The other tests mean something only while recordings of each kind exist."""
     assert {str(run.plan.mode) for run in REAL} == {"normal", "peer2peer"}
     assert {run.outcome for run in (*REAL, *STEERED.values())} == set(Outcome)
     assert len(STEERED) == 9
@@ -369,14 +369,14 @@ def test_there_are_recordings_of_both_modes_and_of_failures() -> None:
 
 @real_runs
 def test_real_phases_are_contiguous(run: Run) -> None:
-    """In every real recording, with and without the daemons' logs."""
+    """The phases have no gaps, with and without the daemons' logs."""
     check_phases(run.timeline())
     check_phases(without(run, "log").timeline())
     check_phases(without(run, "log", "qemu").timeline())
 
 
 @real_completed
-def test_real_phases_are_all_there_and_their_two_tellings_agree(run: Run) -> None:
+def test_real_phases_agree_by_log_and_by_events(run: Run) -> None:
     """Where log and events both tell of a boundary, they do so within 60 ms of each other.
 
     The log's perform3_done comes after QEMU's completed, by the time libvirt takes to notice.
@@ -390,7 +390,7 @@ def test_real_phases_are_all_there_and_their_two_tellings_agree(run: Run) -> Non
 
 @real_completed
 def test_real_downtimes_agree_with_each_other(run: Run) -> None:
-    """libvirt's and QEMU's stops are the same one; the network's is longer than both."""
+    """libvirt and QEMU measure the same stop; the network downtime is longer."""
     line = run.timeline()
     assert line.downtime_event_ms is not None
     assert line.downtime_network_ms is not None
@@ -404,8 +404,8 @@ def test_real_downtimes_agree_with_each_other(run: Run) -> None:
 
 
 @real_completed
-def test_real_passes_cover_the_sending(run: Run) -> None:
-    """From active to completed there is always one pass under way, and they are numbered on."""
+def test_real_iterations_cover_the_sending(run: Run) -> None:
+    """From active to completed there is always one iteration, and their numbers have no gap."""
     line = run.timeline()
     iterations = line.iterations
     assert iterations["iteration"].tolist() == list(range(1, len(iterations) + 1))
@@ -417,8 +417,8 @@ def test_real_passes_cover_the_sending(run: Run) -> None:
 
 
 @real_completed
-def test_a_real_wire_carried_what_libvirt_says_and_little_more(run: Run) -> None:
-    """Counted at the interface and told by libvirt, the bytes agree within 10 %."""
+def test_real_wire_agrees_with_libvirt(run: Run) -> None:
+    """The bytes of the interface and of libvirt agree within 10 %."""
     line = run.timeline()
     assert line.wire_bytes is not None
     assert line.transferred_bytes is not None
@@ -426,15 +426,15 @@ def test_a_real_wire_carried_what_libvirt_says_and_little_more(run: Run) -> None
 
 
 @real_runs
-def test_a_real_run_that_did_not_complete_has_one_phase_cut_short(run: Run) -> None:
-    """And a completed one has none."""
+def test_real_incomplete_run_has_one_phase_cut_short(run: Run) -> None:
+    """A completed run has none."""
     states = run.timeline().phases["state"].tolist()
     assert states.count("cut short") == (0 if run.outcome is Outcome.COMPLETED else 1)
 
 
 @steered_runs
 def test_phases_of_steered_runs_are_contiguous(run: Run) -> None:
-    """Whatever is done to a migration, with and without the daemons' logs."""
+    """The phases have no gaps whatever a plan does, with and without the daemons' logs."""
     if run.plan.offline:
         return  # its phases lie within a millisecond, which is as fine as the log tells
     check_phases(run.timeline())
@@ -442,8 +442,8 @@ def test_phases_of_steered_runs_are_contiguous(run: Run) -> None:
     check_phases(without(run, "log", "qemu").timeline())
 
 
-def test_postcopy_has_a_short_downtime_and_a_long_arrival() -> None:
-    """The guest goes over while most of its memory is still to come, and Finish takes that long."""
+def test_postcopy_has_a_short_downtime_and_a_long_finish() -> None:
+    """The guest switches over while most of its memory is still to come."""
     line = STEERED["postcopy"].timeline()
     assert line.postcopy_ns is not None
     assert line.postcopy_ms is not None
@@ -464,7 +464,7 @@ def test_postcopy_has_a_short_downtime_and_a_long_arrival() -> None:
 
 
 def test_interrupted_postcopy_is_cut_short_in_finish() -> None:
-    """The guest ran at the destination, and what was left of its memory never followed."""
+    """The guest ran at the destination, and the rest of its memory never followed."""
     run = STEERED["interrupted"]
     line = run.timeline()
     assert spans(line)["Finish"][0] == "cut short"
@@ -481,8 +481,8 @@ def test_interrupted_postcopy_is_cut_short_in_finish() -> None:
     ]
 
 
-def test_what_was_done_stands_in_the_timeline() -> None:
-    """Each step of the policy, with what it set, when, and by whom."""
+def test_steering_is_in_the_timeline() -> None:
+    """Each step of the policy has its value, its time and its cause."""
     run = STEERED["downtime_steps"]
     done = run.timeline().steering
     assert done["name"].tolist() == ["set_max_downtime"] * 3
@@ -494,8 +494,8 @@ def test_what_was_done_stands_in_the_timeline() -> None:
     assert run.downtime_requested_ms == 900
 
 
-def test_a_suspended_guest_stands_still_from_its_suspension() -> None:
-    """QEMU's last STOP is the kit's suspension; libvirt reports the same downtime."""
+def test_suspended_guest_is_paused_from_its_suspension() -> None:
+    """QEMU's last STOP is the suspension by migrationlab; libvirt reports the same downtime."""
     line = STEERED["suspend_after_iteration"].timeline()
     (suspended_ns,) = line.steering["time_ns"]
     assert line.stop_ns == pytest.approx(suspended_ns, abs=20 * MS)
@@ -503,8 +503,8 @@ def test_a_suspended_guest_stands_still_from_its_suspension() -> None:
     assert not line.iterations["guest_running"].iloc[-2:].any()
 
 
-def test_a_guest_left_paused_has_no_end_of_its_downtime() -> None:
-    """It stopped and has not run again, which is said and is not a number."""
+def test_guest_left_paused_has_no_end_of_its_downtime() -> None:
+    """It stopped and does not run again: a note says so, and there is no number."""
     run = STEERED["paused"]
     line = run.timeline()
     assert line.stop_ns is not None
@@ -516,8 +516,8 @@ def test_a_guest_left_paused_has_no_end_of_its_downtime() -> None:
     assert spans(without(run, "log").timeline())["Confirm"][0] == "complete"
 
 
-def test_an_offline_migration_has_no_perform() -> None:
-    """Nothing is sent, so nothing is missing either."""
+def test_offline_migration_has_no_perform() -> None:
+    """An offline migration sends nothing, so Perform is left out, not missing."""
     line = STEERED["offline"].timeline()
     assert spans(line)["Perform"] == ("left out", None)
     assert [state for state, _ in spans(line).values()].count("complete") == 4
@@ -525,8 +525,8 @@ def test_an_offline_migration_has_no_perform() -> None:
     assert line.total_ms is None
 
 
-def test_copied_storage_shows_in_the_job() -> None:
-    """The disk's bytes have columns of their own; what is written meanwhile is sent again."""
+def test_copied_storage_is_in_the_job() -> None:
+    """The disk's bytes have their own columns; blocks written meanwhile are sent again."""
     run = STEERED["copy_storage"]
     job = run.job
     assert job["disk_total_bytes"].iloc[0] == 32 * 1024 * 1024
@@ -539,7 +539,7 @@ def test_copied_storage_shows_in_the_job() -> None:
 
 
 def moved(run: Run, by_ns: int) -> pd.DataFrame:
-    """Give a run's events with the destination's clock ahead by so much."""
+    """Return a run's events with the destination's clock ahead by so much."""
     events = run.events
     other = (events["origin"] == "qemu") & (events["side"] == "destination")
     events.loc[other, "time_ns"] += by_ns
@@ -547,15 +547,15 @@ def moved(run: Run, by_ns: int) -> pd.DataFrame:
 
 
 def offsets(**sides: tuple[float, float] | None) -> dict[str, Any]:
-    """Give a run's clock: offset and error of each side, in milliseconds."""
+    """Return a run's clock: offset and error of each side, in milliseconds."""
     return {
         side: value and {"offset_ms": value[0], "error_ms": value[1], "method": "ssh"}
         for side, value in sides.items()
     }
 
 
-def test_a_measured_offset_is_taken_off(make_run: MakeRun) -> None:
-    """A clock that is 20 ms ahead would make the downtime 20 ms longer; measured, it does not."""
+def test_measured_offset_is_subtracted(make_run: MakeRun) -> None:
+    """A clock that is 20 ms ahead adds 20 ms to the downtime, unless it was measured."""
     run = make_run()
     clock = offsets(source=(0.0, 0.0), destination=(20.0, 0.4))
     spoilt = dataclasses.replace(run, events=moved(run, 20 * MS))
@@ -565,15 +565,15 @@ def test_a_measured_offset_is_taken_off(make_run: MakeRun) -> None:
     assert line.notes == ()
 
 
-def test_a_clock_known_badly_is_told(make_run: MakeRun) -> None:
-    """Where the offsets may be wrong by more than a millisecond together, a note says how much."""
+def test_large_clock_error_gives_a_note(make_run: MakeRun) -> None:
+    """If the error of both clocks is above 1 ms, a note says how much."""
     clock = offsets(source=(0.0, 0.8), destination=(0.0, 0.7))
     line = dataclasses.replace(make_run(), clock=clock).timeline()
     assert line.notes == ("The error of the event downtime is 1.5 ms: that of the hosts' clocks.",)
 
 
-def test_a_downtime_across_an_unknown_clock_is_withheld(make_run: MakeRun) -> None:
-    """Where one clock is not known there is no number, and what is placed stays placed."""
+def test_downtime_across_an_unknown_clock_is_withheld(make_run: MakeRun) -> None:
+    """If one clock is unknown there is no event downtime; stop and resume stay known."""
     clock = offsets(source=(0.0, 0.0), destination=None)
     run = dataclasses.replace(make_run(), clock=clock)
     line = run.timeline()
@@ -584,8 +584,8 @@ def test_a_downtime_across_an_unknown_clock_is_withheld(make_run: MakeRun) -> No
     assert line.downtime_network_ms == pytest.approx(341.0)
 
 
-def test_a_stop_and_its_end_on_one_clock_need_no_other(recording: type[Any]) -> None:
-    """A rolled back stop is measured at the source alone, whatever its clock says."""
+def test_stop_and_resume_on_one_host_need_no_clock(recording: type[Any]) -> None:
+    """A rolled back stop is measured at the source alone."""
     made = recording(outcome="failed")
     made.event(3000, "source", "qemu", "STOP")
     made.event(3250, "source", "qemu", "RESUME")
@@ -593,8 +593,8 @@ def test_a_stop_and_its_end_on_one_clock_need_no_other(recording: type[Any]) -> 
     assert run.timeline().downtime_event_ms == pytest.approx(250.0)
 
 
-def test_echoes_stand_in_for_beats(make_run: MakeRun) -> None:
-    """A guest that sends no beats is heard by its answers; unanswered requests are no loss."""
+def test_echoes_replace_beats(make_run: MakeRun) -> None:
+    """Without beats, answers give the network downtime; lost requests are not lost beats."""
     run = make_run()
     beats = run.beats
     stop = run.timeline().stop_ns
@@ -608,18 +608,18 @@ def test_echoes_stand_in_for_beats(make_run: MakeRun) -> None:
     )
     lost = echoes["sequence"].isin(range(200, 210))
     echoes.loc[lost, "arrival_ns"] = pd.NA
-    heard = dataclasses.replace(run, beats=beats.iloc[:0], echoes=echoes).timeline()
-    assert (run.timeline().network_basis, heard.network_basis) == ("beats", "echoes")
-    assert heard.downtime_network_ms == run.timeline().downtime_network_ms
-    assert heard.network_jitter_ms is not None
-    assert (heard.beats_lost, heard.beats_lost_in_silence) == (None, None)
+    by_echoes = dataclasses.replace(run, beats=beats.iloc[:0], echoes=echoes).timeline()
+    assert (run.timeline().network_basis, by_echoes.network_basis) == ("beats", "echoes")
+    assert by_echoes.downtime_network_ms == run.timeline().downtime_network_ms
+    assert by_echoes.network_jitter_ms is not None
+    assert (by_echoes.beats_lost, by_echoes.beats_lost_in_silence) == (None, None)
     nothing = dataclasses.replace(run, beats=beats.iloc[:0]).timeline()
     assert nothing.network_basis is None
     assert nothing.downtime_network_ms is None
 
 
 @real_runs
-def test_the_fake_has_what_real_recordings_have(run: Run, make_run: MakeRun) -> None:
+def test_fake_has_only_what_real_recordings_have(run: Run, make_run: MakeRun) -> None:
     """A verified fake: it makes no event, side or fact that no real recording has."""
     fake = make_run(mode=str(run.plan.mode), outcome=str(run.outcome))
     every = frame("events", []).iloc[:0]

@@ -1,4 +1,4 @@
-"""What a migration did to a guest's work, of made-up beats with exact rates and of real ones."""
+"""The workload during a migration: of fake beats with exact rates, and of real ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REAL = [run for run in load_runs(RECORDINGS) if run.guest["dirty_mib_s"] != "max
 
 
 def beats(*spans: tuple[int, int, float], pages: int = 0) -> pd.DataFrame:
-    """Give beats each ms over spans: from, to (ms), MiB/s; none where the guest stands still."""
+    """Return beats each ms over spans: from, to (ms), MiB/s; none while the guest is paused."""
     rows: list[dict[str, int]] = []
     written = float(pages)
     for start, end, rate in spans:
@@ -35,7 +35,7 @@ def beats(*spans: tuple[int, int, float], pages: int = 0) -> pd.DataFrame:
 
 
 def iterations(*spans: tuple[int, int, bool]) -> pd.DataFrame:
-    """Give iterations as a timeline has them: from, to (ms), whether the guest ran."""
+    """Return iterations as a timeline has them: from, to (ms), whether the guest ran."""
     return pd.DataFrame(
         [
             (number, start * MS, end * MS, running)
@@ -46,7 +46,7 @@ def iterations(*spans: tuple[int, int, bool]) -> pd.DataFrame:
 
 
 def work(given: pd.DataFrame, **changes: Any) -> Workload:
-    """Work out what became of a migration called at 1,000 ms that stopped from 2,000 to 2,300."""
+    """Work out the workload of a migration called at 1,000 ms that stopped from 2,000 to 2,300."""
     made = changes.pop("iterations", None)
     if made is None:
         made = iterations((1100, 1600, True), (1600, 2000, True), (2000, 2290, False))
@@ -59,8 +59,8 @@ def work(given: pd.DataFrame, **changes: Any) -> Workload:
     return workload(beats=given, iterations=made, moments=Moments(**(moments | changes)))
 
 
-def test_rates_of_each_part_of_the_migration() -> None:
-    """Before, in each pass while the guest runs, in its stop, and after: what was written then."""
+def test_each_part_of_the_migration_has_its_rate() -> None:
+    """Before, in each iteration, while paused, and after."""
     found = work(beats((0, 1100, 40), (1100, 1600, 30), (1600, 2000, 20), (2300, 3500, 40)))
     rates = found.rates.set_index("part")
     assert list(rates.index) == [
@@ -80,8 +80,8 @@ def test_rates_of_each_part_of_the_migration() -> None:
     assert found.notes == ()
 
 
-def test_a_check_before_the_call_does_not_lower_the_rate() -> None:
-    """While the kit checks a guest after one migration it writes nothing; then the next begins."""
+def test_check_before_the_call_does_not_lower_the_rate() -> None:
+    """A guest writes nothing while it is checked after an earlier migration."""
     found = work(beats((0, 750, 0), (750, 2000, 40), (2300, 4000, 40)))
     assert found.before_mib_s == pytest.approx(40, abs=2)
     (note,) = found.notes
@@ -91,7 +91,7 @@ def test_a_check_before_the_call_does_not_lower_the_rate() -> None:
 
 
 def test_each_rate_has_its_error() -> None:
-    """What was written by a moment is known to the beats around it: 8 ms apart, as they came."""
+    """The count at a moment is known to the beats around it, here 8 ms apart."""
     sparse = beats((0, 2000, 40), (2300, 4000, 40)).iloc[::8]
     rates = work(sparse, called_ns=1004 * MS).rates.set_index("part")
     # It begins at a beat, and ends in the middle between two of them: 8 ms of 40 MiB/s.
@@ -100,14 +100,14 @@ def test_each_rate_has_its_error() -> None:
 
 
 def test_recovery_is_the_time_until_the_rate_is_back() -> None:
-    """Half as fast for 400 ms after it ran again: then as fast as before."""
+    """The guest is half as fast for 400 ms after it runs again, then as fast as before."""
     given = beats((0, 2000, 40), (2300, 2700, 20), (2700, 4000, 40))
     found = work(given, returned_ns=4000 * MS)
     assert found.recovery_ms == pytest.approx(390, abs=10)
 
 
-def test_one_that_never_recovers_says_how_long_it_was_watched() -> None:
-    """There is no time of recovery, and the note has the reason; a check after it is no part."""
+def test_no_recovery_says_how_long_it_was_recorded() -> None:
+    """There is no recovery time, and the note gives the reason."""
     found = work(beats((0, 2000, 40), (2300, 2500, 20), (2500, 3000, 0), (3000, 4000, 40)))
     assert found.recovery_ms is None
     (note,) = found.notes
@@ -123,15 +123,15 @@ def test_one_that_never_recovers_says_how_long_it_was_watched() -> None:
         (beats(), "No beats were recorded"),
     ],
 )
-def test_what_cannot_be_told_has_its_reason(given: pd.DataFrame, reason: str) -> None:
-    """No recovery is made up where too little, nothing, or no beat was recorded."""
+def test_unknown_recovery_has_its_reason(given: pd.DataFrame, reason: str) -> None:
+    """With too few beats, no writes or no beats there is no recovery time."""
     found = work(given)
     assert found.recovery_ms is None
     assert reason in found.notes[0]
 
 
-def test_a_migration_that_did_not_stop_the_guest_has_no_recovery() -> None:
-    """A cancelled one: what follows its last iteration is the way back."""
+def test_migration_without_a_stop_has_no_recovery() -> None:
+    """A cancelled migration: after its last iteration comes the rollback."""
     found = work(
         beats((0, 4000, 40)),
         stop_ns=None,
@@ -144,23 +144,23 @@ def test_a_migration_that_did_not_stop_the_guest_has_no_recovery() -> None:
     assert found.notes == ()
 
 
-def test_a_guest_left_standing_has_nothing_after() -> None:
-    """It stood still until the call returned: there is no rate of after, nor a recovery."""
+def test_guest_left_paused_has_no_part_after() -> None:
+    """The guest was paused until the call returned: no rate after, and no recovery."""
     found = work(beats((0, 2000, 40)), resume_ns=None)
     assert list(found.rates["part"])[-1] == "paused"
     assert found.rates["end_ns"].iloc[-1] == 2500 * MS
     assert found.recovery_ms is None
 
 
-def test_a_migration_that_sent_nothing_has_only_before() -> None:
-    """One that was refused at once, or moved a definition only."""
+def test_migration_that_sent_nothing_has_only_before() -> None:
+    """The migration was refused at once, or moved only a definition."""
     found = work(beats((0, 4000, 40)), iterations=iterations(), stop_ns=None, resume_ns=None)
     assert list(found.rates["part"]) == ["before"]
     assert found.sending_mib_s is None
 
 
-def test_post_copy_has_a_rate_of_its_own() -> None:
-    """The guest runs at the destination and waits for its memory: slower, until all is there."""
+def test_post_copy_has_its_own_rate() -> None:
+    """The guest runs at the destination, but slower until all of its memory is there."""
     found = work(
         beats((0, 2000, 40), (2300, 3300, 10), (3300, 4500, 40)),
         postcopy_ns=2000 * MS,
@@ -172,8 +172,8 @@ def test_post_copy_has_a_rate_of_its_own() -> None:
     assert rates["after"] == pytest.approx(40, abs=0.2)
 
 
-def test_beats_overtaken_lost_or_doubled_give_nearly_the_same() -> None:
-    """A network may deliver them so; what was written by then cannot shrink."""
+def test_reordered_lost_and_duplicate_beats_hardly_change_rates() -> None:
+    """A network may deliver beats like this; the count of writes never falls."""
     straight = beats((0, 2000, 40), (2300, 4000, 40))
     late = straight.iloc[::7].assign(arrival_ns=lambda rows: rows["arrival_ns"] + 3 * MS)
     kept = straight.drop(straight.index[::5])
@@ -189,8 +189,8 @@ def test_beats_overtaken_lost_or_doubled_give_nearly_the_same() -> None:
         ("writes", -5000, "count of writes restarted"),
     ],
 )
-def test_a_clock_or_a_count_that_jumps_makes_no_rate(column: str, change: int, reason: str) -> None:
-    """From there on no rate is right, so there is none, and the reason."""
+def test_jump_of_clock_or_count_gives_no_rate(column: str, change: int, reason: str) -> None:
+    """After such a jump no rate is right, so there is none, with a reason."""
     given = beats((0, 2000, 40), (2300, 4000, 40))
     given.loc[given.index > 1500, column] += change
     found = work(given)
@@ -201,8 +201,8 @@ def test_a_clock_or_a_count_that_jumps_makes_no_rate(column: str, change: int, r
     assert repr(found) == "Workload(? MiB/s before, ? MiB/s until it stopped)"
 
 
-def test_a_part_too_short_for_a_rate_has_none() -> None:
-    """Over 4 ms a rate would be the beats' own grain."""
+def test_part_too_short_for_a_rate_has_none() -> None:
+    """Over 4 ms a rate would only show the distance of the beats."""
     found = work(
         beats((0, 2000, 40), (2300, 4000, 40)),
         iterations=iterations((1100, 1996, True), (1996, 2000, True)),
@@ -210,8 +210,8 @@ def test_a_part_too_short_for_a_rate_has_none() -> None:
     assert np.isnan(found.rates.set_index("part")["mib_s"]["iteration 2"])
 
 
-def test_the_curve_falls_to_nothing_in_the_stop() -> None:
-    """Its points are 5 ms apart, each over 20 ms."""
+def test_curve_falls_to_zero_in_the_stop() -> None:
+    """The points are 5 ms apart, each over 20 ms."""
     curve = work(beats((0, 2000, 40), (2300, 4000, 40))).curve
     still = curve[(curve["time_ns"] > 2020 * MS) & (curve["time_ns"] < 2280 * MS)]
     running = curve[(curve["time_ns"] > 100 * MS) & (curve["time_ns"] < 1980 * MS)]
@@ -221,8 +221,8 @@ def test_the_curve_falls_to_nothing_in_the_stop() -> None:
 
 
 @pytest.mark.parametrize("run", REAL, ids=repr)
-def test_real_guests_wrote_what_they_were_asked_to(run: Run) -> None:
-    """By their beats they wrote at the rate that they were asked for, and in a stop not at all."""
+def test_real_guests_wrote_at_their_set_rate(run: Run) -> None:
+    """The beats show the rate that was set, and no writes in the stop."""
     found, asked = run.workload(), float(run.guest["dirty_mib_s"])
     assert found.before_mib_s == pytest.approx(asked, rel=0.1)
     if found.sending_mib_s is not None:
@@ -234,8 +234,8 @@ def test_real_guests_wrote_what_they_were_asked_to(run: Run) -> None:
         assert found.recovery_ms < 200
 
 
-def test_a_run_sums_its_work_up(make_run: MakeRun) -> None:
-    """The summary has the workload's figures, None where there are no beats."""
+def test_summary_has_the_workload(make_run: MakeRun) -> None:
+    """The summary has the workload's figures, None without beats."""
     summary = make_run().summary()
     assert summary["workload_before_mib_s"] == pytest.approx(40, rel=0.02)
     assert summary["recovery_ms"] is not None
@@ -243,8 +243,8 @@ def test_a_run_sums_its_work_up(make_run: MakeRun) -> None:
 
 
 @pytest.mark.parametrize("outcome", [str(outcome) for outcome in Outcome])
-def test_a_figure_is_drawn_of_every_outcome(make_run: MakeRun, outcome: str) -> None:
-    """The guest worked meanwhile, whatever became of its migration."""
+def test_figure_is_drawn_for_every_outcome(make_run: MakeRun, outcome: str) -> None:
+    """The guest worked during the migration, whatever its outcome."""
     picture = plots.workload(make_run(outcome=outcome))
     (axes,) = picture.figure.axes
     assert axes.get_ylabel() == "written (MiB/s)"
@@ -252,8 +252,8 @@ def test_a_figure_is_drawn_of_every_outcome(make_run: MakeRun, outcome: str) -> 
     assert "iteration 1 40.0 MiB/s" in picture.alt
 
 
-def test_the_figure_shows_when_the_guest_wrote_as_fast_as_before(make_run: MakeRun) -> None:
-    """The title says it, and a line stands there: counted from when the guest ran again."""
+def test_figure_shows_the_recovery(make_run: MakeRun) -> None:
+    """The title says it, and a line shows it."""
     run = make_run()
     picture, found = plots.workload(run), run.workload()
     assert found.recovery_ms is not None
@@ -267,8 +267,8 @@ def test_the_figure_shows_when_the_guest_wrote_as_fast_as_before(make_run: MakeR
     assert list(line.get_xdata()) == pytest.approx([expected_s] * 2)
 
 
-def test_the_figure_of_a_guest_that_nobody_heard_says_so(make_run: MakeRun) -> None:
-    """Without beats there is no curve, and the reason is told."""
+def test_figure_without_beats_gives_the_reason(make_run: MakeRun) -> None:
+    """Without beats there is no curve."""
     picture = plots.workload(make_run(with_beats=False))
     assert picture.title == "What the migration did to the guest's work is not known"
     assert "No beats were recorded" in picture.alt

@@ -1,4 +1,4 @@
-"""What a run says of the machine that recorded it."""
+"""The description of the machine that records a run."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pytest
 from migrationlab.capture.environment import MachineSampler, code_revision, environment
 
 
-def test_the_machine_is_told() -> None:
-    """Kernel, processor, memory, load and versions are told, in what JSON can hold."""
+def test_environment_describes_the_machine() -> None:
+    """Kernel, processor, memory, load and versions are there, as JSON can hold them."""
     found = environment("9.0.0")
     assert json.loads(json.dumps(found)) == found
     assert found["kernel"] == os.uname().release
@@ -31,8 +31,8 @@ def test_the_machine_is_told() -> None:
     assert isinstance(found["load_1min"], float)
 
 
-def test_a_machine_without_a_release_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A system that doesn't say what it is, is unknown: that ends no migration."""
+def test_machine_without_a_release_file_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing os-release file does not end a migration."""
 
     def missing() -> dict[str, str]:
         raise OSError("Unable to read files /etc/os-release, /usr/lib/os-release")
@@ -58,10 +58,10 @@ class Times(SimpleNamespace):
         ({}, None),
     ],
 )
-def test_how_busy_the_processors_were(
+def test_busy_share_of_the_processors(
     monkeypatch: pytest.MonkeyPatch, later: dict[str, float], percent: float | None
 ) -> None:
-    """Busy is neither idle nor waiting for a disk, and guests count once; of no time it is None."""
+    """Idle and waiting for disks are not busy, guests count once; of no time it is None."""
     before = {"user": 10.0, "idle": 20.0, "iowait": 0.0, "guest": 10.0}
     answers = iter([Times(**before), Times(**(before | later))])
     monkeypatch.setattr(psutil, "cpu_times", lambda: next(answers))
@@ -70,8 +70,8 @@ def test_how_busy_the_processors_were(
     assert found["libvirt_client"] == "9.0.0"
 
 
-def test_work_is_seen() -> None:
-    """The kernel's own counters tell of a processor that this test keeps busy."""
+def test_kernel_counts_real_work() -> None:
+    """The kernel's counters show a processor that this test keeps busy."""
     watched = MachineSampler("9.0.0")
     since = os.times()
     while os.times().user - since.user < 0.2:
@@ -85,8 +85,8 @@ def test_work_is_seen() -> None:
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    """Give a checkout's folder of code, with one file that git knows."""
-    folder = tmp_path / "helpers/kit"
+    """Return a checkout's folder of code, with one file that git knows."""
+    folder = tmp_path / "helpers/code"
     folder.mkdir(parents=True)
     (folder / "code.py").write_text("one")
     for arguments in (
@@ -99,13 +99,15 @@ def package(tmp_path: Path) -> Path:
 
 
 def head(checkout: Path) -> str:
-    """Give the commit that a checkout is at."""
+    """Return the commit that a checkout is at."""
     argv = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
     return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def test_the_codes_revision(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is the commit, whatever changed beside the code, and whatever repository a hook is of."""
+def test_revision_is_the_commit(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commit counts, whatever changed beside the code or a git hook has set."""
     (tmp_path / "notes").write_text("beside the code")
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
     revision = code_revision(package)
@@ -115,25 +117,25 @@ def test_the_codes_revision(package: Path, tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("name", ["code.py", "new.py"])
 def test_changed_code_is_dirty(package: Path, tmp_path: Path, name: str) -> None:
-    """A file of the code that differs from the commit, or is new to it, is told."""
+    """A changed or new file of the code marks the revision."""
     (package / name).write_text("two")
     assert code_revision(package) == f"{head(tmp_path)}-dirty"
 
 
 def test_installed_code_has_no_revision(package: Path, tmp_path: Path) -> None:
-    """Within the virtual environment of another checkout, that one's commit is not the code's."""
-    site = tmp_path / ".venv/lib/python3.11/site-packages/kit"
+    """In the virtual environment of another checkout, that checkout's commit is not the code's."""
+    site = tmp_path / ".venv/lib/python3.11/site-packages/code"
     site.mkdir(parents=True)
     assert code_revision(site) is None
 
 
-def test_without_git_nothing_is_known(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there is no git, or it refuses, a migration goes on without the revision."""
+def test_without_git_there_is_no_revision(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If git is missing or refuses, a migration goes on without the revision."""
     monkeypatch.setenv("PATH", "/nowhere")
     assert code_revision(package) is None
 
 
-def test_a_broken_repository_has_no_revision(package: Path, tmp_path: Path) -> None:
-    """Where git finds no commit, none is made up."""
+def test_broken_repository_has_no_revision(package: Path, tmp_path: Path) -> None:
+    """If git finds no commit, there is none."""
     (tmp_path / ".git/HEAD").write_text("nonsense")
     assert code_revision(package) is None

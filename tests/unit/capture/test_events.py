@@ -1,4 +1,4 @@
-"""Events by name, and the collecting of them from a real libvirt."""
+"""The names of events, and collecting them from a real libvirt."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NODE = "<node>{}{}</node>".format(
 
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[libvirt.virConnect]:
-    """Give a connection to a node with two running domains, "ours" and "other"."""
+    """Return a connection to a node with two running domains, "ours" and "other"."""
     node = tmp_path / "node.xml"
     node.write_text(NODE)
     host = Host(f"test://{node}")
@@ -40,7 +40,7 @@ def row(log: events.EventLog) -> events.Row:
 
 
 def test_every_kind_of_lifecycle_event_has_its_name() -> None:
-    """Each kind of event that the binding knows is named as the header names it."""
+    """Each kind of event that the binding knows has the header's name."""
     kinds = {
         libvirt.VIR_DOMAIN_EVENT_DEFINED: "DEFINED",
         libvirt.VIR_DOMAIN_EVENT_UNDEFINED: "UNDEFINED",
@@ -58,7 +58,7 @@ def test_every_kind_of_lifecycle_event_has_its_name() -> None:
 
 @pytest.mark.parametrize("kind", events._LIFECYCLE.values())
 def test_every_detail_has_its_name(kind: str) -> None:
-    """Each kind's details are numbered from 0 without a gap, each with the header's name."""
+    """Details are numbered from 0 without a gap, each with the header's name."""
     details = {number: name for (of, number), name in events._DETAILS.items() if of == kind}
     assert sorted(details) == list(range(len(details)))
     assert details
@@ -66,8 +66,8 @@ def test_every_detail_has_its_name(kind: str) -> None:
         assert getattr(libvirt, f"VIR_DOMAIN_EVENT_{kind}_{name}") == number
 
 
-def test_names_of_a_migration() -> None:
-    """The events by which a migration shows have the names that the timeline looks for."""
+def test_names_of_a_migration_are_those_of_the_timeline() -> None:
+    """The events of a migration have the names that the timeline looks for."""
     wanted = {
         ("STARTED", libvirt.VIR_DOMAIN_EVENT_STARTED_MIGRATED): "MIGRATED",
         ("SUSPENDED", libvirt.VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED): "MIGRATED",
@@ -79,7 +79,7 @@ def test_names_of_a_migration() -> None:
 
 
 def test_names_in_recordings_are_all_known() -> None:
-    """In what real migrations said, no event of libvirt's goes by a bare number."""
+    """No event of libvirt in real recordings has only a number."""
     known = {f"lifecycle.{kind}.{name}" for (kind, _), name in events._DETAILS.items()}
     known |= {"migration_iteration", "job_completed"}
     for path in sorted(RECORDINGS.glob("*/events.parquet")):
@@ -89,7 +89,7 @@ def test_names_in_recordings_are_all_known() -> None:
 
 
 def test_real_events_are_collected(connection: libvirt.virConnect) -> None:
-    """libvirt's events of the one domain are written down, by name, side and moment."""
+    """libvirt's events of the one domain are recorded with name, side and time."""
     domain = connection.lookupByName("ours")
     log = events.EventLog(domain.UUIDString())
     log.listen(connection, "source")
@@ -112,8 +112,8 @@ def test_real_events_are_collected(connection: libvirt.virConnect) -> None:
     assert "not supported by the connection driver" in warning
 
 
-def test_what_happened_before_the_end_is_not_lost(connection: libvirt.virConnect) -> None:
-    """What libvirt has only queued when the log is closed is written down all the same."""
+def test_events_queued_at_the_end_are_not_lost(connection: libvirt.virConnect) -> None:
+    """Events that libvirt has only queued when the log is closed are recorded."""
     domain = connection.lookupByName("ours")
     for _ in range(20):
         log = events.EventLog(domain.UUIDString())
@@ -125,8 +125,8 @@ def test_what_happened_before_the_end_is_not_lost(connection: libvirt.virConnect
         assert names == ["lifecycle.SUSPENDED.PAUSED", "lifecycle.RESUMED.UNPAUSED"]
 
 
-def test_qemus_events_bear_their_own_stamp(connection: libvirt.virConnect) -> None:
-    """A QEMU event's time is QEMU's, to the microsecond; only a migration's events are kept."""
+def test_qemus_events_have_their_own_stamp(connection: libvirt.virConnect) -> None:
+    """The time is QEMU's, to the microsecond; only a migration's events are recorded."""
     domain = connection.lookupByName("ours")
     log = events.EventLog(domain.UUIDString())
     other = connection.lookupByName("other")
@@ -141,8 +141,8 @@ def test_qemus_events_bear_their_own_stamp(connection: libvirt.virConnect) -> No
     assert json.loads(migration_pass[5]) == {"pass": 1}
 
 
-def test_what_a_newer_libvirt_adds_stays_readable(connection: libvirt.virConnect) -> None:
-    """A number without a name is written as the number."""
+def test_unknown_number_is_recorded_as_a_number(connection: libvirt.virConnect) -> None:
+    """A kind of event of a newer libvirt is recorded as its number."""
     domain = connection.lookupByName("ours")
     log = events.EventLog(domain.UUIDString())
     log._lifecycle(connection, domain, 99, 98, "source")
@@ -150,10 +150,10 @@ def test_what_a_newer_libvirt_adds_stays_readable(connection: libvirt.virConnect
     assert [found[4] for found in log.drain()] == ["lifecycle.99.98", "lifecycle.STOPPED.97"]
 
 
-def test_a_connection_that_broke_is_given_back_with_a_warning(
+def test_broken_connection_gives_a_warning_at_close(
     connection: libvirt.virConnect,
 ) -> None:
-    """Where events can't be given back that is a warning, and nothing is tried twice."""
+    """If unregistering fails that is a warning, and it is tried once."""
     log = events.EventLog("")
     log.listen(connection, "source")
     log.warnings.clear()

@@ -41,7 +41,7 @@ phase to 'finish3'
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """Give a daemon's log."""
+    """Return a daemon's log."""
     path = tmp_path / "libvirtd.log"
     path.write_text(LINES)
     return path
@@ -54,23 +54,23 @@ def details(log: Path, start: int = 0) -> list[tuple[str, str]]:
 
 
 def test_all_phases_are_found(log: Path) -> None:
-    """Each phase is found once, in order, also where the daemon names it twice running."""
+    """Each phase is found once, in order, also if the daemon sets it twice in a row."""
     assert details(log) == [
         *(("out", name) for name in ("begin3", "perform3", "perform3_done", "confirm3")),
         *(("in", name) for name in ("prepare", "finish3")),
     ]
 
 
-def test_rows_have_the_moment_and_the_side(log: Path) -> None:
-    """A row's times are the line's, to the millisecond and exactly; its side is the caller's."""
+def test_phases_have_time_and_side(log: Path) -> None:
+    """The time is the line's, exact to the millisecond; the side is the caller's."""
     first = host_logs.phases(log, 0, "destination")[0]
     moment = datetime.fromisoformat("2026-11-22T19:56:04.679+00:00")
     expected = int(moment.timestamp()) * 1_000_000_000 + 679_000_000
     assert first[:5] == (expected, expected, "destination", "log", "phase")
 
 
-def test_only_what_came_since_is_read(log: Path) -> None:
-    """From the length that the log had, only what was added since is read."""
+def test_phases_before_the_start_are_not_read(log: Path) -> None:
+    """Only what was added after the given length is read."""
     before = host_logs.size(log)
     assert before == len(LINES)
     assert details(log, before) == []
@@ -80,8 +80,8 @@ def test_only_what_came_since_is_read(log: Path) -> None:
     assert len(details(log)) == 12
 
 
-def test_damaged_bytes_and_a_line_cut_off_do_no_harm(log: Path) -> None:
-    """A log read while it is written may end in the middle of a line, or hold strange bytes."""
+def test_damaged_and_incomplete_lines_are_skipped(log: Path) -> None:
+    """A log read while it is written may end within a line, or hold strange bytes."""
     with log.open("ab") as file:
         file.write(
             b"\xff\xfe\n2026-11-22 19:56:09.001+0000: 51: debug : qemuDomainObjSetJobPhase:5"
@@ -91,12 +91,12 @@ def test_damaged_bytes_and_a_line_cut_off_do_no_harm(log: Path) -> None:
 
 @pytest.mark.parametrize("path", [None, Path("/nowhere/libvirtd.log")])
 def test_without_a_log_there_are_no_phases(path: Path | None) -> None:
-    """Where there is no log that this process may read, there are simply no phases."""
+    """A log that does not exist or cannot be read has no phases."""
     assert host_logs.size(path) == 0
     assert host_logs.phases(path, 0, "source") == []
 
 
-#: From the log of the source, likewise: in peer2peer over ssh the destination's QEMU could not
+#: From the log of the source: in peer2peer over ssh the destination's QEMU could not
 #: listen where the plan said, and hanging up failed besides. Some lines between were left out.
 HIDDEN = """\
 2026-11-22 23:34:58.868+0000: 56: debug : qemuMigrationSrcPerformPeer2Peer3:5828 : Prepare3 \
@@ -113,7 +113,7 @@ data: : Input/output error
 2026-11-22 23:34:59.569+0000: 56: debug : qemuMigrationSrcRestoreDomainState:270 : \
 driver=0x55844cde3750, vm=0x7fcb5c5b3100, pre-mig-state=running, state=running, reason=migrated
 """
-TOLD = "End of file while reading data: : Input/output error"
+REPORTED = "End of file while reading data: : Input/output error"
 REASON = (
     "internal error: unable to execute QEMU command 'migrate-incoming': Failed to bind socket: "
     "Cannot assign requested address"
@@ -122,41 +122,41 @@ FAILED = datetime.fromisoformat("2026-11-22T23:34:58+00:00").timestamp() * 1e9
 
 
 def hidden(path: Path | None, *, start: int = 0, since_ns: float = FAILED) -> str | None:
-    """Return the reason that the log has for what was told."""
-    return host_logs.hidden_reason(path, start, round(since_ns), TOLD)
+    """Return the reason that the log has for the reported error."""
+    return host_logs.hidden_reason(path, start, round(since_ns), REPORTED)
 
 
-def test_a_hidden_reason_is_found(log: Path) -> None:
-    """What the thread met before the error that it told of is the reason of the failure."""
+def test_hidden_reason_is_found(log: Path) -> None:
+    """The error that the thread met before the reported one is the reason."""
     log.write_text(LINES + HIDDEN)
     assert hidden(log) == REASON
     assert hidden(log, start=len(LINES)) == REASON
 
 
-def test_another_threads_error_is_no_reason(log: Path) -> None:
-    """What another thread met, or this one too long ago, has nothing to do with it."""
+def test_error_of_another_thread_is_no_reason(log: Path) -> None:
+    """An error of another thread, or too long ago, is not the reason."""
     log.write_text(HIDDEN.replace(": 56: error : virNetClient", ": 57: error : virNetClient"))
     assert hidden(log) is None
     log.write_text(HIDDEN)
     assert hidden(log, since_ns=FAILED + 1.56e9) is None
 
 
-def test_a_lost_connection_hides_nothing(log: Path) -> None:
-    """Where the thread met no other error, the one that it told of is the reason."""
+def test_lost_connection_hides_no_reason(log: Path) -> None:
+    """If the thread met no other error, the reported one is the reason."""
     log.write_text("".join(x for x in HIDDEN.splitlines(True) if "virNetClientProgram" not in x))
     assert hidden(log) is None
 
 
-def test_a_log_that_cannot_be_read_does_no_harm(tmp_path: Path) -> None:
-    """A log that refuses to be read, as a folder does, has no phases and no reasons."""
+def test_unreadable_log_is_empty(tmp_path: Path) -> None:
+    """A log that cannot be read, here a folder, has no phases and no reasons."""
     assert host_logs.phases(tmp_path, 0, "source") == []
     assert hidden(tmp_path) is None
     assert hidden(None) is None
     assert host_logs.size(tmp_path / "log" / "libvirtd.log") == 0
 
 
-def test_a_log_that_was_cut_meanwhile_is_told_of(log: Path) -> None:
-    """A log that logrotate cut is shorter than it was: what it has is read, and the gap known."""
+def test_truncated_log_is_noticed(log: Path) -> None:
+    """A log that logrotate truncated is read from its beginning, and the gap is known."""
     start = host_logs.size(log)
     assert not host_logs.shrank(log, start)
     log.write_text(log.read_text().splitlines(keepends=True)[-1])
@@ -182,8 +182,8 @@ vm=0x7f17f8003740, uri=tcp://host-b:49152, cookiein=<qemu-migration>
 """
 
 
-def test_the_sources_log_tells_the_ports(tmp_path: Path) -> None:
-    """Of two ports of one range, libvirt's own words say which takes memory and which disks."""
+def test_sources_log_shows_the_ports(tmp_path: Path) -> None:
+    """Of two ports of one range, the log says which is for memory and which for disks."""
     log = tmp_path / "libvirtd.log"
     earlier = PORT_LINES.replace("4915", "4917")
     log.write_text(earlier + PORT_LINES)
@@ -211,7 +211,7 @@ QEMU_LINES = """\
 
 @pytest.fixture
 def guest_log(tmp_path: Path) -> Path:
-    """Give a guest's log."""
+    """Return a guest's log."""
     path = tmp_path / "guest-1.log"
     path.write_text(QEMU_LINES)
     return path
@@ -223,35 +223,35 @@ def checkpoints_of(log: Path | None, start: int = 0) -> list[str]:
 
 
 def test_every_checkpoint_is_found(guest_log: Path) -> None:
-    """Among libvirt's and QEMU's other lines all checkpoints are found, in order."""
+    """Among other lines of libvirt and QEMU all checkpoints are found, in order."""
     assert checkpoints_of(guest_log) == [
         *("src-downtime-start", "src-vm-stopped", "src-iterable-saved"),
         *("src-non-iterable-saved", "src-downtime-end"),
     ]
 
 
-def test_checkpoints_have_the_moment_to_the_microsecond(guest_log: Path) -> None:
-    """A row's times are the line's, exactly; its side is the caller's."""
+def test_checkpoints_are_exact_to_the_microsecond(guest_log: Path) -> None:
+    """The time is the line's; the side is the caller's."""
     stamp = 1795400622_074673000
     first = host_logs.checkpoints(guest_log, 0, "destination")[0]
     assert first[:5] == (stamp, stamp, "destination", "log", "downtime")
 
 
 def test_checkpoints_before_the_start_are_not_read(guest_log: Path) -> None:
-    """A log can tell of earlier journeys, too, as after a failed one: they are not read."""
+    """A log can hold earlier migrations too, which are not read."""
     assert checkpoints_of(guest_log, len(QEMU_LINES)) == []
     with guest_log.open("a") as file:
         file.write(QEMU_LINES)
     assert len(checkpoints_of(guest_log, len(QEMU_LINES))) == 5
 
 
-def test_a_shorter_log_is_read_from_its_beginning(guest_log: Path) -> None:
-    """libvirt can empty the log when a guest arrives: then all that it holds is new."""
+def test_shorter_log_is_read_from_its_beginning(guest_log: Path) -> None:
+    """libvirt can empty the log when a guest arrives: then all lines are new."""
     assert len(checkpoints_of(guest_log, 10 * len(QEMU_LINES))) == 5
 
 
-def test_damaged_lines_are_left_out(guest_log: Path) -> None:
-    """A line cut off, strange bytes, and other trace events are no checkpoints."""
+def test_damaged_lines_are_no_checkpoints(guest_log: Path) -> None:
+    """Incomplete lines, strange bytes and other trace events are skipped."""
     with guest_log.open("ab") as file:
         file.write(
             b"\xff98@1795400622.1:vmstate_downtime_checkpoint x\n"
@@ -263,7 +263,7 @@ def test_damaged_lines_are_left_out(guest_log: Path) -> None:
 
 
 def test_without_a_log_there_are_no_checkpoints(tmp_path: Path) -> None:
-    """Where there is no log, or none that can be read, there are simply no checkpoints."""
+    """A log that does not exist or cannot be read has no checkpoints."""
     assert (
         checkpoints_of(None)
         == checkpoints_of(tmp_path / "none.log")
@@ -272,8 +272,8 @@ def test_without_a_log_there_are_no_checkpoints(tmp_path: Path) -> None:
     )
 
 
-def test_the_log_lies_beside_the_daemons() -> None:
-    """A guest's log is found from its daemon's; of a host whose log can't be read there is none."""
+def test_qemus_log_is_beside_the_daemons() -> None:
+    """The path follows from the daemon's log; without that there is none."""
     found = host_logs.qemu_log(Path("/lab/host-a/log/libvirtd.log"), "web1")
     assert found == Path("/lab/host-a/log/qemu/web1.log")
     assert host_logs.qemu_log(None, "web1") is None

@@ -1,4 +1,4 @@
-"""What is sampled while a migration runs, by libvirt's own names."""
+"""Job statistics, by libvirt's own names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAMES = {
 
 @pytest.mark.parametrize("name", job_stats.STATISTICS)
 def test_each_statistic_is_one_of_libvirts(name: str) -> None:
-    """Every statistic asked for has a name that libvirt's headers give to one."""
+    """Each name of a statistic is in libvirt's headers."""
     assert name in NAMES
 
 
@@ -32,14 +32,14 @@ def test_each_statistic_is_one_of_libvirts(name: str) -> None:
     "recording", sorted(RECORDINGS.glob("*/run.json")), ids=lambda p: p.parent.name
 )
 def test_statistics_of_real_jobs_have_libvirts_names(recording: Path) -> None:
-    """What real, completed jobs reported is named by the same constants."""
+    """Real completed jobs report the same names."""
     found = json.loads(recording.read_text())["run"]["completed_job"]
     # The binding puts the job's type beside libvirt's own.
     assert set(found) <= NAMES | {"type"}
 
 
 def test_columns_are_those_of_a_run() -> None:
-    """What the sampler writes down is what a run's frames hold."""
+    """The sampler's columns are those of the frame ``job``."""
     assert tuple(FRAMES["job"]) == ("time_ns", *job_stats.STATISTICS.values())
 
 
@@ -52,8 +52,8 @@ NO_JOBS = (
 )
 
 
-def test_a_refusal_is_told_once() -> None:
-    """A host that refuses each sample leaves no sample, and one warning."""
+def test_refusal_is_reported_once() -> None:
+    """A host that refuses every sample gives no sample, and one warning."""
     source = Host("test:///default")
     sampler = job_stats.JobSampler(source, TEST_UUID, interval_s=0.001)
     heard: list[job_stats.Sample] = []

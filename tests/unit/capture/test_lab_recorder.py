@@ -1,4 +1,4 @@
-"""The local instruments together: what each offers, and what is left when one can't work."""
+"""The instruments of a lab together, and what is left when one fails."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Machine:
 
 @pytest.fixture
 def machines() -> tuple[Machine, Machine]:
-    """Give a source and a destination."""
+    """Return a source and a destination."""
     return Machine("127.0.44.1"), Machine("127.0.44.2")
 
 
@@ -56,8 +56,8 @@ def recorded(instruments: LabRecorder) -> dict[str, int]:
     return {name: len(frame(name, rows[name])) for name in rows}
 
 
-def test_each_reads_at_the_start_and_at_the_end(machines: tuple[Machine, Machine]) -> None:
-    """However short a migration is, bytes and processes have a first and a last row."""
+def test_short_migration_has_a_first_and_a_last_row(machines: tuple[Machine, Machine]) -> None:
+    """Bytes and processes are read at the start and at the end."""
     instruments = LabRecorder(*machines, UUID, 60)
     assert instruments.names == ("wire_bytes", "connections", "processes")
     # Of two sides' processes one row each as it is made ready, too.
@@ -65,10 +65,10 @@ def test_each_reads_at_the_start_and_at_the_end(machines: tuple[Machine, Machine
     assert instruments.warnings == []
 
 
-def test_a_kernel_that_cannot_be_asked_takes_only_its_own(
+def test_without_netlink_the_rest_is_recorded(
     machines: tuple[Machine, Machine],
 ) -> None:
-    """Without netlink there are no connections, which is said, and all else is recorded."""
+    """Without netlink there are no connections, with a warning; the rest is recorded."""
     for machine in machines:
         machine.deaf = True
     instruments = LabRecorder(*machines, UUID, 60)
@@ -80,8 +80,8 @@ def test_a_kernel_that_cannot_be_asked_takes_only_its_own(
     ]
 
 
-def test_a_host_that_is_gone_leaves_what_the_other_has(machines: tuple[Machine, Machine]) -> None:
-    """When the source is lost its rows end; the destination's processes are sampled on."""
+def test_lost_host_leaves_the_others_rows(machines: tuple[Machine, Machine]) -> None:
+    """If the source is lost, the destination's processes are still sampled."""
     machines[0].gone = True
     instruments = LabRecorder(*machines, UUID, 60)
     assert recorded(instruments) == {"wire_bytes": 0, "connections": 0, "processes": 3}

@@ -17,8 +17,8 @@ RTM_GETLINK = 18
 IFLA_IFNAME = 3
 
 
-def test_the_kernel_tells_every_interface() -> None:
-    """A dump of this machine's interfaces has the names that it is known to have."""
+def test_dump_has_every_interface() -> None:
+    """A dump of this machine's interfaces has their names."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as asked:
         asked.settimeout(5)
         found = [
@@ -28,8 +28,8 @@ def test_the_kernel_tells_every_interface() -> None:
     assert sorted(found) == sorted(name for _, name in socket.if_nameindex())
 
 
-def test_a_refusal_is_an_error_with_its_number() -> None:
-    """What the kernel does not know it refuses, and the number says why."""
+def test_refusal_is_an_error_with_its_number() -> None:
+    """The number of the error says why the kernel refused."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as asked:
         asked.settimeout(5)
         with pytest.raises(OSError, match="netlink") as caught:
@@ -37,22 +37,22 @@ def test_a_refusal_is_an_error_with_its_number() -> None:
     assert caught.value.errno == errno.EOPNOTSUPP
 
 
-def test_an_acknowledgement_is_no_error() -> None:
-    """A message of type error with the number 0 says that all is well."""
+def test_acknowledgement_is_no_error() -> None:
+    """A message of type error with number 0 is a success."""
     body = struct.pack("=i", 0) + bytes(16)
     data = netlink.HEADER.pack(16 + len(body), netlink.ERROR, 0, 1, 0) + body
     assert list(netlink.messages(data)) == [(netlink.ERROR, body)]
 
 
-def test_values_are_told_apart_by_type() -> None:
-    """Attributes of odd lengths are padded to four bytes, and flags of a type left out."""
+def test_attributes_are_read_by_type() -> None:
+    """Attributes of odd lengths are padded to four bytes, and flags of a type are removed."""
     data = struct.pack("=HH3sx", 7, 1, b"abc") + struct.pack("=HHI", 8, 0x8000 | 2, 5)
     assert netlink.attributes(data) == {1: b"abc", 2: struct.pack("=I", 5)}
 
 
 @given(st.binary(max_size=200))
 def test_garbage_comes_to_an_end(data: bytes) -> None:
-    """Whatever lengths are claimed, reading comes to an end within what is there."""
+    """Whatever lengths are claimed, reading ends within the data."""
     assert sum(len(value) for value in netlink.attributes(data).values()) <= len(data)
     # As many bytes as that cannot be an error of the kernel's, whose number would be raised.
     harmless = netlink.HEADER.pack(0, 0, 0, 0, os.getpid()) + data[:15]

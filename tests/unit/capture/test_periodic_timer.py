@@ -1,4 +1,4 @@
-"""What is done again and again keeps its schedule."""
+"""A periodic timer keeps its schedule."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from migrationlab.capture.periodic_timer import PeriodicTimer, next_due
 @pytest.mark.parametrize(
     ("now", "tick"), [(10.0, 10.5), (10.2, 10.5), (10.6, 11.0), (12.1, 12.5), (9.0, 10.5)]
 )
-def test_late_ticks_move_none_of_those_after_them(now: float, tick: float) -> None:
-    """A tick due at 10 that took until now is followed by the next one due, every half second."""
+def test_late_call_does_not_shift_the_schedule(now: float, tick: float) -> None:
+    """A call that was due at 10 and ran until now is followed by the next one due."""
     assert next_due(10.0, now, 0.5) == tick
 
 
 @given(st.integers(0, 10_000), st.integers(0, 100_000), st.integers(1, 1000))
-def test_ticks_stay_on_the_schedule(due: int, late: int, interval: int) -> None:
-    """However late, the next tick is a whole number of intervals on, ahead, and the nearest."""
+def test_next_call_is_on_the_schedule(due: int, late: int, interval: int) -> None:
+    """The next call is a whole number of intervals later, in the future, and the nearest."""
     tick = next_due(due, due + late, interval)
     assert (tick - due) % interval == 0
     assert due + late < tick <= due + late + interval
 
 
-def test_it_ticks_until_there_is_nothing_to_do() -> None:
-    """Work that returns False is not called again; a stop then has nothing to wait for."""
+def test_false_ends_the_calls() -> None:
+    """Work that returns False is not called again, and a stop returns at once."""
     calls: list[int] = []
     over = threading.Event()
 
@@ -46,8 +46,8 @@ def test_it_ticks_until_there_is_nothing_to_do() -> None:
     assert len(calls) == 3
 
 
-def test_a_stop_waits_for_the_tick_under_way() -> None:
-    """When stop returns, nothing is being done any more; with a time limit it may be."""
+def test_stop_waits_for_the_call_under_way() -> None:
+    """When stop returns, no call runs; with a time limit one may."""
     begun, let_go, done = threading.Event(), threading.Event(), threading.Event()
 
     def work() -> bool:
@@ -66,6 +66,6 @@ def test_a_stop_waits_for_the_tick_under_way() -> None:
     assert done.is_set()
 
 
-def test_one_that_never_started_can_be_stopped() -> None:
-    """A timer whose owner gave up before it began is stopped without an error."""
+def test_timer_that_never_started_can_be_stopped() -> None:
+    """If its owner gave up before the start, stop does nothing."""
     PeriodicTimer("test", 1, lambda: True).stop()

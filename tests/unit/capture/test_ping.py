@@ -1,4 +1,4 @@
-"""The echo probe, on networks of its own: nothing of this machine's settings matters."""
+"""The echo probe, on its own networks: the settings of this machine do not matter."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ print(json.dumps(frame.astype(int).to_dict(orient="list")))
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "localhost"])
 def test_every_request_is_answered(address: str) -> None:
-    """On a whole network none is lost; each answer comes after its request, and soon."""
+    """On a working network no request is lost; answers come after requests, and soon."""
     found = pd.DataFrame(json.loads(apart(PROBE, address)))
     assert list(found) == list(FRAMES["echoes"])
     assert list(found["sequence"]) == list(range(len(found)))
@@ -56,8 +56,8 @@ def test_every_request_is_answered(address: str) -> None:
     assert trip.median() < 5e6
 
 
-def test_the_schedule_is_absolute() -> None:
-    """Requests keep to their period on the whole, however long each took."""
+def test_schedule_is_absolute() -> None:
+    """The mean period is right, however long each request took."""
     found = pd.DataFrame(json.loads(apart(PROBE, "127.0.0.1")))
     gaps = found["sent_ns"].diff().dropna() / 1e6
     assert gaps.median() == pytest.approx(5, abs=0.5)
@@ -80,8 +80,8 @@ print(len(inside) > 30, inside.arrival_ns.isna().all(), frame.arrival_ns.iloc[-1
 """
 
 
-def test_what_is_not_answered_is_lost_and_the_probe_goes_on() -> None:
-    """While there is no way, requests have no arrival; once there is one again, they have."""
+def test_unanswered_requests_are_lost_and_the_probe_goes_on() -> None:
+    """Without a route requests have no arrival; with a route again they have."""
     assert apart(LOSSES).split() == ["True", "True", "True"]
 
 
@@ -102,8 +102,8 @@ print(bool(frame.arrival_ns.isna().any()), frame.arrival_ns.notna().iloc[-1])
 
 
 @pytest.mark.timeout(20)
-def test_the_end_waits_for_the_newest_answer_only() -> None:
-    """What was lost on the way is not waited for in the end: a run would be longer for it."""
+def test_end_waits_for_the_newest_answer_only() -> None:
+    """Lost requests do not lengthen a run."""
     assert apart(ENDS).split() == ["True", "True"]
 
 
@@ -123,8 +123,8 @@ print(at_once, heard, bool((frame.arrival_ns > frame.sent_ns).any()), given.file
 """
 
 
-def test_a_socket_of_another_network_can_be_given() -> None:
-    """A socket that somebody else opened is asked by, without a lead, and closed in the end."""
+def test_socket_of_another_network_can_be_given() -> None:
+    """The probe uses a given socket without a lead, and closes it at the end."""
     assert apart(GIVEN).split() == ["True", "True", "True", "-1"]
 
 
@@ -138,8 +138,8 @@ print(len(frame) > 3, frame.arrival_ns.isna().all())
 """
 
 
-def test_begun_without_a_lead_it_may_stay_unheard() -> None:
-    """Where nobody answers each request is kept as lost: no error, and no number either."""
+def test_without_answers_every_request_is_lost() -> None:
+    """After ``begin`` nobody has to answer: no error, and no number."""
     assert apart(UNHEARD).split() == ["False", "True", "True"]
 
 
@@ -155,28 +155,28 @@ except MigrationLabError as error:
 """
 
 
-def test_who_may_not_ask_is_told_how_to_mend_it() -> None:
-    """Where the kernel lets nobody send echo requests, the setting is named."""
+def test_missing_right_names_the_setting() -> None:
+    """If the kernel allows no echo requests, the hint names the setting."""
     said = apart(REFUSED, "127.0.0.1", network='ip link set lo up; exec "$@"')
     assert said.startswith("LabError this user may not send echo requests")
     assert 'sysctl -w net.ipv4.ping_group_range="0 2147483647"' in said
 
 
-def test_an_address_that_does_not_answer_is_refused_at_once() -> None:
-    """An address where nobody answers is refused before anything begins."""
+def test_silent_address_is_refused_at_once() -> None:
+    """An address without an answer is refused before anything starts."""
     said = apart(REFUSED, "192.0.2.7")
     assert said.startswith("UsageError 192.0.2.7 does not answer echo requests")
 
 
 @pytest.mark.parametrize("address", ["", "no such name", "300.1.1.1", "x" * 300, "\0"])
-def test_an_address_that_means_nothing_is_refused(address: str) -> None:
-    """What is neither an address nor a name is refused, whatever it is."""
+def test_unknown_address_is_refused(address: str) -> None:
+    """Text that is neither an address nor a name is refused."""
     with pytest.raises(UsageError, match="must be an IP address or a known name"):
         EchoProbe(address)
 
 
 @pytest.mark.parametrize("interval_s", [0, -1, 0.0009, 1.1, float("nan")])
-def test_an_absurd_interval_is_refused(interval_s: float) -> None:
-    """A period out of its range is refused."""
+def test_interval_out_of_range_is_refused(interval_s: float) -> None:
+    """The interval must be within its range."""
     with pytest.raises(UsageError, match=r"interval_s must be from 0\.001 to 1\.0"):
         EchoProbe("127.0.0.1", interval_s=interval_s)

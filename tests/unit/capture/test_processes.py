@@ -1,4 +1,4 @@
-"""What processes use: this machine's kernel asked about programs that the tests start."""
+"""Processor time and memory: the kernel is asked about programs that the tests start."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Program:
 
 @pytest.fixture
 def program() -> Iterator[Callable[[], Program]]:
-    """Give a starter of programs, which are gone when the test is over."""
+    """Return a starter of programs, which are gone when the test is over."""
     started: list[Program] = []
 
     def start() -> Program:
@@ -114,13 +114,13 @@ def program() -> Iterator[Callable[[], Program]]:
 
 @pytest.fixture
 def fake() -> Fake:
-    """Give meters without a process."""
+    """Return counters without a process."""
     return Fake()
 
 
 @pytest.fixture
 def meter(fake: Fake) -> Iterator[ProcessMeter]:
-    """Give a meter of one side."""
+    """Return a meter of one side."""
     meter = ProcessMeter({"source": fake}, UUID)
     yield meter
     meter.close()
@@ -133,10 +133,10 @@ def latest(meter: ProcessMeter, thread: str) -> int:
     return found[-1]
 
 
-def test_a_process_and_its_threads_are_measured(
+def test_process_and_threads_are_sampled(
     program: Callable[[], Program], fake: Fake, meter: ProcessMeter
 ) -> None:
-    """The whole and each thread have what they used, also a thread that has ended since."""
+    """The process and each thread have their time, also a thread that has ended."""
     running = program()
     fake.pids["qemu"] = running.process.pid
     meter.read()
@@ -159,7 +159,7 @@ def test_a_process_and_its_threads_are_measured(
 def test_memory_is_that_of_the_process(
     program: Callable[[], Program], fake: Fake, meter: ProcessMeter
 ) -> None:
-    """Resident memory is the kernel's figure for the whole; of a thread there is none."""
+    """Resident memory is the kernel's figure for the process; threads have none."""
     running = program()
     fake.pids["qemu"] = running.process.pid
     meter.read()
@@ -172,19 +172,19 @@ def test_memory_is_that_of_the_process(
     assert set(made.columns) == set(FRAMES["processes"])
 
 
-def test_threads_of_libvirtd_are_not_told_apart(
+def test_threads_of_libvirtd_are_not_sampled(
     program: Callable[[], Program], fake: Fake, meter: ProcessMeter
 ) -> None:
-    """Only QEMU's threads have a meaning that is known."""
+    """Only the threads of QEMU have a known meaning."""
     fake.pids["libvirtd"] = program().process.pid
     meter.read()
     assert [row["thread"] for row in meter.rows] == [""]
 
 
-def test_one_that_ends_leaves_what_it_had_used(
+def test_ended_process_keeps_its_rows(
     program: Callable[[], Program], fake: Fake, meter: ProcessMeter
 ) -> None:
-    """When QEMU ends there are no more rows of it, and those before stay."""
+    """After QEMU has ended there are no more rows of it."""
     running = program()
     fake.pids["qemu"] = running.process.pid
     meter.read()
@@ -196,10 +196,10 @@ def test_one_that_ends_leaves_what_it_had_used(
     assert meter.rows == before
 
 
-def test_one_that_is_ended_but_not_buried_has_no_rows(
+def test_zombie_has_no_rows(
     program: Callable[[], Program], fake: Fake, meter: ProcessMeter
 ) -> None:
-    """A process that nobody has waited for yet is over all the same."""
+    """A process that nobody has waited for has ended too."""
     running = program()
     fake.pids["qemu"] = running.process.pid
     psutil.Process(running.process.pid).kill()
@@ -210,10 +210,10 @@ def test_one_that_is_ended_but_not_buried_has_no_rows(
     assert meter.rows == []
 
 
-def test_one_that_starts_anew_is_found(
+def test_restarted_daemon_is_found(
     program: Callable[[], Program], fake: Fake, meter: ProcessMeter
 ) -> None:
-    """A libvirtd that ended and was started again is sampled again, from its own beginning."""
+    """A libvirtd that was restarted is sampled again, from its own start."""
     first = program()
     fake.pids = {"libvirtd": first.process.pid, "qemu": first.process.pid}
     meter.read()
@@ -229,8 +229,8 @@ def test_one_that_starts_anew_is_found(
     assert {row["process"] for row in meter.rows} == {"libvirtd"}
 
 
-def test_what_is_not_there_has_no_rows(meter: ProcessMeter) -> None:
-    """A host without processes, as one that is dead, gives nothing, and no zeros."""
+def test_host_without_processes_has_no_rows(meter: ProcessMeter) -> None:
+    """A dead host gives no rows, and no zeros."""
     meter.read()
     assert meter.rows == []
 
@@ -257,13 +257,13 @@ def test_what_is_not_there_has_no_rows(meter: ProcessMeter) -> None:
     ],
 )
 def test_threads_have_one_name_in_every_qemu(own: str, name: str) -> None:
-    """What QEMU 7.2 and what 10.0 call a thread is the same to whoever reads a run."""
+    """The names of QEMU 7.2 and of 10.0 are the same in a run."""
     assert thread_name(own) == name
     assert thread_name(own, first=True) == "main"
 
 
 class FakeConnection:
-    """A connection that says what a domain has used, after it was not there at first."""
+    """A connection to a host whose domain appears after the first question."""
 
     def __init__(self, *, alive: bool = True) -> None:
         self.answers = 0
@@ -289,13 +289,13 @@ class FakeConnection:
         return self.alive
 
 
-def test_a_real_host_tells_by_libvirt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without meters the time that the domain used comes from libvirt, once it is there."""
+def test_real_host_is_sampled_by_libvirt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without counters the processor time of the domain comes from libvirt."""
     monkeypatch.setattr(processes, "LIBVIRT_INTERVAL_S", 0.001)
-    told = FakeConnection()
-    meter = DomainMeter({"destination": told}, UUID)
+    connection = FakeConnection()
+    meter = DomainMeter({"destination": connection}, UUID)
     meter.start()
-    assert told.enough.wait(10)
+    assert connection.enough.wait(10)
     rows = meter.stop()["processes"]
     assert [row["cpu_ns"] for row in rows][:2] == [2000, 3000]
     made = frame("processes", rows)
@@ -304,14 +304,16 @@ def test_a_real_host_tells_by_libvirt(monkeypatch: pytest.MonkeyPatch) -> None:
     assert made["memory_bytes"].isna().all()
 
 
-def test_a_meter_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What ends the asking is told of, with what was read until then; an empty frame is no zero."""
+def test_failed_sampling_gives_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows until the failure stay, and a warning says why there are no more."""
     monkeypatch.setattr(processes, "LIBVIRT_INTERVAL_S", 0.001)
-    told = FakeConnection()
-    monkeypatch.setattr(told, "info", lambda: [] if told.answers >= 4 else [1, 0, 0, 1, 1000])
-    meter = DomainMeter({"destination": told}, UUID)
+    connection = FakeConnection()
+    monkeypatch.setattr(
+        connection, "info", lambda: [] if connection.answers >= 4 else [1, 0, 0, 1, 1000]
+    )
+    meter = DomainMeter({"destination": connection}, UUID)
     meter.start()
-    assert told.enough.wait(10)
+    assert connection.enough.wait(10)
     timer = meter._timers[0]
     timer._thread.join(10)
     assert len(meter.stop()["processes"]) == 2
@@ -319,12 +321,12 @@ def test_a_meter_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert warning.startswith("migration-destination ended early: IndexError(")
 
 
-def test_a_real_host_that_is_gone_is_asked_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the connection broke there is one question, and no row."""
+def test_lost_real_host_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the connection broke there is one question, and no row."""
     monkeypatch.setattr(processes, "LIBVIRT_INTERVAL_S", 0.001)
-    told = FakeConnection(alive=False)
-    meter = DomainMeter({"source": told}, UUID)
+    connection = FakeConnection(alive=False)
+    meter = DomainMeter({"source": connection}, UUID)
     meter.start()
-    assert told.enough.wait(10)
+    assert connection.enough.wait(10)
     assert meter.stop() == {"processes": []}
-    assert told.answers == 1
+    assert connection.answers == 1

@@ -1,4 +1,4 @@
-"""Connections over the wire: what this machine's own kernel tells of real ones."""
+"""Connections over the wire: this machine's kernel is asked about real ones."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class OwnMachine:
         return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
 
     def processes(self, uuid: str) -> dict[str, int]:
-        """Return no processes likewise."""
+        """Return no processes: these tests are about connections."""
         raise AssertionError
 
 
 @contextlib.contextmanager
 def joined(here: str = HERE) -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Give both ends of a new connection to THERE."""
+    """Return both ends of a new connection to THERE."""
     with socket.socket() as listening:
         listening.bind((THERE, 0))
         listening.listen()
@@ -65,7 +65,7 @@ def say(sender: socket.socket, receiver: socket.socket, size: int) -> None:
 
 @pytest.fixture
 def meter() -> Iterator[ConnectionMeter]:
-    """Give a meter between the two ends."""
+    """Return a meter between the two ends."""
     meter = ConnectionMeter(OwnMachine(HERE), OwnMachine(THERE))
     yield meter
     meter.close()
@@ -77,8 +77,8 @@ def the_only(found: list[TcpConnection]) -> TcpConnection:
     return found[0]
 
 
-def test_what_goes_over_a_connection_is_counted_to_the_byte(meter: ConnectionMeter) -> None:
-    """Payload is counted each way as the programs sent it, whatever the segments."""
+def test_traffic_is_counted_to_the_byte(meter: ConnectionMeter) -> None:
+    """Payload is counted in each direction as the programs sent it."""
     meter.start()
     before = time.time_ns()
     with joined() as (client, server):
@@ -99,8 +99,8 @@ def test_what_goes_over_a_connection_is_counted_to_the_byte(meter: ConnectionMet
     assert meter.warnings == []
 
 
-def test_one_too_short_to_be_looked_at_is_heard_of(meter: ConnectionMeter) -> None:
-    """A connection that came and went between two looks is there, with its whole traffic."""
+def test_short_connection_is_reported(meter: ConnectionMeter) -> None:
+    """A connection that opened and closed between two samples has its whole traffic."""
     meter.start()
     with joined() as (client, server):
         say(client, server, 5000)
@@ -113,8 +113,8 @@ def test_one_too_short_to_be_looked_at_is_heard_of(meter: ConnectionMeter) -> No
     assert found.opened_ns == found.closed_ns is not None
 
 
-def test_one_that_was_open_before_counts_from_the_start(meter: ConnectionMeter) -> None:
-    """Of a connection older than the migration only the growth is counted; it has no beginning."""
+def test_older_connection_counts_from_the_start(meter: ConnectionMeter) -> None:
+    """Only its growth counts, and it has no opening time."""
     with joined() as (client, server):
         say(client, server, 400_000)
         meter.start()
@@ -125,16 +125,16 @@ def test_one_that_was_open_before_counts_from_the_start(meter: ConnectionMeter) 
     assert row["sent_bytes"] == 3000
 
 
-def test_what_ended_before_the_start_is_left_out(meter: ConnectionMeter) -> None:
-    """The kernel's late word of an earlier connection is not taken for one of this migration."""
+def test_connection_closed_before_the_start_is_left_out(meter: ConnectionMeter) -> None:
+    """A late report of an earlier connection is ignored."""
     with joined() as (client, server):
         say(client, server, 10)
     meter.start()
     assert meter.stop() == []
 
 
-def test_other_connections_are_none_of_its_business(meter: ConnectionMeter) -> None:
-    """What goes to the same machine from another address did not go over the wire."""
+def test_connections_of_other_addresses_are_left_out(meter: ConnectionMeter) -> None:
+    """Traffic from another address did not use the wire."""
     meter.start()
     with joined(here="127.0.43.3") as (client, server):
         say(client, server, 10)
@@ -142,8 +142,8 @@ def test_other_connections_are_none_of_its_business(meter: ConnectionMeter) -> N
     assert meter.stop() == []
 
 
-def test_an_end_that_is_not_heard_is_told(meter: ConnectionMeter) -> None:
-    """Without the kernel's word the last look's figures stay, without an end, and a warning."""
+def test_missing_report_gives_a_warning(meter: ConnectionMeter) -> None:
+    """The figures of the last sample stay, without a closing time."""
     meter.start()
     with joined() as (client, server):
         say(client, server, 1234)
@@ -159,8 +159,8 @@ def test_an_end_that_is_not_heard_is_told(meter: ConnectionMeter) -> None:
     assert warning.startswith("the end of 1 connections over the wire was not reported")
 
 
-def test_a_kernel_that_does_not_answer_ends_it(meter: ConnectionMeter) -> None:
-    """An error leaves one warning and what was known by then, however often it is asked again."""
+def test_failed_dump_ends_the_sampling(meter: ConnectionMeter) -> None:
+    """An error gives one warning, and what was known stays."""
     meter.start()
     with joined() as (client, server):
         say(client, server, 99)
@@ -188,16 +188,14 @@ def test_a_kernel_that_does_not_answer_ends_it(meter: ConnectionMeter) -> None:
         (40000, 80, True, "other"),
     ],
 )
-def test_ports_say_what_a_connection_is_for(
-    local: int, remote: int, tunnelled: bool, purpose: str
-) -> None:
-    """Each port has its purpose; tunnelled, memory goes over what the source's daemon opened."""
+def test_ports_give_the_purpose(local: int, remote: int, tunnelled: bool, purpose: str) -> None:
+    """If tunnelled, memory uses the connection that the source's daemon opened."""
     ports = Ports(memory=frozenset({49152}), storage=frozenset({49153}))
     assert ports.purpose(local, remote, tunnelled=tunnelled) == purpose
 
 
 def test_rows_are_those_of_a_run() -> None:
-    """A row has exactly the columns of a run's frame of connections."""
+    """A row has exactly the columns of the frame ``connections``."""
     zero = tcp_connections.Traffic()
     (row,) = tcp_connections.rows([TcpConnection(1, 2, None, None, zero, zero)], Ports())
     assert tuple(row) == tuple(FRAMES["connections"])

@@ -1,4 +1,4 @@
-"""Bytes on the wire, by two counters that can end or begin anew."""
+"""Bytes on the wire, by two counters that can end or restart."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Counter:
 
 
 class Queue:
-    """A queue that counts what it is told to, or none; made in pairs, one a host."""
+    """A queue with given counts, or none; made in pairs, one per host."""
 
     made: list[Queue]
 
-    def __init__(self, meters: object) -> None:
+    def __init__(self, counters: object) -> None:
         self.counts: list[int | OSError | None] = []
         self.closed = 0
         Queue.made.append(self)
@@ -64,7 +64,7 @@ class Queue:
 
 @pytest.fixture
 def meter(monkeypatch: pytest.MonkeyPatch) -> Iterator[WireMeter]:
-    """Give a meter of two hosts with queues."""
+    """Return a meter of two hosts with queues."""
     Queue.made = []
     monkeypatch.setattr(wire_counter, "Cable", Queue)
     meter = WireMeter(Counter(), Counter())
@@ -81,7 +81,7 @@ def column(meter: WireMeter, name: str) -> list[object]:
 
 
 def test_bytes_are_counted_from_the_start(meter: WireMeter) -> None:
-    """Both counters' growth each way begins with what came between the start and the first row."""
+    """Both counters grow from the start, in each direction."""
     source, destination = Queue.made
     source.counts, destination.counts = [70, 70, 1070], [1, 3, 6]
     meter.start()
@@ -95,8 +95,8 @@ def test_bytes_are_counted_from_the_start(meter: WireMeter) -> None:
     assert meter.warnings == []
 
 
-def test_without_a_queue_the_cable_is_not_known(meter: WireMeter) -> None:
-    """A wire without a rate has no queue to count: the columns are missing, which needs no word."""
+def test_without_a_queue_the_cables_bytes_are_missing(meter: WireMeter) -> None:
+    """A wire without a rate has no queue to count, which needs no warning."""
     for queue in Queue.made:
         queue.counts = [None, None, 5000]
     meter.start()
@@ -107,10 +107,8 @@ def test_without_a_queue_the_cable_is_not_known(meter: WireMeter) -> None:
 
 
 @pytest.mark.parametrize("then", [10, None, OSError("no answer")])
-def test_a_queue_that_begins_anew_ends_the_column(
-    meter: WireMeter, then: int | OSError | None
-) -> None:
-    """When the wire is set anew, or does not answer, that is told once, and nothing made up."""
+def test_restarted_queue_ends_the_column(meter: WireMeter, then: int | OSError | None) -> None:
+    """If the wire's settings change or the kernel fails, one warning says so."""
     source, destination = Queue.made
     source.counts, destination.counts = [100, 300, then], [0, 0, 0]
     meter.start()
@@ -123,8 +121,8 @@ def test_a_queue_that_begins_anew_ends_the_column(
     assert source.closed == destination.closed == 1
 
 
-def test_a_host_that_is_gone_ends_the_bytes(meter: WireMeter) -> None:
-    """When a host is gone what was counted until then stays, and one warning says that it ended."""
+def test_lost_host_ends_the_bytes(meter: WireMeter) -> None:
+    """What was counted before stays, and one warning says that it ended."""
     for queue in Queue.made:
         queue.counts = [0] * 9
     meter._counters[0].readings = 2
@@ -135,8 +133,8 @@ def test_a_host_that_is_gone_ends_the_bytes(meter: WireMeter) -> None:
     assert meter.warnings == ["the bytes on the wire end early: host-a is gone"]
 
 
-def test_a_host_that_is_gone_at_the_start_has_no_bytes(meter: WireMeter) -> None:
-    """A host that is gone from the beginning leaves no row, and one warning."""
+def test_host_lost_at_the_start_has_no_bytes(meter: WireMeter) -> None:
+    """There is no row, and one warning."""
     for queue in Queue.made:
         queue.counts = [0] * 9
     meter._counters[1].readings = 0
@@ -146,8 +144,8 @@ def test_a_host_that_is_gone_at_the_start_has_no_bytes(meter: WireMeter) -> None
     assert meter.warnings == ["the bytes on the wire end early: host-a is gone"]
 
 
-def test_a_kernel_without_such_sockets_leaves_the_interface() -> None:
-    """Where the queues can't be asked the interfaces still count, and a warning says so."""
+def test_without_netlink_the_interface_counts() -> None:
+    """If the queues cannot be asked, the interfaces still count, with a warning."""
 
     class Deaf(Counter):
         def netlink(self, protocol: int) -> socket.socket:
@@ -160,15 +158,15 @@ def test_a_kernel_without_such_sockets_leaves_the_interface() -> None:
     assert meter.warnings == ["what a cable would carry cannot be counted: no socket"]
 
 
-def test_this_machines_loopback_has_no_queue() -> None:
-    """The real kernel is asked, and what it says of an interface without a queue is no zero."""
+def test_loopback_has_no_queue() -> None:
+    """The real kernel reports no queue, which is None and not 0."""
     cable = Cable(Counter())
     assert cable.sent_bytes() is None
     cable.close()
 
 
-def test_an_interface_that_is_not_there_is_an_error() -> None:
-    """Nobody counts at an interface that the host does not have."""
+def test_unknown_interface_is_an_error() -> None:
+    """The host must have the interface."""
     counter = Counter()
     counter.device = "nowhere"
     with pytest.raises(OSError, match="No such device"):
