@@ -1,8 +1,6 @@
-"""The course: what a lesson starts with, the recorded runs that it plays on, and its checks.
+"""The course: what a lesson starts with, the recorded runs it uses, and the checks of exercises.
 
-Pure but for asking whether this machine can have a lab: it starts none, and imports
-neither IPython nor ipywidgets. A notebook says ``lesson = course.start("04")`` and goes on with
-that.
+It starts no lab and shows nothing by itself. A notebook calls ``lesson = course.start("04")``.
 """
 
 from migrationlab.course.lesson import Lesson, start

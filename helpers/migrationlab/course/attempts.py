@@ -1,20 +1,18 @@
-"""What a broken case of the lab makes libvirt say: met for real, kept in a file, and read again.
+"""What libvirt says while the lab has a fault: tried for real, saved in a file, and read again.
 
-A *attempt* is one attempt to migrate while something is broken: the words that came back, where
-the guest was found afterwards, and what the logs have of it. The explorer of lesson 07 shows one
-in the same way whether it was met a moment ago or recorded elsewhere.
-
-Imports neither libvirt nor ``lab`` (but to try_fault one) and neither IPython nor ipywidgets.
+An *attempt* is one try to migrate with a fault: the error of libvirt, where the guest was found
+afterwards, and the new lines of the logs. The explorer of lesson 07 shows an attempt in the same
+way, whether it was made a moment ago or recorded elsewhere.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from migrationlab.course import json_files
 from migrationlab.errors import HostError, UsageError
@@ -22,7 +20,7 @@ from migrationlab.explain.explanation import Explanation, Log, NoticedBy, causes
 from migrationlab.hosts.logs import log_tails
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.uris import Mode
-from migrationlab.runs.run import Run, RunError
+from migrationlab.runs.run import RunError
 
 if TYPE_CHECKING:
     from migrationlab.hosts.host import Host
@@ -31,10 +29,10 @@ if TYPE_CHECKING:
     from migrationlab.lab.lab import Lab
 
 FILE = "attempts"
-#: A case that is met in a mode which does not run into it would go on for good.
+#: A migration in a mode that does not meet the fault could run for good.
 DEADLINE_S = 30.0
-#: Of a log no more is kept.
-MOST_LINES = 8
+#: So many lines of a log are saved.
+MAX_LINES = 8
 _SOURCE_LOGS = frozenset({Log.SOURCE_DAEMON, Log.SOURCE_QEMU})
 _DESTINATION_LOGS = frozenset({Log.DESTINATION_DAEMON, Log.DESTINATION_QEMU})
 
@@ -42,21 +40,21 @@ _DESTINATION_LOGS = frozenset({Log.DESTINATION_DAEMON, Log.DESTINATION_QEMU})
 class AttemptStage(StrEnum):
     """How far an attempt came."""
 
-    #: No connection to a host: no migration was begun.
+    #: A host could not be connected: no migration was begun.
     CONNECTING = "connecting"
     #: A migration was begun, and failed.
     MIGRATING = "migrating"
-    #: It completed: in its mode nothing depends on what was broken.
+    #: It completed: its mode does not depend on the fault.
     COMPLETED = "completed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogLines:
-    """What a log got while a case was met.
+    """The new lines of a log during an attempt.
 
     Attributes:
-        where: Whose it is: the host, and "libvirtd" or "QEMU of" a guest.
-        lines: Its new lines that tell.
+        where: The host, and "libvirtd" or "QEMU of" a guest.
+        lines: The lines that report something.
     """
 
     where: str
@@ -65,22 +63,22 @@ class LogLines:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Attempt:
-    """One attempt to migrate while a case was on.
+    """One attempt to migrate while the lab has a fault.
 
     Attributes:
-        case: The case's name.
-        title: What it is, in a few words.
+        case: The fault's name.
+        title: The fault in a few words.
         broken: What was changed in the lab.
         mode: The mode of the attempt.
-        control: The transport of the connection URI, where it was not the case's own: "tls".
+        control: The connection URI's transport, where it differs from the fault's plan: "tls".
         stage: How far it came.
-        text: What libvirt said; empty where it completed.
-        code: libvirt's error number, None where there is none.
-        domain: libvirt's error domain, likewise.
-        cause_id: The explanation's id, as the kit had it then: it knows the logs too.
-        found_at: The host at which the guest ran afterwards; None where nobody knows.
-        intact: Whether its memory was whole; None where it could not be asked.
-        logs: What the logs of both libvirtds got meanwhile, and of QEMU where those know more.
+        text: libvirt's message; empty where it completed.
+        code: libvirt's error number, or None.
+        domain: libvirt's error domain, or None.
+        cause_id: The explanation's id at the time: it was made with the logs too.
+        found_at: The host on which the guest ran afterwards; None where it was found on none.
+        intact: Whether its memory was intact; None where that could not be checked.
+        logs: The new lines in the logs of both libvirtds, and in those of QEMU that say more.
     """
 
     case: str
@@ -102,7 +100,7 @@ class Attempt:
 
     @property
     def explanation(self) -> Explanation | None:
-        """What the words mean; None where nothing was refused."""
+        """What the message means; None where the migration completed."""
         if self.stage is AttemptStage.COMPLETED:
             return None
         opening = self.stage is AttemptStage.CONNECTING
@@ -115,7 +113,7 @@ class Attempt:
         )
         if self.cause_id in (None, found.id):
             return found
-        # Over ssh the reason may be hidden by another message: the kit had it from a log.
+        # Over ssh another message may hide the reason, which was found in a log at the time.
         cause = next(cause for cause in causes() if cause.id == self.cause_id)
         return dataclasses.replace(
             found, known=True, id=cause.id, cause=cause.cause, fix=cause.fix, logs=cause.logs
@@ -123,7 +121,7 @@ class Attempt:
 
     @property
     def noticed_by(self) -> str:
-        """Who noticed it, in the words of an explanation; "nobody" where it completed."""
+        """Who noticed the fault, in the words of an explanation; "nobody" where it completed."""
         found = self.explanation
         if found is None:
             return "nobody"
@@ -138,72 +136,66 @@ def try_fault(
     mode: Mode | str = Mode.PEER2PEER,
     control: str = "",
 ) -> Attempt:
-    """Break a lab, migrate into it, and mend the lab again.
+    """Break a lab, migrate a guest of it, and fix the lab again.
 
     Args:
         lab: The lab.
-        guest: A guest of it, which is to leave the host that it is on; some cases boot one of
-            their own.
-        case_id: The case.
-        mode: The mode of the attempt, whatever the case's own plan has.
-        control: Another transport for the connection URI, as "tls"; then the memory goes as ever.
+        guest: The guest, which is to leave its host; some faults boot a guest of their own.
+        case_id: The fault's name.
+        mode: The mode of the attempt; it replaces that of the fault's plan.
+        control: Another transport for the connection URI, for example "tls".
 
     Raises:
-        UsageError: There is no such case, or this lab cannot have it.
-        LabError: It could not be switched on, or not mended.
+        UsageError: There is no such fault, or this lab cannot have it.
+        LabError: The lab could not be broken, or not fixed.
     """
     with lab.broken(case_id, source=guest.host) as broken:
         return _attempt(broken, broken.guest or guest, Mode(mode), control)
 
 
 def _attempt(broken: ActiveFault, guest: Guest, mode: Mode, control: str) -> Attempt:
-    from migrationlab.migrate.start import migrate  # noqa: PLC0415 (libvirt: to try_fault one only)
+    from migrationlab.migrate.start import migrate  # noqa: PLC0415 (libvirt: only to try for real)
 
-    sides = (broken.source, broken.to)
-    before = [dict(_lines(host, Log)) for host in sides]
-    run: Run | None = None
-    refused: HostError | None = None
+    hosts = (broken.source, broken.to)
+    before = [dict(_lines(host, Log)) for host in hosts]
+    error: HostError | RunError | None
+    check: Mapping[str, Any] | None
+    cause_id: str | None
     try:
         run = migrate(guest, to=broken.to, plan=_plan(broken, mode, control), validate=False)
-    except HostError as error:
-        refused = error
-    told = refused if run is None else run.error
-    check = asdict(guest.check()) if run is None else run.guest_check
-    if run is None:
-        stage = AttemptStage.CONNECTING
+    except HostError as raised:
+        stage, error = AttemptStage.CONNECTING, raised
+        text, cause_id = str(raised), str(raised.explanation.id)
+        check, found_at = asdict(guest.check()), guest.host.name
     else:
-        stage = AttemptStage.COMPLETED if told is None else AttemptStage.MIGRATING
-    made = Attempt(
+        error, check, found_at = run.error, run.guest_check, run.found_at
+        stage = AttemptStage.COMPLETED if error is None else AttemptStage.MIGRATING
+        text, cause_id = ("", None) if error is None else (error.text, error.explanation)
+    attempt = Attempt(
         case=broken.case.id,
         title=broken.case.title,
         broken=broken.case.broken,
         mode=mode,
         control=control,
         stage=stage,
-        text="" if told is None else told.text if isinstance(told, RunError) else str(told),
-        code=None if told is None else told.code,
-        domain=None if told is None else told.domain,
-        cause_id=_cause(told),
-        found_at=guest.host.name if run is None else run.found_at,
+        text=text,
+        code=None if error is None else error.code,
+        domain=None if error is None else error.domain,
+        cause_id=cause_id,
+        found_at=found_at,
         intact=check["intact"] if check is not None else None,
         logs=(),
     )
-    if made.explanation is None:
-        return made
-    # Both libvirtds' whatever it is: their times tell which side met it first.
-    wanted = {*made.explanation.logs, Log.SOURCE_DAEMON, Log.DESTINATION_DAEMON}
+    if attempt.explanation is None:
+        return attempt
+    # Both libvirtds' in any case: their times say which side noticed the fault first.
+    wanted = {*attempt.explanation.logs, Log.SOURCE_DAEMON, Log.DESTINATION_DAEMON}
     logs = []
-    for host, old, mine in zip(sides, before, (_SOURCE_LOGS, _DESTINATION_LOGS), strict=True):
-        for where, lines in _lines(host, wanted & mine):
+    for host, old, own in zip(hosts, before, (_SOURCE_LOGS, _DESTINATION_LOGS), strict=True):
+        for where, lines in _lines(host, wanted & own):
             if new := [line for line in lines if line not in old.get(where, ())]:
-                logs.append(LogLines(where=where, lines=tuple(new[-MOST_LINES:])))
-    return dataclasses.replace(made, logs=tuple(logs))
-
-
-def _cause(told: HostError | RunError | None) -> str | None:
-    if isinstance(told, HostError):
-        return str(told.explanation.id)
-    return told.explanation if told is not None else None
+                logs.append(LogLines(where=where, lines=tuple(new[-MAX_LINES:])))
+    return dataclasses.replace(attempt, logs=tuple(logs))
 
 
 def _plan(broken: ActiveFault, mode: Mode, control: str) -> Plan:
@@ -229,44 +221,37 @@ def save_attempts(attempts: Iterable[Attempt], path: Path) -> None:
 def load_attempts(name: str = FILE) -> tuple[Attempt, ...]:
     """Return the attempts of a file of ``data/course``.
 
-    Args:
-        name: The file, without its ending.
-
     Raises:
-        StoreError: There is none, or it cannot be read.
+        StoreError: There is no such file, or its content is damaged.
     """
-    return json_files.read(name, lambda told: tuple(_read(one) for one in told))
+    return json_files.read(name, lambda saved: tuple(map(_read, saved)))
 
 
-def _read(told: dict[str, object]) -> Attempt:
-    logs = told["logs"]
-    assert isinstance(logs, list)
-    made = told | {
-        "mode": Mode(str(told["mode"])),
-        "stage": AttemptStage(str(told["stage"])),
-        "logs": tuple(LogLines(where=log["where"], lines=tuple(log["lines"])) for log in logs),
-    }
-    return Attempt(**made)  # type: ignore[arg-type]
+def _read(saved: dict[str, Any]) -> Attempt:
+    logs = (LogLines(where=log["where"], lines=tuple(log["lines"])) for log in saved["logs"])
+    mode, stage = Mode(saved["mode"]), AttemptStage(saved["stage"])
+    return Attempt(**saved | {"mode": mode, "stage": stage, "logs": tuple(logs)})
 
 
 def find_attempt(
     attempts: Iterable[Attempt], case: str, mode: Mode | str, control: str = ""
 ) -> Attempt:
-    """Return the attempt of a case in a mode.
+    """Return the first attempt with a fault in a mode.
 
     Args:
-        attempts: Where to look; of several that fit, the first is taken.
-        case: The case's name.
+        attempts: The attempts to search.
+        case: The fault's name.
         mode: The attempt's mode.
-        control: The transport of its connection URI, where it was not the case's own.
+        control: The connection URI's transport, where it differs from the fault's plan.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is no such attempt.
     """
     wanted = (case, Mode(mode), control)
     for attempt in attempts:
         if (attempt.case, attempt.mode, attempt.control) == wanted:
             return attempt
     raise UsageError(
-        f"nobody met {case} in {mode} mode", hint="Meet it in a lab: try_fault(lab, …)."
+        f"there is no attempt with {case} in {mode} mode",
+        hint="Try it in a lab: try_fault(lab, guest, …).",
     )

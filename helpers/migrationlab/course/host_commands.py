@@ -1,8 +1,6 @@
-"""Looking around on a host: a fixed list of commands that only read, and who answers them.
+"""Commands that read the state of a host: a fixed list, and hosts that answer them.
 
-A lab's hosts answer live, a recording of them with what they once said. Pure but for running
-those commands by a host's own shell: imports neither libvirt nor ``lab``, neither IPython nor
-ipywidgets.
+The hosts of a lab answer now; a recording answers with what its hosts said when it was made.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ from migrationlab.hosts.shell import Shell
 
 #: What separates processes on Linux: namespaces(7).
 KINDS = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
-#: A user's own may lack sbin, where tc is.
+#: A user's own PATH may lack sbin, where tc is.
 PATH = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
 GUEST = "guest-1"
 
@@ -47,34 +45,36 @@ class HostCommand:
         return shlex.join(self.argv)
 
 
-HOST_COMMANDS = (
-    HostCommand("guests", "guests", ("virsh", "list", "--all"),
+HOST_COMMANDS = tuple(
+    HostCommand(*row)
+    for row in (
+        ("guests", "guests", ("virsh", "list", "--all"),
          "Each libvirtd knows its own guests only."),
-    HostCommand("guest", "the guest", ("virsh", "dominfo", GUEST),
-         "A host that the guest is not on has never heard of it."),
-    HostCommand("cards", "the guest's network card", ("virsh", "domiflist", GUEST),
+        ("guest", "the guest", ("virsh", "dominfo", GUEST),
+         "Only the host that the guest is on knows it."),
+        ("cards", "the guest's network card", ("virsh", "domiflist", GUEST),
          "vnet… is the host's end of the guest's cable; it is plugged into the bridge lan."),
-    HostCommand("processes", "processes", ("ps", "-eo", "pid,ppid,comm"),
+        ("processes", "processes", ("ps", "-eo", "pid,ppid,comm"),
          "A guest is one process, qemu-system-x86. The numbers begin at 1 on each host."),
-    HostCommand("addresses", "network cards", ("ip", "-brief", "address"),
+        ("addresses", "network cards", ("ip", "-brief", "address"),
          "wire leads straight to the other host; uplink joins the bridge lan to the guests' LAN."),
-    HostCommand("names", "names", ("cat", "/etc/hosts"),
+        ("names", "names", ("cat", "/etc/hosts"),
          "The names by which the hosts find each other, and that URIs are made of."),
-    HostCommand("wire", "the wire", ("tc", "-s", "qdisc", "show", "dev", "wire"),
+        ("wire", "the wire", ("tc", "-s", "qdisc", "show", "dev", "wire"),
          "rate is what the wire lets through; Sent counts what has passed."),
-    HostCommand("listening", "who listens", ("ss", "-tlnp"),
-         "22 is sshd, 16509 libvirtd by TCP, 16514 libvirtd by TLS. QEMU's ports, from 49152, "
-         "open only while a guest arrives."),
-    HostCommand("machine", "the machine", ("virsh", "nodeinfo"),
+        ("listening", "who listens", ("ss", "-tlnp"),
+         "22: sshd. 16509, 16514: libvirtd by TCP, TLS. From 49152: QEMU, while a guest arrives."),
+        ("machine", "the machine", ("virsh", "nodeinfo"),
          "Processors and memory, as the host sees them. Compare both hosts."),
-    HostCommand("kernel", "the kernel", ("uname", "-nsr"),
+        ("kernel", "the kernel", ("uname", "-nsr"),
          "The host's own name, and the kernel that it runs on. Compare both hosts."),
-    HostCommand("load", "the load", ("uptime",),
+        ("load", "the load", ("uptime",),
          "How long the machine has been up, and how many processes want to run. Compare."),
-    HostCommand("namespaces", "namespaces", ("readlink", *(f"/proc/self/ns/{kind}" for kind in KINDS)),
+        ("namespaces", "namespaces", ("readlink", *(f"/proc/self/ns/{kind}" for kind in KINDS)),
          "Equal numbers: shared by both hosts. Different ones: each host has its own."),
+    )
 )  # fmt: skip
-BY_KEY = {look.key: look for look in HOST_COMMANDS}
+BY_KEY = {command.key: command for command in HOST_COMMANDS}
 
 
 class Hosts(Protocol):
@@ -86,10 +86,10 @@ class Hosts(Protocol):
 
     @property
     def live(self) -> bool:
-        """Whether they are asked now, and not long ago."""
+        """Whether they answer now; a recording does not."""
 
-    def ask(self, host: str, look: str) -> ProgramResult:
-        """Return what a host answers to a look, named by its key."""
+    def ask(self, host: str, command: str) -> ProgramResult:
+        """Return a host's answer to the command with this key."""
 
 
 class _Host(Protocol):
@@ -107,11 +107,7 @@ class _Lab(Protocol):
 
 
 class LiveHosts:
-    """The hosts of a lab that is up.
-
-    Args:
-        lab: The lab.
-    """
+    """The hosts of a lab that is up."""
 
     live = True
 
@@ -122,33 +118,33 @@ class LiveHosts:
     def __repr__(self) -> str:
         return f"LiveHosts({', '.join(self.names)})"
 
-    def ask(self, host: str, look: str) -> ProgramResult:
+    def ask(self, host: str, command: str) -> ProgramResult:
         """Run a command of the list on a host.
 
         Args:
             host: The host's name.
-            look: The command's key.
+            command: The command's key.
 
         Raises:
             LabError: The lab is down.
             UsageError: There is no such host, or no such command in the list.
         """
-        _require(host, self.names, look)
+        _check_names(host, self.names, command)
         found = next((each for each in self._lab.hosts if each.name == host), None)
         if found is None or found.shell is None or not self._lab.alive:
             raise LabError(
                 "the lab is down",
-                hint="Run the cell with mig.Lab(…) again, then those after it.",
+                hint="Run the cell with mig.Lab(…) again, then the cells after it.",
             )
-        return found.shell.run("env", PATH, *BY_KEY[look].argv)
+        return found.shell.run("env", PATH, *BY_KEY[command].argv)
 
 
 class RecordedHosts:
-    """What the hosts of a lab once answered.
+    """The recorded answers of a lab's hosts.
 
     Args:
         answers: By host, and then by the command's key.
-        wire: What was measured of the wire: what it was set to, and what came through.
+        wire: Measurements of the wire: the rate that was set, and the payload that came through.
     """
 
     live = False
@@ -173,62 +169,56 @@ class RecordedHosts:
             name: Its file, without the ending.
 
         Raises:
-            StoreError: There is none, or it cannot be read.
+            StoreError: There is no such file, or its content is damaged.
         """
 
-        def made(told: Any) -> RecordedHosts:
+        def make(saved: Any) -> RecordedHosts:
             answers = {
                 host: {
                     key: ProgramResult(answer["status"], answer["text"])
-                    for key, answer in looks.items()
+                    for key, answer in commands.items()
                 }
-                for host, looks in told["hosts"].items()
+                for host, commands in saved["hosts"].items()
             }
-            return cls(answers, told["wire"])
+            return cls(answers, saved["wire"])
 
-        return json_files.read(name, made)
+        return json_files.read(name, make)
 
     def save(self, path: Path) -> None:
         """Write the recording to a file."""
         answers = {
             host: {
-                key: {"status": answer.status, "text": answer.text} for key, answer in looks.items()
+                key: {"status": answer.status, "text": answer.text}
+                for key, answer in commands.items()
             }
-            for host, looks in self._answers.items()
+            for host, commands in self._answers.items()
         }
         json_files.write({"hosts": answers, "wire": self.wire}, path)
 
-    def ask(self, host: str, look: str) -> ProgramResult:
-        """Return what a host once answered.
+    def ask(self, host: str, command: str) -> ProgramResult:
+        """Return a host's recorded answer.
 
         Args:
             host: The host's name.
-            look: The command's key.
+            command: The command's key.
 
         Raises:
             UsageError: There is no such host, or no such command in the list.
         """
-        _require(host, self.names, look)
-        return self._answers[host][look]
+        _check_names(host, self.names, command)
+        return self._answers[host][command]
 
 
 def record(hosts: Hosts, wire: Sequence[Mapping[str, float]]) -> RecordedHosts:
-    """Ask every host everything, and keep the answers.
-
-    Args:
-        hosts: The hosts.
-        wire: What was measured of their wire.
-    """
-    return RecordedHosts(
-        {
-            host: {look.key: hosts.ask(host, look.key) for look in HOST_COMMANDS}
-            for host in hosts.names
-        },
-        wire,
-    )
+    """Ask every host every command, and return the answers with measurements of the wire."""
+    answers = {
+        host: {command.key: hosts.ask(host, command.key) for command in HOST_COMMANDS}
+        for host in hosts.names
+    }
+    return RecordedHosts(answers, wire)
 
 
-def _require(host: str, hosts: Sequence[str], look: str) -> None:
-    for value, known in ((host, hosts), (look, tuple(BY_KEY))):
+def _check_names(host: str, hosts: Sequence[str], command: str) -> None:
+    for value, known in ((host, hosts), (command, tuple(BY_KEY))):
         if value not in known:
-            raise UsageError(f"there is no {value!r}", hint=f"choose one of {', '.join(known)}")
+            raise UsageError(f"there is no {value!r}", hint=f"Choose one of {', '.join(known)}.")

@@ -1,12 +1,15 @@
-"""What to do about a cell that cannot run: for readers who went out of order, or lost their lab.
+"""An IPython extension that says what to do about a cell that cannot run.
 
-An extension of IPython, set up for every kernel of this environment by
-``etc/ipython/ipython_kernel_config.py``, so that it is there even in a kernel that was restarted
-and has run nothing yet. Of a name that is not there it says which cell of the notebook makes it;
-of an error of the kit it shows message and hint, without the traceback; and under the error of a
-cell that uses a run which did not complete, and so lacks figures, which cell to run again. All else
-is shown as ever. Light, as each kernel loads it: imports of the kit its errors, and no IPython
-(which hands itself over).
+Every kernel of this environment loads it (``etc/ipython/ipython_kernel_config.py``), so it also
+works in a kernel that was restarted and has run nothing yet. It handles three errors:
+
+- for an undefined name, it shows which cell of the notebook defines it;
+- for an error of migrationlab, it shows message and hint, without the traceback;
+- below an error of a cell that uses a run which did not complete, and so lacks figures, it shows
+  which cell to run again.
+
+IPython shows all other errors as usual. Each kernel loads this module, so it imports no more of
+migrationlab than its errors, and no IPython, which passes itself as an argument.
 """
 
 from __future__ import annotations
@@ -22,20 +25,21 @@ from typing import Any
 
 from migrationlab.errors import GuestError, HostError, LabError, MigrationLabError
 
-ABOVE = "or all cells above this one: menu Run ▸ Run All Above Selected Cell"
-_NAMES_OF_THEIR_OWN = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Lambda)
-#: What comes of reckoning with a figure that is None, or looking up one that is not there.
-_OF_MISSING_FIGURES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-_FORGOTTEN = "A kernel that was restarted has forgotten everything; the same helps."
+Names = Mapping[str, Any]
+
+_ALL_ABOVE = "or all cells above this one: menu Run ▸ Run All Above Selected Cell"
+_OWN_SCOPES = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Lambda)
+#: What a computation with a missing figure (None, or no such row) raises.
+_MISSING_FIGURE_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
 class DefiningCell:
-    """A cell that makes a name.
+    """A cell that defines a name.
 
     Attributes:
-        heading: The heading that it stands under.
-        only_live: Whether it does so only where a lab is.
+        heading: The heading above it.
+        only_live: Whether it defines the name only with a lab.
     """
 
     heading: str
@@ -43,12 +47,12 @@ class DefiningCell:
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """Take over names that are not there, the kit's own errors, and those of missing figures.
+    """Handle undefined names, migrationlab's errors, and those of missing figures.
 
     Args:
         shell: IPython's ``InteractiveShell``.
     """
-    shell.set_custom_exc((NameError, MigrationLabError, *_OF_MISSING_FIGURES), _handle)
+    shell.set_custom_exc((NameError, MigrationLabError, *_MISSING_FIGURE_ERRORS), _handle)
 
 
 def unload_ipython_extension(shell: Any) -> None:
@@ -67,101 +71,102 @@ def _handle(
     lines = []
     if isinstance(error, MigrationLabError):
         lines = explain_error(error, notebook, shell.user_ns)
-    elif isinstance(error, NameError) and error.name and _in_cell(traceback):
+    elif isinstance(error, NameError) and error.name and _raised_in_cell(traceback):
         lines = explain_name_error(error.name, notebook, shell.user_ns)
     if not lines:
         shown: list[str] = shell.InteractiveTB.structured_traceback(
             kind, error, traceback, tb_offset=tb_offset
         )
-        lines = [*shown, *explain_missing_figures(_used(traceback), notebook, shell.user_ns)]
+        used = _names_used(traceback)
+        lines = [*shown, *explain_missing_figures(used, notebook, shell.user_ns)]
     shell._showtraceback(kind, error, lines)  # noqa: SLF001 - as IPython's own handlers do
     return lines
 
 
-def _in_cell(traceback: TracebackType) -> bool:
-    """Return whether the cell itself raised it, and not what it called."""
-    last = traceback
-    while last.tb_next is not None:
-        last = last.tb_next
-    return last.tb_frame.f_globals.get("__name__") == "__main__"
+def _frames(traceback: TracebackType | None) -> Iterator[Any]:
+    while traceback is not None:
+        yield traceback.tb_frame
+        traceback = traceback.tb_next
 
 
-def _used(traceback: TracebackType) -> Iterator[str]:
-    """Yield the names that the cell, and its own functions that it was in, use."""
-    here: TracebackType | None = traceback
-    while here is not None:
-        if here.tb_frame.f_globals.get("__name__") == "__main__":
-            yield from here.tb_frame.f_code.co_names
-        here = here.tb_next
+def _in_cell(frame: Any) -> bool:
+    return bool(frame.f_globals.get("__name__") == "__main__")
 
 
-def explain_name_error(name: str, notebook: Path | None, names: Mapping[str, Any]) -> list[str]:
-    """Say which cell makes a name that is not there; nothing where no cell does.
+def _raised_in_cell(traceback: TracebackType) -> bool:
+    """Return whether the cell itself raised the error, and not a function that it called."""
+    return _in_cell(list(_frames(traceback))[-1])
+
+
+def _names_used(traceback: TracebackType) -> Iterator[str]:
+    """Yield the names that the cell, and its own functions that were running, use."""
+    for frame in filter(_in_cell, _frames(traceback)):
+        yield from frame.f_code.co_names
+
+
+def explain_name_error(name: str, notebook: Path | None, names: Names) -> list[str]:
+    """Return which cell defines a name; nothing where no cell does.
 
     Args:
-        name: The name.
+        name: The undefined name.
         notebook: The notebook's file, where it is known.
-        names: All that there is.
+        names: All names that are defined.
     """
-    maker = find_definitions(notebook).get(name) if notebook else None
-    if maker is None:
+    cell = find_definitions(notebook).get(name) if notebook else None
+    if cell is None:
         return []
     lesson = names.get("lesson")
-    if maker.only_live and lesson is not None and not getattr(lesson, "live", True):
-        why = "and this lesson plays on recorded runs: this cell can be skipped"
-        return [f"{name} is there only with a lab, {why}."]
+    if cell.only_live and lesson is not None and not getattr(lesson, "live", True):
+        why = "and this lesson uses recorded runs: this cell can be skipped"
+        return [f"{name} is defined only with a lab, {why}."]
     return [
-        f"{name} is not there yet. The cell under “{maker.heading}” makes it.",
-        f"→ Run that cell first, {ABOVE}.",
-        f"  {_FORGOTTEN}",
+        f"{name} is not defined yet. The cell under “{cell.heading}” defines it.",
+        f"→ Run that cell first, {_ALL_ABOVE}.",
+        "  After a restart of the kernel nothing is defined; the same helps.",
     ]
 
 
-def explain_error(
-    error: MigrationLabError, notebook: Path | None, names: Mapping[str, Any]
-) -> list[str]:
-    """Say what went wrong, what to do, and where the lab is made, if that is what is gone.
+def explain_error(error: MigrationLabError, notebook: Path | None, names: Names) -> list[str]:
+    """Return the message and the hint of an error, and which cell starts a lab that is down.
 
     Args:
-        error: What was raised.
+        error: The error.
         notebook: The notebook's file, where it is known.
-        names: All that there is.
+        names: All names that are defined.
     """
     lines = [f"{type(error).__name__}: {error}"]
     if error.hint:
         lines.append(f"→ {error.hint}")
     if not isinstance(error, GuestError | HostError | LabError):
-        return lines  # the lab is not to blame
-    return [*lines, *_about_lab(notebook, names)]
+        return lines  # the lab is not the reason
+    return [*lines, *_explain_lab(notebook, names)]
 
 
-def explain_missing_figures(
-    used: Iterable[str], notebook: Path | None, names: Mapping[str, Any]
-) -> list[str]:
-    """Say which run of those that a cell uses did not complete, and so lacks figures, if one.
+def explain_missing_figures(used: Iterable[str], notebook: Path | None, names: Names) -> list[str]:
+    """Return which run that a cell uses did not complete, and so lacks figures, if any.
 
     Args:
         used: The names that the cell uses.
         notebook: The notebook's file, where it is known.
-        names: All that there is.
+        names: All names that are defined.
     """
-    makers = find_definitions(notebook) if notebook else {}
+    cells = find_definitions(notebook) if notebook else {}
     for name, run in _runs(used, names):
-        if run.outcome == "completed" or name not in makers:
+        if run.outcome == "completed" or name not in cells:
             continue
         why = f": {run.error.text}" if run.error is not None else ""
-        said = f"{name} has a migration that did not complete ({run.outcome}{why})"
-        again = f"run the cell under “{makers[name].heading}” again, then this one"
-        mend = _about_lab(notebook, names) or [f"→ If it was to complete: {again}."]
-        return ["", f"{said}, so figures of it are missing.", *mend]
+        fact = f"{name} has a migration that did not complete ({run.outcome}{why})"
+        again = f"run the cell under “{cells[name].heading}” again, then this one"
+        fix = _explain_lab(notebook, names) or [f"→ If it should complete: {again}."]
+        return ["", f"{fact}, so it lacks figures.", *fix]
     return []
 
 
-def _runs(used: Iterable[str], names: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield runs that a cell uses: as they are, several together, or by their timeline."""
+def _runs(used: Iterable[str], names: Names) -> Iterator[tuple[str, Any]]:
+    """Yield the runs that a cell uses: single ones, collections of runs, or by a timeline."""
     for name in used:
         value: Any = names.get(name)
-        kind = type(value).__name__  # as for labs: nothing is loaded to find out
+        kind = type(value).__name__  # as for labs: nothing is imported to find out
         if kind == "Timeline":
             for other, run in names.items():
                 if type(run).__name__ == "Run" and run.called_ns == value.called_ns:
@@ -169,26 +174,26 @@ def _runs(used: Iterable[str], names: Mapping[str, Any]) -> Iterator[tuple[str, 
             continue
         if isinstance(value, Mapping):
             value = list(value.values())
-        given = value if kind == "Runs" or isinstance(value, list | tuple) else [value]
-        for run in given:
+        several = kind == "Runs" or isinstance(value, list | tuple)
+        for run in value if several else [value]:
             if type(run).__name__ == "Run":
                 yield name, run
 
 
-def _about_lab(notebook: Path | None, names: Mapping[str, Any]) -> list[str]:
-    """Say where the lab is made, if that is what is gone."""
-    gone = _lab_that_is_gone(names)
-    if gone is None:
+def _explain_lab(notebook: Path | None, names: Names) -> list[str]:
+    """Return which cell starts the lab, if the lab is down."""
+    name = _lab_that_is_down(names)
+    if name is None:
         return []
-    maker = find_definitions(notebook).get(gone) if notebook else None
-    where = f"under “{maker.heading}”" if maker else "with mig.Lab()"
-    return [f"→ The lab is down. Run the cell {where} again, and those after it."]
+    cell = find_definitions(notebook).get(name) if notebook else None
+    where = f"under “{cell.heading}”" if cell else "with mig.Lab()"
+    return [f"→ The lab is down. Run the cell {where} again, and the cells after it."]
 
 
-def _lab_that_is_gone(names: Mapping[str, Any]) -> str | None:
+def _lab_that_is_down(names: Names) -> str | None:
     """Return the name of a lab that is down; None where there is none, or another one is up."""
-    # By the name of the type, so that a kernel that never had a lab does not load what makes one.
-    # What begins with _ is IPython's memory of what cells have shown.
+    # By the name of the type: a kernel that never had a lab does not import what makes one.
+    # A name that begins with _ is IPython's memory of outputs.
     labs = {
         name: value
         for name, value in names.items()
@@ -199,69 +204,65 @@ def _lab_that_is_gone(names: Mapping[str, Any]) -> str | None:
     return next(iter(labs), None)
 
 
-def find_notebook(names: Mapping[str, Any]) -> Path | None:
-    """Return the file of the notebook that this kernel runs, where its server or editor tells.
+def find_notebook(names: Names) -> Path | None:
+    """Return the file of the kernel's notebook, where its server or editor names it.
 
     Args:
-        names: All that there is in the kernel.
+        names: All names that are defined in the kernel.
     """
-    told = names.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME")
-    path = Path(told) if told else None
-    return path if path is not None and path.suffix == ".ipynb" and path.is_file() else None
+    path = Path(names.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME") or "")
+    return path if path.suffix == ".ipynb" and path.is_file() else None
 
 
 def find_definitions(notebook: Path) -> dict[str, DefiningCell]:
-    """Return for each name that a notebook makes the first cell that does, without a lab if any.
+    """Return for each name of a notebook the first cell that defines it, without a lab if any.
 
     Args:
-        notebook: The notebook's file. What cannot be read of it makes nothing.
+        notebook: The notebook's file. A damaged file defines nothing.
     """
-    makers: dict[str, DefiningCell] = {}
+    found: dict[str, DefiningCell] = {}
     heading = "its first heading"
     try:
-        told = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-        cells = [(cell["cell_type"], "".join(cell["source"])) for cell in told]
+        saved = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        cells = [(cell["cell_type"], "".join(cell["source"])) for cell in saved]
     except (OSError, ValueError, KeyError, TypeError):
-        return makers  # then the error is shown as IPython does
+        return found  # then IPython shows the error as usual
     for kind, source in cells:
         if kind == "markdown":
             titles = [line for line in source.splitlines() if line.startswith("#")]
             heading = titles[-1].lstrip("# ") if titles else heading
         elif kind == "code":
-            for name, only_live in _made_in(source):
-                # What is made without a lab, too, is looked for there.
-                if name not in makers or (makers[name].only_live and not only_live):
-                    makers[name] = DefiningCell(heading, only_live)
-    return makers
+            for name, only_live in _definitions(source):
+                # A definition that needs no lab is preferred.
+                if name not in found or (found[name].only_live and not only_live):
+                    found[name] = DefiningCell(heading, only_live)
+    return found
 
 
-def _made_in(source: str) -> Iterator[tuple[str, bool]]:
-    """Yield the names that a cell makes, and whether only where a lab is."""
+def _definitions(source: str) -> Iterator[tuple[str, bool]]:
+    """Yield the names that a cell defines, and whether only with a lab."""
     try:
         tree = ast.parse(source)
     except SyntaxError:  # a magic, or a learner's own
         return
     for statement in tree.body:
         live = isinstance(statement, ast.If) and "lesson.live" in ast.unparse(statement.test)
-        otherwise = {
-            name
-            for other in (statement.orelse if isinstance(statement, ast.If) else ())
-            for name in _names_of(other)
-        }
-        for name in _names_of(statement):
+        without = statement.orelse if isinstance(statement, ast.If) else []
+        otherwise = {name for other in without for name in _bound_names(other)}
+        for name in _bound_names(statement):
             yield name, live and name not in otherwise
 
 
-def _names_of(node: ast.AST) -> Iterator[str]:
-    """Yield the names that a statement leaves behind: none of what has names of its own."""
+def _bound_names(node: ast.AST) -> Iterator[str]:
+    """Yield the names that a statement binds, without those in scopes of their own."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         yield node.name
         return
-    if isinstance(node, _NAMES_OF_THEIR_OWN):
+    if isinstance(node, _OWN_SCOPES):
         return
     if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
         yield node.id
     elif isinstance(node, ast.alias):
         yield (node.asname or node.name).partition(".")[0]
     for child in ast.iter_child_nodes(node):
-        yield from _names_of(child)
+        yield from _bound_names(child)

@@ -1,7 +1,7 @@
-"""A lesson at work: whether it has a lab to play with, and what was recorded for it.
+"""A lesson: whether it can use a lab here, and the runs that are recorded for it.
 
-Owns the answer to "live or recorded?" and the way to ``data/``. Starts no lab, loads libvirt only
-to see whether it is there, and neither IPython nor ipywidgets.
+This module answers "live or recorded?" and finds ``data/``. It starts no lab, and loads libvirt
+only to see whether it is installed.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from migrationlab.checks.diagnosis import Status
+from migrationlab.course.answers import NotAccepted
 from migrationlab.course.feedback import Feedback
 from migrationlab.errors import StoreError, UsageError
 from migrationlab.experiment.experiment import Experiment
 from migrationlab.runs.run import Run, Runs
 from migrationlab.runs.store import load_runs
 
-#: Set to 0, lessons play on recorded runs wherever they are.
+#: Set to 0, lessons use recorded runs on every machine.
 SWITCH = "MIGRATIONLAB_LIVE"
 _GET_DATA = (
     "Run the notebook in a checkout of the project: the recorded runs are in its folder data."
@@ -43,27 +44,21 @@ class Lesson:
         return f"Lesson({self.number!r}, {'live' if self.live else 'recorded'})"
 
     def recorded(self, name: str) -> Run:
-        """Return the one run that was recorded under a name.
-
-        Args:
-            name: A folder of ``data/lessons``.
+        """Return the only run in a folder of ``data/lessons``.
 
         Raises:
-            StoreError: There is none of that name, there are several, or it cannot be read.
+            StoreError: There is no such folder, or no single run in it, or it cannot be read.
         """
         runs = self.recorded_runs(name)
         if len(runs) != 1:
-            raise StoreError(f"{name} has {len(runs)} runs", hint="Ask for recorded_runs().")
+            raise StoreError(f"{name} has {len(runs)} runs", hint="Use recorded_runs().")
         return next(iter(runs))
 
     def recorded_runs(self, name: str) -> Runs:
-        """Return the runs that were recorded under a name, oldest first.
-
-        Args:
-            name: A folder of ``data/lessons``.
+        """Return the runs in a folder of ``data/lessons``, oldest first.
 
         Raises:
-            StoreError: There are none of that name, or one cannot be read.
+            StoreError: There is no such folder, or a run cannot be read.
         """
         return load_runs(find_data("lessons", name))
 
@@ -71,7 +66,7 @@ class Lesson:
         """Return six runs of the demo: three in each mode, over a wire of 1 Gbit/s.
 
         Raises:
-            StoreError: They are not here, or cannot be read.
+            StoreError: They are missing, or cannot be read.
         """
         return load_runs(find_data("runs"))
 
@@ -82,7 +77,7 @@ class Lesson:
             name: A folder of ``data/experiments``: "modes", "convergence" or "fixes".
 
         Raises:
-            StoreError: There is none of that name, or it cannot be read.
+            StoreError: There is no such folder, or it cannot be read.
         """
         return Experiment.load(find_data("experiments", name))
 
@@ -90,36 +85,38 @@ class Lesson:
         """Check an answer to an exercise of this lesson.
 
         Args:
-            exercise: Its name, as the lesson has it.
-            answers: What the learner found.
+            exercise: Its name in the lesson.
+            answers: The learner's answer, and the runs that the check needs.
 
         Raises:
             UsageError: The lesson has no such exercise.
         """
-        checks = importlib.import_module(
-            f"migrationlab.course.exercises.lesson_{self.number}"
-        ).CHECKS
+        module = f"migrationlab.course.exercises.lesson_{self.number}"
+        checks = importlib.import_module(module).CHECKS
         if exercise not in checks:
             raise UsageError(
                 f"lesson {self.number} has no exercise {exercise!r}",
-                hint=f"It has {', '.join(checks)}.",
+                hint=f"Use one of {', '.join(checks)}.",
             )
-        checked: Feedback = checks[exercise](*answers)
-        return checked
+        try:
+            feedback: Feedback = checks[exercise](*answers)
+        except NotAccepted as refusal:
+            return refusal.feedback
+        return feedback
 
 
 def start(number: str, *, live: bool | None = None) -> Lesson:
-    """Begin a lesson: find out whether a lab can be had here, and print it in a line.
+    """Begin a lesson: find out whether a lab can run here, and print it in one line.
 
     Args:
         number: The lesson's number, of two digits.
-        live: Whether to play live; by default wherever a lab can be had, unless the environment
+        live: Whether to use a lab; by default wherever one can run, unless the environment
             variable ``MIGRATIONLAB_LIVE`` is 0.
     """
     why = "" if live else "this notebook needs no lab." if live is False else _why_not()
     lesson = Lesson(number, live=not why, why=why)
     if lesson.live:
-        print("Live: this machine can have a lab, and what you measure is your own.")
+        print("Live: a lab can run on this machine, and you measure your own runs.")
     else:
         skipped = "" if live is False else " Live cells are skipped."
         print(f"On recorded runs: {why}{skipped}")
@@ -127,23 +124,23 @@ def start(number: str, *, live: bool | None = None) -> Lesson:
 
 
 def _why_not() -> str:
-    """Say what keeps a lab from this machine; nothing where it can have one."""
+    """Return why no lab can run on this machine; empty where one can."""
     if os.environ.get(SWITCH) == "0":
         return f"{SWITCH} is 0."
     try:
         importlib.import_module("libvirt")
     except ImportError:
         return "the Python package libvirt is not installed. A lab needs it."
-    from migrationlab.checks.doctor import doctor  # noqa: PLC0415 - it cannot be loaded but on Linux
+    from migrationlab.checks.doctor import doctor  # noqa: PLC0415 - it can be loaded only on Linux
 
     failed = [check for check in doctor().checks if check.status is Status.FAIL]
     if not failed:
         return ""
-    return f"{failed[0].name}: {failed[0].detail}. The doctor of lesson 00 tells how to mend it."
+    return f"{failed[0].name}: {failed[0].detail}. The doctor of lesson 00 says how to fix it."
 
 
 def find_data(*names: str) -> Path:
-    """Find a folder of data/: in the checkout that the kit is of, else above this folder.
+    """Find a folder of data/: in migrationlab's own checkout, else above the current folder.
 
     Raises:
         StoreError: There is none.

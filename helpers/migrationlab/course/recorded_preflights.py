@@ -1,7 +1,4 @@
-"""Preflights of two hosts, kept and read again: what lesson 09 shows without a lab.
-
-Pure: findings in, JSON out, and back. Imports neither libvirt nor ``lab``.
-"""
+"""Recorded preflights of two hosts: what lesson 09 shows without a lab."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from typing import Any
 from migrationlab.checks.diagnosis import Check, Diagnosis, Messages, Status
 from migrationlab.course import json_files
 
-#: The broken cases of the lab that lesson 09 lets the preflight look for.
+#: The faults of the lab that the preflight of lesson 09 looks for.
 FAULTS = (
     "host-key-unknown",
     "port-closed",
@@ -21,37 +18,24 @@ FAULTS = (
     "disk-not-shared",
     "certificate-wrong-name",
 )
-#: The preflight of hosts where nothing is broken.
+#: The preflight of hosts without a fault.
 WELL = "well"
 
 
-def save_preflights(findings: Mapping[str, Diagnosis], path: Path) -> None:
-    """Write preflights to a file.
-
-    Args:
-        findings: By what was broken.
-        path: The file.
-    """
-    json_files.write({name: asdict(diagnosis) for name, diagnosis in findings.items()}, path)
+def save_preflights(preflights: Mapping[str, Diagnosis], path: Path) -> None:
+    """Write preflights, by their faults, to a file."""
+    json_files.write({fault: asdict(found) for fault, found in preflights.items()}, path)
 
 
 def load_preflights(name: str = "preflights") -> dict[str, Diagnosis]:
-    """Return the preflights of a file of ``data/course``, by what was broken.
-
-    Args:
-        name: The file, without its ending.
+    """Return the preflights of a file of ``data/course``, by their faults.
 
     Raises:
-        StoreError: There is none, or it cannot be read.
+        StoreError: There is no such file, or its content is damaged.
     """
-    return json_files.read(name, _diagnoses)
+    return json_files.read(name, lambda saved: {fault: _read(one) for fault, one in saved.items()})
 
 
-def _diagnoses(told: Any) -> dict[str, Diagnosis]:
-    return {
-        broken: Diagnosis(
-            tuple(Check(**check | {"status": Status(check["status"])}) for check in one["checks"]),
-            Messages(**one["messages"]),
-        )
-        for broken, one in told.items()
-    }
+def _read(saved: dict[str, Any]) -> Diagnosis:
+    checks = (Check(**check | {"status": Status(check["status"])}) for check in saved["checks"])
+    return Diagnosis(tuple(checks), Messages(**saved["messages"]))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import ipywidgets as widgets
 import pandas as pd
 
-from migrationlab.course.feedback import number_of
+from migrationlab.course.answers import number_of
 from migrationlab.widgets import fields
 from migrationlab.widgets.views import messages
 from migrationlab.widgets.views.template import fill

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from migrationlab.course.feedback import Feedback, number_of, places_of, right, unfinished, wrong
+from migrationlab.course.answers import NotAccepted, need_places, number_of
+from migrationlab.course.feedback import right, unfinished, wrong
 
 
 @pytest.mark.parametrize(
@@ -36,28 +37,31 @@ def test_what_is_no_number_is_none(answer: object) -> None:
 def test_an_answer_of_several_places_is_whole() -> None:
     """One that is filled in comes back as it is, with whatever else it has."""
     whole = {"A": "client", "B": False, "C": 0, "note": ...}
-    assert places_of(whole, ("A", "B", "C")) is whole
+    assert need_places(whole, ("A", "B", "C")) is whole
 
 
 @pytest.mark.parametrize("answer", [..., None, {}, {"A": ...}, {"A": "", "B": None}])
 def test_all_places_are_asked_for_where_none_is_filled_in(answer: object) -> None:
     """The dots, nothing, and a dictionary of dots are the same: each place is named."""
-    found = places_of(answer, ("A", "B"), "a place for ")
-    assert found == unfinished("Fill in a place for A, B.")
+    with pytest.raises(NotAccepted) as caught:
+        need_places(answer, ("A", "B"), "a place for ")
+    assert caught.value.feedback == unfinished("Fill in a place for A, B.")
 
 
 def test_only_places_without_an_answer_are_asked_for() -> None:
     """What is filled in already is not asked for again."""
-    assert places_of({"A": 1, "B": ...}, ("A", "B")) == unfinished("Fill in B.")
+    with pytest.raises(NotAccepted) as caught:
+        need_places({"A": 1, "B": ...}, ("A", "B"))
+    assert caught.value.feedback == unfinished("Fill in B.")
 
 
 @pytest.mark.parametrize("answer", [["A", "B"], 5, "A and B", True])
 def test_several_places_are_a_dictionary(answer: object) -> None:
     """Anything else is wrong, and it is said what it is, and what to write."""
-    found = places_of(answer, ("A", "B"))
-    assert isinstance(found, Feedback)
-    assert found == wrong(
-        f"That is a {type(answer).__name__}, and no dictionary.",
+    with pytest.raises(NotAccepted) as caught:
+        need_places(answer, ("A", "B"))
+    assert caught.value.feedback == wrong(
+        f"This is a {type(answer).__name__}, not a dictionary.",
         "Keep the braces, and fill in A, B.",
     )
 

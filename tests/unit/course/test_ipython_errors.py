@@ -172,7 +172,7 @@ def test_a_kernel_says_what_to_run_first(notebook: Path, monkeypatch: pytest.Mon
     NotebookClient(ran, allow_errors=True, timeout=60).execute(env=dict(os.environ))
     # The first cell says something only where the environment has the extension loaded already.
     said = ["\n".join(cell.outputs[0].get("traceback", [""])) for cell in ran.cells[1:4]]
-    assert said[0].startswith("guest is not there yet. The cell under “Two hosts” makes it.")
+    assert said[0].startswith("guest is not defined yet. The cell under “Two hosts” defines it.")
     assert said[1].startswith("StoreError: there is no run to read in ")
     assert "→ " in said[1]
     assert "Traceback" not in said[1]
@@ -212,7 +212,7 @@ def test_a_run_that_did_not_complete_is_named_with_the_cell_that_made_it(
     lines = ipython_errors.explain_missing_figures([name, "print"], notebook, names)
     assert lines[1].startswith("run has a migration that did not complete (failed), so")
     again = "run the cell under “One migration” again, then this one."
-    assert lines[2] == f"→ If it was to complete: {again}"
+    assert lines[2] == f"→ If it should complete: {again}"
     lines = ipython_errors.explain_missing_figures(
         [name], notebook, names | {"lab": Lab(alive=False)}
     )

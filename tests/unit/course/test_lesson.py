@@ -13,7 +13,8 @@ import pytest
 from migrationlab import course
 from migrationlab.checks.diagnosis import Check, Diagnosis, Status
 from migrationlab.course import lesson as module
-from migrationlab.course.feedback import AnswerState, is_unfinished, right, unfinished, wrong
+from migrationlab.course.answers import is_unfinished
+from migrationlab.course.feedback import AnswerState, right, unfinished, wrong
 from migrationlab.errors import StoreError, UsageError
 from paths import ROOT
 

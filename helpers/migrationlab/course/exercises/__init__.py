@@ -1,6 +1,6 @@
-"""The checks of the lessons' exercises, a module a lesson.
+"""The checks of the lessons' exercises, one module for each lesson.
 
-Each ``lesson_NN`` has ``CHECKS``: a function for each exercise's name, from the learner's own
-result to a :class:`~migrationlab.course.feedback.Feedback`. Whatever a learner may have in the
-answer is told of, never raised.
+Each ``lesson_NN`` has ``CHECKS``: by an exercise's name, a function from the learner's result to a
+:class:`~migrationlab.course.feedback.Feedback`. It accepts any object: what it cannot use, it
+refuses with feedback (``course.answers``).
 """

@@ -1,10 +1,11 @@
-"""The checks of lesson 01: a migration URI, a peer2peer plan, and a pair of runs that compare."""
+"""The checks of lesson 01: a migration URI, a peer2peer plan, and a pair of runs to compare."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from migrationlab.course.feedback import Feedback, is_unfinished, right, unfinished, wrong
+from migrationlab.course.answers import need, need_plan
+from migrationlab.course.feedback import Feedback, right, wrong
 from migrationlab.plan.plan import Mode, Plan
 from migrationlab.plan.uris import (
     ConnectionUri,
@@ -16,7 +17,7 @@ from migrationlab.plan.uris import (
 from migrationlab.runs.run import Outcome, Run
 
 SOURCE, DESTINATION = "node1", "node2"
-#: Where node2's card of the migration network is; node1's own is next to it.
+#: The address of node2 on the migration network, and that of node1.
 ADDRESS, SOURCE_ADDRESS = "10.0.0.2", "10.0.0.1"
 
 
@@ -24,17 +25,16 @@ def check_uri(answer: object) -> Feedback:
     """Check the migration URI of a normal migration from node1 to node2.
 
     Args:
-        answer: What the learner wrote.
+        answer: The learner's URI.
     """
-    if is_unfinished(answer):
-        return unfinished('Put a URI, in quotes, in the place of the three dots: uri = "…".')
+    need(answer, 'Put a URI, in quotes, in the place of the three dots: uri = "…".')
     if not isinstance(answer, str):
-        return wrong(f"That is a {type(answer).__name__}, and no text.", "Write it in quotes.")
-    if found := _check_way(answer.strip(), Mode.NORMAL):
+        return wrong(f"This is a {type(answer).__name__}, not a text.", "Write it in quotes.")
+    if found := _check_migration_uri(answer.strip(), Mode.NORMAL):
         return found
     port = MigrationUri.parse(answer.strip()).port
     chosen = f"port {port} must be free there" if port else "libvirt chooses the port"
-    return right(f"node1's QEMU dials {ADDRESS}, where node2's QEMU listens; {chosen}.")
+    return right(f"node1's QEMU connects to {ADDRESS}, where node2's QEMU listens; {chosen}.")
 
 
 def check_plan(answer: object) -> Feedback:
@@ -43,78 +43,80 @@ def check_plan(answer: object) -> Feedback:
     Args:
         answer: The learner's plan.
     """
-    if is_unfinished(answer):
-        return unfinished("Put a plan in the place of the three dots: my_plan = mig.Plan(…).")
-    if not isinstance(answer, Plan):
+    plan = need_plan(answer, "my_plan")
+    if plan.mode is not Mode.PEER2PEER:
         return wrong(
-            f"That is a {type(answer).__name__}, and no plan.", "Write my_plan = mig.Plan(…)."
+            "In normal mode the client connects to node2's libvirtd; this client cannot reach it.",
+            'Set mode="peer2peer": then node1\'s libvirtd connects.',
         )
-    if answer.mode is not Mode.PEER2PEER:
+    if plan.connection_uri is None:
         return wrong(
-            "In normal mode the client dials node2's libvirtd, and this client cannot reach it.",
-            'Say mode="peer2peer": then node1\'s libvirtd dials.',
+            "The plan does not say where node2's libvirtd is. node1's libvirtd must connect to it.",
+            "Set connection_uri.",
         )
-    if answer.connection_uri is None:
-        return wrong(
-            "It does not say where node2's libvirtd is, which node1's has to dial.",
-            "Its place is connection_uri.",
-        )
-    problems = answer.problems(source=SOURCE, destination=DESTINATION)
+    problems = plan.problems(source=SOURCE, destination=DESTINATION)
     for problem in problems:
         if problem.field == "connection_uri":
             return wrong(problem.reason, problem.hint)
-    if host_of(answer.connection_uri) != DESTINATION:
-        return wrong(
-            f"The connection URI leads to {host_of(answer.connection_uri)}.",
-            "node1's libvirtd knows node2 by that name, and logs in as root by SSH.",
-        )
-    uri = ConnectionUri.parse(answer.connection_uri, Mode.PEER2PEER)
-    if uri.transport not in {"ssh", "libssh", "libssh2"} or uri.path != "/system":
-        return wrong(
-            "That is a connection URI, but by another way than SSH to the libvirtd of the system.",
-            "By SSH it begins with qemu+ssh:// and names the user, as in lesson 1.",
-        )
-    if answer.migration_uri is None:
-        return wrong(
-            "Without a migration URI the memory goes to whatever address the name node2 has.",
-            "The same URI as in the exercise before would do.",
-        )
-    if found := _check_way(answer.migration_uri, Mode.PEER2PEER):
+    if found := _check_connection_uri(plan.connection_uri) or _check_memory(plan):
         return found
     if problems:
         return wrong(problems[0].reason, problems[0].hint)
     return right(
-        "node1's libvirtd dials node2's by the one URI, node1's QEMU dials node2's by the other."
+        "node1's libvirtd connects to node2's libvirtd by one URI, node1's QEMU to node2's QEMU by "
+        "the other."
     )
 
 
+def _check_connection_uri(text: str) -> Feedback | None:
+    if host_of(text) != DESTINATION:
+        return wrong(
+            f"The connection URI leads to {host_of(text)}.",
+            "node1's libvirtd knows node2 by that name, and logs in as root by SSH.",
+        )
+    uri = ConnectionUri.parse(text, Mode.PEER2PEER)
+    if uri.transport not in {"ssh", "libssh", "libssh2"} or uri.path != "/system":
+        return wrong(
+            "This connection URI does not lead by SSH to the libvirtd of the system.",
+            "By SSH it begins with qemu+ssh:// and names the user, as in lesson 1.",
+        )
+    return None
+
+
+def _check_memory(plan: Plan) -> Feedback | None:
+    if plan.migration_uri is None:
+        return wrong(
+            "Without a migration URI the memory goes to the address that the name node2 has.",
+            "Use the same URI as in the exercise before.",
+        )
+    return _check_migration_uri(plan.migration_uri, Mode.PEER2PEER)
+
+
 def check_pair(answer: object) -> Feedback:
-    """Check that two runs differ in the mode, and in nothing else that can be chosen.
+    """Check that two runs differ in the mode, and in no other setting.
 
     Args:
         answer: The two runs, in any order.
     """
     how = "Write pair = [runs[…], runs[…]], with the numbers of two rows of the table."
-    if is_unfinished(answer):
-        return unfinished(how)
+    need(answer, how)
     if not isinstance(answer, Sequence) or isinstance(answer, (str, bytes)):
-        return wrong(f"That is a {type(answer).__name__}, and no pair.", how)
+        return wrong(f"This is a {type(answer).__name__}, not a pair.", how)
     runs = [run for run in answer if isinstance(run, Run)]
     if len(runs) < len(answer):
-        return wrong("Not all of that are runs.", how)
+        return wrong("Not all of these are runs.", how)
     if len(runs) != 2:
         return wrong(f"A pair is two runs, and these are {len(runs)}.", how)
     return _check_two(runs[0], runs[1])
 
 
 def _check_two(one: Run, other: Run) -> Feedback:
-    """Check a pair that is one."""
     if one == other:
-        return wrong("That is one run, twice.", "Wanted is one of each mode.")
+        return wrong("This is one run, twice.", "Take one run of each mode.")
     if one.plan.mode is other.plan.mode:
         return wrong(
             f"Both are {one.plan.mode} migrations.",
-            "Wanted is one of each mode: look at the column mode.",
+            "Take one run of each mode: look at the column mode.",
         )
     for run in (one, other):
         if run.outcome is not Outcome.COMPLETED:
@@ -122,39 +124,41 @@ def _check_two(one: Run, other: Run) -> Feedback:
                 f"The {run.plan.mode} one did not complete: {run.outcome}.",
                 "It has no downtime to compare. Take one that completed.",
             )
-    if _way(one) != _way(other):
+    if _route(one) != _route(other):
         return wrong(
-            f"The modes differ, but so do the ways: {_way(one)}, and {_way(other)}.",
-            "Look at the columns source and destination. Two that differ in two things do not "
-            "tell which of them it was.",
+            f"Modes and directions both differ: {_route(one)}, and {_route(other)}.",
+            "Look at the columns source and destination. If two things differ, you cannot know "
+            "which one made the difference.",
         )
     if others := sorted(_settings(one) ^ _settings(other)):
         return wrong(
             f"Their plans differ in more than the mode: {others[0][0]}.",
-            "Take runs of plans in which all else is the same.",
+            "Take runs whose plans have all other settings the same.",
         )
     return right(
-        f"Both went {_way(one)}, and the mode alone differs. It is one pair: another may tell the "
-        "opposite, which is why there are more."
+        f"Both went {_route(one)}, and only the mode differs. It is one pair: another pair may show "
+        "the opposite, so there are more."
     )
 
 
-def _way(run: Run) -> str:
+def _route(run: Run) -> str:
     return f"from {run.source['name']} to {run.destination['name']}"
 
 
 def _settings(run: Run) -> set[tuple[str, str]]:
-    """Return a plan's settings, without the mode and the URIs, which go with it."""
+    """Return a plan's settings without the mode, and without the URIs that depend on it."""
     apart = {"mode", "connection_uri", "migration_uri"}
     changed = run.plan.changed()
     return {(name, repr(changed[name])) for name in changed if name not in apart}
 
 
-def _check_way(text: str, mode: Mode) -> Feedback | None:
-    """Say what is off about a migration URI; nothing where nothing is."""
-    if host_of(text) in {SOURCE, SOURCE_ADDRESS}:
+def _check_migration_uri(text: str, mode: Mode) -> Feedback | None:
+    """Return what is wrong with a migration URI; None where nothing is."""
+    host = host_of(text)
+    where = f"On the migration network node2 is {ADDRESS}."
+    if host in {SOURCE, SOURCE_ADDRESS}:
         return wrong(
-            "That is the host that the guest leaves.",
+            "This is the host that the guest leaves.",
             "A migration URI says where the destination's QEMU listens.",
         )
     if problems := validate_migration_uri(text, mode, source=SOURCE, destination=DESTINATION):
@@ -164,20 +168,16 @@ def _check_way(text: str, mode: Mode) -> Feedback | None:
             "A migration URI begins with a scheme, which says how memory travels.",
             "By TCP it is tcp://HOST.",
         )
-    host = host_of(text)
     if host == DESTINATION:
         return wrong(
-            f"It works, but the memory goes to whatever address the name {DESTINATION} has: that "
-            "of the office network.",
-            f"On the migration network node2 is {ADDRESS}.",
+            f"It works, but the memory goes to the address that the name {DESTINATION} has: on "
+            "the office network.",
+            where,
         )
     if host != ADDRESS:
-        return wrong(
-            f"{host or text} is not where node2's QEMU is to listen.",
-            f"On the migration network node2 is {ADDRESS}.",
-        )
+        return wrong(f"node2's QEMU does not listen at {host or text}.", where)
     if notes := migration_notes(text):
-        return wrong(notes[0], f"All that it takes is a scheme and an address: tcp://{ADDRESS}.")
+        return wrong(notes[0], f"Use only a scheme and an address: tcp://{ADDRESS}.")
     return None
 
 

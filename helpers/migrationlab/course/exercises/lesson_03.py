@@ -1,4 +1,4 @@
-"""The checks of lesson 03: a phase read off a run, and how long the call outlasts the stop."""
+"""The checks of lesson 03: a phase read off a run, and how long the call outlasts the downtime."""
 
 from __future__ import annotations
 
@@ -7,46 +7,41 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from migrationlab.course.feedback import (
-    Feedback,
-    is_unfinished,
-    number_of,
-    places_of,
-    right,
-    unfinished,
-    wrong,
+from migrationlab.course.answers import (
+    need,
+    need_number,
+    need_places,
+    need_run,
+    refuse_mistakes,
 )
-from migrationlab.runs.run import Run
+from migrationlab.course.feedback import Feedback, right, wrong
 
-#: The phase in which memory is sent.
+#: The phase that sends memory.
 SENDING = "Perform"
-#: A figure's legend has three digits; read off its axis, a length is less sure.
+#: A figure's legend has three digits; a length read off the axis is less exact.
 READ_OFF = 0.1
 KEYS = ("phase", "by", "ms")
-_NO_RUN = "Give the run too: lesson.check(…, run)."
 
 
 def check_phase(answer: object, run: object = None) -> Feedback:
-    """Check which phase took the longest of those that send no memory, who worked, and how long.
+    """Check which phase took longest of those that send no memory, who worked, and how long.
 
     Args:
         answer: A dictionary with ``phase``, ``by`` and ``ms``.
         run: The run that was looked at.
     """
-    places = places_of(answer, KEYS)
-    if isinstance(places, Feedback):
-        return places
-    if not isinstance(run, Run):
-        return wrong("The check got no run.", _NO_RUN)
+    places, run = need_places(answer, KEYS), need_run(run)
     table = run.timeline().phases.set_index("phase")
     wanted = str(table["duration_ms"].drop(SENDING).idxmax())
     phase = str(places["phase"]).strip().capitalize()
     if phase not in table.index:
-        return wrong(f"{places['phase']!r} is no phase.", f"They are {', '.join(table.index)}.")
+        return wrong(
+            f"{places['phase']!r} is not a phase.", f"The phases are {', '.join(table.index)}."
+        )
     if phase == SENDING:
         return wrong(
             "It is the longest, but it is the one that sends memory.",
-            f"Look at the four others: which of them is longest, with {SENDING} left out?",
+            f"Look at the four others: which of them is longest, without {SENDING}?",
         )
     if phase != wanted:
         return wrong(
@@ -60,7 +55,7 @@ def check_phase(answer: object, run: object = None) -> Feedback:
 
 
 def _check_by(by: str, table: pd.DataFrame, wanted: str) -> Feedback | None:
-    """Say what is wrong with who is said to spend the time; None where nothing is."""
+    """Return what is wrong with who worked in the phase; None where nothing is."""
     true = str(table.loc[wanted, "by"])
     if by == true:
         return None
@@ -71,7 +66,9 @@ def _check_by(by: str, table: pd.DataFrame, wanted: str) -> Feedback | None:
         )
     side, _, program = true.partition(" ")
     if by in {side, program}:
-        return wrong(f"{by!r} is half of it.", "Say the side and the program, as source QEMU does.")
+        return wrong(
+            f"{by!r} is half of it.", "Name the side and the program, for example source QEMU."
+        )
     return wrong(
         f"{wanted} is right, but it is not {by} that works then.",
         "The table under One call, five phases says at which host each phase takes place.",
@@ -79,16 +76,16 @@ def _check_by(by: str, table: pd.DataFrame, wanted: str) -> Feedback | None:
 
 
 def _check_length(answer: object, lengths: pd.Series, wanted: str) -> Feedback:
-    number, true = number_of(answer), float(lengths[wanted])
-    if number is None or number <= 0:
-        return wrong(f"{answer!r} is no length.", "Write a number of milliseconds.")
+    how = "Write a number of milliseconds."
+    number = need_number(answer, "a length", how, positive=True)
+    true = float(lengths[wanted])
     if math.isclose(number, true, rel_tol=READ_OFF):
-        return right(f"{wanted} took {true:.0f} ms, and nothing of the guest went over in it.")
+        return right(f"{wanted} took {true:.0f} ms, and it moved nothing of the guest.")
     if math.isclose(number * 1000, true, rel_tol=READ_OFF):
-        return wrong("That is in seconds.", "Wanted are milliseconds: times 1000.")
+        return wrong("This is in seconds.", "Give milliseconds: times 1000.")
     for phase, other in lengths.drop(wanted).items():
         if math.isclose(number, float(other), rel_tol=0.02):
-            return wrong(f"That is the length of {phase}.", f"Read off that of {wanted}.")
+            return wrong(f"This is the length of {phase}.", f"Read the length of {wanted}.")
     return wrong(
         f"{wanted} did not take {number:g} ms in this run.",
         "The figure's legend has each phase's length. Is it the figure of run 5?",
@@ -102,39 +99,37 @@ def check_early(answer: object, run: object = None) -> Feedback:
         answer: A number of milliseconds.
         run: The run that was looked at.
     """
-    if is_unfinished(answer):
-        return unfinished("Put an expression in the place of the dots: milliseconds.")
-    if not isinstance(run, Run):
-        return wrong("The check got no run.", _NO_RUN)
-    if (number := number_of(answer)) is None:
-        return wrong(f"{answer!r} is no length.", "Write a number, or an expression.")
-    line = run.timeline()
+    need(answer, "Put an expression in the place of the dots: milliseconds.")
+    line = need_run(run).timeline()
+    number = need_number(answer, "a length", "Write a number, or an expression.")
     if line.resume_ns is None or line.stop_ns is None or line.completed_ns is None:
         return wrong("The guest of this run did not arrive.", "Give a run that completed.")
     wanted = (line.returned_ns - line.resume_ns) / 1e6
     if math.isclose(number, wanted, abs_tol=1):
-        return right(
-            f"For {wanted:.0f} ms the guest had long been running, and the call still was not back."
-        )
-    confirm = line.phases.set_index("phase")["duration_ms"]["Confirm"]
-    mistakes = (
-        (wanted * 1e6, "That is in nanoseconds.", "A millisecond has 10**6 of them."),
-        (wanted / 1e3, "That is in seconds.", "Wanted are milliseconds."),
-        (-wanted, "That is the wrong way round.", "Later less earlier: the call returned last."),
-        (float(confirm), "That is Confirm alone.",
-         "The guest already runs in the last part of Finish: begin at resume_ns."),
-        ((line.resume_ns - line.stop_ns) / 1e6, "For so long it stood still.",
-         "Begin where that ends, and end where the call returned."),
-        ((line.returned_ns - line.stop_ns) / 1e6, "That begins where the guest stopped.",
-         "Begin where it ran again: resume_ns."),
-        ((line.returned_ns - line.completed_ns) / 1e6,
-         "That begins where QEMU had sent everything.",
-         "The guest does not run yet then: begin at resume_ns."),
-        (line.call_ms, "That is the whole call.", "Begin where the guest ran again: resume_ns."),
+        return right(f"The guest had run for {wanted:.0f} ms before the call returned.")
+    confirm = float(line.phases.set_index("phase")["duration_ms"]["Confirm"])
+    refuse_mistakes(
+        number,
+        (
+            (wanted * 1e6, "This is in nanoseconds.", "A millisecond has 10**6 of them."),
+            (wanted / 1e3, "This is in seconds.", "Give milliseconds."),
+            (-wanted, "This is the wrong way round.",
+             "Later minus earlier: the call returned last."),
+            (confirm, "This is Confirm alone.",
+             "The guest already runs in the last part of Finish: begin at resume_ns."),
+            ((line.resume_ns - line.stop_ns) / 1e6, "This is the downtime.",
+             "Begin where it ends, and end where the call returned."),
+            ((line.returned_ns - line.stop_ns) / 1e6, "This begins where the guest stopped.",
+             "Begin where it ran again: resume_ns."),
+            ((line.returned_ns - line.completed_ns) / 1e6,
+             "This begins where QEMU had sent everything.",
+             "The guest does not run yet then: begin at resume_ns."),
+            (line.call_ms, "This is the whole call.",
+             "Begin where the guest ran again: resume_ns."),
+        ),
+        rel_tol=1e-3,
+        abs_tol=1e-3,
     )  # fmt: skip
-    for value, said, hint in mistakes:
-        if math.isclose(number, value, rel_tol=1e-3, abs_tol=1e-3):
-            return wrong(said, hint)
     return wrong(
         f"It is not {number:g} ms.", "(line.returned_ns - line.resume_ns), in milliseconds."
     )

@@ -1,4 +1,4 @@
-"""The checks of lesson 06: which migrations end, by the model; and a remedy, by recorded runs."""
+"""The checks of lesson 06: which migrations end, by the model; and a fix, by recorded runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from migrationlab.course.feedback import Feedback, is_unfinished, right, unfinished, wrong
+from migrationlab.course.answers import is_unfinished, need, need_plan
+from migrationlab.course.feedback import Feedback, right, unfinished, wrong
 from migrationlab.experiment.experiment import Experiment
 from migrationlab.forecast.precopy import MIB, PAYLOAD_SHARE, Precopy
 from migrationlab.plan.plan import Plan
@@ -14,7 +15,7 @@ from migrationlab.runs.run import Outcome
 
 NIGHT_LIMIT_MIB_S = 50
 _WEB = Precopy(dirty_mib_s=30, wire_mbit_s=1000, memory_mib=6144, working_set_mib=1024)
-#: Exercise 1: the guests that are asked about. One has a limit of libvirt's: as good as a wire of
+#: Exercise 1: the guests of the question. One has a limit of libvirt's, which works like a wire of
 #: that rate.
 GUESTS: Mapping[str, Precopy] = MappingProxyType(
     {
@@ -31,77 +32,74 @@ _HINTS = {
     "with what the wire carries.",
     "database": "Convert the wire to MiB/s, and compare that with what the guest writes.",
     "counter": "How much does the wire carry in 300 ms? The working set is less than that, and no "
-    "pass can find more to send than the working set.",
-    "night": "It is sent at the slower of wire and limit.",
+    "iteration can find more to send than the working set.",
+    "night": "Memory is sent at the slower of wire and limit.",
 }
 
-#: Exercise 2: what is demanded of the remedy.
-WITHIN_S, STANDSTILL_MS = 15, 500
-#: The recorded remedies that an answer is held against.
+#: Exercise 2: what the fix must reach.
+WITHIN_S, MAX_DOWNTIME_MS = 15, 500
+#: The recorded fixes that an answer is compared with.
 REMEDIES = {"post-copy", "auto-converge"}
 #: The guest and the wire of the recorded experiment.
 BUSY = Precopy(dirty_mib_s=80, wire_mbit_s=500)
+#: How long it takes to send the working set.
+_ITERATION_S = BUSY.working_set_mib / BUSY.bandwidth_mib_s
 
 
 def check_ends(answer: object) -> Feedback:
-    """Check of which guests the migration ends by itself.
+    """Check for which guests the migration ends by itself.
 
     Args:
         answer: True or False by the guests' names.
     """
-    if is_unfinished(answer):
-        return unfinished("Write True or False for each guest.")
+    need(answer, "Write True or False for each guest.")
     if not isinstance(answer, Mapping):
-        return wrong("That is no dictionary.", "Write ends = {'web': True, …}.")
+        return wrong("This is not a dictionary.", "Write ends = {'web': True, …}.")
     if unknown := [str(name) for name in answer if name not in GUESTS]:
         return wrong(f"{unknown[0]} is none of the guests.", f"They are {', '.join(GUESTS)}.")
     if missing := [name for name in GUESTS if is_unfinished(answer.get(name))]:
         return unfinished(f"Write True or False for {', '.join(missing)}.")
-    for name, asked in GUESTS.items():
+    for name, guest in GUESTS.items():
         if not isinstance(answer[name], bool):
             return wrong(
                 f"{name}: {answer[name]!r} is neither True nor False.", "Write one of them."
             )
-        told = asked.forecast()
-        if answer[name] is not told.ends:
-            said = "it does not end" if answer[name] else "it ends"
-            return wrong(f"{name}: {said}.", _HINTS[name])
-    return right("All four, as the model has it, too.")
+        if answer[name] is not guest.forecast().ends:
+            truth = "it does not end" if answer[name] else "it ends"
+            return wrong(f"{name}: {truth}.", _HINTS[name])
+    return right("All four agree with the model.")
 
 
 def check_remedy(answer: object, remedies: object = None) -> Feedback:
-    """Check a plan that is to help a guest that writes faster than its wire carries.
+    """Check a plan for a guest that writes faster than its wire carries.
 
     Args:
         answer: The plan.
         remedies: The recorded experiment of that guest.
     """
-    if is_unfinished(answer):
-        return unfinished("Put a plan in the place of the dots: mig.Plan(…).")
-    if not isinstance(answer, Plan):
-        return wrong("That is no plan.", "Write remedy = mig.Plan(…).")
+    plan = need_plan(answer, "remedy")
     if not (isinstance(remedies, Experiment) and {c.name for c in remedies.cells} >= REMEDIES):
         return wrong(
             "The check did not get the recorded remedies.",
             'Give the experiment too: lesson.check("remedy", remedy, remedies).',
         )
-    if problems := answer.problems():
+    if problems := plan.problems():
         return wrong(f"This plan cannot work: {problems[0].reason}", problems[0].hint)
-    for limit in (answer.bandwidth_mib_s, answer.postcopy_bandwidth_mib_s):
+    for limit in (plan.bandwidth_mib_s, plan.postcopy_bandwidth_mib_s):
         if limit is not None and limit < BUSY.bandwidth_mib_s:
             return wrong(
-                f"A limit of {limit} MiB/s makes the wire slower still.", "Leave bandwidths alone."
+                f"A limit of {limit} MiB/s makes the wire slower.", "Leave the bandwidths out."
             )
-    if answer.postcopy:
-        return _postcopy(answer, remedies)
-    return _standstill(answer) or _other(answer, remedies)
+    if plan.postcopy:
+        return _check_postcopy(plan, remedies)
+    return _check_long_downtime(plan) or _check_other(plan, remedies)
 
 
-def _postcopy(plan: Plan, remedies: Experiment) -> Feedback:
-    after_pass, after_s = plan.postcopy_after_iteration, plan.postcopy_after_s
-    if after_pass is None and after_s is None:
+def _check_postcopy(plan: Plan, remedies: Experiment) -> Feedback:
+    after_iteration, after_s = plan.postcopy_after_iteration, plan.postcopy_after_s
+    if after_iteration is None and after_s is None:
         return wrong(
-            "This plan makes post-copy possible, and nothing switches to it.",
+            "This plan makes post-copy possible, but nothing switches to it.",
             "Say when: postcopy_after_iteration=1, or postcopy_after_s=3.",
         )
     if plan.parallel:
@@ -111,90 +109,83 @@ def _postcopy(plan: Plan, remedies: Experiment) -> Feedback:
         )
     if (limit := plan.max_downtime_ms) is not None and _ends_with(limit):
         return wrong(
-            f"With a limit of {limit} ms it ends by a standstill, before it switches.",
+            f"With a limit of {limit} ms it ends with a long downtime, before it switches.",
             "Post-copy needs no other limit: leave max_downtime_ms out.",
         )
-    total_s, still_ms = _recorded(remedies, "post-copy")
-    # A pass more is the working set once more, over the wire.
-    later = 0.0 if after_pass is None else after_pass * _pass_s()
-    begins_s = later if after_s is None else after_s if after_pass is None else min(later, after_s)
-    if (most := min(WITHIN_S, plan.deadline_s)) < max(begins_s + 2 * _pass_s(), total_s):
+    total_s, downtime_ms = _recorded(remedies, "post-copy")
+    # One more iteration sends the working set once more over the wire.
+    times = [] if after_s is None else [after_s]
+    if after_iteration is not None:
+        times.append(after_iteration * _ITERATION_S)
+    if (most := min(WITHIN_S, plan.deadline_s)) < max(min(times) + 2 * _ITERATION_S, total_s):
         return wrong(
-            f"That is too late: it has to be over within {most:g} s.",
-            f"The recorded ones, which switch after pass 2, took {total_s:.1f} s in all.",
+            f"This is too late: it must be over within {most:g} s.",
+            f"The recorded ones switch after iteration 2, and took {total_s:.1f} s in all.",
         )
     return right(
-        f"The recorded ones took {total_s:.1f} s, and the guest stood still for {still_ms:.0f} ms. "
-        "It pays afterwards: until its memory has followed it works more slowly, and if the source "
-        "dies just then, it is lost."
+        f"The recorded ones took {total_s:.1f} s, with a downtime of {downtime_ms:.0f} ms. The "
+        "price comes afterwards: until its memory has followed, the guest works more slowly, and "
+        "if the source dies just then, the guest is lost."
     )
 
 
-def _standstill(plan: Plan) -> Feedback | None:
-    """Say what is wrong with a plan that ends by letting the guest stand still; None for others."""
-    held = (
-        not plan.live
-        or plan.suspend_after_iteration is not None
-        or plan.suspend_after_s is not None
-    )
+def _check_long_downtime(plan: Plan) -> Feedback | None:
+    """Return what is wrong with a plan that ends by a long downtime; None for other plans."""
+    suspends = (plan.suspend_after_iteration, plan.suspend_after_s) != (None, None)
+    paused = not plan.live or suspends
     limit = plan.max_downtime_ms
-    if limit is None and not held:
+    if limit is None and not paused:
         return None
-    needed_ms = 1000 * _pass_s()
-    if held or (limit is not None and _ends_with(limit)):
+    needed_ms = 1000 * _ITERATION_S
+    if paused or (limit is not None and _ends_with(limit)):
         return wrong(
-            f"It ends, but the guest stands still for some {needed_ms:.0f} ms, and not for "
-            f"{STANDSTILL_MS}.",
-            "Whatever ends by a standstill has to send the working set meanwhile.",
+            f"It ends, but the guest is paused for about {needed_ms:.0f} ms, and not for "
+            f"{MAX_DOWNTIME_MS}.",
+            "A migration that ends by a pause must send the working set meanwhile.",
         )
     return wrong(
         f"With a limit of {limit} ms it does not end: sending the working set takes "
         f"{needed_ms:.0f} ms.",
-        "And a limit that were long enough is longer than is allowed here.",
+        "A limit that is long enough is longer than is allowed here.",
     )
 
 
-def _other(plan: Plan, remedies: Experiment) -> Feedback:
+def _check_other(plan: Plan, remedies: Experiment) -> Feedback:
     if plan.auto_converge:
         total_s, _ = _recorded(remedies, "auto-converge")
         if plan.auto_converge_initial_percent or plan.auto_converge_increment_percent:
             return wrong(
-                "Of auto-converge with these values there is no recorded run: that it is over in "
-                "time is not shown.",
-                "One of the recorded remedies does what is asked.",
+                "There is no recorded run of auto-converge with these values: nothing shows that "
+                "it is over in time.",
+                "One of the recorded remedies reaches what is asked.",
             )
         return wrong(
             f"It ends, but the recorded ones took {total_s:.0f} s, and not {WITHIN_S}.",
-            "Throttling begins gently, and QEMU looks at the dirty rate twice before each step.",
+            "Throttling begins gently, and QEMU reads the dirty rate twice before each step.",
         )
     if plan.compression is not None:
         return wrong(
             "This guest's memory is encrypted data: compression finds nothing to save.",
-            "That the recorded ones were fast was due to their guest's pages.",
+            "The recorded ones were fast because of their guest's pages.",
         )
     if plan.parallel:
         return wrong(
-            "More connections over a full wire carry no more.", "The wire is what limits here."
+            "More connections over a full wire carry no more.", "Here the wire is the limit."
         )
     return wrong(
-        "As the recorded ones without a remedy, it does not end.",
+        "Like the recorded ones without a remedy, it does not end.",
         f"The guest writes {BUSY.dirty_mib_s:g} MiB/s, the wire carries "
         f"{BUSY.bandwidth_mib_s:.0f} MiB/s.",
     )
 
 
 def _ends_with(max_downtime_ms: int) -> bool:
-    """Tell whether the guest's migration ends by itself with a downtime limit."""
+    """Return whether the guest's migration ends by itself with a downtime limit."""
     return dataclasses.replace(BUSY, max_downtime_ms=max_downtime_ms).forecast().ends
 
 
-def _pass_s() -> float:
-    """Give how long it takes to send the working set."""
-    return BUSY.working_set_mib / BUSY.bandwidth_mib_s
-
-
 def _recorded(remedies: Experiment, cell: str) -> tuple[float, float]:
-    """Give the medians of a remedy: how many seconds it took, and the standstill in ms."""
+    """Return a fix's medians: total time in seconds, downtime in ms."""
     frame = remedies.frame()
     ended = frame[(frame["cell"] == cell) & (frame["outcome"] == str(Outcome.COMPLETED))]
     return (

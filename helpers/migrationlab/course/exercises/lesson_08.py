@@ -1,4 +1,4 @@
-"""The checks of lesson 08: what few runs allow to claim, and how a figure stands in a report."""
+"""The checks of lesson 08: what a few runs allow to claim, and how a figure stands in a report."""
 
 from __future__ import annotations
 
@@ -8,14 +8,8 @@ from typing import TypeGuard
 
 import numpy as np
 
-from migrationlab.course.feedback import (
-    Feedback,
-    is_unfinished,
-    number_of,
-    right,
-    unfinished,
-    wrong,
-)
+from migrationlab.course.answers import is_unfinished, need, need_number
+from migrationlab.course.feedback import Feedback, right, unfinished, wrong
 from migrationlab.experiment.results import Results
 from migrationlab.experiment.statistics import (
     MIN_FOR_INTERVAL,
@@ -37,30 +31,27 @@ _NO_EXPERIMENT = wrong(
 
 
 def check_claim(answer: object, recorded: object = None) -> Feedback:
-    """Check what the first three blocks of the experiment allow to claim of the total time.
+    """Check what the first three blocks of the experiment allow to claim about the total time.
 
     Args:
         answer: One of the verdicts.
         recorded: The experiment.
     """
-    if is_unfinished(answer):
-        return unfinished(f"Put one of {_WORDS} in the place of the three dots.")
+    need(answer, f"Put one of {_WORDS} in the place of the three dots.")
     if not _is_modes(recorded):
         return _NO_EXPERIMENT
     given = str(answer).strip().lower()
     if given not in list(Verdict):
-        return wrong(f"{given!r} is none of the verdicts.", f"Choose of {_WORDS}.")
+        return wrong(f"{given!r} is none of the verdicts.", f"Choose one of {_WORDS}.")
     a, b = (_values(recorded, cell, BLOCKS) for cell in CELLS)
-    verdict = compare(a, b).verdict
-    if given == verdict:
-        return right("Three of each allow no claim, however far apart they lie.")
-    least = min_p(len(a), len(b))
+    if given == compare(a, b).verdict:
+        return right("Three of each allow no claim, also where they lie far apart.")
     hints = {
         Verdict.DIFFERENT: f"{len(a)} and {len(b)} values have so few orders that even the most "
-        f"extreme comes about by chance with p = {least:.1f}, where less than 0.05 is asked.",
-        Verdict.ALIKE: "To show that two are alike takes an interval of their difference that lies "
-        f"within 5 %, and fewer than {MIN_FOR_INTERVAL} values of each have none.",
-        Verdict.UNCLEAR: f"Near, but n = {len(a)} says more: no values could be told apart.",
+        f"extreme order has a chance of p = {min_p(len(a), len(b)):.1f}; less than 0.05 is needed.",
+        Verdict.ALIKE: f"To show that two are {Verdict.ALIKE}, the interval of their difference "
+        f"must lie within 5 %; fewer than {MIN_FOR_INTERVAL} values of each have no interval.",
+        Verdict.UNCLEAR: f"Near, but n = {len(a)} says more: no values could show a difference.",
     }
     return wrong(f"{given} cannot be claimed.", hints.get(Verdict(given), "Look at n."))
 
@@ -72,63 +63,60 @@ def check_figure(answer: object, recorded: object = None) -> Feedback:
         answer: n, median, and both ends of its interval, by their names.
         recorded: The experiment.
     """
-    if is_unfinished(answer):
-        return unfinished("Fill in four numbers.")
+    need(answer, "Fill in four numbers.")
     if not _is_modes(recorded):
         return _NO_EXPERIMENT
     if not isinstance(answer, Mapping):
         return wrong(
-            f"That is a {type(answer).__name__}: a figure alone says nothing of how sure it is.",
+            f"This is a {type(answer).__name__}: a single number does not show how sure it is.",
             "Keep the braces, and fill in n, the median, and both ends of its interval.",
         )
     if missing := [name for name in FIELDS if is_unfinished(answer.get(name))]:
         if missing == ["n"]:
             return wrong("Without n nobody can judge the figure.", "Count the runs behind it.")
         return unfinished(f"Fill in {', '.join(missing)}.")
-    numbers = {name: number_of(answer[name]) for name in FIELDS}
-    if bad := [name for name, number in numbers.items() if number is None]:
-        return wrong(f"{bad[0]} is no number: {answer[bad[0]]!r}.", "Write it as 10 or 1971.5.")
-    values = _values(recorded, CELLS[1])
-    return _judge({name: float(number or 0.0) for name, number in numbers.items()}, values)
+    given = {
+        name: need_number(answer[name], f"a number for {name}", "Write it as 10 or 1971.5.")
+        for name in FIELDS
+    }
+    return _check_numbers(given, _values(recorded, CELLS[1]))
 
 
 def _is_modes(recorded: object) -> TypeGuard[Results]:
     return isinstance(recorded, Results) and {cell.name for cell in recorded.cells} == set(CELLS)
 
 
-def _judge(given: Mapping[str, float], values: Sequence[float]) -> Feedback:
-    """Judge n, median and interval of some values."""
-    told = estimate(values)
-    assert told.median is not None
-    kept = [value for value, odd in zip(values, told.outliers, strict=True) if not odd]
-    if given["n"] != told.n:
-        if kept and given["n"] == len(kept):
+def _check_numbers(given: Mapping[str, float], values: Sequence[float]) -> Feedback:
+    """Check n, median and interval of some values."""
+    true = estimate(values)
+    assert true.median is not None
+    without = [value for value, outlier in zip(values, true.outliers, strict=True) if not outlier]
+    if given["n"] != true.n:
+        if without and given["n"] == len(without):
             return wrong(
-                f"{told.n - len(kept)} of {told.n} runs are missing: those marked as outliers.",
-                "An outlier is looked at, and counts like all others. The median bears it.",
+                f"{true.n - len(without)} of {true.n} runs are missing: those marked as outliers.",
+                "Look at an outlier, and count it like all others. It barely moves the median.",
             )
         return wrong(
             f"n is not {given['n']:.0f}.", "Count the completed runs of this one setting: summary."
         )
-    if not _near(given["median_ms"], told.median):
+    if not _near(given["median_ms"], true.median):
         if _near(given["median_ms"], float(np.mean(values))):
-            return wrong(
-                "That is the mean.", "One slow run pulls it along; the median is asked for."
-            )
-        if len(kept) < told.n and _near(given["median_ms"], float(np.median(kept))):
-            return wrong("That is the median without the outliers.", "They count like all others.")
-        other = "Of the two rows of the summary it is the one of peer2peer."
+            return wrong("This is the mean.", "One slow run moves it; give the median.")
+        if len(without) < true.n and _near(given["median_ms"], float(np.median(without))):
+            return wrong("This is the median without the outliers.", "They count like all others.")
+        other = "Of the two rows of the summary, read the one of peer2peer."
         return wrong(f"The median is not {given['median_ms']:g} ms.", other)
-    if told.low is None or told.high is None:
+    if true.low is None or true.high is None:
         return wrong("So few values have no interval.", "Take the whole experiment.")
     ends = (given["low_ms"], given["high_ms"])
-    if all(map(_near, ends, (told.low, told.high))):
-        return right("n, median and interval: somebody else can judge that, and repeat it.")
-    if all(map(_near, ends, (told.high, told.low))):
-        return wrong("Low and high are exchanged.", "low is the lesser.")
+    if all(map(_near, ends, (true.low, true.high))):
+        return right("n, median and interval: other people can judge that, and repeat it.")
+    if all(map(_near, ends, (true.high, true.low))):
+        return wrong("Low and high are exchanged.", "low is the smaller one.")
     if all(map(_near, ends, (min(values), max(values)))):
         return wrong(
-            "Those are the least and the greatest run.",
+            "These are the minimum and the maximum of the runs.",
             "The interval says where the median lies, and narrows with n: columns low and high.",
         )
     return wrong("These are not the ends of the median's interval.", "Columns low and high.")

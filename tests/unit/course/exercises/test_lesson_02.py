@@ -36,8 +36,8 @@ def test_the_solution_for_what_separates_passes(answer: object) -> None:
         (OWN | {"user"}, "user: in the table"),
         (OWN - {"uts"}, "1 more"),
         ({"network"}, "no such kind"),
-        (5, "no collection"),
-        ({"net": "own"}, "no collection"),
+        (5, "not a collection"),
+        ({"net": "own"}, "not a collection"),
         (KINDS, "same number"),
     ],
 )
@@ -45,7 +45,7 @@ def test_mistakes_about_what_separates(answer: object, said: str) -> None:
     """Shared ones, missing ones and unknown ones are told apart."""
     checked = LESSON.check("separate", answer)
     assert checked.state is AnswerState.WRONG
-    assert said in checked.said
+    assert said in checked.text
     assert checked.hint
 
 
@@ -87,16 +87,16 @@ def test_the_solution_for_the_rate_passes(answer: object) -> None:
         (PAYLOAD / SHARE * 20, "one second"),
         (1000, "too fast"),
         (30, "too slow"),
-        (0, "no rate"),
-        ("fast", "no rate"),
-        (float("inf"), "no rate"),
+        (0, "not a rate"),
+        ("fast", "not a rate"),
+        (float("inf"), "not a rate"),
     ],
 )
 def test_mistakes_about_the_rate(answer: object, words: str) -> None:
     """Bits and bytes, GiB and GB, headers and seconds: each mistake is named."""
     checked = LESSON.check("rate", answer, SHARE)
     assert checked.state is AnswerState.WRONG
-    assert words in f"{checked.said} {checked.hint}"
+    assert words in f"{checked.text} {checked.hint}"
 
 
 @pytest.mark.parametrize("share", [None, 95.6, "x"])

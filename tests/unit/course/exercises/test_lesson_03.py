@@ -43,7 +43,7 @@ def test_the_solution_for_the_phase_passes(answer: object) -> None:
     [
         ({"phase": "Perform"}, "sends memory"),
         ({"phase": "Confirm"}, "not the longest"),
-        ({"phase": "Sending"}, "is no phase"),
+        ({"phase": "Sending"}, "is not a phase"),
         ({"by": "client"}, "only asks"),
         ({"by": "the client"}, "asks, and waits"),
         ({"by": f"{RUN.source['name']}'s libvirtd"}, "it is not source libvirtd"),
@@ -52,14 +52,14 @@ def test_the_solution_for_the_phase_passes(answer: object) -> None:
         ({"ms": SOLUTION["ms"] / 1000}, "in seconds"),
         ({"ms": float(LENGTHS["Confirm"])}, "length of Confirm"),
         ({"ms": SOLUTION["ms"] * 1.3}, "run 5"),
-        ({"ms": "long"}, "no length"),
+        ({"ms": "long"}, "not a length"),
     ],
 )
 def test_mistakes_about_the_phase(changed: dict[str, object], words: str) -> None:
     """Perform, who only asks, seconds, another phase's length: each mistake is named."""
     checked = LESSON.check("phase", SOLUTION | changed, RUN)
     assert checked.state is AnswerState.WRONG
-    assert words in f"{checked.said} {checked.hint}"
+    assert words in f"{checked.text} {checked.hint}"
     assert checked.hint
 
 
@@ -91,19 +91,19 @@ def test_the_solution_for_the_end_passes(answer: object) -> None:
         (EARLY_MS / 1000, "in seconds"),
         (-EARLY_MS, "wrong way round"),
         (float(LENGTHS["Confirm"]), "Confirm alone"),
-        (LINE.downtime_event_ms, "it stood still"),
+        (LINE.downtime_event_ms, "the downtime"),
         ((LINE.returned_ns - LINE.stop_ns) / 1e6, "where the guest stopped"),
         ((LINE.returned_ns - LINE.completed_ns) / 1e6, "sent everything"),
         (LINE.call_ms, "whole call"),
         (12.3, "not 12.3 ms"),
-        ([1], "no length"),
+        ([1], "not a length"),
     ],
 )
 def test_mistakes_about_the_end(answer: object, words: str) -> None:
     """Units, the direction and each wrong moment are told apart."""
     checked = LESSON.check("early", answer, RUN)
     assert checked.state is AnswerState.WRONG
-    assert words in checked.said
+    assert words in checked.text
     assert checked.hint
 
 
@@ -111,7 +111,7 @@ def test_a_run_whose_guest_did_not_arrive_is_told() -> None:
     """Of a cancelled run nobody can say when its guest ran at the destination."""
     measured = LESSON.experiment("convergence").measured
     cut = next(run for run in measured if run.outcome == "timed_out")
-    assert "did not arrive" in LESSON.check("early", 200, cut).said
+    assert "did not arrive" in LESSON.check("early", 200, cut).text
 
 
 @pytest.mark.parametrize(("exercise", "answer"), [("phase", SOLUTION), ("early", EARLY_MS)])

@@ -52,7 +52,7 @@ def test_a_plan_for_half_of_the_wire_passes(plan: Plan) -> None:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (57, "no plan"),
+        (57, "not a plan"),
         (Plan(), "no limit"),
         (Plan(bandwidth_mib_s=500), "limits nothing"),
         (Plan(bandwidth_mib_s=500), "divide by 8"),
@@ -72,7 +72,7 @@ def test_mistakes_about_half_of_the_wire(answer: object, words: str) -> None:
     """Bits for bytes, millions for MiB, headers, the whole wire, post-copy: each is named."""
     checked = LESSON.check("half", answer)
     assert checked.state is AnswerState.WRONG
-    assert words in f"{checked.said} {checked.hint}"
+    assert words in f"{checked.text} {checked.hint}"
     assert checked.hint
 
 
@@ -88,7 +88,7 @@ def test_mistakes_about_the_unit_of_the_share(plain: Run, factor: float, words: 
     """A share for a percentage, and milliseconds for seconds are told apart."""
     checked = LESSON.check("busy", share(plain, "migration") * factor, plain)
     assert checked.state is AnswerState.WRONG
-    assert words in f"{checked.said} {checked.hint}"
+    assert words in f"{checked.text} {checked.hint}"
 
 
 @pytest.mark.parametrize(("busy", "words"), [(0.2, "more"), (90, "less")])
@@ -96,7 +96,7 @@ def test_a_share_of_no_row_says_in_which_direction(plain: Run, busy: float, word
     """What is none of the typical mistakes is told whether it is too much or too little."""
     checked = LESSON.check("busy", busy, plain)
     assert checked.state is AnswerState.WRONG
-    assert words in checked.said
+    assert words in checked.text
 
 
 @pytest.mark.parametrize(("group", "side"), [("vCPU", "source"), ("all", "destination")])
@@ -104,7 +104,7 @@ def test_a_share_of_another_row_is_named(plain: Run, group: str, side: str) -> N
     """Who took another row of the table hears which."""
     checked = LESSON.check("busy", share(plain, group, side), plain)
     assert checked.state is AnswerState.WRONG
-    assert f"{side}, qemu, {group}" in checked.said
+    assert f"{side}, qemu, {group}" in checked.text
 
 
 @pytest.mark.parametrize(("answer", "run"), [(1.0, None), (1.0, 5), ("much", "plain"), (-1, None)])
@@ -115,7 +115,7 @@ def test_a_share_of_nothing_asks_for_the_run(answer: object, run: object) -> Non
 
 def test_a_share_that_is_no_number_is_told(plain: Run) -> None:
     """A word in the place of a number is no traceback."""
-    assert "no share" in LESSON.check("busy", "much", plain).said
+    assert "not a share" in LESSON.check("busy", "much", plain).text
 
 
 @pytest.mark.parametrize("answer", [12 * 1024 / 400, "30.7", "30,7"])
@@ -137,15 +137,15 @@ def test_the_forecast_passes(answer: object) -> None:
         (30720, "milliseconds"),
         (100, "less"),
         (5, "more"),
-        (0, "no time"),
-        ("long", "no time"),
+        (0, "not a time"),
+        ("long", "not a time"),
     ],
 )
 def test_mistakes_about_the_forecast(answer: object, words: str) -> None:
     """Zeros, units, the wire for the limit, headers of a limit: each is named."""
     checked = LESSON.check("seconds", answer)
     assert checked.state is AnswerState.WRONG
-    assert words in f"{checked.said} {checked.hint}"
+    assert words in f"{checked.text} {checked.hint}"
 
 
 @pytest.mark.parametrize("exercise", ["half", "busy", "seconds"])

@@ -36,9 +36,9 @@ def test_the_solution_for_the_turns_passes() -> None:
     ("answer", "words"),
     [
         (TURNS | {"A": "source"}, "in normal mode"),
-        (TURNS | {"B": "client"}, "another dials"),
-        (TURNS | {"B": "plan"}, "goes round it"),
-        (TURNS | {"C": "source"}, "who listens"),
+        (TURNS | {"B": "client"}, "another machine connects"),
+        (TURNS | {"B": "plan"}, "next plan fails again"),
+        (TURNS | {"C": "source"}, "side that listens"),
         (TURNS | {"C": "plan"}, "by another plan"),
         (TURNS | {"D": "destination"}, "wrong place"),
         (TURNS | {"A": "my laptop"}, "none of the places"),
@@ -49,7 +49,7 @@ def test_mistakes_about_the_turns(answer: object, words: str) -> None:
     """The first place that is wrong is named, with what leads to the right one."""
     checked = LESSON.check("turn", answer)
     assert checked.state is AnswerState.WRONG
-    assert words in f"{checked.said} {checked.hint}"
+    assert words in f"{checked.text} {checked.hint}"
     assert checked.hint
 
 
@@ -78,14 +78,14 @@ def test_plans_past_the_firewall_pass(answer: Plan) -> None:
         (Plan(migration_uri="tcp://host-c:49300"), "host-c"),
         (Plan(migration_uri="qemu+ssh://root@host-b/system"), "migration URI"),
         (Plan(migration_uri=OPEN, offline=True, persistent=True), "no running guest"),
-        (OPEN, "no plan"),
+        (OPEN, "not a plan"),
     ],
 )
 def test_mistakes_about_the_plan(answer: object, words: str) -> None:
     """A port that is closed, the wrong URI, the wrong host: each is named, with a hint."""
     checked = LESSON.check("fix", answer)
     assert checked.state is AnswerState.WRONG
-    assert words in f"{checked.said} {checked.hint}"
+    assert words in f"{checked.text} {checked.hint}"
     assert checked.hint
 
 
@@ -95,7 +95,7 @@ def test_a_plan_that_was_tried_and_failed_is_not_right() -> None:
     failed = LESSON.recorded("07-port-closed")
     checked = LESSON.check("fix", plan, failed)
     assert checked.state is AnswerState.WRONG
-    assert "No route to host" in checked.said
+    assert "No route to host" in checked.text
     done = dataclasses.replace(failed, outcome=Outcome.COMPLETED, error=None)
     assert LESSON.check("fix", plan, done).passed
 

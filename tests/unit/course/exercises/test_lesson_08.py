@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrationlab.course.exercises.lesson_08 import CELLS, _judge
+from migrationlab.course.exercises.lesson_08 import CELLS, _check_numbers
 from migrationlab.course.feedback import AnswerState
 from migrationlab.course.lesson import Lesson
 
@@ -42,7 +42,7 @@ def test_mistakes_about_the_claim(answer: object, words: str) -> None:
     """A difference at n = 3, alike without an interval: each is told why not."""
     checked = LESSON.check("claim", answer, MODES)
     assert checked.state is AnswerState.WRONG
-    assert words in f"{checked.said} {checked.hint}"
+    assert words in f"{checked.text} {checked.hint}"
     assert checked.hint
 
 
@@ -58,12 +58,12 @@ def test_the_solution_for_the_figure_passes(answer: object) -> None:
         (RIGHT["median_ms"], "how sure it is"),
         (RIGHT | {"n": ...}, "Without n"),
         (RIGHT | {"n": 20}, "this one setting"),
-        (RIGHT | {"n": "many"}, "no number"),
+        (RIGHT | {"n": "many"}, "not a number"),
         (RIGHT | {"median_ms": RIGHT["median_ms"] + 50}, "not"),
         (RIGHT | {"low_ms": RIGHT["high_ms"], "high_ms": RIGHT["low_ms"]}, "exchanged"),
         (
             RIGHT | {"low_ms": float(ROW["least"]), "high_ms": float(ROW["greatest"])},
-            "least and the greatest",
+            "minimum and the maximum",
         ),
         (RIGHT | {"low_ms": 1}, "not the ends"),
     ],
@@ -72,7 +72,7 @@ def test_mistakes_about_the_figure(answer: object, words: str) -> None:
     """A figure without n, the extremes as an interval: each is said to be what it is."""
     checked = LESSON.check("figure", answer, MODES)
     assert checked.state is AnswerState.WRONG
-    assert words in f"{checked.said} {checked.hint}"
+    assert words in f"{checked.text} {checked.hint}"
     assert checked.hint
 
 
@@ -86,9 +86,9 @@ def test_mistakes_about_the_figure(answer: object, words: str) -> None:
 )
 def test_dropped_outliers_and_means_are_told(changed: dict[str, float], words: str) -> None:
     """Where one run is an outlier, leaving it out and the mean it pulls along are both seen."""
-    checked = _judge(ODD_FIGURE | changed, ODD)
+    checked = _check_numbers(ODD_FIGURE | changed, ODD)
     assert checked.state is AnswerState.WRONG
-    assert words in checked.said
+    assert words in checked.text
     assert checked.hint
 
 

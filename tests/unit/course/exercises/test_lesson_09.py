@@ -42,14 +42,14 @@ def test_the_solution_for_the_plan_passes(answer: Plan) -> None:
         (Plan(migration_uri="tcp://root@10.0.5.2:49160"), "ignores the rest"),
         (Plan(migration_uri="unix:///run/way.sock"), "storage network"),
         (Plan(offline=True, persistent=True, live=False), "no running guest"),
-        ("tcp://10.0.5.2:49160", "no plan"),
+        ("tcp://10.0.5.2:49160", "not a plan"),
     ],
 )
 def test_mistakes_about_the_plan(answer: object, words: str) -> None:
     """Mode, address, port and the two kinds of URI: each mistake is named."""
     checked = LESSON.check("plan", answer)
     assert checked.state is AnswerState.WRONG
-    assert words in f"{checked.said} {checked.hint}"
+    assert words in f"{checked.text} {checked.hint}"
     assert checked.hint
 
 
@@ -65,7 +65,7 @@ def test_the_solution_for_the_mends_passes() -> None:
     [
         ({"host-key-unknown": "destination"}, "known_hosts"),
         ({"port-closed": "source"}, "ports"),
-        ({"host-key-unknown": "plan"}, "not mended by a plan"),
+        ({"host-key-unknown": "plan"}, "not fixed by a plan"),
         ({"disk-not-shared": "Destination"}, "takes the disk along"),
         ({"disk-not-shared": "laptop"}, "none of the places"),
     ],
@@ -74,7 +74,7 @@ def test_mistakes_about_the_mends(changes: dict[str, str], words: str) -> None:
     """A fault in the wrong place is told with what leads to the right one."""
     checked = LESSON.check("fix", RIGHT | changes)
     assert checked.state is AnswerState.WRONG
-    assert words in f"{checked.said} {checked.hint}"
+    assert words in f"{checked.text} {checked.hint}"
 
 
 def test_a_list_of_mends_is_told() -> None:
