@@ -93,10 +93,15 @@ def need_plan(answer: object, name: str) -> Plan:
     return answer
 
 
-def need_run(run: object) -> Run:
-    """Return the run that a check needs besides the answer."""
+def need_run(run: object, call: str = "lesson.check(…, run)") -> Run:
+    """Return the run that a check needs besides the answer.
+
+    Args:
+        run: The run.
+        call: How to call the check.
+    """
     if not isinstance(run, Run):
-        raise NotAccepted(wrong("The check got no run.", "Give the run too: lesson.check(…, run)."))
+        raise NotAccepted(wrong("The check got no run.", f"Give the run too: {call}."))
     return run
 
 

@@ -173,7 +173,7 @@ def test_a_kernel_says_what_to_run_first(notebook: Path, monkeypatch: pytest.Mon
     # The first cell says something only where the environment has the extension loaded already.
     said = ["\n".join(cell.outputs[0].get("traceback", [""])) for cell in ran.cells[1:4]]
     assert said[0].startswith("guest is not defined yet. The cell under “Two hosts” defines it.")
-    assert said[1].startswith("StoreError: there is no run to read in ")
+    assert said[1].startswith("StoreError: no run could be read from ")
     assert "→ " in said[1]
     assert "Traceback" not in said[1]
     assert "Traceback" in said[2]

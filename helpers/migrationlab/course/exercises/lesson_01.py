@@ -136,8 +136,8 @@ def _check_two(one: Run, other: Run) -> Feedback:
             "Take runs whose plans have all other settings the same.",
         )
     return right(
-        f"Both went {_route(one)}, and only the mode differs. It is one pair: another pair may show "
-        "the opposite, so there are more."
+        f"Both went {_route(one)}, and only the mode differs. Another pair may show the opposite, "
+        "so there are more."
     )
 
 
