@@ -74,15 +74,15 @@ def test_what_is_saved_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
     save_attempts(RECORDED, tmp_path / "met.json")
     assert load_attempts("met") == RECORDED
     (tmp_path / "met.json").write_text('[{"case": "x"}]')
-    with pytest.raises(StoreError, match=r"met\.json cannot be read"):
+    with pytest.raises(StoreError, match=r"reading met\.json failed"):
         load_attempts("met")
     with pytest.raises(StoreError, match=r"none\.json"):
         load_attempts("none")
 
 
-def test_what_nobody_met_is_not_found() -> None:
+def test_an_attempt_that_was_not_made_is_not_found() -> None:
     """A case that was not met is refused by name."""
-    with pytest.raises(UsageError, match="nobody met gremlins in normal mode"):
+    with pytest.raises(UsageError, match="no attempt with gremlins in normal mode"):
         find_attempt(RECORDED, "gremlins", "normal")
 
 
