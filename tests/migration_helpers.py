@@ -1,7 +1,7 @@
-"""Migrations that are looked at closely, for the live tests of settings.
+"""Migrate and record what libvirt sends to both QEMUs, for the live tests of settings.
 
-Beside the effect that can be seen from outside, the proof is what libvirt told both QEMUs: the
-daemons of these tests' labs log each command that they send.
+The daemons of these tests' labs log each command that they send. That proves a setting, beside the
+effect that can be measured from outside.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ADDRESSES = dict(zip(HOST_NAMES, WIRE_ADDRESSES, strict=True))
 
 
 def may_use_postcopy() -> bool:
-    """Return whether a QEMU of this user's may wait for its memory by userfaultfd."""
+    """Return whether a QEMU of this user may use userfaultfd."""
     setting = Path("/proc/sys/vm/unprivileged_userfaultfd")
     return not namespaces.rootless() or (setting.exists() and setting.read_text().strip() == "1")
 
@@ -42,7 +42,7 @@ postcopy = pytest.mark.skipif(
 
 
 @dataclass(frozen=True)
-class ProgressLike:
+class SentCommands:
     """The commands that a host's libvirtd sent to its QEMUs, in order."""
 
     commands: tuple[tuple[str, dict[str, Any]], ...]
@@ -56,7 +56,7 @@ class ProgressLike:
 
     @property
     def capabilities(self) -> set[str]:
-        """Return the capabilities of a migration that were switched on."""
+        """Return the migration capabilities that were switched on."""
         return {
             each["capability"]
             for arguments in self.all("migrate-set-capabilities")
@@ -66,7 +66,7 @@ class ProgressLike:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Return the parameters of a migration as they were first set."""
+        """Return the migration parameters as they were first set."""
         first: dict[str, Any] = {}
         for arguments in self.all("migrate-set-parameters"):
             first = arguments | first
@@ -74,35 +74,35 @@ class ProgressLike:
 
 
 def lines_since(host: Host, place: int) -> list[str]:
-    """Return what a host's daemon has logged from a place in its log on."""
+    """Return the lines of a host's daemon log from an offset on."""
     assert host.log is not None
     with host.log.open(errors="replace") as log:
         log.seek(place)
         return log.read().splitlines()
 
 
-def told_since(host: Host, place: int) -> ProgressLike:
-    """Return what a host's daemon told its QEMUs from a place in its log on."""
+def commands_since(host: Host, place: int) -> SentCommands:
+    """Return the commands that a host's daemon sent to its QEMUs, from an offset in its log on."""
     found = (SENT.search(line) for line in lines_since(host, place))
     messages = [json.loads(match.group(1)) for match in found if match]
-    return ProgressLike(tuple((each["execute"], each.get("arguments", {})) for each in messages))
+    return SentCommands(tuple((each["execute"], each.get("arguments", {})) for each in messages))
 
 
 @dataclass(frozen=True)
-class Ride:
-    """A migration that is over, and what both sides say of it."""
+class Migrated:
+    """A migration that is over, with the commands of both sides."""
 
     run: Run
-    source: ProgressLike
-    destination: ProgressLike
+    source: SentCommands
+    destination: SentCommands
     log: list[str]
     sockets: list[str] = field(default_factory=list)
 
 
-def ride(guest: Guest, **settings: Any) -> Ride:
-    """Migrate a guest to the other host with a plan of these settings, and look at all it did.
+def migrate_recorded(guest: Guest, **settings: Any) -> Migrated:
+    """Migrate a guest to the other host with a plan of these settings, and record the commands.
 
-    While it is under way the source's TCP connections are listed once.
+    The source's TCP connections are listed once while it is under way.
     """
     sides = guest.host, guest.other_host
     assert all(host.log is not None for host in sides)
@@ -117,12 +117,12 @@ def ride(guest: Guest, **settings: Any) -> Ride:
 
     plan = Plan(**{"deadline_s": 30, **settings})
     run = migrate(guest, to=sides[1], plan=plan, on_step=look)
-    source, destination = (told_since(*each) for each in zip(sides, places, strict=True))
-    return Ride(run, source, destination, lines_since(sides[0], places[0]), sockets)
+    source, destination = (commands_since(*each) for each in zip(sides, places, strict=True))
+    return Migrated(run, source, destination, lines_since(sides[0], places[0]), sockets)
 
 
-def arrived(done: Ride) -> Ride:
-    """See that the guest runs at the destination, and all that it wrote is there."""
+def arrived(done: Migrated) -> Migrated:
+    """Check that the guest runs at the destination with intact memory."""
     assert done.run.error is None
     assert done.run.outcome is Outcome.COMPLETED
     assert done.run.guest_check is not None
@@ -130,8 +130,8 @@ def arrived(done: Ride) -> Ride:
     return done
 
 
-def outspoken(lab: Lab) -> Lab:
-    """Let a lab's daemons log what they tell QEMU."""
+def with_command_log(lab: Lab) -> Lab:
+    """Let a lab's daemons log the commands that they send to QEMU."""
     for host in lab.hosts:
         enter = lab.rack.in_host(host.name)
         namespaces.run([*enter, "virt-admin", "daemon-log-filters", FILTERS])
@@ -139,6 +139,6 @@ def outspoken(lab: Lab) -> Lab:
 
 
 def xml_of(guest: Guest, flags: int) -> str:
-    """Return a guest's XML: 8 as it migrates, 2 as it is defined (virDomainXMLFlags)."""
+    """Return a guest's XML: flags 8 as it migrates, 2 as it is defined (virDomainXMLFlags)."""
     xml: str = guest.host.connection.lookupByUUIDString(guest.uuid).XMLDesc(flags)
     return xml

@@ -36,9 +36,9 @@ COVERED_BY: dict[str, str] = {
     "auto_converge_increment_percent": "test_settings.py::test_reaches_qemu[auto_converge]",
     "switchover_bandwidth_mib_s": "test_settings.py::test_reaches_qemu[switchover_bandwidth_mib_s]",
     "max_downtime_ms": "test_settings.py::test_reaches_qemu[max_downtime_ms]",
-    "postcopy": "test_postcopy.py::test_postcopy",
-    "postcopy_bandwidth_mib_s": "test_postcopy.py::test_postcopy",
-    "postcopy_resume": "test_postcopy.py::test_postcopy_resumed",
+    "postcopy": "test_postcopy.py::test_postcopy_keeps_its_bandwidth",
+    "postcopy_bandwidth_mib_s": "test_postcopy.py::test_postcopy_keeps_its_bandwidth",
+    "postcopy_resume": "test_postcopy.py::test_paused_postcopy_is_resumed",
     "copy_storage": "test_disks.py::test_copied_storage[full]",
     "copy_disks": "test_disks.py::test_copied_storage[chosen]",
     "detect_zeroes_disks": "test_disks.py::test_copied_storage[detect_zeroes]",
@@ -50,19 +50,19 @@ COVERED_BY: dict[str, str] = {
     "change_protection": "test_settings.py::test_change_protection",
     "unsafe": "test_disks.py::test_unsafe",
     "abort_on_error": "test_disks.py::test_abort_on_error",
-    "allow_unsafe_tcg": "test_postcopy.py::test_postcopy_resumed",
-    "deadline_s": "test_migrate.py::test_deadline",
+    "allow_unsafe_tcg": "test_postcopy.py::test_paused_postcopy_is_resumed",
+    "deadline_s": "test_migrate.py::test_deadline_cancels",
     "postcopy_after_iteration": (
-        "test_controller.py::test_postcopy_by_policy[postcopy_after_iteration]"
+        "test_controller.py::test_policy_switches_to_postcopy[postcopy_after_iteration]"
     ),
-    "postcopy_after_s": "test_controller.py::test_postcopy_by_policy[postcopy_after_s]",
+    "postcopy_after_s": "test_controller.py::test_policy_switches_to_postcopy[postcopy_after_s]",
     "suspend_after_iteration": (
-        "test_controller.py::test_suspend_by_policy[suspend_after_iteration]"
+        "test_controller.py::test_policy_suspends_the_guest[suspend_after_iteration]"
     ),
-    "suspend_after_s": "test_controller.py::test_suspend_by_policy[suspend_after_s]",
-    "downtime_steps": "test_controller.py::test_downtime_in_steps",
-    "downtime_step_s": "test_controller.py::test_downtime_in_steps",
-    "abort_when_diverging_s": "test_controller.py::test_divergence",
+    "suspend_after_s": "test_controller.py::test_policy_suspends_the_guest[suspend_after_s]",
+    "downtime_steps": "test_controller.py::test_downtime_steps_raise_the_limit",
+    "downtime_step_s": "test_controller.py::test_downtime_steps_raise_the_limit",
+    "abort_when_diverging_s": "test_controller.py::test_diverging_migration_is_cancelled",
 }
 #: The settings of which a test shows only a part, or only the refusal, and why.
 LIMITS: dict[str, str] = {

@@ -1,4 +1,4 @@
-"""Steering on real migrations: each call and each policy, by what it changes."""
+"""Changes of real migrations: each call and each policy, by its effect."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SLOW = {"bandwidth_mib_s": 4}
 
 @pytest.fixture(scope="module")
 def stubborn(lab: Lab) -> Iterator[Guest]:
-    """Give a guest that writes its memory anew faster than the wire carries it."""
+    """Give a guest that writes its memory faster than the wire carries it."""
     made = lab.boot("stubborn", memory_mib=160, working_set_mib=64, dirty_mib_s="max")
     yield made
     made.destroy()
@@ -42,7 +42,7 @@ def under_way(
     until: Callable[[Migration], bool] | None = None,
     at_once: Callable[[Migration], object] = repr,
 ) -> Iterator[Migration]:
-    """Migrate a guest, and enter the body once it is so far; cancel it if the body fails.
+    """Migrate a guest and enter the body at a given point; cancel it if the body fails.
 
     Args:
         guest: The guest to migrate.
@@ -51,7 +51,7 @@ def under_way(
         at_once: What to do before that.
     """
     seen, made = threading.Event(), threading.Event()
-    until = until or in_pass(1)
+    until = until or in_iteration(1)
 
     def on_step(step: Step) -> None:
         over = step.state in ("done", "failed")
@@ -72,17 +72,17 @@ def under_way(
         raise
 
 
-def in_pass(number: int) -> Callable[[Migration], bool]:
-    """Return whether a migration has come to a pass."""
+def in_iteration(number: int) -> Callable[[Migration], bool]:
+    """Return whether a migration has come to an iteration."""
     return lambda migration: (migration.progress().iteration or 0) >= number
 
 
-def is_over_there(migration: Migration) -> bool:
+def is_in_postcopy(migration: Migration) -> bool:
     """Return whether a migration is in post-copy."""
     return migration.progress().state == "post-copy"
 
 
-def steered(run: Run) -> list[tuple[str, str]]:
+def actions(run: Run) -> list[tuple[str, str]]:
     """Return what was done to a migration, and by whom."""
     done = run.timeline().steering
     assert (done["time_ns"] >= run.called_ns).all()
@@ -90,7 +90,7 @@ def steered(run: Run) -> list[tuple[str, str]]:
 
 
 def assert_arrived(run: Run, guest: Guest) -> None:
-    """The guest runs at the destination, and there alone, with its memory whole."""
+    """Check that the guest runs only at the destination, with intact memory."""
     assert run.outcome is Outcome.COMPLETED
     assert run.domain_states == {"source": "absent", "destination": "running"}
     assert guest.host.name == run.destination["name"]
@@ -98,7 +98,7 @@ def assert_arrived(run: Run, guest: Guest) -> None:
 
 
 def assert_stayed(run: Run, guest: Guest) -> None:
-    """The guest runs at the source, and there alone, with its memory whole."""
+    """Check that the guest runs only at the source, with intact memory."""
     assert run.domain_states == {"source": "running", "destination": "absent"}
     assert guest.host.name == run.source["name"]
     assert run.summary()["guest_intact"] is True
@@ -107,13 +107,13 @@ def assert_stayed(run: Run, guest: Guest) -> None:
 # --- calls ------------------------------------------------------------------------------------
 
 
-def test_bandwidth(lab: Lab, guest: Guest) -> None:
-    """A wider limit shows in the throughput from the moment on that it is set."""
+def test_bandwidth_changes_the_throughput(lab: Lab, guest: Guest) -> None:
+    """A higher limit raises the throughput from the moment that it is set."""
     with under_way(guest, Plan(**SLOW)) as migration:
         migration.set_bandwidth(60)
         run = migration.wait(30)
     assert_arrived(run, guest)
-    assert steered(run) == [("set_bandwidth", "user")]
+    assert actions(run) == [("set_bandwidth", "user")]
     (set_ns,), (value,) = (run.timeline().steering[name] for name in ("time_ns", "value"))
     assert value == 60
     job = run.job.dropna(subset=["data_processed_bytes"])
@@ -128,7 +128,7 @@ def test_bandwidth(lab: Lab, guest: Guest) -> None:
 
 @pytest.mark.parametrize("plan", [Plan(**SLOW), Plan()], ids=["limited", "unlimited"])
 def test_limits_end_with_the_migration(lab: Lab, guest: Guest, plan: Plan) -> None:
-    """What was set on a guest that then stayed does not slow, or change, its next migration."""
+    """Limits of a cancelled migration do not affect the next one."""
     domain = guest.host.domain(guest.name)
     before = domain.migrateGetMaxSpeed(), domain.migrateGetMaxDowntime()
     with under_way(guest, plan) as migration:
@@ -144,19 +144,19 @@ def test_limits_end_with_the_migration(lab: Lab, guest: Guest, plan: Plan) -> No
     assert before[1] == 300
 
 
-def test_max_downtime(lab: Lab, stubborn: Guest) -> None:
-    """A guest that never converges does so once it may stand still for long enough."""
-    with under_way(stubborn, Plan(), in_pass(3)) as migration:
+def test_max_downtime_lets_the_guest_converge(lab: Lab, stubborn: Guest) -> None:
+    """A guest that does not converge does so with a higher maximum downtime."""
+    with under_way(stubborn, Plan(), in_iteration(3)) as migration:
         migration.set_max_downtime(3000)
         run = migration.wait(30)
     assert_arrived(run, stubborn)
-    assert steered(run) == [("set_max_downtime", "user")]
+    assert actions(run) == [("set_max_downtime", "user")]
     assert run.downtime_requested_ms == 3000
     assert run.summary()["downtime_event_ms"] > 300
 
 
-def test_compression_cache(lab: Lab, guest: Guest) -> None:
-    """QEMU's cache gets the size that was asked for, and no absurd one."""
+def test_compression_cache_gets_its_size(lab: Lab, guest: Guest) -> None:
+    """QEMU's cache gets the requested size, and an absurd one is refused."""
     plan = Plan(compression=("xbzrle",), **SLOW)
     with under_way(guest, plan) as migration:
         migration.set_compression_cache(8 * MIB)
@@ -166,24 +166,24 @@ def test_compression_cache(lab: Lab, guest: Guest) -> None:
         migration.set_bandwidth(None)
         run = migration.wait(30)
     assert_arrived(run, guest)
-    assert steered(run) == [("set_compression_cache", "user"), ("set_bandwidth", "user")]
+    assert actions(run) == [("set_compression_cache", "user"), ("set_bandwidth", "user")]
     assert run.job["compression_cache_bytes"].dropna().iloc[-1] == 8 * MIB
 
 
-def test_suspend(lab: Lab, stubborn: Guest) -> None:
-    """A guest that is paused meanwhile converges, and goes on at the destination."""
-    with under_way(stubborn, Plan(), in_pass(2)) as migration:
+def test_suspended_guest_converges(lab: Lab, stubborn: Guest) -> None:
+    """A paused guest converges, and continues at the destination."""
+    with under_way(stubborn, Plan(), in_iteration(2)) as migration:
         migration.suspend()
         run = migration.wait(30)
     assert_arrived(run, stubborn)
-    assert steered(run) == [("suspend", "user")]
+    assert actions(run) == [("suspend", "user")]
     line = run.timeline()
     assert line.stop_ns == pytest.approx(int(line.steering["time_ns"].iloc[0]), abs=500_000_000)
     assert line.downtime_event_ms == pytest.approx(line.downtime_reported_ms, abs=50)
 
 
-def test_suspended_and_cancelled(lab: Lab, guest: Guest) -> None:
-    """A guest that was paused for a migration that then is cancelled goes on at the source."""
+def test_cancel_resumes_a_suspended_guest(lab: Lab, guest: Guest) -> None:
+    """A guest that was paused continues at the source after a cancel."""
     with under_way(guest, Plan(**SLOW)) as migration:
         migration.suspend()
         migration.cancel()
@@ -193,11 +193,11 @@ def test_suspended_and_cancelled(lab: Lab, guest: Guest) -> None:
 
 
 @postcopy
-def test_postcopy(lab: Lab, stubborn: Guest) -> None:
-    """After the switch the guest runs at the destination, and no way leads back."""
+def test_postcopy_cannot_be_cancelled(lab: Lab, stubborn: Guest) -> None:
+    """After the switch the guest runs at the destination."""
     plan = Plan(postcopy=True, postcopy_bandwidth_mib_s=8)
     # Asked for at once, it waits for the first pass.
-    with under_way(stubborn, plan, is_over_there, Migration.start_postcopy) as migration:
+    with under_way(stubborn, plan, is_in_postcopy, Migration.start_postcopy) as migration:
         with pytest.raises(UsageError, match="cannot be cancelled: the migration is in post-copy"):
             migration.cancel()
         for useless in (
@@ -212,7 +212,7 @@ def test_postcopy(lab: Lab, stubborn: Guest) -> None:
         migration.set_bandwidth(None, postcopy=True)
         run = migration.wait(30)
     assert_arrived(run, stubborn)
-    assert steered(run) == [
+    assert actions(run) == [
         ("start_postcopy", "user"),
         ("cancel", "user"),
         ("set_postcopy_bandwidth", "user"),
@@ -230,8 +230,8 @@ def test_postcopy(lab: Lab, stubborn: Guest) -> None:
     assert line.transferred_bytes == run.completed_job["data_processed"]
 
 
-def test_what_makes_no_sense(lab: Lab, guest: Guest) -> None:
-    """Values out of range, and acts that this migration has no use for, are told at once."""
+def test_useless_actions_are_refused(lab: Lab, guest: Guest) -> None:
+    """Values out of range and actions without effect are refused at once."""
     with under_way(guest, Plan(**SLOW)) as migration:
         wrong: dict[str, Callable[[], None]] = {
             "max_downtime_ms must be .*got 0": lambda: migration.set_max_downtime(0),
@@ -251,14 +251,14 @@ def test_what_makes_no_sense(lab: Lab, guest: Guest) -> None:
         with pytest.raises(UsageError, match=r"is being cancelled|is over"):
             migration.suspend()
         run = migration.wait(30)
-    assert steered(run) == [("cancel", "user")]
+    assert actions(run) == [("cancel", "user")]
     with pytest.raises(UsageError, match="is over"):
         migration.set_max_downtime(500)
     assert_stayed(run, guest)
 
 
-def test_what_libvirt_refuses(lab: Lab, guest: Guest) -> None:
-    """A refusal reaches the caller in libvirt's words, and stands in the run's timeline."""
+def test_refusal_of_libvirt_is_raised_and_recorded(lab: Lab, guest: Guest) -> None:
+    """The caller gets libvirt's words, and the run's timeline has them."""
     with under_way(guest, Plan(**SLOW)) as migration:
         with pytest.raises(HostError, match="bandwidth must be less than") as caught:
             migration._controller.do(Action(ActionKind.SET_BANDWIDTH, value=1 << 60))
@@ -273,8 +273,8 @@ def test_what_libvirt_refuses(lab: Lab, guest: Guest) -> None:
 # --- policies ---------------------------------------------------------------------------------
 
 
-def test_downtime_in_steps(lab: Lab, stubborn: Guest) -> None:
-    """The limit rises as the plan says until the guest converges, and no step lowers it."""
+def test_downtime_steps_raise_the_limit(lab: Lab, stubborn: Guest) -> None:
+    """The limit rises as planned until the guest converges, and no step lowers it."""
     plan = Plan(max_downtime_ms=2400, downtime_steps=4, downtime_step_s=0.6)
     run = migrate(stubborn, to=stubborn.other_host, plan=plan)
     assert_arrived(run, stubborn)
@@ -291,12 +291,12 @@ def test_downtime_in_steps(lab: Lab, stubborn: Guest) -> None:
 
 @postcopy
 @pytest.mark.parametrize("policy", ["postcopy_after_iteration", "postcopy_after_s"])
-def test_postcopy_by_policy(lab: Lab, stubborn: Guest, policy: str) -> None:
-    """The switch comes after the first pass, or after the time that the plan gives."""
+def test_policy_switches_to_postcopy(lab: Lab, stubborn: Guest, policy: str) -> None:
+    """The switch comes after the first iteration, or after the plan's time."""
     plan = Plan(postcopy=True, **{policy: 1})  # type: ignore[arg-type]
     run = migrate(stubborn, to=stubborn.other_host, plan=plan)
     assert_arrived(run, stubborn)
-    assert steered(run) == [("start_postcopy", policy)]
+    assert actions(run) == [("start_postcopy", policy)]
     line = run.timeline()
     switched = int(line.steering["time_ns"].iloc[0])
     if policy == "postcopy_after_iteration":
@@ -307,32 +307,32 @@ def test_postcopy_by_policy(lab: Lab, stubborn: Guest, policy: str) -> None:
 
 
 @pytest.mark.parametrize("policy", ["suspend_after_iteration", "suspend_after_s"])
-def test_suspend_by_policy(lab: Lab, stubborn: Guest, policy: str) -> None:
-    """The guest is paused after so many passes, or seconds, and then converges."""
+def test_policy_suspends_the_guest(lab: Lab, stubborn: Guest, policy: str) -> None:
+    """The guest is paused after so many iterations or seconds, and converges."""
     run = migrate(stubborn, to=stubborn.other_host, plan=Plan(**{policy: 2}))  # type: ignore[arg-type]
     assert_arrived(run, stubborn)
-    assert steered(run) == [("suspend", policy)]
+    assert actions(run) == [("suspend", policy)]
 
 
-def test_divergence(lab: Lab, stubborn: Guest) -> None:
-    """A migration that gets nowhere is cancelled, and the run says why."""
+def test_diverging_migration_is_cancelled(lab: Lab, stubborn: Guest) -> None:
+    """The run says why."""
     plan = Plan(abort_when_diverging_s=1)
     run = migrate(stubborn, to=stubborn.other_host, plan=plan)
     assert run.outcome is Outcome.DIVERGED
-    assert steered(run) == [("cancel", "abort_when_diverging_s")]
+    assert actions(run) == [("cancel", "abort_when_diverging_s")]
     assert_stayed(run, stubborn)
 
 
 @postcopy
-def test_deadline_in_postcopy(lab: Lab, stubborn: Guest) -> None:
-    """A deadline that passes in post-copy is told, and the migration completes all the same."""
+def test_deadline_in_postcopy_has_no_effect(lab: Lab, stubborn: Guest) -> None:
+    """It is recorded, and the migration completes."""
     # A busy machine is in post-copy by then, too, which takes half a minute at 2 MiB/s.
     plan = Plan(postcopy=True, postcopy_after_s=0.1, postcopy_bandwidth_mib_s=2, deadline_s=8)
     with under_way(stubborn, plan, lambda m: bool(m._controller.warnings)) as migration:
         migration.set_bandwidth(None, postcopy=True)
         run = migration.wait(30)
     assert_arrived(run, stubborn)
-    assert steered(run)[:2] == [("start_postcopy", "postcopy_after_s"), ("deadline", "deadline_s")]
+    assert actions(run)[:2] == [("start_postcopy", "postcopy_after_s"), ("deadline", "deadline_s")]
     assert "cannot be cancelled" in run.timeline().steering["refused"].iloc[1]
     assert any("deadline_s had no effect" in warning for warning in run.warnings)
 
@@ -342,29 +342,29 @@ def test_deadline_in_postcopy(lab: Lab, stubborn: Guest) -> None:
 
 @pytest.fixture(scope="module")
 def own() -> Iterator[Lab]:
-    """Give a lab whose guests and hosts may come to harm."""
+    """Give a lab whose guests and hosts may be damaged."""
     with Lab() as made:
         yield made
 
 
 @postcopy
-def test_postcopy_paused(own: Lab) -> None:
-    """Post-copy that is broken off leaves the guest at the destination, and says so."""
+def test_paused_postcopy_is_interrupted(own: Lab) -> None:
+    """The guest is at the destination, and the run says so."""
     guest = own.boot("torn", memory_mib=160, working_set_mib=64, dirty_mib_s="max")
     plan = Plan(postcopy=True, postcopy_after_iteration=1, postcopy_bandwidth_mib_s=2)
-    with under_way(guest, plan, is_over_there) as migration:
+    with under_way(guest, plan, is_in_postcopy) as migration:
         migration.pause_postcopy()
         run = migration.wait(30)
     assert run.outcome is Outcome.INTERRUPTED
     assert run.domain_states == {"source": "paused", "destination": "running"}
     assert run.error is not None
     assert "post-copy" in run.error.text
-    assert steered(run)[-1] == ("pause_postcopy", "user")
+    assert actions(run)[-1] == ("pause_postcopy", "user")
     assert run.guest_check is None
 
 
-def test_host_killed_in_the_middle(own: Lab) -> None:
-    """When the destination dies the guest runs on at the source, and the run is there."""
+def test_killed_destination_leaves_guest_on_source(own: Lab) -> None:
+    """When the destination dies, the guest runs at the source, and there is a run."""
     guest = own.boot("survivor", memory_mib=128, working_set_mib=32, dirty_mib_s=20)
     with under_way(guest, Plan(**SLOW)) as migration:
         psutil.Process(own.rack.hosts[own.host_b.name]).kill()

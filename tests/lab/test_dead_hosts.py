@@ -1,4 +1,4 @@
-"""Hosts, or their libvirtd, that die in the middle of a migration: where the guest is then."""
+"""Hosts, or their libvirtd, that die during a migration: where the guest is then."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ pytestmark = pytest.mark.lab
 
 @pytest.fixture
 def own() -> Iterator[Lab]:
-    """Give a lab whose hosts may come to harm."""
+    """Give a lab whose hosts may be damaged."""
     with Lab() as made:
         yield made
 
 
 @pytest.fixture
 def moving(own: Lab) -> Migration:
-    """Give a guest's migration from the first host to the second, its memory on its way."""
+    """Give a migration from the first host to the second that is sending memory."""
     guest = own.boot("survivor", memory_mib=128, working_set_mib=16, dirty_mib_s=5)
     under_way = threading.Event()
 
@@ -60,7 +60,7 @@ def kill_libvirtd(lab: Lab, host: Host) -> None:
 
 
 def running(lab: Lab, guest: Guest) -> list[str]:
-    """Return the hosts on which a guest's processor runs, as each host says that is alive."""
+    """Return the hosts on which a guest's CPU runs, as the living hosts report."""
     found = []
     for host in lab.hosts:
         try:
@@ -73,17 +73,17 @@ def running(lab: Lab, guest: Guest) -> list[str]:
 
 
 def recorded(run: Run, folder: Path) -> Run:
-    """See that a run can be kept, and return it as it is read again."""
+    """Check that a run can be stored, and return it as it is read again."""
     again = load_run(save_run(run, folder))
     assert again.summary() == run.summary()
     return again
 
 
 @pytest.mark.parametrize("kill", [kill_host, kill_libvirtd])
-def test_dead_destination(
+def test_dead_destination_leaves_guest_on_source(
     own: Lab, moving: Migration, kill: Callable[[Lab, Host], None], tmp_path: Path
 ) -> None:
-    """The guest runs on at the source, and there alone, with its memory as it was."""
+    """The guest runs only at the source, with its memory intact."""
     kill(own, own.host_b)
     run = recorded(moving.wait(60), tmp_path)
     assert run.outcome is Outcome.FAILED
@@ -101,8 +101,8 @@ def test_dead_destination(
     assert own.host_a.find(guest.uuid) is None
 
 
-def test_dead_source(own: Lab, moving: Migration, tmp_path: Path) -> None:
-    """With the source the guest's memory is lost: the run says that it failed and was not checked.
+def test_dead_source_loses_the_guest(own: Lab, moving: Migration, tmp_path: Path) -> None:
+    """The guest's memory is lost: the run failed and was not checked.
 
     The destination's half never ran, and ends by itself.
     """
@@ -122,8 +122,10 @@ def test_dead_source(own: Lab, moving: Migration, tmp_path: Path) -> None:
         _ = guest.host
 
 
-def test_source_without_libvirtd(own: Lab, moving: Migration, tmp_path: Path) -> None:
-    """Without the source's libvirtd the migration fails, and the guest runs on at the source."""
+def test_source_without_libvirtd_keeps_the_guest(
+    own: Lab, moving: Migration, tmp_path: Path
+) -> None:
+    """The migration fails, and the guest runs at the source."""
     kill_libvirtd(own, own.host_a)
     run = recorded(moving.wait(60), tmp_path)
     assert run.outcome is Outcome.FAILED

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from migration_helpers import ADDRESSES, MIB, arrived, outspoken, ride, xml_of
+from migration_helpers import ADDRESSES, MIB, arrived, migrate_recorded, with_command_log, xml_of
 from migrationlab.errors import PlanError
 from migrationlab.hosts.host import Host
 from migrationlab.lab import namespaces
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.lab
 def stage() -> Iterator[Lab]:
     """Give a lab of this file's own."""
     with Lab(wire_mbit_s=None) as lab:
-        yield outspoken(lab)
+        yield with_command_log(lab)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_copied_storage(keeper: Guest, copy: Copy) -> None:
     """A disk is copied in the way that was asked for, while the guest writes to it, to the byte."""
     keeper.set_workload(0, disk_mib_s=2)
     host = keeper.other_host.name
-    done = arrived(ride(keeper, copy_storage=copy.kind, **copy.settings(host)))
+    done = arrived(migrate_recorded(keeper, copy_storage=copy.kind, **copy.settings(host)))
     assert done.run.guest_check is not None
     assert done.run.guest_check["disk_blocks"] == keeper.spec.disk_mib * 256
     assert done.run.job["disk_processed_bytes"].max() > 0
@@ -117,27 +117,28 @@ def test_copied_storage(keeper: Guest, copy: Copy) -> None:
 def test_definitions(stage: Lab) -> None:
     """Who keeps a definition, and which, is as the plan says; without one, nobody but the source.
 
-    Its guest is its own: where a guest is defined depends on every ride that it had before. A ride
-    without ``persistent`` leaves the source's definition there, and defines nothing where it ends.
+    The test has its own guest: where a guest is defined depends on every migration that it had
+    before. A migration without ``persistent`` leaves the source's definition there, and defines
+    nothing at the destination.
     """
     guest = stage.boot(
         memory_mib=112, working_set_mib=8, dirty_mib_s=0, disk="local", persistent=True
     )
     first, second = guest.host, guest.other_host
     try:
-        arrived(ride(guest, copy_storage="full"))
+        arrived(migrate_recorded(guest, copy_storage="full"))
         assert not domain(guest, second).isPersistent()
         assert defined(guest, first)
-        arrived(ride(guest, copy_storage="full"))
+        arrived(migrate_recorded(guest, copy_storage="full"))
         assert domain(guest, first).isPersistent()
         assert second.find(guest.uuid) is None
 
         kept = xml_of(guest, 2).replace("<on_crash>destroy", "<on_crash>restart")
-        arrived(ride(guest, copy_storage="full", persistent=True, persistent_xml=kept))
+        arrived(migrate_recorded(guest, copy_storage="full", persistent=True, persistent_xml=kept))
         assert "<on_crash>restart" in xml_of(guest, 2)
         assert "<on_crash>destroy" in xml_of(guest, 0)
         assert defined(guest, first)
-        arrived(ride(guest, copy_storage="full", persistent=True, undefine_source=True))
+        arrived(migrate_recorded(guest, copy_storage="full", persistent=True, undefine_source=True))
         assert guest.host is first
         assert second.find(guest.uuid) is None
     finally:
@@ -150,11 +151,11 @@ def test_copied_storage_in_full_and_in_part(stage: Lab) -> None:
     try:
         first, second = guest.host, guest.other_host
         assert held_mib(guest, second) < 2
-        done = arrived(ride(guest, copy_storage="incremental"))
+        done = arrived(migrate_recorded(guest, copy_storage="incremental"))
         # At 1 MiB/s for as long as this took, in clusters of 64 KiB.
         assert held_mib(guest, second) < guest.spec.disk_mib / 2
         assert done.run.job["disk_processed_bytes"].max() < guest.spec.disk_mib * MIB / 2
-        done = arrived(ride(guest, copy_storage="full"))
+        done = arrived(migrate_recorded(guest, copy_storage="full"))
         assert held_mib(guest, first) >= guest.spec.disk_mib
         assert done.run.job["disk_processed_bytes"].max() >= guest.spec.disk_mib * MIB
     finally:
@@ -166,12 +167,12 @@ def test_unsafe(stage: Lab) -> None:
     guest = stage.boot(memory_mib=112, working_set_mib=8, dirty_mib_s=0, disk="local")
     try:
         with pytest.raises(PlanError, match="not shared"):
-            ride(guest)
+            migrate_recorded(guest)
         refused = migrate(guest, to=guest.other_host, validate=False)
         assert refused.error is not None
         assert "Migration without shared storage is unsafe" in refused.error.text
         assert guest.check().intact
-        done = ride(guest, unsafe=True)
+        done = migrate_recorded(guest, unsafe=True)
         assert done.run.outcome is Outcome.COMPLETED
         check = done.run.guest_check
         assert check is not None
@@ -188,7 +189,7 @@ def test_a_shared_disk_needs_no_copy(stage: Lab) -> None:
         memory_mib=112, working_set_mib=8, dirty_mib_s=0, disk="shared", disk_mib_s=2
     )
     try:
-        done = arrived(ride(guest))
+        done = arrived(migrate_recorded(guest))
         assert "blockdev-mirror" not in done.source
         assert done.run.guest["disk"] == "shared"
         assert done.run.guest_check is not None
@@ -210,7 +211,7 @@ def test_no_file_at_the_destination(stage: Lab) -> None:
             ("full", "no storage pool with matching target path"),
             ("incremental", "for incremental storage migration of disk 'vda' is not supported"),
         ):
-            refused = ride(guest, copy_storage=kind).run.error
+            refused = migrate_recorded(guest, copy_storage=kind).run.error
             assert refused is not None
             assert words in refused.text
         pool = guest.other_host.connection.storagePoolCreateXML(
@@ -218,7 +219,7 @@ def test_no_file_at_the_destination(stage: Lab) -> None:
             "</pool>"
         )
         try:
-            done = arrived(ride(guest, copy_storage="full"))
+            done = arrived(migrate_recorded(guest, copy_storage="full"))
             assert done.run.guest_check is not None
             assert done.run.guest_check["bad_blocks"] == 0
         finally:

@@ -1,4 +1,4 @@
-"""Real migrations: both modes, what is measured of them, how they are stopped and refused."""
+"""Real migrations: both modes, what is measured, how they are stopped and refused."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def names(run: Run, side: str, origin: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def completed(lab: Lab, shared_guest: Guest) -> dict[Mode, Run]:
-    """Give one completed run of each mode, with the URIs filled in."""
+    """Give one completed run of each mode."""
     shared_guest.set_workload(20, "sequential")
     return {
         mode: migrate(shared_guest, to=lab.other(shared_guest.host), plan=Plan(mode=mode))
@@ -43,7 +43,7 @@ def completed(lab: Lab, shared_guest: Guest) -> dict[Mode, Run]:
 
 @pytest.mark.parametrize("mode", list(Mode))
 def test_both_modes_move_the_guest(completed: dict[Mode, Run], mode: Mode) -> None:
-    """In both modes the guest arrives, every page of its memory as it was last written."""
+    """In both modes the guest arrives with every page as it was last written."""
     run = completed[mode]
     assert run.outcome is Outcome.COMPLETED
     assert run.error is None
@@ -57,8 +57,8 @@ def test_both_modes_move_the_guest(completed: dict[Mode, Run], mode: Mode) -> No
 
 
 @pytest.mark.parametrize("mode", list(Mode))
-def test_events_of_both_sides(completed: dict[Mode, Run], mode: Mode) -> None:
-    """Both hosts' libvirt and both QEMUs report, and the guest stops before it resumes."""
+def test_both_sides_report_events(completed: dict[Mode, Run], mode: Mode) -> None:
+    """Both libvirts and both QEMUs report, and the guest stops before it resumes."""
     run = completed[mode]
     assert "lifecycle.SUSPENDED.MIGRATED" in names(run, "source", "libvirt")
     assert "lifecycle.STARTED.MIGRATED" in names(run, "destination", "libvirt")
@@ -73,8 +73,8 @@ def test_events_of_both_sides(completed: dict[Mode, Run], mode: Mode) -> None:
 
 
 @pytest.mark.parametrize("mode", list(Mode))
-def test_five_phases_in_order(completed: dict[Mode, Run], mode: Mode) -> None:
-    """In the lab all five phases are seen, from the daemons' logs, one after the other."""
+def test_five_phases_follow_each_other(completed: dict[Mode, Run], mode: Mode) -> None:
+    """The lab shows all five phases, from the daemons' logs, one after the other."""
     phases = completed[mode].timeline().phases
     assert list(phases["phase"]) == ["Begin", "Prepare", "Perform", "Finish", "Confirm"]
     assert set(phases["state"]) == {"complete"}
@@ -84,8 +84,8 @@ def test_five_phases_in_order(completed: dict[Mode, Run], mode: Mode) -> None:
 
 
 @pytest.mark.parametrize("mode", list(Mode))
-def test_downtimes_agree(completed: dict[Mode, Run], mode: Mode) -> None:
-    """The four downtimes are there, and stand to each other as they must."""
+def test_four_downtimes_agree(completed: dict[Mode, Run], mode: Mode) -> None:
+    """All four are there, and have the expected order."""
     summary = completed[mode].summary()
     assert list(summary) == list(SUMMARY)
     assert summary["downtime_requested_ms"] == 300
@@ -97,8 +97,8 @@ def test_downtimes_agree(completed: dict[Mode, Run], mode: Mode) -> None:
 
 
 @pytest.mark.parametrize("mode", list(Mode))
-def test_bytes_agree(completed: dict[Mode, Run], mode: Mode) -> None:
-    """What libvirt says was sent went over the wire, and little else did."""
+def test_bytes_on_the_wire_agree(completed: dict[Mode, Run], mode: Mode) -> None:
+    """What libvirt reports as sent went over the wire, and little else."""
     summary = completed[mode].summary()
     assert summary["wire_bytes"] == pytest.approx(summary["transferred_bytes"], rel=0.05)
     # No faster than the wire, which carries 1 Gbit/s.
@@ -106,8 +106,8 @@ def test_bytes_agree(completed: dict[Mode, Run], mode: Mode) -> None:
     assert summary["iterations"] >= 2
 
 
-def test_client_dials_in_normal_mode_only(completed: dict[Mode, Run]) -> None:
-    """The source's libvirtd opens an ssh connection in peer2peer, the client in normal."""
+def test_client_connects_in_normal_mode_only(completed: dict[Mode, Run]) -> None:
+    """The source's libvirtd opens an ssh connection in peer2peer, the client in normal mode."""
     normal, peer2peer = (completed[mode].plan for mode in Mode)
     assert normal.connections()[1].opened_by == "client"
     assert peer2peer.connections()[1].opened_by == "source libvirtd"
@@ -115,8 +115,8 @@ def test_client_dials_in_normal_mode_only(completed: dict[Mode, Run]) -> None:
 
 @pytest.mark.parametrize("mode", list(Mode))
 @pytest.mark.parametrize("transport", ["ssh", "tcp"])
-def test_connection_uris(lab: Lab, guest: Guest, mode: Mode, transport: str) -> None:
-    """Both transports work in both modes, with the URI as a neighbour of the host writes it."""
+def test_both_transports_work(lab: Lab, guest: Guest, mode: Mode, transport: str) -> None:
+    """Both transports work in both modes, with the URI that a neighbour would use."""
     to = lab.other(guest.host)
     user = "root@" if transport == "ssh" else ""
     uri = f"qemu+{transport}://{user}{to.name}/system"
@@ -126,8 +126,8 @@ def test_connection_uris(lab: Lab, guest: Guest, mode: Mode, transport: str) -> 
 
 
 @pytest.mark.parametrize("mode", list(Mode))
-def test_virsh_line_does_the_same(lab: Lab, guest: Guest, mode: Mode) -> None:
-    """The virsh line of a plan, run as it is on the source host, migrates the guest."""
+def test_virsh_line_migrates_the_guest(lab: Lab, guest: Guest, mode: Mode) -> None:
+    """The virsh line of a plan, run on the source host, migrates the guest."""
     source, to = guest.host, lab.other(guest.host)
     plan = Plan(mode=mode, bandwidth_mib_s=500).filled(destination=to.name)
     namespaces.run([*lab.rack.in_host(source.name), *plan.virsh(guest.name)], timeout_s=60)
@@ -143,8 +143,10 @@ def test_virsh_line_does_the_same(lab: Lab, guest: Guest, mode: Mode) -> None:
         ("tcp://", 8, "missing host in migration URI: tcp://"),
     ],
 )
-def test_the_mistake_of_2011(lab: Lab, guest: Guest, uri: str, code: int, text: str) -> None:
-    """A wrong migration URI is refused by the plan, and by libvirt when sent all the same."""
+def test_wrong_migration_uri_is_refused(
+    lab: Lab, guest: Guest, uri: str, code: int, text: str
+) -> None:
+    """The plan refuses the mistake of 2011, and libvirt does too."""
     to = lab.other(guest.host)
     plan = Plan(migration_uri=uri)
     with pytest.raises(PlanError) as caught:
@@ -161,8 +163,8 @@ def test_the_mistake_of_2011(lab: Lab, guest: Guest, uri: str, code: int, text: 
     assert guest.check().intact
 
 
-def test_cancel(lab: Lab, guest: Guest) -> None:
-    """A cancelled migration ends soon, the guest runs on at the source, and the run says so."""
+def test_cancel_leaves_guest_on_source(lab: Lab, guest: Guest) -> None:
+    """A cancelled migration ends soon, and the guest runs at the source."""
     source = guest.host
     seen = threading.Event()
 
@@ -189,8 +191,8 @@ def test_cancel(lab: Lab, guest: Guest) -> None:
     migration.cancel()  # once more does no harm
 
 
-def test_cancel_in_the_first_moment(lab: Lab, guest: Guest) -> None:
-    """A cancel before libvirt has a job to abort is not lost."""
+def test_early_cancel_is_not_lost(lab: Lab, guest: Guest) -> None:
+    """A cancel before libvirt has a job to abort takes effect."""
     source = guest.host
     migration = start(guest, to=lab.other(source), plan=SLOW)
     migration.cancel()
@@ -198,8 +200,8 @@ def test_cancel_in_the_first_moment(lab: Lab, guest: Guest) -> None:
     assert guest.host is source
 
 
-def test_deadline(lab: Lab, guest: Guest) -> None:
-    """A migration that passes its deadline is cancelled, and recorded as timed out."""
+def test_deadline_cancels(lab: Lab, guest: Guest) -> None:
+    """A migration that passes its deadline is cancelled, with the outcome timed out."""
     source = guest.host
     run = migrate(guest, to=lab.other(source), plan=Plan(bandwidth_mib_s=4, deadline_s=1.5))
     assert run.outcome is Outcome.TIMED_OUT
@@ -210,8 +212,8 @@ def test_deadline(lab: Lab, guest: Guest) -> None:
     assert summary["transferred_bytes"] > 0
 
 
-def test_wait_has_a_limit(lab: Lab, guest: Guest) -> None:
-    """Waiting too short a time is no end of the migration."""
+def test_wait_has_a_time_limit(lab: Lab, guest: Guest) -> None:
+    """A wait that ends does not end the migration."""
     migration = start(guest, to=lab.other(guest.host), plan=SLOW)
     try:
         with pytest.raises(TimeoutError, match="is not over"):
@@ -223,7 +225,7 @@ def test_wait_has_a_limit(lab: Lab, guest: Guest) -> None:
 
 
 def test_downtime_limit_is_the_plans(lab: Lab, guest: Guest) -> None:
-    """The maximum downtime of the plan is in force while the guest migrates."""
+    """The plan's maximum downtime is in force while the guest migrates."""
     run = migrate(guest, to=lab.other(guest.host), plan=Plan(max_downtime_ms=1500))
     assert run.outcome is Outcome.COMPLETED
     assert run.downtime_requested_ms == 1500
@@ -242,8 +244,8 @@ def test_bandwidth_limit_is_kept(lab: Lab, guest: Guest) -> None:
     assert run.summary()["throughput_bytes_per_s"] < 40 * 2**20 * 1.15
 
 
-def test_memory_damaged_before_is_seen_after(lab: Lab) -> None:
-    """The check after a migration really checks: a spoilt page makes the run say so."""
+def test_damaged_memory_is_found(lab: Lab) -> None:
+    """The check after a migration finds a page that was damaged before."""
     guest = lab.boot("damaged", memory_mib=128, working_set_mib=1, dirty_mib_s=0)
     try:
         guest.spoil(7)
@@ -254,8 +256,8 @@ def test_memory_damaged_before_is_seen_after(lab: Lab) -> None:
         guest.destroy()
 
 
-def test_domain_by_name_between_hosts(lab: Lab, guest: Guest) -> None:
-    """A plain domain between two Host objects migrates too; what it can't tell stays unknown."""
+def test_domain_by_name_migrates(lab: Lab, guest: Guest) -> None:
+    """A plain domain migrates between two Host objects; what it cannot report stays unknown."""
     source, to = (Host(host.uri, peer_uri=host.peer_uri) for host in _way(lab, guest))
     try:
         # The client is outside of the lab's network, so that it dials by socket.
@@ -272,8 +274,8 @@ def test_domain_by_name_between_hosts(lab: Lab, guest: Guest) -> None:
         to.close()
 
 
-def test_refused_plan_leaves_the_limit_alone(lab: Lab, guest: Guest) -> None:
-    """A maximum downtime is not left on a guest that did not go, so the next plan is as it says."""
+def test_failed_migration_restores_the_limit(lab: Lab, guest: Guest) -> None:
+    """A maximum downtime does not stay on a guest that stayed."""
     to = lab.other(guest.host)
     uri = "qemu+tcp://nowhere.invalid/system"
     with pytest.raises(HostError):
@@ -287,8 +289,8 @@ def test_refused_plan_leaves_the_limit_alone(lab: Lab, guest: Guest) -> None:
     assert migrate(guest, to=to).downtime_requested_ms == 300
 
 
-def test_second_migration_of_a_moving_guest(lab: Lab, guest: Guest) -> None:
-    """A guest that is on its way already is not sent a second time."""
+def test_migrating_guest_is_not_migrated_again(lab: Lab, guest: Guest) -> None:
+    """A guest with a migration under way is refused."""
     under_way = threading.Event()
 
     def on_step(step: Step) -> None:
@@ -305,8 +307,8 @@ def test_second_migration_of_a_moving_guest(lab: Lab, guest: Guest) -> None:
         first.wait(30)
 
 
-def test_listener_that_fails(lab: Lab, guest: Guest) -> None:
-    """A listener that raises loses its steps; the migration and its run go on."""
+def test_failing_listener_does_not_stop_the_migration(lab: Lab, guest: Guest) -> None:
+    """A listener that raises gets no more steps; the run is complete."""
 
     def on_step(step: Step) -> None:
         raise ValueError(step.state)
@@ -317,8 +319,8 @@ def test_listener_that_fails(lab: Lab, guest: Guest) -> None:
     assert len(run.job) > 1
 
 
-def test_lab_that_dies_on_the_way() -> None:
-    """When both hosts are gone in the middle, the run says so, with what was seen until then."""
+def test_dead_lab_gives_a_failed_run() -> None:
+    """When both hosts die, the run has what was measured until then."""
     with Lab() as dying:
         guest = dying.boot(memory_mib=128, working_set_mib=16, dirty_mib_s=10)
         under_way = threading.Event()
@@ -336,8 +338,8 @@ def test_lab_that_dies_on_the_way() -> None:
     assert run.warnings
 
 
-def test_wrong_types_are_told(lab: Lab, guest: Guest) -> None:
-    """What is no host, no plan, or no interval is refused in words."""
+def test_wrong_arguments_are_refused(lab: Lab, guest: Guest) -> None:
+    """A wrong host, plan or interval is refused with a hint."""
     to = lab.other(guest.host)
     for wrong in ({"to": "host-b"}, {"to": to, "plan": {}}, {"to": to, "interval_s": 0}):
         with pytest.raises(UsageError) as caught:
@@ -345,15 +347,15 @@ def test_wrong_types_are_told(lab: Lab, guest: Guest) -> None:
         assert caught.value.hint
 
 
-def test_same_host_twice(lab: Lab, guest: Guest) -> None:
-    """A guest cannot be migrated to where it is."""
+def test_same_host_is_refused(lab: Lab, guest: Guest) -> None:
+    """A guest cannot be migrated to its own host."""
     with pytest.raises(PlanError) as caught:
         start(guest, to=guest.host)
     assert caught.value.hint
 
 
-def test_unknown_and_ended_guests(lab: Lab) -> None:
-    """An unknown name and a guest that ended are told before anything starts."""
+def test_unknown_and_ended_guests_are_refused(lab: Lab) -> None:
+    """Both are refused before anything starts."""
     with pytest.raises(GuestError, match="no guest 'ghost'"):
         start("ghost", source=lab.host_a, to=lab.host_b)
     with pytest.raises(UsageError, match="source is required when the guest is given by name"):
@@ -364,8 +366,8 @@ def test_unknown_and_ended_guests(lab: Lab) -> None:
         start(guest, to=lab.host_b)
 
 
-def test_destination_that_does_not_resolve(lab: Lab, guest: Guest) -> None:
-    """In normal mode the client cannot dial it; in peer2peer the source's libvirtd can't."""
+def test_unresolvable_destination_fails(lab: Lab, guest: Guest) -> None:
+    """In normal mode the client cannot resolve it; in peer2peer the source's libvirtd cannot."""
     source, to = guest.host, lab.other(guest.host)
     uri = "qemu+tcp://nowhere.invalid/system"
     with pytest.raises(HostError, match=r"nowhere\.invalid"):
@@ -380,8 +382,8 @@ def test_destination_that_does_not_resolve(lab: Lab, guest: Guest) -> None:
     assert guest.check().intact
 
 
-def test_host_that_cannot_be_reached() -> None:
-    """A host whose libvirtd isn't there is the host's refusal, with libvirt's own words."""
+def test_unreachable_host_is_an_error() -> None:
+    """The error is the host's refusal, with libvirt's own words."""
     with pytest.raises(HostError, match="No such file or directory") as caught:
         Host("qemu+unix:///system?socket=/nonexistent/libvirt-sock")
     assert caught.value.code is not None
@@ -389,8 +391,8 @@ def test_host_that_cannot_be_reached() -> None:
     assert caught.value.__cause__ is not None
 
 
-def test_guest_that_does_not_answer(lab: Lab) -> None:
-    """A paused guest sends no beats and no answer; its run says so and claims nothing."""
+def test_silent_guest_is_reported(lab: Lab) -> None:
+    """A paused guest sends no beats and no answer; its run says so."""
     guest = lab.boot("silent", memory_mib=128, working_set_mib=1, dirty_mib_s=0)
     try:
         guest.host.domain(guest.name).suspend()
@@ -405,8 +407,8 @@ def test_guest_that_does_not_answer(lab: Lab) -> None:
         guest.host.destroy(guest.name)
 
 
-def test_run_is_complete_json(completed: dict[Mode, Run]) -> None:
-    """A summary is plain JSON, and says where the run was made."""
+def test_summary_is_plain_json(completed: dict[Mode, Run]) -> None:
+    """It also says where the run was made."""
     for run in completed.values():
         assert json.loads(json.dumps(run.summary())) == run.summary()
         wire = dict(run.wire)

@@ -1,4 +1,4 @@
-"""Post-copy in force in real migrations: its bandwidth, and its resumption."""
+"""Post-copy in real migrations: its bandwidth, and its resumption."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ import threading
 
 import pytest
 
-from migration_helpers import MIB, arrived, outspoken, postcopy, ride, told_since
+from migration_helpers import (
+    MIB,
+    arrived,
+    commands_since,
+    migrate_recorded,
+    postcopy,
+    with_command_log,
+)
 from migrationlab.lab.lab import Lab
 from migrationlab.migrate.start import start
 from migrationlab.plan.plan import Plan
@@ -17,13 +24,13 @@ pytestmark = pytest.mark.lab("bookworm")
 
 
 @postcopy
-def test_postcopy() -> None:
-    """In time the guest runs at the destination, and its memory follows at that rate."""
+def test_postcopy_keeps_its_bandwidth() -> None:
+    """The guest runs at the destination, and its memory follows at that rate."""
     with Lab(wire_mbit_s=None) as lab:
-        outspoken(lab)
+        with_command_log(lab)
         guest = lab.boot(memory_mib=112, working_set_mib=16, dirty_mib_s=0)
         done = arrived(
-            ride(
+            migrate_recorded(
                 guest,
                 postcopy=True,
                 postcopy_after_s=0.2,
@@ -41,15 +48,15 @@ def test_postcopy() -> None:
 
 
 @postcopy
-def test_postcopy_resumed() -> None:
-    """A post-copy migration that was broken off goes on, and the guest's memory is all there.
+def test_paused_postcopy_is_resumed() -> None:
+    """It completes, and the guest's memory is intact.
 
     On libvirt 9.0: later ones end there (see LIMITS). Its QEMU is one that can damage an emulated
     guest's memory while passes are made; this guest writes none meanwhile.
     """
     slow = {"postcopy": True, "bandwidth_mib_s": 8, "postcopy_bandwidth_mib_s": 8}
     with Lab(images="bookworm", wire_mbit_s=None) as old:
-        outspoken(old)
+        with_command_log(old)
         guest = old.boot(memory_mib=112, working_set_mib=16, dirty_mib_s=0, accelerator="tcg")
         source, destination = guest.host, guest.other_host
         made, there = threading.Event(), threading.Event()
@@ -77,7 +84,7 @@ def test_postcopy_resumed() -> None:
         plan = Plan(postcopy=True, postcopy_resume=True, allow_unsafe_tcg=True)
         resumed = start(guest.name, source=source, to=destination, plan=plan).wait(25)
         assert resumed.outcome is Outcome.COMPLETED
-        (again,) = told_since(source, place).all("migrate")
+        (again,) = commands_since(source, place).all("migrate")
         assert again["resume"] is True
         assert guest.host is destination
         assert guest.check().intact

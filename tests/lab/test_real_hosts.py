@@ -1,7 +1,7 @@
-"""Two hosts as a stranger's machine sees them: by name, over ssh, and by nothing else.
+"""Two hosts as a stranger's machine sees them: only by name and over ssh.
 
-All that migrates here is told to migrate by programs of the lab's client machine, which has no
-way to the hosts but the network.
+All migrations here are started by programs on the lab's client machine, which reaches the hosts
+only by the network.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def client(lab: Lab) -> Client:
 
 
 @pytest.fixture
-def kept(client: Client) -> Iterator[Path]:
-    """Give a folder for runs in the client's home, by the path that both machines know it by."""
+def stored(client: Client) -> Iterator[Path]:
+    """Give a folder for runs in the client's home, by the path that both machines know."""
     folder = client.home / "runs"
     yield folder
     subprocess.run(["rm", "-rf", folder], check=True)
@@ -61,17 +61,17 @@ def inside(client: Client, path: Path) -> str:
     return str(client.home_inside / path.relative_to(client.home))
 
 
-def words(client: Client, guest: Guest, kept: Path, *more: str) -> list[str]:
+def words(client: Client, guest: Guest, stored: Path, *more: str) -> list[str]:
     """Return the words of `migrationlab migrate` that move a guest to the other host."""
     source, to = guest.host, guest.lab.other(guest.host)
     return [
         *(*COMMAND, "migrate", guest.name, "--from", URIS[source.name], "--to", URIS[to.name]),
-        *("--output", inside(client, kept), *more),
+        *("--output", inside(client, stored), *more),
     ]
 
 
 def xml_of(guest: Guest) -> str:
-    """Return a domain's XML without what libvirt makes anew at each start."""
+    """Return a domain's XML without what libvirt changes at each start."""
     domain = ET.fromstring(guest.host.domain(guest.name).XMLDesc())
     domain.attrib.pop("id")
     for element in domain.iter():
@@ -81,8 +81,8 @@ def xml_of(guest: Guest) -> str:
     return ET.canonicalize(ET.tostring(domain, encoding="unicode"), strip_text=True)
 
 
-def test_the_client_knows_the_hosts_only_by_the_network(lab: Lab, client: Client) -> None:
-    """It has a name and an address of its own, both hosts' names, and none of the lab's sockets."""
+def test_client_reaches_hosts_only_by_network(lab: Lab, client: Client) -> None:
+    """It has its own name and address, both hosts' names, and none of the lab's sockets."""
     script = 'hostname; ip -brief -4 address show uplink; getent hosts host-a host-b; ls -A "$0"'
     said = client.run(["sh", "-c", script, str(lab.files.directory.parent)]).stdout
     lines = [line.split() for line in said.splitlines()]
@@ -93,15 +93,15 @@ def test_the_client_knows_the_hosts_only_by_the_network(lab: Lab, client: Client
     assert client.run(["test", "-e", str(lab.files.host("host-a").socket)]).returncode == 1
 
 
-def test_a_lab_has_one_client(lab: Lab, client: Client) -> None:
-    """A second client machine would have the first one's address: it is refused."""
+def test_second_client_is_refused(lab: Lab, client: Client) -> None:
+    """A second client machine would have the address of the first."""
     with pytest.raises(LabError, match="has a client machine already"):
         Client(lab.files, lab.rack)
     assert lab.client is client
 
 
-def test_a_client_that_is_closed_is_gone(lab: Lab, client: Client) -> None:
-    """A client ends with what runs on it, and another can be made; the lab is as it was."""
+def test_closed_client_is_gone(lab: Lab, client: Client) -> None:
+    """A client ends with its programs, and another can be made."""
     client.close()
     with Client(lab.files, lab.rack) as other:
         pid = other._pid
@@ -114,8 +114,8 @@ def test_a_client_that_is_closed_is_gone(lab: Lab, client: Client) -> None:
     assert lab.client.run(["hostname"]).stdout == "client\n"
 
 
-def test_doctor_of_two_hosts(lab: Lab, guest: Guest) -> None:
-    """The preflight finds all well where it is, looking from the source over ssh.
+def test_doctor_finds_healthy_hosts_ok(lab: Lab, guest: Guest) -> None:
+    """The preflight looks from the source over ssh.
 
     But for the ports, where nobody listens yet.
     """
@@ -141,8 +141,8 @@ def test_doctor_of_two_hosts(lab: Lab, guest: Guest) -> None:
 REFUSALS = (("unreachable", "Network is unreachable"), ("blackhole", "Invalid argument"))
 
 
-def test_doctor_where_a_way_is_closed(lab: Lab, guest: Guest) -> None:
-    """What a firewall refuses, or drops, between the hosts is found from the source."""
+def test_doctor_finds_closed_ports(lab: Lab, guest: Guest) -> None:
+    """A firewall between the hosts is found from the source."""
     rule = ["ipproto", "tcp", "dport", "49152-49215"]
     doctor = [*COMMAND, "doctor", "--from", URIS["host-a"], "--to", URIS["host-b"]]
     shell = lab.host_a.shell
@@ -160,12 +160,12 @@ def test_doctor_where_a_way_is_closed(lab: Lab, guest: Guest) -> None:
 
 
 @pytest.mark.parametrize("mode", ["normal", "peer2peer"])
-def test_migrate_by_command(lab: Lab, guest: Guest, kept: Path, mode: str) -> None:
-    """A real domain moves, in both modes; it is the same domain; the run has what can be known."""
+def test_command_migrates_a_real_domain(lab: Lab, guest: Guest, stored: Path, mode: str) -> None:
+    """The same domain arrives in both modes; the run has what can be known."""
     client, before, there = lab.client, xml_of(guest), lab.other(guest.host)
     address = guest_address(guest.spec.number)
     done = client.run(
-        words(client, guest, kept, "--mode", mode, "--probe", address, "--format", "json")
+        words(client, guest, stored, "--mode", mode, "--probe", address, "--format", "json")
     )
     assert done.returncode == 0, done.stderr
     assert f"migrating {guest.name}" in done.stderr
@@ -175,7 +175,7 @@ def test_migrate_by_command(lab: Lab, guest: Guest, kept: Path, mode: str) -> No
     assert answer["outcome"] == "completed"
     assert answer["error"] is answer["explanation"] is None
     assert answer["domain_states"] == {"source": "absent", "destination": "running"}
-    run = load_run(kept / Path(answer["run"]).name)
+    run = load_run(stored / Path(answer["run"]).name)
     assert run.plan.mode == mode
     assert run.warnings == ()
     assert run.beats.empty
@@ -191,7 +191,7 @@ def test_migrate_by_command(lab: Lab, guest: Guest, kept: Path, mode: str) -> No
 
 
 def assert_clocks(run: Run) -> None:
-    """See that both hosts' clocks were measured by ssh, and found to be this machine's."""
+    """Check that both hosts' clocks were measured by ssh and are this machine's."""
     assert run.clock is not None
     for side in ("source", "destination"):
         offset = run.clock[side]
@@ -200,7 +200,7 @@ def assert_clocks(run: Run) -> None:
         assert abs(offset["offset_ms"]) <= offset["error_ms"]
 
 
-def test_echoes_hear_what_beats_hear(lab: Lab, guest: Guest, kept: Path) -> None:
+def test_echoes_agree_with_beats(lab: Lab, guest: Guest, stored: Path) -> None:
     """The silence of echoes is that of the beats, within the probe's period and the jitter.
 
     A program of the guest sends the beats, its kernel answers the echoes. The program takes
@@ -211,11 +211,11 @@ def test_echoes_hear_what_beats_hear(lab: Lab, guest: Guest, kept: Path) -> None
     address = guest_address(guest.spec.number)
     first = beats.place(2)
     for _ in range(3):
-        done = lab.client.run(words(lab.client, guest, kept, "--probe", address))
+        done = lab.client.run(words(lab.client, guest, stored, "--probe", address))
         assert done.returncode == 0, done.stderr
     heard = beats.read(first)
     below, above = [], []
-    for run in load_runs(kept):
+    for run in load_runs(stored):
         line = run.timeline()
         by_beats = silence_around(heard, line.stop_ns, line.resume_ns)
         jitter = jitter_ms(heard, run.called_ns)
@@ -234,10 +234,12 @@ def test_echoes_hear_what_beats_hear(lab: Lab, guest: Guest, kept: Path) -> None
     assert median(above) <= 0, above
 
 
-def test_interrupted_by_hand(lab: Lab, guest: Guest, kept: Path) -> None:
-    """Ctrl-C cancels: status 130, the guest where it was, running, and the run kept."""
+def test_ctrl_c_cancels(lab: Lab, guest: Guest, stored: Path) -> None:
+    """The status is 130, the guest runs where it was, and the run is stored."""
     client, here = lab.client, guest.host
-    process = client.start(words(client, guest, kept, "--bandwidth-mib-s", "4", "--format", "json"))
+    process = client.start(
+        words(client, guest, stored, "--bandwidth-mib-s", "4", "--format", "json")
+    )
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("migrating"):
@@ -250,7 +252,7 @@ def test_interrupted_by_hand(lab: Lab, guest: Guest, kept: Path) -> None:
     assert answer["outcome"] == "cancelled"
     assert answer["explanation"]["id"] == "cancelled"
     assert answer["domain_states"] == {"source": "running", "destination": "absent"}
-    assert load_run(kept / Path(answer["run"]).name).outcome is Outcome.CANCELLED
+    assert load_run(stored / Path(answer["run"]).name).outcome is Outcome.CANCELLED
     assert guest.host is here
     assert guest.checked()["intact"] is True
 
@@ -265,28 +267,28 @@ def test_interrupted_by_hand(lab: Lab, guest: Guest, kept: Path) -> None:
         ((URIS["host-a"], "tcp://host-b"), 2, "is a migration URI"),
     ],
 )
-def test_wrong_hosts(
-    lab: Lab, guest: Guest, kept: Path, uris: tuple[str, str], status: int, text: str
+def test_wrong_hosts_are_refused(
+    lab: Lab, guest: Guest, stored: Path, uris: tuple[str, str], status: int, text: str
 ) -> None:
-    """A host that is none, or the guest's own, is refused with a hint; nothing was started."""
+    """A wrong host, or the guest's own, is refused with a hint; nothing is started."""
     if guest.host is not lab.host_a:
         assert migrate(guest, to=lab.host_a).outcome is Outcome.COMPLETED
     source, to = uris
     done = lab.client.run(
         [*COMMAND, "migrate", guest.name, "--from", source, "--to", to,
-         "--output", inside(lab.client, kept)]
+         "--output", inside(lab.client, stored)]
     )  # fmt: skip
     assert done.returncode == status, done.stderr
     assert text in done.stderr
     assert "hint:" in done.stderr
     assert "Traceback" not in done.stderr
     assert guest.host is lab.host_a
-    assert not list(kept.glob("[!.]*"))
+    assert not list(stored.glob("[!.]*"))
 
 
 @pytest.mark.parametrize("mode", ["normal", "peer2peer"])
-def test_uris_of_the_lab_do(lab: Lab, guest: Guest, tmp_path: Path, mode: str) -> None:
-    """The URIs that `lab inspect` tells are as good as any, in both modes, from this machine."""
+def test_uris_of_the_lab_work(lab: Lab, guest: Guest, tmp_path: Path, mode: str) -> None:
+    """The URIs of `lab inspect` work in both modes, from this machine."""
     there = lab.other(guest.host)
     done = subprocess.run(
         [*COMMAND, "migrate", guest.name, "--from", guest.host.uri, "--to", there.uri,
@@ -312,8 +314,8 @@ def readers(lab: Lab) -> Iterator[dict[str, Host]]:
         host.close()
 
 
-def test_a_connection_that_can_only_read(lab: Lab, guest: Guest, readers: dict[str, Host]) -> None:
-    """The preflight finds it out, libvirt's refusal is explained, and the guest stays.
+def test_read_only_connection_is_found(lab: Lab, guest: Guest, readers: dict[str, Host]) -> None:
+    """The preflight finds it, libvirt's refusal is explained, and the guest stays.
 
     At the source it is refused before anything moves; at the destination libvirt is the first to
     need more than reading there.
@@ -333,10 +335,10 @@ def test_a_connection_that_can_only_read(lab: Lab, guest: Guest, readers: dict[s
     assert guest.host is here
 
 
-def test_without_the_right_to_qemus_events(
+def test_missing_right_to_qemu_events_warns(
     lab: Lab, guest: Guest, readers: dict[str, Host]
 ) -> None:
-    """A host that keeps QEMU's events to itself costs them, and a warning; the guest moves."""
+    """A host that denies QEMU's events costs them, and the guest moves."""
     there = lab.other(guest.host)
     plan = Plan(mode="peer2peer")
     reader = readers[there.name]
@@ -352,24 +354,24 @@ def test_without_the_right_to_qemus_events(
     assert guest.host is there
 
 
-def test_an_unknown_domain(lab: Lab, guest: Guest, kept: Path) -> None:
-    """A domain that the source does not have is refused, with those that it has."""
+def test_unknown_domain_is_refused(lab: Lab, guest: Guest, stored: Path) -> None:
+    """The hint names the domains of the source."""
     source, to = URIS[guest.host.name], URIS[lab.other(guest.host).name]
     done = lab.client.run([*COMMAND, "migrate", "nobody", "--from", source, "--to", to])
     assert done.returncode == 2
     assert f"has no guest 'nobody'\nhint: choose one that runs there: {guest.name}" in done.stderr
 
 
-def test_a_probe_that_nobody_answers(lab: Lab, guest: Guest, kept: Path) -> None:
-    """An address where nobody answers is refused before anything moves."""
-    done = lab.client.run(words(lab.client, guest, kept, "--probe", guest_address(149)))
+def test_silent_probe_is_refused(lab: Lab, guest: Guest, stored: Path) -> None:
+    """An address without an answer is refused before anything moves."""
+    done = lab.client.run(words(lab.client, guest, stored, "--probe", guest_address(149)))
     assert done.returncode == 2
     assert "does not answer echo requests" in done.stderr
-    assert not list(kept.glob("[!.]*"))
+    assert not list(stored.glob("[!.]*"))
 
 
-def test_a_domain_by_its_uuid(lab: Lab, guest: Guest) -> None:
-    """A domain may be named by its UUID, and a run has both."""
+def test_domain_by_uuid_migrates(lab: Lab, guest: Guest) -> None:
+    """A run has its name and its UUID."""
     to, uuid = lab.other(guest.host), guest.host.domain(guest.name).UUIDString()
     run = migrate(uuid, source=guest.host, to=to)
     assert run.outcome is Outcome.COMPLETED
@@ -385,8 +387,8 @@ DEFINED = """
 """
 
 
-def test_a_domain_that_does_not_run(lab: Lab) -> None:
-    """A definition moves offline; otherwise a domain that does not run is refused."""
+def test_stopped_domain_moves_offline_only(lab: Lab) -> None:
+    """A definition moves offline; otherwise a stopped domain is refused."""
     definition = lab.host_a.connection.defineXML(DEFINED)
     try:
         with pytest.raises(GuestError, match="is not running"):
@@ -409,12 +411,14 @@ def own() -> Iterator[Lab]:
         yield lab
 
 
-def test_a_host_killed_in_the_middle(own: Lab) -> None:
-    """When the destination dies the command says so, and the guest runs on at the source."""
+def test_killed_destination_leaves_guest_on_source(own: Lab) -> None:
+    """The command says so, and the guest runs at the source."""
     guest = own.boot(memory_mib=128, working_set_mib=8, dirty_mib_s=4)
     client = own.client
-    kept = client.home / "runs"
-    process = client.start(words(client, guest, kept, "--bandwidth-mib-s", "4", "--format", "json"))
+    stored = client.home / "runs"
+    process = client.start(
+        words(client, guest, stored, "--bandwidth-mib-s", "4", "--format", "json")
+    )
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("migrating"):
@@ -428,18 +432,18 @@ def test_a_host_killed_in_the_middle(own: Lab) -> None:
     assert answer["outcome"] == "failed"
     assert answer["explanation"]["known"] is True
     assert answer["domain_states"] == {"source": "running", "destination": "unknown"}
-    assert load_run(kept / Path(answer["run"]).name).outcome is Outcome.FAILED
+    assert load_run(stored / Path(answer["run"]).name).outcome is Outcome.FAILED
     assert own.host_a.domain_names() == [guest.spec.name]
 
 
 def wait_for_destination(lab: Lab, guest: Guest) -> None:
-    """Wait until the destination has its half of a guest: memory is on its way then."""
+    """Wait until the destination has its half of a guest: then memory is being sent."""
     while guest.name not in lab.host_b.domain_names():
         os.sched_yield()
 
 
-def test_a_connection_that_broke_is_told_and_mended(own: Lab) -> None:
-    """A host whose libvirtd went away says so; opened anew, it is the same host, guests and all."""
+def test_broken_connection_is_reopened(own: Lab) -> None:
+    """After reconnect() it is the same host with the same guests."""
     guest = own.boot(memory_mib=128, working_set_mib=8, dirty_mib_s=4)
     host = own.host_a
     daemon = own.rack.libvirtd(host.name)
@@ -457,7 +461,7 @@ def test_a_connection_that_broke_is_told_and_mended(own: Lab) -> None:
 
 
 def reconnect(host: Host) -> None:
-    """Open a host's connection anew, as soon as its libvirtd is there again."""
+    """Reconnect to a host as soon as its libvirtd is there again."""
     end = time.monotonic() + 30
     while True:
         try:

@@ -16,7 +16,15 @@ from uuid import uuid4
 
 import pytest
 
-from migration_helpers import ADDRESSES, MIB, Ride, arrived, outspoken, ride, xml_of
+from migration_helpers import (
+    ADDRESSES,
+    MIB,
+    Migrated,
+    arrived,
+    migrate_recorded,
+    with_command_log,
+    xml_of,
+)
 from migrationlab.errors import PlanError
 from migrationlab.lab import namespaces
 from migrationlab.lab.booted_spec import BootedSpec
@@ -35,7 +43,7 @@ pytestmark = pytest.mark.lab
 def stage() -> Iterator[Lab]:
     """Give a lab for the tests of this file."""
     with Lab(wire_mbit_s=None) as lab:
-        yield outspoken(lab)
+        yield with_command_log(lab)
 
 
 @pytest.fixture(scope="module")
@@ -72,17 +80,17 @@ class Case:
     capabilities: frozenset[str] = frozenset()
     both: frozenset[str] = frozenset()
     parameters: Mapping[str, Any]
-    effect: Callable[[Ride], object] = lambda _: True
+    effect: Callable[[Migrated], object] = lambda _: True
 
 
-def is_slowed(done: Ride) -> bool:
+def is_slowed(done: Migrated) -> bool:
     """Return whether memory came no faster than 40 MiB/s."""
     job = done.run.completed_job
     seconds = (int(job["time_elapsed"]) - int(job["downtime"])) / 1000
     return int(job["memory_processed"]) / seconds < 44 * MIB
 
 
-def has_three_channels(done: Ride) -> bool:
+def has_three_channels(done: Migrated) -> bool:
     """Return whether memory went over three channels, rather than over one connection."""
     (incoming,) = done.destination.all("migrate-incoming")
     port = incoming["uri"].rpartition(":")[2]
@@ -90,17 +98,17 @@ def has_three_channels(done: Ride) -> bool:
     return sum(socket.endswith(f":{port}") for socket in done.sockets) == 4
 
 
-def is_compressed(done: Ride) -> bool:
+def is_compressed(done: Migrated) -> bool:
     """Return whether much less was sent than the guest's memory has."""
     return int(done.run.completed_job["memory_processed"]) < 40 * MIB
 
 
-def sent_differences(done: Ride) -> bool:
+def sent_differences(done: Migrated) -> bool:
     """Return whether some pages were sent as differences only."""
     return int(done.run.completed_job["compression_pages"]) > 0
 
 
-def is_throttled(done: Ride) -> bool:
+def is_throttled(done: Migrated) -> bool:
     """Return whether the guest was slowed down by at least what was set."""
     throttle = done.run.job["throttle_percent"].dropna()
     return bool((throttle >= 50).all()) and len(throttle) > 0
@@ -177,7 +185,7 @@ CASES = {
 def test_reaches_qemu(guest: Guest, case: Case) -> None:
     """Capabilities and parameters reach the right QEMUs, and have their effect."""
     guest.set_workload(case.dirty_mib_s)
-    done = arrived(ride(guest, **case.settings))
+    done = arrived(migrate_recorded(guest, **case.settings))
     assert case.capabilities | case.both <= done.source.capabilities
     assert case.both <= done.destination.capabilities
     assert case.parameters.items() <= done.source.parameters.items()
@@ -186,7 +194,7 @@ def test_reaches_qemu(guest: Guest, case: Case) -> None:
 
 def test_nothing_is_on_by_default(guest: Guest) -> None:
     """Without settings QEMU gets no limit, one connection, and none of the capabilities above."""
-    done = arrived(ride(guest))
+    done = arrived(migrate_recorded(guest))
     known = set[str]().union(*(case.capabilities | case.both for case in CASES.values()))
     assert not known & (done.source.capabilities | done.destination.capabilities)
     assert done.source.parameters["max-bandwidth"] > 1 << 60
@@ -201,7 +209,7 @@ def test_nothing_is_on_by_default(guest: Guest) -> None:
 def test_who_connects_to_the_destination(guest: Guest, mode: str) -> None:
     """The source's libvirtd connects to the destination's in peer2peer only."""
     uri = f"qemu+tcp://{guest.other_host.name}/system"
-    done = arrived(ride(guest, mode=mode, connection_uri=uri, bandwidth_mib_s=60))
+    done = arrived(migrate_recorded(guest, mode=mode, connection_uri=uri, bandwidth_mib_s=60))
     libvirt = f"{ADDRESSES[guest.host.name]}:16509"
     assert (libvirt in done.sockets) is (mode == "peer2peer")
 
@@ -211,7 +219,7 @@ def test_where_qemu_listens(guest: Guest) -> None:
     name = guest.other_host.name
     address = ADDRESSES[name]
     done = arrived(
-        ride(
+        migrate_recorded(
             guest,
             migration_uri=f"tcp://{name}:49200",
             listen_address=address,
@@ -226,7 +234,7 @@ def test_where_qemu_listens(guest: Guest) -> None:
 @pytest.mark.parametrize("mode", ["normal", "peer2peer"])
 def test_auto_leaves_the_uri_to_the_destination(guest: Guest, mode: str) -> None:
     """With "auto" the destination's libvirtd chooses address and port, and tells the source."""
-    done = arrived(ride(guest, mode=mode, migration_uri="auto", bandwidth_mib_s=60))
+    done = arrived(migrate_recorded(guest, mode=mode, migration_uri="auto", bandwidth_mib_s=60))
     assert "migrate_uri" not in done.run.plan.parameters()
     (incoming,) = done.destination.all("migrate-incoming")
     port = incoming["uri"].rpartition(":")[2]
@@ -241,7 +249,7 @@ def test_memory_goes_over_a_unix_socket(guest: Guest, mode: str) -> None:
     path = f"{GUESTS_AT_HOST}/memory.sock"
     assert source.counters is not None
     before = source.counters.sent_bytes()
-    done = arrived(ride(guest, mode=mode, migration_uri=f"unix://{path}"))
+    done = arrived(migrate_recorded(guest, mode=mode, migration_uri=f"unix://{path}"))
     assert source.counters.sent_bytes() - before < 2 * MIB
     assert int(done.run.completed_job["memory_processed"]) > 20 * MIB
     (incoming,) = done.destination.all("migrate-incoming")
@@ -250,7 +258,7 @@ def test_memory_goes_over_a_unix_socket(guest: Guest, mode: str) -> None:
 
 def test_tunnelled_memory_uses_no_port(guest: Guest) -> None:
     """Tunnelled memory goes through the two libvirtds: to a descriptor, to no port."""
-    done = arrived(ride(guest, mode="peer2peer", tunnelled=True, bandwidth_mib_s=60))
+    done = arrived(migrate_recorded(guest, mode="peer2peer", tunnelled=True, bandwidth_mib_s=60))
     (incoming,) = done.destination.all("migrate-incoming")
     assert incoming["uri"].startswith("fd:")
     ports = {int(socket.rpartition(":")[2]) for socket in done.sockets}
@@ -261,7 +269,7 @@ def test_rdma_is_refused(guest: Guest) -> None:
     """Validation refuses RDMA here, and so does libvirt without validation."""
     settings = {"migration_uri": f"rdma://{guest.other_host.name}", "rdma_pin_all": True}
     with pytest.raises(PlanError, match="hard_limit"):
-        ride(guest, **settings)
+        migrate_recorded(guest, **settings)
     run = migrate(guest, to=guest.other_host, plan=Plan(**settings), validate=False)
     assert run.outcome is Outcome.FAILED
     assert run.error is not None
@@ -280,7 +288,7 @@ def may_lock(lab: Lab, mib: int) -> bool:
 
 def test_zerocopy(stage: Lab, guest: Guest) -> None:
     """Zero-copy works if so much memory can be locked; otherwise libvirt refuses it."""
-    done = ride(guest, parallel=True, zerocopy=True)
+    done = migrate_recorded(guest, parallel=True, zerocopy=True)
     assert "zero-copy-send" in done.source.capabilities
     if may_lock(stage, guest.spec.memory_mib):
         arrived(done)
@@ -296,14 +304,14 @@ def test_zerocopy(stage: Lab, guest: Guest) -> None:
 
 def test_without_live_the_guest_is_paused_first(guest: Guest) -> None:
     """Without live the guest is paused before its memory is sent."""
-    done = arrived(ride(guest, live=False))
+    done = arrived(migrate_recorded(guest, live=False))
     order = [name for name, _ in done.source.commands if name in ("stop", "migrate")]
     assert order[:2] == ["stop", "migrate"]
 
 
 def test_paused_guest_stays_paused(guest: Guest) -> None:
     """With paused the guest arrives intact and paused, and runs after a resume."""
-    done = ride(guest, paused=True)
+    done = migrate_recorded(guest, paused=True)
     assert done.run.outcome is Outcome.COMPLETED
     assert guest.host.name == done.run.destination["name"]
     assert guest.paused
@@ -315,12 +323,12 @@ def test_paused_guest_stays_paused(guest: Guest) -> None:
 
 def test_destination_name_renames_the_guest(stage: Lab, guest: Guest) -> None:
     """A guest that is renamed at the destination has its new name until the next renaming."""
-    arrived(ride(guest, destination_name="elsewhere"))
+    arrived(migrate_recorded(guest, destination_name="elsewhere"))
     assert guest.name == "elsewhere"
     assert stage.guest("elsewhere").uuid == guest.uuid
     assert "mover" not in [known.name for known in stage.guests]
     assert guest.check().intact
-    arrived(ride(guest, destination_name="mover", mode="peer2peer"))
+    arrived(migrate_recorded(guest, destination_name="mover", mode="peer2peer"))
     assert stage.guest("mover").host is guest.host
 
 
@@ -328,10 +336,10 @@ def test_destination_xml_changes_the_host_side(stage: Lab, guest: Guest) -> None
     """What the XML for the destination changes is changed there, and only there."""
     usual = xml_of(guest, 8)
     changed = usual.replace("mover.console", "mover-elsewhere.console")
-    arrived(ride(guest, destination_xml=changed))
+    arrived(migrate_recorded(guest, destination_xml=changed))
     assert "mover-elsewhere.console" in xml_of(guest, 0)
     assert (stage.files.guests / "mover-elsewhere.console").exists()
-    arrived(ride(guest, destination_xml=usual))
+    arrived(migrate_recorded(guest, destination_xml=usual))
     assert "mover-elsewhere.console" not in xml_of(guest, 0)
 
 
@@ -345,7 +353,9 @@ def test_offline_moves_the_definition_only(stage: Lab) -> None:
     stage.host_a.connection.defineXML(domain_xml(spec, guest.uuid))
     try:
         assert guest.host is stage.host_a
-        done = ride(guest, offline=True, live=False, persistent=True, undefine_source=True)
+        done = migrate_recorded(
+            guest, offline=True, live=False, persistent=True, undefine_source=True
+        )
         assert done.run.error is None
         assert done.run.outcome is Outcome.COMPLETED
         assert "migrate" not in done.source
@@ -360,6 +370,6 @@ def test_offline_moves_the_definition_only(stage: Lab) -> None:
 
 def test_change_protection(guest: Guest) -> None:
     """The source's domain is locked from the Begin phase on, not only while memory is sent."""
-    done = arrived(ride(guest, change_protection=True))
+    done = arrived(migrate_recorded(guest, change_protection=True))
     phases = [line.rpartition("phase to ")[2] for line in done.log if "phase to '" in line]
     assert phases[0] == "'begin3'"

@@ -1,4 +1,4 @@
-"""The families of errors: whose turn it is, and what they can do."""
+"""The families of errors: who has to act, and what they can do."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ CLOSED = "unable to connect to server at 'host-b:49152': No route to host"
 
 @pytest.mark.parametrize("kind", ALL)
 def test_every_error_is_of_one_family(kind: type[MigrationLabError]) -> None:
-    """Each error has the one root, and is of exactly one family: it is one person's turn."""
+    """Each error has the one root and exactly one family."""
     assert issubclass(kind, MigrationLabError)
     if kind is not MigrationLabError:
         assert sum(issubclass(kind, family) for family in FAMILIES) == 1
 
 
 @pytest.mark.parametrize("kind", [PlanError, GuestError, StoreError])
-def test_bad_input_is_the_callers(kind: type[MigrationLabError]) -> None:
-    """A plan, a guest or a file that will not do is the caller's to mend."""
+def test_bad_input_is_the_callers_mistake(kind: type[MigrationLabError]) -> None:
+    """A wrong plan, guest or file is the caller's to fix."""
     assert issubclass(kind, UsageError)
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_every_error_says_what_and_what_now(kind: type[MigrationLabError]) -> None:
-    """Each error has its message as its text, and its hint beside it, empty if there is none."""
+def test_every_error_has_message_and_hint(kind: type[MigrationLabError]) -> None:
+    """The message is its text; the hint is empty if there is none."""
     error = kind("it broke", hint="mend it")
     assert (str(error), error.hint) == ("it broke", "mend it")
     assert kind("it broke").hint == ""
 
 
-def test_a_hosts_refusal_has_libvirts_numbers() -> None:
-    """A refusal has libvirt's code and domain; where it isn't libvirt's, it has none."""
+def test_host_error_has_libvirts_numbers() -> None:
+    """It has libvirt's code and domain, or none if the error is not libvirt's."""
     error = HostError("no", code=42, domain=12)
     assert (error.code, error.domain) == (42, 12)
     assert (HostError("no").code, HostError("no").domain) == (None, None)

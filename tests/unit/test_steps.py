@@ -1,4 +1,4 @@
-"""The stream of steps: what a piece of work reports of itself."""
+"""The stream of steps that a piece of work reports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from migrationlab.steps import Step, ignore, step
 
 
 def test_work_is_reported_from_start_to_end() -> None:
-    """Work that goes well is started, then done, and what happens between comes between."""
+    """Work is started, then done, with its progress in between."""
     heard: list[Step] = []
     with step(heard.append, "digging"):
         heard.append(Step("digging", "progress", "half", 0.5))
@@ -20,8 +20,8 @@ def test_work_is_reported_from_start_to_end() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("too deep"), KeyboardInterrupt()])
-def test_work_that_fails_says_so(error: BaseException) -> None:
-    """Work that ends by an error or a Ctrl-C is failed, with its reason; the error goes on."""
+def test_failed_work_is_reported(error: BaseException) -> None:
+    """An error or a Ctrl-C becomes a failed step with its reason, and goes on."""
     heard: list[Step] = []
     with pytest.raises(type(error)) as caught, step(heard.append, "digging"):
         raise error
@@ -29,7 +29,7 @@ def test_work_that_fails_says_so(error: BaseException) -> None:
     assert heard == [Step("digging", "started"), Step("digging", "failed", str(error))]
 
 
-def test_nobody_needs_to_listen() -> None:
-    """With the listener that ignores everything, work goes on as ever."""
+def test_default_listener_discards_steps() -> None:
+    """Work goes on without a listener."""
     with step(ignore, "digging"):
         pass

@@ -1,4 +1,4 @@
-"""What hosts offer and guests want, read from their XML."""
+"""What hosts offer and guests require, read from their XML."""
 
 from __future__ import annotations
 
@@ -41,23 +41,23 @@ DOMAIN = """\
 """
 
 
-def test_what_a_host_offers() -> None:
-    """UUID, CPU and the machine types of the host's own architecture are read, aliases too."""
+def test_capabilities_are_read() -> None:
+    """UUID, CPU and the machine types of the host's own architecture are read, with aliases."""
     found = Capabilities.parse(CAPABILITIES)
     assert (found.uuid, found.arch, found.cpu_model) == ("u-1", "x86_64", "EPYC")
     assert found.machines == {"q35", "pc-q35-9.2", "pc-q35-10.0", "pc-i440fx-9.2"}
 
 
-def test_the_newest_machine_type_is_so_by_number() -> None:
-    """10.0 is newer than 9.2; the first family of which there are any counts; aliases do not."""
+def test_newest_machine_type_is_by_number() -> None:
+    """10.0 is newer than 9.2; the first family with any counts; aliases do not."""
     machines = Capabilities.parse(CAPABILITIES).machines
     assert capabilities.newest(machines, FAMILIES) == "pc-q35-10.0"
     assert capabilities.newest(machines, ["virt-", "pc-i440fx-"]) == "pc-i440fx-9.2"
     assert capabilities.newest(frozenset({"q35", "pc"}), FAMILIES) is None
 
 
-def test_what_a_domain_wants() -> None:
-    """Machine, CPU, disks, bridges, networks and devices are read, each for what it is."""
+def test_requirements_are_read() -> None:
+    """Machine type, CPU, disks, bridges, networks and devices are read."""
     found = Requirements.parse(DOMAIN)
     assert (found.virt, found.arch, found.machine) == ("kvm", "x86_64", "pc-q35-9.2")
     assert found.cpu_mode == "host-passthrough"
@@ -69,15 +69,15 @@ def test_what_a_domain_wants() -> None:
     assert found.facts.memory_mib == 512
 
 
-def test_a_plain_domain_wants_little() -> None:
-    """A domain that names neither CPU nor devices wants none."""
+def test_plain_domain_requires_little() -> None:
+    """A domain that names neither CPU nor devices requires none."""
     found = Requirements.parse("<domain type='qemu'><name>a</name></domain>")
     assert (found.cpu, found.cpu_mode, found.machine) == ("", "", "")
     assert not found.bridges + found.networks + found.devices
 
 
-def test_hosts_are_asked(tmp_path: Path) -> None:
-    """A real libvirt's answers are read; what it cannot tell is its refusal, not a guess."""
+def test_real_host_is_asked(tmp_path: Path) -> None:
+    """A real libvirt's answers are read; a question without an answer is an error, not a guess."""
     host = Host("test:///default")
     assert capabilities.capabilities(host).arch == "i686"
     assert capabilities.networks(host) == {"default"}

@@ -1,8 +1,7 @@
-"""The doctor: what it finds on this machine, and what it says of machines that lack something.
+"""The doctor: what it finds on this machine, and on machines that lack something.
 
-A machine that lacks something is this file's ``healthy`` one with some answers replaced. Each
-replaced answer is what the real thing says; where that is not plain from the test, its source
-stands beside it.
+A machine that lacks something is the ``healthy`` one with some answers replaced. Each replaced
+answer is what the real program says; a comment gives its source.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ def answers(words: Mapping[str, ProgramResult]) -> Callable[[Sequence[str]], Pro
 
 @pytest.fixture
 def healthy(tmp_path: Path) -> Callable[..., Machine]:
-    """A machine that lacks nothing; keywords replace what it has, ``says`` some answers."""
+    """Give a machine that lacks nothing; keywords replace its parts, ``says`` some answers."""
     for path, text in {
         "etc/subuid": "someone:100000:65536\nlearner:165536:65536\n",
         "etc/subgid": "learner:165536:65536\n",
@@ -100,7 +99,7 @@ def left_behind(temporary: Path) -> tuple[set[str], str, list[Path]]:
 
 
 def test_tries_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the doctor, whose tries make interfaces, mounts and files, nothing is different."""
+    """The doctor makes interfaces, mounts and files, and leaves none."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
     before = left_behind(tmp_path)
@@ -110,14 +109,14 @@ def test_tries_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert len(names) == len(set(names))
 
 
-def test_every_finding_that_is_not_ok_says_what_to_do() -> None:
-    """On this machine, whatever it lacks, no bad line is without its hint."""
+def test_every_bad_finding_has_a_hint() -> None:
+    """On this machine no bad finding is without a hint."""
     for check in doctor(replace(Machine(), kvm_verdict=lambda: None)).checks:
         assert check.status is Status.OK or check.hint, check
 
 
-def test_healthy_machine_is_ok_throughout(healthy: Callable[..., Machine]) -> None:
-    """Nothing is found where nothing is wrong, as an ordinary user and as root."""
+def test_healthy_machine_is_ok(healthy: Callable[..., Machine]) -> None:
+    """Every check is good, as an ordinary user and as root."""
     for machine in (healthy(), healthy(root=True)):
         diagnosis = doctor(machine)
         assert {check.status for check in diagnosis.checks} == {Status.OK}
@@ -188,7 +187,7 @@ def test_cause_of_refused_namespaces_is_named(
     cause: str,
     hint: str,
 ) -> None:
-    """A refusal is a failure that names its cause and mend, and what needs it is not tried."""
+    """The failure names its cause and fix, and checks that need namespaces are not tried."""
     machine = healthy({"--mount-proc": ProgramResult(1, words)})
     for path, text in files.items():
         (machine.files / "proc/sys" / path).parent.mkdir(parents=True, exist_ok=True)
@@ -202,8 +201,8 @@ def test_cause_of_refused_namespaces_is_named(
     assert not doctor(machine).ok
 
 
-def test_words_of_a_passed_limit_are_the_kernels() -> None:
-    """What the tests above call a limit's words is what unshare says at a real limit of 0."""
+def test_limit_of_namespaces_has_these_words() -> None:
+    """unshare says these words at a real limit of 0."""
     machine = Machine()
     setting = "/proc/sys/user/max_user_namespaces"
     script = f"echo 0 > {setting} && unshare --user --map-root-user true"
@@ -214,8 +213,8 @@ def test_words_of_a_passed_limit_are_the_kernels() -> None:
     assert (result.status, result.complaint) == (1, NO_SPACE)
 
 
-def test_missing_programs_are_named_with_their_packages(healthy: Callable[..., Machine]) -> None:
-    """The hint is a command that installs exactly the packages of what is missing."""
+def test_hint_installs_missing_programs(healthy: Callable[..., Machine]) -> None:
+    """The hint is a command that installs exactly the missing packages."""
     gone = {"mmdebstrap", "newuidmap", "newgidmap", "tc"}
     machine = healthy(which=lambda name: None if name in gone else f"/usr/bin/{name}")
     check = finding(machine, "programs")
@@ -224,8 +223,8 @@ def test_missing_programs_are_named_with_their_packages(healthy: Callable[..., M
     assert check.hint.endswith(" iproute2 mmdebstrap uidmap")
 
 
-def test_root_needs_neither_sub_ids_nor_their_programs(healthy: Callable[..., Machine]) -> None:
-    """As root there is no user namespace, so nothing that only one needs is asked for."""
+def test_root_needs_no_sub_ids(healthy: Callable[..., Machine]) -> None:
+    """Root needs no user namespace, so neither sub-ids nor their programs."""
     machine = healthy(root=True, which=lambda name: None if "idmap" in name else name)
     assert finding(machine, "programs").status is Status.OK
     assert "sub-ids" not in [check.name for check in doctor(machine).checks]
@@ -233,7 +232,7 @@ def test_root_needs_neither_sub_ids_nor_their_programs(healthy: Callable[..., Ma
 
 @pytest.mark.parametrize("text", ["", "someone:100000:65536\n", "learner:165536:1000\n", "#\n"])
 def test_too_few_sub_ids_fail(healthy: Callable[..., Machine], text: str) -> None:
-    """No line, another user's, a short range and a comment are all no range."""
+    """No line, another user's line, a short range and a comment all fail."""
     machine = healthy()
     (machine.files / "etc/subgid").write_text(text)
     check = finding(machine, "sub-ids")
@@ -269,10 +268,10 @@ def test_too_few_sub_ids_fail(healthy: Callable[..., Machine], text: str) -> Non
         ),
     ],
 )
-def test_refused_try_keeps_the_words_and_gives_a_mend(
+def test_refused_try_keeps_the_words_and_has_a_fix(
     healthy: Callable[..., Machine], key: str, words: str, name: str, status: Status, hint: str
 ) -> None:
-    """What was refused is said in the refuser's words; only what the lab can't do without fails."""
+    """The finding has the refuser's words; only what the lab needs fails."""
     machine = healthy({key: ProgramResult(2, words)})
     check = finding(machine, name)
     assert check.status is status
@@ -281,7 +280,7 @@ def test_refused_try_keeps_the_words_and_gives_a_mend(
     assert doctor(machine).ok is (status is Status.WARN)
 
 
-def test_kvm_that_is_not_there(healthy: Callable[..., Machine]) -> None:
+def test_missing_kvm_warns(healthy: Callable[..., Machine]) -> None:
     """Without /dev/kvm the lab runs under TCG, and the finding says so."""
     machine = healthy()
     (machine.files / "dev/kvm").unlink()
@@ -294,10 +293,10 @@ def test_kvm_that_is_not_there(healthy: Callable[..., Machine]) -> None:
     ("opens", "detail"),
     [(True, "by a group, which a rootless libvirtd gives up"), (False, "cannot open /dev/kvm")],
 )
-def test_kvm_by_a_group_is_told_from_none(
+def test_kvm_by_group_has_its_own_words(
     healthy: Callable[..., Machine], opens: bool, detail: str
 ) -> None:
-    """A device that opens here but not without the user's groups gets its own words."""
+    """A device that opens only by the user's groups has its own words."""
     refused = ProgramResult(2, "sh: 1: cannot open /dev/kvm: Permission denied")
     # Not by the file's mode: for root, as whom these tests may run, every file opens.
     machine = healthy({"setpriv": refused}, opens=lambda path: opens)
@@ -315,17 +314,17 @@ def test_kvm_by_a_group_is_told_from_none(
         (KvmVerdict(boots=False, reason="no boot within 6 s"), Status.WARN, "no boot within 6 s"),
     ],
 )
-def test_kvm_is_judged_by_a_boot(
+def test_kvm_depends_on_a_boot(
     healthy: Callable[..., Machine], verdict: KvmVerdict | None, status: Status, detail: str
 ) -> None:
-    """A device that opens proves nothing: the finding is what the trial found."""
+    """A device that opens proves nothing: the finding is the result of a boot."""
     check = finding(healthy(kvm_verdict=lambda: verdict), "kvm")
     assert check.status is status
     assert detail in check.detail
 
 
-def test_kvm_trial_that_breaks_is_a_finding(healthy: Callable[..., Machine]) -> None:
-    """An error of the trial ends neither the doctor nor the lab."""
+def test_failed_kvm_boot_is_a_finding(healthy: Callable[..., Machine]) -> None:
+    """An error of the boot ends neither the doctor nor the lab."""
 
     def trial() -> KvmVerdict:
         raise LabError("the program gcc is missing", hint="run `make setup`")
@@ -336,10 +335,10 @@ def test_kvm_trial_that_breaks_is_a_finding(healthy: Callable[..., Machine]) -> 
     assert check.hint == "run `make setup`"
 
 
-def test_userfaultfd_that_is_forbidden_costs_post_copy_only(
+def test_forbidden_userfaultfd_costs_postcopy_only(
     healthy: Callable[..., Machine],
 ) -> None:
-    """EPERM, the kernel's answer while vm.unprivileged_userfaultfd is 0, warns."""
+    """EPERM, the kernel's answer if vm.unprivileged_userfaultfd is 0, warns."""
     machine = healthy(userfaultfd=lambda: "Operation not permitted")
     assert finding(machine, "userfaultfd").status is Status.WARN
     assert doctor(machine).ok
@@ -371,26 +370,26 @@ def test_userfaultfd_that_is_forbidden_costs_post_copy_only(
 def test_binding_is_compared_with_the_library(
     healthy: Callable[..., Machine], answer: ProgramResult, status: Status, detail: str
 ) -> None:
-    """A constant may be missing only where the library is older than it."""
+    """A constant may be missing only if the library is older."""
     check = finding(healthy(run=answers({"import libvirt": answer})), "libvirt")
     assert check.status is status
     assert detail in check.detail
 
 
-def test_full_disk_fails_only_before_the_image_is_built(healthy: Callable[..., Machine]) -> None:
-    """Where the image is there already, little space is a warning."""
+def test_full_disk_fails_only_without_image(healthy: Callable[..., Machine]) -> None:
+    """With an image, little space is a warning."""
     full = healthy(free_disk=lambda path: GIB)
     assert finding(full, "disk").status is Status.WARN
     assert finding(replace(full, cached=lambda release: False), "disk").status is Status.FAIL
 
 
 def test_little_memory_warns(healthy: Callable[..., Machine]) -> None:
-    """Less than two daemons and a migrating guest want is said before they are started."""
+    """Less memory than two daemons and a migrating guest need is a warning."""
     assert finding(healthy(free_memory=lambda: GIB // 2), "memory").status is Status.WARN
 
 
-def test_unusable_cache_is_a_finding(healthy: Callable[..., Machine]) -> None:
-    """A cache that isn't this user's, or can't be made, fails with its own hint."""
+def test_unusable_cache_fails(healthy: Callable[..., Machine]) -> None:
+    """A foreign or read-only cache fails with its own hint."""
 
     def foreign(release: str) -> bool:
         raise LabError("/x is not a folder of this user's alone", hint="look who made it")
@@ -402,23 +401,23 @@ def test_unusable_cache_is_a_finding(healthy: Callable[..., Machine]) -> None:
     assert "XDG_CACHE_HOME" in finding(healthy(cached=read_only), "images").hint
 
 
-def test_other_systems_are_told_what_they_can_do(healthy: Callable[..., Machine]) -> None:
-    """A machine that can't run the lab at all learns that it can still read runs."""
+def test_other_systems_can_read_runs(healthy: Callable[..., Machine]) -> None:
+    """A machine that cannot run the lab can still read runs."""
     check = finding(healthy(system="Darwin arm64"), "system")
     assert check.status is Status.FAIL
     assert "recorded runs" in check.hint
 
 
-def test_try_that_cannot_answer_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A missing program and a passed time limit end as an exit status and words."""
+def test_try_that_cannot_run_is_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing program and a passed time limit are results."""
     missing = run(["no-such-program"])
     assert (missing.status, missing.complaint) == (NOT_RUN, "no-such-program: not found")
     monkeypatch.setattr(machine_module, "TRY_LIMIT_S", 0.05)
     assert run(["tail", "-f", "/dev/null"]).status == NOT_RUN
 
 
-def test_tries_find_programs_of_sbin(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An ordinary user's PATH on Debian has no sbin, where tc is."""
+def test_programs_in_sbin_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The PATH of an ordinary user on Debian lacks sbin, where tc is."""
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     if not any(Path(folder, "tc").exists() for folder in ("/usr/sbin", "/sbin")):
         pytest.skip("tc is not in sbin here")
@@ -435,8 +434,8 @@ MIXED = Diagnosis(
 )
 
 
-def test_table_has_a_line_and_a_hint_each() -> None:
-    """The text is a status, a name and a finding a line, the hint beneath, the verdict last."""
+def test_table_has_findings_hints_and_verdict() -> None:
+    """Each line has status, name and finding, with the hint below; the verdict is last."""
     assert str(MIXED).splitlines() == [
         "ok    good  fine",
         "warn  poor  a < b",
@@ -448,7 +447,7 @@ def test_table_has_a_line_and_a_hint_each() -> None:
     ]
 
 
-def test_other_faces_of_a_diagnosis() -> None:
+def test_diagnosis_as_repr_html_and_json() -> None:
     """The repr is one line, HTML is escaped, and the plain values survive JSON."""
     assert repr(MIXED) == "Diagnosis(not ok, 3 checks, 1 warned, 1 failed)"
     assert "a &lt; b" in MIXED._repr_html_()
@@ -457,7 +456,7 @@ def test_other_faces_of_a_diagnosis() -> None:
 
 
 @pytest.mark.parametrize(("checks", "status"), [(2, 0), (3, 1)])
-def test_command_ends_with_the_verdict(
+def test_command_exits_with_the_verdict(
     monkeypatch: pytest.MonkeyPatch, checks: int, status: int
 ) -> None:
     """Exit status 0 means that the lab can run; JSON and text say the same."""

@@ -1,4 +1,4 @@
-"""The preflight of two hosts, over libvirt's test driver and a shell that says what it is told."""
+"""The preflight of two hosts, with libvirt's test driver and a fake shell."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Make = Callable[..., tuple[Host, Host]]
 
 
 def shell(directory: Path, answers: Mapping[str, str]) -> Shell:
-    """Give a shell of a program that answers by the first words that fit, or is missing."""
+    """Give a shell whose program answers by the first words that fit, or is missing."""
     directory.mkdir(exist_ok=True)
     cases = ""
     for words, answer in answers.items():
@@ -57,7 +57,7 @@ def _rest(changes: Mapping[str, str] | None) -> dict[str, str]:
 
 @pytest.fixture
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
-    """Give a maker of two hosts, all well but for what a test says."""
+    """Give a maker of two hosts, healthy except for what a test changes."""
     with ExitStack() as opened:
 
         def hosts(
@@ -95,13 +95,13 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
 
 
 def found(name: str, *arguments: object, **settings: object) -> Check:
-    """Give one check of a preflight."""
+    """Return one check of a preflight."""
     checks = preflight(*arguments, **settings).checks  # type: ignore[arg-type]
     return next(check for check in checks if check.name == name)
 
 
-def test_all_well(make: Make) -> None:
-    """Where all is well every check says so, with what was found, and the verdict is plain."""
+def test_healthy_hosts_are_ok(make: Make) -> None:
+    """Every check is good and says what was found."""
     diagnosis = preflight(*make(source={"timeout": ";0"}))
     assert {check.name: check.status for check in diagnosis.checks} == dict.fromkeys(
         ["source", "destination", "rights", "identity", "versions", "machine types", "name",
@@ -112,8 +112,8 @@ def test_all_well(make: Make) -> None:
     assert "for node1, node2 is 10.0.0.2" in str(diagnosis)
 
 
-def test_what_cannot_be_known_is_never_called_good(make: Make) -> None:
-    """Without a way to run programs there, names, ports and logins are warnings that say so."""
+def test_hosts_without_shell_are_not_called_good(make: Make) -> None:
+    """Without a shell, names, ports and logins are warnings."""
     diagnosis = preflight(*make(shells=False))
     unknown = [check for check in diagnosis.checks if check.status is Status.WARN]
     assert [check.name for check in unknown] == ["name", "own name", "ports", "peer2peer"]
@@ -122,7 +122,7 @@ def test_what_cannot_be_known_is_never_called_good(make: Make) -> None:
 
 
 def test_missing_programs_leave_it_unknown(make: Make) -> None:
-    """Where the source lacks the programs that would find out, nothing is called good or bad."""
+    """If the source lacks the programs, nothing is called good or bad."""
     lacking = dict.fromkeys(["getent", "timeout", "virsh"], "not found;127")
     diagnosis = preflight(*make(source=lacking))
     states = {check.name: check.status for check in diagnosis.checks}
@@ -130,8 +130,8 @@ def test_missing_programs_leave_it_unknown(make: Make) -> None:
         assert states[name] is Status.WARN
 
 
-def test_one_host_under_two_names(make: Make) -> None:
-    """Two connections to one host, or two hosts of one UUID, are refused as libvirt would."""
+def test_same_uuid_fails(make: Make) -> None:
+    """Two connections to one host, or two hosts with one UUID, fail as in libvirt."""
     check = found("identity", *make(offered={"uuid": "u-1"}))
     assert check.status is Status.FAIL
     assert "host_uuid" in check.hint
@@ -144,15 +144,15 @@ def test_one_host_under_two_names(make: Make) -> None:
         (("11.3.0", "7.2.22"), "from QEMU 10.0.2 to 7.2.22"),
     ],
 )
-def test_an_older_destination_is_told(make: Make, versions: tuple[str, str], words: str) -> None:
-    """An older libvirt or QEMU at the destination is said, and which direction is the safe one."""
+def test_older_destination_warns(make: Make, versions: tuple[str, str], words: str) -> None:
+    """An older libvirt or QEMU at the destination is named."""
     check = found("versions", *make(versions=versions))
     assert check.status is Status.WARN
     assert words in check.detail
 
 
-def test_machine_types_of_one_side_only(make: Make) -> None:
-    """What only the source has is named, and the newest that both have."""
+def test_machine_types_of_source_only_warn(make: Make) -> None:
+    """They are named, with the newest that both have."""
     check = found("machine types", *make(offered={"machines": frozenset({"pc-q35-9.2"})}))
     assert check.status is Status.WARN
     assert "only the source has pc-q35-10.0; pc-q35-9.2" in check.detail
@@ -160,7 +160,7 @@ def test_machine_types_of_one_side_only(make: Make) -> None:
     assert check.status is Status.FAIL
 
 
-def test_another_architecture(make: Make) -> None:
+def test_other_architecture_fails(make: Make) -> None:
     """A guest does not migrate to another architecture."""
     check = found("machine types", *make(offered={"arch": "aarch64"}))
     assert check.status is Status.FAIL
@@ -176,8 +176,8 @@ def test_another_architecture(make: Make) -> None:
         ("10.0.0.1 STREAM node2", "takes node2 for itself: 10.0.0.1"),
     ],
 )
-def test_a_name_that_leads_nowhere(make: Make, answer: str, words: str) -> None:
-    """What the source takes the destination's name for is looked at there, and ports are not."""
+def test_wrong_name_on_the_source_fails(make: Make, answer: str, words: str) -> None:
+    """The name is looked up on the source, and ports are not tried."""
     hosts = make(source={"getent ahosts node2": answer})
     check = found("name", *hosts)
     assert check.status is Status.FAIL
@@ -186,8 +186,8 @@ def test_a_name_that_leads_nowhere(make: Make, answer: str, words: str) -> None:
     assert found("ports", *hosts).status is Status.WARN
 
 
-def test_a_name_of_its_own_that_is_localhost(make: Make) -> None:
-    """A destination that takes itself for localhost matters only for a URI that it chooses."""
+def test_own_name_as_localhost_counts_for_auto_only(make: Make) -> None:
+    """It fails only if the destination chooses the migration URI."""
     hosts = make(destination={"getent ahosts node2": "127.0.1.1 STREAM node2"})
     assert found("own name", *hosts).status is Status.WARN
     check = found("own name", *hosts, plan=Plan(migration_uri="auto"))
@@ -195,8 +195,8 @@ def test_a_name_of_its_own_that_is_localhost(make: Make) -> None:
     assert "127.0.1.1" in check.detail
 
 
-def test_a_uri_that_the_destination_chooses_has_its_own_name(make: Make) -> None:
-    """Of the migration URI "auto" the destination's own name is looked up, and not that word."""
+def test_auto_uri_means_the_destinations_hostname(make: Make) -> None:
+    """For the migration URI "auto" the destination's hostname is looked up."""
     check = found("name", *make(), plan=Plan(migration_uri="auto"))
     assert check.status is Status.OK
     assert "node2 is 10.0.0.2" in check.detail
@@ -209,15 +209,15 @@ def test_a_uri_that_the_destination_chooses_has_its_own_name(make: Make) -> None
         (";124", "no answer in 3 s"),
     ],
 )
-def test_closed_ports(make: Make, answer: str, words: str) -> None:
-    """A firewall's refusal, and its silence, are told with the port."""
+def test_closed_ports_fail(make: Make, answer: str, words: str) -> None:
+    """A firewall's refusal, and its silence, are named with the port."""
     check = found("ports", *make(source={"timeout": answer}))
     assert check.status is Status.FAIL
     assert words in check.detail
 
 
-def test_a_refusal_is_not_called_good(make: Make) -> None:
-    """A refused connection may be a firewall's reset, so it is told as what is not known."""
+def test_refused_port_warns(make: Make) -> None:
+    """A refused connection may be a firewall's reset."""
     check = found("ports", *make())
     assert check.status is Status.WARN
     assert "node2 refuses node1 at port 49152 and 49215" in check.detail
@@ -232,31 +232,29 @@ def test_a_refusal_is_not_called_good(make: Make) -> None:
         ({"migration_uri": "unix:///run/x"}, "a Unix socket"),
     ],
 )
-def test_no_port_is_dialled_that_is_not_needed(
-    make: Make, settings: dict[str, object], words: str
-) -> None:
-    """What goes over no port of its own does not fail by a closed one."""
+def test_unneeded_ports_are_not_tried(make: Make, settings: dict[str, object], words: str) -> None:
+    """A migration without its own port does not fail by a closed one."""
     hosts = make(source={"timeout": "No route to host;1"})
     check = found("ports", *hosts, plan=Plan.from_dict(settings))
     assert (check.status, check.detail) == (Status.OK, f"not needed: {words}")
 
 
-def test_the_plan_is_judged_without_a_domain(make: Make) -> None:
-    """A plan that cannot work fails the preflight, also where no domain is named."""
+def test_plan_is_validated_without_a_domain(make: Make) -> None:
+    """A plan that cannot work fails the preflight without a domain too."""
     check = found("plan", *make(), plan=Plan(tunnelled=True))
     assert check.status is Status.FAIL
     assert "tunnelled=True needs mode='peer2peer'" in check.detail
 
 
-def test_the_port_of_the_plan_is_dialled(make: Make) -> None:
-    """A migration URI with a port is dialled there, by its own host."""
+def test_port_of_the_plan_is_tried(make: Make) -> None:
+    """A migration URI with a port is tried there, at its own host."""
     hosts = make(source={"timeout 3 bash -c : </dev/tcp/10.9.9.9/5555": "No route to host;1"})
     check = found("ports", *hosts, plan=Plan(migration_uri="tcp://10.9.9.9:5555"))
     assert "10.9.9.9: 5555 (No route to host)" in check.detail
 
 
-def test_peer2peer_is_dialled_as_root(make: Make) -> None:
-    """The source must get in: in peer2peer that is needed, in normal mode it is only told."""
+def test_peer2peer_needs_the_sources_login(make: Make) -> None:
+    """Peer2peer needs the login; in normal mode it only warns."""
     hosts = make(source={"virsh": "error: Host key verification failed.;1"})
     check = found("peer2peer", *hosts)
     assert check.status is Status.WARN
@@ -267,15 +265,15 @@ def test_peer2peer_is_dialled_as_root(make: Make) -> None:
     assert check.hint
 
 
-def test_peer2peer_tried_by_somebody_else(make: Make) -> None:
-    """What another user than root can do says nothing of the source's libvirtd."""
+def test_peer2peer_by_another_user_warns(make: Make) -> None:
+    """What another user can do says nothing of the source's libvirtd."""
     check = found("peer2peer", *make(source={"id -u": "1000"}))
     assert check.status is Status.WARN
     assert "as user 1000" in check.detail
 
 
-def test_a_host_that_is_not_there() -> None:
-    """A host out of reach is a finding, with its reason; the other one is still looked at."""
+def test_unreachable_host_fails() -> None:
+    """The other host is still examined."""
     diagnosis = preflight("qemu+unix:///system?socket=/nowhere", "test:///default")
     assert [(check.name, check.status) for check in diagnosis.checks] == [
         ("source", Status.FAIL),
@@ -285,8 +283,8 @@ def test_a_host_that_is_not_there() -> None:
     assert diagnosis.verdict == "Migration blocked. Fix: source."
 
 
-def test_an_unknown_domain(make: Make) -> None:
-    """A domain that the source has not is a finding, and nothing more is asked of it."""
+def test_unknown_domain_fails(make: Make) -> None:
+    """Nothing more is asked about it."""
     check = found("domain", *make(), domain="nobody")
     assert check.status is Status.FAIL
     assert "has no guest 'nobody'" in check.detail
@@ -331,8 +329,8 @@ def check(make: Make) -> Callable[..., Check]:
     return examine
 
 
-def test_a_machine_type_that_the_destination_lacks(check: Callable[..., Check]) -> None:
-    """A machine type cannot change while a guest runs, so that of the guest must be there."""
+def test_missing_machine_type_fails(check: Callable[..., Check]) -> None:
+    """A machine type cannot change while a guest runs."""
     assert check("machine type").status is Status.OK
     bad = check("machine type", machine="pc-q35-11.0")
     assert bad.status is Status.FAIL
@@ -351,19 +349,19 @@ def test_a_machine_type_that_the_destination_lacks(check: Callable[..., Check]) 
         ("<disk type='file' device='cdrom'><target dev='sda'/></disk>", {}, Status.OK, "no disk"),
     ],
 )
-def test_disks(
+def test_disk_must_be_on_both_hosts(
     check: Callable[..., Check],
     disk: str,
     destination: dict[str, str],
     status: Status,
     words: str,
 ) -> None:
-    """A disk is good where both hosts surely have it, bad where not, and else not known."""
+    """A disk that both hosts certainly have is good; others fail or are not known."""
     found_ = check("storage", devices=disk, destination=destination)
     assert (found_.status, words in found_.detail) == (status, True), found_
 
 
-def test_a_disk_that_is_copied(check: Callable[..., Check]) -> None:
+def test_copied_disk_may_be_missing(check: Callable[..., Check]) -> None:
     """A disk that the plan copies need not be at the destination."""
     disk = DISK.format("file", "file", "")
     missing = {"stat": "x;1"}
@@ -373,8 +371,8 @@ def test_a_disk_that_is_copied(check: Callable[..., Check]) -> None:
     assert check("storage", devices=disk, destination=missing, plan=other).status is Status.FAIL
 
 
-def test_a_disk_is_not_copied_onto_itself(check: Callable[..., Check]) -> None:
-    """A disk on storage that both hosts have must not be among those that are copied."""
+def test_shared_disk_must_not_be_copied(check: Callable[..., Check]) -> None:
+    """It would be copied onto itself."""
     plan = Plan(copy_storage="full")
     for disk in (DISK.format("file", "file", ""), DISK.format("network", "name", "")):
         bad = check("storage", devices=disk, plan=plan)
@@ -383,7 +381,7 @@ def test_a_disk_is_not_copied_onto_itself(check: Callable[..., Check]) -> None:
     assert local.status is Status.OK
 
 
-def test_networks(check: Callable[..., Check]) -> None:
+def test_networks_must_have_the_same_names(check: Callable[..., Check]) -> None:
     """Bridges and libvirt's networks must be there under the same names."""
     card = "<interface type='bridge'><source bridge='br0'/></interface>"
     assert check("networks").status is Status.OK
@@ -396,20 +394,20 @@ def test_networks(check: Callable[..., Check]) -> None:
     assert (bad.status, "network blue" in bad.detail) == (Status.FAIL, True)
 
 
-def test_devices_of_the_host(check: Callable[..., Check]) -> None:
+def test_host_device_fails(check: Callable[..., Check]) -> None:
     """A guest that holds a device of its host cannot leave it."""
     bad = check("devices", devices="<hostdev type='pci' mode='subsystem'/>")
     assert bad.status is Status.FAIL
     assert check("devices").status is Status.OK
 
 
-def test_memory(check: Callable[..., Check]) -> None:
-    """Too little free memory is a warning: what the cache gives back is not counted."""
+def test_little_memory_warns(check: Callable[..., Check]) -> None:
+    """What the kernel's cache would give back is not counted."""
     assert check("memory", memory=1 << 30).status is Status.WARN
 
 
-def test_doctor_of_two_hosts_on_the_command_line() -> None:
-    """`doctor --from --to` prints the table, and exits 1 where something stands in the way."""
+def test_doctor_command_exits_1_on_failure() -> None:
+    """`doctor --from --to` prints the findings, and exits with 1."""
     words = ["doctor", "--from", "test:///default", "--to", "test:///default"]
     done = CliRunner().invoke(main, [*words, "--domain", "nobody", "--format", "json"])
     assert done.exit_code == 1
@@ -428,8 +426,8 @@ def test_doctor_of_two_hosts_on_the_command_line() -> None:
         (["--from", "node1", "--to", "test:///default"], "--from must be a connection URI"),
     ],
 )
-def test_doctor_asked_for_half(words: list[str], said: str) -> None:
-    """Half a question is refused with what is missing."""
+def test_incomplete_doctor_command_is_refused(words: list[str], said: str) -> None:
+    """The message says what is missing."""
     done = CliRunner().invoke(main, ["doctor", *words])
     assert done.exit_code == 2
     assert said in done.stderr

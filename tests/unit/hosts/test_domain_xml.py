@@ -1,4 +1,4 @@
-"""Whether two domains are of the same kind, by their XML."""
+"""The hash that domains of the same kind share."""
 
 from __future__ import annotations
 
@@ -60,28 +60,28 @@ OTHER = [
 
 
 @pytest.mark.parametrize(("part", "instead"), SAME)
-def test_what_names_one_domain_makes_no_other_kind(part: str, instead: str) -> None:
-    """Names, ids, ports, labels, a lab guest's workload, and how XML is laid out: the same hash."""
+def test_identity_does_not_change_the_hash(part: str, instead: str) -> None:
+    """Names, ids, ports, labels, a lab guest's workload and the layout of the XML do not count."""
     changed = re.sub(part, instead, XML)
     assert changed != XML
     assert xml_sha256(changed) == xml_sha256(XML)
 
 
 @pytest.mark.parametrize(("part", "instead"), OTHER)
-def test_what_a_domain_is_made_of_makes_another_kind(part: str, instead: str) -> None:
-    """Memory, machine, processor and devices are what is compared: another hash."""
+def test_hardware_changes_the_hash(part: str, instead: str) -> None:
+    """Memory, machine type, CPU and devices count."""
     changed = re.sub(part, instead, XML)
     assert changed != XML
     assert xml_sha256(changed) != xml_sha256(XML)
 
 
-def test_a_name_of_one_letter_is_no_letter_of_others() -> None:
-    """Only whole words are the domain's name: a guest "d" still has a disk at vda."""
+def test_only_whole_words_are_the_name() -> None:
+    """A guest called "d" still has a disk at vda."""
     one = XML.replace("web1", "d")
     assert xml_sha256(one) == xml_sha256(XML)
     assert xml_sha256(one.replace("vda", "va")) != xml_sha256(one)
 
 
-def test_a_domain_without_a_name_has_a_hash() -> None:
-    """What says nothing of itself is hashed as it is."""
+def test_domain_without_name_has_hash() -> None:
+    """A domain without name and UUID is hashed too."""
     assert xml_sha256("<domain type='kvm'/>") != xml_sha256("<domain type='qemu'/>")

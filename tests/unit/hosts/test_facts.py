@@ -1,4 +1,4 @@
-"""What a host's kernel tells of its machine."""
+"""What a host's kernel says of its machine."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from migrationlab.hosts.program import ProgramResult
 from migrationlab.hosts.shell import Shell
 
 
-def test_this_machine_is_told() -> None:
-    """A shell on this machine gives its kernel's release."""
+def test_local_kernel_is_asked() -> None:
+    """A shell on this machine gives the release of its kernel."""
     assert from_kernel(Shell())[0] == os.uname().release
 
 
-def test_over_ssh_the_question_stays_whole() -> None:
-    """Where another shell splits the words anew, the same is asked."""
+def test_question_is_quoted_for_ssh() -> None:
+    """A shell that splits the words again gives the same answer."""
     assert from_kernel(Shell(("sh", "-c"), over_ssh=True)) == from_kernel(Shell())
 
 
@@ -33,14 +33,14 @@ def test_over_ssh_the_question_stays_whole() -> None:
         (ProgramResult(255, "Permission denied"), (None, None)),
     ],
 )
-def test_what_is_not_told_is_not_known(
+def test_missing_answer_is_none(
     monkeypatch: pytest.MonkeyPatch, answer: ProgramResult, told: tuple[str | None, str | None]
 ) -> None:
-    """A kernel that names no model, and a host that lets nobody in, leave None."""
+    """A kernel that names no CPU model, and a refused login, give None."""
     monkeypatch.setattr(Shell, "run", lambda self, *argv: answer)
     assert from_kernel(Shell()) == told
 
 
-def test_without_a_shell_nothing_is_asked() -> None:
-    """A host that is reached by libvirt's own transports tells nothing of its kernel."""
+def test_no_shell_means_none() -> None:
+    """Without a shell nothing is known of the kernel."""
     assert from_kernel(None) == (None, None)

@@ -1,4 +1,4 @@
-"""Hosts: errors and answers of a real libvirt, by its test driver."""
+"""Hosts: errors and answers of a real libvirt, from its test driver."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NODE = "<node>{}{}</node>".format(
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
-    """Give a host of the test's own, with two running domains."""
+    """Give a host with two running domains."""
     node = tmp_path / "node.xml"
     node.write_text(NODE)
     host = Host(f"test://{node}")
@@ -40,19 +40,19 @@ def host(tmp_path: Path) -> Iterator[Host]:
     ("number", "text"),
     [(11_003_000, "11.3.0"), (10_000_013, "10.0.13"), (9_000_000, "9.0.0"), (2, "0.0.2")],
 )
-def test_versions_as_people_write_them(number: int, text: str) -> None:
-    """libvirt's numbers become the three parts that people know."""
+def test_version_number_becomes_text(number: int, text: str) -> None:
+    """libvirt's numbers become three parts."""
     assert version_text(number) == text
 
 
-def test_versions_of_qemu_compare() -> None:
-    """A later QEMU is greater, also where its text would not be."""
+def test_qemu_versions_compare_as_numbers() -> None:
+    """10.0 is newer than 9.2, although its text sorts before it."""
     old, new = (HostFacts("a", "9.0.0", version).qemu for version in ("9.2.0", "10.0.13"))
     assert old < new
     assert old >= (9, 0)
 
 
-def test_a_refusal_keeps_libvirts_words() -> None:
+def test_refusal_keeps_libvirts_words() -> None:
     """Code, domain and text of a real libvirt error are kept, and so is the error itself."""
     connection = open_connection("test:///default")
     with pytest.raises(HostError) as caught, refusals("start it"):
@@ -67,8 +67,8 @@ def test_a_refusal_keeps_libvirts_words() -> None:
     connection.close()
 
 
-def test_other_errors_are_nobodys_refusal() -> None:
-    """What is not libvirt's error goes through as it is."""
+def test_other_errors_pass_through() -> None:
+    """An error that is not libvirt's is not changed."""
     with pytest.raises(ZeroDivisionError), refusals():
         _ = 1 // 0
 
@@ -80,10 +80,10 @@ def test_other_errors_are_nobodys_refusal() -> None:
         ("qemu+tcp://127.0.0.1:1/system", "127.0.0.1:1"),
     ],
 )
-def test_a_daemon_that_is_not_there(
+def test_unreachable_daemon_is_an_error(
     uri: str, words: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A URI that leads nowhere is an error with a hint, and libvirt prints nothing besides."""
+    """A wrong URI gives an error with a hint, and libvirt prints nothing."""
     with pytest.raises(HostError, match=words) as caught:
         open_connection(uri)
     assert uri in caught.value.hint
@@ -91,15 +91,15 @@ def test_a_daemon_that_is_not_there(
     assert capfd.readouterr().err == ""
 
 
-def test_a_host_needs_a_uri() -> None:
-    """Without a URI libvirt would choose a host by itself: the kit does not."""
+def test_empty_uri_is_refused() -> None:
+    """libvirt would choose a host itself for an empty URI."""
     with pytest.raises(UsageError, match=r"uri must be a connection URI \(got \'\'\)") as caught:
         Host("")
     assert "qemu+ssh://" in caught.value.hint
 
 
-def test_a_host_knows_itself(host: Host) -> None:
-    """A host has its own name and versions; others reach it by ssh to that name."""
+def test_host_has_name_uris_and_versions(host: Host) -> None:
+    """A host has its hostname and versions; others reach it by ssh to that name."""
     hostname = host.connection.getHostname()
     assert host.name == host.facts.hostname == hostname
     assert host.peer_uri == f"qemu+ssh://root@{hostname}/system"
@@ -110,8 +110,8 @@ def test_a_host_knows_itself(host: Host) -> None:
     assert "<capabilities>" in host.capabilities()
 
 
-def test_a_host_knows_its_machine(host: Host) -> None:
-    """Processors and memory are what libvirt says; without a shell nobody tells of a kernel.
+def test_host_has_cpus_and_memory(host: Host) -> None:
+    """CPUs and memory are libvirt's figures; without a shell the kernel is not known.
 
     This driver of libvirt's counts memory in one way only.
     """
@@ -121,8 +121,10 @@ def test_a_host_knows_its_machine(host: Host) -> None:
     assert host.facts.kernel is None
 
 
-def test_the_kernel_names_the_processors(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nobody can ask the kernel, libvirt's nearest model stands in for its name."""
+def test_cpu_model_comes_from_kernel_or_libvirt(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a shell libvirt's closest model replaces the kernel's name."""
     xml = "<capabilities><host><cpu><model>EPYC-Rome</model></cpu></host></capabilities>"
     monkeypatch.setattr(host, "capabilities", lambda: xml)
     host.shell = None
@@ -132,16 +134,16 @@ def test_the_kernel_names_the_processors(host: Host, monkeypatch: pytest.MonkeyP
     asked.close()
 
 
-def test_a_host_can_be_called_and_reached_otherwise() -> None:
-    """A name, and a URI for others, are kept as they are given."""
+def test_given_name_and_peer_uri_are_kept() -> None:
+    """A given name, and a given URI for others, are used."""
     host = Host("test:///default", name="left", peer_uri="qemu+tls://node1.example/system")
     assert host.name == "left"
     assert host.peer_name == "node1.example"
     host.close()
 
 
-def test_more_connections_lead_to_the_same_host(host: Host) -> None:
-    """A new connection is one of its own, to the same host, by whichever URI leads there."""
+def test_new_connection_reaches_the_same_host(host: Host) -> None:
+    """A new connection leads to the same host, by whichever URI."""
     routed = Host("test:///default", route=lambda uri: uri.replace("qemu+ssh://b/system", host.uri))
     for connection in (host.new_connection(), routed.new_connection("qemu+ssh://b/system")):
         assert {domain.name() for domain in connection.listAllDomains()} == {"plain", "marked"}
@@ -150,8 +152,8 @@ def test_more_connections_lead_to_the_same_host(host: Host) -> None:
     routed.close()
 
 
-def test_domains_are_told_with_state_and_metadata(host: Host) -> None:
-    """Each running domain is told with whether it stands still, and with its metadata if any."""
+def test_domains_have_state_and_metadata(host: Host) -> None:
+    """Each running domain comes with its state, and with its metadata if it has any."""
     host.domain("plain").suspend()
     found = {domain.name: domain for domain in host.domains(NAMESPACE)}
     assert (found["plain"].paused, found["plain"].moving) == (True, False)
@@ -161,23 +163,23 @@ def test_domains_are_told_with_state_and_metadata(host: Host) -> None:
     assert {domain.metadata for domain in host.domains()} == {None}
 
 
-def test_an_unknown_guest_is_the_callers_mistake(host: Host) -> None:
-    """A guest that the host does not have is named, and the hint has those it has."""
+def test_unknown_guest_is_refused(host: Host) -> None:
+    """The error names the guest, and the hint names the guests that run there."""
     with pytest.raises(GuestError, match="has no guest 'nobody'") as caught:
         host.domain("nobody")
     assert caught.value.hint == "choose one that runs there: marked, plain"
 
 
-def test_a_guest_that_does_not_run(host: Host) -> None:
-    """A guest that is defined but off is told apart, and the hint says how to start it."""
+def test_stopped_guest_is_refused(host: Host) -> None:
+    """The hint says how to start it."""
     host.destroy("plain")
     with pytest.raises(GuestError, match="is not running") as caught:
         host.domain("plain")
     assert f"virsh --connect {host.uri} start plain" in caught.value.hint
 
 
-def test_destroying_what_is_not_there_is_no_error(host: Host) -> None:
-    """A domain that is gone already is as good as destroyed; one that is off cannot be."""
+def test_destroying_a_missing_domain_is_no_error(host: Host) -> None:
+    """A missing domain counts as destroyed; a stopped one cannot be destroyed."""
     host.destroy("nobody")
     host.destroy("plain")
     with pytest.raises(HostError) as caught:
@@ -185,8 +187,8 @@ def test_destroying_what_is_not_there_is_no_error(host: Host) -> None:
     assert caught.value.code == libvirt.VIR_ERR_OPERATION_INVALID
 
 
-def test_a_domain_is_created(host: Host) -> None:
-    """A transient domain starts at once; XML that is none is the host's refusal."""
+def test_domain_is_created(host: Host) -> None:
+    """A transient domain starts at once; wrong XML is refused by the host."""
     host.create(DOMAIN.format("new", TYPE))
     assert "new" in host.domain_names()
     with pytest.raises(HostError) as caught:
@@ -204,10 +206,10 @@ def test_a_domain_is_created(host: Host) -> None:
         ),
     ],
 )
-def test_what_is_the_diallers_own_is_not_for_its_neighbours(
+def test_client_parameters_are_not_for_neighbours(
     monkeypatch: pytest.MonkeyPatch, uri: str, peer: str
 ) -> None:
-    """A key or a program of this machine means nothing to other machines that dial the host."""
+    """A key or a program of this machine means nothing to other machines."""
     opened: list[str] = []
 
     def open_here(asked: str) -> libvirt.virConnect:
@@ -224,22 +226,22 @@ def test_what_is_the_diallers_own_is_not_for_its_neighbours(
     host.close()
 
 
-def test_a_domain_by_its_uuid(host: Host) -> None:
-    """A UUID is as good as a name; one that no domain has is unknown as a name is."""
+def test_domain_is_found_by_uuid(host: Host) -> None:
+    """A UUID works like a name; an unknown one is refused."""
     uuid = host.domain("plain").UUIDString()
     assert host.domain(uuid).name() == "plain"
     with pytest.raises(GuestError, match="has no guest"):
         host.domain("00000000-0000-4000-8000-000000000000")
 
 
-def test_a_domain_that_is_only_defined(host: Host) -> None:
-    """Who asks for domains that do not run gets them."""
+def test_defined_domain_is_found_on_request(host: Host) -> None:
+    """A domain that does not run is found with inactive=True."""
     host.destroy("plain")
     assert host.domain("plain", inactive=True).name() == "plain"
 
 
-def test_a_broken_connection_says_so(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection that broke is told with its mend, and mended; facts are asked anew."""
+def test_broken_connection_is_reopened(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says how to reconnect; afterwards facts are asked again."""
     broken = SimpleNamespace(isAlive=lambda: 0, close=lambda: None)
     before = host.facts
     monkeypatch.setattr(host, "_connection", broken)
@@ -252,16 +254,18 @@ def test_a_broken_connection_says_so(host: Host, monkeypatch: pytest.MonkeyPatch
     assert host.facts is not before
 
 
-def test_a_host_that_is_gone_for_good(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no new connection can be had, the old one is left as it was."""
+def test_failed_reconnect_keeps_the_old_connection(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If no new connection is possible, the old one stays."""
     monkeypatch.setattr(host, "uri", "test:///nowhere/node.xml")
     with pytest.raises(HostError):
         host.reconnect()
     assert host.domain_names() == ["marked", "plain"]
 
 
-def test_its_shell_is_what_its_uri_shows() -> None:
-    """A host runs programs where its URI leads, or as it is told."""
+def test_shell_follows_from_uri() -> None:
+    """A host runs programs as its URI shows, or by a given shell."""
     plain, told = Host("test:///default"), Host("test:///default", shell=Shell(("enter",)))
     assert plain.shell == Shell()
     assert told.shell == Shell(("enter",))
@@ -269,7 +273,7 @@ def test_its_shell_is_what_its_uri_shows() -> None:
         each.close()
 
 
-def test_a_persistent_domain_is_created_found_and_forgotten(host: Host) -> None:
+def test_persistent_domain_is_found_until_forgotten(host: Host) -> None:
     """A persistent domain is found also while it does not run, until it is forgotten."""
     host.create(DOMAIN.format("kept", TYPE), persistent=True)
     uuid = next(domain.uuid for domain in host.domains() if domain.name == "kept")
@@ -288,8 +292,8 @@ def test_a_persistent_domain_is_created_found_and_forgotten(host: Host) -> None:
     host.forget(uuid)
 
 
-def test_a_persistent_domain_that_cannot_start_is_not_left_defined(host: Host) -> None:
-    """What a host refuses to define or start is not there afterwards."""
+def test_refused_persistent_domain_is_not_defined(host: Host) -> None:
+    """A domain that cannot be defined or started leaves no definition."""
     before = {domain.name for domain in host.domains(inactive=True)}
     with pytest.raises(HostError):
         host.create("<domain/>", persistent=True)

@@ -1,4 +1,4 @@
-"""The ends of logs: which lines tell, and what happens where there are none."""
+"""The ends of logs: which lines are useful, and what happens without a log."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
-def test_what_tells_is_kept(log: Path) -> None:
-    """Of libvirtd's log the complaints, of QEMU's what it said itself."""
+def test_useful_lines_are_kept(log: Path) -> None:
+    """Of libvirtd's log the warnings and errors are kept, of QEMU's log its own lines."""
     daemon, qemu = log_tails("host-a", log)
     assert (daemon.host, daemon.what, daemon.path) == ("host-a", "libvirtd", str(log))
     assert [line.rpartition(" : ")[2] for line in daemon.lines] == ["this", "and this"]
@@ -50,21 +50,21 @@ def test_what_tells_is_kept(log: Path) -> None:
     assert str(qemu).splitlines()[0].startswith("host-a, QEMU of web1 (")
 
 
-def test_only_what_is_wanted(log: Path) -> None:
+def test_only_wanted_logs_are_read(log: Path) -> None:
     """An explanation that points to one kind of log gets that kind."""
     assert [tail.what for tail in log_tails("a", log, [Log.SOURCE_DAEMON])] == ["libvirtd"]
     assert [tail.what for tail in log_tails("a", log, [Log.DESTINATION_QEMU])] == ["QEMU of web1"]
     assert log_tails("a", log, []) == ()
 
 
-def test_few_lines(log: Path) -> None:
-    """No more lines than asked for, the last ones."""
+def test_number_of_lines_is_limited(log: Path) -> None:
+    """The last lines are kept, no more than asked for."""
     daemon, _ = log_tails("host-a", log, lines=1)
     assert [line.rpartition(" : ")[2] for line in daemon.lines] == ["and this"]
 
 
-def test_the_guest_that_wrote_last(log: Path) -> None:
-    """Of several guests' logs the newest is shown: it is the one that moved."""
+def test_newest_guest_log_is_read(log: Path) -> None:
+    """Of several guests' logs the newest is read."""
     newest = log.parent / "qemu" / "web2.log"
     newest.write_text("2026-11-22T18:36:17.000000Z qemu-system-x86_64: newer\n")
     later = (log.parent / "qemu" / "web1.log").stat().st_mtime + 10
@@ -72,13 +72,13 @@ def test_the_guest_that_wrote_last(log: Path) -> None:
     assert log_tails("a", log, [Log.SOURCE_QEMU])[0].what == "QEMU of web2"
 
 
-def test_a_log_that_is_not_there(tmp_path: Path) -> None:
-    """A host without logs has no ends of them."""
+def test_missing_log_gives_nothing(tmp_path: Path) -> None:
+    """A host without logs gives no ends of logs."""
     assert log_tails("a", tmp_path / "libvirtd.log") == ()
 
 
-def test_a_log_that_cannot_be_read(tmp_path: Path) -> None:
-    """What cannot be read is told, not raised: the explanation matters more."""
+def test_unreadable_log_is_reported(tmp_path: Path) -> None:
+    """A log that cannot be read is reported and raises no error."""
     folder = tmp_path / "libvirtd.log"
     folder.mkdir()
     (tail,) = log_tails("a", folder)
@@ -86,22 +86,22 @@ def test_a_log_that_cannot_be_read(tmp_path: Path) -> None:
     assert "cannot be read" in str(tail)
 
 
-def test_a_log_that_has_nothing_to_tell(tmp_path: Path) -> None:
-    """A log without complaints says so."""
+def test_log_without_complaints_says_so(tmp_path: Path) -> None:
+    """A log without warnings and errors says so."""
     path = tmp_path / "libvirtd.log"
     path.write_text(DAEMON.splitlines()[0])
     (tail,) = log_tails("a", path)
     assert "no warnings or errors" in str(tail)
 
 
-def test_a_long_log_is_read_from_its_end(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the end is read, and a line that is cut there is left out."""
+def test_long_log_is_read_from_its_end(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the end is read, and a cut first line is left out."""
     monkeypatch.setattr(logs, "END_BYTES", len(DAEMON.splitlines()[-1]) + 20)
     daemon, _ = log_tails("host-a", log)
     assert [line.rpartition(" : ")[2] for line in daemon.lines] == ["and this"]
 
 
-def test_bytes_that_are_no_text(log: Path) -> None:
-    """Bytes that are no UTF-8 do no harm."""
+def test_undecodable_bytes_are_replaced(log: Path) -> None:
+    """Bytes that are not UTF-8 do no harm."""
     log.write_bytes(b"\xff\xfe\n" + DAEMON.encode())
     assert len(log_tails("a", log, [Log.SOURCE_DAEMON])[0].lines) == 2

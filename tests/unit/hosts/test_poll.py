@@ -1,16 +1,17 @@
-"""Waiting for something to read."""
+"""Waiting for input and for conditions."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import resource
-import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import IO
 
 import pytest
 
+from migrationlab.hosts import poll
 from migrationlab.hosts.poll import readable
 
 #: The first that select(2) does not take (FD_SETSIZE).
@@ -30,8 +31,8 @@ def pipe() -> Iterator[tuple[IO[bytes], IO[bytes]]]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_a_descriptor_may_have_any_number(pipe: tuple[IO[bytes], IO[bytes]]) -> None:
-    """What select(2) refuses is waited for: nothing at first, then a byte, then the end."""
+def test_descriptor_may_have_any_number(pipe: tuple[IO[bytes], IO[bytes]]) -> None:
+    """A descriptor that select(2) refuses works: nothing at first, then a byte, then the end."""
     source, sink = pipe
     assert source.fileno() >= HIGH
     assert not readable(source, 0)
@@ -44,11 +45,33 @@ def test_a_descriptor_may_have_any_number(pipe: tuple[IO[bytes], IO[bytes]]) -> 
     assert source.read(1) == b""
 
 
-def test_a_wait_is_not_rounded_up(pipe: tuple[IO[bytes], IO[bytes]]) -> None:
-    """Of many waits of 1.2 ms the shortest takes that, and not the 2 ms of a whole number."""
-    took = []
-    for _ in range(50):
-        began = time.monotonic()
-        assert not readable(pipe[0], 0.0012)
-        took.append(time.monotonic() - began)
-    assert 0.0012 <= min(took) < 0.0019
+def test_wait_is_not_rounded_up(
+    pipe: tuple[IO[bytes], IO[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After poll(2) has waited 1 whole millisecond of 1.2 ms, the rest is slept."""
+    slept: list[float] = []
+    times = iter([0.0, 0.001])
+    fake = SimpleNamespace(monotonic=lambda: next(times), sleep=slept.append)
+    monkeypatch.setattr(poll, "time", fake)
+    assert not poll.readable(pipe[0], 0.0012)
+    assert slept == [pytest.approx(0.0002)]
+
+
+def test_condition_is_tried_until_it_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first true answer is returned; between two tries the interval is slept."""
+    slept: list[float] = []
+    fake = SimpleNamespace(monotonic=lambda: 0.0, sleep=slept.append)
+    monkeypatch.setattr(poll, "time", fake)
+    answers = iter(["", "", "here"])
+    assert poll.wait_until(lambda: next(answers), 5, 0.2) == "here"
+    assert slept == [0.2, 0.2]
+
+
+def test_condition_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the time limit the last false answer is returned, after at least one try."""
+    times = iter([0.0, 5.1])
+    fake = SimpleNamespace(monotonic=lambda: next(times), sleep=lambda _: None)
+    monkeypatch.setattr(poll, "time", fake)
+    tries: list[int] = []
+    assert poll.wait_until(lambda: tries.append(1), 5) is None
+    assert tries == [1]

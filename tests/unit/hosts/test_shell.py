@@ -31,16 +31,16 @@ UNASKED = ["-T", "-e", "none", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10",
         ),
     ],
 )
-def test_ssh_as_libvirt_calls_it(uri: str, words: list[str]) -> None:
-    """The words that ssh gets are those that the URI has for libvirt, and nobody is asked."""
+def test_ssh_gets_libvirts_words(uri: str, words: list[str]) -> None:
+    """ssh gets the words that libvirt would give it, and asks for no password."""
     shell = shell_of(uri)
     assert shell is not None
     assert shell.command("getent", "hosts", "a b") == [*words, "getent hosts 'a b'"]
 
 
 @pytest.mark.parametrize("uri", ["qemu:///system", "qemu+unix:///system", "test:///default"])
-def test_this_machine_needs_no_way(uri: str) -> None:
-    """A URI of this machine leads to programs of this machine, their words as they are."""
+def test_local_uri_needs_no_ssh(uri: str) -> None:
+    """A URI of this machine runs programs of this machine, their words unchanged."""
     shell = shell_of(uri)
     assert shell is not None
     assert shell.command("getent", "hosts", "a b") == ["getent", "hosts", "a b"]
@@ -56,13 +56,13 @@ def test_this_machine_needs_no_way(uri: str) -> None:
         "qemu+unix:///system?socket=/run/forwarded",
     ],
 )
-def test_where_no_way_is_shown_there_is_none(uri: str) -> None:
-    """A URI that gives no login, or that may lead to any machine, gives no shell."""
+def test_uri_without_login_gives_no_shell(uri: str) -> None:
+    """A URI without a login, or one that may lead to any machine, gives no shell."""
     assert shell_of(uri) is None
 
 
-def test_a_program_answers_with_status_and_words() -> None:
-    """What it prints is its answer, indented or not; failing without, its complaint's last line."""
+def test_result_has_status_and_text() -> None:
+    """The text is the output, indented or not; without output, the last line of the errors."""
     python = [sys.executable, "-c"]
     good = Shell().run(*python, "print(' 1 ')")
     assert (good.status, good.text) == (0, " 1")
@@ -72,8 +72,8 @@ def test_a_program_answers_with_status_and_words() -> None:
     assert (silent.status, silent.text) == (1, "")
 
 
-def test_a_program_that_cannot_run_is_an_answer_too() -> None:
-    """A missing program, and one that takes too long, have status 127 and say why."""
+def test_program_that_cannot_run_is_a_result() -> None:
+    """A missing program and a passed time limit have status 127 and a reason."""
     missing = Shell(("/nowhere/ssh",)).run("true")
     assert (missing.status, missing.text) == (127, "/nowhere/ssh: not found")
     stuck = Shell().run(sys.executable, "-c", "import signal; signal.pause()", timeout_s=0.5)

@@ -1,6 +1,6 @@
-"""Steering with a stand-in for libvirt's domain: order, waiting, refusals, hosts that hang.
+"""The controller with a fake domain: order, waiting, refusals, hosts that hang.
 
-What libvirt really answers to each of these calls is tried in ``tests/lab/test_controller.py``.
+The real answers of libvirt to each call are tested in ``tests/lab/test_controller.py``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from migrationlab.plan.plan import Plan
 
 
 class FakeDomain:
-    """A domain that takes down what it is told; ``refuse`` and ``hold`` make it difficult."""
+    """A domain that records its calls; ``refuse`` and ``hold`` make it difficult."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, tuple[int, ...]]] = []
@@ -58,13 +58,13 @@ class FakeDomain:
         return self.found
 
     def await_call(self, name: str, times: int = 1) -> None:
-        """Wait until it was told something so often."""
+        """Wait until a method was called so many times."""
         with self.called:
             assert self.called.wait_for(lambda: [c[0] for c in self.calls].count(name) >= times, 10)
 
 
 class Made:
-    """A steering with its fake domain and its events."""
+    """A controller with its fake domain and its events."""
 
     def __init__(self, plan: Plan, domain: FakeDomain | None = None) -> None:
         self.domain = domain or FakeDomain()
@@ -73,12 +73,12 @@ class Made:
         self.controller.begin()
 
     def tell(self, name: str, side: str = "source", **detail: object) -> None:
-        """Let an event of libvirt's come."""
+        """Deliver an event of libvirt."""
         now = time.time_ns()
         self.log._take((now, now, side, "libvirt", name, json.dumps(detail)))
 
     def noted(self) -> list[tuple[str, dict[str, Any]]]:
-        """Return the kit's events."""
+        """Return the events that migrationlab noted."""
         return [
             (row[4], json.loads(row[5])) for row in self.log.drain() if row[3] == "migrationlab"
         ]
@@ -86,7 +86,7 @@ class Made:
 
 @pytest.fixture
 def make() -> Iterator[Callable[..., Made]]:
-    """Give a maker of steerings, which ends them."""
+    """Give a maker of controllers; end them afterwards."""
     every: list[Made] = []
 
     def new(plan: Plan, domain: FakeDomain | None = None) -> Made:
@@ -102,8 +102,8 @@ def make() -> Iterator[Callable[..., Made]]:
 SET_500 = Action(ActionKind.SET_MAX_DOWNTIME, value=500)
 
 
-def test_a_request_waits_for_the_first_pass(make: Callable[[Plan], Made]) -> None:
-    """What is asked for before is done when the first pass begins, and stands in the events."""
+def test_request_waits_for_the_first_iteration(make: Callable[[Plan], Made]) -> None:
+    """An earlier request is done when the first iteration begins, and becomes an event."""
     made = make(Plan())
     asked = threading.Thread(target=made.controller.do, args=[SET_500])
     asked.start()
@@ -116,8 +116,8 @@ def test_a_request_waits_for_the_first_pass(make: Callable[[Plan], Made]) -> Non
     assert made.controller.downtime_limit_ms == 500
 
 
-def test_a_request_that_waits_too_long_is_given_up(make: Callable[[Plan], Made]) -> None:
-    """Then it is not done later, either."""
+def test_request_that_waits_too_long_is_dropped(make: Callable[[Plan], Made]) -> None:
+    """It is not done later either."""
     made = make(Plan())
     with pytest.raises(UsageError, match="has not come far enough") as caught:
         made.controller.do(SET_500, timeout_s=0.01)
@@ -127,8 +127,8 @@ def test_a_request_that_waits_too_long_is_given_up(make: Callable[[Plan], Made])
     assert made.domain.calls == [("suspend", ())]
 
 
-def test_a_libvirt_that_hangs_blocks_nobody(make: Callable[[Plan], Made]) -> None:
-    """The caller is told that there is no answer; when it comes, the events have it."""
+def test_hanging_libvirt_does_not_block_the_caller(make: Callable[[Plan], Made]) -> None:
+    """The caller gets an error; when the answer arrives, it becomes an event."""
     made = make(Plan())
     made.tell("migration_iteration", iteration=1)
     made.domain.hold.clear()
@@ -140,8 +140,8 @@ def test_a_libvirt_that_hangs_blocks_nobody(make: Callable[[Plan], Made]) -> Non
     assert [name for name, _ in made.noted()] == ["set_max_downtime", "suspend"]
 
 
-def test_a_limit_set_after_the_stop_was_not_in_force(make: Callable[[Plan], Made]) -> None:
-    """The run's requested downtime is the one that the guest was stopped by."""
+def test_limit_after_the_stop_does_not_count(make: Callable[[Plan], Made]) -> None:
+    """The run's requested downtime is the one in force when the guest stopped."""
     made = make(Plan())
     made.tell("migration_iteration", iteration=1)
     made.controller.do(SET_500)
@@ -153,8 +153,8 @@ def test_a_limit_set_after_the_stop_was_not_in_force(make: Callable[[Plan], Made
     assert made.controller.downtime_limit_ms == 900
 
 
-def test_a_refusal_is_raised_and_recorded(make: Callable[[Plan], Made]) -> None:
-    """libvirt's error becomes the kit's, and an event that says so."""
+def test_refusal_is_raised_and_recorded(make: Callable[[Plan], Made]) -> None:
+    """libvirt's error becomes a HostError and an event."""
     made = make(Plan())
     made.tell("migration_iteration", iteration=1)
     made.domain.refuse.add("suspend")
@@ -163,8 +163,8 @@ def test_a_refusal_is_raised_and_recorded(make: Callable[[Plan], Made]) -> None:
     assert made.noted() == [("suspend", {"by": "user", "refused": "refused"})]
 
 
-def test_a_policy_that_is_refused_warns(make: Callable[[Plan], Made]) -> None:
-    """Nobody waits for a policy's answer, so the run's reader hears of it."""
+def test_refused_policy_becomes_a_warning(make: Callable[[Plan], Made]) -> None:
+    """Nobody waits for a policy's answer, so it becomes a warning of the run."""
     made = make(Plan(postcopy=True, postcopy_after_iteration=1))
     made.domain.refuse.add("migrateStartPostCopy")
     made.tell("migration_iteration", iteration=2)
@@ -176,8 +176,8 @@ def test_a_policy_that_is_refused_warns(make: Callable[[Plan], Made]) -> None:
     )
 
 
-def test_a_stop_is_asked_for_until_the_call_returns(make: Callable[[Plan], Made]) -> None:
-    """In the first moments there is no job to abort; the first who asks counts."""
+def test_stop_is_repeated_until_the_call_returns(make: Callable[[Plan], Made]) -> None:
+    """At first there is no job to abort; only the first request counts."""
     made = make(Plan())
     made.domain.refuse.add("abortJob")
     made.controller.stop()
@@ -191,8 +191,8 @@ def test_a_stop_is_asked_for_until_the_call_returns(make: Callable[[Plan], Made]
     assert [name for name, _ in made.noted()].count("cancel") == 1
 
 
-def test_a_deadline_by_the_clock(make: Callable[[Plan], Made]) -> None:
-    """No event and no sample is needed for it."""
+def test_deadline_needs_no_event(make: Callable[[Plan], Made]) -> None:
+    """The deadline passes without any event or sample."""
     made = make(Plan(deadline_s=0.05))
     made.domain.await_call("abortJob")
     assert made.controller.stopped_by == "deadline_s"
@@ -200,10 +200,10 @@ def test_a_deadline_by_the_clock(make: Callable[[Plan], Made]) -> None:
     assert made.noted()[0] == ("deadline", {"by": "deadline_s"})
 
 
-def test_a_stop_that_comes_too_late_says_so(
+def test_stop_in_postcopy_comes_too_late(
     make: Callable[[Plan], Made], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the guest goes over while the stop is asked for, it is not cancelled any more."""
+    """A guest that switches over while the stop is requested is not cancelled."""
     made = make(Plan(postcopy=True))
     made.domain.refuse.add("abortJob")
     made.tell("migration_iteration", iteration=1)
@@ -228,8 +228,8 @@ RESUMED = Plan(postcopy=True, postcopy_resume=True)
 @pytest.mark.parametrize(
     "reason", [libvirt.VIR_DOMAIN_PAUSED_POSTCOPY, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED]
 )
-def test_a_postcopy_taken_up_again_has_no_way_back(make: Callable[..., Made], reason: int) -> None:
-    """What was broken off in post-copy is in post-copy from the start: nothing cancels it."""
+def test_resumed_postcopy_cannot_be_cancelled(make: Callable[..., Made], reason: int) -> None:
+    """A resumed post-copy is in post-copy from the start."""
     domain = FakeDomain()
     domain.found = [libvirt.VIR_DOMAIN_PAUSED, reason]
     made = make(RESUMED, domain)
@@ -239,8 +239,8 @@ def test_a_postcopy_taken_up_again_has_no_way_back(make: Callable[..., Made], re
     assert made.controller.stopped_by is None
 
 
-def test_what_is_not_there_to_be_taken_up_is_not_in_postcopy(make: Callable[..., Made]) -> None:
-    """A guest that runs at the source has not gone over, whatever the plan wants to resume."""
+def test_running_guest_is_not_in_postcopy(make: Callable[..., Made]) -> None:
+    """A guest that runs at the source has not switched over, whatever the plan resumes."""
     assert not make(RESUMED).controller.in_postcopy
     domain = FakeDomain()
     domain.refuse.add("state")
@@ -249,21 +249,25 @@ def test_what_is_not_there_to_be_taken_up_is_not_in_postcopy(make: Callable[...,
     assert "is not known" in made.controller.warnings[0]
 
 
-def test_a_pause_of_postcopy_lets_the_guest_arrive_first(make: Callable[[Plan], Made]) -> None:
-    """libvirt misses a pause that comes at once, so it is held back for a moment."""
+def test_pause_waits_until_the_guest_has_arrived(make: Callable[[Plan], Made]) -> None:
+    """libvirt misses an early pause, so it waits for a moment."""
     made = make(Plan(postcopy=True))
     made.tell("migration_iteration", iteration=1)
     made.controller.do(Action(ActionKind.START_POSTCOPY))
     made.tell("lifecycle.SUSPENDED.POSTCOPY")
+    made.controller._clock = lambda: made.controller._began_s
     made.tell("lifecycle.RESUMED.POSTCOPY", side="destination")
-    arrived = time.monotonic()
-    made.controller.do(Action(ActionKind.PAUSE_POSTCOPY))
-    assert time.monotonic() - arrived >= 0.9 * controller.SETTLE_S
+    asked = threading.Thread(target=made.controller.do, args=[Action(ActionKind.PAUSE_POSTCOPY)])
+    asked.start()
+    made.controller.do(Action(ActionKind.SET_POSTCOPY_BANDWIDTH, value=5))
+    assert "abortJobFlags" not in [name for name, _ in made.domain.calls]
+    made.controller._clock = lambda: made.controller._began_s + controller.SETTLE_S
+    asked.join(10)
     assert made.domain.calls[-1] == ("abortJobFlags", (1,))
 
 
-def test_no_limit_is_libvirts_greatest(make: Callable[[Plan], Made]) -> None:
-    """None for a bandwidth becomes what libvirt takes for none; in post-copy that is 0."""
+def test_no_limit_is_libvirts_maximum(make: Callable[[Plan], Made]) -> None:
+    """None for a bandwidth becomes libvirt's value for no limit; in post-copy that is 0."""
     made = make(Plan(postcopy=True))
     made.tell("migration_iteration", iteration=1)
     made.controller.do(Action(ActionKind.SET_BANDWIDTH))
@@ -274,8 +278,8 @@ def test_no_limit_is_libvirts_greatest(make: Callable[[Plan], Made]) -> None:
     ]
 
 
-def test_what_was_not_done_by_the_end_is_told(make: Callable[[Plan], Made]) -> None:
-    """Whoever still waits when the call returns hears that it is over."""
+def test_open_request_ends_with_the_migration(make: Callable[[Plan], Made]) -> None:
+    """A request that is open when the call returns gets the error that it is over."""
     made = make(Plan())
     heard: list[str] = []
 

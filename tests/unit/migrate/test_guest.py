@@ -1,4 +1,4 @@
-"""A domain that knows nothing of the kit."""
+"""A domain that migrationlab did not make."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ NODE = """\
 
 @pytest.fixture
 def default() -> Iterator[Host]:
-    """Give the test driver's own host, on which one domain runs."""
+    """Give the test driver's host, with one running domain."""
     host = Host("test:///default")
     yield host
     host.close()
 
 
-def test_what_a_run_says_of_it(default: Host) -> None:
-    """A running domain is told by its name and memory; without KVM it is emulated."""
+def test_record_has_name_memory_and_hash(default: Host) -> None:
+    """A running domain is described by name and memory; without KVM it is emulated."""
     domain = PlainDomain("test", default)
     record = domain.record()
     assert len(str(record.pop("xml_sha256"))) == 64
@@ -41,8 +41,8 @@ def test_what_a_run_says_of_it(default: Host) -> None:
     assert repr(domain) == f"PlainDomain('test', {default!r})"
 
 
-def test_what_nobody_knows_is_none(default: Host) -> None:
-    """It has no beats, probe or check, and nobody knows its wire: None, no invented number."""
+def test_unknown_facts_are_none(default: Host) -> None:
+    """It has no beats, probe, wire or check: None, not an invented number."""
     domain = PlainDomain("test", default)
     assert domain.beat_source is None
     assert domain.echo_probe() is None
@@ -50,8 +50,8 @@ def test_what_nobody_knows_is_none(default: Host) -> None:
     assert domain.checked() is None
 
 
-def test_its_machine_is_told(tmp_path: Path) -> None:
-    """A domain's machine type is told where it has one."""
+def test_record_has_machine_type(tmp_path: Path) -> None:
+    """The record has the machine type if the domain has one."""
     node = tmp_path / "node.xml"
     node.write_text(NODE)
     host = Host(f"test://{node}")
@@ -61,8 +61,8 @@ def test_its_machine_is_told(tmp_path: Path) -> None:
     host.close()
 
 
-def test_whoever_may_not_read_its_passwords_gets_no_hash() -> None:
-    """A connection that is denied the XML for another host leaves the hash out, and goes on."""
+def test_read_only_connection_gets_no_hash() -> None:
+    """A connection that may not read passwords leaves the hash out."""
     host = Host("test:///default")
     full = host._connection
     host._connection = libvirt.openReadOnly("test:///default")
@@ -71,20 +71,20 @@ def test_whoever_may_not_read_its_passwords_gets_no_hash() -> None:
     host.close()
 
 
-def test_an_unknown_domain_is_refused(default: Host) -> None:
+def test_unknown_domain_is_refused(default: Host) -> None:
     """A domain that the host does not have cannot be migrated."""
     with pytest.raises(GuestError, match="has no guest 'web9'"):
         PlainDomain("web9", default)
 
 
-def test_a_domain_by_its_uuid(default: Host) -> None:
-    """Asked for by its UUID, it is known by its name all the same."""
+def test_domain_by_uuid_has_its_name(default: Host) -> None:
+    """A domain that is given by UUID still has its name."""
     uuid = PlainDomain("test", default).uuid
     assert PlainDomain(uuid, default).name == "test"
 
 
-def test_a_domain_that_does_not_run() -> None:
-    """One that is only defined is refused, but where a definition is what is wanted."""
+def test_stopped_domain_needs_inactive() -> None:
+    """A stopped domain is refused, except for an offline migration."""
     host = Host("test:///default")
     host.destroy("test")
     with pytest.raises(GuestError, match="is not running"):
@@ -95,8 +95,8 @@ def test_a_domain_that_does_not_run() -> None:
     host.close()
 
 
-def test_what_a_plan_is_judged_by(tmp_path: Path) -> None:
-    """State, memory and disks come from libvirt and from the domain's XML."""
+def test_facts_have_state_memory_and_disks(tmp_path: Path) -> None:
+    """State, memory and disks come from libvirt and the domain's XML."""
     node = tmp_path / "node.xml"
     disk = "<disk type='file'><source file='/a'/><target dev='vda'/></disk>"
     node.write_text(NODE.replace("<os>", f"<devices>{disk}</devices><os>"))
@@ -108,8 +108,8 @@ def test_what_a_plan_is_judged_by(tmp_path: Path) -> None:
     host.close()
 
 
-def test_a_domain_that_stands_still(default: Host) -> None:
-    """That a guest is paused is a fact that plans are judged by."""
+def test_paused_domain_is_a_fact(default: Host) -> None:
+    """Plans are validated against whether the guest is paused."""
     assert PlainDomain("test", default).facts().paused is False
     domain = default.connection.lookupByName("test")
     domain.suspend()

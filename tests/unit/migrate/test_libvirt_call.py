@@ -1,4 +1,4 @@
-"""The call to libvirt: every parameter arrives with libvirt's own type, whoever makes the call."""
+"""The call to libvirt: each parameter arrives with libvirt's own type."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ for destination, flags in ((host, 1), ("test://elsewhere/default", 3)):
 
 @pytest.fixture
 def host() -> Iterator[libvirt.virConnect]:
-    """Give a connection to libvirt's own test driver, which refuses to migrate."""
+    """Give a connection to libvirt's test driver, which refuses to migrate."""
     libvirt.registerErrorHandler(lambda context, error: None, None)
     connection = libvirt.open("test:///default")
     yield connection
@@ -56,7 +56,7 @@ def host() -> Iterator[libvirt.virConnect]:
 
 
 def said(values: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """What libvirt's own log says that it was given: name, type and value of each parameter."""
+    """Return what libvirt's log received: name, type and value of each parameter."""
     log = {"LIBVIRT_LOG_FILTERS": "1:libvirt", "LIBVIRT_LOG_OUTPUTS": "1:stderr"}
     done = subprocess.run(
         [sys.executable, "-c", PROBE, json.dumps(values)],
@@ -71,7 +71,7 @@ def said(values: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def test_every_parameter_has_its_type() -> None:
-    """Each parameter of the table reaches libvirt with the type that the table gives, unharmed."""
+    """Each parameter of the table arrives with its type and value."""
     heard = said(EVERYTHING)
     wanted = []
     for about in settings():
@@ -92,14 +92,14 @@ def test_every_parameter_has_its_type() -> None:
         {"auto_converge.initial": 1},
     ],
 )
-def test_the_binding_would_say_the_same(values: dict[str, Any]) -> None:
-    """Whether the binding or ctypes makes the call, libvirt hears the types of the table."""
+def test_binding_and_ctypes_agree(values: dict[str, Any]) -> None:
+    """The types are those of the table, whether the binding or ctypes makes the call."""
     for name, kind, _ in said(values):
         assert libvirt_call.TYPES[name] in {kind, f"{kind}s"}
 
 
 def test_error_is_libvirts_own(host: libvirt.virConnect) -> None:
-    """A refusal raises libvirt's error with its code, on the thread that made the call."""
+    """A refusal raises libvirt's error with its code, on the calling thread."""
     call = libvirt_call.migration_call(
         host.lookupByName("test"), host, {"compression.zlib.level": 3}, 1
     )
@@ -130,13 +130,15 @@ def test_error_is_libvirts_own(host: libvirt.virConnect) -> None:
         ("destination_name", "\udcff"),
     ],
 )
-def test_what_c_cannot_hold_is_refused(host: libvirt.virConnect, name: str, value: Any) -> None:
-    """A value that C would cut short is refused before anything is called."""
+def test_value_that_c_cannot_hold_is_refused(
+    host: libvirt.virConnect, name: str, value: Any
+) -> None:
+    """A value that C would cut is refused before any call."""
     with pytest.raises(PlanError, match=r"must be (from|plain text)"):
         libvirt_call.migration_call(host.lookupByName("test"), host, {name: value}, 1)
 
 
-def test_plans_parameters_are_all_known() -> None:
-    """What a plan sends is in the table of types."""
+def test_parameters_of_a_plan_are_known() -> None:
+    """The table of types has every parameter that a plan sends."""
     plan = Plan(zlib_level=3, compression=("zlib",), copy_disks=("vda",), bandwidth_mib_s=4)
     assert set(plan.parameters()) <= set(libvirt_call.TYPES)

@@ -1,4 +1,4 @@
-"""What a plan has the kit do by itself: the decisions, with a clock of the test's own."""
+"""The decisions of a plan's policies, with a clock of the test's own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def sample(sent_mib: float, dirty_mib_s: float, iteration: int = 2) -> dict[str,
 
 
 def played(run: Run, policies: Policies) -> list[tuple[float, Action]]:
-    """Give a real run's samples to policies; return what they want, and when."""
+    """Give a real run's samples to policies; return the actions and their times."""
     found = []
     for row in run.job.to_dict("records"):
         now_s = (row.pop("time_ns") - run.called_ns) / 1e9
@@ -39,8 +39,8 @@ def played(run: Run, policies: Policies) -> list[tuple[float, Action]]:
 # --- the deadline -----------------------------------------------------------------------------
 
 
-def test_the_deadline_comes_once_and_ends_everything() -> None:
-    """At the deadline it is told, and nothing is wanted any more after it."""
+def test_deadline_comes_once_and_ends_everything() -> None:
+    """After the deadline nothing is due any more."""
     policies = Policies(Plan(deadline_s=5, suspend_after_s=6))
     assert policies.next_s == 5
     assert policies.iteration_began(1, 4.9) == ()
@@ -50,8 +50,8 @@ def test_the_deadline_comes_once_and_ends_everything() -> None:
     assert policies.iteration_began(7, 9.1) == ()
 
 
-def test_the_deadline_stands_before_the_first_pass_and_in_postcopy() -> None:
-    """It counts from the call, whatever the migration has come to."""
+def test_deadline_counts_from_the_call() -> None:
+    """It counts before the first iteration and in post-copy too."""
     assert Policies(Plan(deadline_s=1)).time_passed(1.5)[0].kind is ActionKind.DEADLINE
     policies = Policies(Plan(deadline_s=3, postcopy=True, postcopy_after_s=1))
     policies.iteration_began(1, 0.5)
@@ -66,8 +66,8 @@ def test_the_deadline_stands_before_the_first_pass_and_in_postcopy() -> None:
 @pytest.mark.parametrize(
     ("act", "kind"), [(ActionKind.START_POSTCOPY, "postcopy"), (ActionKind.SUSPEND, "suspend")]
 )
-def test_after_a_pass_is_when_the_next_begins(act: ActionKind, kind: str) -> None:
-    """After two passes means at the start of the third, once."""
+def test_after_an_iteration_is_when_the_next_begins(act: ActionKind, kind: str) -> None:
+    """After two iterations means at the start of the third, once."""
     field = f"{kind}_after_iteration"
     policies = Policies(Plan(postcopy=kind == "postcopy", **{field: 2}))  # type: ignore[arg-type]
     assert policies.iteration_began(1, 0.5) == ()
@@ -76,8 +76,8 @@ def test_after_a_pass_is_when_the_next_begins(act: ActionKind, kind: str) -> Non
     assert policies.iteration_began(4, 1.4) == ()
 
 
-def test_a_pass_that_only_a_sample_tells_of_counts_too() -> None:
-    """Where libvirt's events are late or lost, the job's statistics stand in for them."""
+def test_iteration_in_a_sample_counts() -> None:
+    """If libvirt's events are late or lost, the job's statistics replace them."""
     policies = Policies(Plan(postcopy=True, postcopy_after_iteration=1))
     assert policies.sampled(sample(1, 0, iteration=1), 0.5) == ()
     assert policies.sampled(sample(9, 0, iteration=2), 0.9)[0].kind is ActionKind.START_POSTCOPY
@@ -86,8 +86,8 @@ def test_a_pass_that_only_a_sample_tells_of_counts_too() -> None:
 @pytest.mark.parametrize(
     ("act", "kind"), [(ActionKind.START_POSTCOPY, "postcopy"), (ActionKind.SUSPEND, "suspend")]
 )
-def test_after_a_time_waits_for_the_first_pass(act: ActionKind, kind: str) -> None:
-    """Before it libvirt refuses to switch, so an earlier time means with the first pass."""
+def test_time_waits_for_the_first_iteration(act: ActionKind, kind: str) -> None:
+    """libvirt refuses an earlier switch, so an earlier time means the first iteration."""
     field = f"{kind}_after_s"
     policies = Policies(Plan(postcopy=kind == "postcopy", **{field: 1.0}))  # type: ignore[arg-type]
     assert policies.time_passed(1.5) == ()
@@ -98,8 +98,8 @@ def test_after_a_time_waits_for_the_first_pass(act: ActionKind, kind: str) -> No
     assert again.time_passed(1.0) == (Action(act, field),)
 
 
-def test_whichever_of_pass_and_time_comes_first() -> None:
-    """A plan with both switches once, and says by which."""
+def test_first_of_iteration_and_time_counts() -> None:
+    """A plan with both switches once, and names the reason."""
     plan = Plan(postcopy=True, postcopy_after_iteration=1, postcopy_after_s=5)
     policies = Policies(plan)
     policies.iteration_began(1, 0.5)
@@ -109,8 +109,8 @@ def test_whichever_of_pass_and_time_comes_first() -> None:
     assert policies.time_passed(6.0) == ()
 
 
-def test_nothing_is_wanted_once_the_guest_has_left() -> None:
-    """Once it stands still, or runs over there, no step and no divergence matters; else it does."""
+def test_nothing_is_due_after_the_switchover() -> None:
+    """After the switchover no step and no divergence counts; before it they do."""
     plan = Plan(
         postcopy=True, max_downtime_ms=400, downtime_steps=4, downtime_step_s=1,
         abort_when_diverging_s=1,
@@ -127,8 +127,8 @@ def test_nothing_is_wanted_once_the_guest_has_left() -> None:
 # --- downtime in steps ------------------------------------------------------------------------
 
 
-def test_steps_are_novas() -> None:
-    """The example that stands in Nova's own downtime_steps: 10 steps of 90 s to 400 ms."""
+def test_steps_are_those_of_nova() -> None:
+    """The example in Nova's downtime_steps: 10 steps of 90 s to 400 ms."""
     plan = Plan(max_downtime_ms=400, downtime_steps=10, downtime_step_s=90)
     assert downtime_steps(plan) == tuple(
         zip(
@@ -139,14 +139,14 @@ def test_steps_are_novas() -> None:
     )
 
 
-def test_without_steps_the_limit_is_there_from_the_beginning() -> None:
-    """And QEMU's own where the plan names none."""
+def test_limit_without_steps_counts_from_the_beginning() -> None:
+    """A plan without a limit leaves it to QEMU."""
     assert downtime_steps(Plan(max_downtime_ms=400)) == ((0.0, 400),)
     assert downtime_steps(Plan()) == ()
 
 
-def test_steps_come_at_their_times_and_late_ones_are_left_out() -> None:
-    """Each is wanted once; of several that are due only the last means anything."""
+def test_steps_come_at_their_times() -> None:
+    """Each is due once; of several due steps only the last counts."""
     policies = Policies(Plan(max_downtime_ms=400, downtime_steps=4, downtime_step_s=1))
     assert policies.iteration_began(1, 0.2) == ()
     assert policies.next_s == 1
@@ -163,8 +163,8 @@ def test_steps_come_at_their_times_and_late_ones_are_left_out() -> None:
     assert policies.time_passed(99) == ()
 
 
-def test_a_step_never_lowers_what_is_allowed() -> None:
-    """A limit that the user has set meanwhile stays until a step goes beyond it."""
+def test_step_never_lowers_the_limit() -> None:
+    """A limit of the user stays until a step goes beyond it."""
     policies = Policies(Plan(max_downtime_ms=400, downtime_steps=4, downtime_step_s=1))
     policies.iteration_began(1, 0.2)
     policies.downtime_allowed(330)
@@ -177,8 +177,8 @@ def test_a_step_never_lowers_what_is_allowed() -> None:
 # --- divergence -------------------------------------------------------------------------------
 
 
-def test_a_rate_above_the_throughput_for_so_long_is_divergence() -> None:
-    """The time counts from when it shows, and the cancel comes once."""
+def test_dirty_rate_above_throughput_is_divergence() -> None:
+    """The time counts from the first sight of it, and the cancel comes once."""
     policies = Policies(Plan(abort_when_diverging_s=2))
     wanted = []
     for tick in range(100):
@@ -188,8 +188,8 @@ def test_a_rate_above_the_throughput_for_so_long_is_divergence() -> None:
     assert wanted == [(3.0, Action(ActionKind.CANCEL, "abort_when_diverging_s"))]
 
 
-def test_a_rate_below_the_throughput_is_none() -> None:
-    """Nor is one that falls below it now and then for long enough in between."""
+def test_dirty_rate_below_throughput_is_no_divergence() -> None:
+    """A rate that falls below it now and then is none either."""
     policies = Policies(Plan(abort_when_diverging_s=2))
     for tick in range(100):
         now_s = tick / 10
@@ -197,23 +197,23 @@ def test_a_rate_below_the_throughput_is_none() -> None:
         assert policies.sampled(sample(now_s * 100, rate), now_s) == ()
 
 
-def test_the_first_pass_is_no_divergence() -> None:
-    """In it QEMU tells no dirty rate."""
+def test_first_iteration_is_no_divergence() -> None:
+    """QEMU reports no dirty rate in it."""
     policies = Policies(Plan(abort_when_diverging_s=1))
     for tick in range(100):
         assert policies.sampled(sample(tick, 0, iteration=1), tick / 10) == ()
 
 
-def test_real_migrations_that_converged_are_let_go_on() -> None:
-    """Played to the policy, no real migration that completed would have been cancelled."""
+def test_real_completed_migrations_are_not_cancelled() -> None:
+    """No real migration that completed would have been cancelled."""
     converged = [run for run in REAL if run.outcome is Outcome.COMPLETED]
     assert len(converged) >= 5
     for run in converged:
         assert played(run, Policies(Plan(abort_when_diverging_s=2))) == []
 
 
-def test_a_real_migration_that_got_nowhere_is_ended() -> None:
-    """Played to the policy, a real one that diverged is cancelled, and not before its time."""
+def test_real_diverging_migration_is_cancelled() -> None:
+    """A real one that diverged is cancelled, and not before its time."""
     (run,) = (run for run in REAL if run.outcome is Outcome.DIVERGED)
     ((now_s, action),) = played(run, Policies(Plan(abort_when_diverging_s=2)))
     assert action == Action(ActionKind.CANCEL, "abort_when_diverging_s")
@@ -222,8 +222,8 @@ def test_a_real_migration_that_got_nowhere_is_ended() -> None:
     assert played(run, Policies(Plan(abort_when_diverging_s=60))) == []
 
 
-def test_real_passes_switch_where_the_real_one_did() -> None:
-    """Played to the policy, a real post-copy migration is switched by the same sample or event."""
+def test_real_iterations_switch_where_the_real_run_did() -> None:
+    """A real post-copy migration is switched by the same sample or event."""
     (run,) = (run for run in REAL if run.plan.postcopy and run.outcome is Outcome.COMPLETED)
     line = run.timeline()
     (switched_ns,) = line.steering["time_ns"]

@@ -1,4 +1,4 @@
-"""What is refused before a migration is even judged: arguments that are none."""
+"""Arguments that are refused before a migration is validated."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from migrationlab.migrate.start import start
 
 @pytest.fixture
 def host() -> Iterator[Host]:
-    """Give the test driver's own host, on which one domain runs."""
+    """Give the test driver's host, with one running domain."""
     made = Host("test:///default")
     yield made
     made.close()
@@ -34,10 +34,10 @@ def host() -> Iterator[Host]:
         ("test", {"to": "host-b"}, "to must be a Host"),
     ],
 )
-def test_wrong_types_are_refused(
+def test_wrong_arguments_are_refused(
     host: Host, guest: Any, arguments: dict[str, Any], complaint: str
 ) -> None:
-    """What is no guest, host, plan or time is refused with a hint, whatever it is."""
+    """A wrong guest, host, plan or interval is refused with a hint."""
     with pytest.raises(UsageError, match=complaint) as refused:
         start(guest, **{"to": host, **arguments})
     assert refused.value.hint

@@ -1,4 +1,4 @@
-"""The public face: every name that is promised is there, and is loaded only when it is used."""
+"""The public face: every promised name exists, and is loaded only when it is used."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROMISED = {
 
 
 def python(script: str) -> str:
-    """Run a script in a Python of its own, where nothing is imported yet; return what it says."""
+    """Run a script in a new Python, where nothing is imported yet; return its output."""
     done = subprocess.run(
         [sys.executable, "-c", script], check=False, capture_output=True, text=True
     )
@@ -33,15 +33,15 @@ def python(script: str) -> str:
     return done.stdout
 
 
-def test_type_checkers_see_the_names_that_are_loaded_lazily() -> None:
-    """The names for type checkers are those of the package, no more and no fewer."""
+def test_type_checkers_see_the_lazy_names() -> None:
+    """The names for type checkers are those of the package."""
     assert sorted(migrationlab.__all__) == sorted(PROMISED)
     assert set(PROMISED) <= set(dir(migrationlab))
 
 
 @pytest.mark.parametrize("name", sorted(PROMISED))
-def test_every_name_is_there(name: str) -> None:
-    """Each name can be had, and is what the stub says, with words that explain it."""
+def test_every_name_exists(name: str) -> None:
+    """Each name is what the stub says, and has a docstring."""
     found = getattr(migrationlab, name)
     assert inspect.getdoc(found)
     if PROMISED[name] is None:
@@ -50,15 +50,15 @@ def test_every_name_is_there(name: str) -> None:
         assert f"{found.__module__}.".startswith(f"migrationlab.{PROMISED[name]}.")
 
 
-def test_what_is_not_there_is_an_attribute_error() -> None:
-    """A name that nobody promised is missing in the usual way."""
+def test_unknown_name_is_an_attribute_error() -> None:
+    """An unknown name is missing in the usual way."""
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = migrationlab.no_such_name
 
 
 @pytest.mark.parametrize("name", ["explain", "migrate"])
-def test_a_function_is_not_hidden_by_its_module(name: str) -> None:
-    """A function that is called as its module is stays one, in whichever order they are loaded."""
+def test_function_is_not_hidden_by_its_package(name: str) -> None:
+    """A function with the name of its package stays a function, in any order of imports."""
     module = f"migrationlab.{name}"
     for first in (
         f"import {module}",
@@ -69,8 +69,8 @@ def test_a_function_is_not_hidden_by_its_module(name: str) -> None:
         assert said == "function\n"
 
 
-def test_importing_is_cheap_until_a_name_is_used() -> None:
-    """`import migrationlab` loads neither libvirt nor pandas; a plan needs neither; a run does."""
+def test_import_is_lazy() -> None:
+    """`import migrationlab` and a plan load neither libvirt nor pandas; a run and a host do."""
     said = python(
         "import sys, migrationlab as mig\n"
         "print(*({'libvirt', 'pandas'} & set(sys.modules)))\n"

@@ -1,4 +1,4 @@
-"""The rules of the house about imports: contracts, kept statically and in a real process."""
+"""The rules about imports: contracts, checked statically and in a real process."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ FROM_FILES = [
 
 
 def python(script: str) -> subprocess.CompletedProcess[str]:
-    """Run a script in a Python of its own, where nothing is imported yet."""
+    """Run a script in a new Python, where nothing is imported yet."""
     return subprocess.run(
         [sys.executable, "-c", script], check=False, capture_output=True, text=True
     )
 
 
 def test_contracts_are_kept() -> None:
-    """Every contract in pyproject.toml holds for the code as it is."""
+    """Every contract in pyproject.toml holds."""
     program = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run(
         [program, "--no-cache", "--no-logo"],
@@ -45,16 +45,16 @@ def test_contracts_are_kept() -> None:
 
 
 @pytest.mark.parametrize("module", FROM_FILES)
-def test_files_are_read_without_libvirt_or_a_notebook(module: str) -> None:
-    """A module that works from files can be imported where neither is installed."""
+def test_files_are_read_without_libvirt_or_jupyter(module: str) -> None:
+    """Modules that work from files can be imported without both."""
     absent = ["libvirt", "libvirtmod", "IPython", "ipywidgets"]
     script = f"import sys; sys.modules.update(dict.fromkeys({absent})); import {module}"
     done = python(script)
     assert done.returncode == 0, done.stderr
 
 
-def test_the_package_is_cheap_to_import() -> None:
-    """`import migrationlab` loads nothing heavy: that waits until it is used."""
+def test_package_is_cheap_to_import() -> None:
+    """`import migrationlab` loads nothing heavy."""
     heavy = {"libvirt", "pandas", "matplotlib", "numpy", "IPython", "ipywidgets", "rich"}
     done = python("import sys, migrationlab; print(*sys.modules)")
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""The project's own papers: each list of what it needs says what the one true list says."""
+"""The project's lists of requirements, commands and rules agree with each other."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CONDA_NAMES = {"matplotlib-base": "matplotlib"}
 
 
 def specifiers(lines: list[str]) -> dict[str, str]:
-    """Return the version that each requirement asks for, by the package's name."""
+    """Return the required version of each package, by its name."""
     requirements = map(Requirement, lines)
     return {canonicalize_name(one.name): str(one.specifier) for one in requirements}
 
@@ -38,7 +38,7 @@ def table(heading: str) -> dict[str, str]:
 
 
 def make_targets() -> set[str]:
-    """Return what can be asked of make, as `make help` lists it."""
+    """Return the targets that `make help` lists."""
     shown = subprocess.run(
         ["make", "--no-print-directory", "help"],
         cwd=ROOT,
@@ -50,7 +50,7 @@ def make_targets() -> set[str]:
 
 
 def test_conda_environment_is_the_list_of_dependencies() -> None:
-    """environment.yml asks for pyproject's packages, in its versions, and for no others."""
+    """environment.yml has pyproject's packages, in the same versions, and no others."""
     conda = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
     (by_pip,) = (entry["pip"] for entry in conda if isinstance(entry, dict))
     packages = specifiers([entry for entry in conda if isinstance(entry, str)])
@@ -61,8 +61,8 @@ def test_conda_environment_is_the_list_of_dependencies() -> None:
     assert packages | specifiers(by_pip[:-1]) == specifiers(WANTED)
 
 
-def test_libvirt_is_not_asked_of_conda() -> None:
-    """conda-forge has no libvirt, so the binding comes by pip and the headers are named."""
+def test_libvirt_does_not_come_from_conda() -> None:
+    """conda-forge has no libvirt, so pip installs the binding and the headers are named."""
     text = (ROOT / "environment.yml").read_text(encoding="utf-8")
     assert "  - libvirt" not in text.split("- pip:")[0].split("dependencies:")[1]
     assert "libvirt-dev" in text
@@ -104,15 +104,15 @@ def test_commands_set_up_first(target: str) -> None:
     assert first == f".ci/setup{option}"
 
 
-def test_nothing_but_the_set_up_names_an_index() -> None:
-    """pip uses whatever index its user has configured: no file of the project names one."""
+def test_no_file_names_an_index() -> None:
+    """pip uses the index that its user has configured."""
     for name in ("pyproject.toml", "environment.yml", "Makefile", ".ci/setup", ".ci/run"):
         text = (ROOT / name).read_text(encoding="utf-8")
         assert not re.search(r"index-url|find-links|https?://\S*(pypi|simple)", text), name
 
 
 def test_every_ignored_rule_has_its_reason() -> None:
-    """In pyproject, a linter's rule that is switched off has a comment beside it."""
+    """Each ignored rule of the linter has a comment in pyproject.toml."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     lint = text.split("[tool.ruff.lint]")[1].split("[tool.ruff.lint.pydocstyle]")[0]
     ignored = lint.split("ignore = [", 1)[1]
@@ -122,7 +122,7 @@ def test_every_ignored_rule_has_its_reason() -> None:
 
 
 def test_readme_shows_the_recorded_runs() -> None:
-    """The table in the README is what the command says of the runs in data/, to the letter."""
+    """The README's table is the command's output for data/."""
     shown = README.split("<!-- runs -->\n```\n")[1].split("\n```\n<!-- /runs -->")[0]
     recorded = load_runs(ROOT / "data/runs")
     assert len(recorded) == 6
