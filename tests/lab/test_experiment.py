@@ -55,7 +55,7 @@ def test_stopped_and_taken_up_again(lab: Lab, tmp_path: Path) -> None:
     assert lab.wire.settings == before
     assert len(lab.guests) == guests
     by_trial = {(run.experiment or {})["run_number"]: run for run in again.measured}
-    for trial in again.trials:
+    for trial in again.planned:
         run = by_trial[trial.number]
         assert run.outcome is Outcome.COMPLETED
         assert run.source["name"] == lab.hosts[int(trial.backwards)].name
@@ -82,7 +82,7 @@ def test_a_failure_is_a_result_and_the_next_trial_has_its_guest(lab: Lab, tmp_pa
         seed=6,
         directory=tmp_path,
     )
-    assert [trial.cell for trial in experiment.trials] == ["too late", "in time"]
+    assert [trial.cell for trial in experiment.planned] == ["too late", "in time"]
     experiment.run(lab=lab)
     first, second = experiment.measured
     assert (first.outcome, second.outcome) == (Outcome.TIMED_OUT, Outcome.COMPLETED)

@@ -132,7 +132,7 @@ def _facts(known: Experiment) -> dict[str, Any]:
         "name": known.name,
         "question": known.question,
         "directory": str(known.directory),
-        "trials": len(known.trials),
+        "trials": len(known.planned),
         "left": len(known.left),
         "cut_short": known.cut_short,
         "estimate_s": round(known.estimate_s),
@@ -143,7 +143,8 @@ def _facts(known: Experiment) -> dict[str, Any]:
 
 def _design(known: Experiment) -> dict[str, Any]:
     schedule = [
-        {"trial": trial.number, "block": trial.block, "cell": trial.cell} for trial in known.trials
+        {"trial": planned.number, "block": planned.block, "cell": planned.cell}
+        for planned in known.planned
     ]
     return _facts(known) | {"schedule": schedule}
 
@@ -151,7 +152,7 @@ def _design(known: Experiment) -> dict[str, Any]:
 def _results(known: Experiment, metric: str, *, mixed: bool) -> dict[str, Any]:
     answer = _facts(known) | {
         "outcomes": _records(known.outcomes()),
-        "concerns": [concern.to_dict() for concern in known.concerns()],
+        "concerns": [concern.to_dict() for concern in known.warnings()],
     }
     try:
         comparisons = known.comparisons(metric, mixed=mixed)
@@ -182,8 +183,8 @@ def _print_design(known: Experiment) -> None:
         click.echo(f"  {cell.name}")
     click.echo()
     repeats, warm_ups = known.design.repeats, known.design.warm_ups
-    click.echo(f"runs     {len(known.trials)}: {repeats} of each cell, after {warm_ups} warm-ups")
-    if len(known.left) < len(known.trials):
+    click.echo(f"runs     {len(known.planned)}: {repeats} of each cell, after {warm_ups} warm-ups")
+    if len(known.left) < len(known.planned):
         click.echo(f"left     {len(known.left)}")
     click.echo(
         f"takes    about {lasting(known.estimate_s)}, {1 + (known.room_bytes >> 20)} MiB of disk"

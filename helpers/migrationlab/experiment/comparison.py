@@ -1,4 +1,4 @@
-"""A comparison of two cells, and how it is said in words. Pure."""
+"""Compare two cells, and say the result in words."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from migrationlab.experiment.statistics import ALPHA, Comparison, Verdict, holm,
 from migrationlab.runs.numbers import amount
 
 
-class Ends(NamedTuple):
-    """How the migrations of a cell ended.
+class Completion(NamedTuple):
+    """How many migrations of a cell completed.
 
     Attributes:
         made: How many were made.
@@ -33,14 +33,14 @@ class CellComparison(Comparison):
     """How a metric of cell ``b`` differs from that of cell ``a``: see :class:`Comparison`.
 
     Attributes:
-        metric: What is compared, a column of the experiment's frame.
-        a: The name of the one cell.
-        b: That of the other.
-        comparisons: How many comparisons it is one of. Of twenty that are none, one seems to be
-            a difference by chance alone; ``more_runs`` allows for it.
-        p_adjusted: ``p_value`` with that allowed for (Holm 1979).
-        ends_a: How the migrations of ``a`` ended.
-        ends_b: And those of ``b``.
+        metric: The metric, a column of the experiment's frame.
+        a: The name of one cell.
+        b: The name of the other cell.
+        comparisons: How many comparisons are made together. Of twenty comparisons without any real
+            difference, one seems different by chance; ``more_runs`` allows for it.
+        p_adjusted: ``p_value``, adjusted for the number of comparisons (Holm 1979).
+        ends_a: How many migrations of ``a`` completed.
+        ends_b: How many migrations of ``b`` completed.
     """
 
     metric: str
@@ -48,8 +48,8 @@ class CellComparison(Comparison):
     b: str
     comparisons: int
     p_adjusted: float | None
-    ends_a: Ends
-    ends_b: Ends
+    ends_a: Completion
+    ends_b: Completion
 
     def __repr__(self) -> str:
         return f"CellComparison({self.text!r})"
@@ -59,9 +59,9 @@ class CellComparison(Comparison):
 
     @property
     def text(self) -> str:
-        """Return it in words: by how much they differ, how sure that is, what is to be done."""
+        """Return the result in words: the difference, its certainty, and what to do next."""
         if self.median_a is None or self.median_b is None:
-            return f"{self.metric}: {self._without()}"
+            return f"{self.metric}: {self._without_value()}"
         medians = (
             f"{self.metric}: {amount(self.metric, self.median_b)} with {self.b}, "
             f"{amount(self.metric, self.median_a)} with {self.a} "
@@ -70,90 +70,95 @@ class CellComparison(Comparison):
         return f"{medians}: {self._difference()}. {self._certainty()}"
 
     def to_dict(self) -> dict[str, object]:
-        """Return it as plain values, its words too."""
+        """Return it as plain values, with its text."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values |= {key: values[key]._asdict() for key in ("ends_a", "ends_b")}
         return values | {"verdict": self.verdict.value, "text": self.text}
 
     @property
     def never_completes(self) -> bool:
-        """Return whether no migration of one cell completed, so that more would give no value."""
+        """Return whether no migration of one cell completed, so that more runs give no value."""
         return self.ends_a.never or self.ends_b.never
 
-    def _without(self) -> str:
+    def _without_value(self) -> str:
         sides = ((self.a, self.median_a, self.ends_a), (self.b, self.median_b, self.ends_b))
         if not self.never_completes:
             without = " and ".join(name for name, median, _ in sides if median is None)
             return f"no value of {without}, so nothing can be compared."
-        told = ", ".join(
+        counts = ", ".join(
             f"{ends.completed or 'none'} of {ends.made} migrations with {name}"
             for name, _, ends in sides
         )
         if all(ends.never for *_, ends in sides):
-            return f"{told} completed, so neither has a value."
+            return f"{counts} completed, so neither has a value."
         if not all(ends.made for *_, ends in sides):
-            return f"{told} completed, so nothing can be compared yet."
-        return f"{told} completed. That is the difference between them: more runs give no value."
+            return f"{counts} completed, so nothing can be compared yet."
+        return f"{counts} completed. That is the difference between them: more runs give no value."
 
     def _difference(self) -> str:
         assert self.difference is not None
         if self.difference == 0:
-            said = "no difference"
+            text = "no difference"
         else:
             share = "" if self.percent is None else f", {abs(self.percent):.0f} %"
             word = "less" if self.difference < 0 else "more"
-            said = f"{amount(self.metric, abs(self.difference))}{share} {word}"
+            text = f"{amount(self.metric, abs(self.difference))}{share} {word}"
         if self.low is None or self.high is None:
-            return said
+            return text
         low, high = amount(self.metric, self.low), amount(self.metric, self.high)
-        return f"{said} (95 % interval of the difference {low} to {high})"
+        return f"{text} (95 % interval of the difference {low} to {high})"
 
     def _same_medians(self) -> bool:
         unsure = self.low is not None and self.high is not None and self.low <= 0 <= self.high
         return self.difference == 0 or unsure
 
     def _certainty(self) -> str:
-        if self.verdict is Verdict.ALIKE:
-            return "For practical purposes they are alike: the interval lies within 5 %."
+        if self.verdict is Verdict.EQUIVALENT:
+            return "They are equivalent for practical purposes: the interval lies within 5 %."
         chance = "" if self.p_value is None else f" (p {_p(self.p_value)})"
         if self.verdict is Verdict.DIFFERENT:
             assert self.p_adjusted is not None
             if self._same_medians():
-                # The test is of ranks: values can lie differently about the same median.
-                return f"The medians are not told apart, though the values lie differently{chance}."
+                # The test compares ranks: values can be distributed differently about one median.
+                return (
+                    f"The medians may be equal, but the values are distributed differently{chance}."
+                )
             if self.p_adjusted < ALPHA:
                 return f"That is hardly chance{chance}."
             return (
-                f"That is hardly chance by itself{chance}, but may be as one of "
-                f"{self.comparisons} comparisons (adjusted p {_p(self.p_adjusted)}), and n is too "
+                f"Alone that is hardly chance{chance}, but it may be as one of "
+                f"{self.comparisons} comparisons (adjusted p {_p(self.p_adjusted)}). n is too "
                 f"small to tell: {self._advice()}"
             )
         return f"n is too small to tell{chance}: {self._advice()}"
 
     def _advice(self) -> str:
         if self.more_runs is None:
-            return "even 1000 more runs of each might not."
+            return "even 1000 more runs of each might not be enough."
         runs = "run" if self.more_runs == 1 else "runs"
         return (
-            f"about {self.more_runs} more {runs} of each would, if the difference is as great "
-            "as it seems."
+            f"about {self.more_runs} more {runs} of each would be enough, if the difference is as "
+            "great as it seems."
         )
 
 
-def together(
-    found: Mapping[tuple[str, str], Comparison], metric: str, ends: Mapping[str, Ends]
+def adjust_for_multiple_comparisons(
+    comparisons: Mapping[tuple[str, str], Comparison],
+    metric: str,
+    completions: Mapping[str, Completion],
 ) -> list[CellComparison]:
-    """Return comparisons of cells that are read together.
+    """Return comparisons of cells, adjusted for being made together.
 
     Args:
-        found: The comparisons, by the names of the two cells.
-        metric: What was compared.
-        ends: How the migrations of each cell ended.
+        comparisons: The comparisons, by the names of the two cells.
+        metric: The metric that was compared.
+        completions: How many migrations of each cell completed.
     """
-    adjusted = holm([each.p_value for each in found.values()])
-    tested = sum(each.p_value is not None for each in found.values())
-    # Once there are runs enough all are tested, but for those that never have a value.
-    to_test = sum(not (ends[a].never or ends[b].never) for a, b in found)
+    adjusted = holm([each.p_value for each in comparisons.values()])
+    tested = sum(each.p_value is not None for each in comparisons.values())
+    never = {name: each.never for name, each in completions.items()}
+    # With enough runs all pairs are tested, except those of a cell that never has a value.
+    to_test = sum(not (never[a] or never[b]) for a, b in comparisons)
     return [
         CellComparison(
             metric=metric,
@@ -161,23 +166,23 @@ def together(
             b=b,
             comparisons=tested,
             p_adjusted=p_adjusted,
-            ends_a=ends[a],
-            ends_b=ends[b],
+            ends_a=completions[a],
+            ends_b=completions[b],
             **{name: getattr(each, name) for name in Comparison.__slots__ if name != "more_runs"},
-            more_runs=_more_runs(each, p_adjusted, to_test, never=ends[a].never or ends[b].never),
+            more_runs=_more_runs(each, p_adjusted, to_test, never=never[a] or never[b]),
         )
-        for ((a, b), each), p_adjusted in zip(found.items(), adjusted, strict=True)
+        for ((a, b), each), p_adjusted in zip(comparisons.items(), adjusted, strict=True)
     ]
 
 
 def _more_runs(
     found: Comparison, p_adjusted: float | None, tests: int, *, never: bool
 ) -> int | None:
-    """Return how many more runs would tell, as one of the comparisons that are read together."""
+    """Return how many more runs would decide, as one of the comparisons made together."""
     if never:
         return None
     chance = p_adjusted is not None and p_adjusted >= ALPHA
-    if found.verdict is Verdict.ALIKE or (found.verdict is Verdict.DIFFERENT and not chance):
+    if found.verdict is Verdict.EQUIVALENT or (found.verdict is Verdict.DIFFERENT and not chance):
         return 0
     return more_runs(found.superiority, found.n_a, found.n_b, tests=tests)
 

@@ -1,12 +1,11 @@
-"""The design of an experiment: the question, and which settings are compared how often.
+"""Read the design of an experiment: the question, and which settings are compared how often.
 
-Theory of operation. A design is read from a *spec*: plain values, the same whether they come from
-Python, from a TOML file or from ``experiment.json``. In its tables a list stands for alternatives,
-which are crossed; what is no list is the same for all. So a spec spans *cells*, one for each
-combination; the settings in which the cells differ (the *factors*) name them.
+Theory of operation. A design is read from a *spec*: plain values that are the same in Python, in a
+TOML file and in ``experiment.json``. In the tables of a spec a list stands for alternatives, which
+are crossed. A value that is not a list applies to all. So a spec spans *cells*, one for each
+combination. The settings in which the cells differ are the *factors*, and they name the cells.
 
-Pure: no I/O, no libvirt, no lab. What only the lab can judge (is the memory enough?) is
-``possible``'s.
+What only the lab can judge (is the memory enough?) is checked by ``feasibility``.
 """
 
 from __future__ import annotations
@@ -14,11 +13,23 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 from migrationlab.errors import PlanError, UsageError
-from migrationlab.experiment.spec_values import join, known, plain, slug, table_at, text_at, whole
+from migrationlab.experiment.spec import (
+    DEFAULT,
+    UNLIMITED,
+    integer_at,
+    join,
+    plain,
+    read_toml,
+    require_known,
+    slug,
+    table_at,
+    text_at,
+)
 from migrationlab.plan.guest_spec import GuestSpec
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.setting import Shape
@@ -31,12 +42,8 @@ Value = int | float | str | bool | None | tuple[str, ...]
 Setting = Mapping[str, Value]
 Spec = Mapping[str, Any]
 
-MOST_REPEATS = 10_000
-MOST_TRIALS = 100_000
-#: The word for "left out" in a list of alternatives, since TOML has no null.
-DEFAULT = "default"
-#: Likewise for a wire without a limit.
-UNLIMITED = "unlimited"
+MAX_REPEATS = 10_000
+MAX_RUNS = 100_000
 
 _NAMES = (Shape.NAMES, Shape.OPTIONAL_NAMES)
 
@@ -50,13 +57,13 @@ KEYS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealHosts:
-    """The hosts of an experiment that has no lab; the domain goes to and fro between them.
+    """The hosts of an experiment without a lab; the domain moves back and forth between them.
 
     Attributes:
-        source: The connection URI of the one.
-        to: That of the other.
+        source: The connection URI of one host.
+        to: The connection URI of the other host.
         domain: The domain's name or UUID.
-        probe: An address of the guest to ask for echoes meanwhile, None for none.
+        probe: An address of the guest to which echo requests go, None for none.
     """
 
     source: str
@@ -67,14 +74,14 @@ class RealHosts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One combination of settings, of which a design has one or more.
+    """One combination of settings; a design has one or more.
 
     Attributes:
-        name: Its name: the values of its setting.
-        setting: What distinguishes it from other cells: a value for each factor.
+        name: Its name, made of the values of its setting.
+        setting: A value for each factor: what distinguishes it from other cells.
         plan: How its guest is migrated.
-        workload: What its guest does; None on real hosts, whose guest is their own.
-        wire: What it goes over; None likewise.
+        workload: What its guest does; None on real hosts, which have a guest already.
+        wire: The wire between the hosts; None on real hosts.
     """
 
     name: str
@@ -89,15 +96,15 @@ class Design:
     """What is compared, and how often.
 
     Attributes:
-        question: What the experiment is to answer.
-        name: A short name for it, which a folder can have.
+        question: The question that the experiment answers.
+        name: A short name, which can also name a folder.
         cells: What is compared.
         repeats: How often each cell is measured.
         warm_ups: How many migrations are made before the first that counts, at each start.
-        seed: Of the order within the blocks.
+        seed: The seed of the random order within the blocks.
         images: The Debian releases of a lab's two hosts; None on real hosts.
         hosts: The real hosts; None in a lab.
-        spec: The plain values that it was read from.
+        spec: The plain values from which the design was read.
     """
 
     question: str
@@ -117,21 +124,21 @@ class Design:
 
     @property
     def total(self) -> int:
-        """Return how many migrations count: each cell as often as there are repeats."""
+        """Return how many runs count: the cells times the repeats."""
         return len(self.cells) * self.repeats
 
     def cell(self, name: str) -> Cell:
         """Return the cell of that name.
 
         Raises:
-            UsageError: There is none.
+            UsageError: The design has no such cell.
         """
         for cell in self.cells:
             if cell.name == name:
                 return cell
         raise UsageError(
-            f"no cell is called {name!r}",
-            hint=f"the cells: {'; '.join(cell.name for cell in self.cells)}",
+            f"cell must be a cell of the design (got {name!r})",
+            hint=f"Use one of: {'; '.join(cell.name for cell in self.cells)}.",
         )
 
 
@@ -139,31 +146,31 @@ def read(spec: Mapping[str, Any]) -> Design:
     """Read a design from its spec.
 
     Args:
-        spec: ``question``, and what else is not to be as by default: ``name``, ``repeats``,
-            ``warm_ups``, ``seed``; ``plan`` (settings by name) or ``plans`` (several of such by
-            names of their own); ``workload`` and ``wire`` (a table, or a list of them); ``lab``
+        spec: ``question``, and every key whose default is not wanted: ``name``, ``repeats``,
+            ``warm_ups``, ``seed``; ``plan`` (settings by name) or ``plans`` (several plans, each
+            with a name); ``workload`` and ``wire`` (a table, or a list of tables); ``lab``
             (``images``) or ``hosts`` (``source``, ``to``, ``domain``, ``probe``).
 
     Raises:
-        PlanError: A cell's plan cannot work, or is none.
-        UsageError: Something else in it cannot be; the message begins with its path.
+        PlanError: The plan of a cell is not valid.
+        UsageError: Another value is not valid; the message begins with its path.
     """
     given = plain(spec, "")
-    known(given, KEYS, "")
+    require_known(given, KEYS, "")
     if isinstance(hosts_given := given.get("hosts"), dict):
-        # No probe is as good as none given; TOML has no word for it.
+        # A probe of None is the same as no probe, and TOML has no word for None.
         given["hosts"] = {key: value for key, value in hosts_given.items() if value is not None}
     question = text_at(given.get("question", ""), "question").strip()
     if not question:
         raise UsageError(
-            "question: an experiment has one",
-            hint='say what it is to answer: question = "Does …?"',
+            "question must not be empty",
+            hint='Write what the experiment answers: question = "Does …?"',
         )
     name = text_at(given.get("name") or slug(question), "name")
     if slug(name) != name:
         raise UsageError(
-            f"name: {name!r} cannot name a folder",
-            hint=f'use small letters, digits and hyphens: "{slug(name)}"',
+            f"name must be small letters, digits and hyphens (got {name!r})",
+            hint=f'Write name = "{slug(name)}".',
         )
     images, hosts = _place(given)
     cells = tuple(_cells(given, real=hosts is not None))
@@ -171,23 +178,38 @@ def read(spec: Mapping[str, Any]) -> Design:
         question=question,
         name=name,
         cells=cells,
-        repeats=whole(given.get("repeats", 10), "repeats", 1, MOST_REPEATS),
-        warm_ups=whole(given.get("warm_ups", 1), "warm_ups", 0, 1000),
-        seed=whole(given.get("seed", 0), "seed", 0, 2**63 - 1),
+        repeats=integer_at(given.get("repeats", 10), "repeats", 1, MAX_REPEATS),
+        warm_ups=integer_at(given.get("warm_ups", 1), "warm_ups", 0, 1000),
+        seed=integer_at(given.get("seed", 0), "seed", 0, 2**63 - 1),
         images=images,
         hosts=hosts,
         spec=MappingProxyType(given | {"question": question, "name": name}),
     )
-    if design.total > MOST_TRIALS:
+    if design.total > MAX_RUNS:
         raise UsageError(
-            f"{len(cells)} cells, each {design.repeats} times, are {design.total} migrations",
-            hint=f"at most {MOST_TRIALS} make an experiment: leave out values, or repeats",
+            f"the experiment must have at most {MAX_RUNS} runs "
+            f"(got {design.total}: {len(cells)} cells, {design.repeats} times each)",
+            hint="Leave out values, or lower repeats.",
         )
     return design
 
 
+def read_file(path: Path) -> Design:
+    """Read a design from a TOML file.
+
+    Raises:
+        PlanError: The plan of a cell is not valid.
+        UsageError: The file cannot be read, or is not valid; the message begins with the file's
+            path, and then the path of the key.
+    """
+    try:
+        return read(read_toml(path))
+    except (PlanError, UsageError) as error:
+        raise type(error)(f"{path}: {error}", hint=error.hint) from error
+
+
 def shown(value: object) -> str:
-    """Return a setting's value as a cell's name says it."""
+    """Return a setting's value as the name of a cell shows it."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -204,8 +226,8 @@ def _cells(spec: Spec, *, real: bool) -> Iterator[Cell]:
     for key in ("workload", "wire"):
         if real and key in spec:
             raise UsageError(
-                f"{key}: what real hosts have is not the kit's to set",
-                hint=f"leave {key} out, or leave hosts out and measure in a lab",
+                f"{key} must be left out where hosts is given",
+                hint=f"Leave out {key}, or leave out hosts and measure in a lab.",
             )
     plans = list(_plans(spec))
     workloads = list(_made(GuestSpec, spec.get("workload", {}), "workload"))
@@ -224,8 +246,8 @@ def _cells(spec: Spec, *, real: bool) -> Iterator[Cell]:
         name = _name(own)
         if name in names:
             raise UsageError(
-                f"the design has the cell {name!r} twice",
-                hint="let the alternatives differ, and give repeats for more of the same",
+                f"cells must differ (got {name!r} twice)",
+                hint="Give alternatives that differ. To measure a cell more often, raise repeats.",
             )
         names.add(name)
         yield Cell(
@@ -238,7 +260,7 @@ def _cells(spec: Spec, *, real: bool) -> Iterator[Cell]:
 
 
 def _name(setting: Setting) -> str:
-    # A plan's own name says enough.
+    # The name of a plan needs no key before it.
     parts = [
         shown(value) if key == "plan" else f"{key}={shown(value)}" for key, value in setting.items()
     ]
@@ -246,24 +268,25 @@ def _name(setting: Setting) -> str:
 
 
 def _plans(spec: Spec) -> Iterator[tuple[dict[str, Value], Plan]]:
-    """Give each plan, with what it adds to its cells' setting."""
+    """Yield each plan, with what it adds to the setting of its cells."""
     if "plan" in spec and "plans" in spec:
         raise UsageError(
-            "plan and plans: only one of them can be",
-            hint="cross settings in plan, or name whole plans in plans",
+            "plan and plans must not be given together",
+            hint="Cross settings in plan, or name whole plans in plans.",
         )
     if "plans" in spec:
         named = spec["plans"]
         if not isinstance(named, dict) or not named:
             raise UsageError(
-                "plans: there is none", hint="give them names: [plans.post-copy], postcopy = true"
+                f"plans must be a table of named plans (got {named!r})",
+                hint="Give names: [plans.post-copy], and below it postcopy = true.",
             )
         for name, values in named.items():
             yield {"plan": str(name)}, _plan(table_at(values, f"plans.{name}"), f"plans.{name}")
         return
     for values in _crossed(table_at(spec.get("plan", {}), "plan"), "plan"):
-        plan = _plan(_meant(values), "plan")
-        # The plan's own value: a setting left out has its default, a list is a tuple.
+        plan = _plan(_replace_words(values), "plan")
+        # The plan's own value: a setting that is left out has its default, a list is a tuple.
         setting = {key: getattr(plan, key) for key in values}
         yield {k: str(v) if isinstance(v, str) else v for k, v in setting.items()}, plan
 
@@ -275,28 +298,30 @@ def _plan(values: Mapping[str, object], path: str) -> Plan:
     except PlanError as error:
         hint = error.hint
         if any(about.name in values and about.shape in _NAMES for about in settings()):
-            # A list is alternatives, so that a list of names wants one more pair of brackets.
-            hint += ' Alternatives of several names each: [["zstd"], ["xbzrle"]].'
+            # A list is alternatives, so a list of names needs one more pair of brackets.
+            hint += ' Write alternatives of several names each as [["zstd"], ["xbzrle"]].'
         raise PlanError(f"{path}: {error}", hint=hint) from error
     return plan
 
 
 def _made(kind: type[Made], given: object, path: str) -> Iterator[tuple[dict[str, Value], Made]]:
-    """Give each workload, or wire, with what it adds to its cells' setting."""
+    """Yield each workload, or wire, with what it adds to the setting of its cells."""
     tables = given if isinstance(given, list) else [given]
     if not tables:
-        raise UsageError(f"{path}: there is none", hint="leave it out for what is usual")
+        raise UsageError(
+            f"{path} must have at least one table (got [])", hint="Leave it out for the defaults."
+        )
     for number, table in enumerate(tables):
         where = f"{path}[{number}]" if isinstance(given, list) else path
         named = table_at(table, where)
-        known(named, [each.factor for each in options(kind)], where)
+        require_known(named, [each.factor for each in options(kind)], where)
         for values in _crossed(named, where):
-            made = of_factors(kind, _meant(values))
+            made = of_factors(kind, _replace_words(values))
             yield factors(made), made
 
 
-def _meant(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values with the words for "left out" and "no limit" taken at their meaning."""
+def _replace_words(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace "unlimited" by None, and leave out what is "default"."""
     return {
         key: None if key == "wire_mbit_s" and value == UNLIMITED else value
         for key, value in values.items()
@@ -305,17 +330,18 @@ def _meant(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _crossed(table: Mapping[str, object], path: str) -> Iterator[dict[str, Any]]:
-    """Give every combination of a table's alternatives."""
+    """Yield every combination of a table's alternatives."""
     alternatives = []
     for key, value in table.items():
         if isinstance(value, list) and not value:
             raise UsageError(
-                f"{join(path, key)}: a list of no alternatives", hint="give one, or leave it out"
+                f"{join(path, key)} must have at least one alternative (got [])",
+                hint="Give an alternative, or leave the key out.",
             )
         if isinstance(value, dict):
             raise UsageError(
-                f"{join(path, key)}: a value is wanted, no table",
-                hint="whole plans have names in plans" if path == "plan" else "",
+                f"{join(path, key)} must be a value or a list of values (got a table)",
+                hint="Name whole plans in plans." if path == "plan" else "Give a value.",
             )
         alternatives.append(value if isinstance(value, list) else [value])
     for values in itertools.product(*alternatives):
@@ -328,29 +354,37 @@ def _crossed(table: Mapping[str, object], path: str) -> Iterator[dict[str, Any]]
 def _place(spec: Spec) -> tuple[tuple[str, str] | None, RealHosts | None]:
     if "lab" in spec and "hosts" in spec:
         raise UsageError(
-            "lab and hosts: only one of them can be",
-            hint="leave hosts out to measure in a lab, lab to measure real hosts",
+            "lab and hosts must not be given together",
+            hint="Leave out hosts to measure in a lab, or lab to measure real hosts.",
         )
     if "hosts" in spec:
-        table = table_at(spec["hosts"], "hosts")
-        known(table, [field.name for field in fields(RealHosts)], "hosts")
-        for key in ("source", "to", "domain"):
-            if not text_at(table.get(key, ""), f"hosts.{key}"):
-                raise UsageError(
-                    f"hosts.{key}: it is missing",
-                    hint="give source and to, two connection URIs, and the domain's name",
-                )
-        for key in ("source", "to"):
-            require_connection_uri(f"hosts.{key}", table[key])
-        if table["source"] == table["to"]:
-            raise UsageError("hosts.to: the same as hosts.source", hint="give two hosts")
-        return None, RealHosts(
-            **{key: text_at(value, f"hosts.{key}") for key, value in table.items()}
-        )
+        return None, _real_hosts(table_at(spec["hosts"], "hosts"))
     table = table_at(spec.get("lab", {}), "lab")
-    known(table, ["images"], "lab")
+    require_known(table, ["images"], "lab")
     images = table.get("images", "trixie")
     pair = (images, images) if isinstance(images, str) else images
     if not isinstance(pair, (list, tuple)) or len(pair) != 2:
-        raise UsageError("lab.images: a lab has two hosts", hint='give ["bookworm", "trixie"]')
+        raise UsageError(
+            f"lab.images must be a release, or two of them (got {images!r})",
+            hint='Write images = ["bookworm", "trixie"].',
+        )
     return (text_at(pair[0], "lab.images"), text_at(pair[1], "lab.images")), None
+
+
+def _real_hosts(table: dict[str, Any]) -> RealHosts:
+    require_known(table, [field.name for field in fields(RealHosts)], "hosts")
+    for key in ("source", "to", "domain"):
+        if not text_at(table.get(key, ""), f"hosts.{key}"):
+            raise UsageError(
+                f"hosts.{key} must not be empty",
+                hint="Give source and to, two connection URIs (qemu+ssh://root@node1/system), "
+                "and domain, a name.",
+            )
+    for key in ("source", "to"):
+        require_connection_uri(f"hosts.{key}", table[key])
+    if table["source"] == table["to"]:
+        raise UsageError(
+            f"hosts.to must be another host than hosts.source (got {table['to']!r})",
+            hint="Give the connection URIs of two hosts.",
+        )
+    return RealHosts(**{key: text_at(value, f"hosts.{key}") for key, value in table.items()})

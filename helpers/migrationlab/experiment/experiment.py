@@ -1,4 +1,4 @@
-"""Experiments: a question, a grid of settings, repeats; run, stopped, resumed, and read.
+"""Run an experiment, and read it: a question, a grid of settings, repeats.
 
 ::
 
@@ -13,26 +13,32 @@
     experiment.compare({"plan": "pre-copy", "dirty_mib_s": 40},
                        {"plan": "post-copy", "dirty_mib_s": 40}, "downtime_network_ms")
 
-What is on disk decides: an experiment that was stopped, or crashed, goes on with :meth:`run`.
-Reading one needs no libvirt, which is imported when it is run.
+The files on disk say what is left: :meth:`Experiment.run` continues an experiment that was stopped,
+or that crashed. Only :meth:`Experiment.run` needs libvirt.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from migrationlab.errors import UsageError
-from migrationlab.experiment import folder as files
-from migrationlab.experiment.design import Design, read, shown
+from migrationlab.experiment.design import Design, read, read_file, shown
 from migrationlab.experiment.feasibility import require_possible, require_room
+from migrationlab.experiment.folder import (
+    ExperimentManifest,
+    is_experiment,
+    locked,
+    read_manifest,
+    write_manifest,
+)
 from migrationlab.experiment.results import Results
 from migrationlab.experiment.schedule import schedule
-from migrationlab.experiment.toml import read_toml
 from migrationlab.plan.plan import Plan
 from migrationlab.runs.run import Runs, new_run_id
 from migrationlab.steps import Listener, ignore
@@ -44,37 +50,38 @@ Table = Mapping[str, Any]
 
 
 class Experiment(Results):
-    """A question, what is compared to answer it, and the runs that there are.
+    """A question, the cells that are compared to answer it, and their runs.
 
-    In ``grid``, ``workloads`` and ``wires`` a list stands for alternatives, which are crossed, and
-    anything else is the same for all. Every combination is a *cell*; a block has each cell once, in
-    random order, and there are as many blocks as repeats.
+    In ``grid``, ``workloads`` and ``wires`` a list stands for alternatives, which are crossed; any
+    other value applies to all. Every combination is a *cell*. A block has each cell once, in random
+    order, and there are as many blocks as repeats.
 
-    Nothing is written until :meth:`run`. Where ``directory`` has this experiment already, it is
-    taken up, with more repeats if more are given.
+    Nothing is written until :meth:`run`. If ``directory`` has this experiment already, it is
+    continued, with more repeats if more are given.
 
     Args:
-        question: What it is to answer.
-        plans: Whole plans to compare, by name or in a row; not with ``grid``.
+        question: The question that the experiment answers.
+        plans: Whole plans to compare, by name or as a list; not with ``grid``.
         grid: Settings of the plan to compare, by name.
         workloads: What the guest does: ``memory_mib``, ``working_set_mib``, ``dirty_mib_s``,
-            ``pattern``, and ``disk`` with its like, as :meth:`Lab.boot` has them; or several such.
-        wires: What it goes over: ``wire_mbit_s`` (None for no limit), ``delay_ms``,
-            ``loss_percent``; or several such.
-        repeats: How often each cell is measured. Six is the least for an interval of a median.
-        warm_ups: How many migrations are made first whenever it is started; kept, and not counted.
-        seed: Of the order.
-        name: A short name; by default the question's first words.
-        images: The Debian release of the lab's hosts, or of each.
+            ``pattern``, ``disk`` and the other arguments of :meth:`Lab.boot`; or a list of such
+            tables.
+        wires: The wire: ``wire_mbit_s`` (None for no limit), ``delay_ms``, ``loss_percent``; or a
+            list of such tables.
+        repeats: How often each cell is measured. The interval of a median needs at least six.
+        warm_ups: How many migrations are made first at each start; they are stored and not counted.
+        seed: The seed of the random order.
+        name: A short name; by default the first words of the question.
+        images: The Debian release of the lab's hosts, or one release for each host.
         hosts: Real hosts instead of a lab: ``source`` and ``to`` (connection URIs), ``domain``,
-            and maybe ``probe`` (an address of the guest, to ask for echoes).
-        directory: Its folder; by default one of its name in ``experiments``.
+            and optionally ``probe`` (an address of the guest, for echo requests).
+        directory: Its folder; by default a folder of its name in ``experiments``.
 
     Raises:
-        PlanError: A cell's plan cannot work.
-        GuestError: A cell's guest cannot be.
-        UsageError: Anything else in the design cannot be, or ``directory`` has another experiment.
-        StoreError: What ``directory`` has cannot be read.
+        PlanError: The plan of a cell is not valid.
+        GuestError: The guest of a cell is not possible.
+        UsageError: Another value is not valid, or ``directory`` has another experiment.
+        StoreError: ``directory`` cannot be read.
     """
 
     def __init__(
@@ -108,7 +115,7 @@ class Experiment(Results):
         }
         design = read({key: value for key, value in given.items() if value is not None})
         folder = Path(directory or Path("experiments") / design.name)
-        super().__init__(_head(design, folder), folder)
+        super().__init__(_manifest(design, folder), folder)
 
     @classmethod
     def load(
@@ -118,27 +125,28 @@ class Experiment(Results):
 
         Args:
             path: The folder of an experiment, or a TOML file that describes one.
-            directory: The folder for a file's experiment; by default the file's path without its
-                ``.toml``.
-            strict: Whether a run that cannot be read is an error, told when the runs are first
-                asked for. Give False to have the others, and in ``runs.unreadable`` why not these.
+            directory: The folder for the experiment of a TOML file; by default the file's path
+                without ``.toml``.
+            strict: Whether a run that cannot be read is an error, raised when the runs are first
+                used. With False the other runs are read, and ``runs.unreadable`` says why.
 
         Raises:
-            PlanError: A plan in the file cannot work.
-            UsageError: The file is none, or the folder has another experiment.
-            StoreError: The folder has no experiment, or it cannot be read.
+            PlanError: A plan in the file is not valid.
+            UsageError: The file is not valid, or the folder has another experiment.
+            StoreError: The folder has no experiment, or cannot be read.
         """
         given = Path(path)
         if given.is_dir() and directory is not None and Path(directory) != given:
             raise UsageError(
-                f"{given} is an experiment's folder, and so its own place", hint="leave out -o"
+                f"directory must be left out for the folder of an experiment (got {directory})",
+                hint="Leave out directory (-o): the runs are written to the experiment's folder.",
             )
         made = cls.__new__(cls)
         if given.suffix == ".toml" and not given.is_dir():
             folder = Path(directory or given.with_suffix(""))
-            Results.__init__(made, _head(read_toml(given), folder), folder, strict=strict)
+            Results.__init__(made, _manifest(read_file(given), folder), folder, strict=strict)
         else:
-            Results.__init__(made, files.read_head(given), given, strict=strict)
+            Results.__init__(made, read_manifest(given), given, strict=strict)
         return made
 
     def run(
@@ -148,52 +156,67 @@ class Experiment(Results):
         on_step: Listener = ignore,
         stop: threading.Event | None = None,
     ) -> Runs:
-        """Make the trials that are left; each run is on disk as soon as it is over.
+        """Run what is left; each run is written to disk as soon as it is over.
 
         Args:
-            lab: A lab to do it in, with hosts of the design's images; by default one of its own,
-                that ends with it.
-            on_step: Hears how it goes, and about how long it still takes.
-            stop: Once it is set, the migration under way is cancelled, and what is left stays so;
-                call this again to go on.
+            lab: The lab to use, with hosts of the design's images; by default a new lab, which
+                ends with the experiment.
+            on_step: Hears how it goes, and about how long the rest takes.
+            stop: Once it is set, the migration under way is cancelled and no other begins. Call
+                this method again to continue.
 
         Returns:
             All runs of the experiment.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C: as ``stop``.
-            UsageError: Another process runs it, or ``lab`` is not as designed.
-            StoreError: The disk has too little room, or refused.
-            LabError: The lab did not come up, or broke.
+            KeyboardInterrupt: Ctrl-C, which does the same as ``stop``.
+            UsageError: Another process runs it, or ``lab`` does not fit the design.
+            StoreError: The disk has too little room, or a file could not be written.
+            LabError: The lab did not come up, or failed.
             HostError: A host cannot be reached, or refused before a migration began.
         """
-        from migrationlab.experiment.runner import conduct  # noqa: PLC0415 (libvirt: to run only)
+        # Needs libvirt, which reading an experiment does not.
+        from migrationlab.experiment.runner import run_experiment  # noqa: PLC0415
 
-        with files.held(self.directory):
-            if files.is_experiment(self.directory):
+        with locked(self.directory):
+            if is_experiment(self.directory):
                 # Another process may have begun it meanwhile, or given it more repeats.
-                self.head = _taken_up(files.read_head(self.directory), self.head, self.directory)
-            require_room(self.design, self.directory, trials=len(self.left))
-            files.write_head(self.directory, self.head)
+                found = read_manifest(self.directory)
+                self.manifest = _merged(found, self.manifest, self.directory)
+            require_room(self.design, self.directory, runs=len(self.left))
+            write_manifest(self.directory, self.manifest)
             if self.left:
-                conduct(self, lab=lab, on_step=on_step, stop=stop or threading.Event())
+                run_experiment(self, lab=lab, on_step=on_step, stop=stop or threading.Event())
         return self.runs
 
 
-def _head(design: Design, folder: Path) -> files.Head:
-    """Return the experiment of a design: the one in the folder, or else a new one."""
+def _manifest(design: Design, folder: Path) -> ExperimentManifest:
+    """Return the manifest of a design: the one in the folder, or else a new one.
+
+    Raises:
+        UsageError: The folder has another experiment, or one with more repeats.
+    """
     require_possible(design)
     names = [cell.name for cell in design.cells]
-    head = files.Head(
+    wanted = ExperimentManifest(
         id=new_run_id(),
         created=datetime.now(UTC).isoformat(),
         migrationlab_version=version("migrationlab"),
         design=design,
-        trials=schedule(names, design.repeats, design.seed),
+        planned=schedule(names, design.repeats, design.seed),
     )
-    if files.is_experiment(folder):
-        return _continued(files.read_head(folder), head, folder)
-    return head
+    if not is_experiment(folder):
+        return wanted
+    found = read_manifest(folder)
+    merged = _merged(found, wanted, folder)
+    if design.repeats < found.design.repeats:
+        raise UsageError(
+            f"repeats must be at least {found.design.repeats}, as in {folder} "
+            f"(got {design.repeats})",
+            hint="Raise repeats, or choose another directory: measured runs are not taken back.",
+        )
+    # With equal repeats the design may still be spelled in another way, or have other warm-ups.
+    return replace(merged, design=design)
 
 
 def _named(plans: Mapping[str, Plan] | Sequence[Plan]) -> dict[str, dict[str, object]]:
@@ -204,54 +227,34 @@ def _named(plans: Mapping[str, Plan] | Sequence[Plan]) -> dict[str, dict[str, ob
             for plan in plans
         ]
         if len(set(labels)) < len(labels):
-            raise UsageError("plans: the same plan twice", hint="give repeats for more of the same")
+            raise UsageError(
+                "plans must differ (got the same plan twice)",
+                hint="Give plans that differ. To measure a plan more often, raise repeats.",
+            )
         plans = dict(zip((label or "defaults" for label in labels), plans, strict=True))
     return {str(name): plan.changed() for name, plan in plans.items()}
 
 
-def _taken_up(found: files.Head, known: files.Head, folder: Path) -> files.Head:
-    """Return the experiment that was found, with more repeats where more are known of.
+def _merged(
+    found: ExperimentManifest, wanted: ExperimentManifest, folder: Path
+) -> ExperimentManifest:
+    """Return the manifest that was found, with the repeats of the wanted one where it has more.
 
     Raises:
-        UsageError: It is another one.
+        UsageError: They are of different experiments.
     """
-    if known.design.repeats > found.design.repeats:
-        return _continued(found, known, folder)
-    _require_alike(found.design, known.design, folder)
-    return found
-
-
-def _require_alike(found: Design, wanted: Design, folder: Path) -> None:
     changed = [
         what
         for what in ("question", "cells", "seed", "images", "hosts")
-        if getattr(found, what) != getattr(wanted, what)
+        if getattr(found.design, what) != getattr(wanted.design, what)
     ]
     if changed:
         raise UsageError(
-            f"{folder} has an experiment already, with other {', '.join(changed)}",
-            hint="choose another directory; of the one that is there only repeats can be raised",
+            f"{folder} has another experiment already ({', '.join(changed)} differ)",
+            hint="Choose another directory. Of an existing experiment only repeats can be raised.",
         )
-
-
-def _continued(found: files.Head, wanted: files.Head, folder: Path) -> files.Head:
-    """Return the experiment that was found, as it is wanted now: only repeats may have grown.
-
-    Raises:
-        UsageError: It is another one.
-    """
-    _require_alike(found.design, wanted.design, folder)
-    if wanted.design.repeats < found.design.repeats:
-        raise UsageError(
-            f"{folder} has an experiment of {found.design.repeats} repeats, and "
-            f"{wanted.design.repeats} are asked for",
-            hint="repeats can be raised, not lowered: what was measured counts",
-        )
-    return files.Head(
-        id=found.id,
-        created=found.created,
-        migrationlab_version=found.migrationlab_version,
-        design=wanted.design,
-        # What was laid down stays, whatever this version would make of the seed.
-        trials=found.trials + wanted.trials[len(found.trials) :],
-    )
+    if wanted.design.repeats <= found.design.repeats:
+        return found
+    # What was planned stays planned, even if this version would make another order of the seed.
+    added = wanted.planned[len(found.planned) :]
+    return replace(found, design=wanted.design, planned=found.planned + added)

@@ -1,6 +1,6 @@
-"""Whether what a design asks for can be had, before anything is started.
+"""Check that a design can be carried out, before anything is started.
 
-Asks the lab's own rules (``guest_spec``, ``wire_spec``, ``image``) and the disk.
+The lab's own rules (``guest_spec``, ``wire_spec``, ``image``) and the free space of the disk decide.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ SPARE_BYTES = 64 << 20
 
 
 def require_possible(design: Design) -> None:
-    """Refuse a design that no lab could do.
+    """Refuse a design that no lab can carry out.
 
     Raises:
-        GuestError: A cell's guest cannot be.
-        UsageError: Its wire cannot, or no host is made of that image.
+        GuestError: The guest of a cell is not possible.
+        UsageError: The wire of a cell is not possible, or a host's image is unknown.
     """
     if design.images is None:
         return
@@ -48,21 +48,22 @@ def _require_cell(cell: Cell) -> None:
         raise UsageError(f"wire, cell {cell.name!r}: {error}", hint=error.hint) from error
 
 
-def require_room(design: Design, directory: Path, *, trials: int) -> None:
-    """Refuse to begin what the disk has no room for.
+def require_room(design: Design, directory: Path, *, runs: int) -> None:
+    """Refuse to begin where the disk has too little room.
 
     Args:
         design: What is measured.
-        directory: Where it is kept; it is there.
-        trials: How many runs are still to be made.
+        directory: Where the runs are written; it exists.
+        runs: How many runs are left.
 
     Raises:
-        StoreError: There is too little room.
+        StoreError: The disk has too little room.
     """
-    needed = room_bytes(design) * trials // max(design.total, 1) + SPARE_BYTES
+    needed = room_bytes(design) * runs // max(design.total, 1) + SPARE_BYTES
     free = shutil.disk_usage(directory).free
-    if trials and free < needed:
+    if runs and free < needed:
         raise StoreError(
-            f"{trials} runs take about {needed >> 20} MiB, and {directory} has {free >> 20} MiB",
+            f"{directory} must have about {needed >> 20} MiB free for {runs} runs "
+            f"(got {free >> 20} MiB)",
             hint="Free some space there, choose another directory, or lower repeats.",
         )

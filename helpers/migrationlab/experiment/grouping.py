@@ -1,8 +1,7 @@
-"""Which of some runs were made alike, so that their figures can be put together.
+"""Group runs that may be pooled: runs of the same setting and environment.
 
-Runs of an experiment say which setting each of them measured. Of other runs the guest, the wire,
-the plan and what they were made on tell: those that differ in any of it answer different questions.
-Pure: works from runs that are there. Imports no libvirt.
+A run of an experiment names its cell. Other runs are grouped by their guest, wire, plan, hosts and
+machine: runs that differ in any of these answer different questions.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ from migrationlab.runs import environment
 from migrationlab.runs.numbers import setting
 from migrationlab.runs.run import Run
 
-#: What differs from run to run by itself, and so makes no difference between environments.
-_EVER_CHANGING = frozenset({"load_1min", "cpu_busy_percent", "measured_mbit_s", "number"})
+#: Facts that change from run to run by themselves, and so do not separate runs.
+_CHANGING = frozenset({"load_1min", "cpu_busy_percent", "measured_mbit_s", "number"})
 _NAMES = frozenset({"name", "uuid"})
-#: The hash of a domain changes with all its settings, which are told by themselves, and with the
-#: version of libvirt that wrote it, as when a guest comes back from another release.
+#: The hash of a domain changes with each of its settings, which are compared themselves, and with
+#: the version of libvirt that wrote it, for example when a guest comes back from another release.
 _DOMAIN = "guest xml_sha256"
 _PLAN = "plan "
-#: Of the plan, what says where to and not how.
+#: Settings of the plan that say where to migrate, not how.
 _PLACES = frozenset({"migration_uri", "connection_uri"})
 _HOST = {
     "libvirt_version": "libvirt",
@@ -38,11 +37,11 @@ _HOST = {
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Runs that were made alike, by what tells them from the others.
+    """Groups of runs that may be pooled.
 
     Attributes:
-        of: For each run's name the name of its group.
-        differing: What tells the groups apart, besides the mode.
+        of: The name of its group for each run's id.
+        differing: The facts in which the groups differ, besides the mode.
     """
 
     of: Mapping[str, str]
@@ -50,10 +49,10 @@ class Groups:
 
 
 def group(runs: Iterable[Run]) -> Groups:
-    """Put runs together that were made alike, so that no others are pooled.
+    """Group runs that may be pooled.
 
-    Domains whose hashes differ set runs apart only where nothing else explains it, as
-    :func:`migrationlab.runs.environment.differences` has it.
+    Domain hashes separate runs only where no other difference explains them: see
+    :func:`migrationlab.runs.environment.differences`.
     """
     given = list(runs)
     about = {run.run_id: (run, facts_of(run) | _of_plan(run.plan)) for run in given}
@@ -82,7 +81,7 @@ def group(runs: Iterable[Run]) -> Groups:
 
 
 def settings_of(runs: Iterable[Run]) -> Mapping[str, str]:
-    """Give for each run's name that of its setting: its experiment's cell, else its group."""
+    """Return the setting of each run, by its id: its experiment's cell, or else its group."""
     given = list(runs)
     groups = group(run for run in given if run.experiment is None).of
     return {
@@ -92,7 +91,7 @@ def settings_of(runs: Iterable[Run]) -> Mapping[str, str]:
 
 
 def facts_of(run: Run) -> dict[str, object]:
-    """Give what one run was made on, by the words of a report."""
+    """Return the hosts, guest, wire and machine of a run, in the words of a report."""
     hosts: list[Mapping[str, object]] = sorted(
         (run.source, run.destination), key=lambda host: str(host["name"])
     )
@@ -103,7 +102,7 @@ def facts_of(run: Run) -> dict[str, object]:
     found["accelerator"] = run.accelerator
     for title, facts in (("guest", run.guest), ("wire", run.wire or {}), ("", run.environment)):
         for key, value in facts.items():
-            if key not in _EVER_CHANGING and key not in _NAMES:
+            if key not in _CHANGING and key not in _NAMES:
                 found[f"{title} {key}".strip()] = value
     found["migrationlab"] = run.migrationlab_version
     return found
@@ -124,7 +123,7 @@ def _of_plan(plan: Plan) -> dict[str, object]:
 
 
 def _said(found: Mapping[str, object], name: str) -> str:
-    """Say a fact as one of a group's name; settings of the plan that are left out are not said."""
+    """Return a fact as a part of a group's name."""
     value = found.get(name)
     return setting(name.removeprefix(_PLAN), "not known" if value is None else shown(value))
 

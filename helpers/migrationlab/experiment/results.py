@@ -1,7 +1,7 @@
-"""What an experiment's runs say: tables, comparisons, and what stands against them.
+"""Read the results of an experiment: tables, comparisons and warnings.
 
-All that can be read and worked out; what makes the runs is ``migrationlab.experiment``'s, whose
-``Experiment`` is one of these. So figures and reports need no libvirt. Imports no libvirt.
+Reading results needs no libvirt, so figures and reports need none either. ``Experiment`` is a
+:class:`Results` that can also run.
 """
 
 from __future__ import annotations
@@ -14,22 +14,31 @@ import pandas as pd
 
 from migrationlab.errors import UsageError
 from migrationlab.experiment import statistics
-from migrationlab.experiment.comparison import CellComparison, Ends, together
+from migrationlab.experiment.comparison import (
+    CellComparison,
+    Completion,
+    adjust_for_multiple_comparisons,
+)
 from migrationlab.experiment.design import Cell
-from migrationlab.experiment.experiment_files import OWN_COLUMNS, Record, fact
+from migrationlab.experiment.stored import PLACEMENT_COLUMNS, StoredExperiment, placement
 from migrationlab.experiment.warnings import ExperimentWarning, find
 from migrationlab.runs.environment import differences, require_same
 from migrationlab.runs.run import Outcome, Run
 from migrationlab.runs.schema import SUMMARY
 
-#: What a summary tells of first.
+#: The metrics that a summary shows first.
 MAIN_METRICS = ("total_ms", "downtime_event_ms", "downtime_network_ms", "transferred_bytes")
-#: Numbers of a run that are no result of it.
+#: Numbers of a run that were set, not measured.
 _NO_METRICS = frozenset({"downtime_requested_ms"})
+#: The columns of a summary that hold statistics, and their types.
+_STATISTICS = {
+    "runs": "int64", "n": "int64", "median": "Float64", "low": "Float64", "high": "Float64",
+    "min": "Float64", "max": "Float64", "relative_mad_percent": "Float64", "outliers": "int64",
+}  # fmt: skip
 
 
 def metrics() -> tuple[str, ...]:
-    """Return the names of what is measured of a run: the numbers of its summary."""
+    """Return the names of the metrics: the measured numbers of a run's summary."""
     return tuple(
         name
         for name, kind in SUMMARY.items()
@@ -37,28 +46,28 @@ def metrics() -> tuple[str, ...]:
     )
 
 
-class Results(Record):
+class Results(StoredExperiment):
     """An experiment, and what its runs say."""
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Return the names of what was measured: numbers of the runs' summaries."""
+        """Return the names of the metrics: the measured numbers of the runs' summaries."""
         return metrics()
 
     def frame(self, *, everything: bool = False) -> pd.DataFrame:
-        """Give a frame of the runs that count, a row a run, in the order of their making.
+        """Return a frame of the runs that count, one row a run, in the order of the schedule.
 
-        Its columns: what :meth:`migrationlab.Runs.frame` has; ``cell``, ``block``, ``trial``,
-        ``attempt`` (1, or more where earlier ones were cut short), ``warm_up``, ``stopped``; and
-        one for each factor.
+        Its columns: those of :meth:`migrationlab.Runs.frame`; ``cell``, ``block``, ``run_number``,
+        ``attempt`` (1, or more where earlier attempts were cut short), ``warm_up``, ``stopped``;
+        and one for each factor.
 
         Args:
             everything: Also warm-ups, and runs that were stopped and made again.
         """
         runs = self.runs if everything else self.measured
         table = runs.frame()
-        for column, kind in OWN_COLUMNS.items():
-            table[column] = pd.Series([fact(run)[column] for run in runs], dtype=kind)
+        for column, kind in PLACEMENT_COLUMNS.items():
+            table[column] = pd.Series([placement(run)[column] for run in runs], dtype=kind)
         settings = {cell.name: cell.setting for cell in self.cells}
         for factor in self.factors:
             if factor not in table:  # the mode is in every run's summary
@@ -67,14 +76,14 @@ class Results(Record):
         return table
 
     def outcomes(self) -> pd.DataFrame:
-        """Give a frame of how the trials of each cell ended, a row a cell.
+        """Return a frame of the outcomes of each cell, one row a cell.
 
         Its columns: ``cell``, one for each factor, ``planned``, ``made``, and one for each
         outcome: ``completed``, ``cancelled``, ``timed_out``, ``diverged``, ``interrupted``,
         ``failed``.
         """
-        planned = Counter(trial.cell for trial in self.trials)
-        counted = Counter((fact(run)["cell"], run.outcome) for run in self.measured)
+        planned = Counter(run.cell for run in self.planned)
+        counted = Counter((placement(run)["cell"], run.outcome) for run in self.measured)
         rows = [
             {
                 "cell": cell.name,
@@ -88,20 +97,20 @@ class Results(Record):
         return pd.DataFrame(rows)
 
     def summary(self, metrics: Iterable[str] | None = None, *, mixed: bool = False) -> pd.DataFrame:
-        """Give a frame of what was measured, a row for each cell and metric.
+        """Return a frame of statistics, one row for each cell and metric.
 
-        Its columns: ``cell``, one for each factor, ``metric``; ``runs`` (that count), ``n`` (of
-        them completed, with a value), ``median``, ``low`` and ``high`` (its 95 % bootstrap
-        interval; missing for fewer than six values), ``least``, ``greatest``, ``relative_mad_percent``,
-        ``outliers`` (how many; they count like all others).
+        Its columns: ``cell``, one for each factor, ``metric``; ``runs`` (that count), ``n`` (runs
+        that completed, with a value), ``median``, ``low`` and ``high`` (the 95 % bootstrap interval
+        of the median; missing for fewer than six values), ``min``, ``max``,
+        ``relative_mad_percent`` (1.4826 times the median absolute deviation, as a share of the
+        median), ``outliers`` (how many; they count like all other values).
 
         Args:
-            metrics: Which; by default all that have a value.
-            mixed: Whether runs may be put together though they were made on different machines,
-                or with different software.
+            metrics: Which metrics; by default all that have a value.
+            mixed: Whether to pool runs of different machines or software.
 
         Raises:
-            UsageError: There is no such metric, or the runs' environments differ.
+            UsageError: A metric is unknown, or the runs' environments differ.
         """
         wanted = self.metrics if metrics is None else tuple(metrics)
         table = self._comparable(mixed=mixed)
@@ -111,37 +120,24 @@ class Results(Record):
             if metrics is None and table[metric].isna().all():
                 continue
             for cell in self.cells:
-                about = statistics.estimate(self._values(table, cell, metric))
-                rows.append(
-                    {
-                        "cell": cell.name,
-                        **cell.setting,
-                        "metric": metric,
-                        "runs": int((table["cell"] == cell.name).sum()),
-                        "n": about.n,
-                        "median": about.median,
-                        "low": about.low,
-                        "high": about.high,
-                        "least": about.least,
-                        "greatest": about.greatest,
-                        "relative_mad_percent": about.relative_mad_percent,
-                        "outliers": sum(about.outliers),
-                    }
-                )
-        numbers = ("median", "low", "high", "least", "greatest", "relative_mad_percent")
-        columns = [
-            "cell", *self.factors, "metric", "runs", "n", "median", "low", "high", "least",
-            "greatest", "relative_mad_percent", "outliers",
-        ]  # fmt: skip
-        return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, "Float64"))
+                found = statistics.estimate(self._values(table, cell, metric))
+                row = {name: getattr(found, name) for name in _STATISTICS if name != "runs"}
+                row |= {
+                    "runs": int((table["cell"] == cell.name).sum()),
+                    "outliers": sum(found.outliers),
+                }
+                rows.append({"cell": cell.name, **cell.setting, "metric": metric, **row})
+        columns = ["cell", *self.factors, "metric", *_STATISTICS]
+        return pd.DataFrame(rows, columns=columns).astype(_STATISTICS)
 
     def points(self, metric: str, *, mixed: bool = False) -> pd.DataFrame:
-        """Give a frame of every completed run's value of a metric, a row a run.
+        """Return a frame of every completed run's value of a metric, one row a run.
 
-        Its columns: ``run_id``, ``cell``, one for each factor, ``trial``, ``value``, ``outlier``.
+        Its columns: ``run_id``, ``cell``, one for each factor, ``run_number``, ``value``,
+        ``outlier``.
 
         Args:
-            metric: Which.
+            metric: Which metric.
             mixed: As for :meth:`summary`.
 
         Raises:
@@ -164,29 +160,28 @@ class Results(Record):
         *,
         mixed: bool = False,
     ) -> CellComparison:
-        """Say how a metric of one cell differs from another's, and how sure that is.
+        """Return how a metric of one cell differs from another's, and how certain that is.
 
         Args:
-            a: The one cell: its name, or values of factors that only it has.
-            b: The other, likewise.
-            metric: What to compare.
+            a: One cell: its name, or values of factors that only this cell has.
+            b: The other cell, in the same way.
+            metric: The metric to compare.
             mixed: As for :meth:`summary`.
 
         Raises:
-            UsageError: There is no such cell or metric, or the runs' environments differ.
+            UsageError: A cell or the metric is unknown, or the runs' environments differ.
         """
         one, other = self.cell(a), self.cell(b)
         if one == other:
             raise UsageError(
-                f"{one.name!r} is one cell, and two are compared",
-                hint=f"the cells: {'; '.join(cell.name for cell in self.cells)}",
+                f"a and b must be two cells (got {one.name!r} twice)",
+                hint=f"Choose two of: {'; '.join(cell.name for cell in self.cells)}.",
             )
         self.require_metric(metric)
-        table = self._comparable(mixed=mixed)
-        return self._compared(table, [(one, other)], metric)[0]
+        return self._compared(self._comparable(mixed=mixed), [(one, other)], metric)[0]
 
     def pairs(self) -> Iterator[tuple[Cell, Cell]]:
-        """Give the pairs of cells that differ in one factor, and so can be compared."""
+        """Yield the pairs of cells that differ in one factor only, which can be compared."""
         for one, other in itertools.combinations(self.cells, 2):
             if sum(one.setting[key] != other.setting[key] for key in self.factors) == 1:
                 yield one, other
@@ -194,42 +189,42 @@ class Results(Record):
     def comparisons(
         self, metric: str = "downtime_event_ms", *, mixed: bool = False
     ) -> list[CellComparison]:
-        """Give the comparisons of all :meth:`pairs` of cells.
+        """Return the comparisons of all :meth:`pairs` of cells.
 
-        The more there are, the more seem to differ by chance alone: ``p_adjusted`` allows for it.
+        The more comparisons there are, the more cells seem to differ by chance alone:
+        ``p_adjusted`` allows for it.
 
         Args:
-            metric: What to compare.
+            metric: The metric to compare.
             mixed: As for :meth:`summary`.
 
         Raises:
             UsageError: As for :meth:`summary`.
         """
         self.require_metric(metric)
-        table = self._comparable(mixed=mixed)
-        return self._compared(table, self.pairs(), metric)
+        return self._compared(self._comparable(mixed=mixed), self.pairs(), metric)
 
-    def concerns(self) -> tuple[ExperimentWarning, ...]:
-        """Say what a reader should know before the figures are believed, and what to do next."""
+    def warnings(self) -> tuple[ExperimentWarning, ...]:
+        """Return what limits the trust in the figures, and what to do about it."""
         return find(
             self.measured,
             self.frame(),
-            planned=len(self.trials),
+            planned=len(self.planned),
             cut_short=self.cut_short,
             differing=self.strayed(self.measured),
         )
 
     def strayed(self, runs: Sequence[Run]) -> list[str]:
-        """Return in which facts of their environment runs differ, those that are compared left out.
+        """Return in which facts the environments of runs differ, except facts that are compared.
 
         Args:
             runs: Runs of this experiment.
         """
-        return sorted(differences(runs).keys() - self._meant)
+        return sorted(differences(runs).keys() - self._compared_facts)
 
     @property
-    def _meant(self) -> frozenset[str]:
-        # Which accelerator runs the guest can be what is compared.
+    def _compared_facts(self) -> frozenset[str]:
+        # The accelerator of the guest can be a factor.
         return frozenset({"accelerator"}) & frozenset(self.factors)
 
     def _compared(
@@ -243,20 +238,22 @@ class Results(Record):
         }
         made = Counter(table["cell"])
         completed = Counter(table.loc[_completed(table), "cell"])
-        ends = {cell.name: Ends(made[cell.name], completed[cell.name]) for cell in self.cells}
-        return together(found, metric, ends)
+        completions = {
+            cell.name: Completion(made[cell.name], completed[cell.name]) for cell in self.cells
+        }
+        return adjust_for_multiple_comparisons(found, metric, completions)
 
     def _comparable(self, *, mixed: bool) -> pd.DataFrame:
-        """Give the frame, if what was measured can be put together."""
+        """Return the frame, if its runs may be pooled."""
         runs = self.measured
         if not mixed:
             try:
-                require_same(runs, allow=self._meant)
+                require_same(runs, allow=self._compared_facts)
             except UsageError as error:
                 raise UsageError(
                     str(error),
-                    hint="measure again in one environment; or, where the difference does not "
-                    "matter, say mixed=True (--mixed)",
+                    hint="Measure again in one environment. If the difference does not matter, "
+                    "pool the runs with mixed=True (--mixed).",
                 ) from error
         return self.frame()
 
@@ -267,17 +264,18 @@ class Results(Record):
         return values
 
     def require_metric(self, metric: str) -> None:
-        """Refuse a metric that no run has.
+        """Refuse an unknown metric.
 
         Raises:
-            UsageError: It is none.
+            UsageError: No run has such a metric.
         """
         if metric not in self.metrics:
             raise UsageError(
-                f"no run has a {metric!r}", hint=f"there are {', '.join(self.metrics)}"
+                f"metric must be a number of a run's summary (got {metric!r})",
+                hint=f"Use one of: {', '.join(self.metrics)}.",
             )
 
 
 def _completed(table: pd.DataFrame) -> pd.Series:
-    """Tell which runs completed: how long one took that was stopped is no result."""
+    """Return which runs completed: the time until a migration was stopped is not a result."""
     return table["outcome"] == str(Outcome.COMPLETED)

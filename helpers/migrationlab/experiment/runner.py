@@ -1,9 +1,9 @@
-"""Makes the trials of an experiment, one after the other.
+"""Run the planned runs of an experiment, one after the other.
 
-Theory of operation. What is left is asked of the disk. For each trial the stage gets guest, wire
-and direction ready; a pause lets the guest's beats of the new workload come in; the trial is
-written down as begun; then it is migrated, and its run stored at once with the trial's place in
-the design. So a stop or a crash, whenever it comes, loses one migration at most.
+Theory of operation. The files on disk say what is left. For each planned run the testbed prepares
+guest, wire and direction. A pause lets the guest's beats of the new workload arrive. The start is
+recorded; then the guest is migrated, and the run is written at once, with its place in the design.
+So a stop or a crash loses one migration at most.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from itertools import groupby
 
 from migrationlab.capture.recorder import BEFORE_NS
 from migrationlab.errors import UsageError
-from migrationlab.experiment import folder as files
 from migrationlab.experiment.design import Cell
-from migrationlab.experiment.environments import Stage, stage_of
+from migrationlab.experiment.folder import RUNS, count_starts, record_start
 from migrationlab.experiment.results import Results
-from migrationlab.experiment.schedule import Trial
+from migrationlab.experiment.schedule import PlannedRun
+from migrationlab.experiment.testbeds import Testbed, open_testbed
 from migrationlab.lab.lab import Lab
 from migrationlab.migrate.migration import Migration
 from migrationlab.migrate.start import start
@@ -36,41 +36,41 @@ POLL_S = 0.1
 SETTLE_S = BEFORE_NS / 1e9 + 0.1
 
 
-def conduct(
+def run_experiment(
     experiment: Results, *, lab: Lab | None, on_step: Listener, stop: threading.Event
 ) -> None:
-    """Make the trials that are left, until that is done or ``stop`` is set.
+    """Run what is left of an experiment, until it is done or ``stop`` is set.
 
     Args:
-        experiment: What is to be made.
-        lab: Where; None for a lab of its own, or the design's real hosts.
+        experiment: The experiment.
+        lab: The lab to use; None for a new lab, or the design's real hosts.
         on_step: Hears how it goes.
-        stop: Once it is set, the migration under way is cancelled and nothing more begun.
+        stop: Once it is set, the migration under way is cancelled and no other begins.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C; the migration under way was cancelled, and stored.
-        MigrationLabError: What the stage raises, and :func:`migrationlab.start`.
+        KeyboardInterrupt: Ctrl-C; the migration under way was cancelled, and written.
+        MigrationLabError: An error of the testbed, or of :func:`migrationlab.start`.
     """
-    with stage_of(experiment.design, lab, on_step) as stage:
-        Conductor(experiment, stage, on_step, stop).go()
+    with open_testbed(experiment.design, lab, on_step) as testbed:
+        Runner(experiment, testbed, on_step, stop).run()
 
 
-class Conductor:
-    """Makes trials on a stage.
+class Runner:
+    """Runs the planned runs of an experiment on a testbed.
 
     Args:
-        experiment: What is to be made.
-        stage: Where.
+        experiment: The experiment.
+        testbed: Where it runs.
         on_step: Hears how it goes.
         stop: Once it is set, nothing more is begun.
         begin: Starts a migration.
-        clock: Tells the time, in seconds.
+        clock: Returns the time, in seconds.
     """
 
     def __init__(
         self,
         experiment: Results,
-        stage: Stage,
+        testbed: Testbed,
         on_step: Listener,
         stop: threading.Event,
         *,
@@ -78,24 +78,24 @@ class Conductor:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._experiment = experiment
-        self._stage = stage
+        self._testbed = testbed
         self._on_step = on_step
         self._stop = stop
         self._begin = begin
         self._clock = clock
         self._pace = experiment.pace()
-        self._begun = files.begun(experiment.directory)
-        self._left = Counter(trial.cell for trial in experiment.left)
+        self._starts = count_starts(experiment.directory)
+        self._left = Counter(run.cell for run in experiment.left)
         self._what = ""
-        # The first of them: all others were made as it was, or that was told.
-        self._before: Run | None = next(iter(experiment.measured), None)
+        # All later runs were compared with the first one, and a difference was reported.
+        self._first: Run | None = next(iter(experiment.measured), None)
         self._strayed: list[str] = []
 
-    def go(self) -> None:
-        """Make the warm-ups, and then what is left of each block."""
+    def run(self) -> None:
+        """Run the warm-ups, and then what is left of each block."""
         self._warm_up()
         left = self._experiment.left
-        for block, group in groupby(left, key=lambda trial: trial.block):
+        for block, group in groupby(left, key=lambda planned: planned.block):
             if self._stop.is_set():
                 return
             self._block(block, list(group))
@@ -109,20 +109,20 @@ class Conductor:
             for number in range(count):
                 cell = self._experiment.cell(left[number % len(left)].cell)
                 self._progress(cell.name, number / count)
-                # To and fro, so that the last arrives where the first trial begins.
+                # Directions alternate, so that the last guest arrives where the first run begins.
                 backwards = left[0].backwards != bool((count - number) % 2)
-                if self._trial(cell, None, backwards=backwards) is None:
+                if self._run(cell, None, backwards=backwards) is None:
                     return
 
-    def _block(self, number: int, trials: list[Trial]) -> None:
+    def _block(self, number: int, group: list[PlannedRun]) -> None:
         self._what = f"block {number} of {self._experiment.design.repeats}"
         self._on_step(Step(self._what, "started"))
         runs = []
         try:
-            for index, trial in enumerate(trials):
-                self._progress(trial.cell, index / len(trials))
-                cell = self._experiment.cell(trial.cell)
-                run = self._trial(cell, trial, backwards=trial.backwards)
+            for index, planned in enumerate(group):
+                self._progress(planned.cell, index / len(group))
+                cell = self._experiment.cell(planned.cell)
+                run = self._run(cell, planned, backwards=planned.backwards)
                 if run is None:
                     break
                 runs.append(run)
@@ -131,25 +131,25 @@ class Conductor:
             self._on_step(Step(self._what, "failed", why))
             raise
         completed = sum(run.outcome is Outcome.COMPLETED for run in runs)
-        said = f"{completed} of {len(runs)} completed, {self._remaining()}"
-        if len(runs) < len(trials):
-            self._on_step(Step(self._what, "failed", f"stopped; {said}"))
+        detail = f"{completed} of {len(runs)} completed, {self._remaining()}"
+        if len(runs) < len(group):
+            self._on_step(Step(self._what, "failed", f"stopped; {detail}"))
         else:
-            self._on_step(Step(self._what, "done", said, 1.0))
+            self._on_step(Step(self._what, "done", detail, 1.0))
 
-    def _trial(self, cell: Cell, trial: Trial | None, *, backwards: bool) -> Run | None:
-        """Make one trial, or a warm-up; None where it was stopped."""
+    def _run(self, cell: Cell, planned: PlannedRun | None, *, backwards: bool) -> Run | None:
+        """Make one planned run, or a warm-up; return None where it was stopped."""
         began = self._clock()
-        scene = self._stage.ready(cell, backwards=backwards)
+        args = self._testbed.ready(cell, backwards=backwards)
         if self._stop.wait(SETTLE_S):
             return None
         attempt = 1
-        if trial is not None:
-            files.note_begun(self._experiment.directory, trial.number)
-            self._begun[trial.number] += 1
-            attempt = self._begun[trial.number]
+        if planned is not None:
+            record_start(self._experiment.directory, planned.number)
+            self._starts[planned.number] += 1
+            attempt = self._starts[planned.number]
         migration = self._begin(
-            scene.guest, to=scene.to, source=scene.source, plan=cell.plan, probe=scene.probe
+            args.guest, to=args.to, source=args.source, plan=cell.plan, probe=args.probe
         )
         try:
             self._wait(migration)
@@ -157,26 +157,26 @@ class Conductor:
             unfinished = not migration.done
             run = _ended(migration)
             stopped = unfinished and run.outcome is Outcome.CANCELLED
-            run = self._kept(run, cell, trial, attempt=attempt, stopped=stopped)
+            run = self._store(run, cell, planned, attempt=attempt, stopped=stopped)
         if stopped:
             return None
-        self._look_around(run)
-        self._stage.over(run)
+        self._report_changes(run)
+        self._testbed.over(run)
         self._pace.note(cell.name, self._clock() - began)
-        if trial is not None:
+        if planned is not None:
             self._left[cell.name] -= 1
         return run
 
-    def _look_around(self, run: Run) -> None:
-        """Tell of an environment that has changed as soon as a run shows it, and not at the end."""
-        if self._before is None:
-            self._before = run
-        strayed = self._experiment.strayed([self._before, run])
+    def _report_changes(self, run: Run) -> None:
+        """Report a changed environment as soon as a run shows it."""
+        if self._first is None:
+            self._first = run
+        strayed = self._experiment.strayed([self._first, run])
         if strayed and strayed != self._strayed:
             what = "the same environment as before"
             self._on_step(Step(what, "started"))
-            told = f"{', '.join(strayed)} changed since {self._before.created[:16]}; stop, or"
-            self._on_step(Step(what, "failed", f"{told} put them together with --mixed"))
+            changed = f"{', '.join(strayed)} changed since {self._first.created[:16]}"
+            self._on_step(Step(what, "failed", f"{changed}; stop, or pool the runs with --mixed"))
         self._strayed = strayed
 
     def _wait(self, migration: Migration) -> None:
@@ -184,33 +184,35 @@ class Conductor:
             with contextlib.suppress(TimeoutError):
                 migration.wait(POLL_S)
 
-    def _kept(
-        self, run: Run, cell: Cell, trial: Trial | None, *, attempt: int, stopped: bool
+    def _store(
+        self, run: Run, cell: Cell, planned: PlannedRun | None, *, attempt: int, stopped: bool
     ) -> Run:
-        """Store a run with its place in the design."""
-        place = {
-            "id": self._experiment.id,
-            "name": self._experiment.name,
-            "cell": cell.name,
-            "setting": dict(cell.setting),
-            "block": None if trial is None else trial.block,
-            "run_number": None if trial is None else trial.number,
-            "attempt": attempt,
-            "warm_up": trial is None,
-            "stopped": stopped,
-        }
-        kept = replace(run, experiment=place)
-        folder = self._experiment.directory / files.RUNS
+        """Write a run with its place in the design."""
+        placed = replace(
+            run,
+            experiment={
+                "id": self._experiment.id,
+                "name": self._experiment.name,
+                "cell": cell.name,
+                "setting": dict(cell.setting),
+                "block": None if planned is None else planned.block,
+                "run_number": None if planned is None else planned.number,
+                "attempt": attempt,
+                "warm_up": planned is None,
+                "stopped": stopped,
+            },
+        )
+        folder = self._experiment.directory / RUNS
         interrupted: KeyboardInterrupt | None = None
-        while not (folder / kept.run_id).exists():
+        while not (folder / placed.run_id).exists():
             try:
-                save_run(kept, folder)
+                save_run(placed, folder)
             except KeyboardInterrupt as error:
-                # Ctrl-C, maybe an impatient second one, does not cost the run that is over.
+                # Ctrl-C, maybe a second one, must not lose the run that is over.
                 interrupted = error
         if interrupted is not None:
             raise interrupted
-        return kept
+        return placed
 
     def _progress(self, cell: str, fraction: float) -> None:
         self._on_step(Step(self._what, "progress", f"{cell}; {self._remaining()}", fraction))
@@ -223,7 +225,7 @@ class Conductor:
 
 
 def _ended(migration: Migration) -> Run:
-    """Return the run of a migration, cancelled where it is not over; Ctrl-C does not hurry it."""
+    """Return the run of a migration; cancel it where it is not over. Ctrl-C does not hurry it."""
     while True:
         try:
             if not migration.done:

@@ -1,7 +1,7 @@
-"""What an experiment would have said of two cells, had it been stopped after fewer blocks.
+"""Compare two cells of an experiment as it grows: after one block, after two, and so on.
 
-A block has each cell once, so any blocks of an experiment are a smaller experiment: in whichever
-order they are taken, the first three are one of three repeats. Pure; imports no libvirt.
+A block has each cell once. So any blocks of an experiment form a smaller experiment: the first
+three blocks, in whatever order, are an experiment of three repeats.
 """
 
 from __future__ import annotations
@@ -13,25 +13,29 @@ from dataclasses import dataclass, field
 
 from migrationlab.errors import UsageError
 from migrationlab.experiment import statistics
-from migrationlab.experiment.comparison import CellComparison, Ends, together
+from migrationlab.experiment.comparison import (
+    CellComparison,
+    Completion,
+    adjust_for_multiple_comparisons,
+)
 from migrationlab.experiment.results import Results
 from migrationlab.experiment.statistics import Estimate
 from migrationlab.runs.run import Outcome
 
 
 @dataclass(frozen=True)
-class Growth:
-    """Two cells of an experiment, block by block.
+class CumulativeComparison:
+    """Two cells of an experiment, compared block by block.
 
     Attributes:
-        metric: What is compared.
-        a: The name of the one cell.
-        b: That of the other.
-        order: The numbers of the blocks, in the order in which they are taken.
-        values_a: A value of ``a`` for each block of that order, None where it has none.
-        values_b: Likewise of ``b``.
-        ends_a: How ``a`` ended in each of them: one migration made, or none.
-        ends_b: Likewise ``b``.
+        metric: The metric that is compared.
+        a: The name of one cell.
+        b: The name of the other cell.
+        order: The numbers of the blocks, in the order in which they are added.
+        values_a: The value of ``a`` for each block in that order, None where it has none.
+        values_b: The value of ``b`` for each block.
+        ends_a: For each block whether ``a`` was made, and completed.
+        ends_b: For each block whether ``b`` was made, and completed.
     """
 
     metric: str
@@ -40,11 +44,11 @@ class Growth:
     order: tuple[int, ...]
     values_a: tuple[float | None, ...] = field(repr=False)
     values_b: tuple[float | None, ...] = field(repr=False)
-    ends_a: tuple[Ends, ...] = field(repr=False)
-    ends_b: tuple[Ends, ...] = field(repr=False)
+    ends_a: tuple[Completion, ...] = field(repr=False)
+    ends_b: tuple[Completion, ...] = field(repr=False)
 
     def first(self, n: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Return the values of the first ``n`` blocks, of ``a`` and of ``b``."""
+        """Return the values of ``a`` and of ``b`` in the first ``n`` blocks."""
         one, other = (
             tuple(value for value in values[:n] if value is not None)
             for values in (self.values_a, self.values_b)
@@ -52,72 +56,77 @@ class Growth:
         return one, other
 
     def at(self, n: int) -> CellComparison:
-        """Say how the two would compare after ``n`` blocks, with no other comparison beside it."""
+        """Return the comparison after ``n`` blocks, as the only comparison."""
         a, b = self.first(n)
-        ends = {self.a: _sum(self.ends_a[:n]), self.b: _sum(self.ends_b[:n])}
+        completions = {self.a: _sum(self.ends_a[:n]), self.b: _sum(self.ends_b[:n])}
         found = {(self.a, self.b): statistics.compare(a, b)}
-        return together(found, self.metric, ends)[0]
+        return adjust_for_multiple_comparisons(found, self.metric, completions)[0]
 
     def estimates(self, n: int) -> tuple[Estimate, Estimate]:
-        """Say what the first ``n`` blocks tell of each cell by itself."""
+        """Return what the first ``n`` blocks say of each cell."""
         a, b = self.first(n)
         return statistics.estimate(a), statistics.estimate(b)
 
     @functools.cached_property
-    def told(self) -> tuple[CellComparison, ...]:
-        """Return the comparisons after 1, 2, … blocks, to the last."""
+    def comparisons(self) -> tuple[CellComparison, ...]:
+        """Return the comparisons after 1, 2, … blocks, up to all."""
         return tuple(self.at(n) for n in range(1, len(self.order) + 1))
 
 
-def grow(
+def compare_cumulatively(
     recorded: Results,
     metric: str = "total_ms",
     *,
     pair: tuple[str, str] | None = None,
     seed: int = 0,
-) -> Growth:
-    """Take the blocks of an experiment one after the other.
+) -> CumulativeComparison:
+    """Compare two cells of an experiment block by block.
 
     Args:
         recorded: The experiment.
-        metric: What to compare, a number of its runs' summaries.
+        metric: The metric to compare, a number of the runs' summaries.
         pair: The names of two cells; by default the first two that differ in one setting.
-        seed: Of the order of the blocks; 0 for that in which they were made.
+        seed: The seed of the order of the blocks; 0 for the order in which they were made.
 
     Raises:
-        UsageError: There is no such cell, metric or pair, or the runs' environments differ.
+        UsageError: A cell, the metric or the pair is unknown, or the runs' environments differ.
     """
     if pair is None:
         first = next(recorded.pairs(), None)
         if first is None:
-            raise UsageError("no two cells differ in one setting", hint="Name two cells as pair.")
+            raise UsageError(
+                "pair must be given, because no two cells differ in one setting only",
+                hint=f"Name two of: {'; '.join(cell.name for cell in recorded.cells)}.",
+            )
         pair = (first[0].name, first[1].name)
     a, b = (recorded.cell(name).name for name in pair)
     points = recorded.points(metric)
     frame = recorded.frame()
     blocks = dict(zip(frame["run_id"], frame["block"].astype(int), strict=True))
-    ends = {
-        (row.cell, blocks[row.run_id]): Ends(1, int(row.outcome == Outcome.COMPLETED))
+    completions = {
+        (row.cell, blocks[row.run_id]): Completion(1, int(row.outcome == Outcome.COMPLETED))
         for row in frame.itertuples(index=False)
+    }
+    values = {
+        (row.cell, blocks[row.run_id]): float(row.value) for row in points.itertuples(index=False)
     }
     order = sorted(set(blocks.values()))
     if seed:
         random.Random(seed).shuffle(order)  # noqa: S311 - no secret, but the same each time
-    known = {
-        (row.cell, blocks[row.run_id]): float(row.value) for row in points.itertuples(index=False)
-    }
     one, other = ([(cell, block) for block in order] for cell in (a, b))
-    return Growth(
+    return CumulativeComparison(
         metric,
         a,
         b,
         tuple(order),
-        values_a=tuple(known.get(place) for place in one),
-        values_b=tuple(known.get(place) for place in other),
-        ends_a=tuple(ends.get(place, Ends(0, 0)) for place in one),
-        ends_b=tuple(ends.get(place, Ends(0, 0)) for place in other),
+        values_a=tuple(values.get(place) for place in one),
+        values_b=tuple(values.get(place) for place in other),
+        ends_a=tuple(completions.get(place, Completion(0, 0)) for place in one),
+        ends_b=tuple(completions.get(place, Completion(0, 0)) for place in other),
     )
 
 
-def _sum(ends: Sequence[Ends]) -> Ends:
-    return Ends(sum(each.made for each in ends), sum(each.completed for each in ends))
+def _sum(completions: Sequence[Completion]) -> Completion:
+    return Completion(
+        sum(each.made for each in completions), sum(each.completed for each in completions)
+    )

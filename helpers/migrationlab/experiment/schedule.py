@@ -1,13 +1,13 @@
-"""The order of an experiment's migrations, and how long they take.
+"""Order the migrations of an experiment, and estimate how long they take.
 
-Randomised complete blocks: each block has every cell once, in an order of its own, so that what
-changes slowly (a machine that warms up, a neighbour's load) meets all cells alike. A guest that
-has arrived goes back where it came from, so directions alternate; blocks come in pairs, in the
-second of which each cell has the other direction than in the first. So no cell is measured in one
-direction more often than in the other, but for once where repeats are odd.
+The schedule uses randomised complete blocks. Each block has every cell once, in random order. So a
+slow change (the machine warms up, a neighbour's load rises) affects all cells equally. A guest that
+has arrived goes back to where it came from, so directions alternate. Blocks come in pairs: in the
+second block of a pair each cell has the direction that it did not have in the first. So each cell
+is measured equally often in both directions, except for one run where repeats are odd.
 
-A block depends on nothing but the cells, the seed and its number: an experiment that gets more
-repeats later goes on as if it had had them from the start. Pure.
+A block depends only on the cells, the seed and its own number. An experiment that gets more repeats
+later continues as if it had had them from the start.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from statistics import fmean
 
 from migrationlab.experiment.design import Cell, Design
 
-#: What a trial takes besides the migration: the guest's start or change, the pause before, the
-#: check of its memory and the run's way to the disk. Measured in labs of two cores.
+#: What a run takes besides the migration: to start or change the guest, to wait before the call,
+#: to check the guest's memory, and to write the run to disk. Measured in labs of two cores.
 OVERHEAD_S = 3.5
 #: What a lab takes to come up.
 LAB_S = 3.0
-#: A migration of nothing, from the call to its return.
-LEAST_CALL_S = 0.7
-#: What QEMU sends where the wire has no limit: with TCG on two cores, and on the safe side.
+#: The shortest migration, from the call to its return.
+MIN_CALL_S = 0.7
+#: What QEMU sends over a wire without a limit: a cautious figure for TCG on two cores.
 UNLIMITED_MIB_S = 300.0
-#: What a run takes on disk: what it is, and what is recorded each second.
+#: The size of a run on disk: a fixed part, and what is recorded each second.
 RUN_BYTES, RUN_BYTES_PER_S = 100_000, 60_000
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """One migration that is to be made and counted.
+class PlannedRun:
+    """One migration that the schedule plans and that counts.
 
     Attributes:
         number: Its number, from 1.
@@ -50,32 +50,32 @@ class Trial:
     backwards: bool
 
 
-def schedule(cells: Sequence[str], repeats: int, seed: int) -> tuple[Trial, ...]:
-    """Return the trials of an experiment, in order.
+def schedule(cells: Sequence[str], repeats: int, seed: int) -> tuple[PlannedRun, ...]:
+    """Return the planned runs of an experiment, in order.
 
     Args:
-        cells: The cells' names.
-        repeats: How many blocks.
-        seed: Of their order.
+        cells: The names of the cells.
+        repeats: The number of blocks.
+        seed: The seed of the random order.
     """
     orders = itertools.islice(_blocks(cells, seed), repeats)
     placed = ((block, cell) for block, order in enumerate(orders, 1) for cell in order)
     return tuple(
-        Trial(number, block, cell, backwards=number % 2 == 0)
+        PlannedRun(number, block, cell, backwards=number % 2 == 0)
         for number, (block, cell) in enumerate(placed, 1)
     )
 
 
 def _blocks(cells: Sequence[str], seed: int) -> Iterator[list[str]]:
     for pair in itertools.count():
-        # Python's own generator, seeded by a text: the same order on every machine.
+        # Python's own generator, seeded by a text, gives the same order on every machine.
         chance = random.Random(f"{seed}/{pair}")  # noqa: S311 (an order is no secret)
         first = list(cells)
         chance.shuffle(first)
         yield first
-        # The cells that went forwards are to go backwards. With an even number of cells the second
-        # block begins forwards as the first did, so they change places with the others; with an
-        # odd number it begins backwards, and they keep to their places.
+        # The cells that went forwards must now go backwards. With an even number of cells the
+        # second block begins forwards, as the first did, so the two halves change places. With an
+        # odd number it begins backwards, and they keep their places.
         sides = [first[0::2], first[1::2]]
         for side in sides:
             chance.shuffle(side)
@@ -87,10 +87,10 @@ def _blocks(cells: Sequence[str], seed: int) -> Iterator[list[str]]:
 
 
 class Pace:
-    """How long trials take: a guess from the design at first, and then what was measured.
+    """Estimate how long runs take: from the design at first, then from what was measured.
 
     Args:
-        design: What is to be measured.
+        design: The design of the experiment.
     """
 
     def __init__(self, design: Design) -> None:
@@ -98,40 +98,40 @@ class Pace:
         self._took: dict[str, list[float]] = {}
 
     def note(self, cell: str, seconds: float) -> None:
-        """Hear how long a trial of a cell took as a whole."""
+        """Record how long a whole run of a cell took."""
         self._took.setdefault(cell, []).append(seconds)
 
-    def trial_s(self, cell: str) -> float:
-        """Return how long a trial of a cell takes, as far as is known."""
+    def run_s(self, cell: str) -> float:
+        """Return how long a run of a cell takes."""
         if took := self._took.get(cell):
             return fmean(took)
-        # How far off the guesses were for other cells says how far off this one is.
+        # The error of the guesses for other cells corrects the guess for this one.
         guessed = sum(guess_s(self._cells[name]) * len(took) for name, took in self._took.items())
         measured = sum(sum(took) for took in self._took.values())
         return guess_s(self._cells[cell]) * (measured / guessed if guessed else 1.0)
 
     def left_s(self, counts: Mapping[str, int]) -> float:
-        """Return how long what is left takes.
+        """Return how long the remaining runs take.
 
         Args:
-            counts: How many trials are left of each cell.
+            counts: How many runs are left of each cell.
         """
-        return sum(self.trial_s(cell) * count for cell, count in counts.items())
+        return sum(self.run_s(cell) * count for cell, count in counts.items())
 
 
 def guess_s(cell: Cell) -> float:
-    """Guess how long a trial of a cell takes, before one was made.
-
-    The working set is sent once, and again for as long as pre-copy takes: a geometric series of
-    passes, each as long as the share of the rate at which memory is dirtied (Clark et al., "Live
-    Migration of Virtual Machines", NSDI 2005, section 5). One that cannot end so ends at its
-    deadline, or when post-copy takes over.
-    """
+    """Guess how long a run of a cell takes, before one was made."""
     return OVERHEAD_S + call_guess_s(cell)
 
 
 def call_guess_s(cell: Cell) -> float:
-    """Guess how long the migration of a cell takes, likewise."""
+    """Guess how long the migration of a cell takes, before one was made.
+
+    The memory is sent once, and then again for as long as pre-copy takes. The iterations form a
+    geometric series: each is as long as the one before, times the dirty rate over the sending rate
+    (Clark et al., "Live Migration of Virtual Machines", NSDI 2005, section 5). A migration that
+    cannot end so ends at its deadline, or when post-copy takes over.
+    """
     deadline_s = cell.plan.deadline_s
     workload, wire = cell.workload, cell.wire
     if workload is None or wire is None:
@@ -147,10 +147,10 @@ def call_guess_s(cell: Cell) -> float:
     dirty = rate_mib_s if workload.dirty_mib_s == "max" else workload.dirty_mib_s
     share = min(dirty / rate_mib_s, 1.0)
     if cell.plan.postcopy:
-        return LEAST_CALL_S + min(2 * once_s, deadline_s)
+        return MIN_CALL_S + min(2 * once_s, deadline_s)
     if share >= 0.95:
-        return LEAST_CALL_S + deadline_s
-    return LEAST_CALL_S + min(once_s / (1 - share), deadline_s)
+        return MIN_CALL_S + deadline_s
+    return MIN_CALL_S + min(once_s / (1 - share), deadline_s)
 
 
 def room_bytes(design: Design) -> int:

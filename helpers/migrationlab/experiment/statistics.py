@@ -1,20 +1,21 @@
-"""What some measured values say, and how sure that is. Pure: numbers in, numbers out.
+"""Estimate medians, and compare two settings, with the certainty of both.
 
-Durations of migrations are skewed, and one in twenty is odd, so that all here rests on medians and
-ranks, which need no normal distribution:
+Durations of migrations are skewed, and one in twenty is unusual. So everything here uses medians
+and ranks, which need no normal distribution:
 
 - the median with its bootstrap interval (percentile method, Efron and Tibshirani 1993, chapter 13);
 - outliers by Tukey's fences (*Exploratory Data Analysis*, 1977), marked and never dropped;
-- two settings by the Mann-Whitney U test (exact up to 8 values, by permutation
-  where those are tied, else by the normal approximation), the
-  difference of their medians with its bootstrap interval, and the probability that a run of the
-  one exceeds a run of the other (Vargha and Delaney 2000);
-- how many runs it would take, by Noether's formula (*JASA* 82, 1987, equation 3).
+- for two settings the Mann-Whitney U test (exact up to 8 values; by permutation where these are
+  tied; otherwise by the normal approximation), the difference of the medians with its bootstrap
+  interval, and the probability that a run of one setting exceeds a run of the other (Vargha and
+  Delaney 2000);
+- the number of runs that would decide, by Noether's formula (*JASA* 82, 1987, equation 3).
 
-Simulated on skewed values (log-normal, sigma 0.3), the interval of a median holds the true one in
-93 % of cases for n = 6 and 96 % for n = 20, that of a difference in 97 % of each: as good as the
-95 % that is claimed, and better than the bias-corrected bootstrap, whose correction is none for
-medians of few values. Below :data:`MIN_FOR_INTERVAL` there is no interval at all.
+In a simulation on skewed values (log-normal, sigma 0.3) the interval of a median covers the true
+median in 93 % of cases for n = 6 and in 96 % for n = 20; the interval of a difference covers it in
+97 % of cases for both. That is about the nominal 95 %, and better than the bias-corrected
+bootstrap, whose correction has no effect on medians of few values. Below
+:data:`MIN_FOR_INTERVAL` there is no interval.
 """
 
 from __future__ import annotations
@@ -34,63 +35,63 @@ Values = npt.NDArray[np.float64]
 
 CONFIDENCE = 0.95
 ALPHA = 1 - CONFIDENCE
-#: The power to find a difference that is there, for which numbers of runs are counted.
+#: The power to find a real difference, for which the number of runs is computed.
 POWER = 0.8
-#: With fewer, not even least and greatest value enclose the median in 95 % of cases: they do with
-#: the probability 1 - 2 / 2**n, which is 93.75 % for n = 5.
+#: With fewer values, not even minimum and maximum enclose the median in 95 % of cases: they do so
+#: with the probability 1 - 2 / 2**n, which is 93.75 % for n = 5.
 MIN_FOR_INTERVAL = 6
-#: Quartiles of fewer say nothing.
+#: Quartiles of fewer values say nothing.
 MIN_FOR_OUTLIERS = 5
 FENCE = 1.5
-#: Settings whose medians differ by less than this for sure are as good as each other.
+#: Settings are equivalent if the interval of their difference lies within this share.
 EQUIVALENT_PERCENT = 5.0
 RESAMPLES = 9999
-#: Nobody measures more than this to learn of a difference that small.
+#: A difference that needs more runs than this is too small to be worth measuring.
 MOST_MORE = 1000
-#: How many answers are kept: a report asks for the same in its tables, figures and words, and each
+#: How many results are cached: a report needs each one in its tables, figures and words, and each
 #: takes a hundredth of a second.
-_KEPT = 4096
+_CACHED = 4096
 #: How many numbers a batch of resamples may hold: some MB.
 _BATCH = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What the values of one setting say.
+    """The statistics of one setting's values.
 
     Attributes:
-        n: How many there are.
-        median: The median; None where there are none.
+        n: The number of values.
+        median: The median; None without values.
         low: The lower end of its 95 % interval; None for fewer than six values.
-        high: The upper end, likewise.
-        least: The least value.
-        greatest: The greatest.
-        spread_percent: How far values scatter: 1.4826 times the median distance from the median
+        high: The upper end; None for fewer than six values.
+        min: The smallest value.
+        max: The largest value.
+        relative_mad_percent: How far values scatter: 1.4826 times the median distance from the median
             (the standard deviation, were they normal), as a share of the median; None for fewer
             than two values.
-        outliers: Which of the values are outliers, in their order.
+        outliers: For each value whether it is an outlier.
     """
 
     n: int
     median: float | None
     low: float | None
     high: float | None
-    least: float | None
-    greatest: float | None
+    min: float | None
+    max: float | None
     relative_mad_percent: float | None
     outliers: tuple[bool, ...]
 
 
 class Verdict(StrEnum):
-    """What a comparison says."""
+    """The result of a comparison."""
 
     #: They differ (p < 0.05).
     DIFFERENT = "different"
-    #: They differ by less than 5 %, for sure.
-    ALIKE = "alike"
+    #: The interval of their difference lies within 5 %.
+    EQUIVALENT = "equivalent"
     #: Neither is certain.
     UNCLEAR = "unclear"
-    #: So few runs that no difference whatever could be found.
+    #: So few runs that no difference could be found.
     TOO_FEW = "too few"
 
 
@@ -99,23 +100,23 @@ class Comparison:
     """How the values of a setting b differ from those of a setting a.
 
     Attributes:
-        n_a: How many values of a there are.
-        n_b: How many of b.
-        median_a: Their medians; None where there are none.
-        median_b: Likewise.
-        difference: ``median_b`` less ``median_a``.
-        low: The lower end of the difference's 95 % interval; None for fewer than six values of
-            either.
-        high: The upper end, likewise.
+        n_a: The number of values of a.
+        n_b: The number of values of b.
+        median_a: The median of a; None without values.
+        median_b: The median of b; None without values.
+        difference: ``median_b`` minus ``median_a``.
+        low: The lower end of the difference's 95 % interval; None if a or b has fewer than six
+            values.
+        high: The upper end of that interval.
         percent: The difference as a share of ``median_a``; None where that is 0.
-        low_percent: ``low`` likewise.
-        high_percent: ``high`` likewise.
-        p_value: The probability of ranks so different were there no difference (two-sided
-            Mann-Whitney); None where so few values could not make it less than 0.05.
-        superiority: The probability that a value of b exceeds one of a; half of ties count.
-        verdict: What it comes to.
-        more_runs: About how many more runs of each would tell (power 80 %), were the difference
-            as great as it seems; 0 where it is told already, None where more than 1000.
+        low_percent: ``low`` as such a share.
+        high_percent: ``high`` as such a share.
+        p_value: The probability of ranks this different if there is no difference (two-sided
+            Mann-Whitney); None where so few values cannot give a p below 0.05.
+        superiority: The probability that a value of b exceeds a value of a; ties count half.
+        verdict: The result.
+        more_runs: About how many more runs of each would decide (power 80 %), if the difference is
+            as great as it seems; 0 where it is decided, None where more than 1000.
     """
 
     n_a: int
@@ -135,25 +136,25 @@ class Comparison:
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Say what some values tell.
+    """Return the statistics of values.
 
     Args:
-        values: The values of one setting; those that are missing left out.
+        values: The values of one setting, without missing ones.
     """
     return _estimate(tuple(values))
 
 
-@functools.lru_cache(maxsize=_KEPT)
+@functools.lru_cache(maxsize=_CACHED)
 def _estimate(values: tuple[float, ...]) -> Estimate:
     found = _array(values)
     if not len(found):
         return Estimate(
-            n=0, median=None, low=None, high=None, least=None, greatest=None,
+            n=0, median=None, low=None, high=None, min=None, max=None,
             relative_mad_percent=None, outliers=(),
         )  # fmt: skip
     median = float(np.median(found))
     low, high = _interval((found,))
-    # Quantiles are interpolated, and of equal numbers may come out a rounding beyond them.
+    # Quantiles are interpolated: for equal numbers they can lie a rounding error beyond them.
     low, high = (
         None if end is None else float(np.clip(end, found.min(), found.max()))
         for end in (low, high)
@@ -163,15 +164,15 @@ def _estimate(values: tuple[float, ...]) -> Estimate:
         median=median,
         low=low,
         high=high,
-        least=float(found.min()),
-        greatest=float(found.max()),
+        min=float(found.min()),
+        max=float(found.max()),
         relative_mad_percent=relative_mad_percent(found),
         outliers=outliers(found),
     )
 
 
 def relative_mad_percent(values: Sequence[float] | Values) -> float | None:
-    """Return how far values scatter, as :attr:`Estimate.relative_mad_percent` has it."""
+    """Return the relative MAD of values: see :attr:`Estimate.relative_mad_percent`."""
     found = _array(values)
     median = float(np.median(found)) if len(found) else 0.0
     if len(found) < 2 or median == 0:
@@ -180,10 +181,10 @@ def relative_mad_percent(values: Sequence[float] | Values) -> float | None:
 
 
 def outliers(values: Sequence[float] | Values) -> tuple[bool, ...]:
-    """Return which values are outliers: further than 1.5 times the quartiles' distance from these.
+    """Return which values are outliers: more than 1.5 interquartile ranges beyond the quartiles.
 
-    Fewer than five have none. Of normal values about one in 150 is taken for one, of few values
-    more; so an outlier is looked at, and counts like all others.
+    Fewer than five values have none. Of normal values about one in 150 is marked, of few values
+    more. So an outlier should be looked at, and it counts like all other values.
     """
     found = _array(values)
     if len(found) < MIN_FOR_OUTLIERS:
@@ -194,16 +195,16 @@ def outliers(values: Sequence[float] | Values) -> tuple[bool, ...]:
 
 
 def compare(a: Sequence[float], b: Sequence[float]) -> Comparison:
-    """Say how the values of b differ from those of a, and how sure that is.
+    """Return how the values of b differ from those of a, and how certain that is.
 
     Args:
-        a: The values of the one setting; those that are missing left out.
-        b: Those of the other.
+        a: The values of one setting, without missing ones.
+        b: The values of the other setting.
     """
     return _compare(tuple(a), tuple(b))
 
 
-@functools.lru_cache(maxsize=_KEPT)
+@functools.lru_cache(maxsize=_CACHED)
 def _compare(a: tuple[float, ...], b: tuple[float, ...]) -> Comparison:
     ours, theirs = _array(a), _array(b)
     n_a, n_b = len(ours), len(theirs)
@@ -219,7 +220,7 @@ def _compare(a: tuple[float, ...], b: tuple[float, ...]) -> Comparison:
     p_value = _p_value(ours, theirs)
     superiority = _superiority(ours, theirs)
     verdict = _verdict(p_value, low, high, median_a)
-    told = verdict in (Verdict.DIFFERENT, Verdict.ALIKE)
+    decided = verdict in (Verdict.DIFFERENT, Verdict.EQUIVALENT)
     return Comparison(
         n_a=n_a,
         n_b=n_b,
@@ -234,23 +235,23 @@ def _compare(a: tuple[float, ...], b: tuple[float, ...]) -> Comparison:
         p_value=p_value,
         superiority=superiority,
         verdict=verdict,
-        more_runs=0 if told else more_runs(superiority, n_a, n_b),
+        more_runs=0 if decided else more_runs(superiority, n_a, n_b),
     )
 
 
 def more_runs(superiority: float | None, n_a: int, n_b: int, *, tests: int = 1) -> int | None:
-    """Return how many more of each would tell a difference as great as the one seen.
+    """Return how many more runs of each would show a difference as great as the one seen.
 
     Noether 1987, equation 3, for groups of one size: N values in all,
     N = (z_alpha/2 + z_beta)**2 / (12 c (1 - c) (P - 1/2)**2), with c = 1/2.
 
     Args:
-        superiority: The probability that was seen, as :attr:`Comparison.superiority` has it; None
-            where one has no value yet, so that only the least number is known.
-        n_a: How many values of a there are.
-        n_b: How many of b.
-        tests: How many differences are looked for together: each is told by a p that many times
-            less (Bonferroni, which Holm's procedure asks of the least p).
+        superiority: The observed :attr:`Comparison.superiority`; None where one has no value yet,
+            so that only the minimum is known.
+        n_a: The number of values of a.
+        n_b: The number of values of b.
+        tests: How many comparisons are made together: each needs a p that many times smaller
+            (Bonferroni, which Holm's procedure requires of the smallest p).
 
     Returns:
         The number, at least 1; None where it is more than :data:`MOST_MORE`.
@@ -258,8 +259,8 @@ def more_runs(superiority: float | None, n_a: int, n_b: int, *, tests: int = 1) 
     alpha = ALPHA / tests
     have = min(n_a, n_b)
     if superiority is None:
-        return max(_least_each(alpha) - have, 1)
-    # Few values may all lie on one side by chance: half a pair more on the other.
+        return max(_min_each(alpha) - have, 1)
+    # Few values can all lie on one side by chance: count half a pair more on the other.
     pairs = n_a * n_b
     shrunk = (superiority * pairs + 0.5) / (pairs + 1)
     off = abs(shrunk - 0.5)
@@ -267,11 +268,11 @@ def more_runs(superiority: float | None, n_a: int, n_b: int, *, tests: int = 1) 
     total = math.inf if off == 0 else quantiles**2 / (3 * off**2)
     if total / 2 - have > MOST_MORE:
         return None
-    return max(math.ceil(total / 2), _least_each(alpha), have + 1) - have
+    return max(math.ceil(total / 2), _min_each(alpha), have + 1) - have
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Adjust p-values for there being several of them (Holm 1979); None stays None."""
+    """Return p-values adjusted for multiple comparisons (Holm 1979); None stays None."""
     known = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
     adjusted: list[float | None] = [None] * len(p_values)
     highest = 0.0
@@ -287,12 +288,12 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 def _array(values: Sequence[float] | Values) -> Values:
     found = np.asarray(values, dtype=np.float64)
     if not np.isfinite(found).all():
-        raise ValueError("a value is missing or infinite: leave it out, and count it")
+        raise ValueError("values must not be missing or infinite: leave them out, and count them")
     return found
 
 
 def _interval(samples: tuple[Values, ...]) -> tuple[float | None, float | None]:
-    """Return the interval of a median, or of the second's less the first's."""
+    """Return the interval of a median, or of the second median minus the first."""
     if min(map(len, samples)) < MIN_FOR_INTERVAL:
         return None, None
 
@@ -324,17 +325,17 @@ def _p_value(a: Values, b: Values) -> float | None:
 
 
 def min_p(n_a: int, n_b: int) -> float:
-    """Return the least p that so many values can have: one of two orders of all that there are."""
+    """Return the smallest p that so many values can have: two of all their orders."""
     return min(2 / math.comb(n_a + n_b, n_a), 1.0)
 
 
-def _least_each(alpha: float = ALPHA) -> int:
-    """Return how many values of each a difference can be found with at all."""
+def _min_each(alpha: float = ALPHA) -> int:
+    """Return the number of values of each below which no difference can be found."""
     return next(n for n in range(1, 100) if min_p(n, n) < alpha)
 
 
 def _superiority(a: Values, b: Values) -> float:
-    # Ranks rather than all pairs, of which 10,000 values would have 100 millions.
+    # Ranks, not all pairs: 10,000 values would have 100 million pairs.
     ranks = stats.rankdata(np.concatenate([a, b]))[len(a) :].sum()
     return float((ranks - len(b) * (len(b) + 1) / 2) / (len(a) * len(b)))
 
@@ -344,9 +345,9 @@ def _verdict(
 ) -> Verdict:
     if low is not None and high is not None:
         within = EQUIVALENT_PERCENT / 100 * abs(median_a)
-        # Of medians that are 0 there is no share, but what is the same is alike.
+        # A median of 0 has no share, but equal values are equivalent.
         if (-within < low and high < within) or low == high == 0:
-            return Verdict.ALIKE
+            return Verdict.EQUIVALENT
     if p_value is None:
         return Verdict.TOO_FEW
     return Verdict.DIFFERENT if p_value < ALPHA else Verdict.UNCLEAR

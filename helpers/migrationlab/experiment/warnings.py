@@ -1,7 +1,7 @@
-"""What stands against the figures of some runs, and what to do about it.
+"""Find what limits the trust in the figures of some runs, and say what to do about it.
 
-Each concern is one sentence of fact and one of advice, as pyperf's warnings are. Nothing is left
-out of any figure for a concern. Pure: works from runs that are there. Imports no libvirt.
+Each warning is one sentence of fact and one of advice, as in pyperf. A warning removes nothing from
+any figure.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from migrationlab.experiment.statistics import MIN_FOR_INTERVAL, relative_mad_pe
 from migrationlab.runs.environment import differences
 from migrationlab.runs.run import Outcome, Run, Runs
 
-MOST_SPREAD_PERCENT = 10.0
-#: Above it a migration waits for a processor now and then.
+MAX_SPREAD_PERCENT = 10.0
+#: Above it a migration sometimes waits for a CPU.
 BUSY_PERCENT = 90.0
-#: A trend within one experiment that chance brings once in a hundred.
+#: A trend within one experiment that occurs by chance once in a hundred experiments.
 DRIFT_P = 0.01
 DRIFT_PERCENT = 5.0
-#: Two hosts' clocks: how far the difference may be from being known.
+#: The highest acceptable error of the offset between two hosts' clocks.
 CLOCK_ERROR_MS = 5.0
-#: Below this share of the rate that was asked for, a workload is another one.
-LEAST_RATE = 0.9
-#: The metrics whose spread and drift are looked at, all durations.
+#: Below this share of the requested rate, a workload is a different workload.
+MIN_RATE = 0.9
+#: The metrics whose spread and drift are checked; all are durations.
 WATCHED = ("total_ms", "downtime_event_ms", "downtime_network_ms")
 
 
-class Kind(StrEnum):
-    """What a concern is about."""
+class WarningKind(StrEnum):
+    """The subject of a warning, the most serious first."""
 
     DAMAGE = "damage"
     UNREADABLE = "unreadable"
@@ -57,15 +57,15 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ExperimentWarning:
-    """One thing to know before the figures are believed.
+    """One limit of the figures, and what to do about it.
 
     Attributes:
         kind: What it is about.
-        text: What is so.
+        text: The fact.
         advice: What to do next.
     """
 
-    kind: Kind
+    kind: WarningKind
     text: str
     advice: str
 
@@ -85,41 +85,42 @@ def find(
     cut_short: int = 0,
     differing: Sequence[str] | None = None,
 ) -> tuple[ExperimentWarning, ...]:
-    """Say what stands against the figures of some runs.
+    """Return the warnings of some runs, the most serious first.
 
     Args:
         runs: The runs.
-        table: Their frame. Its column ``cell`` says which runs are alike; where it has none, what
-            they were made on and with does.
-        planned: How many runs there were to be; None where nobody planned.
-        cut_short: How many trials were begun for nothing.
-        differing: In which facts of their environment the runs differ without being meant to; None
-            for all in which they differ.
+        table: Their frame. Its column ``cell`` says which runs belong together; without that column
+            their guest, wire, plan and environment do.
+        planned: How many runs were planned; None for runs without a plan.
+        cut_short: How many runs were begun without a result.
+        differing: The facts in which the runs' environments differ without intention; None for all
+            facts in which they differ.
     """
     if "cell" not in table:
-        # What only runs without a figure differ in does not set the others apart.
+        # A fact in which only runs without a figure differ does not separate the others.
         done = [run for run in runs if run.outcome is Outcome.COMPLETED]
         groups = group(done).of
         table = table[table["outcome"] == str(Outcome.COMPLETED)]
         table = table.assign(cell=[groups[name] for name in table["run_id"]])
-    found = [concern for look in _LOOKS for concern in look(runs)]
+    found = [warning for check in _RUN_CHECKS for warning in check(runs)]
     found += [*_mixed(sorted(differences(runs)) if differing is None else differing)]
     found += [*_unfinished(runs, planned, cut_short)]
-    found += [concern for look in _TABLE_LOOKS for concern in look(table)]
-    order = list(Kind)
-    return tuple(sorted(found, key=lambda concern: order.index(concern.kind)))
+    done_table = table[table["outcome"] == str(Outcome.COMPLETED)]
+    found += [*_few(table, done_table), *_spread(table, done_table), *_drift(done_table)]
+    order = list(WarningKind)
+    return tuple(sorted(found, key=lambda warning: order.index(warning.kind)))
 
 
-# --- of the runs themselves ---------------------------------------------------------------------
+# --- checks of the runs -------------------------------------------------------------------------
 
 
 def _damaged(runs: Runs) -> Iterator[ExperimentWarning]:
     bad = [run.run_id for run in runs if run.guest_check and run.guest_check["intact"] is False]
     if bad:
         yield ExperimentWarning(
-            Kind.DAMAGE,
-            f"The guest's memory was not as it had left it in {_share(bad, runs)}: {_some(bad)}.",
-            "That must never be: look at these runs before anything else, and report a bug.",
+            WarningKind.DAMAGE,
+            f"The guest's memory was damaged in {len(bad)} of {len(runs)} runs: {_some(bad)}.",
+            "This must never happen: look at these runs before anything else, and report a bug.",
         )
 
 
@@ -127,9 +128,8 @@ def _unreadable(runs: Runs) -> Iterator[ExperimentWarning]:
     if bad := list(runs.unreadable):
         one = len(bad) == 1
         yield ExperimentWarning(
-            Kind.UNREADABLE,
-            f"{len(bad)} {'run is' if one else 'runs are'} there and could not be read: "
-            f"{_some(bad)}.",
+            WarningKind.UNREADABLE,
+            f"{len(bad)} {'run' if one else 'runs'} could not be read: {_some(bad)}.",
             f"No figure counts {'it' if one else 'them'}: restore {'it' if one else 'them'} from "
             "a copy.",
         )
@@ -138,31 +138,36 @@ def _unreadable(runs: Runs) -> Iterator[ExperimentWarning]:
 def _mixed(differing: Sequence[str]) -> Iterator[ExperimentWarning]:
     if differing:
         yield ExperimentWarning(
-            Kind.ENVIRONMENT,
-            f"The runs were not all made in one environment: they differ in {_some(differing)}.",
-            "Measure again in one, or, where the difference does not matter, say so with mixed.",
+            WarningKind.ENVIRONMENT,
+            f"The environments of the runs differ in {_some(differing)}.",
+            "Measure again in one environment. If the difference does not matter, pool the runs "
+            "with mixed.",
         )
 
 
 def _emulated(runs: Runs) -> Iterator[ExperimentWarning]:
     if any(run.accelerator == "tcg" for run in runs):
         yield ExperimentWarning(
-            Kind.EMULATED,
-            "QEMU translated the guest's code (TCG), so guest and migration shared processors.",
-            "Compare settings with each other; for times as a cloud has them, measure where "
-            "/dev/kvm is.",
+            WarningKind.EMULATED,
+            "QEMU emulated the guest's CPUs (TCG), so the guest and the migration shared CPU time.",
+            "Compare settings with each other. For durations as on real hosts, measure on a "
+            "machine with /dev/kvm.",
         )
 
 
 def _busy(runs: Runs) -> Iterator[ExperimentWarning]:
-    busy = _numbers(run.environment.get("cpu_busy_percent") for run in runs)
-    high = [percent for percent in busy if percent > BUSY_PERCENT]
+    high = [
+        float(percent)
+        for run in runs
+        if (percent := run.environment.get("cpu_busy_percent")) is not None
+        and percent > BUSY_PERCENT
+    ]
     if high:
         yield ExperimentWarning(
-            Kind.BUSY,
-            f"All processors of the machine were more than {BUSY_PERCENT:.0f} % busy in "
-            f"{len(high)} of {len(runs)} runs (at most {max(high):.0f} %).",
-            "Stop what else runs there, lower dirty_mib_s, or take a machine with more cores.",
+            WarningKind.BUSY,
+            f"The machine's CPUs were more than {BUSY_PERCENT:.0f} % busy in {len(high)} of "
+            f"{len(runs)} runs (at most {max(high):.0f} %).",
+            "Stop other programs there, lower dirty_mib_s, or use a machine with more CPUs.",
         )
 
 
@@ -175,36 +180,34 @@ def _loaded(runs: Runs) -> Iterator[ExperimentWarning]:
     high = [load for load in loads if load > 1]
     if high:
         yield ExperimentWarning(
-            Kind.LOAD,
-            f"More waited for a processor than there are of them before {len(high)} of "
-            f"{len(runs)} runs (load by processor up to {max(high):.1f}).",
-            "Stop what else runs on the machine, and measure again.",
+            WarningKind.LOAD,
+            f"Load average was above the number of CPUs before {len(high)} of {len(runs)} runs "
+            f"(up to {max(high):.1f} per CPU).",
+            "Stop other programs on the machine, and measure again.",
         )
 
 
 def _clocks(runs: Runs) -> Iterator[ExperimentWarning]:
     errors = [error for run in runs if (error := _clock_error_ms(run)) is not None]
-    if not errors:
-        return
     unknown = sum(math.isinf(error) for error in errors)
     if unknown:
         yield ExperimentWarning(
-            Kind.CLOCK,
-            f"In {unknown} of {len(runs)} runs nobody knows how far the hosts' clocks are apart.",
-            "Trust no event downtime of these: let both hosts keep time by NTP or PTP, and "
-            "connect by ssh, by which the clocks are measured.",
+            WarningKind.CLOCK,
+            f"The offset between the hosts' clocks is unknown in {unknown} of {len(runs)} runs.",
+            "Do not trust their event downtimes. Synchronise both hosts by NTP or PTP, and connect "
+            "by ssh, which is needed to measure the clocks.",
         )
     known = [error for error in errors if math.isfinite(error)]
     if known and max(known) > CLOCK_ERROR_MS:
         yield ExperimentWarning(
-            Kind.CLOCK,
-            f"How far the hosts' clocks are apart is known to {max(known):.1f} ms only.",
-            "So far off can the event downtime be; let both hosts keep time by NTP or PTP.",
+            WarningKind.CLOCK,
+            f"The offset between the hosts' clocks is known only to {max(known):.1f} ms.",
+            "The event downtime can be wrong by as much. Synchronise both hosts by NTP or PTP.",
         )
 
 
 def _clock_error_ms(run: Run) -> float | None:
-    """Return how far off the difference of the hosts' clocks may be; None where nobody asked."""
+    """Return the error of the offset between the hosts' clocks; None where there is one clock."""
     if run.clock is None:
         return None
     sides = [run.clock.get(side) for side in ("source", "destination")]
@@ -214,20 +217,20 @@ def _clock_error_ms(run: Run) -> float | None:
 
 
 def _slow_guests(runs: Runs) -> Iterator[ExperimentWarning]:
-    reached = [
-        (run.summary()["workload_before_mib_s"], asked)
+    shares = [
+        rate / asked
         for run in runs
-        if isinstance(asked := run.guest.get("dirty_mib_s"), (int, float)) and asked > 0
+        if isinstance(asked := run.guest.get("dirty_mib_s"), (int, float))
+        and asked > 0
+        and (rate := run.summary()["workload_before_mib_s"]) is not None
     ]
-    short = [
-        rate / asked for rate, asked in reached if rate is not None and rate < LEAST_RATE * asked
-    ]
+    short = [share for share in shares if share < MIN_RATE]
     if short:
         yield ExperimentWarning(
-            Kind.WORKLOAD,
-            f"The guest wrote more slowly than it was asked to before {len(short)} of {len(runs)} "
-            f"migrations (at worst {100 * min(short):.0f} % of the rate).",
-            "Go by workload_before_mib_s, which was measured, or lower dirty_mib_s.",
+            WarningKind.WORKLOAD,
+            f"The guest wrote more slowly than requested before {len(short)} of {len(runs)} "
+            f"migrations (at worst at {100 * min(short):.0f} % of the rate).",
+            "Use workload_before_mib_s, the measured rate, or lower dirty_mib_s.",
         )
 
 
@@ -235,13 +238,15 @@ def _noted(runs: Runs) -> Iterator[ExperimentWarning]:
     counted = Counter(warning for run in runs for warning in set(run.warnings))
     for warning, count in counted.most_common(5):
         yield ExperimentWarning(
-            Kind.NOTED,
-            f"{count} of {len(runs)} runs {'says' if count == 1 else 'say'}: {warning}",
-            "See whether it bears on the question.",
+            WarningKind.NOTED,
+            f"{count} of {len(runs)} runs {'has' if count == 1 else 'have'} the note: {warning}",
+            "Check whether it matters for the question.",
         )
     if len(counted) > 5:
         yield ExperimentWarning(
-            Kind.NOTED, f"There are {len(counted) - 5} more such remarks.", "See the runs' own."
+            WarningKind.NOTED,
+            f"{len(counted) - 5} more such notes exist.",
+            "See the warnings of each run.",
         )
 
 
@@ -250,80 +255,78 @@ def _not_completed(runs: Runs) -> Iterator[ExperimentWarning]:
     if ends:
         parts = ", ".join(f"{count} {str(end).replace('_', ' ')}" for end, count in ends.items())
         yield ExperimentWarning(
-            Kind.NOT_COMPLETED,
-            f"{ends.total()} of {len(runs)} migrations did not complete ({parts}); medians are "
+            WarningKind.NOT_COMPLETED,
+            f"{ends.total()} of {len(runs)} migrations did not complete ({parts}); the medians are "
             "those of the others.",
-            "Give both figures together: a setting that completes less often is not faster.",
+            "Report both figures together: a setting that completes less often is not faster.",
         )
 
 
-_LOOKS: Sequence[Callable[[Runs], Iterator[ExperimentWarning]]] = (
+_RUN_CHECKS: Sequence[Callable[[Runs], Iterator[ExperimentWarning]]] = (
     _damaged, _unreadable, _emulated, _busy, _loaded, _clocks, _slow_guests, _noted,
     _not_completed,
 )  # fmt: skip
 
 
 def _unfinished(runs: Runs, planned: int | None, cut_short: int) -> Iterator[ExperimentWarning]:
-    # What cannot be read may be a trial's run, or a warm-up's.
+    # A run that cannot be read may be one of the planned runs, or a warm-up.
     there = len(runs) + len(runs.unreadable)
     if planned is not None and there < planned:
         yield ExperimentWarning(
-            Kind.UNFINISHED,
-            f"{planned - there} of {planned} trials are still to be made.",
-            "Run the experiment again: it goes on where it stopped.",
+            WarningKind.UNFINISHED,
+            f"{planned - there} of {planned} planned runs are not done yet.",
+            "Run the experiment again: it continues where it stopped.",
         )
     if cut_short:
         times = "once" if cut_short == 1 else f"{cut_short} times"
         yield ExperimentWarning(
-            Kind.CUT_SHORT,
-            f"A trial was cut short {times}, and is made again.",
-            "Nothing to do, unless it is always the same setting that crashes: see begun.jsonl.",
+            WarningKind.CUT_SHORT,
+            f"A run was cut short {times}; it is made again.",
+            "Do nothing, unless the same setting crashes each time: see begun.jsonl.",
         )
 
 
-# --- of their figures ---------------------------------------------------------------------------
+# --- checks of the figures ----------------------------------------------------------------------
 
 
-def _few(table: pd.DataFrame) -> Iterator[ExperimentWarning]:
-    done = table[table["outcome"] == str(Outcome.COMPLETED)]
+def _few(table: pd.DataFrame, done: pd.DataFrame) -> Iterator[ExperimentWarning]:
     counts = done.groupby("cell").size().reindex(table["cell"].unique(), fill_value=0)
-    # One that never completes gets no median of more repeats.
+    # A cell that never completes gets no median from more repeats.
     few = counts[(counts > 0) & (counts < MIN_FOR_INTERVAL)]
     if len(few):
         yield ExperimentWarning(
-            Kind.FEW,
+            WarningKind.FEW,
             f"{_cells(list(few.index), len(counts))} fewer than {MIN_FOR_INTERVAL} completed "
             "runs, too few for a 95 % interval of the median.",
-            f"Make {MIN_FOR_INTERVAL - int(few.min())} more of each, or a greater number: what "
-            "is measured stays.",
+            f"Raise repeats by {MIN_FOR_INTERVAL - int(few.min())} or more: the runs made so far "
+            "still count.",
         )
 
 
-def _spread(table: pd.DataFrame) -> Iterator[ExperimentWarning]:
-    done = table[table["outcome"] == str(Outcome.COMPLETED)]
+def _spread(table: pd.DataFrame, done: pd.DataFrame) -> Iterator[ExperimentWarning]:
     for metric in WATCHED:
         wide: dict[str, float] = {}
         for cell, values in done.groupby("cell")[metric]:
             share = relative_mad_percent(values.dropna().astype("float64").tolist())
-            if share is not None and len(values) >= 3 and share > MOST_SPREAD_PERCENT:
+            if share is not None and len(values) >= 3 and share > MAX_SPREAD_PERCENT:
                 wide[str(cell)] = share
         if wide:
             worst = max(wide, key=wide.__getitem__)
             yield ExperimentWarning(
-                Kind.SPREAD,
-                f"{metric} scatters by more than {MOST_SPREAD_PERCENT:.0f} % in "
-                f"{len(wide)} of {table['cell'].nunique()} settings, most with {worst} "
+                WarningKind.SPREAD,
+                f"The relative MAD of {metric} is above {MAX_SPREAD_PERCENT:.0f} % in "
+                f"{len(wide)} of {table['cell'].nunique()} settings, highest with {worst} "
                 f"({wide[worst]:.0f} %).",
-                "Quieten the machine, or measure until the intervals are narrow enough.",
+                "Stop other programs on the machine, or add repeats until the intervals are "
+                "narrow enough.",
             )
 
 
-def _drift(table: pd.DataFrame) -> Iterator[ExperimentWarning]:
-    done = table[table["outcome"] == str(Outcome.COMPLETED)]
+def _drift(done: pd.DataFrame) -> Iterator[ExperimentWarning]:
     for metric in WATCHED:
         values = done[["cell", metric]].dropna()
         medians = values.groupby("cell")[metric].transform("median").astype("float64")
-        # Each run against the median of its own cell, in the order of their making.
+        # Each run relative to the median of its own cell, in the order in which they were made.
         shares = (values[metric].astype("float64") / medians - 1)[medians > 0].to_numpy()
         if len(shares) < 2 * MIN_FOR_INTERVAL or np.ptp(shares) == 0:
             continue
@@ -332,30 +335,15 @@ def _drift(table: pd.DataFrame) -> Iterator[ExperimentWarning]:
         p_value = stats.kendalltau(order, shares).pvalue
         if p_value < DRIFT_P and abs(change) > DRIFT_PERCENT:
             yield ExperimentWarning(
-                Kind.DRIFT,
+                WarningKind.DRIFT,
                 f"{metric} {'rose' if change > 0 else 'fell'} by {abs(change):.0f} % from the "
                 f"first run to the last (p = {p_value:.1g}).",
-                "Blocks keep comparisons fair; for the figures themselves find what changed "
-                "(heat, other load), or raise warm_ups.",
+                "Find what changed (heat, other load), or raise warm_ups. Comparisons stay fair, "
+                "because each block has every cell.",
             )
 
 
-_TABLE_LOOKS: Sequence[Callable[[pd.DataFrame], Iterator[ExperimentWarning]]] = (
-    _few,
-    _spread,
-    _drift,
-)
-
-
 # --- words --------------------------------------------------------------------------------------
-
-
-def _numbers(values: Iterator[object]) -> list[float]:
-    return [float(value) for value in values if isinstance(value, (int, float))]
-
-
-def _share(some: Sequence[str], runs: Runs) -> str:
-    return f"{len(some)} of {len(runs)} runs"
 
 
 def _some(names: Sequence[str]) -> str:
@@ -365,5 +353,4 @@ def _some(names: Sequence[str]) -> str:
 def _cells(names: Sequence[str], total: int) -> str:
     if len(names) == total:
         return "There are" if total == 1 else "All settings have"
-    verb = "has" if len(names) == 1 else "have"
-    return f"{_some(names)} {verb}"
+    return f"{_some(names)} {'has' if len(names) == 1 else 'have'}"

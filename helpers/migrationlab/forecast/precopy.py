@@ -1,35 +1,39 @@
-"""A model of pre-copy: does a migration end, after how many passes, and when.
+"""Model pre-copy: whether a migration ends, after how many iterations, and when.
 
-The first pass sends all memory that is in use. Meanwhile the guest writes, and what it wrote goes
-into the next pass: at most its working set. QEMU stops the guest once it believes that the rest
-can be sent within the downtime limit: once ``left <= limit * bandwidth``, the *threshold*. Clark
-et al., *Live Migration of Virtual Machines* (NSDI 2005), section 3, describe these rounds, and why
-a "writable working set" that is written faster than it is sent cannot be migrated so.
+Theory of operation. The first iteration sends all memory in use. The guest writes meanwhile, and
+what it wrote goes into the next iteration: at most its working set. QEMU pauses the guest once the
+rest can be sent within the downtime limit: once ``left <= limit * bandwidth``, the *threshold*.
+Clark et al., *Live Migration of Virtual Machines* (NSDI 2005), section 3, describe the iterations
+(there "rounds"), and why a "writable working set" that is written faster than it is sent cannot be
+migrated by pre-copy.
 
-QEMU (``migration/migration.c``, ``migration_iteration_run`` and ``migration_update_counters``; the
-same in 7.2 and 10.0) doesn't wait for the end of a pass. When what it knows to be left falls below
-the threshold, it asks what was written meanwhile, and that begins a new pass. So each pass sends
-its memory *down to the threshold*. It looks at most every 50 ms (``MAX_WAIT`` in
-``migration/ram.c``), so that half of what 50 ms carry is sent beyond it, on average.
+QEMU does not wait for the end of an iteration (``migration/migration.c``,
+``migration_iteration_run`` and ``migration_update_counters``; the same in 7.2 and 10.0). When the
+memory known to be left falls below the threshold, QEMU asks what was written meanwhile, and that
+begins a new iteration. So each iteration sends its memory *down to the threshold*. QEMU checks this
+at most every 50 ms (``MAX_WAIT`` in ``migration/ram.c``), so on average it sends half of what
+50 ms carry beyond the threshold.
 
-Hence the border. A pass sends ``x`` and leaves ``x * dirty / bandwidth`` more to send than would
-fit: that shrinks if the guest writes more slowly than the wire carries, whatever the memory's
-size. If it writes faster, what is left grows to the working set, and the migration ends only where
-that fits in the downtime limit.
+This gives the border. An iteration that sends ``x`` leaves ``x * dirty / bandwidth`` more to send
+than fits. That shrinks if the guest writes more slowly than the wire carries, whatever the memory's
+size. If the guest writes faster, what is left grows to the working set, and the migration ends only
+if the working set fits in the downtime limit.
 
-Left out: pages of zeros, which cost next to nothing (``memory_mib`` is what is *in use*); that a
-page written twice in a pass is sent once, other than by the bound of the working set (a workload
-that writes in order comes to the same page only after all others); what the guest's kernel writes;
-devices; compression. What libvirt does before and after is not in it: times are from the first
-byte to the moment that the guest runs at the destination. ``tests/unit/forecast/test_precopy.py`` holds
-it against ``data/experiments/convergence``, 36 runs in 12 cells: which cells end within their
-deadline it foretells in all 12; the times of the runs that ended (24) to 5 %, but for 80 MiB/s over
-1000 Mbit/s, where a small difference decides whether a pass more is needed: there one of three runs
-took 40 % longer than the others, and the model is off by up to 25 %. Downtimes it foretells to
-70 ms where the guest writes (15 runs). Where it does not (9 runs), the rest is in part pages of
-zeros, which the threshold counts and the wire hardly feels: up to 190 ms too much.
+The model leaves out: pages of zeros, which cost almost nothing (``memory_mib`` is the memory *in
+use*); that a page written twice in an iteration is sent once, except by the bound of the working
+set (a workload that writes in order comes back to a page only after all others); what the guest's
+kernel writes; devices; compression; and what libvirt does before and after. Times go from the first
+byte to the moment when the guest runs at the destination.
 
-Pure: numbers in, numbers and words out. Imports no libvirt, and draws nothing.
+How accurate it is. Its constants were chosen with ``data/experiments/convergence`` (36 runs in 12
+cells, one machine, TCG, QEMU 10.0), and ``tests/unit/forecast/test_precopy.py`` compares it with
+the same runs. So these figures say how well it fits that experiment, and nothing of other machines,
+guests or versions of QEMU. Which cells end within their deadline: right in all 12. Times of the
+runs that ended (24): within 5 %, except for 80 MiB/s over 1000 Mbit/s. There a small difference
+decides whether one more iteration is needed; one of three runs took 40 % longer than the others,
+and the model is off by up to 25 %. Downtimes: within 70 ms where the guest writes (15 runs). Where
+it does not write (9 runs), the rest is partly pages of zeros, which the threshold counts and the
+wire hardly carries: up to 190 ms too long.
 """
 
 from __future__ import annotations
@@ -44,20 +48,20 @@ import pandas as pd
 from migrationlab.runs.run import Outcome, Run
 
 MIB = 1024 * 1024
-#: Of 1514 bytes of an Ethernet frame 1448 are the stream's: 14 are Ethernet's, 20 IP's, and 32
-#: TCP's with its time stamps. The recorded runs' ``measured_mbit_s`` say the same.
+#: Of the 1514 bytes of an Ethernet frame 1448 carry the stream: 14 are Ethernet's, 20 IP's, and 32
+#: TCP's with its time stamps. ``measured_mbit_s`` of the recorded runs agrees.
 PAYLOAD_SHARE = 1448 / 1514
-#: How often QEMU looks at what is left.
-LOOK_S = 0.05
-#: So many passes are told of, at least, where each leaves as much as the one before.
-ENDLESS_PASSES = 8
-#: What takes more passes is taken for one that does not end.
-MOST_PASSES = 2000
+#: How often QEMU checks what is left.
+CHECK_S = 0.05
+#: A migration that does not end is shown with at least so many iterations.
+ENDLESS_ITERATIONS = 8
+#: A migration with more iterations counts as one that does not end.
+MAX_ITERATIONS = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pass:
-    """A pass over memory, as the model has it.
+class Iteration:
+    """An iteration over memory in the model.
 
     Attributes:
         number: 1 for the first.
@@ -65,7 +69,7 @@ class Pass:
         end_s: When it ends.
         start_mib: What is left to send when it begins.
         end_mib: What is left when it ends.
-        guest_running: Whether the guest runs meanwhile; in the last pass it stands still.
+        guest_running: Whether the guest runs meanwhile; in the last iteration it is paused.
     """
 
     number: int
@@ -83,8 +87,8 @@ class Precopy:
     Attributes:
         dirty_mib_s: How fast the guest writes its memory.
         wire_mbit_s: The rate of the wire.
-        memory_mib: The guest's memory that is in use, and so has to be sent.
-        working_set_mib: How much of it the guest writes, over and over.
+        memory_mib: The guest's memory in use, which has to be sent.
+        working_set_mib: How much of it the guest writes, again and again.
         max_downtime_ms: The downtime limit; 300 is QEMU's default.
     """
 
@@ -96,22 +100,22 @@ class Precopy:
 
     @property
     def bandwidth_mib_s(self) -> float:
-        """How much memory the wire carries in a second."""
+        """Return how much memory the wire carries in a second."""
         return self.wire_mbit_s * 1e6 / 8 / MIB * PAYLOAD_SHARE
 
     @property
     def threshold_mib(self) -> float:
-        """How much may be left for the guest to be stopped."""
+        """Return how much memory may be left when the guest is paused."""
         return self.bandwidth_mib_s * self.max_downtime_ms / 1000
 
     @property
     def border_mib_s(self) -> float:
-        """The dirty rate from which it never ends; infinite where all that is written fits."""
+        """Return the dirty rate from which it never ends; infinite if the working set fits."""
         fits = min(self.working_set_mib, self.memory_mib) <= self.threshold_mib
         return math.inf if fits else self.bandwidth_mib_s
 
     def most_mib_s(self, deadline_s: float) -> float:
-        """Give the dirty rate up to which it ends before a deadline, to 1 %; 0 where none does."""
+        """Return the highest dirty rate that ends before a deadline, to 1 %; 0 for none."""
         low, high = 0.0, min(self.border_mib_s, 100 * self.bandwidth_mib_s)
         if not dataclasses.replace(self, dirty_mib_s=0).forecast().within(deadline_s):
             return 0.0
@@ -122,46 +126,47 @@ class Precopy:
         return low
 
     def forecast(self) -> Forecast:
-        """Tell how a migration goes, pass by pass."""
+        """Return the forecast of the migration, iteration by iteration."""
         rate, threshold = self.bandwidth_mib_s, self.threshold_mib
-        beyond = min(rate * LOOK_S / 2, threshold)
-        passes: list[Pass] = []
+        rest = threshold - min(rate * CHECK_S / 2, threshold)
+        iterations: list[Iteration] = []
         left, now = float(self.memory_mib), 0.0
-        while left > threshold and len(passes) < MOST_PASSES:
-            rest = threshold - beyond
-            end = now + (left - rest) / rate
-            passes.append(
-                Pass(
-                    number=len(passes) + 1, start_s=now, end_s=end,
-                    start_mib=left, end_mib=rest, guest_running=True,
+
+        def add(end_mib: float, *, guest_running: bool) -> float:
+            end = now + (left - end_mib) / rate
+            iterations.append(
+                Iteration(
+                    number=len(iterations) + 1, start_s=now, end_s=end,
+                    start_mib=left, end_mib=end_mib, guest_running=guest_running,
                 )
             )  # fmt: skip
+            return end
+
+        while left > threshold and len(iterations) < MAX_ITERATIONS:
+            end = add(rest, guest_running=True)
             following = min(self.working_set_mib, rest + self.dirty_mib_s * (end - now))
-            if len(passes) >= ENDLESS_PASSES and following >= left:
-                # Each pass leaves as much as the one before, or more: so it goes on.
-                return Forecast(self, tuple(passes), ends=False)
+            if len(iterations) >= ENDLESS_ITERATIONS and following >= left:
+                # Each iteration leaves as much as the one before, or more: it never ends.
+                return Forecast(self, tuple(iterations), ends=False)
             left, now = following, end
-        if left > threshold:
-            return Forecast(self, tuple(passes), ends=False)
-        last = Pass(
-            number=len(passes) + 1, start_s=now, end_s=now + left / rate,
-            start_mib=left, end_mib=0.0, guest_running=False,
-        )  # fmt: skip
-        return Forecast(self, (*passes, last), ends=True)
+        ends = left <= threshold
+        if ends:
+            add(0.0, guest_running=False)
+        return Forecast(self, tuple(iterations), ends=ends)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Forecast:
-    """How the model sees a migration go.
+    """The forecast of a migration.
 
     Attributes:
-        precopy: What it was asked.
-        passes: The passes; of a migration that does not end, the first ones.
+        precopy: What the forecast is for.
+        iterations: The iterations; only the first ones if the migration does not end.
         ends: Whether it ends by itself.
     """
 
     precopy: Precopy
-    passes: tuple[Pass, ...]
+    iterations: tuple[Iteration, ...]
     ends: bool
 
     def __repr__(self) -> str:
@@ -169,52 +174,55 @@ class Forecast:
 
     def __str__(self) -> str:
         about = self.precopy
-        against = (
+        rates = (
             f"the guest writes {about.dirty_mib_s:.0f} MiB/s, the wire carries "
             f"{about.bandwidth_mib_s:.0f} MiB/s"
         )
         if self.seconds is not None and self.downtime_ms is not None:
-            passes = f"{len(self.passes)} passes" if len(self.passes) > 1 else "1 pass"
             return (
-                f"It ends, after {passes} and {self.seconds:.1f} s, and the guest stands still "
-                f"for about {self.downtime_ms:.0f} ms: {against}"
+                f"It ends, after {self.count} and {self.seconds:.1f} s, and the guest is paused "
+                f"for about {self.downtime_ms:.0f} ms: {rates}"
             )
         needed_ms = about.working_set_mib / about.bandwidth_mib_s * 1000
         return (
-            f"It does not end: {against}, and the working set takes {needed_ms:.0f} ms to send, "
+            f"It does not end: {rates}, and the working set takes {needed_ms:.0f} ms to send, "
             f"more than the limit of {about.max_downtime_ms:.0f} ms"
         )
 
     @property
+    def count(self) -> str:
+        """Return the number of iterations in words."""
+        return f"{len(self.iterations)} iteration{'s' if len(self.iterations) > 1 else ''}"
+
+    @property
     def seconds(self) -> float | None:
-        """How long it takes, from the first byte to the guest's running; None if it never ends."""
-        return self.passes[-1].end_s if self.ends else None
+        """Return the time from the first byte until the guest runs; None if it never ends."""
+        return self.iterations[-1].end_s if self.ends else None
 
     @property
     def downtime_ms(self) -> float | None:
-        """How long the guest stands still; None if it never ends."""
-        last = self.passes[-1]
+        """Return how long the guest is paused; None if it never ends."""
+        last = self.iterations[-1]
         return (last.end_s - last.start_s) * 1000 if self.ends else None
 
     def within(self, deadline_s: float | None) -> bool:
-        """Tell whether it ends before a deadline; None for no deadline."""
+        """Return whether it ends before a deadline; None for no deadline."""
         seconds = self.seconds
         return seconds is not None and (deadline_s is None or seconds <= deadline_s)
 
     def table(self) -> pd.DataFrame:
-        """Give the passes as a frame, a row a pass: the attributes of :class:`Pass`."""
-        names = ("number", "start_s", "end_s", "start_mib", "end_mib", "guest_running")
-        return pd.DataFrame([{name: getattr(one, name) for name in names} for one in self.passes])
+        """Return a frame with a row for each iteration: the attributes of :class:`Iteration`."""
+        return pd.DataFrame([dataclasses.asdict(one) for one in self.iterations])
 
 
 def memory_in_use_mib(runs: Iterable[Run]) -> float | None:
-    """Tell how much of a guest's memory is in use, by what migrations of such guests sent.
+    """Return how much memory of a guest is in use, as migrations of such guests show.
 
-    Each page that isn't of zeros is sent at least once, so it is the least that any completed run
-    sent (libvirt's ``memory_normal_bytes``).
+    Each page that is not all zeros is sent at least once. So it is the smallest amount that a
+    completed run sent (libvirt's ``memory_normal_bytes``).
 
     Returns:
-        None where no run tells.
+        None if no run shows it.
     """
     sent = (
         int(run.completed_job["memory_normal_bytes"]) / MIB
@@ -225,19 +233,19 @@ def memory_in_use_mib(runs: Iterable[Run]) -> float | None:
 
 
 def precopy_of(run: Run, memory_mib: float) -> Precopy | None:
-    """Give what the model needs to know of a run.
+    """Return what the model needs to know of a run.
 
     Args:
         run: The run.
-        memory_mib: The guest's memory that is in use.
+        memory_mib: The guest's memory in use.
 
     Returns:
-        None where the run doesn't say how fast its guest wrote and over which wire it went.
+        None if the run does not say how fast its guest wrote, or the rate of the wire.
     """
     dirty, working_set = run.guest.get("dirty_mib_s"), run.guest.get("working_set_mib")
     wire = None if run.wire is None else run.wire["rate_mbit_s"]
     limit = run.downtime_requested_ms
-    # A workload can also be told to write as fast as it goes ("max"), and a wire to have no limit.
+    # A workload can also write as fast as possible ("max"), and a wire can have no limit.
     if not isinstance(dirty, int | float) or wire is None or working_set is None or limit is None:
         return None
     return Precopy(
@@ -247,9 +255,9 @@ def precopy_of(run: Run, memory_mib: float) -> Precopy | None:
 
 
 def nearest(asked: Precopy, runs: Iterable[Run]) -> tuple[Run, ...]:
-    """Choose the runs whose dirty rate and wire are nearest; several where they are equally near.
+    """Return the runs with the nearest dirty rate and wire; all of them if several are equal.
 
-    A wire counts by its ratio: twice as fast is as far as 40 MiB/s more written.
+    The distance between wires is by ratio: twice the rate counts as much as 40 MiB/s more written.
     """
     found: dict[float, list[Run]] = {}
     for run in runs:
@@ -261,7 +269,7 @@ def nearest(asked: Precopy, runs: Iterable[Run]) -> tuple[Run, ...]:
 
 
 def sending_s(run: Run) -> float | None:
-    """Give how long a completed run took, counted as the model counts; None where not known."""
+    """Return how long a completed run took, measured as in the model; None if unknown."""
     line = run.timeline()
     if line.resume_ns is None or not len(line.iterations):
         return None
@@ -269,16 +277,16 @@ def sending_s(run: Run) -> float | None:
 
 
 def compare(runs: Iterable[Run], memory_mib: float) -> pd.DataFrame:
-    """Hold the model against runs.
+    """Compare the model with runs.
 
     Args:
-        runs: The runs; those that don't say what the model needs are left out.
-        memory_mib: The guest's memory that is in use: see :func:`memory_in_use_mib`.
+        runs: The runs; a run that does not say what the model needs is left out.
+        memory_mib: The guest's memory in use: see :func:`memory_in_use_mib`.
 
     Returns:
-        A row a run: ``run_id``, ``dirty_mib_s``, ``wire_mbit_s``, ``outcome``;
-        ``forecast_ends`` (within the run's deadline); and, each missing where there is none,
-        ``forecast_s`` and ``sending_s``, ``forecast_passes`` and ``passes``,
+        One row a run: ``run_id``, ``dirty_mib_s``, ``wire_mbit_s``, ``outcome``;
+        ``forecast_ends`` (within the run's deadline); and, missing where unknown,
+        ``forecast_s`` and ``sending_s``, ``forecast_iterations`` and ``iterations``,
         ``forecast_downtime_ms`` and ``downtime_event_ms``.
     """
     rows = []
@@ -286,24 +294,24 @@ def compare(runs: Iterable[Run], memory_mib: float) -> pd.DataFrame:
         asked = precopy_of(run, memory_mib)
         if asked is None:
             continue
-        told, summary = asked.forecast(), run.summary()
+        forecast, summary = asked.forecast(), run.summary()
         rows.append(
             {
                 "run_id": run.run_id,
                 "dirty_mib_s": asked.dirty_mib_s,
                 "wire_mbit_s": asked.wire_mbit_s,
                 "outcome": str(run.outcome),
-                "forecast_ends": told.within(run.plan.deadline_s),
-                "forecast_s": told.seconds,
+                "forecast_ends": forecast.within(run.plan.deadline_s),
+                "forecast_s": forecast.seconds,
                 "sending_s": sending_s(run) if run.outcome is Outcome.COMPLETED else None,
-                "forecast_passes": len(told.passes) if told.ends else None,
-                "passes": summary["iterations"],
-                "forecast_downtime_ms": told.downtime_ms,
+                "forecast_iterations": len(forecast.iterations) if forecast.ends else None,
+                "iterations": summary["iterations"],
+                "forecast_downtime_ms": forecast.downtime_ms,
                 "downtime_event_ms": summary["downtime_event_ms"],
             }
         )
     numbers = (
-        "forecast_s", "sending_s", "forecast_passes", "passes", "forecast_downtime_ms",
+        "forecast_s", "sending_s", "forecast_iterations", "iterations", "forecast_downtime_ms",
         "downtime_event_ms",
     )  # fmt: skip
     columns = ["run_id", "dirty_mib_s", "wire_mbit_s", "outcome", "forecast_ends", *numbers]

@@ -13,7 +13,7 @@ from migrationlab.plots.experiment import experiment
 from migrationlab.plots.latency import latency
 from migrationlab.plots.picture import Picture, style
 from migrationlab.plots.progress import progress
-from migrationlab.plots.sample_size import growth
+from migrationlab.plots.sample_size import sample_size
 from migrationlab.plots.timeline import timeline
 from migrationlab.plots.wire import wire
 from migrationlab.plots.workload import workload
@@ -25,9 +25,9 @@ __all__ = [
     "downtime",
     "downtime_parts",
     "experiment",
-    "growth",
     "latency",
     "progress",
+    "sample_size",
     "style",
     "timeline",
     "wire",

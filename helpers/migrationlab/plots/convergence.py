@@ -1,4 +1,4 @@
-"""A forecast of pre-copy, and where it stands among runs: pass by pass, and in the plane.
+"""A forecast of pre-copy, and where it stands among runs: iteration by iteration, and in the plane.
 
 On the left the memory left to send over time, as the model has it. On the right the plane of
 bandwidth and dirty rate, with the model's border, and every run a point, its shape and colour by
@@ -16,7 +16,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from migrationlab.forecast.precopy import ENDLESS_PASSES, Forecast, Pass, Precopy, precopy_of
+from migrationlab.forecast.precopy import (
+    ENDLESS_ITERATIONS,
+    Forecast,
+    Iteration,
+    Precopy,
+    precopy_of,
+)
 from migrationlab.plots.picture import (
     BLUE,
     GREY,
@@ -65,13 +71,13 @@ def convergence(
     with style():
         figure = Figure(figsize=(WIDTH_INCHES, 5.0))
         left, right = figure.subplots(1, 2, width_ratios=[1, 1.15])
-        _draw_passes(left, forecast)
+        _draw_iterations(left, forecast)
         _draw_plane(right, forecast.precopy, (tuple(runs), tuple(own)), deadline_s)
         head(figure, title, _subtitle(forecast.precopy))
     return Picture(figure, title, _alt(forecast, (*runs, *own), deadline_s))
 
 
-def _draw_passes(axes: Axes, forecast: Forecast) -> None:
+def _draw_iterations(axes: Axes, forecast: Forecast) -> None:
     drawn = _drawn(forecast)
     for index, one in enumerate(drawn):
         colour = BLUE if one.guest_running else VERMILION
@@ -87,7 +93,7 @@ def _draw_passes(axes: Axes, forecast: Forecast) -> None:
     end = drawn[-1].end_s
     axes.plot([], "-", color=BLUE, linewidth=2.2, label="guest runs")
     if forecast.ends:
-        axes.plot([], "-", color=VERMILION, linewidth=2.2, label="guest stands still")
+        axes.plot([], "-", color=VERMILION, linewidth=2.2, label="guest is paused")
     fits = f"fits in the limit: {threshold:.0f} MiB"
     axes.axhline(threshold, color=INK, linestyle="--", linewidth=1.2, label=fits)
     axes.set_xlim(0, end)
@@ -97,8 +103,8 @@ def _draw_passes(axes: Axes, forecast: Forecast) -> None:
     axes.legend(loc="lower right", bbox_to_anchor=(1.03, 1.0), ncols=2, columnspacing=1.0)
 
 
-def _drawn(forecast: Forecast) -> tuple[Pass, ...]:
-    return forecast.passes if forecast.ends else forecast.passes[:ENDLESS_PASSES]
+def _drawn(forecast: Forecast) -> tuple[Iteration, ...]:
+    return forecast.iterations if forecast.ends else forecast.iterations[:ENDLESS_ITERATIONS]
 
 
 def _draw_plane(
@@ -166,9 +172,11 @@ def _title(forecast: Forecast) -> str:
     seconds, downtime_ms = forecast.seconds, forecast.downtime_ms
     if seconds is None or downtime_ms is None:
         return "The model: this migration never ends by itself"
-    passes = f"{len(forecast.passes)} passes" if len(forecast.passes) > 1 else "1 pass"
-    still = f"the guest stands still for {duration(downtime_ms)}"
-    return f"The model: it ends after {passes} and {seconds:.1f} s; {still}"
+    iterations = (
+        f"{len(forecast.iterations)} iterations" if len(forecast.iterations) > 1 else "1 pass"
+    )
+    still = f"the guest is paused for {duration(downtime_ms)}"
+    return f"The model: it ends after {iterations} and {seconds:.1f} s; {still}"
 
 
 def _subtitle(asked: Precopy) -> str:
@@ -181,8 +189,8 @@ def _subtitle(asked: Precopy) -> str:
 
 def _alt(forecast: Forecast, runs: Sequence[Run], deadline_s: float | None) -> str:
     asked = forecast.precopy
-    passes = ", ".join(f"{one.start_mib:.0f}" for one in _drawn(forecast))
-    text = f"{forecast}. On the left memory left to send over time, at each pass's start: {passes}"
+    iterations = ", ".join(f"{one.start_mib:.0f}" for one in _drawn(forecast))
+    text = f"{forecast}. On the left memory left to send over time, at each iteration's start: {iterations}"
     text += f" MiB; {asked.threshold_mib:.0f} MiB fit in the limit. On the right the plane of wire "
     text += "and dirty rate with the border from which a migration never ends: "
     if math.isinf(asked.border_mib_s):

@@ -247,14 +247,14 @@ def _title(recorded: Results, metric: str, table: pd.DataFrame, *, mixed: bool) 
         few = min_p(found.n_a, found.n_b) * pairs >= ALPHA
         verdict = Verdict.TOO_FEW if few else Verdict.UNCLEAR
     return {
-        Verdict.ALIKE: f"{said}: as good as alike",
+        Verdict.EQUIVALENT: f"{said}: equivalent within 5 %",
         Verdict.UNCLEAR: f"{said}: not told apart yet",
         Verdict.TOO_FEW: f"{said}: too few runs to tell",
     }.get(verdict, said)
 
 
 def _subtitle(recorded: Results) -> str:
-    done, planned = len(recorded.measured), len(recorded.trials)
+    done, planned = len(recorded.measured), len(recorded.planned)
     count = f"all {planned} trials" if done == planned else f"{done} of {planned} trials"
     return f"{textwrap.shorten(recorded.question, 90, placeholder=' …')}  ({count} done)"
 

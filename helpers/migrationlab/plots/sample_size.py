@@ -31,13 +31,13 @@ from migrationlab.runs.numbers import spoken
 
 if TYPE_CHECKING:
     from migrationlab.experiment.comparison import CellComparison
-    from migrationlab.experiment.sample_size import Growth
+    from migrationlab.experiment.sample_size import CumulativeComparison
     from migrationlab.experiment.statistics import Estimate
 
 #: What a verdict comes to, in a title, by its value.
 VERDICTS = {
     "different": "they differ",
-    "alike": "alike, within 5 %",
+    "equivalent": "equivalent, within 5 %",
     "unclear": "not told apart",
     "too few": "too few to tell anything",
 }
@@ -45,11 +45,11 @@ VERDICTS = {
 #: So many blocks are named in the subtitle.
 MOST_NAMED = 12
 #: The mark and colour of what is told.
-MARKS = {"different": ("D", ORANGE), "alike": ("s", GREEN)}
+MARKS = {"different": ("D", ORANGE), "equivalent": ("s", GREEN)}
 NOT_TOLD = ("o", "white")
 
 
-def growth(grown: Growth, n: int) -> Picture:
+def sample_size(grown: CumulativeComparison, n: int) -> Picture:
     """Draw two settings of an experiment after ``n`` of its blocks.
 
     Args:
@@ -65,7 +65,7 @@ def growth(grown: Growth, n: int) -> Picture:
             hint="Take 1 at least; experiment.run() makes those that are left.",
         )
     words, unit, divisor = spoken(grown.metric)
-    found = grown.told[n - 1]
+    found = grown.comparisons[n - 1]
     title = f"{words.capitalize()} with {n} runs of each: {VERDICTS[found.verdict.value]}"
     with style():
         figure = Figure(figsize=(WIDTH_INCHES, 6.2))
@@ -74,14 +74,14 @@ def growth(grown: Growth, n: int) -> Picture:
         label = f"{words} ({unit})" if unit else words
         cut = above.get_xlim()[0] > 0
         above.set_xlabel(f"{label}; the axis does not begin at 0" if cut else label)
-        _draw_told(below, grown.told, n, divisor)
+        _draw_differences(below, grown.comparisons, n, divisor)
         below.set_ylabel(f"difference ({unit})" if unit else "difference")
         below.set_xlabel("runs of each")
         head(figure, title, f"{grown.b} less {grown.a}; blocks in the order {_order(grown)}")
     return Picture(figure, title, _alt(grown, n, found))
 
 
-def _draw_runs(axes: Axes, grown: Growth, n: int, divisor: int) -> None:
+def _draw_runs(axes: Axes, grown: CumulativeComparison, n: int, divisor: int) -> None:
     estimates = grown.estimates(n)
     for place, values in enumerate((grown.values_a, grown.values_b)):
         # Spread by the order of their taking, not by chance, so that nothing moves between draws.
@@ -125,7 +125,7 @@ def _legend(axes: Axes) -> None:
     axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4)
 
 
-def _draw_told(axes: Axes, told: Sequence[CellComparison], n: int, divisor: int) -> None:
+def _draw_differences(axes: Axes, told: Sequence[CellComparison], n: int, divisor: int) -> None:
     axes.axhline(0, color=INK, linewidth=1.2)
     axes.axvspan(n - 0.4, n + 0.4, color=SKY, alpha=0.25, linewidth=0)
     for number, found in enumerate(told, start=1):
@@ -140,7 +140,11 @@ def _draw_told(axes: Axes, told: Sequence[CellComparison], n: int, divisor: int)
             )  # fmt: skip
     axes.set_xticks(range(1, len(told) + 1))
     axes.set_xlim(0.4, len(told) + 0.6)
-    looks = {"they differ": MARKS["different"], "alike": MARKS["alike"], "not told": NOT_TOLD}
+    looks = {
+        "they differ": MARKS["different"],
+        "equivalent": MARKS["equivalent"],
+        "not told": NOT_TOLD,
+    }
     handles = [
         Line2D([], [], color=colour, markeredgecolor=INK, marker=marker, linestyle="", label=what)
         for what, (marker, colour) in looks.items()
@@ -149,14 +153,18 @@ def _draw_told(axes: Axes, told: Sequence[CellComparison], n: int, divisor: int)
     axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4)
 
 
-def _order(grown: Growth) -> str:
+def _order(grown: CumulativeComparison) -> str:
     shown = ", ".join(map(str, grown.order[:MOST_NAMED]))
     return shown if len(grown.order) <= MOST_NAMED else f"{shown}, …"
 
 
-def _alt(grown: Growth, n: int, found: CellComparison) -> str:
+def _alt(grown: CumulativeComparison, n: int, found: CellComparison) -> str:
     first = next(
-        (number for number, one in enumerate(grown.told, 1) if one.verdict.value == "different"),
+        (
+            number
+            for number, one in enumerate(grown.comparisons, 1)
+            if one.verdict.value == "different"
+        ),
         None,
     )
     since = "at no number of runs" if first is None else f"for the first time with {first} of each"

@@ -10,9 +10,9 @@ import pandas as pd
 from migrationlab import plots
 from migrationlab.experiment import statistics
 from migrationlab.experiment.design import shown
-from migrationlab.experiment.experiment_files import fact
+from migrationlab.experiment.stored import placement
 from migrationlab.experiment.statistics import Verdict
-from migrationlab.experiment.warnings import Kind
+from migrationlab.experiment.warnings import WarningKind
 from migrationlab.plan.guest_spec import GuestSpec
 from migrationlab.plan.spec import factors
 from migrationlab.report.figures import Figure, embed
@@ -36,7 +36,7 @@ MOST_COMPARED = 40
 _BOUNDS = ("_error_ms", "_low_ms", "_high_ms")
 _VERDICTS = {
     Verdict.DIFFERENT: "they differ",
-    Verdict.ALIKE: "alike within 5 %",
+    Verdict.EQUIVALENT: "equivalent within 5 %",
     Verdict.UNCLEAR: "not told apart",
     Verdict.TOO_FEW: "too few runs",
 }
@@ -51,7 +51,7 @@ def page(recorded: Results) -> dict[str, object]:
         "downtime": None,
         "medians": [],
         # What could not be read is told of with the reasons.
-        "concerns": [each for each in recorded.concerns() if each.kind is not Kind.UNREADABLE],
+        "concerns": [each for each in recorded.warnings() if each.kind is not WarningKind.UNREADABLE],
         "differing": tuple(recorded.strayed(recorded.runs)),
         "repeat": None,
         "experiment": method(recorded),
@@ -75,7 +75,7 @@ def method(recorded: Results) -> dict[str, object]:
         "repeats": design.repeats,
         "seed": design.seed,
         "warm_ups": len(extra),
-        "planned": len(recorded.trials),
+        "planned": len(recorded.planned),
         "done": len(recorded.measured),
         "directions": _directions(recorded),
         "cut_short": recorded.cut_short,
@@ -91,7 +91,7 @@ def _directions(recorded: Results) -> str:
     """Say how often each setting was measured in either direction."""
     ways: dict[str, Counter[str]] = {cell.name: Counter() for cell in recorded.cells}
     for run in recorded.measured:
-        ways[str(fact(run)["cell"])][str(run.source["name"])] += 1
+        ways[str(placement(run)["cell"])][str(run.source["name"])] += 1
     names = sorted({name for way in ways.values() for name in way})
     if len(names) < 2:
         return f"the guest went from {names[0]} only" if names else "the guest goes to and fro"
@@ -174,7 +174,7 @@ def _metric(recorded: Results, metric: str, table: pd.DataFrame) -> dict[str, ob
                 "n": f"{row['n']} of {row['runs']}",
                 "median": near(row["median"], of=metric),
                 "interval": interval(row["low"], row["high"], of=metric),
-                "range": interval(row["least"], row["greatest"], of=metric),
+                "range": interval(row["min"], row["max"], of=metric),
                 "spread": number(row["relative_mad_percent"], digits=1),
                 "outliers": row["outliers"],
             }

@@ -9,7 +9,7 @@ from typing import Any
 
 from migrationlab.errors import PlanError, UsageError
 from migrationlab.experiment.design import read, shown
-from migrationlab.experiment.toml import written
+from migrationlab.experiment.spec import to_toml
 from migrationlab.plan.guest_spec import GuestSpec
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.spec import factors
@@ -78,7 +78,7 @@ def repeat(runs: Sequence[Run]) -> Repeat:
         read(spec)
     except (PlanError, UsageError):  # a plan that was tried because it cannot work
         return Repeat()
-    return Repeat(f"migrationlab experiment {_NAME}.toml", written(spec))
+    return Repeat(f"migrationlab experiment {_NAME}.toml", to_toml(spec))
 
 
 def _workload(run: Run) -> dict[str, Any] | None:

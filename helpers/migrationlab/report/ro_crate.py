@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from migrationlab.errors import StoreError, UsageError
-from migrationlab.experiment import folder as files
+from migrationlab.experiment.folder import BEGUN, MANIFEST
 from migrationlab.report.tables import (
     concerns,
     dictionary,
@@ -48,8 +48,8 @@ README = "README.md"
 RUNS_TABLE = "runs.csv"
 #: What migrationlab itself keeps of an experiment beside its runs.
 OWN_FILES = {
-    files.MANIFEST: "the experiment as migrationlab reads it: design, seed, schedule",
-    files.BEGUN: "a line for each trial that was begun",
+    MANIFEST: "the experiment as migrationlab reads it: design, seed, schedule",
+    BEGUN: "a line for each trial that was begun",
 }
 SUMMARY_TABLE = "summary.csv"
 DICTIONARY = "data-dictionary.csv"
@@ -96,7 +96,9 @@ def export(
             hint="Give one such as https://creativecommons.org/licenses/by/4.0/",
         )
     if not runs:
-        raise StoreError("there are no runs to export", hint="Record some: migrationlab demo does.")
+        raise StoreError(
+            "there are no runs to export", hint="StoredExperiment some: migrationlab demo does."
+        )
     if place.exists():
         raise StoreError(
             f"{place} is there already", hint="Delete it first, or choose another name."
@@ -188,7 +190,7 @@ def _abstract(recorded: Runs | Results, runs: Runs) -> str:
         return text
     return (
         f"{text} An experiment of {len(recorded.cells)} cells, each to be measured "
-        f"{recorded.design.repeats} times; {len(recorded.measured)} of {len(recorded.trials)} "
+        f"{recorded.design.repeats} times; {len(recorded.measured)} of {len(recorded.planned)} "
         "trials are done, warm-ups and stopped runs not counted."
     )
 

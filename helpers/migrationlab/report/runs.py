@@ -13,7 +13,7 @@ from migrationlab.analysis.timeline import Timeline
 from migrationlab.errors import StoreError
 from migrationlab.experiment import statistics
 from migrationlab.experiment.grouping import facts_of, group
-from migrationlab.experiment.warnings import Kind, find
+from migrationlab.experiment.warnings import WarningKind, find
 from migrationlab.plots.picture import Picture
 from migrationlab.report.figures import Figure, embed
 from migrationlab.report.reproduce import repeat
@@ -36,7 +36,9 @@ def page(runs: Runs) -> dict[str, object]:
         "downtime": embed(downtime),
         "medians": medians(runs, measured.of),
         # What could not be read is told of with the reasons.
-        "concerns": [each for each in find(runs, runs.frame()) if each.kind is not Kind.UNREADABLE],
+        "concerns": [
+            each for each in find(runs, runs.frame()) if each.kind is not WarningKind.UNREADABLE
+        ],
         "differing": groups.differing,
         "repeat": repeat(runs),
         "experiment": None,
@@ -259,8 +261,8 @@ def medians(runs: Runs, group_of: Mapping[str, str]) -> list[dict[str, str | int
                 "n": about.n,
                 "median": number(about.median, digits=1),
                 "interval": interval(about.low, about.high),
-                "least": number(about.least, digits=1),
-                "greatest": number(about.greatest, digits=1),
+                "min": number(about.min, digits=1),
+                "max": number(about.max, digits=1),
                 "outliers": sum(about.outliers),
             }
         )

@@ -58,7 +58,7 @@ def concerns(recorded: Runs | Results) -> tuple[ExperimentWarning, ...]:
         from migrationlab.experiment.warnings import find  # noqa: PLC0415 (scipy is slow to load)
 
         return find(recorded, recorded.frame())
-    return recorded.concerns()
+    return recorded.warnings()
 
 
 def dictionary(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import ipywidgets as widgets
 
 from migrationlab import plots
 from migrationlab.errors import UsageError
-from migrationlab.experiment.sample_size import Growth, grow
+from migrationlab.experiment.sample_size import CumulativeComparison, compare_cumulatively
 from migrationlab.widgets import fields
 from migrationlab.widgets.base import LiveWidget
 from migrationlab.widgets.views import messages
@@ -54,7 +54,7 @@ class SampleSize(LiveWidget):
         super().__init__()
         self._experiment, self._pair = experiment, pair
         self._seed = 0
-        self._grown = grow(experiment, metric, pair=pair)
+        self._grown = compare_cumulatively(experiment, metric, pair=pair)
         if not self._grown.order:
             raise UsageError(
                 "the experiment has no runs yet",
@@ -99,11 +99,11 @@ class SampleSize(LiveWidget):
         return f"SampleSize({self.metric.value!r}, {self.number.value} of {self.number.max})"
 
     def _static_html(self) -> str:
-        picture = plots.growth(self._grown, self.number.value)
+        picture = plots.sample_size(self._grown, self.number.value)
         return f"{self.verdict.value}{picture._repr_html_()}"
 
     @property
-    def grown(self) -> Growth:
+    def grown(self) -> CumulativeComparison:
         """Return what is shown: the two cells, block by block."""
         return self._grown
 
@@ -115,7 +115,7 @@ class SampleSize(LiveWidget):
 
     def _regrow(self) -> None:
         with self._lock:
-            self._grown = grow(
+            self._grown = compare_cumulatively(
                 self._experiment, self.metric.value, pair=self._pair, seed=self._seed
             )
             self._refresh()
@@ -125,4 +125,4 @@ class SampleSize(LiveWidget):
         with self._lock:
             grown, number = self._grown, self.number.value
             self.verdict.value = messages.status(str(grown.at(number)))
-            self._draw_into(self.figure, lambda: plots.growth(grown, number)._repr_html_())
+            self._draw_into(self.figure, lambda: plots.sample_size(grown, number)._repr_html_())

@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from migrationlab.cli import main
-from migrationlab.experiment import folder as files
 from migrationlab.experiment.experiment import Experiment
+from migrationlab.experiment.folder import write_manifest
 from migrationlab.runs.run import Run
 from migrationlab.runs.store import save_run
 from migrationlab.steps import Listener
@@ -51,7 +51,7 @@ def makes(monkeypatch: pytest.MonkeyPatch, make_run: Callable[..., Run]) -> Call
 
     def set_count(count: int) -> None:
         def run(self: Experiment, *, on_step: Listener, stop: threading.Event) -> None:
-            files.write_head(self.directory, self.head)
+            write_manifest(self.directory, self.manifest)
             for trial in self.left[:count]:
                 place = {
                     "id": self.id, "name": self.name, "cell": trial.cell, "setting": {},
@@ -152,11 +152,11 @@ def test_differing_environments_are_reported_after_outcomes(
     done = call(folder, "--format", output_format)
     assert done.exit_code == 1
     assert "machine.kernel" in done.stderr
-    assert "hint: measure again in one environment; or" in done.stderr
+    assert "hint: Measure again in one environment." in done.stderr
     assert "--mixed" in done.stderr
     if output_format == "text":
         assert "mode=normal        2 of 2\n" in done.stdout
-        assert "warning  The runs were not all made in one environment" in done.stdout
+        assert "warning  The environments of the runs differ" in done.stdout
     else:
         answer = json.loads(done.stdout)
         assert [row["completed"] for row in answer["outcomes"]] == [2, 2]
@@ -168,12 +168,12 @@ def test_differing_environments_are_reported_after_outcomes(
 @pytest.mark.parametrize(
     ("text", "words", "said", "hint"),
     [
-        ("question =", [], "modes.toml: Invalid value", "TOML"),
+        ("question =", [], "modes.toml: the file must be TOML: Invalid value", "TOML"),
         (
             'question = "Why?"\nrepeat = 3',
             [],
-            "modes.toml: repeat: there is",
-            "did you mean repeats",
+            "modes.toml: repeat: no such key",
+            "Did you mean repeats",
         ),
         (
             'question = "Why?"\n[plan]\nmax_downtime_ms = -1',
@@ -181,7 +181,12 @@ def test_differing_environments_are_reported_after_outcomes(
             "modes.toml: plan: max_downtime_ms must be ",
             "1",
         ),
-        (DESIGN, ["--metric", "speed"], "no run has a 'speed'", "total_ms"),
+        (
+            DESIGN,
+            ["--metric", "speed"],
+            "metric must be a number of a run's summary (got 'speed')",
+            "total_ms",
+        ),
     ],
 )
 def test_wrong_design_exits_with_2(
@@ -215,4 +220,4 @@ def test_missing_experiment_exits_with_2(tmp_path: Path) -> None:
     """A folder that has no experiment is the caller's mistake."""
     done = call(tmp_path)
     assert done.exit_code == 2
-    assert f"there is no experiment in {tmp_path}" in done.stderr
+    assert f"{tmp_path} must hold an experiment" in done.stderr

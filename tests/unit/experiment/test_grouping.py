@@ -1,4 +1,4 @@
-"""Which runs were made alike, and which of their differences set them apart."""
+"""Which runs may be pooled, and which differences separate them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MakeRun = Callable[..., Run]
 
 
 def with_domain(run: Run, digest: str, **source: Any) -> Run:
-    """Give a copy of a run whose domain has a hash, written by a libvirt."""
+    """Return a copy of a run whose domain has a hash, written by a libvirt."""
     return dataclasses.replace(
         run,
         guest={**run.guest, "xml_sha256": digest},
@@ -23,8 +23,8 @@ def with_domain(run: Run, digest: str, **source: Any) -> Run:
     )
 
 
-def test_what_changes_by_itself_sets_no_runs_apart(make_run: MakeRun) -> None:
-    """Load, a guest's number and what the wire was measured to carry make no other setting."""
+def test_changing_facts_do_not_separate_runs(make_run: MakeRun) -> None:
+    """The load, a guest's number and the measured rate of the wire do not separate runs."""
     one, other = make_run(number=1), make_run(number=2)
     other = dataclasses.replace(
         other,
@@ -38,22 +38,22 @@ def test_what_changes_by_itself_sets_no_runs_apart(make_run: MakeRun) -> None:
 @pytest.mark.parametrize(
     ("changes", "source", "differing"),
     [
-        # Nothing else explains that the domains are not the same.
+        # Nothing else explains why the domains differ.
         ({}, {}, ("guest xml_sha256",)),
-        # More memory does, and the version of libvirt that wrote it does.
+        # More memory explains it, and so does another libvirt that wrote the XML.
         ({"memory_mib": 512}, {}, ("guest memory_mib",)),
         ({}, {"libvirt_version": "9.0.0"}, ("host host-a",)),
     ],
 )
-def test_a_domains_hash_sets_apart_what_nothing_else_does(
+def test_domain_hash_separates_runs_only_alone(
     make_run: MakeRun,
     changes: dict[str, Any],
     source: dict[str, Any],
     differing: tuple[str, ...],
 ) -> None:
-    """Guests of the same settings with other domains are no pair; of others the hash says nothing.
+    """Domain hashes separate runs only where no other difference explains them.
 
-    A guest that goes to and fro between two releases has a hash by each, and is one guest.
+    A guest that moves back and forth between two releases has two hashes, and is one guest.
     """
     one = with_domain(make_run(number=1), "0f" * 32)
     other = with_domain(make_run(number=2), "1e" * 32, **source)
@@ -61,8 +61,8 @@ def test_a_domains_hash_sets_apart_what_nothing_else_does(
     assert group([one, other]).differing == differing
 
 
-def test_to_and_fro_between_two_releases_is_one_setting(make_run: MakeRun) -> None:
-    """The hash by the one libvirt and that by the other do not set the directions apart."""
+def test_both_directions_between_releases_are_one_group(make_run: MakeRun) -> None:
+    """The hashes of two libvirt versions do not separate the two directions."""
     there = with_domain(make_run(number=1), "0f" * 32, libvirt_version="9.0.0")
     back = with_domain(make_run(number=2), "1e" * 32)
     back = dataclasses.replace(back, source=there.destination, destination=there.source)
@@ -70,8 +70,8 @@ def test_to_and_fro_between_two_releases_is_one_setting(make_run: MakeRun) -> No
     assert group([there, back]).differing == ()
 
 
-def test_a_trial_says_itself_which_setting_it_is(make_run: MakeRun) -> None:
-    """A run of an experiment has its cell's name, whatever else it differs in."""
-    trial = dataclasses.replace(make_run(number=2, dirty_mib_s=80.0), experiment={"cell": "busy"})
+def test_run_of_an_experiment_has_its_cells_name(make_run: MakeRun) -> None:
+    """A run of an experiment belongs to its cell, whatever else differs."""
+    placed = dataclasses.replace(make_run(number=2, dirty_mib_s=80.0), experiment={"cell": "busy"})
     plain = make_run(number=1)
-    assert settings_of([plain, trial]) == {plain.run_id: "normal", trial.run_id: "busy"}
+    assert settings_of([plain, placed]) == {plain.run_id: "normal", placed.run_id: "busy"}

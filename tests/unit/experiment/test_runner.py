@@ -1,7 +1,7 @@
-"""How trials are made, stopped and taken up again, on a stage that only says what would happen.
+"""Run, stop and continue an experiment on a fake testbed.
 
-Migrations here are made-up runs behind the few methods of a real ``Migration`` that are called;
-``tests/lab/test_experiment.py`` does the same with real ones.
+A migration here is a fake run behind the methods of ``Migration`` that the runner calls;
+``tests/lab/test_experiment.py`` does the same with real migrations.
 """
 
 from __future__ import annotations
@@ -17,133 +17,134 @@ from typing import Any
 import pytest
 
 from migrationlab.errors import HostError, UsageError
-from migrationlab.experiment import folder as files
 from migrationlab.experiment import runner
 from migrationlab.experiment.design import Cell
-from migrationlab.experiment.environments import MigrationArgs
 from migrationlab.experiment.experiment import Experiment
-from migrationlab.experiment.runner import Conductor
+from migrationlab.experiment.folder import count_starts, write_manifest
+from migrationlab.experiment.runner import Runner
+from migrationlab.experiment.testbeds import MigrationArgs
 from migrationlab.runs.run import Outcome, Run
 from migrationlab.runs.store import save_run
 from migrationlab.steps import Step
 
 
-class Played:
-    """A migration that is over after so many looks at it, or when it is cancelled."""
+class FakeMigration:
+    """A migration that ends after a number of polls, or when it is cancelled."""
 
-    def __init__(self, run: Run, cancelled: Run, looks: int, *, postcopy: bool = False) -> None:
-        self._run, self._cancelled, self._looks = run, cancelled, looks
+    def __init__(self, run: Run, cancelled: Run, polls: int, *, postcopy: bool = False) -> None:
+        self._run, self._cancelled, self._polls = run, cancelled, polls
         self._postcopy = postcopy
-        self.on_look: Callable[[], None] = lambda: None
+        self.on_poll: Callable[[], None] = lambda: None
 
     @property
     def done(self) -> bool:
-        """Tell whether it is over."""
-        return self._looks <= 0
+        """Return whether it is over."""
+        return self._polls <= 0
 
     def wait(self, timeout_s: float | None = None) -> Run:
-        """Look at it once, or wait for its end."""
+        """Poll it once, or wait for its end."""
         if timeout_s is None:
-            self._looks = 0
-        if self._looks > 0:
-            self.on_look()
-            self._looks -= 1
-        if self._looks > 0:
+            self._polls = 0
+        if self._polls > 0:
+            self.on_poll()
+            self._polls -= 1
+        if self._polls > 0:
             raise TimeoutError
         return self._run
 
     def cancel(self) -> None:
-        """End it, where that can be."""
+        """End it, except in post-copy."""
         if self._postcopy:
             raise UsageError("it is in post-copy")
-        self._run, self._looks = self._cancelled, 0
+        self._run, self._polls = self._cancelled, 0
 
 
-class Theatre:
-    """A stage, the starting of migrations on it, and what became of them."""
+class FakeTestbed:
+    """A testbed that starts fake migrations, and notes how they ended."""
 
     def __init__(self, make_run: Callable[..., Run]) -> None:
         self._make_run = make_run
         self.made: list[tuple[str, bool]] = []
         self.heard: list[Outcome] = []
-        self.on_look: Callable[[], None] = lambda: None
+        self.on_poll: Callable[[], None] = lambda: None
         self.refuses: BaseException | None = None
         self.outcome = "completed"
         self.postcopy = False
         self.serial = 10
 
     def ready(self, cell: Cell, *, backwards: bool) -> MigrationArgs:
-        """Note what is asked for."""
+        """Note the cell and the direction."""
         self.made.append((cell.name, backwards))
         return MigrationArgs(guest="web1", to=None)  # type: ignore[arg-type]
 
     def over(self, run: Run) -> None:
-        """Note how it ended."""
+        """Note the outcome."""
         self.heard.append(run.outcome)
 
-    def begin(self, guest: str, **call: Any) -> Played:
-        """Start a migration, or be refused."""
+    def begin(self, guest: str, **call: Any) -> FakeMigration:
+        """Start a migration, or refuse."""
         assert guest == "web1"
         if self.refuses is not None:
             raise self.refuses
         self.serial += 1
         made = {"mode": str(call["plan"].mode), "number": self.serial, "with_beats": False}
-        played = Played(
+        migration = FakeMigration(
             self._make_run(outcome=self.outcome, **made),
             self._make_run(outcome="cancelled", **made),
-            looks=3,
+            polls=3,
             postcopy=self.postcopy,
         )
-        played.on_look = self.on_look
-        return played
+        migration.on_poll = self.on_poll
+        return migration
 
 
 @pytest.fixture
-def theatre(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> Theatre:
-    """Give a stage on which nothing takes time."""
+def testbed(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> FakeTestbed:
+    """Return a testbed on which nothing takes time."""
     monkeypatch.setattr(runner, "SETTLE_S", 0)
-    return Theatre(make_run)
+    return FakeTestbed(make_run)
 
 
 @pytest.fixture
 def experiment(tmp_path: Path) -> Experiment:
-    """Give an experiment of three cells, each twice, in a folder of its own."""
+    """Return an experiment of three cells, each twice, in its own folder."""
     made = Experiment(
         "How long?", workloads={"dirty_mib_s": [5, 10, 15]}, repeats=2, directory=tmp_path
     )
-    files.write_head(tmp_path, made.head)
+    write_manifest(tmp_path, made.manifest)
     return made
 
 
 def go(
     experiment: Experiment,
-    theatre: Theatre,
+    testbed: FakeTestbed,
     stop: threading.Event | None = None,
     steps: list[Step] | None = None,
 ) -> None:
-    """Make the trials that are left."""
+    """Run what is left."""
     seconds = iter(range(10_000))
-    Conductor(
+    Runner(
         experiment,
-        theatre,
+        testbed,
         (steps if steps is not None else []).append,
         stop or threading.Event(),
-        begin=theatre.begin,  # type: ignore[arg-type]
+        begin=testbed.begin,  # type: ignore[arg-type]
         clock=lambda: float(next(seconds)),
-    ).go()
+    ).run()
 
 
-def test_every_trial_is_made_in_order(experiment: Experiment, theatre: Theatre) -> None:
-    """One warm-up, then all trials as they were laid down, each kept with its place."""
-    go(experiment, theatre)
-    assert theatre.made[1:] == [(trial.cell, trial.backwards) for trial in experiment.trials]
+def test_planned_runs_are_made_in_order(experiment: Experiment, testbed: FakeTestbed) -> None:
+    """One warm-up, then all runs in the planned order, each stored with its place."""
+    go(experiment, testbed)
+    assert testbed.made[1:] == [(planned.cell, planned.backwards) for planned in experiment.planned]
     assert experiment.finished
     frame = experiment.frame()
     assert list(frame["run_number"]) == [1, 2, 3, 4, 5, 6]
     assert list(frame["block"]) == [1, 1, 1, 2, 2, 2]
     assert list(frame["attempt"]) == [1] * 6
     assert list(frame["dirty_mib_s"]) == [
-        experiment.design.cell(trial.cell).setting["dirty_mib_s"] for trial in experiment.trials
+        experiment.design.cell(planned.cell).setting["dirty_mib_s"]
+        for planned in experiment.planned
     ]
     everything = experiment.frame(everything=True)
     assert list(everything["warm_up"]) == [True] + [False] * 6
@@ -151,38 +152,40 @@ def test_every_trial_is_made_in_order(experiment: Experiment, theatre: Theatre) 
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_warm_ups_end_where_it_begins(theatre: Theatre, tmp_path: Path, count: int) -> None:
-    """Warm-ups go to and fro, and the last arrives where the first trial starts from."""
+def test_warm_ups_end_where_the_first_run_begins(
+    testbed: FakeTestbed, tmp_path: Path, count: int
+) -> None:
+    """Warm-ups alternate directions, and the last arrives where the first run starts."""
     experiment = Experiment("How long?", repeats=1, warm_ups=count, directory=tmp_path)
-    files.write_head(tmp_path, experiment.head)
-    go(experiment, theatre)
-    ways = [backwards for _, backwards in theatre.made]
+    write_manifest(tmp_path, experiment.manifest)
+    go(experiment, testbed)
+    ways = [backwards for _, backwards in testbed.made]
     assert len(ways) == count + 1
     assert all(one != other for one, other in pairwise(ways))
 
 
-def test_a_stop_keeps_what_was_measured(experiment: Experiment, theatre: Theatre) -> None:
-    """A stop cancels the migration under way; it is kept, not counted, and made again."""
+def test_a_stop_keeps_what_was_measured(experiment: Experiment, testbed: FakeTestbed) -> None:
+    """A stop cancels the migration under way; it is stored, not counted, and made again."""
     stop = threading.Event()
-    looks = Counter[str]()
+    polls = Counter[str]()
 
-    def on_look() -> None:
-        looks["all"] += 1
-        if looks["all"] == 8:  # in the middle of the second trial; the first was the warm-up
+    def on_poll() -> None:
+        polls["all"] += 1
+        if polls["all"] == 8:  # during run 2; the warm-up and run 1 took three polls each
             stop.set()
 
-    theatre.on_look = on_look
+    testbed.on_poll = on_poll
     steps: list[Step] = []
-    go(experiment, theatre, stop, steps)
-    assert [trial.number for trial in experiment.left] == [2, 3, 4, 5, 6]
+    go(experiment, testbed, stop, steps)
+    assert [planned.number for planned in experiment.left] == [2, 3, 4, 5, 6]
     assert len(experiment.runs) == 3
     assert experiment.cut_short == 1
     assert steps[-1].state == "failed"
     assert steps[-1].detail.startswith("stopped; 1 of 1 completed, 5 left, about ")
-    assert theatre.heard == [Outcome.COMPLETED] * 2
+    assert testbed.heard == [Outcome.COMPLETED] * 2
 
-    theatre.on_look = lambda: None
-    go(experiment, theatre)
+    testbed.on_poll = lambda: None
+    go(experiment, testbed)
     assert experiment.finished
     frame = experiment.frame(everything=True)
     again = frame[frame["run_number"] == 2]
@@ -192,61 +195,61 @@ def test_a_stop_keeps_what_was_measured(experiment: Experiment, theatre: Theatre
     assert experiment.cut_short == 1
 
 
-def test_a_stop_before_it_begins(experiment: Experiment, theatre: Theatre) -> None:
-    """Nothing is begun once a stop is asked for."""
+def test_a_stop_before_it_begins(experiment: Experiment, testbed: FakeTestbed) -> None:
+    """Nothing begins once stop is set."""
     stop = threading.Event()
     stop.set()
-    go(experiment, theatre, stop)
-    assert theatre.made == []
-    assert files.begun(experiment.directory) == Counter()
+    go(experiment, testbed, stop)
+    assert testbed.made == []
+    assert count_starts(experiment.directory) == Counter()
 
 
-def test_a_stop_between_trials(experiment: Experiment, theatre: Theatre) -> None:
-    """A stop while a guest is made ready begins no migration."""
+def test_a_stop_between_runs(experiment: Experiment, testbed: FakeTestbed) -> None:
+    """A stop while a guest is prepared begins no migration."""
     stop = threading.Event()
-    ready = theatre.ready
+    ready = testbed.ready
 
     def ready_and_stop(cell: Cell, *, backwards: bool) -> MigrationArgs:
-        if len(theatre.made) == 2:
+        if len(testbed.made) == 2:
             stop.set()
         return ready(cell, backwards=backwards)
 
-    theatre.ready = ready_and_stop  # type: ignore[method-assign]
-    go(experiment, theatre, stop)
+    testbed.ready = ready_and_stop  # type: ignore[method-assign]
+    go(experiment, testbed, stop)
     assert len(experiment.measured) == 1
     assert experiment.cut_short == 0
 
 
-def test_post_copy_is_waited_for(experiment: Experiment, theatre: Theatre) -> None:
-    """A migration that cannot be cancelled any more completes, and counts."""
+def test_post_copy_is_waited_for(experiment: Experiment, testbed: FakeTestbed) -> None:
+    """A migration that can no longer be cancelled completes, and counts."""
     stop = threading.Event()
-    theatre.postcopy = True
-    theatre.on_look = lambda: stop.set() if len(theatre.made) > 1 else None
-    go(experiment, theatre, stop)
+    testbed.postcopy = True
+    testbed.on_poll = lambda: stop.set() if len(testbed.made) > 1 else None
+    go(experiment, testbed, stop)
     (run,) = experiment.measured
     assert run.outcome is Outcome.COMPLETED
     assert experiment.cut_short == 0
 
 
-def test_ctrl_c_is_a_stop(experiment: Experiment, theatre: Theatre) -> None:
-    """Ctrl-C cancels the migration under way, keeps its run, and goes on as Ctrl-C."""
+def test_ctrl_c_is_a_stop(experiment: Experiment, testbed: FakeTestbed) -> None:
+    """Ctrl-C cancels the migration under way, stores its run, and is raised again."""
 
-    def on_look() -> None:
-        if len(theatre.made) > 2:
+    def on_poll() -> None:
+        if len(testbed.made) > 2:
             raise KeyboardInterrupt
 
-    theatre.on_look = on_look
+    testbed.on_poll = on_poll
     with pytest.raises(KeyboardInterrupt):
-        go(experiment, theatre)
+        go(experiment, testbed)
     assert len(experiment.measured) == 1
     stopped = [run for run in experiment.runs if (run.experiment or {})["stopped"]]
     assert [run.outcome for run in stopped] == [Outcome.CANCELLED]
 
 
 def test_ctrl_c_while_a_run_is_stored(
-    experiment: Experiment, theatre: Theatre, monkeypatch: pytest.MonkeyPatch
+    experiment: Experiment, testbed: FakeTestbed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The run that is over is stored all the same, and Ctrl-C goes on as Ctrl-C."""
+    """A run that is over is stored despite Ctrl-C, which is raised again."""
     pressed: list[Run] = []
 
     def save(run: Run, folder: Path) -> Path:
@@ -257,61 +260,63 @@ def test_ctrl_c_while_a_run_is_stored(
 
     monkeypatch.setattr(runner, "save_run", save)
     with pytest.raises(KeyboardInterrupt):
-        go(experiment, theatre)
+        go(experiment, testbed)
     assert [run.run_id for run in experiment.measured] == [pressed[0].run_id]
     assert experiment.cut_short == 0
 
 
-def test_a_crash_is_made_good(experiment: Experiment, theatre: Theatre) -> None:
-    """A trial whose end nobody saw left only its beginning; it is counted and made again."""
-    go(experiment, theatre)
+def test_a_crashed_run_is_made_again(experiment: Experiment, testbed: FakeTestbed) -> None:
+    """A run that a crash ended left only its start; it is counted and made again."""
+    go(experiment, testbed)
     lost = experiment.measured[2]
     number = (lost.experiment or {})["run_number"]
     folder = experiment.directory / "runs" / lost.run_id
-    # As a kill leaves it: hidden, half-written, and so no run.
+    # A kill leaves it hidden and half-written, so it is not a run.
     folder.rename(folder.with_name(f".{lost.run_id}.part"))
     again = Experiment.load(experiment.directory)
-    assert [trial.number for trial in again.left] == [number]
+    assert [planned.number for planned in again.left] == [number]
     assert again.cut_short == 1
-    go(again, theatre)
+    go(again, testbed)
     assert again.finished
     assert again.cut_short == 1
     assert again.frame().set_index("run_number")["attempt"][number] == 2
 
 
-def test_other_outcomes_are_results(experiment: Experiment, theatre: Theatre) -> None:
-    """A migration that failed is a trial done, not one to be tried until it succeeds."""
-    theatre.outcome = "failed"
-    go(experiment, theatre)
+def test_other_outcomes_are_results(experiment: Experiment, testbed: FakeTestbed) -> None:
+    """A failed migration is a result; it is not repeated until it succeeds."""
+    testbed.outcome = "failed"
+    go(experiment, testbed)
     assert experiment.finished
     assert list(experiment.outcomes()["failed"]) == [2, 2, 2]
-    assert set(theatre.heard) == {Outcome.FAILED}
+    assert set(testbed.heard) == {Outcome.FAILED}
 
 
-def test_a_cancel_from_elsewhere_is_a_result(experiment: Experiment, theatre: Theatre) -> None:
-    """What somebody else cancelled was not stopped by us, and counts as what it is."""
-    theatre.outcome = "cancelled"
-    go(experiment, theatre)
+def test_a_cancel_from_elsewhere_is_a_result(experiment: Experiment, testbed: FakeTestbed) -> None:
+    """A migration that somebody else cancelled counts as cancelled."""
+    testbed.outcome = "cancelled"
+    go(experiment, testbed)
     assert list(experiment.outcomes()["cancelled"]) == [2, 2, 2]
 
 
-def test_a_refusal_ends_it_and_nothing_is_lost(experiment: Experiment, theatre: Theatre) -> None:
-    """A host that refuses before a migration begins ends the experiment, which can go on."""
-    theatre.refuses = HostError("no route to host", code=38)
+def test_a_refusal_stops_the_experiment_and_loses_nothing(
+    experiment: Experiment, testbed: FakeTestbed
+) -> None:
+    """A host that refuses before a migration begins stops the experiment; it can continue."""
+    testbed.refuses = HostError("no route to host", code=38)
     steps: list[Step] = []
     with pytest.raises(HostError):
-        go(experiment, theatre, steps=steps)
+        go(experiment, testbed, steps=steps)
     assert steps[-1].state == "failed"
     assert steps[-1].detail == "no route to host"
-    theatre.refuses = None
-    go(experiment, theatre)
+    testbed.refuses = None
+    go(experiment, testbed)
     assert experiment.finished
 
 
-def test_steps_tell_what_is_left(experiment: Experiment, theatre: Theatre) -> None:
-    """Blocks are told one by one, with what is left and about how long it takes."""
+def test_steps_say_what_is_left(experiment: Experiment, testbed: FakeTestbed) -> None:
+    """Each block is a step, with what is left and about how long it takes."""
     steps: list[Step] = []
-    go(experiment, theatre, steps=steps)
+    go(experiment, testbed, steps=steps)
     assert [step.what for step in steps if step.state == "started"] == [
         "warming up", "block 1 of 2", "block 2 of 2",
     ]  # fmt: skip
@@ -321,10 +326,10 @@ def test_steps_tell_what_is_left(experiment: Experiment, theatre: Theatre) -> No
     assert steps[-1] == Step("block 2 of 2", "done", "3 of 3 completed, nothing left", 1.0)
 
 
-def test_what_was_measured_tells_how_long(experiment: Experiment, theatre: Theatre) -> None:
-    """Before it starts the estimate is a guess; later it rests on the runs on disk."""
+def test_estimate_uses_measured_runs(experiment: Experiment, testbed: FakeTestbed) -> None:
+    """Before the start the estimate is a guess; later it uses the runs on disk."""
     before = experiment.estimate_s
-    go(experiment, theatre)
+    go(experiment, testbed)
     assert experiment.estimate_s == 0
     first = experiment.measured[0]
     assert replace(first, experiment=None).run_id == first.run_id
@@ -332,31 +337,31 @@ def test_what_was_measured_tells_how_long(experiment: Experiment, theatre: Theat
     folder = experiment.directory / "runs" / first.run_id
     folder.rename(folder.with_name(f".{first.run_id}.part"))
     assert 0 < experiment.estimate_s < before
-    assert [trial.number for trial in experiment.left] == [number]
+    assert [planned.number for planned in experiment.left] == [number]
 
 
-def test_another_environment_is_told_of_after_the_first_run(
-    experiment: Experiment, theatre: Theatre
+def test_changed_environment_is_reported_after_one_run(
+    experiment: Experiment, testbed: FakeTestbed
 ) -> None:
-    """Who goes on under another kernel hears so after one run, once, and not after all of them."""
+    """Another kernel is reported once, after the first run with it."""
     stop = threading.Event()
-    theatre.on_look = lambda: stop.set() if theatre.serial >= 13 else None
-    go(experiment, theatre, stop)
+    testbed.on_poll = lambda: stop.set() if testbed.serial >= 13 else None
+    go(experiment, testbed, stop)
     assert len(experiment.measured) == 1
-    usual, theatre.on_look = theatre.begin, lambda: None
+    usual, testbed.on_poll = testbed.begin, lambda: None
 
-    def begin(guest: str, **call: Any) -> Played:
-        played = usual(guest, **call)
-        changed = {**played._run.environment, "kernel": "7.0"}
-        played._run = replace(played._run, environment=changed)
-        return played
+    def begin(guest: str, **call: Any) -> FakeMigration:
+        migration = usual(guest, **call)
+        changed = {**migration._run.environment, "kernel": "7.0"}
+        migration._run = replace(migration._run, environment=changed)
+        return migration
 
-    theatre.begin = begin  # type: ignore[method-assign]
+    testbed.begin = begin  # type: ignore[method-assign]
     steps: list[Step] = []
-    go(experiment, theatre, steps=steps)
+    go(experiment, testbed, steps=steps)
     assert experiment.finished
-    told = [n for n, step in enumerate(steps) if "machine.kernel changed" in step.detail]
-    assert len(told) == 1
-    assert steps[told[0]].state == "failed"
-    # With the warm-up already, before the first block.
-    assert told[0] < next(n for n, step in enumerate(steps) if step.what.startswith("block"))
+    reported = [n for n, step in enumerate(steps) if "machine.kernel changed" in step.detail]
+    assert len(reported) == 1
+    assert steps[reported[0]].state == "failed"
+    # The warm-up already shows it, before the first block.
+    assert reported[0] < next(n for n, step in enumerate(steps) if step.what.startswith("block"))

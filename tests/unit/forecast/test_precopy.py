@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from migrationlab import plots
 from migrationlab.experiment.experiment import Experiment
 from migrationlab.forecast import precopy
-from migrationlab.forecast.precopy import ENDLESS_PASSES, MOST_PASSES, Precopy
+from migrationlab.forecast.precopy import ENDLESS_ITERATIONS, MAX_ITERATIONS, Precopy
 from migrationlab.plots import picture
 from migrationlab.plots.convergence import MARKS
 from migrationlab.runs.run import Outcome, Run
@@ -31,7 +31,7 @@ ENDS = {
     (40, 250): False, (40, 500): True, (40, 1000): True,
     (80, 250): False, (80, 500): False, (80, 1000): True,
 }  # fmt: skip
-#: Where a small difference decides whether a pass more is needed.
+#: Where a small difference decides whether a iteration more is needed.
 NEAR_BORDER = (80, 1000)
 
 precopies = st.builds(
@@ -57,7 +57,7 @@ def test_by_hand() -> None:
     """A guest that doesn't write, over 100 MiB/s: all but the threshold runs, the rest stands."""
     wire = 100 * 2**20 * 8 / 1e6 / precopy.PAYLOAD_SHARE
     told = Precopy(dirty_mib_s=0, wire_mbit_s=wire, memory_mib=230, max_downtime_ms=300).forecast()
-    first, last = told.passes
+    first, last = told.iterations
     # 30 MiB fit in the limit; of the 5 MiB that 50 ms carry, half is sent beyond it.
     assert first.end_mib == pytest.approx(27.5)
     assert first.end_s == pytest.approx(2.025)
@@ -67,27 +67,27 @@ def test_by_hand() -> None:
 
 
 def test_what_is_written_in_a_pass_is_sent_in_the_next() -> None:
-    """The second pass begins with what was left over and what was written in the first."""
+    """The second iteration begins with what was left over and what was written in the first."""
     asked = Precopy(dirty_mib_s=20, wire_mbit_s=500)
-    first, second = asked.forecast().passes[:2]
+    first, second = asked.forecast().iterations[:2]
     assert second.start_mib == pytest.approx(first.end_mib + 20 * first.end_s)
     assert second.start_s == first.end_s
 
 
 @given(precopies)
 def test_a_forecast_keeps_the_laws_of_the_model(asked: Precopy) -> None:
-    """Passes follow on each other, none but the first exceeds the working set, one stands still."""
+    """Iterations are contiguous, later ones fit the working set, and the last pauses the guest."""
     told = asked.forecast()
-    for one, following in zip(told.passes, told.passes[1:], strict=False):
+    for one, following in zip(told.iterations, told.iterations[1:], strict=False):
         assert following.start_s == one.end_s
         assert following.start_mib <= asked.working_set_mib + 1e-9
-    assert all(one.guest_running for one in told.passes[:-1])
-    assert told.passes[-1].guest_running is not told.ends
+    assert all(one.guest_running for one in told.iterations[:-1])
+    assert told.iterations[-1].guest_running is not told.ends
     if told.downtime_ms is None:
-        assert len(told.passes) >= ENDLESS_PASSES
+        assert len(told.iterations) >= ENDLESS_ITERATIONS
     else:
         assert told.downtime_ms <= asked.max_downtime_ms + 1e-6
-        assert len(told.passes) <= MOST_PASSES + 1
+        assert len(told.iterations) <= MAX_ITERATIONS + 1
 
 
 @given(precopies)
@@ -109,7 +109,7 @@ def test_writing_faster_never_ends_sooner(asked: Precopy) -> None:
     slower = asked.forecast()
     if faster.seconds is not None:
         assert slower.seconds is not None
-        assert slower.seconds <= faster.seconds * 1.05 + precopy.LOOK_S
+        assert slower.seconds <= faster.seconds * 1.05 + precopy.CHECK_S
 
 
 @pytest.mark.parametrize("deadline_s", [2.0, 10.0])
@@ -123,10 +123,10 @@ def test_the_fastest_writing_within_a_deadline(deadline_s: float) -> None:
 
 
 def test_a_forecast_is_said_in_words_with_its_reason() -> None:
-    """Whether it ends, after how many passes and how long, how long it stands still; or why not."""
+    """The text says whether it ends, after how long, with which downtime; or why not."""
     ends = str(Precopy(dirty_mib_s=20, wire_mbit_s=1000).forecast())
     assert ends.startswith(
-        "It ends, after 3 passes and 1.2 s, and the guest stands still for about"
+        "It ends, after 3 iterations and 1.2 s, and the guest is paused for about"
     )
     never = str(Precopy(dirty_mib_s=80, wire_mbit_s=500).forecast())
     assert never.startswith("It does not end: the guest writes 80 MiB/s, the wire carries 57 MiB/s")
@@ -194,7 +194,7 @@ def test_the_figure_says_what_the_model_says(make_run: Callable[..., Run]) -> No
     drawn = plots.convergence(
         Precopy(dirty_mib_s=40, wire_mbit_s=500).forecast(), runs, deadline_s=10
     )
-    assert drawn.title.startswith("The model: it ends after 12 passes and 4.9 s")
+    assert drawn.title.startswith("The model: it ends after 12 iterations and 4.9 s")
     assert "border from which a migration never ends: 57 MiB/s over this wire" in drawn.alt
     assert "Within 10 s it ends up to" in drawn.alt
     assert "1 completed, 1 stopped at its deadline" in drawn.alt

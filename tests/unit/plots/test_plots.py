@@ -425,7 +425,7 @@ def test_the_title_says_what_two_settings_come_to(make_run: MakeRun, tmp_path: P
     alike = fake_experiments.experiment(
         tmp_path / "alike", make_run, downtimes_ms=steady, **design, repeats=7
     )
-    assert plots.experiment(alike, "downtime_event_ms").title.endswith(": as good as alike")
+    assert plots.experiment(alike, "downtime_event_ms").title.endswith(": equivalent within 5 %")
 
 
 @pytest.mark.parametrize(
@@ -460,7 +460,7 @@ def test_the_furthest_apart_of_many_settings_are_no_finding_by_themselves(
     usual = [(a + b) / 2 for a, b in zip(low, high, strict=True)]
     planned = Experiment(**design, directory=tmp_path / "planned")
     downtimes = {
-        trial.number: ends.get(trial.cell, usual)[trial.block - 1] for trial in planned.trials
+        trial.number: ends.get(trial.cell, usual)[trial.block - 1] for trial in planned.planned
     }
     made = fake_experiments.experiment(
         tmp_path / "made", make_run, downtimes_ms=downtimes, **design

@@ -368,7 +368,7 @@ def test_the_directions_are_those_that_were_measured(
 ) -> None:
     """Whether both directions are alike is counted, and not taken from the plan."""
     made = fake_experiments.experiment(
-        tmp_path, make_run, trials=trials, **{**fake_experiments.GRID, "repeats": repeats}
+        tmp_path, make_run, runs=trials, **{**fake_experiments.GRID, "repeats": repeats}
     )
     assert experiment._directions(made).endswith(said)
     if repeats == 3:
@@ -383,10 +383,10 @@ def test_the_directions_are_those_that_were_measured(
 def test_what_was_begun_for_nothing_may_still_be_made(make_run: MakeRun, tmp_path: Path) -> None:
     """Of an experiment that is not at its end nobody says that all was made again."""
     made = fake_experiments.experiment(
-        tmp_path, make_run, trials=3, **{**fake_experiments.GRID, "repeats": 1}
+        tmp_path, make_run, runs=3, **{**fake_experiments.GRID, "repeats": 1}
     )
     for trial in (1, 2, 3, 4):
-        folder.note_begun(made.directory, trial)
+        folder.record_start(made.directory, trial)
     text = " ".join(Page(render(Experiment.load(made.directory))).text.split())
     assert "Once a trial was begun for nothing" in text
     assert "it was, or will be, made again" in text

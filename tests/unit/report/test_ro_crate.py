@@ -181,7 +181,7 @@ def test_what_could_not_be_read_is_told_in_the_crate(make_run: MakeRun, tmp_path
     """Whoever gets a crate of the runs that are whole learns that there were others."""
     whole = Runs([make_run()], unreadable={"run-2": "run-2/job.parquet is damaged"})
     folder = ro_crate.export(whole, tmp_path / "crate")
-    assert "1 run is there and could not be read: run-2." in (folder / "README.md").read_text()
+    assert "1 run could not be read: run-2." in (folder / "README.md").read_text()
 
 
 def test_named_plans_do_not_hide_their_settings(make_run: MakeRun, tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_a_crate_is_the_experiment_still(trials: Experiment, tmp_path: Path) -> 
     pd.testing.assert_frame_equal(again.summary(), trials.summary())
     pd.testing.assert_frame_equal(again.frame(everything=True), trials.frame(everything=True))
     assert again.comparisons() == trials.comparisons()
-    assert again.concerns() == trials.concerns()
+    assert again.warnings() == trials.warnings()
 
 
 def test_what_was_set_is_an_input_and_what_was_measured_is_none(

@@ -202,9 +202,9 @@ def test_fakes_answer_to_the_calls_of_what_they_stand_for(fake: type, real: type
 def test_it_says_and_draws_what_the_model_says(playground: ConvergenceExplorer) -> None:
     """In words, in the figure's title and description, and beside the recorded runs."""
     assert repr(playground) == "ConvergenceExplorer(2 recorded runs)"
-    assert "It ends, after 12 passes" in playground.forecast.value
+    assert "It ends, after 12 iterations" in playground.forecast.value
     shown = playground.results.value
-    assert 'alt="The model: it ends after 12 passes' in shown
+    assert 'alt="The model: it ends after 12 iterations' in shown
     assert "The recorded runs nearest to the setting" in shown
     assert "<td>40 MiB/s</td>" in shown
 
@@ -280,7 +280,7 @@ def test_a_saved_playground_shows_its_figure(playground: ConvergenceExplorer) ->
     bundle = playground._repr_mimebundle_()
     assert bundle["text/plain"] == "ConvergenceExplorer(2 recorded runs)"
     assert "run this cell" in bundle["text/html"]
-    assert "It ends, after 12 passes" in bundle["text/html"]
+    assert "It ends, after 12 iterations" in bundle["text/html"]
     assert "<img" in bundle["text/html"]
 
 

@@ -10,9 +10,9 @@ import pytest
 from migrationlab import plots
 from migrationlab.course.lesson import Lesson
 from migrationlab.errors import UsageError
-from migrationlab.experiment.comparison import Ends
+from migrationlab.experiment.comparison import Completion
 from migrationlab.experiment.experiment import Experiment
-from migrationlab.experiment.sample_size import Growth, grow
+from migrationlab.experiment.sample_size import CumulativeComparison, compare_cumulatively
 from migrationlab.experiment.statistics import Verdict
 from migrationlab.widgets import SampleSize
 
@@ -21,10 +21,10 @@ LESSON = Lesson("08", live=False)
 MODES = LESSON.experiment("modes")
 BLOCKS = MODES.design.repeats
 #: Apart from the fourth on, and one value is missing.
-APART = Growth(
+APART = CumulativeComparison(
     "total_ms", "slow", "quick", (1, 2, 3, 4, 5),
     (100.0, 101.0, 102.0, 103.0, None), (90.0, 91.0, 92.0, 93.0, 94.0),
-    (Ends(1, 1),) * 5, (Ends(1, 1),) * 5,
+    (Completion(1, 1),) * 5, (Completion(1, 1),) * 5,
 )  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def test_all_blocks_say_what_the_experiment_says() -> None:
     """With every block taken, in any order, it is the experiment's own comparison."""
     whole = MODES.compare("mode=normal", "mode=peer2peer", "total_ms")
     for seed in (0, 1):
-        last = grow(MODES, seed=seed).told[-1]
+        last = compare_cumulatively(MODES, seed=seed).comparisons[-1]
         assert (last.n_a, last.n_b) == (whole.n_a, whole.n_b)
         assert (last.difference, last.verdict) == (whole.difference, whole.verdict)
 
@@ -41,25 +41,27 @@ def test_the_first_blocks_are_those_that_were_made_first() -> None:
     """Three blocks have the values that the experiment had after three repeats."""
     frame = MODES.frame()
     early = frame[frame["block"] <= 3]
-    for cell, values in zip(("mode=normal", "mode=peer2peer"), grow(MODES).first(3), strict=True):
+    for cell, values in zip(
+        ("mode=normal", "mode=peer2peer"), compare_cumulatively(MODES).first(3), strict=True
+    ):
         assert sorted(values) == sorted(early.loc[early["cell"] == cell, "total_ms"].astype(float))
 
 
 def test_another_order_has_the_same_blocks() -> None:
     """A seed shuffles whole blocks: which values stand together stays."""
-    first, other = grow(MODES), grow(MODES, seed=1)
+    first, other = compare_cumulatively(MODES), compare_cumulatively(MODES, seed=1)
     assert first.order == tuple(range(1, BLOCKS + 1))
     assert other.order != first.order
     assert sorted(other.order) == sorted(first.order)
     pairs = [set(zip(g.values_a, g.values_b, strict=True)) for g in (first, other)]
     assert pairs[0] == pairs[1]
-    assert grow(MODES, seed=1).order == other.order
+    assert compare_cumulatively(MODES, seed=1).order == other.order
 
 
 def test_too_few_until_four_and_no_interval_until_six() -> None:
     """Whatever the values are, three of each are too few, and five have no interval."""
     for metric in ("total_ms", "downtime_event_ms", "transferred_bytes"):
-        told = grow(MODES, metric).told
+        told = compare_cumulatively(MODES, metric).comparisons
         assert {one.verdict for one in told[:3]} == {Verdict.TOO_FEW}
         assert all(one.verdict is not Verdict.TOO_FEW for one in told[3:])
         assert [one.low is not None for one in told] == [n >= 6 for n in range(1, BLOCKS + 1)]
@@ -67,16 +69,18 @@ def test_too_few_until_four_and_no_interval_until_six() -> None:
 
 def test_values_apart_differ_from_the_fourth_on() -> None:
     """Complete separation is told as soon as it can be, and a missing value is not counted."""
-    assert [one.verdict for one in APART.told] == [Verdict.TOO_FEW] * 3 + [Verdict.DIFFERENT] * 2
-    assert (APART.told[-1].n_a, APART.told[-1].n_b) == (4, 5)
+    assert [one.verdict for one in APART.comparisons] == [Verdict.TOO_FEW] * 3 + [
+        Verdict.DIFFERENT
+    ] * 2
+    assert (APART.comparisons[-1].n_a, APART.comparisons[-1].n_b) == (4, 5)
 
 
 def test_a_setting_that_never_completes_is_said_to() -> None:
     """Without a value there is no difference, whatever the number of blocks, and a figure yet."""
-    grown = grow(LESSON.experiment("fixes"), pair=("nothing", "zstd"))
-    assert {one.difference for one in grown.told} == {None}
-    assert "none of 2 migrations with nothing" in grown.told[1].text
-    assert "too few" in plots.growth(grown, 2).title
+    grown = compare_cumulatively(LESSON.experiment("fixes"), pair=("nothing", "zstd"))
+    assert {one.difference for one in grown.comparisons} == {None}
+    assert "none of 2 migrations with nothing" in grown.comparisons[1].text
+    assert "too few" in plots.sample_size(grown, 2).title
 
 
 def test_a_missing_value_is_no_migration_that_did_not_complete() -> None:
@@ -84,7 +88,7 @@ def test_a_missing_value_is_no_migration_that_did_not_complete() -> None:
     nothing = replace(APART, values_b=(None,) * 5)
     assert not nothing.at(3).never_completes
     assert nothing.at(3).text == "total_ms: no value of quick, so nothing can be compared."
-    failed = replace(nothing, ends_b=(Ends(1, 0), *[Ends(0, 0)] * 4))
+    failed = replace(nothing, ends_b=(Completion(1, 0), *[Completion(0, 0)] * 4))
     assert "none of 1 migrations with quick completed. That is the diff" in failed.at(3).text
 
 
@@ -100,17 +104,17 @@ def test_what_cannot_be_taken_is_refused() -> None:
     """An unknown cell, an unknown metric, blocks that there are not: each is named."""
     for n in (0, 6):
         with pytest.raises(UsageError, match=f"{n} blocks cannot be taken of 5"):
-            plots.growth(APART, n)
+            plots.sample_size(APART, n)
     with pytest.raises(UsageError, match="gremlins"):
-        grow(MODES, pair=("mode=normal", "gremlins"))
+        compare_cumulatively(MODES, pair=("mode=normal", "gremlins"))
     with pytest.raises(UsageError, match="gremlins_ms"):
-        grow(MODES, "gremlins_ms")
+        compare_cumulatively(MODES, "gremlins_ms")
 
 
 @pytest.mark.parametrize("n", [1, 3, 5])
 def test_the_figure_says_how_many_and_what_that_tells(n: int) -> None:
     """Title and description have the number of runs and the verdict."""
-    picture = plots.growth(APART, n)
+    picture = plots.sample_size(APART, n)
     assert f"with {n} runs of each" in picture.title
     assert ("they differ" in picture.title) == (n >= 4)
     assert f"the first {n} of each filled" in picture.alt
@@ -120,9 +124,9 @@ def test_the_figure_says_how_many_and_what_that_tells(n: int) -> None:
 
 def test_the_figure_of_a_difference_that_is_never_told() -> None:
     """Where nothing is ever told apart, the description says so."""
-    values, ends = (1.0, 2.0, 3.0), (Ends(1, 1),) * 3
-    same = Growth("total_ms", "a", "b", (1, 2, 3), values, values, ends, ends)
-    assert "at no number of runs" in plots.growth(same, 3).alt
+    values, ends = (1.0, 2.0, 3.0), (Completion(1, 1),) * 3
+    same = CumulativeComparison("total_ms", "a", "b", (1, 2, 3), values, values, ends, ends)
+    assert "at no number of runs" in plots.sample_size(same, 3).alt
 
 
 # --- the slider ---------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ _OVERVIEW = (
 #: The rows of a forecast: heading, format, and the columns of ``forecast.precopy.compare``.
 _FORECAST = (
     ("sending, from the first byte", "{:.1f} s", "forecast_s", "sending_s"),
-    ("iterations", "{:.0f}", "forecast_passes", "passes"),
+    ("iterations", "{:.0f}", "forecast_iterations", "iterations"),
     ("downtime", "{:.0f} ms", "forecast_downtime_ms", "downtime_event_ms"),
 )
 

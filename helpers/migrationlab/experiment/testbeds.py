@@ -1,7 +1,7 @@
-"""Where an experiment takes place: a lab, set up anew for each trial, or two real hosts.
+"""Provide the place where an experiment runs: a lab, or two real hosts.
 
-A stage gets everything ready for one migration and says what is to be migrated where to. It is
-told of each run, so that a guest which came to harm is not used again.
+A testbed prepares everything for one migration, and says which guest goes where. It hears of each
+run, so that a damaged guest is not used again.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from migrationlab.steps import Listener, ignore
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MigrationArgs:
-    """What is to be migrated where to: the arguments of :func:`migrationlab.start`.
+    """The arguments of :func:`migrationlab.start`: what is migrated, and where to.
 
     Attributes:
-        guest: The guest, or a domain's name.
-        to: The host that it goes to.
-        source: The host that a domain given by name is on.
-        probe: An address of the guest to ask for echoes.
+        guest: The guest, or the name of a domain.
+        to: The destination.
+        source: The source, where the domain is given by name.
+        probe: An address of the guest to which echo requests go.
     """
 
     guest: GuestLike | str
@@ -42,72 +42,69 @@ class MigrationArgs:
     probe: str | None = None
 
 
-class Stage(Protocol):
-    """A place for migrations."""
+class Testbed(Protocol):
+    """A place for the migrations of an experiment."""
 
     def ready(self, cell: Cell, *, backwards: bool) -> MigrationArgs:
-        """Get everything ready for a migration of a cell."""
+        """Prepare a migration of a cell."""
 
     def over(self, run: Run) -> None:
         """Hear how the migration ended."""
 
 
 @contextmanager
-def stage_of(design: Design, lab: Lab | None, on_step: Listener) -> Iterator[Stage]:
-    """Give the stage of a design, and clear it away afterwards.
+def open_testbed(design: Design, lab: Lab | None, on_step: Listener) -> Iterator[Testbed]:
+    """Open the testbed of a design, and close it afterwards.
 
     Args:
         design: What is measured.
-        lab: The lab to use; None for one that is made, and ends, here.
-        on_step: Hears how that comes up.
+        lab: The lab to use; None to make one here and end it here.
+        on_step: Hears how the lab comes up.
 
     Raises:
-        PlanError: A cell's plan cannot work with these hosts.
-        UsageError: ``lab`` is not as designed.
+        PlanError: A cell's plan is not valid with these hosts.
+        UsageError: ``lab`` does not fit the design.
         HostError: A real host cannot be reached.
-        LabError: The lab did not come up, or its wire cannot do what a cell wants.
+        LabError: The lab did not come up, or its wire cannot do what a cell needs.
     """
     with contextlib.ExitStack() as stack:
         if design.hosts is not None:
             if lab is not None:
                 raise UsageError(
-                    "the design has real hosts, and a lab is given",
-                    hint="leave out lab, or hosts",
+                    "lab must be left out for a design with real hosts",
+                    hint="Leave out lab, or take hosts out of the design.",
                 )
-            there = design.hosts
-            source, to = (
-                stack.enter_context(contextlib.closing(Host(uri)))
-                for uri in (there.source, there.to)
-            )
-            _judge(design, source, to)
-            yield HostsEnvironment(there, source, to)
+            uris = (design.hosts.source, design.hosts.to)
+            pair = [stack.enter_context(contextlib.closing(Host(uri))) for uri in uris]
+            _validate_plans(design, *pair)
+            yield HostsTestbed(design.hosts, *pair)
             return
         assert design.images is not None
         own = lab is None
         if lab is None:
             lab = stack.enter_context(Lab(images=design.images, on_step=on_step))
-            lab.on_step = ignore  # a guest's boot is a part of its trial
+            lab.on_step = ignore  # a guest's boot is a part of its run
         elif lab.images != design.images:
             raise UsageError(
-                f"the design wants hosts of {' and '.join(design.images)}, and the lab has "
-                f"{' and '.join(lab.images)}",
-                hint="give another lab, or none, so that one is made",
+                f"lab must have hosts of {' and '.join(design.images)} "
+                f"(got {' and '.join(lab.images)})",
+                hint="Give another lab, or none: then a lab is made.",
             )
-        _judge(design, *lab.hosts)
+        _validate_plans(design, *lab.hosts)
         wires = [cell.wire for cell in design.cells if cell.wire is not None]
         if any(w.delay_ms or w.loss_percent for w in wires) and not lab.wire.can_impair():
             raise LabError(
-                "this machine's kernel has no netem, so the wire cannot delay or lose anything",
-                hint="load it with `sudo modprobe sch_netem`, or leave delay and loss at 0",
+                "delay and loss on the wire need netem, which this machine's kernel does not have",
+                hint="Load it with `sudo modprobe sch_netem`, or leave delay and loss at 0.",
             )
-        stage = LabEnvironment(lab)
+        testbed = LabTestbed(lab)
         if not own:
-            stack.callback(stage.close)
-        yield stage
+            stack.callback(testbed.close)
+        yield testbed
 
 
-def _judge(design: Design, first: Host, second: Host) -> None:
-    """Refuse plans that these hosts cannot do, in either direction, before the first migration."""
+def _validate_plans(design: Design, first: Host, second: Host) -> None:
+    """Refuse plans that do not work with these hosts, in either direction."""
     sides = [host.side for host in (first, second)]
     for cell in design.cells:
         for source, to in (sides, sides[::-1]):
@@ -117,8 +114,8 @@ def _judge(design: Design, first: Host, second: Host) -> None:
                 raise PlanError(f"cell {cell.name!r}: {error}", hint=error.hint) from error
 
 
-class LabEnvironment:
-    """A lab, with one guest at a time.
+class LabTestbed:
+    """A lab with one guest at a time.
 
     Args:
         lab: The lab.
@@ -131,12 +128,12 @@ class LabEnvironment:
         self._wire_before = lab.wire.settings
 
     def ready(self, cell: Cell, *, backwards: bool) -> MigrationArgs:
-        """Set the wire, and see that a guest of the cell runs where it is to leave from."""
+        """Set the wire, and make sure that a guest of the cell runs at the source."""
         assert cell.workload is not None
         assert cell.wire is not None
         self._lab.wire.set(**dataclasses.asdict(cell.wire))
         if self._lab.wire.settings not in self._lab.wire_checks:
-            # Once each, so that every run tells what its wire really carries.
+            # Measured once for each setting, so that every run says what its wire really carries.
             self._lab.measure_wire()
         source = self._lab.hosts[int(backwards)]
         guest = self._usable(cell.workload, source)
@@ -153,19 +150,19 @@ class LabEnvironment:
         return MigrationArgs(guest=guest, to=self._lab.other(source))
 
     def _usable(self, workload: GuestSpec, source: Host) -> Guest | None:
-        """Return the guest of the trial before, where it will do."""
+        """Return the guest of the run before, if it fits this run too."""
         if self._guest is None or self._shape != _shape(workload):
             return None
         return self._guest if self._guest.host is source and not self._guest.paused else None
 
     def over(self, run: Run) -> None:
-        """Give up a guest that did not arrive whole: it may have lost more than its way."""
+        """Drop a guest that did not arrive with intact memory."""
         whole = run.guest_check is not None and run.guest_check["intact"]
         if run.outcome is not Outcome.COMPLETED or not whole:
             self._drop()
 
     def close(self) -> None:
-        """End the guest, and leave the wire as it was."""
+        """End the guest, and set the wire back."""
         self._drop()
         self._lab.wire.set(**dataclasses.asdict(self._wire_before))
 
@@ -180,13 +177,13 @@ def _shape(workload: GuestSpec) -> GuestSpec:
     return dataclasses.replace(workload, dirty_mib_s=0, pattern="sequential", disk_mib_s=0)
 
 
-class HostsEnvironment:
-    """Two real hosts, between which a domain goes to and fro.
+class HostsTestbed:
+    """Two real hosts, between which a domain moves back and forth.
 
     Args:
         hosts: What the design says of them.
-        first: The one.
-        second: The other.
+        first: One host.
+        second: The other host.
     """
 
     def __init__(self, hosts: RealHosts, first: Host, second: Host) -> None:
@@ -194,7 +191,7 @@ class HostsEnvironment:
         self._pair = (first, second)
 
     def ready(self, cell: Cell, *, backwards: bool) -> MigrationArgs:
-        """Find the domain, which decides the direction: it stays where a failure left it."""
+        """Find the domain; where it is decides the direction, also after a failed migration."""
         for source, to in (self._pair, self._pair[::-1]):
             with contextlib.suppress(GuestError):
                 source.domain(self._hosts.domain)
@@ -202,9 +199,10 @@ class HostsEnvironment:
                     guest=self._hosts.domain, to=to, source=source, probe=self._hosts.probe
                 )
         raise GuestError(
-            f"neither host runs a domain {self._hosts.domain!r}",
-            hint="start it on one of them; the experiment goes on from there",
+            f"domain must run on one of the two hosts (got {self._hosts.domain!r})",
+            hint=f"Start it on one of them: virsh -c {self._hosts.source} start "
+            f"{self._hosts.domain}. Then run the experiment again to continue.",
         )
 
     def over(self, run: Run) -> None:
-        """Do nothing: the domain is not the kit's."""
+        """Do nothing: the domain does not belong to migrationlab."""

@@ -1,0 +1,235 @@
+"""Read an experiment from disk: its design, its runs, and what is left to run.
+
+Reads the folder anew each time, because another process may be running the experiment.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from migrationlab.errors import StoreError, UsageError
+from migrationlab.experiment.design import Cell, Design
+from migrationlab.experiment.folder import RUNS, ExperimentManifest, count_starts
+from migrationlab.experiment.schedule import LAB_S, OVERHEAD_S, Pace, PlannedRun, room_bytes
+from migrationlab.experiment.spec import to_toml
+from migrationlab.runs.run import Run, Runs
+from migrationlab.runs.store import load_run
+
+#: What a run says of its place in the experiment, as columns of a frame.
+PLACEMENT_COLUMNS: Mapping[str, str] = {
+    "cell": "str",
+    "block": "Int64",
+    "run_number": "Int64",
+    "attempt": "Int64",
+    "warm_up": "boolean",
+    "stopped": "boolean",
+}
+
+
+class StoredExperiment:
+    """An experiment on disk: its design, and its runs.
+
+    Attributes:
+        manifest: The content of its ``experiment.json``, written or still to be written.
+        directory: Its folder.
+        strict: Whether a run that cannot be read is an error. Otherwise :attr:`runs` leaves it out,
+            and ``runs.unreadable`` says why.
+    """
+
+    def __init__(
+        self, manifest: ExperimentManifest, directory: Path, *, strict: bool = True
+    ) -> None:
+        self.manifest = manifest
+        self.directory = directory
+        self.strict = strict
+        self._loaded: dict[str, Run] = {}
+
+    def __repr__(self) -> str:
+        cells = f"{len(self.cells)} cell{'s' if len(self.cells) > 1 else ''}"
+        return f"{type(self).__name__}({self.name!r}, {cells}, {self.design.repeats} times each)"
+
+    @property
+    def id(self) -> str:
+        """Return the experiment's own id, which its runs name too."""
+        return self.manifest.id
+
+    @property
+    def created(self) -> str:
+        """Return when it was made, ISO 8601 in UTC."""
+        return self.manifest.created
+
+    @property
+    def design(self) -> Design:
+        """Return its design: what is compared, and how often."""
+        return self.manifest.design
+
+    @property
+    def planned(self) -> tuple[PlannedRun, ...]:
+        """Return the planned runs, in order."""
+        return self.manifest.planned
+
+    @property
+    def name(self) -> str:
+        """Return its short name."""
+        return self.design.name
+
+    @property
+    def question(self) -> str:
+        """Return the question that it answers."""
+        return self.design.question
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """Return its cells: what is compared."""
+        return self.design.cells
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """Return the names of the settings in which the cells differ."""
+        return self.design.factors
+
+    @property
+    def runs(self) -> Runs:
+        """Return all its runs on disk: those that count, warm-ups, and stopped runs.
+
+        Raises:
+            StoreError: A run cannot be read, or belongs to another experiment, and ``strict`` is
+                set.
+        """
+        folder = self.directory / RUNS
+        try:
+            names = {path.parent.name for path in folder.glob("[!.]*/run.json")}
+        except OSError as error:
+            raise StoreError(f"reading {folder} failed: {error.strerror}") from error
+        unreadable: dict[str, str] = {}
+        for name in sorted(names - self._loaded.keys()):
+            try:
+                run = load_run(folder / name)
+                self._require_own(run, folder / name)
+                if not self.strict:
+                    run.summary()  # as load_runs does: a damaged run fails here, not later
+            except StoreError as error:
+                if self.strict:
+                    error.add_note("Experiment.load(…, strict=False) reads the others")
+                    raise
+                unreadable[name] = str(error)
+                continue
+            self._loaded[name] = run
+        readable = (self._loaded[name] for name in sorted(names - unreadable.keys()))
+        return Runs(readable, unreadable=unreadable)
+
+    @property
+    def measured(self) -> Runs:
+        """Return the runs that count, whatever their outcome: one for each planned run done."""
+        runs = self.runs
+        counted = {
+            placement(run)["run_number"]: run
+            for run in runs
+            if not (placement(run)["warm_up"] or placement(run)["stopped"])
+        }
+        return Runs(counted.values(), unreadable=runs.unreadable)
+
+    @property
+    def left(self) -> tuple[PlannedRun, ...]:
+        """Return the planned runs that are not done yet, in order."""
+        done = {placement(run)["run_number"] for run in self.measured}
+        return tuple(run for run in self.planned if run.number not in done)
+
+    @property
+    def finished(self) -> bool:
+        """Return whether every planned run is done."""
+        return not self.left
+
+    @property
+    def cut_short(self) -> int:
+        """Return how many runs were begun without a result: stopped, or lost in a crash.
+
+        Each was run again, or will be. A run that cannot be read is not one of them.
+        """
+        measured = self.measured
+        done = Counter(placement(run)["run_number"] for run in measured)
+        starts = count_starts(self.directory)
+        lost = sum(max(count - done[number], 0) for number, count in starts.items())
+        return max(lost - len(measured.unreadable), 0)
+
+    def cell(self, which: str | Mapping[str, object]) -> Cell:
+        """Return a cell.
+
+        Args:
+            which: Its name, or values of factors that only this cell has, as {"mode": "normal"}.
+
+        Raises:
+            UsageError: No cell fits, or more than one.
+        """
+        if isinstance(which, str):
+            return self.design.cell(which)
+        if unknown := [key for key in which if key not in self.factors]:
+            raise UsageError(
+                f"{unknown[0]} must be a factor of the design",
+                hint=f"Use one of: {', '.join(self.factors)}."
+                if self.factors
+                else "Leave it out: the design has one cell and no factors.",
+            )
+        fitting = [
+            cell
+            for cell in self.cells
+            if all(cell.setting[key] == value for key, value in which.items())
+        ]
+        if len(fitting) != 1:
+            names = "; ".join(cell.name for cell in fitting or self.cells)
+            raise UsageError(
+                f"cell must fit exactly one cell (got {dict(which)}, which fits {len(fitting)})",
+                hint=f"Choose one of: {names}.",
+            )
+        return fitting[0]
+
+    def pace(self) -> Pace:
+        """Return an estimate of how long runs take, corrected by the runs so far."""
+        pace = Pace(self.design)
+        for run in self.measured:
+            called_s = (run.returned_ns - run.called_ns) / 1e9
+            pace.note(str(placement(run)["cell"]), OVERHEAD_S + called_s)
+        return pace
+
+    @property
+    def estimate_s(self) -> float:
+        """Return about how long the remaining runs take."""
+        if not self.left:
+            return 0.0
+        cells = [run.cell for run in self.left]
+        warm_ups = itertools.islice(itertools.cycle(cells), self.design.warm_ups)
+        starting_s = LAB_S if self.design.hosts is None else 0.0
+        return starting_s + self.pace().left_s(Counter([*warm_ups, *cells]))
+
+    @property
+    def room_bytes(self) -> int:
+        """Return about how much all its runs take on disk."""
+        return room_bytes(self.design)
+
+    def toml(self) -> str:
+        """Return the design as the text of a TOML file, from which it can be repeated."""
+        return to_toml(self.design.spec)
+
+    def _require_own(self, run: Run, place: Path) -> None:
+        """Refuse a run that is not of this experiment, or does not say which run it is."""
+        says = run.experiment or {}
+        if says.get("id") != self.id:
+            raise StoreError(
+                f"{place} must be a run of the experiment {self.name!r}",
+                hint="Move it to another folder. A folder holds the runs of one experiment.",
+            )
+        cells = {cell.name for cell in self.cells}
+        if not PLACEMENT_COLUMNS.keys() <= says.keys() or says["cell"] not in cells:
+            raise StoreError(
+                f"{place} must say which run of the experiment it is",
+                hint="Restore the folder from a copy, or delete it: then the run is made again.",
+            )
+
+
+def placement(run: Run) -> Mapping[str, object]:
+    """Return what a run says of its place in the experiment."""
+    assert run.experiment is not None  # callers have checked its id
+    return run.experiment
