@@ -88,7 +88,7 @@ def markdown(result: dict[str, Any]) -> str:
 @click.option(
     "--n",
     type=click.IntRange(2),
-    help="Migrations a side and mode; twice as many where the capture is settings_coverage.  [default: 10]",
+    help="Migrations for each side and mode; twice as many for the capture.  [default: 10]",
 )
 @click.option("--image", "build", is_flag=True, help="Also build the image from nothing.")
 @click.option("--format", "output_format", type=click.Choice(["text", "json"]), default="text")

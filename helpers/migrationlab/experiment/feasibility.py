@@ -1,6 +1,6 @@
 """Check that a design can be carried out, before anything is started.
 
-The lab's own rules (``guest_spec``, ``wire_spec``, ``image``) and the free space of the disk decide.
+The rules of ``guest_spec``, ``wire_spec`` and ``image`` decide, and the free space of the disk.
 """
 
 from __future__ import annotations

@@ -66,9 +66,9 @@ class Estimate:
         high: The upper end; None for fewer than six values.
         min: The smallest value.
         max: The largest value.
-        relative_mad_percent: How far values scatter: 1.4826 times the median distance from the median
-            (the standard deviation, were they normal), as a share of the median; None for fewer
-            than two values.
+        relative_mad_percent: The relative MAD: 1.4826 times the median absolute deviation (which
+            estimates the standard deviation of normal values), as a share of the median; None for
+            fewer than two values.
         outliers: For each value whether it is an outlier.
     """
 

@@ -190,8 +190,8 @@ def _subtitle(asked: Precopy) -> str:
 def _alt(forecast: Forecast, runs: Sequence[Run], deadline_s: float | None) -> str:
     asked = forecast.precopy
     iterations = ", ".join(f"{one.start_mib:.0f}" for one in _drawn(forecast))
-    text = f"{forecast}. On the left memory left to send over time, at each iteration's start: {iterations}"
-    text += f" MiB; {asked.threshold_mib:.0f} MiB fit in the limit. On the right the plane of wire "
+    text = f"{forecast}. On the left memory left to send over time, at each iteration's start: "
+    text += f"{iterations} MiB; {asked.threshold_mib:.0f} MiB fit in the limit. On the right the plane of wire "
     text += "and dirty rate with the border from which a migration never ends: "
     if math.isinf(asked.border_mib_s):
         text += "over this wire none, as the working set fits in the downtime limit."

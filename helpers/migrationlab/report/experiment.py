@@ -10,8 +10,8 @@ import pandas as pd
 from migrationlab import plots
 from migrationlab.experiment import statistics
 from migrationlab.experiment.design import shown
-from migrationlab.experiment.stored import placement
 from migrationlab.experiment.statistics import Verdict
+from migrationlab.experiment.stored import placement
 from migrationlab.experiment.warnings import WarningKind
 from migrationlab.plan.guest_spec import GuestSpec
 from migrationlab.plan.spec import factors
@@ -51,7 +51,9 @@ def page(recorded: Results) -> dict[str, object]:
         "downtime": None,
         "medians": [],
         # What could not be read is told of with the reasons.
-        "concerns": [each for each in recorded.warnings() if each.kind is not WarningKind.UNREADABLE],
+        "concerns": [
+            each for each in recorded.warnings() if each.kind is not WarningKind.UNREADABLE
+        ],
         "differing": tuple(recorded.strayed(recorded.runs)),
         "repeat": None,
         "experiment": method(recorded),

@@ -49,8 +49,8 @@ def check_claim(answer: object, recorded: object = None) -> Feedback:
     hints = {
         Verdict.DIFFERENT: f"{len(a)} and {len(b)} values have so few orders that even the most "
         f"extreme order has a chance of p = {min_p(len(a), len(b)):.1f}; less than 0.05 is needed.",
-        Verdict.EQUIVALENT: f"To show that two are {Verdict.EQUIVALENT}, the interval of their difference "
-        f"must lie within 5 %; fewer than {MIN_FOR_INTERVAL} values of each have no interval.",
+        Verdict.EQUIVALENT: f"To show that two are {Verdict.EQUIVALENT}, the interval of their "
+        f"difference must lie within 5 %; fewer than {MIN_FOR_INTERVAL} values of each have none.",
         Verdict.UNCLEAR: f"Near, but n = {len(a)} says more: no values could show a difference.",
     }
     return wrong(f"{given} cannot be claimed.", hints.get(Verdict(given), "Look at n."))
