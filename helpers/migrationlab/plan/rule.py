@@ -1,114 +1,133 @@
 """What a rule between settings is made of: terms, and the combinators that join them.
 
-A *term* says that settings are given, or that one of them has a certain value. :func:`needs` and
-:func:`excludes` join two terms to a rule; :func:`must` is for what binds one setting alone.
+A *term* is a text such as ``compression=zlib|zstd``: settings with ``or`` or ``and`` between them.
+A setting alone must be given; one with words after ``=`` must have one of them as its value, in
+its list of names, or as its scheme (``migration_uri=unix:``). :func:`needs` and :func:`excludes`
+make a rule of two terms, :func:`must` one about the value of a single setting.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from migrationlab.plan.problem import Problem
+from migrationlab.plan.uris import AUTO, Mode
 from migrationlab.plan.wording import in_words
 
 if TYPE_CHECKING:
     from migrationlab.plan.settings import Settings
 
-
 #: The sources of rules that libvirt itself does not have.
 VIRSH, MIGRATIONLAB = "tools/virsh-domain.c: cmdMigrate", "migrationlab's own"
 #: A longer value, such as XML, is not repeated in a message.
 LONGEST_VALUE = 60
+#: How to write settings whose value a rule leaves open.
+_EXAMPLES = {
+    "copy_storage": "copy_storage='full'",
+    "disks_uri": "disks_uri='unix:///PATH'",
+    "downtime_steps": "downtime_steps=10",
+    "tls_destination": "tls_destination='NAME'",
+}
+
+
+class Part(NamedTuple):
+    """One setting of a term, and the words that its value must have one of; empty for any."""
+
+    field: str
+    words: tuple[str, ...]
+
+    @property
+    def any_value(self) -> bool:
+        """Return whether it is enough that the setting is given, or on."""
+        return self.words in ((), ("True",))
+
+    @property
+    def code(self) -> str:
+        """Return how to write it in a plan."""
+        if not self.words:
+            return _EXAMPLES.get(self.field, self.field)
+        return in_words([f"{self.field}={_literal(self.field, word)}" for word in self.words])
+
+    def holds(self, plan: Settings) -> bool:
+        """Return whether it is true of a plan."""
+        value = getattr(plan, self.field)
+        if not self.words:
+            return _is_given(self.field, value)
+        if isinstance(value, bool) or value is None:
+            return str(value) in self.words
+        if isinstance(value, tuple):
+            return not {*value}.isdisjoint(self.words)
+        schemes = tuple(word for word in self.words if word.endswith(":"))
+        return str(value) in self.words or str(value).startswith(schemes)
+
+    def shown(self, plan: Settings) -> str:
+        """Return it with the value that a plan has."""
+        value = getattr(plan, self.field)
+        text = ascii(value.value if isinstance(value, Mode) else value)
+        return self.field if len(text) > LONGEST_VALUE else f"{self.field}={text}"
+
+
+def _literal(field: str, word: str) -> str:
+    if word in ("True", "False"):
+        return word
+    if field == "compression":
+        return f"('{word}',)"
+    return {"unix:": "'unix:///PATH'", "rdma:": "'rdma://HOST'"}.get(word, f"'{word}'")
+
+
+def _is_given(field: str, value: object) -> bool:
+    if field == "disks_port":
+        return bool(value)  # libvirt takes 0 for none
+    if field == "migration_uri" and value == AUTO:
+        return False
+    # An empty list of methods is a choice, an empty list of disks is none; a level may be 0.
+    return value is not None and value is not False and (value != () or field == "compression")
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """What a rule asks of a plan.
+    """What a rule asks of a plan; the module says how it is written."""
 
-    Attributes:
-        fields: The settings that it is about.
-        code: How to write it in a plan.
-        holds: Whether it is true of a plan.
-        value: The value that it is about, as xbzrle; empty if any value will do.
-    """
+    parts: tuple[Part, ...]
+    joined: str
 
-    fields: tuple[str, ...]
-    code: str
-    holds: Callable[[Settings], bool]
-    value: str = ""
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Return the term that a text means."""
+        joined = "and" if " and " in text else "or"
+        parts = (part.partition("=")[::2] for part in text.split(f" {joined} "))
+        found = (Part(field, tuple(filter(None, words.split("|")))) for field, words in parts)
+        return cls(tuple(found), joined)
+
+    @property
+    def code(self) -> str:
+        """Return how to write it in a plan."""
+        return in_words([part.code for part in self.parts], self.joined)
+
+    @property
+    def value(self) -> str:
+        """Return the words that it is about; empty if any value will do."""
+        words = [
+            word.rstrip(":") for part in self.parts if not part.any_value for word in part.words
+        ]
+        return in_words(words)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return what the reference text calls it: a value as code, or the settings."""
-        return (self.code,) if self.value else self.fields
+        """Return what the reference text calls its parts."""
+        return tuple(part.field if part.any_value else part.code for part in self.parts)
 
-    def given(self, plan: Settings) -> tuple[str, ...]:
-        """Return those of its fields that a plan has."""
-        return tuple(name for name in self.fields if _is_given(plan, name))
+    def holds(self, plan: Settings) -> bool:
+        """Return whether it is true of a plan."""
+        check = all if self.joined == "and" else any
+        return check(part.holds(plan) for part in self.parts)
 
     def shown(self, plan: Settings) -> str:
-        """Return it as a plan has it: the settings that are given, with their values."""
-        return in_words(tuple(_shown(plan, name) for name in self.given(plan)), "and") or self.code
-
-
-def _shown(plan: Settings, name: str) -> str:
-    value = ascii(getattr(plan, name))
-    return name if len(value) > LONGEST_VALUE else f"{name}={value}"
-
-
-def _is_given(plan: Settings, name: str) -> bool:
-    value = getattr(plan, name)
-    if name == "disks_port":
-        return bool(value)  # libvirt takes 0 for none
-    # An empty list of methods is a choice, an empty list of disks is none.
-    return value is not None and value is not False and (value != () or name == "compression")
-
-
-def on(switch: str) -> Term:
-    """Return the term that a switch is on."""
-    return Term((switch,), f"{switch}=True", lambda plan: bool(getattr(plan, switch)))
-
-
-def given(*fields: str, code: str = "") -> Term:
-    """Return the term that any of some settings is given."""
-    return Term(
-        fields,
-        code or in_words(fields),
-        lambda plan: any(_is_given(plan, name) for name in fields),
-    )
-
-
-def all_given(*fields: str) -> Term:
-    """Return the term that all of some settings are given."""
-    return Term(
-        fields,
-        in_words(fields, "and"),
-        lambda plan: all(_is_given(plan, name) for name in fields),
-    )
-
-
-def method(*names: str) -> Term:
-    """Return the term that memory is compressed by one of some methods."""
-    return Term(
-        ("compression",),
-        in_words(tuple(f"compression=('{name}',)" for name in names), "or"),
-        lambda plan: bool({*names} & {*(plan.compression or ())}),
-        value=in_words(names),
-    )
-
-
-def scheme(field: str, name: str) -> Term:
-    """Return the term that a URI has a scheme."""
-    place = "/PATH" if name == "unix" else "HOST"
-    return Term(
-        (field,),
-        f"{field}='{name}://{place}'",
-        lambda plan: (getattr(plan, field) or "").startswith(f"{name}:"),
-        value=name,
-    )
+        """Return those of its parts that are true of a plan, with their values."""
+        return in_words([part.shown(plan) for part in self.parts if part.holds(plan)], "and")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,25 +135,29 @@ class Rule:
     """A rule that a plan can break.
 
     Attributes:
-        name: Its name, which stays the same.
+        name: Its name.
         subject: The term whose setting has the problem.
-        other: What the subject needs or excludes; None if the rule is about the subject alone.
+        other: What the subject needs or excludes; None if the rule is about a value alone.
+        needed: Whether the other is needed, rather than excluded.
         why: Why a plan that breaks it cannot work.
         source: Where libvirt or QEMU has it.
-        needed: Whether the other is needed, rather than excluded.
         fix: What to do about it; empty if it follows from the terms.
         when: The term that must hold for the rule to count.
+        performed: Whether only libvirt's Perform phase checks it.
+        wrong: Whether a value breaks it; None if the rule is about two terms.
         reference: What the reference text says; empty if it follows from the terms.
     """
 
     name: str
     subject: Term
     other: Term | None
+    needed: bool
     why: str
     source: str
-    needed: bool
     fix: str = ""
     when: Term | None = None
+    performed: bool = False
+    wrong: Callable[[Any], bool] | None = None
     reference: str = ""
 
     @property
@@ -146,54 +169,62 @@ class Rule:
     def fields(self) -> tuple[str, ...]:
         """Return every setting that it is about."""
         terms = (self.subject, self.other, self.when)
-        return tuple(name for term in terms if term for name in term.fields)
+        return tuple(part.field for term in terms if term for part in term.parts)
 
     def broken(self, plan: Settings) -> bool:
         """Return whether a plan breaks it."""
-        # An offline migration starts no QEMU; that it sends nothing is another rule.
-        if plan.offline and self.source.startswith("QEMU "):
+        # An offline migration starts no QEMU, and has no Perform phase, but in peer2peer all phases
+        # are inside it. Another rule says that it sends nothing.
+        unchecked = self.source.startswith("QEMU ") or (self.performed and plan.mode is Mode.NORMAL)
+        if plan.offline and unchecked:
             return False
-        counts = self.subject.holds(plan) and (self.when is None or self.when.holds(plan))
-        return counts and (self.other is None or self.other.holds(plan) is not self.needed)
+        if not self.subject.holds(plan) or (self.when and not self.when.holds(plan)):
+            return False
+        if self.wrong is not None:
+            return self.wrong(getattr(plan, self.subject.parts[0].field))
+        return self.other is not None and self.other.holds(plan) is not self.needed
 
     def problem(self, plan: Settings) -> Problem:
         """Return what is wrong with a plan that breaks it."""
-        field = (*self.subject.given(plan), *self.subject.fields)[0]
+        first = self.subject.parts[0]
+        field = next((part.field for part in self.subject.parts if part.holds(plan)), first.field)
         if self.other is None:
-            value = getattr(plan, field)
-            return Problem(field, f"{field} {self.why} (got {value!r})", self.fix, rule=self.name)
-        subject, other = self.subject.shown(plan), self.other.shown(plan)
-        when = f" with {self.when.shown(plan)}" if self.when and self.when.code else ""
+            got = f"(got {getattr(plan, field)!r})"
+            return Problem(field, f"{field} {self.why} {got}", self.fix, rule=self.name)
+        subject = self.subject.shown(plan)
+        when = f" with {self.when.shown(plan)}" if self.when else ""
         if self.needed:
             reason = f"{subject} needs {self.other.code}{when}: {self.why}"
             fix = f"Set {self.other.code}, or leave out {subject}."
         else:
+            other = self.other.shown(plan)
             reason = f"{subject} cannot be combined with {other}{when}: {self.why}"
             fix = f"Leave out {subject}, or leave out {other}."
         return Problem(field, reason, self.fix or fix, rule=self.name)
 
 
-#: Make a rule that one term needs the other, or excludes it.
-needs, excludes = partial(Rule, needed=True), partial(Rule, needed=False)
-
-
-def must(
-    name: str,
-    field: str,
-    wrong: Callable[[Any], bool],
-    why: str,
-    source: str,
-    *,
-    fix: str,
-    reference: str,
-    when: Term | None = None,
+def _rule(
+    verb: str, subject: str, other: str, why: str, source: str, *, when: str = "", **more: Any
 ) -> Rule:
-    """Return a rule about the value of one setting, if it is given."""
-
-    def broken(plan: Settings) -> bool:
-        return _is_given(plan, field) and wrong(getattr(plan, field))
-
-    subject = Term((field,), field, broken)
+    # Of several settings, the first one is enough for the name.
+    names = [text.partition(" or ")[0] for text in (subject, other)]
     return Rule(
-        name, subject, None, why, source, needed=False, fix=fix, when=when, reference=reference
+        name=f" {verb} ".join(names) + (f" if {when}" if when else ""),
+        subject=Term.read(subject),
+        other=Term.read(other),
+        needed=verb == "needs",
+        why=why,
+        source=source,
+        when=Term.read(when) if when else None,
+        **more,
     )
+
+
+#: Make the rule that the first term needs, or excludes, the second one.
+needs, excludes = partial(_rule, "needs"), partial(_rule, "excludes")
+
+
+def must(field: str, wrong: Callable[[Any], bool], why: str, source: str, **more: Any) -> Rule:
+    """Return the rule that a value, if given, is not wrong; ``more`` are further attributes."""
+    rule = _rule("", field, field, why, source, **more)
+    return replace(rule, name=f"{field} {why}", other=None, wrong=wrong)

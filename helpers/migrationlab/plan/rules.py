@@ -13,20 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from migrationlab.plan.rule import (
-    MIGRATIONLAB,
-    VIRSH,
-    Term,
-    all_given,
-    excludes,
-    given,
-    method,
-    must,
-    needs,
-    on,
-    scheme,
-)
-from migrationlab.plan.uris import AUTO, Mode
+from migrationlab.plan.rule import MIGRATIONLAB, VIRSH, excludes, must, needs
 from migrationlab.plan.wording import in_words
 
 _CLIENT = "src/libvirt-domain.c"
@@ -38,70 +25,42 @@ _COMPRESSION = "src/qemu/qemu_migration_params.c: qemuMigrationParamsSetCompress
 _DRIVER = "src/qemu/qemu_driver.c: qemuDomainMigratePerform3Params"
 _QEMU_CHECKS = "QEMU migration/options.c: migrate_caps_check, migrate_params_check"
 _QEMU_RDMA = "QEMU migration/migration.c: migration_channels_and_transport_compatible"
-
-
-# What only Perform looks at: an offline migration has no such phase, but in peer2peer all phases
-# are inside it.
-_PERFORMED = Term((), "", lambda plan: not (plan.offline and plan.mode is Mode.NORMAL))
-_PEER2PEER_MODE = Term(
-    ("mode",), "mode='peer2peer'", lambda plan: plan.mode is Mode.PEER2PEER, value="peer2peer"
-)
-_RUNNING = Term(
-    ("live", "offline"),
-    "live=True without offline=True",
-    lambda plan: plan.live and not plan.offline,
-    value="live",
-)
-_MIGRATION_URI = Term(
-    ("migration_uri",), "migration_uri", lambda plan: plan.migration_uri not in (None, AUTO)
-)
-_COPIED = given("copy_storage", code="copy_storage='full'")
-_RDMA = scheme("migration_uri", "rdma")
-_UNIX = scheme("migration_uri", "unix")
-_TUNNELLED, _POSTCOPY, _PARALLEL = on("tunnelled"), on("postcopy"), on("parallel")
-_POSTCOPY_LATER = given("postcopy_after_iteration", "postcopy_after_s")
-_SUSPEND_LATER = given("suspend_after_iteration", "suspend_after_s")
 #: What an offline migration has no use for.
-_SENDING = given(
-    "bandwidth_mib_s", "switchover_bandwidth_mib_s", "postcopy_bandwidth_mib_s", "compression",
-    "parallel", "zerocopy", "auto_converge", "auto_converge_initial_percent",
-    "auto_converge_increment_percent", "rdma_pin_all", "tls",
-)  # fmt: skip
+_SENDING = (
+    "bandwidth_mib_s or switchover_bandwidth_mib_s or postcopy_bandwidth_mib_s or compression or "
+    "parallel=True or zerocopy=True or auto_converge=True or auto_converge_initial_percent or "
+    "auto_converge_increment_percent or rdma_pin_all=True or tls=True"
+)
 
 RULES = (
     needs(
-        "tunnelled-needs-peer2peer",
-        _TUNNELLED,
-        _PEER2PEER_MODE,
+        "tunnelled=True",
+        "mode=peer2peer",
         "the tunnel is the connection between the two libvirtds, which normal mode does not have",
         f"{_CLIENT}: virDomainMigrate3",
     ),
     excludes(
-        "tunnelled-migration-uri",
-        _MIGRATION_URI,
-        _TUNNELLED,
+        "migration_uri",
+        "tunnelled=True",
         "a tunnelled migration sends memory through the libvirtds' connection, and connects to no "
         "migration URI",
         _PEER2PEER,
     ),
     excludes(
-        "tunnelled-listen-address",
-        given("listen_address"),
-        _TUNNELLED,
+        "listen_address",
+        "tunnelled=True",
         "a tunnelled migration listens on no address",
         _PEER2PEER,
     ),
     excludes(
-        "tunnelled-disks-port",
-        given("disks_port"),
-        _TUNNELLED,
+        "disks_port",
+        "tunnelled=True",
         "a tunnelled migration copies no disks, and has no port for them",
         _PEER2PEER,
     ),
     excludes(
-        "tunnelled-tls",
-        on("tls"),
-        _TUNNELLED,
+        "tls=True",
+        "tunnelled=True",
         "a tunnel is as safe as the libvirtds' connection, and leaves QEMU no network connection "
         "to encrypt; the source's libvirtd 11.3 crashes when it is asked for both",
         f"{_MIGRATION}: qemuMigrationSrcRun, which takes a file descriptor for a host's name",
@@ -109,184 +68,159 @@ RULES = (
         "tunnelled=True.",
     ),
     excludes(
-        "tunnelled-parallel",
-        _PARALLEL,
-        _TUNNELLED,
+        "parallel=True",
+        "tunnelled=True",
         "there is only one tunnel",
         f"{_CLIENT}: virDomainMigrateToURI3",
     ),
     excludes(
-        "tunnelled-postcopy",
-        _POSTCOPY,
-        _TUNNELLED,
+        "postcopy=True",
+        "tunnelled=True",
         "post-copy fetches pages back from the source, and a tunnel has one direction only",
         _BEGIN,
     ),
     excludes(
-        "tunnelled-copy-storage",
-        _COPIED,
-        _TUNNELLED,
+        "copy_storage",
+        "tunnelled=True",
         "disks are copied over a second connection, which a tunnel does not carry",
         _BEGIN,
         fix="Leave out tunnelled=True and set tls=True, which encrypts memory and disks, or leave "
         "out copy_storage.",
     ),
     excludes(
-        "tunnelled-offline",
-        on("offline"),
-        _TUNNELLED,
+        "offline=True",
+        "tunnelled=True",
         "an offline migration sends no memory through a tunnel",
         _BEGIN,
     ),
     needs(
-        "postcopy-needs-live",
-        _POSTCOPY,
-        on("live"),
+        "postcopy=True",
+        "live=True",
         "post-copy is for a guest that runs during its migration",
         _BEGIN,
     ),
     excludes(
-        "postcopy-offline",
-        _POSTCOPY,
-        on("offline"),
+        "postcopy=True",
+        "offline=True",
         "post-copy is for a guest that runs during its migration",
         _BEGIN,
     ),
     excludes(
-        "postcopy-paused",
-        _POSTCOPY,
-        on("paused"),
+        "postcopy=True",
+        "paused=True",
         "in post-copy the guest continues at the destination, so it cannot stay paused there",
         _BEGIN,
     ),
     needs(
-        "postcopy-resume-needs-postcopy",
-        on("postcopy_resume"),
-        _POSTCOPY,
+        "postcopy_resume=True",
+        "postcopy=True",
         "only a post-copy migration can be resumed, and the plan must say again that it is one",
         f"{_MIGRATION}: qemuMigrationAnyCanResume",
     ),
     needs(
-        "offline-needs-persistent",
-        on("offline"),
-        on("persistent"),
+        "offline=True",
+        "persistent=True",
         "an offline migration moves the definition, which the destination must then keep",
         _BEGIN,
     ),
     excludes(
-        "offline-copy-storage",
-        _COPIED,
-        on("offline"),
+        "copy_storage",
+        "offline=True",
         "an offline migration starts no QEMU that could copy disks",
         _BEGIN,
         fix="Leave out copy_storage and copy the images by other means, or leave out offline=True.",
     ),
     excludes(
-        "offline-sends-nothing",
-        on("offline"),
+        "offline=True",
         _SENDING,
         "an offline migration sends no memory",
         MIGRATIONLAB,
     ),
     excludes(
-        "offline-max-downtime",
-        given("max_downtime_ms"),
-        on("offline"),
+        "max_downtime_ms",
+        "offline=True",
         "an offline migration pauses no guest, so it has no downtime",
         MIGRATIONLAB,
     ),
     needs(
-        "zerocopy-needs-parallel",
-        on("zerocopy"),
-        _PARALLEL,
+        "zerocopy=True",
+        "parallel=True",
         "only parallel connections can send without a copy",
         _BEGIN,
     ),
     excludes(
-        "zerocopy-compression",
-        on("zerocopy"),
-        given("compression"),
+        "zerocopy=True",
+        "compression",
         "compressed memory is a copy",
         _QEMU_CHECKS,
     ),
     excludes(
-        "zerocopy-tls",
-        on("zerocopy"),
-        on("tls"),
+        "zerocopy=True",
+        "tls=True",
         "encrypted memory is a copy",
         _QEMU_CHECKS,
     ),
     needs(
-        "synchronous-writes-needs-copy-storage",
-        on("synchronous_writes"),
-        _COPIED,
+        "synchronous_writes=True",
+        "copy_storage",
         "without a copy of the disk there is nothing to write to",
         f"{_CLIENT}: virDomainMigrate3",
     ),
     needs(
-        "copy-disks-needs-copy-storage",
-        given("copy_disks"),
-        _COPIED,
+        "copy_disks",
+        "copy_storage",
         "without it no disk is copied",
         _BEGIN,
     ),
     needs(
-        "detect-zeroes-needs-copy-storage",
-        given("detect_zeroes_disks"),
-        _COPIED,
+        "detect_zeroes_disks",
+        "copy_storage",
         "without it no disk is copied",
         _BEGIN,
     ),
     excludes(
-        "disks-port-and-uri",
-        given("disks_port"),
-        given("disks_uri"),
+        "disks_port",
+        "disks_uri",
         "the URI of the disks has its own port",
         _DRIVER,
     ),
     needs(
-        "disks-place-needs-copy-storage",
-        given("disks_port", "disks_uri"),
-        _COPIED,
+        "disks_port or disks_uri",
+        "copy_storage",
         "without it no disk is copied",
         MIGRATIONLAB,
     ),
     needs(
-        "unix-needs-disks-uri",
-        _UNIX,
-        given("disks_uri", code="disks_uri='unix:///PATH'"),
+        "migration_uri=unix:",
+        "disks_uri",
         "from a Unix socket for memory libvirt cannot tell where to send the disks",
         _DRIVER,
-        when=given("copy_storage"),
+        when="copy_storage",
         fix="Set disks_uri='unix:///PATH' with the path of a second socket.",
     ),
     excludes(
-        "disks-unix-tls",
-        scheme("disks_uri", "unix"),
-        on("tls"),
+        "disks_uri=unix:",
+        "tls=True",
         "QEMU does not copy disks with TLS over a Unix socket",
         f"{_MIGRATION}: qemuMigrationSrcNBDStorageCopy",
-        when=given("copy_storage"),
+        when="copy_storage",
         fix="Set disks_uri='tcp://ADDRESS:PORT', or leave out tls=True.",
     ),
     excludes(
-        "unix-listen-address",
-        given("listen_address"),
-        _UNIX,
+        "listen_address",
+        "migration_uri=unix:",
         "a Unix socket is in no network, so there is no address to listen on",
         _DRIVER,
     ),
     needs(
-        "unix-tls-needs-name",
-        on("tls"),
-        given("tls_destination", code="tls_destination='NAME'"),
+        "tls=True",
+        "tls_destination",
         "a Unix socket names no host to compare the destination's certificate with",
         f"{_MIGRATION}: qemuMigrationSrcPerformNative",
-        when=_UNIX,
+        when="migration_uri=unix:",
         fix="Set tls_destination='NAME' with the name in the destination's certificate.",
     ),
     must(
-        "compression-twice",
         "compression",
         lambda methods: len({*methods}) < len(methods),
         "must name each method once",
@@ -295,23 +229,20 @@ RULES = (
         reference="Each method once.",
     ),
     excludes(
-        "compression-xbzrle-parallel",
-        method("xbzrle"),
-        _PARALLEL,
+        "compression=xbzrle",
+        "parallel=True",
         "xbzrle needs one connection, whose sent pages it remembers",
         _COMPRESSION,
         fix="Set compression=('zstd',) or compression=('zlib',), or leave out parallel=True.",
     ),
     needs(
-        "compression-needs-parallel",
-        method("zlib", "zstd"),
-        _PARALLEL,
+        "compression=zlib|zstd",
+        "parallel=True",
         "only parallel connections compress by zlib or zstd",
         _COMPRESSION,
         fix="Set parallel=True, or set compression=('xbzrle',).",
     ),
     must(
-        "compression-one-only",
         "compression",
         lambda methods: {"zlib", "zstd"} <= {*methods},
         "must name only one of zlib and zstd",
@@ -320,40 +251,35 @@ RULES = (
         reference="Only one of zlib and zstd.",
     ),
     must(
-        "compression-method-needed",
         "compression",
         lambda methods: not methods,
-        "must name a method with parallel=True, for which libvirt has no default",
+        "must name a method with parallel=True",
         _COMPRESSION,
         fix="Set compression=('zstd',) or compression=('zlib',).",
-        reference="With parallel a method must be named.",
-        when=_PARALLEL,
+        reference="With parallel a method must be named: libvirt has no default.",
+        when="parallel=True",
     ),
     needs(
-        "xbzrle-cache-needs-xbzrle",
-        given("xbzrle_cache_bytes"),
-        method("xbzrle"),
+        "xbzrle_cache_bytes",
+        "compression=xbzrle",
         "the cache belongs to xbzrle, which must be named to be tuned",
         _COMPRESSION,
     ),
     needs(
-        "zlib-level-needs-zlib",
-        given("zlib_level"),
-        method("zlib"),
+        "zlib_level",
+        "compression=zlib",
         "the level belongs to zlib, which must be named to be tuned",
         _COMPRESSION,
         fix="Set compression=('zlib',) and parallel=True, or leave out zlib_level.",
     ),
     needs(
-        "zstd-level-needs-zstd",
-        given("zstd_level"),
-        method("zstd"),
+        "zstd_level",
+        "compression=zstd",
         "the level belongs to zstd, which must be named to be tuned",
         _COMPRESSION,
         fix="Set compression=('zstd',) and parallel=True, or leave out zstd_level.",
     ),
     must(
-        "xbzrle-cache-power",
         "xbzrle_cache_bytes",
         lambda size: size.bit_count() != 1,
         "must be a power of two",
@@ -362,113 +288,98 @@ RULES = (
         reference="A power of two.",
     ),
     needs(
-        "auto-converge-off",
-        given("auto_converge_initial_percent"),
-        on("auto_converge"),
+        "auto_converge_initial_percent",
+        "auto_converge=True",
         "it tunes auto-convergence",
         _PARAMS,
-        when=_PERFORMED,
+        performed=True,
     ),
     needs(
-        "auto-converge-off-increment",
-        given("auto_converge_increment_percent"),
-        on("auto_converge"),
+        "auto_converge_increment_percent",
+        "auto_converge=True",
         "it tunes auto-convergence",
         _PARAMS,
-        when=_PERFORMED,
+        performed=True,
     ),
     needs(
-        "parallel-connections-needs-parallel",
-        given("parallel_connections"),
-        _PARALLEL,
+        "parallel_connections",
+        "parallel=True",
         "it tunes parallel migration",
         _PARAMS,
     ),
     needs(
-        "tls-destination-needs-tls",
-        given("tls_destination"),
-        on("tls"),
+        "tls_destination",
+        "tls=True",
         "without TLS no certificate is checked",
         VIRSH,
     ),
     needs(
-        "persistent-xml-needs-persistent",
-        given("persistent_xml"),
-        on("persistent"),
+        "persistent_xml",
+        "persistent=True",
         "without it the destination keeps no definition",
         VIRSH,
     ),
     needs(
-        "rdma-pin-all-needs-rdma",
-        on("rdma_pin_all"),
-        _RDMA,
+        "rdma_pin_all=True",
+        "migration_uri=rdma:",
         "it has a meaning for RDMA only",
         MIGRATIONLAB,
     ),
     excludes(
-        "rdma-parallel",
-        _PARALLEL,
-        _RDMA,
+        "parallel=True",
+        "migration_uri=rdma:",
         "QEMU has only one RDMA connection",
         _QEMU_RDMA,
         fix="Leave out parallel=True, or set migration_uri='tcp://HOST'.",
     ),
     excludes(
-        "rdma-postcopy",
-        _POSTCOPY,
-        _RDMA,
+        "postcopy=True",
+        "migration_uri=rdma:",
         "post-copy fetches pages over a second connection, and RDMA has only one",
         _QEMU_RDMA,
         fix="Leave out postcopy=True, or set migration_uri='tcp://HOST'.",
     ),
     excludes(
-        "rdma-xbzrle",
-        given("compression"),
-        _RDMA,
+        "compression",
+        "migration_uri=rdma:",
         "RDMA sends memory as it is",
         "QEMU migration/migration.c: qmp_migrate",
         fix="Leave out compression, or set migration_uri='tcp://HOST'.",
     ),
     needs(
-        "postcopy-policy-needs-postcopy",
-        _POSTCOPY_LATER,
-        _POSTCOPY,
+        "postcopy_after_iteration or postcopy_after_s",
+        "postcopy=True",
         "a migration can switch to post-copy only if it began with that possibility",
         MIGRATIONLAB,
     ),
     excludes(
-        "suspend-and-postcopy",
-        _SUSPEND_LATER,
-        _POSTCOPY_LATER,
+        "suspend_after_iteration or suspend_after_s",
+        "postcopy_after_iteration or postcopy_after_s",
         "one policy pauses the guest, the other lets it continue at the destination",
         VIRSH,
     ),
     needs(
-        "suspend-needs-live",
-        _SUSPEND_LATER,
-        _RUNNING,
+        "suspend_after_iteration or suspend_after_s",
+        "live=True and offline=False",
         "a guest that does not run during its migration cannot be paused",
         VIRSH,
     ),
     needs(
-        "diverging-needs-live",
-        given("abort_when_diverging_s"),
-        _RUNNING,
+        "abort_when_diverging_s",
+        "live=True and offline=False",
         "a guest that does not run during its migration writes no memory",
         MIGRATIONLAB,
     ),
     needs(
-        "downtime-steps-need-limit",
-        given("downtime_steps"),
-        all_given("max_downtime_ms", "downtime_step_s"),
+        "downtime_steps",
+        "max_downtime_ms and downtime_step_s",
         "the steps need a limit to end at, and a time from one to the next",
         MIGRATIONLAB,
         fix="Set max_downtime_ms=500 and downtime_step_s=1, for example.",
     ),
     needs(
-        "downtime-step-needs-steps",
-        given("downtime_step_s"),
-        given("downtime_steps", code="downtime_steps=10"),
+        "downtime_step_s",
+        "downtime_steps",
         "without it the number of steps is unknown",
         MIGRATIONLAB,
     ),
@@ -484,14 +395,14 @@ def _sentences(name: str) -> Iterator[str]:
     needed: dict[str, list[str]] = {}
     excluded: dict[str, list[str]] = {}
     for rule in RULES:
-        if rule.reference and name in rule.subject.fields:
+        if rule.reference and name in rule.fields[:1]:
             yield rule.reference
         if rule.other is None:
             continue
-        when = f" if {in_words(rule.when.names)}" if rule.when and rule.when.code else ""
+        when = f" if {in_words(rule.when.names)}" if rule.when else ""
         pairs = [(rule.subject, rule.other), (rule.other, rule.subject)][: 1 if rule.needed else 2]
         for term, other in pairs:
-            if name in term.fields:
+            if name in (part.field for part in term.parts):
                 found = needed if rule.needed else excluded
                 found.setdefault(term.value, []).extend(f"{each}{when}" for each in other.names)
     # What is true of any value stands before what is true of one.

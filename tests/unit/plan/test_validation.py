@@ -41,21 +41,48 @@ XML = """\
 """
 # What breaks each rule that libvirt does not have; libvirt's are tested on real daemons.
 ACCEPTED: dict[str, dict[str, Any]] = {
-    "offline-sends-nothing": {"offline": True, "persistent": True, "parallel": True},
-    "offline-max-downtime": {"offline": True, "persistent": True, "max_downtime_ms": 5},
-    "disks-place-needs-copy-storage": {"disks_port": 49300},
-    "tls-destination-needs-tls": {"tls_destination": "node2"},
-    "persistent-xml-needs-persistent": {"persistent_xml": XML},
-    "rdma-pin-all-needs-rdma": {"rdma_pin_all": True},
-    "rdma-parallel": {"parallel": True, "migration_uri": "rdma://node2"},
-    "rdma-postcopy": {"postcopy": True, "migration_uri": "rdma://node2"},
-    "rdma-xbzrle": {"compression": ("xbzrle",), "migration_uri": "rdma://node2"},
-    "postcopy-policy-needs-postcopy": {"postcopy_after_iteration": 2},
-    "suspend-and-postcopy": {"suspend_after_s": 5, "postcopy": True, "postcopy_after_s": 3},
-    "suspend-needs-live": {"suspend_after_iteration": 2, "live": False},
-    "diverging-needs-live": {"abort_when_diverging_s": 10, "live": False},
-    "downtime-steps-need-limit": {"downtime_steps": 5},
-    "downtime-step-needs-steps": {"downtime_step_s": 5},
+    "offline=True excludes bandwidth_mib_s": {
+        "offline": True,
+        "persistent": True,
+        "parallel": True,
+    },
+    "max_downtime_ms excludes offline=True": {
+        "offline": True,
+        "persistent": True,
+        "max_downtime_ms": 5,
+    },
+    "disks_port needs copy_storage": {"disks_port": 49300},
+    "tls_destination needs tls=True": {"tls_destination": "node2"},
+    "persistent_xml needs persistent=True": {"persistent_xml": XML},
+    "rdma_pin_all=True needs migration_uri=rdma:": {"rdma_pin_all": True},
+    "parallel=True excludes migration_uri=rdma:": {
+        "parallel": True,
+        "migration_uri": "rdma://node2",
+    },
+    "postcopy=True excludes migration_uri=rdma:": {
+        "postcopy": True,
+        "migration_uri": "rdma://node2",
+    },
+    "compression excludes migration_uri=rdma:": {
+        "compression": ("xbzrle",),
+        "migration_uri": "rdma://node2",
+    },
+    "postcopy_after_iteration needs postcopy=True": {"postcopy_after_iteration": 2},
+    "suspend_after_iteration excludes postcopy_after_iteration": {
+        "suspend_after_s": 5,
+        "postcopy": True,
+        "postcopy_after_s": 3,
+    },
+    "suspend_after_iteration needs live=True and offline=False": {
+        "suspend_after_iteration": 2,
+        "live": False,
+    },
+    "abort_when_diverging_s needs live=True and offline=False": {
+        "abort_when_diverging_s": 10,
+        "live": False,
+    },
+    "downtime_steps needs max_downtime_ms and downtime_step_s": {"downtime_steps": 5},
+    "downtime_step_s needs downtime_steps": {"downtime_step_s": 5},
 }
 
 
@@ -127,10 +154,10 @@ def test_every_rule_that_libvirt_does_not_have_is_tested() -> None:
         (
             {"suspend_after_s": 5, "live": False},
             (
-                "suspend_after_s=5.0 needs live=True without offline=True: "
+                "suspend_after_s=5.0 needs live=True and offline=False: "
                 "a guest that does not run during its migration cannot be paused"
             ),
-            "Set live=True without offline=True, or leave out suspend_after_s=5.0.",
+            "Set live=True and offline=False, or leave out suspend_after_s=5.0.",
         ),
         (
             {"offline": True, "persistent": True, "tls": True, "bandwidth_mib_s": 5},
@@ -164,15 +191,34 @@ def test_reference_text_follows_from_the_rules(name: str, text: str) -> None:
     assert constraints(name) == text
 
 
+@pytest.mark.parametrize(
+    ("values", "broken"),
+    [
+        ({"zlib_level": 0}, ["zlib_level needs compression=zlib"]),
+        ({"compression": ()}, []),
+        (
+            {"compression": (), "parallel": True},
+            ["compression must name a method with parallel=True"],
+        ),
+        ({"copy_disks": ()}, []),
+        ({"mode": "peer2peer", "tunnelled": True, "migration_uri": "auto"}, []),
+        ({"mode": "peer2peer", "tunnelled": True, "destination_name": "auto"}, []),
+    ],
+)
+def test_what_counts_as_given(values: dict[str, Any], broken: list[str]) -> None:
+    """A level of 0 and an empty list of methods are given; auto and an empty list of disks not."""
+    assert rules(Plan.from_dict(values)) == broken
+
+
 def test_all_problems_at_once() -> None:
     """Each contradiction of a plan is listed, not the first one only."""
     plan = Plan(tunnelled=True, postcopy=True, paused=True, parallel=True, zlib_level=10)
     assert set(rules(plan)) == {
-        "tunnelled-needs-peer2peer",
-        "tunnelled-postcopy",
-        "tunnelled-parallel",
-        "postcopy-paused",
-        "zlib-level-needs-zlib",
+        "tunnelled=True needs mode=peer2peer",
+        "postcopy=True excludes tunnelled=True",
+        "parallel=True excludes tunnelled=True",
+        "postcopy=True excludes paused=True",
+        "zlib_level needs compression=zlib",
         "value-range",
     }
 
