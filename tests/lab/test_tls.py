@@ -200,7 +200,7 @@ def test_libvirtd_that_dies_is_started_again(lab: Lab, guest: Guest) -> None:
 def test_only_hosts_of_the_lab_are_restarted(lab: Lab) -> None:
     """Another machine's libvirtd is left alone."""
     other = Host("test:///default")
-    with pytest.raises(UsageError, match="no host of this lab"):
+    with pytest.raises(UsageError, match="host must be a host of this lab"):
         lab.restart_libvirtd(other)
     other.close()
 

@@ -1,8 +1,8 @@
-"""Whether KVM really runs guests here, found out by booting one.
+"""Find out whether KVM really runs guests here, by booting one.
 
-``/dev/kvm`` can be there, and QEMU can call KVM enabled, on machines where no guest ever gets
-past its first instruction. So the lab's own guest is booted once, with a time limit, and the
-verdict is kept until the machine or the image changes.
+``/dev/kvm`` can exist, and QEMU can report KVM as enabled, on machines where no guest gets past its
+first instruction. So the lab's own guest is booted once, with a time limit. The verdict is cached
+until the machine reboots or the image changes.
 """
 
 from __future__ import annotations
@@ -41,37 +41,37 @@ class KvmVerdict:
 
 
 def known_verdict(root: Path) -> KvmVerdict | None:
-    """Return the verdict where it is known without booting anything, else None.
+    """Return the verdict if it is known without booting anything, else None.
 
     Args:
-        root: The host image whose QEMU would be used.
+        root: The host image whose QEMU is used.
     """
     if not DEVICE.exists():
         return KvmVerdict(boots=False, reason="there is no /dev/kvm")
     if not os.access(DEVICE, os.R_OK | os.W_OK):
-        return KvmVerdict(boots=False, reason="this user may not open /dev/kvm")
+        return KvmVerdict(boots=False, reason="this user has no access to /dev/kvm")
     try:
-        kept = json.loads(_file(root).read_text())
+        cached = json.loads(_file(root).read_text())
     except (OSError, ValueError):
         return None
-    return KvmVerdict(**kept["verdict"]) if kept.get("about") == _about(root) else None
+    return KvmVerdict(**cached["verdict"]) if cached.get("about") == _about(root) else None
 
 
 def kvm_verdict(root: Path, boot: BootFiles, on_step: Listener = ignore) -> KvmVerdict:
-    """Return whether a guest boots with KVM here; tried now if it isn't known yet.
+    """Return whether a guest boots with KVM here; try it if that is not known yet.
 
     Args:
         root: The host image whose QEMU is used.
         boot: What the guest boots.
-        on_step: Hears of the trial, which can take some seconds.
+        on_step: Is called with the step of the trial, which can take some seconds.
     """
     verdict = known_verdict(root)
     if verdict is None:
-        with step(on_step, "trying whether KVM boots a guest here"):
+        with step(on_step, "testing whether KVM boots a guest here"):
             verdict = _try(root, boot)
-        kept = {"about": _about(root), "verdict": asdict(verdict)}
+        cached = {"about": _about(root), "verdict": asdict(verdict)}
         partial = _file(root).with_suffix(f".{os.getpid()}")
-        partial.write_text(json.dumps(kept))
+        partial.write_text(json.dumps(cached))
         partial.replace(_file(root))
     return verdict
 
@@ -80,22 +80,20 @@ def choose(wanted: str, root: Path, on_step: Listener = ignore) -> str:
     """Return the accelerator for a guest: "kvm" or "tcg".
 
     Args:
-        wanted: "kvm", "tcg", or "auto" for KVM where that really boots guests.
+        wanted: "kvm", "tcg", or "auto" for KVM where it boots guests.
         root: The host image whose QEMU is used.
-        on_step: Hears of a trial.
+        on_step: Is called with the step of a trial.
 
     Raises:
-        GuestError: There is no such accelerator, or KVM was asked for and runs no guests here.
+        GuestError: KVM was asked for and runs no guests here.
     """
-    if wanted not in ("auto", "kvm", "tcg"):
-        raise GuestError(f"no accelerator {wanted!r}", hint="choose auto, kvm or tcg")
     if wanted == "tcg":
         return wanted
     verdict = kvm_verdict(root, boot_files.ensure(root, on_step), on_step)
     if wanted == "kvm" and not verdict.boots:
         raise GuestError(
             f"KVM runs no guests here: {verdict.reason}",
-            hint='`migrationlab doctor` says more; or boot with accelerator="tcg"',
+            hint='Boot with accelerator="tcg", or run `migrationlab doctor` for details.',
         )
     return "kvm" if verdict.boots else "tcg"
 
@@ -105,7 +103,7 @@ def _file(root: Path) -> Path:
 
 
 def _about(root: Path) -> list[str]:
-    """Return all that the verdict depends on."""
+    """Return everything that the verdict depends on."""
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return [boot_id, platform.release(), root.name, str(os.geteuid())]
 
@@ -120,23 +118,23 @@ def _try(root: Path, boot: BootFiles) -> KvmVerdict:
         stderr=subprocess.STDOUT,
     )
     assert process.stdout is not None
-    said = b""
+    output = b""
     try:
         end = time.monotonic() + TIME_LIMIT_S
-        while MARK not in said:
+        while MARK not in output:
             ready = readable(process.stdout, max(end - time.monotonic(), 0))
             more = os.read(process.stdout.fileno(), 4096) if ready else b""
             if not more:
                 break
-            said += more
+            output += more
         ended = process.poll() is not None
     finally:
         namespaces.end_guarded(process)
-    if MARK in said:
+    if MARK in output:
         return KvmVerdict(boots=True)
     if not ended:
         return KvmVerdict(
             boots=False, reason=f"a guest did not boot with KVM within {TIME_LIMIT_S:g} s"
         )
-    last = said.decode(errors="replace").strip().splitlines()
-    return KvmVerdict(boots=False, reason=f"QEMU said: {last[-1] if last else 'nothing'}")
+    last = output.decode(errors="replace").strip().splitlines()
+    return KvmVerdict(boots=False, reason=f"QEMU failed: {last[-1] if last else 'no message'}")

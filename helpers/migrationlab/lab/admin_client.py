@@ -1,13 +1,13 @@
-"""The lab's client machine: a third one, which knows the hosts only as the network shows them.
+"""Own the lab's admin client: a third machine, which reaches the hosts only by the network.
 
-A laptop from which two real servers are administered: programs of this machine, with this
-machine's files, but on the lab's LAN, with a host name, a home, an ssh key and an /etc/hosts of
-its own. The sockets of the lab, by which its owner reaches the hosts, are out of its sight: what
-it does with ``qemu+ssh://root@host-a/system`` it does as with any real host.
+It stands for a laptop from which somebody administers two real servers. It runs this machine's
+programs with this machine's files, but on the lab's LAN, with its own host name, home, ssh key and
+/etc/hosts. It does not see the lab's sockets, by which the owner reaches the hosts. So it uses
+``qemu+ssh://root@host-a/system`` as for any real host.
 
-Theory of operation. Its namespaces are made inside the rack's, so that they end with the lab;
-its first process also ends with its standard input, which this process holds. Needs nothing
-that the rack prepares.
+Theory of operation. Its namespaces are made inside the rack's, so they end with the lab. Its first
+process also ends with its standard input, which this process holds. The rack prepares nothing for
+it.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ NAME = "client"
 ADDRESS = "10.22.0.2"
 SCRIPT = Path(__file__).parent / "payload" / "client.sh"
 START_TIMEOUT_S = 30
-#: What of this process's environment means this machine, and not the client.
+#: Variables of this process's environment that make sense on this machine only.
 FOREIGN = ("XDG_", "SSH_", "LIBVIRT", "VIRSH")
 
 
 class AdminClient:
-    """A client machine; up once it is made, gone with :meth:`close` or with the lab.
+    """An admin client; up once it is made, gone with :meth:`close` or with the lab.
 
     Args:
         files: The lab's folder.
@@ -60,8 +60,8 @@ class AdminClient:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise LabError(
-                    f"the lab {files.directory.name} has a client machine already",
-                    hint="use that one, or close it first",
+                    f"the lab {files.directory.name} has an admin client already",
+                    hint="Use that one, or close it first.",
                 ) from error
             self._write(files)
             self._start(rack)
@@ -85,18 +85,18 @@ class AdminClient:
 
     @property
     def home(self) -> Path:
-        """Return the client's home, by this machine's path."""
+        """Return the client's home, by the path on this machine."""
         return self._directory / "home"
 
     @property
     def home_inside(self) -> Path:
-        """Return the client's home, by the client's own path."""
+        """Return the client's home, by the path on the client."""
         return self._labs / "home"
 
     def command(self, *argv: str) -> list[str]:
         """Return the command that runs a program of this machine on the client."""
         assert self._process is not None, "the client is closed"
-        kept = [
+        passed = [
             f"{name}={value}"
             for name, value in namespaces.child_environment().items()
             if not name.startswith(FOREIGN)
@@ -105,19 +105,19 @@ class AdminClient:
         enter = namespaces.nsenter(
             self._pid, "--mount", "--net", "--uts", "--ipc", "--pid", f"--wdns={Path.cwd()}"
         )
-        return [*enter, "env", "-i", *kept, *identity, *argv]
+        return [*enter, "env", "-i", *passed, *identity, *argv]
 
     def run(
         self, argv: Sequence[str], *, timeout_s: float = 60
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program on the client to its end.
+        """Run a program on the client until it ends.
 
         Args:
-            argv: The program, of this machine, and its arguments.
+            argv: A program of this machine and its arguments.
             timeout_s: How long it may take.
 
         Returns:
-            Its status, and what it said.
+            Its status and output.
 
         Raises:
             LabError: It took too long.
@@ -144,14 +144,14 @@ class AdminClient:
     @staticmethod
     def signal(process: subprocess.Popen[str], number: int) -> None:
         """Send a signal to a program that :meth:`start` started."""
-        # Its parent, nsenter, stands outside and passes no signal on.
+        # Its parent, nsenter, is outside and passes no signal on.
         for child in psutil.Process(process.pid).children():
-            with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
                 child.send_signal(number)
 
     @staticmethod
     def end(process: subprocess.Popen[str]) -> None:
-        """End a program that :meth:`start` started, if it has not ended, and wait for it."""
+        """End a program that :meth:`start` started, and wait for it."""
         if process.poll() is None:
             for child in psutil.Process(process.pid).children():
                 with contextlib.suppress(psutil.NoSuchProcess):
@@ -162,7 +162,7 @@ class AdminClient:
     def close(self) -> None:
         """End the client, and every program on it."""
         if self._process is not None:
-            # Its first process ends with its standard input, and all others there with it.
+            # Its first process ends with its standard input, and all others end with that.
             self._process.communicate()
             self._process = None
         if self._lock >= 0:
@@ -191,7 +191,7 @@ class AdminClient:
         script = ["sh", str(SCRIPT), NAME, str(self._directory), str(self._labs)]
         self._process = subprocess.Popen(
             [
-                # Within the rack's pid namespace, so that it ends with the rack.
+                # In the rack's pid namespace, so that it ends with the rack.
                 *namespaces.nsenter(rack.observer, "--net", "--pid"),
                 *("unshare", "--net", "--mount", "--uts", "--ipc", "--pid", "--fork"),
                 *("--kill-child", "--mount-proc", "--", *script, f"{ADDRESS}/{LAN_PREFIX}"),
@@ -200,7 +200,7 @@ class AdminClient:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # A Ctrl-C in this process's terminal is this process's to answer.
+            # A Ctrl-C in the terminal must reach this process only.
             start_new_session=True,
         )
         self._expect("ready")
@@ -218,7 +218,7 @@ class AdminClient:
         # As the rack does for the hosts' ports.
         show = [*rack.in_rack_network(), "ip", "link", "show", "dev", f"client{self._pid}"]
         if not wait_until(lambda: " state UP " in namespaces.run(show), START_TIMEOUT_S):
-            raise LabError("the lab's LAN does not carry what its client machine sends")
+            raise LabError("the admin client's port on the lab's LAN did not come up")
 
     def _expect(self, word: str) -> None:
         assert self._process is not None
@@ -226,13 +226,14 @@ class AdminClient:
         assert self._process.stderr is not None
         if self._process.stdout.readline().strip() != word:
             raise LabError(
-                f"the lab's client machine did not start: {self._process.stderr.read().strip()}",
-                hint="`migrationlab doctor` shows whether this machine allows what the lab needs",
+                f"start of the admin client failed: {self._process.stderr.read().strip()}",
+                hint="Run `migrationlab doctor`: it checks whether this machine allows what the "
+                "lab needs.",
             )
 
 
 def _last_descendant(pid: int) -> int:
-    """Return the process at the end of a line of only children: the client's first one."""
+    """Return the last of a chain of only children: the client's first process."""
     while children := psutil.Process(pid).children():
         if len(children) != 1:
             raise LabError(f"process {pid} of the client has {len(children)} children, not one")

@@ -1,4 +1,4 @@
-"""Reads what the observer wrote down: the ring of beats (see ``payload/observer.py``)."""
+"""Read the ring buffer of beats that the observer writes (see ``payload/observer.py``)."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Records = npt.NDArray[np.void]
 
 
 class BeatBuffer:
-    """A reader of a lab's ring of beats; any number may read at once.
+    """A reader of a lab's ring buffer of beats; any number may read at once.
 
     Args:
-        path: The ring's file.
+        path: The buffer's file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,28 +35,28 @@ class BeatBuffer:
         self._records = np.frombuffer(self._map, dtype=RECORD, offset=HEADER)
 
     def __repr__(self) -> str:
-        return f"BeatRing({self.count} beats)"
+        return f"BeatBuffer({self.count} beats)"
 
     @property
     def count(self) -> int:
-        """Return how many beats were ever written: the place of the next one."""
+        """Return how many beats were ever written: the position of the next one."""
         return int(self._count[0])
 
     def read(self, first: int, last: int | None = None) -> Records:
         """Return a copy of the beats of all guests from ``first`` up to ``last``.
 
         Args:
-            first: The place of the first beat wanted; negative counts from the newest.
-            last: The place after the last; None for all there are by now.
+            first: The position of the first beat; negative counts from the newest.
+            last: The position after the last; None for all there are by now.
 
         Returns:
-            The records that the ring still holds of those, in order of arrival.
+            Those of them that the buffer still holds, in order of arrival.
         """
         end = self.count if last is None else min(last, self.count)
         start = max(end + first if first < 0 else first, 0)
         places = np.arange(max(start, end - len(self._records)), end) % len(self._records)
         taken: Records = self._records[places]
-        # While they were copied the observer went on, perhaps over the oldest of them; and the
+        # Meanwhile the observer went on and may have overwritten the oldest of them; and the
         # record that it is writing now is not counted yet.
         overtaken = max(self.count + 1 - len(self._records) - (end - len(taken)), 0)
         return taken[overtaken:]

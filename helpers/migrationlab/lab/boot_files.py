@@ -1,10 +1,10 @@
-"""What a guest boots from: a host image's cloud kernel, and an initramfs with the workload.
+"""Make what a guest boots from: a host image's cloud kernel, and an initramfs with the workload.
 
-The kernel is unpacked here, once, as it would unpack itself at each boot: under TCG that takes
-most of a second. QEMU starts an ELF kernel by its PVH entry (hw/i386/x86-common.c, load_elfboot).
+The kernel is unpacked once here; else it unpacks itself at each boot, which takes most of a second
+under TCG. QEMU starts an ELF kernel by its PVH entry (hw/i386/x86-common.c, load_elfboot).
 
-Made once for each kernel and payload, and cached beside the images. The folder is named for
-the hash of all that went in.
+The files are made once for each kernel and payload, and cached beside the images. The folder is
+named by the hash of its inputs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from migrationlab.lab import directories, image, namespaces
 from migrationlab.steps import Listener, ignore, step
 
 PAYLOAD = Path(__file__).parent / "payload"
-#: Modules that a guest's network card and disk need, where the kernel does not have them built in.
+#: Modules for a guest's network card and disk, where the kernel does not have them built in.
 MODULES = (
     "virtio_ring",
     "virtio",
@@ -35,7 +35,7 @@ MODULES = (
     "virtio_net",
     "virtio_blk",
 )
-#: Changes when the same sources are made into other files.
+#: Increase it when the same sources give other files.
 VERSION = 2
 COMPILE = ("gcc", "-O2", "-Wall", "-Wextra", "-static", "-pthread")
 
@@ -49,17 +49,17 @@ class BootFiles:
 
 
 def ensure(root: Path, on_step: Listener = ignore) -> BootFiles:
-    """Return the boot files for guests of a host image, made now if they aren't there.
+    """Return the boot files for guests of a host image; make them if they are missing.
 
     Args:
         root: The image's root file system (see ``image.ensure``).
-        on_step: Hears how it goes.
+        on_step: Is called with the step of making them.
 
     Raises:
         LabError: They could not be made.
     """
     package = root / image.KERNEL
-    # An image never changes once it has its name, so its name and date stand for the package.
+    # An image never changes once it has its name, so its name and date identify the package.
     digest = hashlib.sha256(
         repr([VERSION, root.name, package.stat().st_mtime, COMPILE, MODULES]).encode()
     )
@@ -90,12 +90,12 @@ def _make(root: Path, package: Path, folder: Path) -> None:
         try:
             made.rename(folder)
         except OSError:
-            if not folder.is_dir():  # else another lab made the same files first
+            if not folder.is_dir():  # else another lab has made the same files first
                 raise
 
 
 def unpack_kernel(packed: bytes) -> bytes:
-    """Return the ELF kernel inside a bzImage; what is packed in another way as it is.
+    """Return the ELF kernel inside a bzImage; return a kernel in another format unchanged.
 
     The Linux x86 boot protocol (Documentation/arch/x86/boot.rst) says where the packed kernel
     is: ``setup_sects`` at 0x1f1, ``payload_offset`` and ``payload_length`` at 0x248 and 0x24c.

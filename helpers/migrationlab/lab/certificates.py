@@ -1,11 +1,9 @@
-"""The lab's certificate authority, and the certificates that it gives out.
+"""Own the lab's certificate authority, and issue certificates as text.
 
-Makes keys and certificates as text; who writes them where is ``hostconfig``'s business. Knows
-neither hosts nor namespaces, imports no libvirt.
-
-What libvirt and QEMU want of a certificate is what they check before they use their own: a
-version 3 certificate of an authority that may sign, valid now, with the purpose it is used for
-(libvirt's src/rpc/virnettlscontext.c and virnettlscert.c, QEMU's crypto/tlscredsx509.c).
+``host_config`` writes them into the hosts. libvirt and QEMU check their own certificates before
+they use them: a version 3 certificate of an authority that may sign, valid now, with the purpose
+it is used for (libvirt's src/rpc/virnettlscontext.c and virnettlscert.c, QEMU's
+crypto/tlscredsx509.c).
 """
 
 from __future__ import annotations
@@ -20,9 +18,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-#: No lab lives longer, and nobody else is to trust what it leaves behind.
+#: No lab lives longer, and nobody should trust what it leaves behind.
 LIFETIME = timedelta(days=7)
-#: Clocks of one machine agree, but a certificate counts whole seconds only.
+#: Clocks of one machine agree, but a certificate has whole seconds only.
 HEAD_START = timedelta(minutes=5)
 
 SERVER = ExtendedKeyUsageOID.SERVER_AUTH
@@ -38,7 +36,7 @@ class Credentials:
 
 
 class Authority:
-    """Somebody who signs certificates.
+    """A certificate authority.
 
     Args:
         key: The private key.
@@ -54,7 +52,7 @@ class Authority:
 
     @classmethod
     def new(cls, name: str) -> Self:
-        """Return a new authority that trusts nobody but itself."""
+        """Return a new authority, self-signed."""
         key = _new_key()
         subject = _name(name)
         builder = _begun(subject, key, subject, key, LIFETIME).add_extension(
@@ -65,41 +63,41 @@ class Authority:
 
     @classmethod
     def load(cls, credentials: Credentials) -> Self:
-        """Return the authority that once gave these :attr:`credentials`."""
+        """Return the authority that has these :attr:`credentials`."""
         key = serialization.load_pem_private_key(credentials.key.encode(), password=None)
         assert isinstance(key, ec.EllipticCurvePrivateKey)
         return cls(key, x509.load_pem_x509_certificate(credentials.certificate.encode()))
 
     @property
     def certificate(self) -> str:
-        """Return the certificate by which others know what this authority has signed."""
+        """Return the certificate with which others verify what this authority has signed."""
         return _pem(self._certificate)
 
     @property
     def credentials(self) -> Credentials:
-        """Return its certificate and private key."""
+        """Return the authority's certificate and private key."""
         return Credentials(self.certificate, _private(self._key))
 
     def server(
         self, name: str, addresses: tuple[str, ...] = (), *, lifetime: timedelta = LIFETIME
     ) -> Credentials:
-        """Return what a server shows to prove that it is ``name``.
+        """Return the credentials with which a server proves that it is ``name``.
 
         Args:
             name: Its host name.
-            addresses: The IP addresses by which it is dialled too.
-            lifetime: How long the certificate holds from now on.
+            addresses: The IP addresses that clients connect to as well.
+            lifetime: How long the certificate is valid from now on.
         """
         names: list[x509.GeneralName] = [x509.DNSName(name)]
         names += [x509.IPAddress(ip_address(address)) for address in addresses]
         return self._issue(name, SERVER, names, lifetime)
 
     def client(self, name: str, *, lifetime: timedelta = LIFETIME) -> Credentials:
-        """Return what a client shows a server that asks who it is.
+        """Return the credentials with which a client proves who it is.
 
         Args:
             name: The client's name, which the server only logs.
-            lifetime: How long the certificate holds from now on.
+            lifetime: How long the certificate is valid from now on.
         """
         return self._issue(name, CLIENT, [], lifetime)
 
@@ -136,7 +134,7 @@ def _begun(
     lifetime: timedelta,
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
-    # Python's own ssl, from 3.13 on, wants to be told whose key is whose.
+    # Python's own ssl, from 3.13 on, requires the key identifiers.
     ours = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     theirs = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
     return (
@@ -165,7 +163,7 @@ def _usage(*, signs: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=not signs,
         content_commitment=False,
-        # Only RSA keys encipher keys, but libvirt 9 and QEMU 7 want it of any.
+        # Only RSA keys encipher keys, but libvirt 9 and QEMU 7 require it of any key.
         key_encipherment=not signs,
         data_encipherment=False,
         key_agreement=False,

@@ -1,8 +1,8 @@
-"""Keeps a lab up for the command line: the owner of a lab that nobody's program owns.
+"""Keep a lab up for the command line, as a process of its own.
 
-Started by ``migrationlab lab up`` as a session of its own. Reports on standard output, a JSON
-object a line: ``{"step": …}`` while the lab comes up, then ``{"up": true}`` or ``{"error": …}``.
-Then it waits until it is told to end (SIGTERM), or the lab has ended.
+``migrationlab lab up`` starts it in a new session. It reports on standard output, one JSON object
+a line: ``{"step": …}`` while the lab comes up, then ``{"up": true}`` or ``{"error": …}``. Then it
+waits for SIGTERM, or for the end of the lab.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from migrationlab.steps import Step
 
 
 def main(arguments: str) -> int:
-    """Keep the lab that ``arguments``, a JSON object of ``Lab``'s own, describe."""
-    # SIGTERM must unwind what is being built, as Ctrl-C would.
+    """Keep a lab up; ``arguments`` are the arguments of ``Lab`` as a JSON object."""
+    # SIGTERM must undo what is being built, as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     wanted = json.loads(arguments)
     wanted["images"] = tuple(wanted["images"])
     try:
         with Lab(**wanted, on_step=_report) as lab:
-            _say(up=True)
-            # Nobody reads this any more, and a write to a closed pipe would end the lab.
+            _send(up=True)
+            # Nobody reads this any more, and a write to a closed pipe would end this process.
             null = os.open(os.devnull, os.O_RDWR)
             for stream in (sys.stdout, sys.stderr):
                 os.dup2(null, stream.fileno())
             ended = os.pidfd_open(lab.rack.pid)
             select.select([ended], [], [])
     except OSError as error:
-        _say(error=str(error), hint="see that this user may write there", usage=False)
+        _send(error=str(error), hint="Give this user the right to write there.", usage=False)
         return 1
     except MigrationLabError as error:
-        _say(error=str(error), hint=error.hint, usage=isinstance(error, UsageError))
+        _send(error=str(error), hint=error.hint, usage=isinstance(error, UsageError))
         return 1
     return 0
 
 
 def _report(step: Step) -> None:
-    _say(step=asdict(step))
+    _send(step=asdict(step))
 
 
-def _say(**message: object) -> None:
+def _send(**message: object) -> None:
     sys.stdout.write(json.dumps(message) + "\n")
     sys.stdout.flush()
 

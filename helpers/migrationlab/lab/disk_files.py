@@ -1,13 +1,13 @@
-"""The files of a guest's disk, on the hosts that need them.
+"""Make and delete the files of a guest's disk on the hosts that need them.
 
 A local disk is a qcow2 overlay on each host's own file system, over a backing file that both hosts
-have. The other host's overlay is empty: libvirt copies into a file that is there already, and
-makes one itself only in a storage pool, and never one with a backing file (libvirt's
-qemu_migration.c, qemuMigrationDstPrepareStorage; 9.0: qemuMigrationDstPrecreateStorage). A shared
-disk is one raw file in the folder of guests.
+have. The other host's overlay is empty: libvirt copies into an existing file. It makes a file
+itself only in a storage pool, and never one with a backing file (libvirt's qemu_migration.c,
+qemuMigrationDstPrepareStorage; 9.0: qemuMigrationDstPrecreateStorage). A shared disk is one raw
+file in the folder of guests.
 
-The backing file, and a shared disk at first, hold write number b at each block b: the first round
-of the workload's writes (see ``payload/workload.c``).
+The backing file and a new shared disk hold write number b at each block b: the first round of the
+workload's writes (see ``payload/workload.c``).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ exec qemu-img create -q -f qcow2 -b "$2" -F raw "$1"
 
 
 def create(lab: LabBase, spec: BootedSpec) -> None:
-    """Make the disk of a guest that is about to boot, anew on both hosts; do nothing without one.
+    """Make the disk of a guest that is about to boot, on both hosts; do nothing without a disk.
 
     Raises:
         LabError: It could not be made.
@@ -62,11 +62,11 @@ def remove(lab: LabBase, spec: BootedSpec) -> None:
 
 
 def write_first_round(path: Path, size_mib: int) -> None:
-    """Write a raw disk as the first round of a workload's writes leaves it.
+    """Write a raw disk with the first round of a workload's writes.
 
     Args:
         path: The disk's file.
-        size_mib: Its size.
+        size_mib: Its size in MiB.
     """
     words = np.zeros((size_mib * PAGES_PER_MIB, STAMPS, PAGE_BYTES // STAMPS // 8), dtype="<u8")
     words[:, :, 0] = np.arange(words.shape[0] * STAMPS).reshape(-1, STAMPS)

@@ -1,8 +1,8 @@
-"""The broken cases: what each one changes in the lab, and the plan that runs into it.
+"""List the faults: what each one changes in the lab, and the plan that runs into it.
 
-Each is refused by a real libvirt or QEMU in its own words, and its name is that of its
-explanation. Where a release answers otherwise, or not at all, :attr:`FaultCase.note` says so.
-Switching on and mending is ``broken``'s business.
+A real libvirt or QEMU refuses each of them in its own words, and the fault has the name of its
+explanation. Where a release answers differently, or not at all, :attr:`FaultCase.note` says so.
+``faults`` switches them on and off.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from migrationlab.plan.plan import Plan
 from migrationlab.plan.uris import Mode
 
 UNPRIVILEGED_USERFAULTFD = Path("/proc/sys/vm/unprivileged_userfaultfd")
-#: A routing table, and the order of a rule, that nothing else of a host uses.
+#: The number of a routing table, and the priority of a rule, that nothing else of a host uses.
 TABLE = 4915
 
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """A lab, and which of its hosts a case means.
+    """A lab, and the two roles of its hosts.
 
     Attributes:
         lab: The lab.
-        source: The host that the guest is to leave.
-        to: The host that it is to go to.
+        source: The host that the guest leaves.
+        to: The host that it goes to.
     """
 
     lab: LabBase
@@ -51,17 +51,17 @@ class Sides:
 
 @dataclass(frozen=True, slots=True)
 class FaultCase:
-    """Something that can be broken.
+    """A fault that can be switched on.
 
     Attributes:
-        id: Its name, which is that of its explanation too.
-        title: What it is, in a few words.
+        id: Its name; its explanation has the same.
+        title: The fault in a few words.
         broken: What is changed in the lab.
-        plan: The plan that runs into it.
-        changes: What is done to the hosts.
-        guest: What a guest must be made of to run into it; None where any guest does.
-        lacking: Says why a lab cannot have it; empty where it can.
-        note: Where it shows otherwise.
+        plan: Returns the plan that runs into it.
+        changes: Returns the changes of the hosts.
+        guest: The guest spec that runs into it; None where any guest does.
+        lacking: Returns what a lab lacks for it; empty where it lacks nothing.
+        note: Where the fault shows differently.
     """
 
     id: str
@@ -83,7 +83,7 @@ def _plan(
     migration_uri: str | None = None,
 ) -> Plan:
     # By TCP, where nothing else is said: as libvirt closes a connection over ssh, the reason
-    # of a failure now and then gives way to "End of file while reading data".
+    # of a failure is now and then replaced by "End of file while reading data".
     user = "root@" if transport == "ssh" else ""
     return Plan(
         mode=Mode.PEER2PEER,
@@ -100,8 +100,8 @@ def _authority(sides: Sides) -> Authority:
     return Authority.load(Credentials(*texts))
 
 
-def _shown(host: Host, shown: Credentials, trusted: str | None) -> tuple[Change, ...]:
-    """Let libvirtd and QEMU of a host show another certificate, and trust another authority."""
+def _show_certificate(host: Host, shown: Credentials, trusted: str | None) -> tuple[Change, ...]:
+    """Change the certificate that libvirtd and QEMU of a host show, and the trusted authority."""
     texts = {
         f"{LIBVIRT_PKI}/servercert.pem": shown.certificate,
         f"{LIBVIRT_PKI}/private/serverkey.pem": shown.key,
@@ -109,19 +109,19 @@ def _shown(host: Host, shown: Credentials, trusted: str | None) -> tuple[Change,
         f"{QEMU_PKI}/server-key.pem": shown.key,
     }
     if trusted is not None:
-        # What a server shows it must itself trust, or it does not start.
+        # A server must trust the certificate that it shows, or it does not start.
         texts |= {LIBVIRT_AUTHORITY: trusted, f"{QEMU_PKI}/ca-cert.pem": trusted}
     files = (FileChanged(host.name, path, text) for path, text in texts.items())
     return (*files, CertificatesRead(host.name))
 
 
 def _wrong_name(sides: Sides) -> tuple[Change, ...]:
-    return _shown(sides.to, _authority(sides).server("elsewhere.example"), None)
+    return _show_certificate(sides.to, _authority(sides).server("elsewhere.example"), None)
 
 
 def _unknown_authority(sides: Sides) -> tuple[Change, ...]:
     stranger = Authority.new("somebody else's authority")
-    return _shown(sides.to, stranger.server(sides.to.name), stranger.certificate)
+    return _show_certificate(sides.to, stranger.server(sides.to.name), stranger.certificate)
 
 
 def _expired(sides: Sides) -> tuple[Change, ...]:
@@ -142,7 +142,7 @@ def _host_key(sides: Sides) -> tuple[Change, ...]:
 
 
 def _port_closed(sides: Sides) -> tuple[Change, ...]:
-    # To the dialler as a firewall that rejects; a rule alone would say another error.
+    # The source sees a firewall that rejects; a rule alone would give another error.
     rule = f"pref {TABLE} ipproto tcp dport 49152-49215 lookup {TABLE}"
     return (
         Ran(
@@ -180,7 +180,7 @@ def _no_drop_cache(sides: Sides) -> tuple[Change, ...]:
 
 
 def _no_userfaultfd(sides: Sides) -> tuple[Change, ...]:
-    # Root may use the call for its capability, and the device for its owner.
+    # Root may use the call by its capability, and the device as its owner.
     remount = "[ ! -e /dev/userfaultfd ] || mount -o remount,bind,{} /dev/userfaultfd"
     daemon = "#!/bin/sh\nexec setpriv --bounding-set=-sys_ptrace libvirtd --listen\n"
     return (
@@ -199,14 +199,14 @@ def _needs_bookworm(sides: Sides) -> str:
 def _needs_shared_filesystems(sides: Sides) -> str:
     if sides.source.image != "bookworm":
         return ""
-    return "a source of trixie: libvirt 9.0 takes every disk of the lab for one that isn't shared"
+    return "a source of trixie: libvirt 9.0 treats every disk of the lab as not shared"
 
 
 def _needs_no_sysctl(sides: Sides) -> str:
     path = UNPRIVILEGED_USERFAULTFD
     if not path.exists() or path.read_text().strip() == "0":
         return ""
-    return "sysctl vm.unprivileged_userfaultfd=0: as it is, everybody may use userfaultfd here"
+    return "sysctl vm.unprivileged_userfaultfd=0: now every user may use userfaultfd here"
 
 
 CASES = (
@@ -217,11 +217,11 @@ CASES = (
         plan=lambda sides: _plan(sides, tls=True),
         changes=_wrong_name,
         note="Over qemu+tls libvirt only says that it failed to verify the peer's certificate; "
-        "its log says why. QEMU 7.2 does not pass on what it found.",
+        "its log has the reason. QEMU 7.2 does not pass on its reason.",
     ),
     FaultCase(
         id="certificate-unknown-authority",
-        title="An authority that the other side does not know",
+        title="A certificate authority that the other side does not know",
         broken="libvirtd and QEMU of the destination have the certificates of another authority.",
         plan=lambda sides: _plan(sides, tls=True),
         changes=_unknown_authority,
@@ -230,11 +230,11 @@ CASES = (
     FaultCase(
         id="certificate-expired",
         title="An expired certificate",
-        broken="The server certificate of the destination's QEMU has run out.",
+        broken="The server certificate of the destination's QEMU has expired.",
         plan=lambda sides: _plan(sides, tls=True),
         changes=_expired,
-        note="A libvirtd reads its own when it starts, and does not notice while it runs; "
-        "QEMU reads its own for each migration.",
+        note="libvirtd reads its certificate when it starts, and does not notice later that it "
+        "expired. QEMU reads its own for each migration.",
     ),
     FaultCase(
         id="certificate-missing",
@@ -259,25 +259,25 @@ CASES = (
     ),
     FaultCase(
         id="name-resolves-to-localhost",
-        title="A host that takes itself for localhost",
+        title="A host whose name is localhost",
         broken="The destination's host name is localhost, and the plan leaves the migration URI "
         "to the destination.",
         plan=lambda sides: _plan(sides, migration_uri="auto"),
         changes=_localhost,
-        note="A right host name that /etc/hosts maps to 127.0.1.1 is no fault: libvirt sends "
+        note="A correct host name that /etc/hosts maps to 127.0.1.1 is no fault: libvirt sends "
         "the name, not the address.",
     ),
     FaultCase(
         id="same-host-uuid",
-        title="Two hosts with one UUID",
-        broken="The destination's libvirtd has the source's host_uuid, as a cloned machine's has.",
+        title="Two hosts with the same UUID",
+        broken="The destination's libvirtd has the source's host_uuid, as on a cloned machine.",
         plan=_plan,
         changes=_same_uuid,
     ),
     FaultCase(
         id="cpu-model-missing",
         title="A CPU model that the other side lacks",
-        broken="Nothing of the hosts: the guest has a versioned CPU model, which libvirt 9.0 "
+        broken="Nothing on the hosts: the guest has a versioned CPU model, which libvirt 9.0 "
         "does not know.",
         plan=_plan,
         changes=lambda _: (),
@@ -286,8 +286,8 @@ CASES = (
     ),
     FaultCase(
         id="disk-not-shared",
-        title="A disk that isn't shared",
-        broken="Nothing of the hosts: the guest's disk is on its own host's file system.",
+        title="A disk that is not shared",
+        broken="Nothing on the hosts: the guest's disk is on its own host's file system.",
         plan=_plan,
         changes=lambda _: (),
         guest={"disk": "local"},
@@ -295,13 +295,13 @@ CASES = (
     FaultCase(
         id="cache-mode-unsafe",
         title="An unsafe cache mode",
-        broken="The source's libvirt holds QEMU for one that cannot drop its cache of a disk "
-        "image, as before 4.0; the guest's shared disk is cached.",
+        broken="The source's libvirt believes that QEMU cannot drop its cache of a disk image, as "
+        "before QEMU 4.0; the guest's shared disk is cached.",
         plan=_plan,
         changes=_no_drop_cache,
         guest={"disk": "shared", "disk_cache": "writeback"},
         lacking=_needs_shared_filesystems,
-        note="Without that, libvirt 9.0 and 11.3 let such a guest go: QEMU drops its cache.",
+        note="Without the fault, libvirt 9.0 and 11.3 migrate such a guest: QEMU drops its cache.",
     ),
     FaultCase(
         id="userfaultfd-refused",
@@ -311,13 +311,13 @@ CASES = (
         plan=lambda sides: _plan(sides, postcopy=True),
         changes=_no_userfaultfd,
         lacking=_needs_no_sysctl,
-        note="Without root it is refused anyway.",
+        note="Without root it is always refused.",
     ),
 )
 
 
 def find(case_id: str) -> FaultCase:
-    """Return the case called ``case_id``.
+    """Return the fault called ``case_id``.
 
     Raises:
         UsageError: There is none.
@@ -326,6 +326,6 @@ def find(case_id: str) -> FaultCase:
         if case.id == case_id:
             return case
     raise UsageError(
-        f"there is no broken case {case_id!r}",
-        hint=f"choose one of {', '.join(case.id for case in CASES)}",
+        f"no fault is called {case_id!r}",
+        hint=f"Choose one of {', '.join(case.id for case in CASES)}.",
     )

@@ -1,8 +1,7 @@
-"""Broken cases, switched on in a running lab for real, and mended again.
+"""Switch faults on in a running lab, and fix them again.
 
-One case at a time is on. What is on stands in a file of the lab's folder, written before
-anything is changed, so that any process can mend the lab whoever broke it; and with the lab's
-end all is gone anyway. What the cases are: ``brokencases``.
+One fault at a time is on. A file of the lab's folder names it, written before anything is changed,
+so any process can fix the lab, whichever broke it. ``fault_cases`` lists the faults.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ SMALL_GUEST = {"memory_mib": 128, "working_set_mib": 8, "dirty_mib_s": 5}
 
 @dataclass(frozen=True, slots=True)
 class ActiveFault:
-    """A case that is switched on.
+    """A fault that is switched on.
 
     Attributes:
-        case: Which.
+        case: The fault.
         plan: The plan that runs into it.
-        source: The host that a guest is to leave by that plan.
-        to: The host that it is to go to.
+        source: The host that a guest leaves by that plan.
+        to: The host that it goes to.
         guest: The guest that was made for it; None where any guest on ``source`` does.
     """
 
@@ -46,12 +45,12 @@ class ActiveFault:
 
     @property
     def expected(self) -> str:
-        """Return the id of the explanation that the refusal gets."""
+        """Return the id of the error's explanation."""
         return self.case.id
 
 
 def switched_on(lab: LabBase) -> FaultCase | None:
-    """Return the case that is on in a lab, None where none is."""
+    """Return the fault that is on in a lab, None where none is."""
     state = _state(lab)
     return None if state is None else find(state["case"])
 
@@ -59,25 +58,24 @@ def switched_on(lab: LabBase) -> FaultCase | None:
 def switch_on(
     lab: LabBase, case_id: str, *, source: Host | None, boot: Callable[..., Guest]
 ) -> ActiveFault:
-    """Break a lab, until :func:`mend`.
+    """Break a lab until :func:`mend`.
 
     Args:
         lab: The lab.
-        case_id: The case's name.
-        source: The host that guests are to leave; by default the first.
+        case_id: The fault's name.
+        source: The host that guests leave; by default the first.
         boot: Boots a guest in that lab.
 
     Raises:
-        UsageError: There is no such case, another one is on, or this lab cannot have it.
+        UsageError: There is no such fault, another one is on, or this lab cannot have it.
         LabError: It could not be switched on; the lab is as before.
     """
     case = find(case_id)
     source = source or lab.host_a
-    if source not in lab.hosts:
-        raise UsageError(f"{source!r} is no host of this lab", hint="give lab.host_a or lab.host_b")
+    lab.require_own("source", source)
     sides = Sides(lab, source, lab.other(source))
     if lacking := case.lacking(sides):
-        raise UsageError(f"this lab cannot have {case.id}", hint=f"it needs {lacking}")
+        raise UsageError(f"this lab cannot have {case.id}", hint=f"Use {lacking}.")
     _take(lab, case, source)
     try:
         for change in case.changes(sides):
@@ -91,13 +89,13 @@ def switch_on(
 
 
 def mend(lab: LabBase) -> FaultCase | None:
-    """Take back whatever is broken in a lab, and end the guest that was made for it.
+    """Fix the fault that is on in a lab, and end the guest that was made for it.
 
     Returns:
-        The case that was on, None where none was.
+        The fault that was on, None where none was.
 
     Raises:
-        LabError: It could not all be mended.
+        LabError: It could not be fixed completely.
     """
     state = _state(lab)
     if state is None:
@@ -116,7 +114,7 @@ def mend(lab: LabBase) -> FaultCase | None:
 def breaking(
     lab: LabBase, case_id: str, *, source: Host | None, boot: Callable[..., Guest]
 ) -> Iterator[ActiveFault]:
-    """Break a lab for as long as the body takes; takes and raises what :func:`switch_on` does."""
+    """Break a lab for the time of a ``with``; arguments and errors are :func:`switch_on`'s."""
     on = switch_on(lab, case_id, source=source, boot=boot)
     try:
         yield on
@@ -140,9 +138,9 @@ def _state(lab: LabBase) -> dict[str, str] | None:
 
 
 def _take(lab: LabBase, case: FaultCase, source: Host) -> None:
-    """Write down what is going to be broken, unless something is already."""
+    """Write down which fault is going to be on, unless one is on already."""
     text = json.dumps({"case": case.id, "source": source.name})
-    # Of this call alone: two may break a lab at the same moment, and one is refused.
+    # A name of this call only: two may break a lab at the same moment, and one is refused.
     partial = lab.files.broken.with_suffix(f".{secrets.token_hex(4)}")
     partial.write_text(text)
     try:
@@ -150,8 +148,8 @@ def _take(lab: LabBase, case: FaultCase, source: Host) -> None:
     except FileExistsError as error:
         on = switched_on(lab)
         raise UsageError(
-            f"{on.id if on else 'a case'} is switched on already",
-            hint="mend the lab first: `migrationlab lab mend`, or leave its `with`",
+            f"the fault {on.id if on else ''} is switched on already",
+            hint="Fix the lab first: `migrationlab lab mend`, or leave its `with`.",
         ) from error
     finally:
         partial.unlink()

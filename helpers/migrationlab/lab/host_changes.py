@@ -1,7 +1,7 @@
-"""Changes to a running lab host that can be taken back, as the broken cases need them.
+"""Change a running lab host in ways that can be undone, as the faults need them.
 
-Each change is made and undone by what stands in it and in the lab's folder alone, and undoing
-is harmless where nothing was done: so another process can mend what one that died has broken.
+A change needs only its own fields and the lab's folder to be made and undone. Undoing is harmless
+where nothing was done. So another process can fix what a dead one has broken.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from migrationlab.hosts.host import Host
 from migrationlab.lab import namespaces
 from migrationlab.lab.lab_base import LabBase
 
-#: Where the lab's folder keeps what stands below these folders of a host.
-KEPT = {"root/.ssh": "ssh", "etc": "etc"}
+#: The folders of a host whose original files are in the lab's folder, and where.
+ORIGINALS = {"root/.ssh": "ssh", "etc": "etc"}
 
 
 class Change(Protocol):
-    """Something that is done to a host, and can be taken back."""
+    """A change of a host that can be undone."""
 
     def make(self, lab: LabBase) -> None:
-        """Do it."""
+        """Make the change."""
 
     def undo(self, lab: LabBase) -> None:
-        """Take it back."""
+        """Undo the change."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileChanged:
-    """A file of a host that says something else, or is gone.
+    """A file of a host with another text, or without the file.
 
     Attributes:
         host: The host's name.
-        path: The file, below the host's root; one of those that ``hostconfig`` writes.
-        text: What it says instead; None to delete it.
+        path: The file, below the host's root; one of those that ``host_config`` writes.
+        text: The new text; None to delete the file.
     """
 
     host: str
@@ -51,7 +51,7 @@ class FileChanged:
             self._write(lab, self.text)
 
     def undo(self, lab: LabBase) -> None:
-        """Write the file as the lab's folder has it."""
+        """Write the original text."""
         self._write(lab, original(lab, self.host, self.path))
 
     def _write(self, lab: LabBase, text: str) -> None:
@@ -65,8 +65,8 @@ class Ran:
 
     Attributes:
         host: The host's name.
-        script: What it runs.
-        back: What takes that back, also where it has not been run.
+        script: The script.
+        back: The script that undoes it, also where it did not run.
     """
 
     host: str
@@ -78,28 +78,28 @@ class Ran:
         _run(lab, self.host, "sh", "-euc", self.script)
 
     def undo(self, lab: LabBase) -> None:
-        """Run the script that takes it back."""
+        """Run the script that undoes it."""
         _run(lab, self.host, "sh", "-euc", self.back)
 
 
 @dataclass(frozen=True, slots=True)
 class CertificatesRead:
-    """The moment when a libvirtd reads its certificates anew; what it serves goes on."""
+    """libvirtd reads its certificates again; its connections stay."""
 
     host: str
 
     def make(self, lab: LabBase) -> None:
-        """Let it read them."""
+        """Read them."""
         _run(lab, self.host, "virt-admin", "server-update-tls", "libvirtd")
 
     def undo(self, lab: LabBase) -> None:
-        """Let it read them."""
+        """Read them."""
         self.make(lab)
 
 
 @dataclass(frozen=True, slots=True)
 class Restarted:
-    """The moment when a libvirtd starts anew, and reads its settings."""
+    """libvirtd restarts and reads its settings."""
 
     host: Host
 
@@ -113,7 +113,7 @@ class Restarted:
 
 
 def original(lab: LabBase, host: str, path: str) -> str:
-    """Return what a file of a host said when the lab started.
+    """Return the text of a host's file when the lab started.
 
     Args:
         lab: The lab.
@@ -121,17 +121,17 @@ def original(lab: LabBase, host: str, path: str) -> str:
         path: The file, below the host's root.
     """
     directory = lab.files.host(host).directory
-    for folder, kept in KEPT.items():
+    for folder, kept in ORIGINALS.items():
         if PurePosixPath(path).is_relative_to(folder):
             return Path(directory, kept, PurePosixPath(path).relative_to(folder)).read_text()
-    raise ValueError(f"the lab's folder keeps no {path} of its hosts")
+    raise ValueError(f"path must be below {', '.join(ORIGINALS)} (got {path!r})")
 
 
 def undo_all(lab: LabBase, changes: tuple[Change, ...]) -> None:
-    """Take changes back in the order in which they were made, each whatever becomes of the others.
+    """Undo changes in the order in which they were made, also after one fails.
 
     Raises:
-        LabError: Not all could be taken back.
+        LabError: Not all could be undone.
     """
     failed: list[LabError] = []
     for change in changes:
@@ -141,8 +141,8 @@ def undo_all(lab: LabBase, changes: tuple[Change, ...]) -> None:
             failed.append(error)
     if failed:
         raise LabError(
-            f"the lab could not be mended: {'; '.join(str(error) for error in failed)}",
-            hint="try once more, or take the lab down and start a new one",
+            f"fixing the lab failed: {'; '.join(str(error) for error in failed)}",
+            hint="Try once more, or take the lab down and start a new one.",
         ) from failed[0]
 
 

@@ -1,8 +1,8 @@
-"""The settings of a lab host: every file that its image does not bring.
+"""Write the settings of the lab's hosts: every file that their images do not have.
 
-Each line that looks odd has its reason beside it. Writes into the lab's folder; ``host.sh``
-copies from there into the host. The copy in the lab's folder stays as it was written, so that
-what is broken in a host can be mended from there.
+An unusual line has its reason beside it. The files are written into the lab's folder; ``host.sh``
+copies them into the host. The originals stay in the lab's folder, so that faults are fixed from
+there.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LIBVIRT_PKI = "etc/pki/libvirt"
 QEMU_PKI = "etc/pki/qemu"
 
 LIBVIRTD = """\
-# By TLS only those come in who show a certificate of the lab's own authority.
+# A TLS client needs a certificate of the lab's own authority.
 listen_tls = 1
 tls_port = "{tls_port}"
 listen_tcp = 1
@@ -41,10 +41,10 @@ tcp_port = "{port}"
 auth_tcp = "none"
 auth_unix_rw = "none"
 unix_sock_group = "root"
-# Two hosts on one machine would have the same identity: "Attempt to migrate guest to the
+# Two hosts on one machine have the same UUID by default: "Attempt to migrate guest to the
 # same host".
 host_uuid = "{uuid}"
-# The phases of a migration, which only the daemons know: read by capture.daemonlog.
+# The phases of a migration, which only the daemons know; the capture reads this log.
 log_filters = "1:qemu.qemu_domain 1:qemu.qemu_migration 3:*"
 log_outputs = "1:file:/var/log/libvirt/libvirtd.log"
 """
@@ -56,15 +56,15 @@ security_driver = "none"
 namespaces = []
 cgroup_controllers = []
 remember_owner = 0
-# Else virtlogd is wanted.
+# The default needs virtlogd.
 stdio_handler = "file"
-# What both hosts see, though no kind of file system says so; libvirt before 10.10 does not know
-# this setting, and takes such a disk for a local one.
+# Both hosts see this folder, though the type of its file system does not tell. libvirt before 10.10
+# does not know this setting, and treats such a disk as a local one.
 shared_filesystems = ["{guests}"]
 """
 
-#: What host-init.sh starts, again and again: a file of its own, so that a broken case can
-#: start the daemon with fewer rights.
+#: host-init.sh starts this again whenever it ends. It is a file, so that a fault can start the
+#: daemon with fewer rights.
 DAEMON = """\
 #!/bin/sh
 exec libvirtd --listen
@@ -75,11 +75,11 @@ HostKey /etc/ssh/ssh_host_ed25519_key
 PermitRootLogin prohibit-password
 PasswordAuthentication no
 UsePAM no
-# On a busy machine more than the usual ten may be on their way in; one too many is cut off.
+# On a busy machine more than the default of ten connections may be waiting; the next is cut off.
 MaxStartups 100
 """
 
-#: An image has the name server of the machine that built it, which no lab can reach.
+#: An image has the name server of the machine that built it; no lab can reach that.
 NAMES = """\
 passwd: files
 group: files
@@ -147,27 +147,24 @@ def write(files: LabFiles) -> None:
 
 
 def _certificates(authority: Authority, name: str, addresses: tuple[str, ...]) -> dict[str, str]:
-    """Return the files by which a host's libvirtd and QEMU prove who they are.
+    """Return the certificates and keys of a host's libvirtd and QEMU.
 
-    libvirtd's own are where libvirt's docs/kbase/tlscerts.rst wants them, QEMU's where its
-    ``default_tls_x509_cert_dir`` does: two sets, though one authority stands behind both.
+    libvirtd's are where libvirt's docs/kbase/tlscerts.rst wants them, QEMU's in its
+    ``default_tls_x509_cert_dir``: two sets of one authority.
     """
     texts = {
         LIBVIRT_AUTHORITY: authority.certificate,
         f"{QEMU_PKI}/ca-cert.pem": authority.certificate,
     }
-    for role, own in (
-        ("server", authority.server(name, addresses)),
-        ("client", authority.client(name)),
-    ):
-        texts[f"{LIBVIRT_PKI}/{role}cert.pem"] = own.certificate
-        texts[f"{LIBVIRT_PKI}/private/{role}key.pem"] = own.key
-    for role, own in (
-        ("server", authority.server(name, addresses)),
-        ("client", authority.client(name)),
-    ):
-        texts[f"{QEMU_PKI}/{role}-cert.pem"] = own.certificate
-        texts[f"{QEMU_PKI}/{role}-key.pem"] = own.key
+    patterns = (
+        (f"{LIBVIRT_PKI}/{{}}cert.pem", f"{LIBVIRT_PKI}/private/{{}}key.pem"),
+        (f"{QEMU_PKI}/{{}}-cert.pem", f"{QEMU_PKI}/{{}}-key.pem"),
+    )
+    for certificate, key in patterns:
+        server, client = authority.server(name, addresses), authority.client(name)
+        for role, own in (("server", server), ("client", client)):
+            texts[certificate.format(role)] = own.certificate
+            texts[key.format(role)] = own.key
     return texts
 
 

@@ -1,4 +1,4 @@
-"""A lab host's own counters, for whoever records a migration (``hosts.counters``)."""
+"""Read the counters of a lab host for the capture (see ``hosts.counters``)."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class LabHostCounters:
     Attributes:
         name: The host's name.
         address: Its address on the wire.
-        first: Its first process, by this process's numbers; libvirtd and QEMU are its children.
-        door: The lab's door.
+        first: The pid of its first process; libvirtd and QEMU are its children.
+        broker: The socket of the lab's socket broker.
         wire: The lab's wire.
     """
 
     name: str
     address: str
     first: int
-    door: Path
+    broker: Path
     wire: Wire
 
     @property
@@ -47,15 +47,15 @@ class LabHostCounters:
         return self.wire.sent_bytes(self.name)
 
     def netlink(self, protocol: int) -> socket.socket:
-        """Return a new netlink socket of the host's network; while it is open that stays up.
+        """Return a new netlink socket of the host's network; the network stays up while it is open.
 
         Raises:
             LabError: The host is gone, or the kernel has no such sockets.
         """
-        return open_socket(self.door, self.name, socket.AF_NETLINK, socket.SOCK_RAW, protocol)
+        return open_socket(self.broker, self.name, socket.AF_NETLINK, socket.SOCK_RAW, protocol)
 
     def processes(self, uuid: str) -> dict[str, int]:
-        """Return the pids of libvirtd and of a domain's QEMU, where they are there."""
+        """Return the pids of libvirtd and of a domain's QEMU, if they run."""
         found: dict[str, int] = {}
         for pid in _children(self.first):
             with contextlib.suppress(OSError):  # it has ended since
@@ -70,12 +70,12 @@ class LabHostCounters:
 
 
 def _children(pid: int) -> Iterator[int]:
-    """Yield a process's children; of one that has ended, none."""
+    """Yield a process's children; none if it has ended."""
     try:
         text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     except FileNotFoundError:
-        # A kernel without CONFIG_PROC_CHILDREN, for which psutil looks at every process; or the
-        # host is gone, and has none.
+        # The kernel has no CONFIG_PROC_CHILDREN, so psutil looks at every process; or the host is
+        # gone and has no children.
         with contextlib.suppress(psutil.NoSuchProcess):
             yield from (child.pid for child in psutil.Process(pid).children())
         return

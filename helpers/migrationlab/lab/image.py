@@ -1,8 +1,8 @@
-"""Host images: a Debian release with libvirt and QEMU, built once and cached.
+"""Build and cache host images: a Debian release with libvirt and QEMU.
 
-An image is a folder named for its release and for the hash of its recipe, so a new recipe
-never meets an old image. It is built beside its place and renamed into it, under a lock: an
-interrupted build leaves nothing that could be taken for an image.
+An image is a folder named by its release and the hash of its recipe, so a new recipe never uses an
+old image. It is built in a folder beside and then renamed, under a lock: an interrupted build
+leaves nothing that looks like an image.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PACKAGES = (
 #: Parts of packages that a lab host never reads.
 LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
 KERNEL = "var/lib/migrationlab/kernel.deb"
-#: The guests' kernel comes along as a package file: it is unpacked, never installed.
+#: The guests' kernel is a package file in the image: it is unpacked, never installed.
 FETCH_KERNEL = (
     'mkdir -p "$1/var/lib/migrationlab" && chroot "$1" sh -euc \''
     "cd /var/lib/migrationlab; "
@@ -49,11 +49,12 @@ def path_of(release: str) -> Path:
     """Return where the image of a release is, or would be.
 
     Raises:
-        UsageError: The release is not one that hosts are made from.
+        UsageError: No host image is made from this release.
     """
     if release not in RELEASES:
         raise UsageError(
-            f"no host image is made from {release!r}", hint=f"choose one of {', '.join(RELEASES)}"
+            f"the release must be {' or '.join(RELEASES)} (got {release!r})",
+            hint=f"Choose one of {', '.join(RELEASES)}.",
         )
     recipe = json.dumps([1, release, PACKAGES, LEFT_OUT, FETCH_KERNEL])
     digest = hashlib.sha256(recipe.encode()).hexdigest()[:12]
@@ -61,16 +62,16 @@ def path_of(release: str) -> Path:
 
 
 def cached(release: str) -> bool:
-    """Return whether the image of a release is there."""
+    """Return whether the image of a release is cached."""
     return path_of(release).is_dir()
 
 
 def ensure(release: str, on_step: Listener = ignore) -> Path:
-    """Return the image of a release, built now if it isn't there.
+    """Return the image of a release; build it if it is missing.
 
     Args:
         release: A Debian release, one of :data:`RELEASES`.
-        on_step: Hears how the build goes.
+        on_step: Is called with the steps of the build.
 
     Returns:
         The folder of the host's root file system.
@@ -82,15 +83,15 @@ def ensure(release: str, on_step: Listener = ignore) -> Path:
     if image.is_dir():
         return image
     with _lock(image), step(on_step, f"building the {release} host image"):
-        if not image.is_dir():  # else somebody else built it while we waited for the lock
+        if not image.is_dir():  # else another process built it while this one waited
             _build(release, image, on_step)
     return image
 
 
 def capabilities(image: Path) -> Path:
-    """Return the folder where libvirt keeps what it found out about an image's QEMU.
+    """Return the folder of libvirt's cache of an image's QEMU capabilities.
 
-    libvirt checks itself whether that still holds (binaries' dates, kernel, CPU, KVM).
+    libvirt checks itself whether they are still valid (binaries' dates, kernel, CPU, KVM).
     """
     folder = image.with_name(f"{image.name}.capabilities")
     folder.mkdir(exist_ok=True)
@@ -98,7 +99,7 @@ def capabilities(image: Path) -> Path:
 
 
 def remove(release: str) -> bool:
-    """Delete every image of a release, those of older recipes too.
+    """Delete every image of a release, also those of older recipes.
 
     Returns:
         Whether there was one.
@@ -150,13 +151,13 @@ def _build(release: str, image: Path, on_step: Listener) -> None:
 
 def _mmdebstrap(release: str, tar: Path, on_step: Listener) -> None:
     argv = [
-        # In the guard's namespaces, so that a build ends with its owner, and all that it writes
+        # In the guard's namespaces, so that a build ends with its owner; everything that it writes
         # is beside the image.
         *("env", f"TMPDIR={tar.parent}"),
         *("mmdebstrap", "--variant=apt", "--skip=check/empty"),
         f"--mode={'unshare' if namespaces.rootless() else 'root'}",
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT),
-        # apt's own user can't look into a cache that is this user's alone.
+        # apt's own user may not read the cache, which only this user may.
         '--aptopt=APT::Sandbox::User "root"',
         f"--include={','.join(PACKAGES)}",
         f"--customize-hook={FETCH_KERNEL}",
@@ -165,20 +166,20 @@ def _mmdebstrap(release: str, tar: Path, on_step: Listener) -> None:
     null = subprocess.DEVNULL
     process = namespaces.start_guarded(argv, stdin=null, stdout=null, stderr=subprocess.PIPE)
     assert process.stderr is not None
-    said: list[str] = []
+    output: list[str] = []
     try:
         for row in process.stderr:
             line = row.decode(errors="replace").rstrip()
-            said.append(line)
+            output.append(line)
             if line.startswith("I: "):
                 on_step(Step(f"building the {release} host image", "progress", line[3:]))
         process.wait()
     finally:
         namespaces.end_guarded(process)
     if process.returncode != 0:
-        end = "\n".join(line for line in said if not line.startswith("I: "))[-1500:]
+        end = "\n".join(line for line in output if not line.startswith("I: "))[-1500:]
         raise LabError(
-            f"the {release} host image could not be built:\n{end}",
-            hint="run `make setup` if mmdebstrap is missing; check that Debian's mirror can be "
-            "reached and that there is disk space; `migrationlab doctor` checks the rest",
+            f"build of the {release} host image failed:\n{end}",
+            hint="Run `make setup` if mmdebstrap is missing. Check the network to Debian's mirror, "
+            "and the disk space. `migrationlab doctor` checks the rest.",
         )

@@ -1,4 +1,4 @@
-"""What a running lab consists of, as plain values: for people, and as JSON."""
+"""Describe a running lab as plain values, for people and as JSON."""
 
 from __future__ import annotations
 
@@ -33,8 +33,7 @@ def inspect_lab(lab: LabBase, guests: Iterable[Guest]) -> dict[str, Any]:
                 "qemu": host.facts.qemu_version,
                 "wire_address": wire,
                 "lan_address": lan,
-                # From this machine, as in `virsh --connect URI list`; and as the other host
-                # dials it.
+                # For this machine, as in `virsh --connect URI list`; and for the other host.
                 "uri": host.uri,
                 "peer_uri": host.peer_uri,
                 "log": str(host.log),
@@ -62,20 +61,20 @@ def _guest(guest: Guest) -> dict[str, Any]:
 
 
 def _processes(lab: LabBase) -> list[dict[str, Any]]:
-    """Return every process of the lab, by this machine's numbers, and the host it is on."""
-    places = {pid: name for name, pid in lab.rack.hosts.items()}
+    """Return every process of the lab, with its pid on this machine and its host."""
+    hosts = {pid: name for name, pid in lab.rack.hosts.items()}
     found: list[dict[str, Any]] = []
     for process in psutil.Process(lab.rack.pid).children(recursive=True):
         try:
             host = next(
                 (
-                    places[parent.pid]
+                    hosts[parent.pid]
                     for parent in [process, *process.parents()]
-                    if parent.pid in places
+                    if parent.pid in hosts
                 ),
                 "rack",
             )
             found.append({"pid": process.pid, "host": host, "program": process.name()})
         except psutil.NoSuchProcess:
-            continue  # it ended while we looked
+            continue  # it has just ended
     return found

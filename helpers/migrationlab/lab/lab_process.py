@@ -1,7 +1,7 @@
-"""Labs of the command line: brought up in a keeper of their own, and taken down from any state.
+"""Start labs for the command line in a daemon of their own, and end them in any state.
 
-Nothing here is looked for by name: a lab's processes are known by the numbers and start times
-that its owner wrote down, and end with the rack's first process.
+No process is searched by name: a lab's first process is known by the pid and start time that its
+owner wrote down, and all others end with it.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ def up(
         name: Its name.
         images: The Debian release of each host.
         wire_mbit_s: The rate of the wire, None for no limit.
-        on_step: Hears how it comes up.
+        on_step: Is called with the steps of starting it.
 
     Raises:
-        UsageError: A lab of that name is up, or the arguments cannot be.
+        UsageError: A lab of that name is up, or an argument is not allowed.
         LabError: It did not come up; nothing is left.
     """
     arguments = json.dumps({"name": name, "images": images, "wire_mbit_s": wire_mbit_s})
-    keeper = subprocess.Popen(
+    daemon = subprocess.Popen(
         [sys.executable, "-m", "migrationlab.lab.daemon", arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -50,22 +50,22 @@ def up(
         text=True,
         start_new_session=True,  # so that a Ctrl-C in this terminal later does not reach it
     )
-    assert keeper.stdout is not None
-    assert keeper.stderr is not None
+    assert daemon.stdout is not None
+    assert daemon.stderr is not None
     try:
-        _follow(keeper.stdout, keeper.stderr, on_step)
+        _follow(daemon.stdout, daemon.stderr, on_step)
     except BaseException:
-        keeper.terminate()
-        keeper.wait()
+        daemon.terminate()
+        daemon.wait()
         raise
     finally:
-        keeper.stdout.close()
-        keeper.stderr.close()
+        daemon.stdout.close()
+        daemon.stderr.close()
 
 
-def _follow(said: IO[str], complaints: IO[str], on_step: Listener) -> None:
-    """Pass on what a keeper reports, until its lab is up."""
-    for line in said:
+def _follow(reports: IO[str], errors: IO[str], on_step: Listener) -> None:
+    """Pass on the reports of a daemon until its lab is up."""
+    for line in reports:
         message = json.loads(line)
         if "up" in message:
             return
@@ -73,17 +73,17 @@ def _follow(said: IO[str], complaints: IO[str], on_step: Listener) -> None:
             family = UsageError if message["usage"] else LabError
             raise family(message["error"], hint=message["hint"])
         on_step(Step(**message["step"]))
-    raise LabError(f"the lab's keeper died: {complaints.read().strip()[-800:]}")
+    raise LabError(f"start of the lab's daemon failed: {errors.read().strip()[-800:]}")
 
 
 def down(name: str) -> bool:
-    """End a lab, whoever keeps it and whatever state it is in.
+    """End a lab, whoever owns it and in whatever state it is.
 
     Returns:
         Whether there was one.
 
     Raises:
-        LabError: Its owner lives on and still holds its name.
+        LabError: Its owner still runs and holds its name.
     """
     found = bool(registry.sweep([name]))
     if not registry.is_up(name):
@@ -95,7 +95,7 @@ def down(name: str) -> bool:
         owner = registry.owner(name)
         raise LabError(
             f"process {owner} still holds the name {name!r}",
-            hint="close the lab there (lab.close()), or end that process",
+            hint="Close the lab there (lab.close()), or end that process.",
         )
     registry.sweep([name])
     return True
@@ -105,11 +105,11 @@ def _state(name: str) -> dict[str, Any] | None:
     try:
         return registry.state(name)
     except UsageError:
-        return None  # it has not come as far, or is gone since we looked
+        return None  # it is not up yet, or has just ended
 
 
 def _kill(pid: int, started: float) -> None:
-    """End a process, if the number still is that process's, and wait for it."""
+    """End a process, if the pid still is that process's, and wait for it."""
     try:
         process = psutil.Process(pid)
         if process.create_time() != started:
@@ -119,4 +119,6 @@ def _kill(pid: int, started: float) -> None:
     except psutil.NoSuchProcess:
         return
     except psutil.TimeoutExpired as error:
-        raise LabError(f"the lab's process {pid} does not end") from error
+        raise LabError(
+            f"end of the lab's process {pid} failed: it takes more than {DOWN_TIMEOUT_S} s"
+        ) from error

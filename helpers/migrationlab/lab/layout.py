@@ -1,9 +1,9 @@
-"""Where everything of a lab is: names, addresses, files. Pure data, no I/O.
+"""Name everything of a lab: hosts, addresses, files.
 
-A lab's folder holds, for its owner and for its hosts alike::
+A lab's folder holds, for its owner and for its hosts::
 
-    lab.json  broken.json  rack.log  door  beats.ring
-    guests/  disks/  routes/  authority/  pki/
+    lab.json  broken.json  rack.log  broker  beats.ring
+    guests/  disks/  proxies/  authority/  pki/
     host-a/{run,log,etc,ssh}  host-b/{run,log,etc,ssh}
 
 The networks exist only inside the rack, so all labs use the same addresses.
@@ -16,7 +16,7 @@ from pathlib import Path
 
 HOST_NAMES = ("host-a", "host-b")
 WIRE_ADDRESSES = ("10.11.0.1", "10.11.0.2")
-#: On the LAN: the observer, and the hosts as whoever administers them reaches them.
+#: On the LAN: the observer, and the hosts as an administrator reaches them.
 OBSERVER = "10.22.0.1"
 LAN_ADDRESSES = ("10.22.0.11", "10.22.0.12")
 LAN_PREFIX = 24
@@ -24,11 +24,11 @@ BEAT_PORT = 7007
 CONTROL_PORT = 7008
 LIBVIRT_PORT = 16509
 LIBVIRT_TLS_PORT = 16514
-#: Records of the ring of beats: a quarter of an hour of one guest's beats.
+#: Records of the beat buffer: a quarter of an hour of one guest's beats.
 BEAT_RECORDS = 1 << 20
-#: Where hosts see the lab's folder of guests.
+#: The path of the lab's folder of guests on the hosts.
 GUESTS_AT_HOST = "/var/lib/migrationlab/guests"
-#: Where a host keeps disks that the other host does not see.
+#: The folder of a host's own disks, which the other host does not see.
 DISKS_AT_HOST = "/var/lib/migrationlab/disks"
 FIRST_GUEST, LAST_GUEST = 1, 150
 
@@ -41,9 +41,9 @@ def guest_address(number: int) -> str:
 def bridge_mac(address: str) -> str:
     """Return the MAC address of the bridge that has a LAN address.
 
-    A bridge without one of its own has the lowest of its ports', and so another one whenever a
-    port comes or goes: what the others then send to the old one is lost, for up to a minute
-    (Linux' net/bridge/br_stp_if.c, br_stp_recalculate_bridge_id).
+    A bridge without its own address takes the lowest of its ports', and so changes it whenever a
+    port comes or goes. Frames to the old address are then lost for up to a minute (Linux'
+    net/bridge/br_stp_if.c, br_stp_recalculate_bridge_id).
     """
     return ":".join(["02", "00", *(f"{int(part):02x}" for part in address.split("."))])
 
@@ -56,7 +56,7 @@ class HostFiles:
 
     @property
     def socket(self) -> Path:
-        """Return libvirtd's socket, as this process sees it."""
+        """Return libvirtd's socket, by this process's path."""
         return self.directory / "run" / "libvirt-sock"
 
     @property
@@ -78,17 +78,17 @@ class LabFiles:
 
     @property
     def rack_log(self) -> Path:
-        """Return what the rack and its programs complained about."""
+        """Return the log of the rack and its programs."""
         return self.directory / "rack.log"
 
     @property
     def broker(self) -> Path:
-        """Return the socket that hands out sockets on the networks inside (see ``door``)."""
+        """Return the socket of the broker (see ``socket_broker``)."""
         return self.directory / "broker"
 
     @property
     def beats(self) -> Path:
-        """Return the ring of beats."""
+        """Return the ring buffer of beats."""
         return self.directory / "beats.ring"
 
     @property
@@ -98,17 +98,17 @@ class LabFiles:
 
     @property
     def disks(self) -> Path:
-        """Return where the rack keeps the hosts' own changes, in memory."""
+        """Return the mount point of the hosts' own changes, which are in memory."""
         return self.directory / "disks"
 
     @property
     def proxies(self) -> Path:
-        """Return the folder of programs by which this process reaches into the lab."""
+        """Return the folder of proxy programs (see ``proxy``)."""
         return self.directory / "proxies"
 
     @property
     def broken(self) -> Path:
-        """Return the file that says which broken case is on; missing where none is."""
+        """Return the file that names the fault that is on; missing where none is."""
         return self.directory / "broken.json"
 
     @property
@@ -118,17 +118,17 @@ class LabFiles:
 
     @property
     def pki(self) -> Path:
-        """Return the folder with which a client dials hosts by TLS, as ``pkipath`` wants it."""
+        """Return the folder of a TLS client's certificates, as ``pkipath`` wants it."""
         return self.directory / "pki"
 
     @property
     def ssh_key(self) -> Path:
-        """Return the private key that opens both hosts."""
+        """Return the private ssh key for both hosts."""
         return self.host(HOST_NAMES[0]).directory / "ssh" / "id_ed25519"
 
     @property
     def known_hosts(self) -> Path:
-        """Return the hosts' public keys, for whoever dials them."""
+        """Return the hosts' public ssh keys, for clients."""
         return self.host(HOST_NAMES[0]).directory / "ssh" / "known_hosts"
 
     def host(self, name: str) -> HostFiles:

@@ -1,8 +1,8 @@
-"""How this process makes and enters Linux namespaces: the one place that knows.
+"""Make and enter Linux namespaces.
 
-As an ordinary user the lab lives in a user namespace, in which that user is root; as root no
-user namespace is needed. Everything is done by util-linux's ``unshare`` and ``nsenter``,
-called with argument lists. Imports nothing of the lab and no libvirt.
+As an ordinary user the lab lives in a user namespace, in which that user is root; as root no user
+namespace is needed. Everything is done by util-linux's ``unshare`` and ``nsenter``, called with
+argument lists.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ def nsenter(pid: int, *options: str) -> list[str]:
 
 
 def child_environment() -> dict[str, str]:
-    """Return the environment for programs: an ordinary user's PATH may lack sbin, where tc is."""
+    """Return the environment of programs; a user's PATH may lack sbin, where tc is."""
     path = os.environ.get("PATH", os.defpath)
     return os.environ | {"PATH": f"{path}:/usr/local/sbin:/usr/sbin:/sbin"}
 
 
 def run(argv: Sequence[str], *, timeout_s: float = 30, text: str = "") -> str:
-    """Run a program to its end and return what it printed, as text.
+    """Run a program until it ends, and return its output as text.
 
     Args:
         argv: The program and its arguments.
@@ -60,7 +60,7 @@ def run(argv: Sequence[str], *, timeout_s: float = 30, text: str = "") -> str:
         text: What it reads on standard input.
 
     Raises:
-        LabError: It is missing, failed, or took too long; the message has its own words.
+        LabError: It is missing, failed, or took too long; the message has its reason.
     """
     return run_bytes(argv, timeout_s=timeout_s, text=text).decode(errors="replace")
 
@@ -68,13 +68,16 @@ def run(argv: Sequence[str], *, timeout_s: float = 30, text: str = "") -> str:
 def run_bytes(
     argv: Sequence[str], *, timeout_s: float = 30, text: str = "", cwd: Path | None = None
 ) -> bytes:
-    """Do as :func:`run` does, in the folder ``cwd``, and return the output as it came."""
-    result = run_program(argv, timeout_s=timeout_s, text=text, cwd=cwd, env=child_environment())
-    if result.status != 0:
-        doctor = "`migrationlab doctor` shows what this machine lacks"
-        hint = "run `make setup`" if result.status == NOT_RUN else doctor
-        raise LabError(f"{' '.join(argv)} failed: {result.complaint}", hint=hint)
-    return result.output
+    """Do what :func:`run` does, in the folder ``cwd``, and return the output as bytes."""
+    done = run_program(argv, timeout_s=timeout_s, text=text, cwd=cwd, env=child_environment())
+    if done.status:
+        raise LabError(
+            f"{' '.join(argv)} failed: {done.complaint}",
+            hint="Run `make setup`."
+            if done.status == NOT_RUN and done.stderr.endswith("not found")
+            else "Run `migrationlab doctor`: it shows what this machine lacks.",
+        )
+    return done.output
 
 
 def start_guarded(
@@ -86,11 +89,11 @@ def start_guarded(
         argv: The program and its arguments.
         options: The namespaces besides mount and pid, as options of ``unshare``.
         stdin: As for ``subprocess.Popen``.
-        stdout: Likewise.
-        stderr: Likewise.
+        stdout: As for ``subprocess.Popen``.
+        stderr: As for ``subprocess.Popen``.
 
     Returns:
-        The ``unshare`` process; to be ended by :func:`end_guarded`.
+        The ``unshare`` process; end it with :func:`end_guarded`.
 
     Raises:
         LabError: ``unshare`` is missing.
@@ -108,19 +111,19 @@ def start_guarded(
             stderr=stderr,
             pass_fds=[owner],
             env=child_environment(),
-            # A Ctrl-C in the owner's terminal is the owner's to answer.
+            # A Ctrl-C in the terminal must reach the owner only.
             start_new_session=True,
         )
     except FileNotFoundError as error:
-        raise LabError("the program unshare is missing", hint="run `make setup`") from error
+        raise LabError("unshare is missing", hint="Run `make setup`.") from error
     finally:
         os.close(owner)
 
 
 def end_guarded(process: subprocess.Popen[bytes]) -> None:
-    """End what :func:`start_guarded` started, and return when every process of it has ended."""
-    # Its child is killed, not itself: it ends only after its child has, and that one, as pid 1
-    # of its namespace, only after all others there have.
+    """End what :func:`start_guarded` started, and return when all its processes have ended."""
+    # The child of ``unshare`` is killed: it is pid 1 of its namespace, so it ends after all other
+    # processes there, and ``unshare`` ends after it.
     for first in psutil.Process(process.pid).children() if process.poll() is None else []:
         with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended by itself
             first.kill()
@@ -132,7 +135,7 @@ def end_guarded(process: subprocess.Popen[bytes]) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Delete a folder, also where its files belong to the user's sub-uids.
+    """Delete a folder, also one with files of the user's sub-uids.
 
     Raises:
         LabError: It could not be deleted.
@@ -147,11 +150,11 @@ def remove_tree(path: Path) -> None:
 
 
 def pid_outside(pid: int, rack: int) -> int:
-    """Return this process's number for what is ``pid`` inside a rack.
+    """Return the pid, as this process sees it, of the process ``pid`` inside a rack.
 
     Args:
-        pid: The number in the rack's pid namespace.
-        rack: This process's number for the rack's first process.
+        pid: The pid in the rack's pid namespace.
+        rack: The pid of the rack's first process, as this process sees it.
 
     Raises:
         LabError: There is no such process.
@@ -166,7 +169,7 @@ def pid_outside(pid: int, rack: int) -> int:
         outside = int(status.parent.name)
         if len(numbers) > 1 and int(numbers[-1]) == pid and _same_pid_namespace(outside, rack):
             return outside
-    raise LabError(f"process {pid} of the rack is gone", hint="start a new lab")
+    raise LabError(f"process {pid} of the rack is gone", hint="Start a new lab.")
 
 
 def _same_pid_namespace(one: int, other: int) -> bool:

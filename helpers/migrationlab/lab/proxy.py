@@ -1,9 +1,9 @@
-"""How this process dials a lab host by the URI that the host's neighbours use.
+"""Connect this process to a lab host by the URI that the other host uses.
 
-``qemu+ssh://root@host-b/system`` means something inside the lab only: outside, nobody knows
-host-b. So a URI that names a lab host is led through a small program that enters the lab's
-network and there does what the URI says: ssh to the host's sshd, or TCP or TLS to its libvirtd.
-The connection is then a true one of its transport, with the host's key or certificate checked.
+``qemu+ssh://root@host-b/system`` is known inside the lab only. So a URI that names a lab host goes
+through a small program that enters the lab's network and does there what the URI says: ssh to the
+host's sshd, or TCP or TLS to its libvirtd. The connection really has its transport, and the host's
+key or certificate is checked.
 
 Parameters of connection URIs: libvirt's docs/uri.rst.
 """
@@ -30,12 +30,12 @@ ADDRESSES = dict(zip(HOST_NAMES, LAN_ADDRESSES, strict=True))
 
 
 def write(files: LabFiles, rack: Rack, busybox: Path) -> None:
-    """Write the programs that lead into the lab.
+    """Write the proxy programs of a lab.
 
     Args:
         files: The lab's folder.
         rack: Its running rack.
-        busybox: A static busybox, whose ``nc`` carries a TCP connection.
+        busybox: A static busybox; its ``nc`` carries a TCP connection.
     """
     files.proxies.mkdir()
     enter = shlex.join(rack.in_rack_network())
@@ -45,12 +45,12 @@ def write(files: LabFiles, rack: Rack, busybox: Path) -> None:
                 *("ssh", "-F", "none", "-i", str(files.ssh_key)),
                 *("-o", f"UserKnownHostsFile={files.known_hosts}"),
                 *("-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes"),
-                # OpenSSH before 10 begins with a key exchange that takes 60 ms longer.
+                # The default key exchange of OpenSSH before 10 takes 60 ms longer.
                 *("-o", "KexAlgorithms=curve25519-sha256"),
                 *("-o", f"HostName={address}", "-o", f"HostKeyAlias={name}"),
             ]
         )
-        # libvirt gives the program ssh's arguments, of which the host's name is one.
+        # libvirt calls the program with ssh's arguments, also with the host's name.
         _write(files.proxies / f"ssh-{name}", f'{enter} {ssh} "$@"')
         _write(
             files.proxies / f"tcp-{name}",
@@ -64,7 +64,7 @@ def write(files: LabFiles, rack: Rack, busybox: Path) -> None:
 
 
 def route(files: LabFiles, uri: str) -> str:
-    """Return the URI by which this process reaches what ``uri`` means inside the lab."""
+    """Return the URI for this process of what ``uri`` means inside the lab."""
     parts = read_uri(uri)
     # A URI that names a host and no transport means TLS.
     transport = parts.transport or "tls"

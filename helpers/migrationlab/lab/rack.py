@@ -1,11 +1,11 @@
-"""The rack: the namespaces that hold a lab's network and hosts, seen from its owner.
+"""Start the rack: the namespaces that hold a lab's network and hosts.
 
-Theory of operation. The owner starts ``unshare`` with new namespaces; its child, pid 1 there,
-is ``payload/guard.py``, which runs ``payload/rack_init.py``, which builds the network and the
-hosts and then only waits. The kernel does the cleaning up: when pid 1 of a pid namespace ends,
-everything in it is killed, and with the last process go interfaces and mounts. Pid 1 ends when
-the owner does (it holds a pidfd of it, which the kernel signals also after SIGKILL), or when it
-is killed by its number. Nothing is ever looked for by name.
+Theory of operation. The owner starts ``unshare`` with new namespaces. Its child, pid 1 there, is
+``payload/guard.py``; it runs ``payload/rack_init.py``, which builds the network and the hosts and
+then waits. The kernel cleans up: when pid 1 of a pid namespace ends, everything in it is killed,
+and with the last process go interfaces and mounts. Pid 1 ends when the owner does (it holds a pidfd
+of the owner, which the kernel signals also after SIGKILL), or when it is killed by its pid. No
+process is ever searched by name.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class Rack:
     """A running rack.
 
     Attributes:
-        pid: The rack's first process, by this process's number; when it is killed the lab ends.
-        hosts: Each host's first process, by this process's numbers.
-        observer: The observer's process, which stands in the rack's own network.
+        pid: The pid of the rack's first process; when that is killed the lab ends.
+        hosts: The pid of each host's first process.
+        observer: The pid of the observer, which is in the rack's own network.
     """
 
     pid: int
@@ -52,7 +52,7 @@ class Rack:
     observer: int
 
     def is_alive(self) -> bool:
-        """Return whether the rack, and with it both hosts, is there."""
+        """Return whether the rack runs, and so both hosts."""
         return bool(psutil.pid_exists(self.pid))
 
     def libvirtd(self, host: str) -> psutil.Process | None:
@@ -62,7 +62,7 @@ class Rack:
             psutil.NoSuchProcess: The host is gone.
         """
         for process in psutil.Process(self.hosts[host]).children():
-            with contextlib.suppress(psutil.NoSuchProcess):  # another one that ended meanwhile
+            with contextlib.suppress(psutil.NoSuchProcess):  # another one that has just ended
                 if process.name() == "libvirtd":
                     return process
         return None
@@ -74,7 +74,7 @@ class Rack:
         )
 
     def in_host_network(self, host: str) -> list[str]:
-        """Return the start of a command that runs with this machine's files on a host's network."""
+        """Return the start of a command with this machine's files and a host's network."""
         return namespaces.nsenter(self.hosts[host], "--net")
 
     def in_rack_network(self) -> list[str]:
@@ -121,7 +121,7 @@ def start(
     with files.rack_log.open("wb") as log:
         process = namespaces.start_guarded(program, "--net", stdin=pipe, stdout=pipe, stderr=log)
     try:
-        pids = _tell(process, spec, files)
+        pids = _build(process, spec, files)
         first = _only_child(process.pid)
         return (
             Rack(
@@ -139,27 +139,28 @@ def start(
         raise
 
 
-def _tell(
+def _build(
     process: subprocess.Popen[bytes], spec: dict[str, Any], files: LabFiles
 ) -> dict[str, int]:
-    """Send the rack what to build, and wait until it stands."""
+    """Send the rack the spec of what to build, and wait until it is built."""
     assert process.stdin is not None
     assert process.stdout is not None
     try:
         process.stdin.write(json.dumps(spec).encode() + b"\n")
         process.stdin.flush()
     except BrokenPipeError:
-        pass  # it has ended already; why is read below
+        pass  # it has ended already; the reason is read below
     ready = readable(process.stdout, START_TIMEOUT_S)
     answer = json.loads(process.stdout.readline() or "{}") if ready else {}
     if "up" in answer:
         pids: dict[str, int] = answer["up"]
         return pids
     namespaces.end_guarded(process)
-    said = str(answer.get("error", "")) + "\n" + files.rack_log.read_text(errors="replace")[-1500:]
+    log = files.rack_log.read_text(errors="replace")[-1500:]
+    reason = f"{answer.get('error', '')}\n{log}".strip()
     raise LabError(
-        f"the lab's rack did not start: {said.strip() or 'no answer'}",
-        hint="`migrationlab doctor` shows whether this machine allows what the lab needs",
+        f"start of the lab's rack failed: {reason or 'no answer'}",
+        hint="Run `migrationlab doctor`: it checks whether this machine allows what the lab needs.",
     )
 
 

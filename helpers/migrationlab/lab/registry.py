@@ -1,7 +1,7 @@
-"""Which labs are up: their names, their locks, and what dead ones left behind.
+"""Know which labs are up: their names, their locks, and what dead labs left behind.
 
-A lab's owner holds a lock on a file beside the lab's folder. The kernel lets go of the lock
-when the owner ends, however it ends, so a folder whose lock nobody holds is a dead lab's.
+A lab's owner holds a lock on a file beside the lab's folder. The kernel releases the lock when the
+owner ends, however it ends. So a folder whose lock nobody holds is a dead lab's.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ def files(name: str) -> LabFiles:
     """
     if not NAME.fullmatch(name):
         raise UsageError(
-            f"{name!r} cannot name a lab",
-            hint="use small letters, digits and hyphens, 31 at most, no hyphen first",
+            "a lab's name must be small letters, digits and hyphens, 31 at most, no hyphen first "
+            f"(got {name!r})",
+            hint="Give a name such as lab-2.",
         )
     return LabFiles(directories.labs() / name)
 
@@ -48,7 +49,7 @@ def take(name: str) -> int:
     if descriptor is None:
         raise UsageError(
             f"a lab {name!r} is up already",
-            hint=f"use it, choose another name, or `migrationlab lab down {name}`",
+            hint=f"Use it, choose another name, or run `migrationlab lab down {name}`.",
         )
     os.truncate(descriptor, 0)
     os.write(descriptor, str(os.getpid()).encode())
@@ -56,13 +57,13 @@ def take(name: str) -> int:
 
 
 def release(name: str, descriptor: int) -> None:
-    """Give back a name, and clear away the lab's folder."""
+    """Release a name, and delete the lab's folder."""
     with _alone():
         _release(name, descriptor)
 
 
 def is_up(name: str) -> bool:
-    """Return whether the owner of a lab lives."""
+    """Return whether the owner of a lab runs."""
     lock = _lock(files(name).directory)
     with _alone():
         if not lock.exists():
@@ -82,20 +83,20 @@ def owner(name: str) -> int | None:
 
 
 def sweep(only: Sequence[str] | None = None) -> list[str]:
-    """Clear away what dead labs left behind.
+    """Delete what dead labs left behind.
 
     Args:
         only: The names to look at; None for all.
 
     Returns:
-        The names of the labs whose remains were cleared away.
+        The names of the labs whose remains were deleted.
     """
     swept = []
     with _alone():
         for name in _known():
             if only is not None and name not in only:
                 continue
-            # A folder whose lock is gone is a dead lab's too.
+            # A folder without a lock file is a dead lab's, too.
             descriptor = _try(_lock(files(name).directory), create=True)
             if descriptor is not None:
                 _release(name, descriptor)
@@ -109,21 +110,22 @@ def names() -> list[str]:
 
 
 def state(name: str) -> dict[str, Any]:
-    """Return what the owner of a running lab wrote down of it.
+    """Return what the owner of a running lab wrote about it.
 
     Raises:
-        UsageError: No lab of that name is up, or it isn't yet.
+        UsageError: No lab of that name is up, or not yet.
     """
     path = files(name).state
     if is_up(name) and path.exists():
         found: dict[str, Any] = json.loads(path.read_text())
         return found
-    up = ", ".join(names()) or "none; `migrationlab lab up` starts one"
-    raise UsageError(f"no lab {name!r} is up", hint=f"labs that are up: {up}")
+    up = ", ".join(names())
+    hint = f"Choose one that is up: {up}." if up else "Start one: `migrationlab lab up`."
+    raise UsageError(f"no lab {name!r} is up", hint=hint)
 
 
 def _known() -> list[str]:
-    """Return the names of all labs, up or dead, that have left a trace."""
+    """Return the names of all labs that have a folder or a lock, up or dead."""
     found = {path.name.removesuffix(".lock") for path in directories.labs().iterdir()}
     return sorted(name for name in found if NAME.fullmatch(name))
 
@@ -148,9 +150,9 @@ def _lock(directory: Path) -> Path:
 
 
 def _try(lock: Path, *, create: bool = False) -> int | None:
-    """Return a descriptor that holds a lock, or None where somebody else does, or it isn't there.
+    """Return a descriptor that holds a lock, or None where another does or there is no file.
 
-    To be called while alone, so that the file isn't deleted between opening and locking it.
+    Call it under :func:`_alone`, so that the file is not deleted between opening and locking it.
     """
     flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
     try:

@@ -1,8 +1,8 @@
-"""The lab's door: sockets on the networks inside the rack, for whoever may open the lab's folder.
+"""Open sockets on the networks inside the rack, through the lab's socket broker.
 
-Made by the rack (``payload/rack_init.py``), which alone can be on those networks; what it hands
-out speaks there without having entered. So one can be heard on the guests' LAN, and ask a host's
-kernel by netlink, as an ordinary user and without starting a program.
+The rack (``payload/rack_init.py``) serves the broker, because only it can enter those networks. A
+socket stays in the network that it was made in, also in another process. So an ordinary user sends
+on the guests' LAN, and asks a host's kernel by netlink, without starting a program.
 """
 
 from __future__ import annotations
@@ -13,45 +13,45 @@ from pathlib import Path
 
 from migrationlab.errors import LabError
 
-#: The guests' LAN, as the rack itself stands on it; the other networks have the hosts' names.
+#: The guests' LAN, where the rack itself is; the other networks have the hosts' names.
 LAN = "lan"
 TIMEOUT_S = 5.0
 
 
 def open_socket(
-    door: Path, network: str, family: int, kind: int, protocol: int = 0
+    broker: Path, network: str, family: int, kind: int, protocol: int = 0
 ) -> socket.socket:
     """Return a new socket on a network of the rack, neither bound nor connected.
 
-    While it is open that network stays up, also when its host dies.
+    The network stays up while the socket is open, also when its host dies.
 
     Args:
-        door: The lab's door.
+        broker: The socket of the lab's broker.
         network: :data:`LAN`, or the name of a host.
-        family: As ``socket.socket`` takes it; likewise the two that follow.
-        kind: Its type.
-        protocol: Its protocol.
+        family: The address family, as for ``socket.socket``.
+        kind: The type, as for ``socket.socket``.
+        protocol: The protocol, as for ``socket.socket``.
 
     Raises:
         LabError: The lab is down, the host is dead, or its kernel has no such sockets.
     """
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as visitor:
-            visitor.settimeout(TIMEOUT_S)
-            visitor.connect(str(door))
-            visitor.send(json.dumps([network, family, kind, protocol]).encode())
-            said, descriptors, _, _ = socket.recv_fds(visitor, 256, 1, socket.MSG_CMSG_CLOEXEC)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(TIMEOUT_S)
+            client.connect(str(broker))
+            client.send(json.dumps([network, family, kind, protocol]).encode())
+            answer, descriptors, _, _ = socket.recv_fds(client, 256, 1, socket.MSG_CMSG_CLOEXEC)
     except TimeoutError as error:
         raise LabError(
-            f"lab {door.parent.name} did not answer within {TIMEOUT_S:g} s",
-            hint="try again once the machine is less busy",
+            f"lab {broker.parent.name} did not answer within {TIMEOUT_S:g} s",
+            hint="Try again when the machine is less busy.",
         ) from error
     except OSError as error:
-        raise LabError(f"lab {door.parent.name} is down", hint="start a new one") from error
+        raise LabError(f"lab {broker.parent.name} is down", hint="Start a new one.") from error
     if not descriptors:
         raise LabError(
-            f"no socket on the network {network} of lab {door.parent.name}: "
-            f"{said.decode(errors='replace') or 'the lab ended'}",
-            hint="start a new lab",
+            f"no socket on the network {network} of lab {broker.parent.name}: "
+            f"{answer.decode(errors='replace') or 'the lab ended'}",
+            hint="Start a new lab.",
         )
     return socket.socket(fileno=descriptors[0])

@@ -1,9 +1,9 @@
-"""What a TCP stream really gets through the wire: the figure that its setting is held against.
+"""Measure the throughput of a TCP stream through the wire, to compare it with the wire's setting.
 
-As iperf does it: one stream from host to host, through the shapers at both ends, and what arrives
-is counted. Payload only, so it stays some 3 to 6 % below a rate that holds whole frames. What comes
-in the first moments is not counted (iperf's ``--omit``): TCP is still finding its rate, and the
-shaper's bucket is full.
+The method is iperf's: one stream from host to host, through the shapers at both ends; the bytes
+that arrive are counted. Only payload counts, so the figure is some 3 to 6 % below the rate, which
+limits whole frames. The first moments do not count (iperf's ``--omit``): TCP is still finding its
+rate, and the shaper's bucket is full.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from migrationlab.plan.wire_spec import WireSpec
 
 OMIT_S = 0.3
 COUNT_S = 1.0
-#: For the connection, and for the stream while nothing comes.
+#: For connecting, and for the stream while nothing arrives.
 TIMEOUT_S = 5.0
-#: Large, so that a wire without a limit is not held up by this program's own calls.
+#: Large, so that this program's own calls do not slow down a wire without a limit.
 CHUNK_BYTES = 1 << 20
-#: To be reset instead of sent to the end, which on a slow wire would take minutes.
+#: Close by a reset: sending the rest would take minutes on a slow wire.
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WireCheck:
-    """What a TCP stream got through the wire.
+    """The throughput of a TCP stream through the wire.
 
     Attributes:
-        payload_mbit_s: How fast its payload arrived.
-        received_bytes: How much was counted.
-        counted_s: Over how long.
-        settings: What the wire was set to.
+        payload_mbit_s: The rate at which the payload arrived.
+        received_bytes: The bytes that were counted.
+        counted_s: The time in which they were counted.
+        settings: The wire's settings.
     """
 
     payload_mbit_s: float
@@ -53,12 +53,12 @@ class WireCheck:
         return f"WireCheck({self.payload_mbit_s:.1f} Mbit/s of payload, wire set to {limit})"
 
 
-def measure(door: Path, settings: WireSpec) -> WireCheck:
+def measure(broker: Path, settings: WireSpec) -> WireCheck:
     """Send a TCP stream from the first host of a lab to the second, for about a second.
 
     Args:
-        door: The lab's door.
-        settings: What the wire is set to.
+        broker: The socket of the lab's broker.
+        settings: The wire's settings.
 
     Raises:
         LabError: The lab is down, or nothing comes through.
@@ -66,7 +66,7 @@ def measure(door: Path, settings: WireSpec) -> WireCheck:
     (here, there), (_, address) = HOST_NAMES, WIRE_ADDRESSES
     with ExitStack() as sockets:
         listener, sender = (
-            sockets.enter_context(open_socket(door, host, socket.AF_INET, socket.SOCK_STREAM))
+            sockets.enter_context(open_socket(broker, host, socket.AF_INET, socket.SOCK_STREAM))
             for host in (there, here)
         )
         sender.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
@@ -80,8 +80,8 @@ def measure(door: Path, settings: WireSpec) -> WireCheck:
             received_bytes, counted_s = _stream(sender, receiver)
         except OSError as error:
             raise LabError(
-                f"no TCP stream came through the wire, {settings}: {error}",
-                hint="lab.wire.set(…) sets a wire that loses and delays less",
+                f"TCP stream through the wire, {settings}, failed: {error}",
+                hint="Set a wire that loses and delays less: lab.wire.set(1000)",
             ) from error
     return WireCheck(
         payload_mbit_s=round(received_bytes * 8 / counted_s / 1e6, 3),
@@ -92,10 +92,10 @@ def measure(door: Path, settings: WireSpec) -> WireCheck:
 
 
 def _stream(sender: socket.socket, receiver: socket.socket) -> tuple[int, float]:
-    """Send as fast as it goes; return the bytes that arrived within a time, and that time.
+    """Send without pauses; return the bytes that arrived within a time, and that time.
 
     Raises:
-        OSError: The stream broke, or nothing came for long.
+        OSError: The stream broke, or nothing arrived for too long.
     """
     for each in (sender, receiver):
         each.settimeout(0)
@@ -103,7 +103,7 @@ def _stream(sender: socket.socket, receiver: socket.socket) -> tuple[int, float]
     begun = heard = time.monotonic()
     counted_from: float | None = None
     received_bytes = 0
-    # By poll(2): select(2) takes no descriptor from 1024 on.
+    # poll(2), because select(2) refuses descriptors from 1024 on.
     waiting = select.poll()
     waiting.register(receiver, select.POLLIN)
     waiting.register(sender, select.POLLOUT)
@@ -114,11 +114,11 @@ def _stream(sender: socket.socket, receiver: socket.socket) -> tuple[int, float]
             sender.send(piece)
         if receiver.fileno() not in ready:
             if now - heard > TIMEOUT_S:
-                raise TimeoutError(f"nothing for {TIMEOUT_S:g} s")
+                raise TimeoutError(f"nothing arrived for {TIMEOUT_S:g} s")
             continue
         heard = now
         got = receiver.recv_into(room)
-        # From one arrival to another, so that on a slow wire no part of a wait is counted.
+        # From one arrival to another, so that no part of a wait counts on a slow wire.
         if counted_from is not None:
             received_bytes += got
             if now - counted_from >= COUNT_S:

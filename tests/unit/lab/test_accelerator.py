@@ -40,7 +40,7 @@ def test_a_device_that_may_not_be_opened(monkeypatch: pytest.MonkeyPatch) -> Non
     """Where this user may not open it no guest boots with it."""
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may open everything
     verdict = known_verdict(ROOT)
-    assert verdict == KvmVerdict(boots=False, reason="this user may not open /dev/kvm")
+    assert verdict == KvmVerdict(boots=False, reason="this user has no access to /dev/kvm")
 
 
 def test_a_machine_never_tried_on_is_unknown() -> None:
@@ -50,7 +50,7 @@ def test_a_machine_never_tried_on_is_unknown() -> None:
 
 @pytest.mark.parametrize(
     "verdict",
-    [KvmVerdict(boots=True), KvmVerdict(boots=False, reason="QEMU said: failed to initialize kvm")],
+    [KvmVerdict(boots=True), KvmVerdict(boots=False, reason="QEMU failed: failed to initialize kvm")],
 )
 def test_a_verdict_is_kept(verdict: KvmVerdict) -> None:
     """A verdict holds, with its reason, as long as nothing that it depends on changes."""

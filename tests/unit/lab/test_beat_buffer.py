@@ -54,7 +54,7 @@ def test_an_empty_ring(writer: Writer) -> None:
     """Before the first beat there is none, wherever one looks."""
     ring = BeatBuffer(writer.path)
     assert ring.count == 0
-    assert repr(ring) == "BeatRing(0 beats)"
+    assert repr(ring) == "BeatBuffer(0 beats)"
     assert sequences(ring, 0) == []
     assert sequences(ring, -5) == []
 

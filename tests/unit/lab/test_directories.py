@@ -1,4 +1,4 @@
-"""The kit's own folders: this user's alone, and short enough for sockets."""
+"""migrationlab's own folders: only this user's, and with paths short enough for sockets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_folders_are_made_for_this_user_alone(cache: Path) -> None:
 def test_a_folder_that_others_may_write_to_is_refused(cache: Path, mode: int) -> None:
     """Where others may write, the answer names the folder and how to mend it."""
     directories.cache().chmod(mode)
-    with pytest.raises(LabError, match="not a folder of this user's alone") as caught:
+    with pytest.raises(LabError, match="must be a folder that only this user owns") as caught:
         directories.labs()
     assert str(cache) in str(caught.value)
     assert f"chmod 700 {cache}" in caught.value.hint
@@ -32,7 +32,7 @@ def test_a_folder_that_others_may_write_to_is_refused(cache: Path, mode: int) ->
 def test_a_link_to_elsewhere_is_refused(cache: Path, tmp_path: Path) -> None:
     """A symbolic link in the folder's place is not followed."""
     (directories.cache() / "labs").symlink_to(tmp_path)
-    with pytest.raises(LabError, match="not a folder of this user's alone"):
+    with pytest.raises(LabError, match="must be a folder that only this user owns"):
         directories.labs()
 
 
@@ -41,7 +41,7 @@ def test_a_path_too_long_for_sockets_is_refused(
 ) -> None:
     """A cache so deep that no socket fits beneath is refused, and the hint says what to set."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ("deep" * 20)))
-    with pytest.raises(LabError, match="too long a path") as caught:
+    with pytest.raises(LabError, match="must have a path of at most") as caught:
         directories.labs()
     assert "XDG_CACHE_HOME" in caught.value.hint
 

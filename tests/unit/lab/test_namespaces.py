@@ -40,7 +40,7 @@ def test_a_missing_program_is_named() -> None:
     """Where a program is not there, the error names it and the hint says how to get it."""
     with pytest.raises(LabError, match="no-such-program: not found") as caught:
         namespaces.run(["no-such-program", "--help"])
-    assert caught.value.hint == "run `make setup`"
+    assert caught.value.hint == "Run `make setup`."
 
 
 def test_a_program_that_hangs_is_ended() -> None:

@@ -29,9 +29,9 @@ sys.stdin.read()
 )
 def test_names_that_cannot_be(cache: Path, name: str) -> None:
     """A name that would be no good file name is refused, and the hint says which would be."""
-    with pytest.raises(UsageError, match="cannot name a lab") as caught:
+    with pytest.raises(UsageError, match="lab's name must be") as caught:
         registry.files(name)
-    assert "small letters" in caught.value.hint
+    assert "lab-2" in caught.value.hint
 
 
 def test_names_that_can_be(cache: Path) -> None:
@@ -97,7 +97,7 @@ def test_state_is_that_of_labs_that_are_up(cache: Path) -> None:
     os.close(held)
     with pytest.raises(UsageError, match="no lab 'one' is up") as caught:
         registry.state("one")
-    assert caught.value.hint == "labs that are up: other"
+    assert caught.value.hint == "Choose one that is up: other."
     registry.release("other", other)
     with pytest.raises(UsageError) as caught:
         registry.state("other")

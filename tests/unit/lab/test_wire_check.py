@@ -51,7 +51,7 @@ def test_silence_is_an_error() -> None:
         (sender, _), (receiver, _) = [
             [sockets.enter_context(end) for end in pair] for pair in pairs
         ]
-        with pytest.raises(TimeoutError, match="nothing for"):
+        with pytest.raises(TimeoutError, match="nothing arrived for"):
             wire_check._stream(sender, receiver)
 
 

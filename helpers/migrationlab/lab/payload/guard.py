@@ -1,11 +1,11 @@
-"""The first process of a new pid namespace: runs one program, and ends with its owner.
+"""Run one program as the first process of a new pid namespace, and end with the owner.
 
     guard.py OWNER PROGRAM [ARGUMENT …]
 
-OWNER is an open pidfd of the process that all this belongs to. When that process ends, however
-it ends, or PROGRAM does, the guard ends; and when the first process of a pid namespace ends,
-the kernel ends every other one there. Meanwhile the guard reaps what loses its parent.
-Standard library only, and nothing of the kit: it starts as a file, without the owner's packages.
+OWNER is an open pidfd of the owner. The guard ends when the owner ends, however it ends, or when
+PROGRAM ends. When the first process of a pid namespace ends, the kernel ends all others there.
+Meanwhile the guard reaps processes that lose their parent.
+It uses the standard library only: it starts as a file, without the owner's packages.
 """
 
 import os

@@ -1,7 +1,6 @@
 #!/bin/busybox sh
-# The guest's first process: bring up its network card, and its disk if it has one; then run
-# the workload.
-# Its settings come on the kernel's command line, each as migrationlab.NAME=VALUE.
+# The guest's first process: bring up the network card, and the disk if there is one; then run the
+# workload. The settings are on the kernel's command line, each as migrationlab.NAME=VALUE.
 /bin/busybox --install -s /bin
 mount -t devtmpfs devtmpfs /dev
 mount -t proc proc /proc
@@ -12,7 +11,7 @@ for word in $(cat /proc/cmdline); do
     migrationlab.*) export "${word#migrationlab.}" ;;
     esac
 done
-# Which of these are modules differs between Debian's kernels; those built in have no file.
+# Debian's kernels differ in which of these are modules; those that are built in have no file.
 for module in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci \
     failover net_failover virtio_net ${disk_rate:+virtio_blk}; do
     [ -e "/modules/$module.ko" ] && insmod "/modules/$module.ko"

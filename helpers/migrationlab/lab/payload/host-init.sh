@@ -5,19 +5,19 @@ umount -l /mnt
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
 /usr/sbin/sshd -D -e 2>/var/log/libvirt/sshd.log &
 ip -batch /etc/migrationlab/network
-# A bridge hears of its port's carrier up to a second after the port has it, and drops what comes
-# meanwhile; whoever then asks for an address in vain asks again after a second only.
+# A bridge learns of its port's carrier up to a second late, and drops frames meanwhile. An address
+# request that is lost so is repeated after a second only.
 for device in uplink lan; do
     until ip link show dev "$device" | grep -q ' state UP '; do sleep 0.01; done
 done
-# Written once it listens.
+# sshd writes this file when it listens.
 until [ -e /run/sshd.pid ]; do sleep 0.01; done
 echo running
-# As systemd would: libvirtd starts again whenever it ends, and reads its settings anew. Guests
-# run on meanwhile: they are children of this process, which reaps what is left behind.
+# As systemd would: libvirtd starts again whenever it ends, and reads its settings. Guests keep
+# running meanwhile: they are children of this process, which reaps them.
 while :; do
     /bin/sh /etc/migrationlab/libvirtd 2>>/var/log/libvirt/libvirtd.err &
     wait $! || :
-    # One that cannot start must not take the machine's time.
+    # A libvirtd that cannot start must not keep a processor busy.
     sleep 0.1
 done

@@ -3,24 +3,23 @@
 #
 #   host.sh NAME IMAGE DIRECTORY GUESTS DISK CAPABILITIES
 #
-# inside new net, mount, uts, ipc and pid namespaces. IMAGE is the host's operating system,
-# read only; DIRECTORY is the host's folder that the owner sees too (etc/ with its settings,
-# run/ for libvirt's sockets, log/); GUESTS is the lab's folder of guests, the same at all
-# hosts; DISK is where the host's own changes go; CAPABILITIES keeps what libvirt finds out about
-# the image's QEMU, so that not each lab waits for it anew. Says "ready", waits for a line on
-# standard input (the rack gives the host its network cards meanwhile), then goes on as
-# host-init.sh.
+# inside new net, mount, uts, ipc and pid namespaces. IMAGE is the host's operating system, read
+# only. DIRECTORY is the host's folder, which the owner sees too (etc/ with its settings, run/ for
+# libvirt's sockets, log/). GUESTS is the lab's folder of guests, the same on both hosts. DISK is
+# for the host's own changes. CAPABILITIES caches what libvirt finds out about the image's QEMU, so
+# that a new lab does not wait for it. Prints "ready", waits for a line on standard input (the rack
+# makes the host's network cards meanwhile), and continues as host-init.sh.
 set -eu
 name=$1 image=$2 directory=$3 guests=$4 disk=$5 capabilities=$6
 root=$disk/root
 mkdir -p "$disk/upper" "$disk/work" "$root"
-# In a user namespace overlayfs may only keep its notes in user.* attributes.
+# In a user namespace overlayfs may store its metadata in user.* attributes only.
 options=lowerdir=$image,upperdir=$disk/upper,workdir=$disk/work
 mount -t overlay -o "$options" overlay "$root" 2>/dev/null ||
     mount -t overlay -o "$options,userxattr" overlay "$root"
 
-# Mode 755: with the usual sticky 1777, writing to a /dev/null that another user owns is
-# forbidden where fs.protected_regular is set.
+# Mode 755: with the usual sticky 1777 the kernel forbids writing to a /dev/null of another user
+# where fs.protected_regular is set.
 mount -t tmpfs -o mode=755 tmpfs "$root/dev"
 mkdir "$root/dev/net" "$root/dev/pts" "$root/dev/shm"
 for device in null zero full random urandom tty net/tun kvm userfaultfd; do

@@ -3,7 +3,7 @@
 #
 #   kvm-trial.sh IMAGE KERNEL INITRAMFS
 #
-# inside new mount, net and pid namespaces: what is mounted over the image here, nobody sees.
+# inside new mount, net and pid namespaces, so nobody else sees what is mounted over the image.
 set -eu
 image=$1
 mount -t tmpfs -o mode=755 tmpfs "$image/dev"
@@ -14,7 +14,7 @@ done
 mount -t tmpfs tmpfs "$image/tmp"
 cp "$2" "$image/tmp/kernel"
 cp "$3" "$image/tmp/initramfs"
-# As libvirtd does: a group that may open /dev/kvm is of no use to the lab's QEMU.
+# As libvirtd does: the lab's QEMU cannot use a group that may open /dev/kvm.
 exec setpriv --clear-groups chroot "$image" /usr/bin/qemu-system-x86_64 -machine q35,accel=kvm -m 128 \
     -display none -nodefaults -serial stdio -no-reboot \
     -kernel /tmp/kernel -initrd /tmp/initramfs -append "console=ttyS0 quiet panic=-1 \

@@ -1,13 +1,13 @@
-"""The observer on the lab's LAN: writes down when each beat of each guest arrived.
-
-Runs inside the rack, as a process of its own so that nothing the owner does can delay it.
-The stamps are the kernel's, taken as a datagram arrives (SO_TIMESTAMPNS, CLOCK_REALTIME).
-Standard library only. Read by ``migrationlab.lab.beat_buffer``:
+"""Record on the lab's LAN when each beat of each guest arrives.
 
     observer.py ADDRESS PORT RING RECORDS
 
-RING is a file of a 64-byte header, whose first eight bytes count the records ever written,
-then RECORDS records that are written over and over. All numbers little-endian.
+It runs inside the rack as a process of its own, so that nothing in the owner delays it. The kernel
+stamps each datagram as it arrives (SO_TIMESTAMPNS, CLOCK_REALTIME). It uses the standard library
+only. ``migrationlab.lab.beat_buffer`` reads the file.
+
+RING is a file with a 64-byte header, whose first eight bytes count the records ever written, and
+then RECORDS records that are overwritten in turn. All numbers are little-endian.
 """
 
 import mmap
@@ -46,7 +46,7 @@ def main(address: str, port: int, path: str, records: int) -> None:
         place = HEADER + written % records * RECORD.size
         RECORD.pack_into(ring, place, arrival, guest, sequence, guest_ns, writes)
         written += 1
-        # The count goes last, and in one piece ("@"), so a reader never sees half a record.
+        # The count is written last and at once ("@"), so a reader never sees half a record.
         struct.pack_into("@Q", ring, 0, written)
 
 

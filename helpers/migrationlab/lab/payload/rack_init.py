@@ -1,9 +1,9 @@
-"""Makes a lab's network and hosts inside a rack's new namespaces, and waits for their end.
+"""Make a lab's network and hosts inside the rack's new namespaces, and wait for their end.
 
-Runs under ``guard.py``: when this program ends, the whole rack does. Standard library only, and
-nothing of the kit: it starts as a file, without the owner's packages.
+It runs under ``guard.py``: when this program ends, the whole rack does. It uses the standard
+library only: it starts as a file, without the owner's packages.
 
-Reads one JSON object from standard input; answers with JSON lines on standard output:
+It reads one JSON object from standard input, and answers with JSON lines on standard output:
 ``{"up": {…pids…}}`` or ``{"error": "…"}``, later ``{"ended": "host-a"}``.
 """
 
@@ -22,17 +22,17 @@ from typing import Any
 HERE = Path(__file__).parent
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
-#: For a visitor at the door to say what it wants.
-VISIT_TIMEOUT_S = 1.0
+#: How long a client of the broker may take to send its request.
+REQUEST_TIMEOUT_S = 1.0
 
 
-def say(**message: Any) -> None:
-    """Tell the owner."""
+def send(**message: Any) -> None:
+    """Send the owner a message."""
     print(json.dumps(message), flush=True)
 
 
 def run(*argv: str, text: str | None = None) -> str:
-    """Run a program to its end; return what it said, or raise with it if it failed."""
+    """Run a program until it ends; return its output, or raise with its errors."""
     done = subprocess.run(argv, check=False, input=text, text=True, capture_output=True)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(argv)}: {done.stderr.strip()}")
@@ -40,7 +40,7 @@ def run(*argv: str, text: str | None = None) -> str:
 
 
 def start_host(host: dict[str, str], spec: dict[str, Any]) -> subprocess.Popen[str]:
-    """Start a host up to the point where it waits for its network cards."""
+    """Start a host; return when it waits for its network cards."""
     process = subprocess.Popen(
         [
             *("unshare", "--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child"),
@@ -61,12 +61,12 @@ def expect(process: subprocess.Popen[str], word: str, name: str) -> None:
     assert process.stdout is not None
     line = process.stdout.readline().strip()
     if line != word:
-        raise RuntimeError(f"{name} did not come as far as {word!r}: see rack.log")
+        raise RuntimeError(f"{name} did not report {word!r}: see rack.log")
 
 
 def connect_hosts(hosts: dict[str, subprocess.Popen[str]], spec: dict[str, Any]) -> None:
-    """Give the rack its LAN, and each host its ends of the LAN and of the wire."""
-    # A host's unshare process is itself in the host's namespaces, so its pid names them.
+    """Make the rack's LAN, and each host's ends of the LAN and of the wire."""
+    # A host's unshare process is in the host's namespaces, so its pid names them.
     (a, b) = (process.pid for process in hosts.values())
     lines = [
         "link set lo up",
@@ -85,7 +85,7 @@ def connect_hosts(hosts: dict[str, subprocess.Popen[str]], spec: dict[str, Any])
 
 
 def await_carrier(port: str) -> None:
-    """Wait until the LAN passes on what comes in by a port (see ``host-init.sh``)."""
+    """Wait until the LAN forwards what a port receives (see ``host-init.sh``)."""
     while " state UP " not in run("ip", "link", "show", "dev", port):
         time.sleep(0.01)
 
@@ -93,8 +93,8 @@ def await_carrier(port: str) -> None:
 def socket_in(network: int | None, *kind: int) -> socket.socket:
     """Return a new socket of the network namespace of a process, or of the rack's own.
 
-    To be called on a thread that is the rack's own only: meanwhile it is in that namespace.
-    Each namespace is opened anew, since whoever held it would keep the network of a dead host up.
+    Meanwhile the thread is in that namespace, so it must be a thread of this program's own. Each
+    namespace is opened for each call: an open one would keep the network of a dead host up.
     """
     if network is None:
         return socket.socket(*kind)
@@ -107,52 +107,52 @@ def socket_in(network: int | None, *kind: int) -> socket.socket:
 
 
 def set_namespace(descriptor: int) -> None:
-    """Let this thread go on in another network namespace; ``os.setns`` begins with Python 3.12."""
+    """Move this thread to another network namespace; ``os.setns`` exists from Python 3.12 on."""
     if LIBC.setns(descriptor, CLONE_NEWNET) != 0:
         raise OSError(ctypes.get_errno(), "setns")
 
 
 def serve_sockets(path: str, networks: dict[str, int | None]) -> None:
-    """Hand sockets on the networks of the rack and of its hosts to whoever connects to ``path``.
+    """Serve sockets on the networks of the rack and of its hosts to clients of ``path``.
 
-    A socket stays in the network namespace that it was made in, so its new owner speaks there
-    without entering it. A visitor says a line of JSON, ``[network, family, type, protocol]``; the
-    answer is a socket and one word, or without a socket why there is none. The path lies in a
-    folder of the owner's alone.
+    A socket stays in the network namespace that it was made in, so the client uses it there
+    without entering it. A client sends a line of JSON, ``[network, family, type, protocol]``. The
+    answer is a socket and one word, or the reason why there is none. Only the owner can open the
+    folder of the path.
     """
-    door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    door.bind(path)
-    door.listen()
+    broker = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    broker.bind(path)
+    broker.listen()
 
-    def answer(visitor: socket.socket) -> None:
+    def answer(client: socket.socket) -> None:
         try:
-            network, *kind = json.loads(visitor.recv(256))
+            network, *kind = json.loads(client.recv(256))
             given = socket_in(networks[network], *kind)
-        except Exception as error:  # noqa: BLE001 (the visitor is told; the door stays open)
-            visitor.send(str(error).encode() or b"no socket")
+        except Exception as error:  # noqa: BLE001 (the client gets the reason; the broker goes on)
+            client.send(str(error).encode() or b"no socket")
             return
         with given:
-            socket.send_fds(visitor, [b"socket"], [given.fileno()])
+            socket.send_fds(client, [b"socket"], [given.fileno()])
 
     def serve() -> None:
         while True:
             try:
-                visitor, _ = door.accept()
+                client, _ = broker.accept()
             except OSError:
-                time.sleep(0.1)  # out of descriptors: the next visitor may fare better
+                time.sleep(0.1)  # out of descriptors: the next client may succeed
                 continue
-            visitor.settimeout(VISIT_TIMEOUT_S)
-            with visitor, contextlib.suppress(OSError):  # one that went away in between
-                answer(visitor)
+            client.settimeout(REQUEST_TIMEOUT_S)
+            with client, contextlib.suppress(OSError):  # the client has left
+                answer(client)
 
     threading.Thread(target=serve, daemon=True).start()
 
 
 def build(spec: dict[str, Any]) -> dict[int, str]:
-    """Build the lab; the names of its processes by pid."""
+    """Build the lab; return the names of its processes by pid."""
     disks = Path(spec["disks"])
     disks.mkdir(exist_ok=True)
-    # The hosts' own changes live in memory that only the rack can see, so they go with it.
+    # The hosts' own changes are in memory that only the rack sees, so they end with it.
     run("mount", "-t", "tmpfs", "-o", "mode=700", "tmpfs", str(disks))
     hosts = {host["name"]: start_host(host, spec) for host in spec["hosts"]}
     connect_hosts(hosts, spec)
@@ -166,7 +166,7 @@ def build(spec: dict[str, Any]) -> dict[int, str]:
         text=True,
     )
     expect(observer, "ready", "the observer")
-    # Else nobody may open a socket for echo requests there.
+    # Without this nobody may open a socket for echo requests there.
     Path("/proc/sys/net/ipv4/ping_group_range").write_text("0 0")
     networks = {name: process.pid for name, process in hosts.items()}
     serve_sockets(spec["broker"], {"lan": None, **networks})
@@ -185,13 +185,13 @@ def main() -> None:
     """Build what the owner asked for, then wait."""
     try:
         names = build(json.loads(sys.stdin.readline()))
-    except Exception as error:  # whatever it was, the owner is the one to tell
-        say(error=str(error))
+    except Exception as error:  # whatever it was, the owner must know
+        send(error=str(error))
         raise
-    say(up={name: pid for pid, name in names.items()})
+    send(up={name: pid for pid, name in names.items()})
     while True:
         pid, _ = os.wait()
-        say(ended=names.get(pid))
+        send(ended=names.get(pid))
 
 
 main()

@@ -1,10 +1,10 @@
-"""Carries a connection to a libvirtd by TLS, as ``nc`` carries one by TCP.
+"""Carry a connection to a libvirtd by TLS, as ``nc`` carries one by TCP.
 
     tlspipe.py ADDRESS PORT NAME PKI
 
-Dials ADDRESS, sees that the other side proves to be NAME by the authority in the folder PKI,
-shows the client's own certificate from there, and then passes on standard input and output.
-Standard library only, and nothing of the kit: it starts as a file, without the owner's packages.
+It connects to ADDRESS, verifies that the other side is NAME with the authority in the folder PKI,
+shows the client's certificate from there, and then forwards standard input and output. It uses the
+standard library only: it starts as a file, without the owner's packages.
 """
 
 import contextlib
@@ -18,14 +18,14 @@ CHUNK_BYTES = 65536
 INPUT = 0
 
 
-def dial(address: str, port: int, name: str, pki: str) -> ssl.SSLSocket:
-    """Return a connection in which both sides have proved who they are."""
+def connect(address: str, port: int, name: str, pki: str) -> ssl.SSLSocket:
+    """Return a connection in which each side has verified the other."""
     context = ssl.create_default_context(cafile=f"{pki}/cacert.pem")
     context.load_cert_chain(f"{pki}/clientcert.pem", f"{pki}/clientkey.pem")
     connection = context.wrap_socket(
         socket.create_connection((address, port)), server_hostname=name
     )
-    # By one byte libvirtd says that it accepts the client (libvirt's src/rpc/virnetclient.c,
+    # libvirtd sends one byte to accept the client (libvirt's src/rpc/virnetclient.c,
     # virNetClientSetTLSSession); the client's library does not expect it from a program.
     if connection.recv(1) != b"\1":
         raise ConnectionError(f"libvirtd of {name} does not accept this client")
@@ -33,7 +33,7 @@ def dial(address: str, port: int, name: str, pki: str) -> ssl.SSLSocket:
 
 
 def carry(connection: ssl.SSLSocket) -> None:
-    """Pass on what comes from either side, until one of them ends."""
+    """Forward data in both directions until one side ends."""
     output = sys.stdout.buffer
     sources: list[int | ssl.SSLSocket] = [INPUT, connection]
     while True:
@@ -44,7 +44,7 @@ def carry(connection: ssl.SSLSocket) -> None:
                 return
             connection.settimeout(None)
             connection.sendall(data)
-        # What has arrived can be a notice of TLS's own, with nothing in it to pass on.
+        # What has arrived can be a message of TLS itself, with no data to forward.
         connection.settimeout(0)
         with contextlib.suppress(ssl.SSLWantReadError):
             while data := connection.recv(CHUNK_BYTES):
@@ -56,7 +56,7 @@ def carry(connection: ssl.SSLSocket) -> None:
 def main(address: str, port: str, name: str, pki: str) -> int:
     """Carry one connection; return the exit status."""
     try:
-        carry(dial(address, int(port), name, pki))
+        carry(connect(address, int(port), name, pki))
     except OSError as error:  # which ssl.SSLError is
         print(f"{name}: {error}", file=sys.stderr)
         return 1

@@ -1,7 +1,7 @@
 /*
- * What runs inside a lab guest: a workload that writes memory, and a disk where there is one, at
- * set rates, and can prove that every page and block holds what was last written; and a beat each
- * millisecond.
+ * The program inside a lab guest. Its workload writes memory, and a disk if there is one, at set
+ * rates, and can check that every page and block holds what was last written. It also sends a beat
+ * each millisecond.
  *
  *   workload GUEST PAGES RATE PATTERN OBSERVER BEAT_PORT CONTROL_PORT [DISK DISK_RATE]
  *
@@ -9,14 +9,14 @@
  * write a second (0: none, -1: as fast as it goes), PATTERN "sequential" or "random"; DISK is a
  * block device, DISK_RATE the 4096-byte blocks to write to it a second.
  *
- * Writes are numbered. Write k goes to the page that page_of(k) names, and leaves the numbers
- * 8k .. 8k+7 at the page's eight 512-byte steps; all else in the page stays zero. So what each
- * page must hold follows from the count of writes alone: a check walks the numbers backwards,
- * and the first that names a page is the one that the page must hold. Nothing but the counter
- * is kept beside the pages, and the beats tell it to the world outside.
+ * Writes are numbered. Write k goes to the page page_of(k), and leaves the numbers 8k .. 8k+7 at
+ * the page's eight 512-byte steps; all else in the page stays zero. So the count of writes alone
+ * determines what each page must hold: a check walks the numbers backwards, and the first number
+ * that gives a page is the one that the page must hold. The counter is the only state beside the
+ * pages, and the beats report it.
  *
  * Blocks hold the same, but writes go round the disk in order, past the guest's page cache. The
- * lab has made the first round (lab/disk.py): what the disk holds says itself where to go on.
+ * lab has made the first round (lab/disk_files.py): the disk's content shows where to go on.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -37,7 +37,7 @@
 enum { PAGE = 4096, WORDS = PAGE / 8, STAMPS = 8, STEP = WORDS / STAMPS };
 enum { CHUNK = 256 }; /* blocks that a check reads at once */
 static const uint64_t SECOND = 1000000000, MILLISECOND = 1000000;
-/* A stall of the machine is not made up for by a burst longer than this. */
+/* After a stall of the machine, the burst that catches up is not longer than this. */
 static const uint64_t LONGEST_CREDIT = 20000000;
 
 struct beat { /* little-endian on the wire, as the guest is x86; read by observer.py */
@@ -46,12 +46,12 @@ struct beat { /* little-endian on the wire, as the guest is x86; read by observe
     uint64_t sequence, guest_ns, writes;
 };
 
-/* What writes at a rate, in a thread of its own. */
+/* A writer at a set rate, in a thread of its own. */
 struct writer {
     _Atomic uint64_t writes; /* the number of the next write */
     _Atomic int64_t rate;    /* writes a second; -1: as fast as it goes */
-    /* Odd while the writer is to stand still; the writer says which wish it has seen. With two
-     * flags a writer that is slow to wake could be taken for one that stands still. */
+    /* Odd while the writer must pause; the writer stores the wish that it has seen. With two flags
+     * a writer that is slow to wake could be taken for a paused one. */
     _Atomic uint64_t pause_wish, pause_seen;
     void (*write_one)(uint64_t k);
 };
@@ -61,7 +61,7 @@ static struct writer disk_writer = {.write_one = write_block};
 
 static uint64_t *memory;
 static uint64_t pages;
-static uint64_t filled_at; /* the number of the write that began the latest fill */
+static uint64_t filled_at; /* the number of the first write of the latest fill */
 static bool random_order;
 static int disk = -1;
 static uint64_t blocks;
@@ -110,7 +110,7 @@ static bool holds(const uint64_t *page, uint64_t k)
     uint64_t wrong = 0;
     for (uint64_t j = 0; j < STAMPS; j++, page += STEP) {
         wrong |= page[0] ^ (k * STAMPS + j);
-        /* Unrolled, as an emulated processor looks up from its work at the end of each turn. */
+        /* Unrolled: an emulated processor checks for interrupts at the end of each loop. */
 #pragma GCC unroll 63
         for (int w = 1; w < STEP; w++)
             wrong |= page[w];
@@ -127,7 +127,7 @@ static void write_block(uint64_t k)
 {
     static uint64_t block[WORDS] __attribute__((aligned(PAGE)));
     stamp(block, k);
-    /* A write that fails counts as made: the check finds that it was not. */
+    /* A failed write counts as made: the check finds that it was not. */
     if (pwrite(disk, block, PAGE, (off_t)(k % blocks * PAGE)) != PAGE)
         perror("workload: disk");
 }
@@ -229,7 +229,7 @@ static uint64_t check_memory(void)
     return bad;
 }
 
-/* Read some blocks from the first one on; those that cannot be read come as they never are. */
+/* Read blocks from the first one on; an unreadable block gets a content that is never right. */
 static uint64_t read_chunk(uint64_t first)
 {
     uint64_t count = blocks - first < CHUNK ? blocks - first : CHUNK;
@@ -239,7 +239,7 @@ static uint64_t read_chunk(uint64_t first)
     return count;
 }
 
-/* Likewise for blocks, each of them read from the disk. */
+/* Count the blocks that do not hold it, each of them read from the disk. */
 static uint64_t check_disk(void)
 {
     uint64_t next = atomic_load(&disk_writer.writes), bad = 0;
@@ -251,7 +251,7 @@ static uint64_t check_disk(void)
     return bad;
 }
 
-/* Open the disk, and find the write that comes after the newest one on it. */
+/* Open the disk, and find the number after the newest write on it. */
 static bool open_disk(const char *path)
 {
     uint64_t newest = 0;
@@ -288,7 +288,7 @@ static void check(const char *id, char *reply, size_t size)
     resume_writer(&memory_writer);
 }
 
-/* So that a test can see the check find what it is there to find. */
+/* Damage a block, so that a test can see that the check finds it. */
 static void spoil_block(uint64_t b)
 {
     read_chunk(b);
@@ -320,7 +320,7 @@ static void answer(const char *request, char *reply, size_t size)
     } else if (number && strcmp(verb, "set-disk") == 0 && blocks > 0) {
         atomic_store(&disk_writer.rate, value);
     } else if (number && strcmp(verb, "spoil") == 0 && (uint64_t)value < pages) {
-        memory[(uint64_t)value * WORDS + 1] = 1; /* for the same purpose */
+        memory[(uint64_t)value * WORDS + 1] = 1; /* damage a page, as above */
     } else if (number && strcmp(verb, "spoil-block") == 0 && (uint64_t)value < blocks) {
         pause_writer(&disk_writer);
         spoil_block((uint64_t)value);
