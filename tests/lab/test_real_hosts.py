@@ -26,7 +26,7 @@ from migrationlab.checks.diagnosis import Status
 from migrationlab.checks.preflight import preflight
 from migrationlab.errors import GuestError, HostError, LabError
 from migrationlab.hosts.host import Host
-from migrationlab.lab.admin_client import ADDRESS, Client
+from migrationlab.lab.admin_client import ADDRESS, AdminClient
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
 from migrationlab.lab.layout import LAN_ADDRESSES, guest_address
@@ -43,25 +43,25 @@ PERIOD_MS = 5
 
 
 @pytest.fixture(scope="module")
-def client(lab: Lab) -> Client:
+def client(lab: Lab) -> AdminClient:
     """Give the client machine of the lab."""
     return lab.client
 
 
 @pytest.fixture
-def stored(client: Client) -> Iterator[Path]:
+def stored(client: AdminClient) -> Iterator[Path]:
     """Give a folder for runs in the client's home, by the path that both machines know."""
     folder = client.home / "runs"
     yield folder
     subprocess.run(["rm", "-rf", folder], check=True)
 
 
-def inside(client: Client, path: Path) -> str:
+def inside(client: AdminClient, path: Path) -> str:
     """Return a path in the client's home as the client has it."""
     return str(client.home_inside / path.relative_to(client.home))
 
 
-def words(client: Client, guest: Guest, stored: Path, *more: str) -> list[str]:
+def words(client: AdminClient, guest: Guest, stored: Path, *more: str) -> list[str]:
     """Return the words of `migrationlab migrate` that move a guest to the other host."""
     source, to = guest.host, guest.lab.other(guest.host)
     return [
@@ -81,7 +81,7 @@ def xml_of(guest: Guest) -> str:
     return ET.canonicalize(ET.tostring(domain, encoding="unicode"), strip_text=True)
 
 
-def test_client_reaches_hosts_only_by_network(lab: Lab, client: Client) -> None:
+def test_client_reaches_hosts_only_by_network(lab: Lab, client: AdminClient) -> None:
     """It has its own name and address, both hosts' names, and none of the lab's sockets."""
     script = 'hostname; ip -brief -4 address show uplink; getent hosts host-a host-b; ls -A "$0"'
     said = client.run(["sh", "-c", script, str(lab.files.directory.parent)]).stdout
@@ -93,17 +93,17 @@ def test_client_reaches_hosts_only_by_network(lab: Lab, client: Client) -> None:
     assert client.run(["test", "-e", str(lab.files.host("host-a").socket)]).returncode == 1
 
 
-def test_second_client_is_refused(lab: Lab, client: Client) -> None:
+def test_second_client_is_refused(lab: Lab, client: AdminClient) -> None:
     """A second client machine would have the address of the first."""
     with pytest.raises(LabError, match="has an admin client already"):
-        Client(lab.files, lab.rack)
+        AdminClient(lab.files, lab.rack)
     assert lab.client is client
 
 
-def test_closed_client_is_gone(lab: Lab, client: Client) -> None:
+def test_closed_client_is_gone(lab: Lab, client: AdminClient) -> None:
     """A client ends with its programs, and another can be made."""
     client.close()
-    with Client(lab.files, lab.rack) as other:
+    with AdminClient(lab.files, lab.rack) as other:
         pid = other._pid
         sleeper = other.start(["sleep", "1000"])
         assert psutil.pid_exists(pid)
