@@ -45,14 +45,7 @@ import pandas as pd
 from migrationlab.analysis.beats import in_order
 from migrationlab.analysis.events import HERE, MS, Clocks, Event, first, last_stop, status
 
-PARTS = (
-    "pre-switchover",
-    "last iteration",
-    "device state",
-    "loading",
-    "resume",
-    "first packet",
-)
+PARTS = ("pre-switchover", "last iteration", "device state", "loading", "resume", "first packet")
 COLUMNS = {
     "part": "str",
     "start_ns": "int64",

@@ -78,22 +78,22 @@ class GuestClock:
     usual_ms: float | None = None
 
 
-def guest_clock(heard: pd.DataFrame, silence: Silence) -> GuestClock:
+def guest_clock(recorded: pd.DataFrame, silence: Silence) -> GuestClock:
     """Read from the beats how the guest's own clock went on during a silence.
 
     Args:
-        heard: The frame ``beats`` of a run.
+        recorded: The frame ``beats`` of a run.
         silence: The silence around the stop, found in the same beats.
     """
-    if silence.start_ns is None or silence.end_ns is None or not len(heard):
+    if silence.start_ns is None or silence.end_ns is None or not len(recorded):
         return GuestClock()
-    clock = heard.drop_duplicates("arrival_ns").set_index("arrival_ns")["guest_ns"]
+    clock = recorded.drop_duplicates("arrival_ns").set_index("arrival_ns")["guest_ns"]
     if silence.start_ns not in clock.index or silence.end_ns not in clock.index:
         return GuestClock()
     gap_ns = int(clock.loc[silence.end_ns]) - int(clock.loc[silence.start_ns])
     if gap_ns < 0:
         return GuestClock()  # the clock of another guest, or one that restarted
-    ordered = np.sort(heard["guest_ns"].to_numpy(dtype=np.int64))
+    ordered = np.sort(recorded["guest_ns"].to_numpy(dtype=np.int64))
     return GuestClock(
         gap_ms=round(gap_ns / MS, 3),
         behind_ms=round((silence.end_ns - silence.start_ns - gap_ns) / MS, 3),

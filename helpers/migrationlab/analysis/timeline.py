@@ -37,15 +37,7 @@ from migrationlab.analysis import beats, latency
 from migrationlab.analysis.beats import Silence
 from migrationlab.analysis.downtime_parts import parts
 from migrationlab.analysis.downtimes import GuestClock, downtimes, guest_clock
-from migrationlab.analysis.events import (
-    MS,
-    Event,
-    coalesce,
-    lifecycle,
-    read,
-    read_clocks,
-    status,
-)
+from migrationlab.analysis.events import MS, Event, coalesce, lifecycle, read, read_clocks, status
 from migrationlab.analysis.phases import PHASES, iterations, phases
 from migrationlab.analysis.switchover import Moments, find_switchover
 
@@ -75,20 +67,10 @@ LOG_RESOLUTION_NS = MS  # the daemons' logs truncate their stamps to the millise
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Recording:
-    """What was recorded of one migration.
+    """What was recorded of one migration: frames and facts of a run, under its names.
 
     Attributes:
-        events: The frame ``events`` of a run, as are the next four.
-        job: Job statistics, sampled.
-        beats: Arrivals of the guest's beats.
-        echoes: Echo requests and the arrivals of their answers.
-        wire_bytes: Bytes counted on the wire.
-        called_ns: When libvirt's call was made.
-        returned_ns: When it returned.
         completed: Whether the guest runs at the destination now.
-        completed_job: libvirt's statistics of the completed job, empty if there are none.
-        downtime_requested_ms: The limit that was in force.
-        clock: The measured offsets of the hosts' clocks, as in a run.
         offline: Whether only the domain's definition was moved.
         mode: "normal" or "peer2peer", which says who asked for each phase.
     """

@@ -9,8 +9,8 @@ has bounds, and its error is half the difference of these. The delay of a beat, 
 jitter of a run shows, is not included.
 
 **Before** memory is sent, the usual rate is the median of the rates over each :data:`WINDOW_MS` in
-which the guest wrote at all. A lab's guest is checked after each migration and writes nothing
-meanwhile, and the next call may come directly after that.
+which the guest wrote at all. A lab's guest writes nothing while it is checked after a migration,
+and the next call may come directly after that.
 
 **Recovery** is the time from when the guest runs again until it writes as fast as before: until the
 start of the first :data:`WINDOW_MS` with a rate of at least :data:`RECOVERED` of the usual one. The

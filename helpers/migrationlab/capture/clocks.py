@@ -110,7 +110,7 @@ def _round(questions: IO[bytes], answers: IO[bytes], end: float) -> tuple[int, i
         if not piece:
             raise ValueError("the program ended")
         line += piece
-    # By a clock that cannot be set: a clock set meanwhile must not look like a short round trip.
+    # By a clock that cannot be set: a set clock must not look like a short round trip.
     round_trip = time.monotonic_ns() - began
     answer = int(line)
     if answer < _MIN_NS:

@@ -50,7 +50,7 @@ class LabRecorder:
         self._processes = ProcessMeter({"source": source, "destination": destination}, uuid)
         self._timers = (
             PeriodicTimer("migration-wire", interval_s, self._read_wire),
-            PeriodicTimer("migration-look", max(interval_s, SAMPLE_INTERVAL_S), self._sample),
+            PeriodicTimer("migration-sample", max(interval_s, SAMPLE_INTERVAL_S), self._sample),
         )
         self._wire = WireMeter(source, destination)
         try:

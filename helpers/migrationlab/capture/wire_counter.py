@@ -83,7 +83,8 @@ class WireMeter:
         #: What the interfaces had sent at the start; None before it, and after a host is gone.
         self._first: tuple[int, ...] | None = None
         #: What each queue had sent at the start, and at the last reading.
-        self._queued: list[tuple[int, int] | None] = [None, None]
+        self._queued_first: list[int | None] = [None, None]
+        self._queued: list[int | None] = [None, None]
         self._cables: list[Cable] = []
         try:
             for counters in self._counters:
@@ -97,8 +98,7 @@ class WireMeter:
             self._first = self._sent()
         except LabError as error:
             self._end(error)
-        readings = self._queue_bytes()
-        self._queued = [None if sent is None else (sent, sent) for sent in readings]
+        self._queued_first = self._queued = self._queue_bytes()
         self.read()
 
     def read(self) -> None:
@@ -133,29 +133,27 @@ class WireMeter:
     def _sent(self) -> tuple[int, ...]:
         return tuple(counters.sent_bytes() for counters in self._counters)
 
-    def _queue_bytes(self) -> tuple[int | None, ...]:
+    def _grown(self) -> list[int | None]:
+        """Return the growth of each queue since the start; None if it is unknown."""
+        sent = self._queue_bytes()
+        before, self._queued = self._queued, sent
+        pairs = zip(before, sent, strict=True)
+        if any(old is not None and (new is None or new < old) for old, new in pairs):
+            if self._cables:
+                self._without_cables("ends early: the settings of the wire were changed")
+            self._queued_first = [None, None]
+        return [
+            None if first is None or now is None else now - first
+            for first, now in zip(self._queued_first, sent, strict=True)
+        ]
+
+    def _queue_bytes(self) -> list[int | None]:
         try:
             if self._cables:
-                return tuple(cable.sent_bytes() for cable in self._cables)
+                return [cable.sent_bytes() for cable in self._cables]
         except OSError as error:
             self._without_cables(f"ends early: {error}")
-        return None, None
-
-    def _grown(self) -> list[int | None]:
-        """Return the growth of each queue; None if there is no queue, and after it restarted."""
-        grown: list[int | None] = [None, None]
-        for side, sent in enumerate(self._queue_bytes()):
-            if (known := self._queued[side]) is None:
-                continue
-            first, latest = known
-            if sent is None or sent < latest:
-                self._queued[side] = None
-                if self._cables:
-                    self._without_cables("ends early: the settings of the wire were changed")
-                continue
-            self._queued[side] = first, sent
-            grown[side] = sent - first
-        return grown
+        return [None, None]
 
     def _end(self, error: LabError) -> None:
         self.warnings.append(f"the bytes on the wire end early: {error}")
