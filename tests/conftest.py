@@ -1,7 +1,7 @@
 """Fixtures of all live tests: one lab and one guest for those of a file.
 
-They come up in three seconds, and a guest that nobody looks at takes a quarter of a processor, so
-none outlives its file. A test that kills or spoils something makes its own.
+They start in three seconds, and an idle guest takes a quarter of a CPU, so none outlives its file.
+A test that kills or damages something makes its own.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Stop where groups are not kept together: each process would start labs of its own."""
+    """Stop if groups are not kept together: each process would start its own labs."""
     if session.config.getoption("loadgroup", default=False):
         grouped = (item for item in session.items if item.get_closest_marker("xdist_group"))
         if apart := next((item.nodeid for item in grouped if "@" not in item.nodeid), None):

@@ -47,7 +47,7 @@ def under_way(
     Args:
         guest: The guest to migrate.
         plan: How.
-        until: What to wait for; by default for the first pass.
+        until: What to wait for; by default for the first iteration.
         at_once: What to do before that.
     """
     seen, made = threading.Event(), threading.Event()
@@ -118,7 +118,7 @@ def test_bandwidth_changes_the_throughput(lab: Lab, guest: Guest) -> None:
     assert value == 60
     job = run.job.dropna(subset=["data_processed_bytes"])
     slow = job[job["time_ns"] <= set_ns]
-    # While the guest stands still QEMU keeps to no limit.
+    # QEMU has no limit while the guest is paused.
     fast = job[(job["time_ns"] > set_ns) & (job["time_ns"] < run.timeline().stop_ns)]
     assert slow["data_processed_bytes"].max() < 8 * MIB
     sent = fast["data_processed_bytes"].iloc[-1] - fast["data_processed_bytes"].iloc[0]
@@ -196,7 +196,7 @@ def test_cancel_resumes_a_suspended_guest(lab: Lab, guest: Guest) -> None:
 def test_postcopy_cannot_be_cancelled(lab: Lab, stubborn: Guest) -> None:
     """After the switch the guest runs at the destination."""
     plan = Plan(postcopy=True, postcopy_bandwidth_mib_s=8)
-    # Asked for at once, it waits for the first pass.
+    # An early request waits for the first iteration.
     with under_way(stubborn, plan, is_in_postcopy, Migration.start_postcopy) as migration:
         with pytest.raises(UsageError, match="cannot be cancelled: the migration is in post-copy"):
             migration.cancel()

@@ -91,7 +91,7 @@ def test_four_downtimes_agree(completed: dict[Mode, Run], mode: Mode) -> None:
     assert summary["downtime_requested_ms"] == 300
     # libvirt measures a little more than QEMU's stop to resume; both mean the same moment.
     assert summary["downtime_reported_ms"] == pytest.approx(summary["downtime_event_ms"], abs=40)
-    # The world outside cannot hear the guest while it stands still.
+    # The guest sends nothing while it is paused.
     assert summary["downtime_network_ms"] > summary["downtime_event_ms"] - 5
     assert summary["network_jitter_ms"] >= 1
 
@@ -229,7 +229,7 @@ def test_downtime_limit_is_the_plans(lab: Lab, guest: Guest) -> None:
     run = migrate(guest, to=lab.other(guest.host), plan=Plan(max_downtime_ms=1500))
     assert run.outcome is Outcome.COMPLETED
     assert run.downtime_requested_ms == 1500
-    # A longer limit lets QEMU stop the guest with more left to send, so after fewer passes.
+    # A longer limit lets QEMU stop the guest with more left to send, so after fewer iterations.
     assert run.summary()["iterations"] <= 4
     # The next plan says nothing of it, and gets QEMU's own limit again.
     again = migrate(guest, to=lab.other(guest.host))
@@ -260,7 +260,7 @@ def test_domain_by_name_migrates(lab: Lab, guest: Guest) -> None:
     """A plain domain migrates between two Host objects; what it cannot report stays unknown."""
     source, to = (Host(host.uri, peer_uri=host.peer_uri) for host in _way(lab, guest))
     try:
-        # The client is outside of the lab's network, so that it dials by socket.
+        # The client is outside the lab's network, so it connects by a socket.
         plan = Plan(mode=Mode.PEER2PEER)
         run = migrate(guest.name, source=source, to=to, plan=plan)
         assert run.outcome is Outcome.COMPLETED

@@ -52,7 +52,7 @@ def test_paused_postcopy_is_resumed() -> None:
     """It completes, and the guest's memory is intact.
 
     On libvirt 9.0: later ones end there (see LIMITS). Its QEMU is one that can damage an emulated
-    guest's memory while passes are made; this guest writes none meanwhile.
+    guest's memory during the iterations; this guest writes none meanwhile.
     """
     slow = {"postcopy": True, "bandwidth_mib_s": 8, "postcopy_bandwidth_mib_s": 8}
     with Lab(images="bookworm", wire_mbit_s=None) as old:
@@ -65,8 +65,8 @@ def test_paused_postcopy_is_resumed() -> None:
         def look(_step: Step) -> None:
             if made.is_set() and migration.progress().state == "post-copy":
                 places.append(guest.beat_source.place())
-                # While a device's work waits for a page, QEMU's main loop does, and hears nobody
-                # (QEMU issue 1052): broken off then, it could not be told of the way to go on.
+                # While a device waits for a page, QEMU's main loop waits too and reads no command
+                # (QEMU issue 1052): paused at that moment, it could not be told how to resume.
                 # A guest that is heard at the destination has its network card's pages there.
                 if len(guest.beat_source.read(places[0])) >= 30:
                     there.set()

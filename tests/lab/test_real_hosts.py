@@ -117,7 +117,7 @@ def test_closed_client_is_gone(lab: Lab, client: AdminClient) -> None:
 def test_doctor_finds_healthy_hosts_ok(lab: Lab, guest: Guest) -> None:
     """The preflight looks from the source over ssh.
 
-    But for the ports, where nobody listens yet.
+    The ports are an exception: nothing listens there yet.
     """
     source, to = guest.host.name, lab.other(guest.host).name
     done = lab.client.run(
@@ -137,7 +137,7 @@ def test_doctor_finds_healthy_hosts_ok(lab: Lab, guest: Guest) -> None:
     assert answer["verdict"].endswith("look at ports.")
 
 
-#: Kinds of a routing rule, and what a program hears of each that dials.
+#: Kinds of a routing rule, and the error of a program that connects.
 REFUSALS = (("unreachable", "Network is unreachable"), ("blackhole", "Invalid argument"))
 
 

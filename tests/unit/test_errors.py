@@ -44,8 +44,8 @@ def test_bad_input_is_the_callers_mistake(kind: type[MigrationLabError]) -> None
 @pytest.mark.parametrize("kind", ALL)
 def test_every_error_has_message_and_hint(kind: type[MigrationLabError]) -> None:
     """The message is its text; the hint is empty if there is none."""
-    error = kind("it broke", hint="mend it")
-    assert (str(error), error.hint) == ("it broke", "mend it")
+    error = kind("it broke", hint="fix it")
+    assert (str(error), error.hint) == ("it broke", "fix it")
     assert kind("it broke").hint == ""
 
 

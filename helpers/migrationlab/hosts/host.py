@@ -211,7 +211,9 @@ class Host:
         Raises:
             GuestError: The host has no such domain, or it is not running.
         """
-        domain = answer_or_none(lambda: self._look_up(name), NO_DOMAIN)
+        domain = answer_or_none(lambda: self.connection.lookupByName(name), NO_DOMAIN)
+        if domain is None and re.fullmatch(UUID, name):
+            domain = answer_or_none(lambda: self.connection.lookupByUUIDString(name), NO_DOMAIN)
         active = domain and answer_or_none(domain.isActive, NO_DOMAIN)
         if active is None:
             running = ", ".join(self.domain_names())
@@ -226,15 +228,6 @@ class Host:
                 f"virsh --connect {shlex.quote(self.uri)} start {shlex.quote(name)}",
             )
         return domain
-
-    def _look_up(self, name: str) -> libvirt.virDomain:
-        try:
-            return self.connection.lookupByName(name)
-        except libvirt.libvirtError as error:
-            unknown = error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN
-            if not unknown or not re.fullmatch(UUID, name):
-                raise
-        return self.connection.lookupByUUIDString(name)
 
     def domain_names(self) -> list[str]:
         """Return the names of the domains that run on this host."""

@@ -94,9 +94,7 @@ class Controller:
         self._inbox: queue.SimpleQueue[_Request | Row | Sample | None] = queue.SimpleQueue()
         self._waiting: list[_Request] = []
         self._began_s = 0.0
-        self._iteration = 0
         self._switching = False
-        self._source_stopped = False
         self._arrived_s: float | None = None
         self._lock = threading.Lock()
         self._ended = False
@@ -112,7 +110,7 @@ class Controller:
         # A resumed post-copy has switched over already, and libvirt sends no new event of that.
         if self._plan.postcopy_resume and self._is_in_postcopy():
             self.in_postcopy = True
-            self._switchover(began=True)
+            self._policies.switchover(began=True)
         self._began_s = self._clock()
         self._events.listener = self._inbox.put
         self._thread.start()
@@ -243,33 +241,26 @@ class Controller:
                 self._waiting.append(message)
             return ()
         if isinstance(message, Sample):
-            self._iteration = max(message.statistics.get("iteration", 0), self._iteration)
             return self._policies.sampled(message.statistics, self._now())
         _, _, side, origin, name, detail = message
         if origin != "libvirt":
             return ()
         if name == "migration_iteration":
-            self._iteration = max(int(json.loads(detail)["iteration"]), self._iteration)
-            return self._policies.iteration_began(self._iteration, self._now())
+            return self._policies.iteration_began(int(json.loads(detail)["iteration"]), self._now())
         if name == "lifecycle.SUSPENDED.POSTCOPY":
             with self._lock:
                 self.in_postcopy = True
                 if self.stopped_by is not None:
                     self.warnings.append(f"{self.stopped_by} cancelled too late: {NO_WAY_BACK}")
                     self.stopped_by = None
-            self._switchover(began=True)
+            self._policies.switchover(began=True)
         elif name == "lifecycle.RESUMED.POSTCOPY" and side == "destination":
             self._arrived_s = self._now()
         elif name == "lifecycle.SUSPENDED.MIGRATED" and side == "source":
-            self._switchover(began=True)
+            self._policies.switchover(began=True)
         elif name.startswith("lifecycle.RESUMED.") and side == "source":
-            self._switchover(began=False)
+            self._policies.switchover(began=False)
         return ()
-
-    def _switchover(self, *, began: bool) -> None:
-        """Note whether the guest has stopped at the source: then no limit changes that."""
-        self._source_stopped = began
-        self._policies.switchover(began=began)
 
     def _serve(self) -> None:
         """Do the requests that can be done by now."""
@@ -288,7 +279,7 @@ class Controller:
     def _is_time(self, action: Action) -> bool:
         if action.kind is ActionKind.PAUSE_POSTCOPY:
             return self._arrived_s is not None and self._now() >= self._arrived_s + SETTLE_S
-        return self._iteration > 0
+        return self._policies.iteration > 0
 
     def _follow(self, action: Action) -> None:
         """Do what a policy wants; a refusal becomes a warning of the run."""
@@ -318,7 +309,7 @@ class Controller:
         match action.kind:
             case ActionKind.SET_MAX_DOWNTIME:
                 self._domain.migrateSetMaxDowntime(value)
-                if not self._source_stopped:
+                if not self._policies.switched_over:  # afterwards no limit changes that
                     self.downtime_limit_ms = value
                 self._policies.downtime_allowed(value)
             case ActionKind.SET_BANDWIDTH:

@@ -84,8 +84,6 @@ class Migration:
             downtime_limit_ms=record.downtime_limit_ms,
         )
         self._sample: Sample | None = None
-        self._called = threading.Event()
-        self._returned = threading.Event()
         self._done = threading.Event()
         self._run: Run | None = None
         self._failure: BaseException | None = None
@@ -112,10 +110,10 @@ class Migration:
     def progress(self) -> Progress:
         """Return the progress from the latest sample; never blocks."""
         called_ns = self._record.called_ns
-        elapsed = (time.time_ns() - called_ns) // 1_000_000 if self._called.is_set() else 0
+        elapsed = (time.time_ns() - called_ns) // 1_000_000 if called_ns else 0
         if self._run is not None:
             state, elapsed = str(self._run.outcome), round(self._run.summary()["call_ms"])
-        elif self._returned.is_set():
+        elif self._record.returned_ns or self.done:
             state = "finishing"
         elif self._controller.in_postcopy:
             state = "post-copy"
@@ -233,7 +231,6 @@ class Migration:
             recorder.start(self._on_sample)
             record.called_ns = recorder.events.note("call")
             self._controller.begin()
-            self._called.set()
             try:
                 record.call()
             except libvirt.libvirtError as error:
@@ -241,7 +238,6 @@ class Migration:
             record.returned_ns = recorder.events.note("return")
             recorder.returned()
             self._controller.end()
-            self._returned.set()
             self._run = self._finish()
             self._report("done" if record.error is None else "failed", str(self._run.outcome))
         except BaseException as failure:  # noqa: BLE001 - handed to whoever waits
@@ -249,7 +245,6 @@ class Migration:
             self._report("failed", str(failure))
         finally:
             self._controller.end()
-            self._returned.set()
             record.close()
             self._done.set()
 

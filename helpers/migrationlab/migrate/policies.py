@@ -20,7 +20,7 @@ GiB to be sent; here the plan gives it directly. A step never lowers the limit i
 
 **Diverging** is a guest that changes memory as fast as it is sent. QEMU counts a page that was
 written twice in an iteration once (migration_update_rates in its ``migration/ram.c``). So a working
-set that is written anew in every iteration shows a dirty rate equal to the throughput, never above
+set that is written again in every iteration shows a dirty rate equal to the throughput, never above
 it. A dirty rate of at least :data:`DIVERGING_SHARE` of the throughput counts as diverging: each
 iteration then leaves at most a tenth less than the one before. The throughput is the growth of the
 bytes sent over :data:`WINDOW_S`; QEMU measures the dirty rate about once a second, too.
@@ -88,13 +88,18 @@ def downtime_steps(plan: Plan) -> tuple[tuple[float, int], ...]:
 
 
 class Policies:
-    """Decide for one migration, by its plan. All times are seconds since libvirt's call."""
+    """Decide for one migration, by its plan. All times are seconds since libvirt's call.
+
+    Attributes:
+        iteration: The current iteration, 0 before the first.
+        switched_over: Whether the guest does not run at the source any more.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._now_s = 0.0
-        self._iteration = 0
-        self._switchover = False
+        self.iteration = 0
+        self.switched_over = False
         self._over = False
         self._steps = deque(downtime_steps(plan)[1:])
         self._limit_ms = 0
@@ -112,12 +117,12 @@ class Policies:
 
     def iteration_began(self, number: int, now_s: float) -> tuple[Action, ...]:
         """Note that an iteration began, counted from 1; return what is due."""
-        self._iteration = max(number, self._iteration)
+        self.iteration = max(number, self.iteration)
         return self.time_passed(now_s)
 
     def sampled(self, statistics: Mapping[str, int], now_s: float) -> tuple[Action, ...]:
         """Note the job's statistics, by the columns of a run's frame; return what is due."""
-        self._iteration = max(statistics.get("iteration", 0), self._iteration)
+        self.iteration = max(statistics.get("iteration", 0), self.iteration)
         self._compare_rates(statistics, now_s)
         return self.time_passed(now_s)
 
@@ -127,7 +132,7 @@ class Policies:
 
     def switchover(self, *, began: bool = True) -> None:
         """Note that the guest does not run at the source any more; or that it does so again."""
-        self._switchover = began
+        self.switched_over = began
 
     @property
     def next_s(self) -> float | None:
@@ -135,7 +140,7 @@ class Policies:
         if self._over:
             return None
         times = [self._plan.deadline_s]
-        if self._iteration and not self._switchover:
+        if self.iteration and not self.switched_over:
             times += [after for _, _, field in self._switches if (after := self._seconds(field))]
             times += [at for at, _ in list(self._steps)[:1]]
         return min(times)
@@ -146,7 +151,7 @@ class Policies:
         if self._now_s >= self._plan.deadline_s:
             self._over = True
             return [Action(ActionKind.DEADLINE, "deadline_s")]
-        if not self._iteration or self._switchover:
+        if not self.iteration or self.switched_over:
             return []
         limit_s, since_s = self._plan.abort_when_diverging_s, self._diverging_since_s
         if limit_s is not None and since_s is not None and self._now_s - since_s >= limit_s:
@@ -159,7 +164,7 @@ class Policies:
         for switch in tuple(self._switches):
             kind, by_iteration, by_time = switch
             iterations, seconds = getattr(self._plan, by_iteration), self._seconds(by_time)
-            if iterations is not None and self._iteration > iterations:
+            if iterations is not None and self.iteration > iterations:
                 due.append(Action(kind, by_iteration))
             elif seconds is not None and self._now_s >= seconds:
                 due.append(Action(kind, by_time))

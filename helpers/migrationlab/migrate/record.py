@@ -34,7 +34,7 @@ class MigrationRecord:
         recorder: Records the migration.
         machine: Measures this machine since a moment before the call.
         wire: What the run says of the wire.
-        call: libvirt's call, on a connection of its own.
+        call: libvirt's call, on its own connection.
         control: The domain on another connection, for changes while the call blocks.
         connections: The connections to close at the end.
         undo: Restores what was set for this migration only, if the guest stays.

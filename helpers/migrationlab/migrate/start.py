@@ -69,13 +69,9 @@ def start(
         GuestError: There is no such guest, or it is not running.
         HostError: A host could not be reached, or refused before the migration began.
     """
-    if not isinstance(to, Host):
-        raise UsageError(f"to must be a Host (got {to!r})", hint="give a Host, such as lab.host_b")
-    if plan is not None and not isinstance(plan, Plan):
-        raise UsageError(
-            f"plan must be a Plan (got {plan!r})",
-            hint='give a Plan, such as Plan(mode="peer2peer")',
-        )
+    _require_type("to", to, Host, "lab.host_b")
+    if plan is not None:
+        _require_type("plan", plan, Plan, 'Plan(mode="peer2peer")')
     numeric = isinstance(interval_s, int | float)
     if not (numeric and MIN_INTERVAL_S <= interval_s <= MAX_INTERVAL_S):
         raise UsageError(
@@ -128,6 +124,14 @@ def migrate(
         raise
 
 
+def _require_type(name: str, value: object, kind: type, example: str) -> None:
+    if not isinstance(value, kind):
+        wanted = f"a {kind.__name__}"
+        raise UsageError(
+            f"{name} must be {wanted} (got {value!r})", hint=f"give {wanted}, such as {example}"
+        )
+
+
 def _guest(guest: GuestLike | str, source: Host | None, *, offline: bool) -> GuestLike:
     if not isinstance(guest, str):
         if not callable(getattr(guest, "facts", None)):
@@ -141,10 +145,7 @@ def _guest(guest: GuestLike | str, source: Host | None, *, offline: bool) -> Gue
             f"source is required when the guest is given by name (got {guest!r})",
             hint='give source=Host("qemu+ssh://root@node1/system"), or a guest of the lab',
         )
-    if not isinstance(source, Host):
-        raise UsageError(
-            f"source must be a Host (got {source!r})", hint="give a Host, such as lab.host_a"
-        )
+    _require_type("source", source, Host, "lab.host_a")
     return PlainDomain(guest, source, inactive=offline)
 
 

@@ -22,7 +22,7 @@ def test_question_is_quoted_for_ssh() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "expected"),
     [
         (
             ProgramResult(0, "6.1.0\nmodel name\t: Example CPU: fast"),
@@ -34,11 +34,11 @@ def test_question_is_quoted_for_ssh() -> None:
     ],
 )
 def test_missing_answer_is_none(
-    monkeypatch: pytest.MonkeyPatch, answer: ProgramResult, told: tuple[str | None, str | None]
+    monkeypatch: pytest.MonkeyPatch, answer: ProgramResult, expected: tuple[str | None, str | None]
 ) -> None:
     """A kernel that names no CPU model, and a refused login, give None."""
     monkeypatch.setattr(Shell, "run", lambda self, *argv: answer)
-    assert from_kernel(Shell()) == told
+    assert from_kernel(Shell()) == expected
 
 
 def test_no_shell_means_none() -> None:

@@ -219,7 +219,7 @@ def test_client_parameters_are_not_for_neighbours(
     monkeypatch.setattr(hosts, "open_connection", open_here)
     host = Host(uri)
     assert host.peer_uri == peer
-    # By the neighbours' URI too this process dials with its own key.
+    # This process connects with its own key, by the neighbours' URI too.
     for asked in (None, peer, "test+tcp://node1/default"):
         host.new_connection(asked).close()
     assert opened == [uri, uri, uri, "test+tcp://node1/default"]
@@ -266,10 +266,10 @@ def test_failed_reconnect_keeps_the_old_connection(
 
 def test_shell_follows_from_uri() -> None:
     """A host runs programs as its URI shows, or by a given shell."""
-    plain, told = Host("test:///default"), Host("test:///default", shell=Shell(("enter",)))
+    plain, given = Host("test:///default"), Host("test:///default", shell=Shell(("enter",)))
     assert plain.shell == Shell()
-    assert told.shell == Shell(("enter",))
-    for each in (plain, told):
+    assert given.shell == Shell(("enter",))
+    for each in (plain, given):
         each.close()
 
 

@@ -210,10 +210,10 @@ def test_stop_in_postcopy_comes_too_late(
     made.controller.do(Action(ActionKind.START_POSTCOPY))
     made.controller.stop()
     made.domain.await_call("abortJob")
-    told = threading.Event()
-    monkeypatch.setattr(made.controller._policies, "switchover", lambda **_: told.set())
+    switched = threading.Event()
+    monkeypatch.setattr(made.controller._policies, "switchover", lambda **_: switched.set())
     made.tell("lifecycle.SUSPENDED.POSTCOPY")
-    assert told.wait(10)
+    assert switched.wait(10)
     made.controller.do(Action(ActionKind.SET_POSTCOPY_BANDWIDTH, value=5))
     assert made.controller.stopped_by is None
     assert "user cancelled too late" in made.controller.warnings[0]

@@ -217,7 +217,7 @@ def test_real_diverging_migration_is_cancelled() -> None:
     (run,) = (run for run in REAL if run.outcome is Outcome.DIVERGED)
     ((now_s, action),) = played(run, Policies(Plan(abort_when_diverging_s=2)))
     assert action == Action(ActionKind.CANCEL, "abort_when_diverging_s")
-    # As long as the first pass took, two seconds, and the window.
+    # As long as the first iteration took, two seconds, and the window.
     assert now_s > 3
     assert played(run, Policies(Plan(abort_when_diverging_s=60))) == []
 
