@@ -148,8 +148,9 @@ class Setting:
         """Return its range with the unit; empty if it has none."""
         if self.low is None:
             return ""
-        smallest = f"more than {self.low}" if "seconds" in self.shape else str(self.low)
-        return f"{smallest} to {self.high} {self.unit}".strip()
+        more = "seconds" in self.shape
+        smallest = f"more than {self.low} and at most" if more else f"{self.low} to"
+        return f"{smallest} {self.high} {self.unit}".strip()
 
     @property
     def takes(self) -> str:

@@ -26,7 +26,7 @@ from migrationlab.plan.uri_parser import (
     read_uri,
     same_machine,
 )
-from migrationlab.plan.wording import in_words, nearest, quote
+from migrationlab.plan.wording import in_words, quote
 
 MIGRATION = "a migration URI, where the destination's QEMU listens for the guest's memory"
 CONNECTION = "a connection URI, where {of}'s libvirtd is"
@@ -137,7 +137,7 @@ def connection_faults(
     yield from _reach_faults(parts, peer2peer=peer2peer, source=source, of=of)
     if parts.path not in PATHS:
         yield UriFault(
-            f"must end in /system, or in /session for a user's own libvirtd, not in "
+            "must end in /system, or in /session for a user's own libvirtd, not in "
             f"{quote(parts.path)}"
         )
 
@@ -161,12 +161,8 @@ def _scheme_fault(text: str, wanted: str) -> UriFault | None:
     if parts.driver != "qemu":
         return UriFault(f"must have libvirt's driver qemu, not {quote(parts.driver)}")
     if plus and parts.transport not in TRANSPORTS:
-        near = nearest(parts.transport, TRANSPORTS)
-        return UriFault(
-            f"must have one of libvirt's transports, {', '.join(TRANSPORTS)}, not "
-            f"{quote(parts.transport)}",
-            f"Use the transport {near or 'ssh'}.",
-        )
+        known = in_words(TRANSPORTS)
+        return UriFault(f"must have the transport {known}, not {quote(parts.transport)}")
     return UriFault("must have // before the host") if parts.lost_slashes else None
 
 

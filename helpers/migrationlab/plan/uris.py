@@ -375,18 +375,13 @@ def _uri_problems(
     if not faults:
         return ()
     suggestion = next((uri for uri in corrected if not any(find(uri))), None)
-    end = f"Use {suggestion}" if suggestion else f"Write {form}"
-    got = quote(_without_password(text))
-    return tuple(
-        Problem(
-            field,
-            f"{field} {fault.reason} (got {got})",
-            f"{fault.hint} {end}".strip(),
-            suggestion,
-            rule="uri",
-        )
-        for fault in faults
-    )
+    got, found = quote(_without_password(text)), []
+    for fault in faults:
+        end = f"Use {suggestion}" if suggestion else f"Write {form}"
+        hint = f"{fault.hint} {end}" if fault.hint else end
+        reason = f"{field} {fault.reason} (got {got})"
+        found.append(Problem(field, reason, hint, suggestion, rule="uri"))
+    return tuple(found)
 
 
 def _without_password(text: str) -> str:
