@@ -1,9 +1,9 @@
-"""A made-up recording for the tests of what is done with recordings.
+"""A fake recording, for the tests of what is done with recordings.
 
-It is a fake: a small model of a pre-copy migration (each pass sends what was dirtied in the one
-before, over a wire of a set rate) that writes the same rows a recorder writes. It gives what
-real recordings cannot: exact expected values, and the odd cases on demand. What real migrations
-look like is kept in ``tests/recordings``, and the tests of the timeline run on both.
+It is a small model of a pre-copy migration: each iteration sends what was written in the one
+before, over a wire with a set rate. It makes the same rows as a recorder. It gives what real
+recordings cannot: exact expected values, and rare cases on demand. Real migrations are in
+``tests/recordings``, and the tests of the timeline run on both.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Recording:
     events: list[dict[str, Any]] = field(default_factory=list)
 
     def at(self, ms: float) -> int:
-        """Give a moment as a recorder would stamp it."""
+        """Return a moment as a recorder would stamp it."""
         return CALLED_NS + self.number * 60_000 * MS + round(ms * MS)
 
     def event(self, ms: float, side: str, origin: str, name: str, **detail: Any) -> None:
@@ -82,7 +82,7 @@ class Recording:
             self.event(ms, "source", "qemu", "MIGRATION", status=status)
             self.event(ms, "destination", "qemu", "MIGRATION", status=status)
 
-        passes, now = [(1, active)], active
+        iterations, now = [(1, active)], active
         size = self.memory_mib
         while True:
             took = size / self.wire_mib_s * 1000
@@ -93,12 +93,12 @@ class Recording:
             if size / self.wire_mib_s < 0.3 and completed:
                 break
             size = max(size, 10.0)  # what is cancelled here never gets small enough to stop
-            passes.append((len(passes) + 1, now))
+            iterations.append((len(iterations) + 1, now))
         stop, resume = now, now + self.downtime_ms
         sent = resume - 4
         if completed:
-            passes.append((len(passes) + 1, stop + 1))
-        for number, ms in passes:
+            iterations.append((len(iterations) + 1, stop + 1))
+        for number, ms in iterations:
             self.event(ms, "source", "qemu", "MIGRATION_PASS", **{"pass": number})
             self.event(ms, "source", "libvirt", "migration_iteration", iteration=number)
         if completed:
@@ -157,7 +157,9 @@ class Recording:
             "called_ns": self.at(0),
             "returned_ns": self.at(returned),
             "downtime_requested_ms": 300,
-            "completed_job": self._completed_job(active, sent, len(passes)) if completed else {},
+            "completed_job": self._completed_job(active, sent, len(iterations))
+            if completed
+            else {},
             "guest_check": {"intact": True, "pages": 16384, "bad_pages": 0, "writes": 40000},
             "domain_states": _STATES.get(
                 self.outcome, {"source": "running", "destination": "absent"}
@@ -165,7 +167,7 @@ class Recording:
             "clock": None,
             "warnings": (),
             "events": frame("events", self.events),
-            "job": frame("job", self._job(active, sent, passes)),
+            "job": frame("job", self._job(active, sent, iterations)),
             "beats": frame("beats", self._beats(stop, resume, returned, completed=completed)),
             "echoes": frame("echoes", []),
             "wire_bytes": frame("wire_bytes", self._wire(active, sent, returned)),
@@ -177,20 +179,20 @@ class Recording:
     def _sent_bytes(self, active: float, ms: float) -> int:
         return round(max(ms - active, 0) / 1000 * self.wire_mib_s * MIB)
 
-    def _completed_job(self, active: float, sent: float, passes: int) -> dict[str, int]:
+    def _completed_job(self, active: float, sent: float, iterations: int) -> dict[str, int]:
         return {
             "time_elapsed": round(sent - self.prepare_ms),
             "downtime": round(self.downtime_ms),
             "data_processed": self._sent_bytes(active, sent),
-            "memory_iteration": passes,
+            "memory_iteration": iterations,
         }
 
     def _job(
-        self, active: float, sent: float, passes: list[tuple[int, float]]
+        self, active: float, sent: float, iterations: list[tuple[int, float]]
     ) -> list[dict[str, int]]:
         rows = []
         for ms in np.arange(self.prepare_ms, sent, 50.0):
-            number, since = max(((n, t) for n, t in passes if t <= ms), default=(0, active))
+            number, since = max(((n, t) for n, t in iterations if t <= ms), default=(0, active))
             full = self.memory_mib if number <= 1 else 40.0
             left = max(full * MIB - self._sent_bytes(since, ms), 0)
             rows.append(
@@ -341,7 +343,7 @@ def _host(name: str) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def make_run() -> Callable[..., Run]:
-    """Give a maker of fake runs: keywords are the recording's fields."""
+    """Return a maker of fake runs: keywords are the recording's fields."""
 
     def make(**fields: Any) -> Run:
         return Recording(**fields).build()
@@ -351,5 +353,5 @@ def make_run() -> Callable[..., Run]:
 
 @pytest.fixture
 def recording() -> type[Recording]:
-    """Give the recording's class, for tests that change what it recorded."""
+    """Return the recording's class, for tests that change what it recorded."""
     return Recording

@@ -41,8 +41,6 @@ import pandas as pd
 
 from migrationlab.analysis.events import MS, Event, coalesce, first, lifecycle, status
 
-PHASES = ("Begin", "Prepare", "Perform", "Finish", "Confirm")
-PERFORM = PHASES.index("Perform")
 #: Who works in each phase (virDomainMigrateVersion3Full in libvirt's src/libvirt-domain.c, and its
 #: twin in peer2peer, qemuMigrationSrcPerformPeer2Peer3 in src/qemu/qemu_migration.c). In Perform
 #: the source's QEMU sends; in Confirm the source's libvirtd waits for it to end.
@@ -53,6 +51,8 @@ WORKERS = {
     "Finish": "destination libvirtd",
     "Confirm": "source libvirtd",
 }
+PHASES = tuple(WORKERS)
+PERFORM = PHASES.index("Perform")
 #: Who asks for each phase: in normal mode the client leads; in peer2peer it asks once, for all.
 LEADERS = {"normal": "client", "peer2peer": "source libvirtd"}
 
