@@ -70,7 +70,7 @@ def say_error(error: MigrationLabError, *, in_file: bool = False) -> None:
         error: The error.
         in_file: Whether the settings come from a file; their names then stay as in the file.
     """
-    from migrationlab.cli.plan_options import in_options  # noqa: PLC0415 (not for --help)
+    from migrationlab.cli.plan_options import in_options
 
     # A host's own message stays unchanged.
     as_option = isinstance(error, PlanError) and not in_file

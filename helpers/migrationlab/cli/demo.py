@@ -36,7 +36,7 @@ def demo(
 
     Exit status 1 if a migration did not complete.
     """
-    from migrationlab.cli.demo_steps import demo as run_demo  # noqa: PLC0415 (libvirt: not for --help)
+    from migrationlab.cli.demo_steps import demo as run_demo
 
     with interrupts() as stop, StepDisplay() as display:
         try:

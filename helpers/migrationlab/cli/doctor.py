@@ -67,6 +67,6 @@ def _diagnosis(
         raise UsageError("a migration needs two hosts", hint="Give both --from URI and --to URI.")
     require_connection_uri("--from", source)
     require_connection_uri("--to", destination)
-    from migrationlab.checks.preflight import preflight  # noqa: PLC0415 (libvirt: not for --help)
+    from migrationlab.checks.preflight import preflight
 
     return preflight(source, destination, domain=domain, plan=plan_from(options))

@@ -30,7 +30,7 @@ MOST_COMPARISONS = 12
 
 def complete_metrics(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
     """Return the metrics that start with what was typed, for tab completion."""
-    from migrationlab.experiment.results import metrics  # noqa: PLC0415 (pandas: not for --help)
+    from migrationlab.experiment.results import metrics
 
     return [name for name in metrics() if name.startswith(begun)]
 
@@ -91,7 +91,7 @@ def experiment(
     Exit status 0 if all was measured, whatever the outcomes; 1 if the lab or a host broke, or
     the runs' environments differ; 2 if the design is wrong; 130 if Ctrl-C stopped it.
     """  # noqa: D301 (the backspace is click's mark for lines that are not wrapped)
-    from migrationlab.experiment.experiment import Experiment  # noqa: PLC0415 (pandas: not for --help)
+    from migrationlab.experiment.experiment import Experiment
 
     try:
         known = Experiment.load(path, directory=output)
@@ -175,7 +175,7 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _print_design(known: Experiment) -> None:
-    from migrationlab.runs.numbers import lasting  # noqa: PLC0415 (likewise)
+    from migrationlab.runs.numbers import lasting
 
     click.echo(known.question)
     click.echo()
@@ -210,7 +210,7 @@ def _print_results(known: Experiment, answer: dict[str, Any]) -> None:
 
 def _table(known: Experiment, answer: dict[str, Any]) -> str:
     """Return medians and their intervals, a line a cell."""
-    from migrationlab.experiment.results import MAIN_METRICS  # noqa: PLC0415 (likewise)
+    from migrationlab.experiment.results import MAIN_METRICS
 
     found = {(row["cell"], row["metric"]): row for row in answer["summary"]}
     metrics = [name for name in MAIN_METRICS if any(key[1] == name for key in found)]
@@ -222,7 +222,7 @@ def _table(known: Experiment, answer: dict[str, Any]) -> str:
 
 
 def _interval(row: dict[str, Any]) -> str:
-    from migrationlab.runs.numbers import amount  # noqa: PLC0415 (likewise)
+    from migrationlab.runs.numbers import amount
 
     if row["median"] is None:
         return UNKNOWN

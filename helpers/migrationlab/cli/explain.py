@@ -78,8 +78,8 @@ def _tails(found: Explanation, lab_name: str | None) -> tuple[LogTail, ...]:
     """Return the ends of the logs that the explanation names, of the running lab."""
     if not found.logs and lab_name is None:
         return ()
-    from migrationlab.lab import registry  # noqa: PLC0415 (not for --help)
-    from migrationlab.lab.layout import HOST_NAMES  # noqa: PLC0415 (as above)
+    from migrationlab.lab import registry
+    from migrationlab.lab.layout import HOST_NAMES
 
     if lab_name is None:
         try:

@@ -31,7 +31,7 @@ def export(
     output_format: Format,
 ) -> None:
     """Write the runs of a folder, or an experiment, as an RO-Crate with CSV tables."""
-    from migrationlab.report import ro_crate  # noqa: PLC0415 (pandas: not for --help)
+    from migrationlab.report import ro_crate
 
     written = str(ro_crate.export(recorded.read(folder), output, license=licence, author=author))
     click.echo(json.dumps({"crate": written}) if output_format == "json" else written)

@@ -13,7 +13,7 @@ from migrationlab.cli.options import Format, format_option
 
 def complete_cases(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
     """Return the faults whose names start with what was typed, for tab completion."""
-    from migrationlab.lab.fault_cases import CASES  # noqa: PLC0415 (libvirt: not for --help)
+    from migrationlab.lab.fault_cases import CASES
 
     return [case.id for case in CASES if case.id.startswith(begun)]
 
@@ -45,8 +45,8 @@ def break_(
         raise click.UsageError(
             "FAULT must be given; list them with `migrationlab lab break --list`"
         )
-    from migrationlab.lab import faults as breaker  # noqa: PLC0415 (libvirt: not for --help)
-    from migrationlab.lab.lab import Lab  # noqa: PLC0415 (likewise)
+    from migrationlab.lab import faults as breaker
+    from migrationlab.lab.lab import Lab
 
     with StepDisplay() as display:
         running = Lab.attach(name, on_step=display)
@@ -88,8 +88,8 @@ def break_(
 @format_option
 def mend(name: str, output_format: Format) -> None:
     """Remove the fault from the lab, and the guest that was made for it."""
-    from migrationlab.lab import faults as breaker  # noqa: PLC0415 (libvirt: not for --help)
-    from migrationlab.lab.lab import Lab  # noqa: PLC0415 (likewise)
+    from migrationlab.lab import faults as breaker
+    from migrationlab.lab.lab import Lab
 
     case = breaker.mend(Lab.attach(name))
     if output_format == "json":
@@ -102,7 +102,7 @@ def mend(name: str, output_format: Format) -> None:
 @format_option
 def broken(output_format: Format) -> None:
     """List the faults that `lab break` can switch on."""
-    from migrationlab.lab.fault_cases import CASES  # noqa: PLC0415 (libvirt: not for --help)
+    from migrationlab.lab.fault_cases import CASES
 
     if output_format == "json":
         cases = [

@@ -20,7 +20,7 @@ from migrationlab.plan.wire_spec import DEFAULT_MBIT_S, WireSpec
 
 def complete_names(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
     """Return the labs whose names start with what was typed, for tab completion."""
-    from migrationlab.lab import registry  # noqa: PLC0415 (not for --help)
+    from migrationlab.lab import registry
 
     return [name for name in registry.names() if name.startswith(begun)]
 
@@ -52,7 +52,7 @@ def up(
     name: str, image: str, image_b: str | None, wire_mbit_s: float, output_format: Format
 ) -> None:
     """Start the lab NAME. It runs until `lab down`."""
-    from migrationlab.lab import lab_process  # noqa: PLC0415 (libvirt: not for --help)
+    from migrationlab.lab import lab_process
 
     with StepDisplay() as display:
         lab_process.up(
@@ -69,7 +69,7 @@ def up(
 @format_option
 def inspect(name: str | None, output_format: Format) -> None:
     """Show the lab NAME, or all labs: hosts, addresses, URIs, guests, processes."""
-    from migrationlab.lab import registry  # noqa: PLC0415 (not for --help)
+    from migrationlab.lab import registry
 
     names = [name] if name else registry.names()
     found = [_inspected(each) for each in names]
@@ -85,7 +85,7 @@ def inspect(name: str | None, output_format: Format) -> None:
 @format_option
 def down(name: str, every: bool, output_format: Format) -> None:
     """Stop the lab NAME, whatever its state, and remove what is left of it."""
-    from migrationlab.lab import lab_process, registry  # noqa: PLC0415 (libvirt: not for --help)
+    from migrationlab.lab import lab_process, registry
 
     names = registry.names() if every else [name]
     ended = [each for each in names if lab_process.down(each)]
@@ -113,7 +113,7 @@ def boot(
     **wanted: Any,
 ) -> None:
     """Boot a guest in the lab NAME."""
-    from migrationlab.lab.lab import Lab  # noqa: PLC0415 (libvirt: not for --help)
+    from migrationlab.lab.lab import Lab
 
     with StepDisplay() as display:
         running = Lab.attach(name, on_step=display)
@@ -134,7 +134,7 @@ def wire(name: str, output_format: Format, **given: float | None) -> None:
 
     Values that are not given stay as they are.
     """
-    from migrationlab.lab.lab import Lab  # noqa: PLC0415 (libvirt: not for --help)
+    from migrationlab.lab.lab import Lab
 
     running = Lab.attach(name).wire
     changes = {key: value for key, value in given.items() if value is not None}
@@ -149,7 +149,7 @@ def wire(name: str, output_format: Format, **given: float | None) -> None:
 @format_option
 def clean(output_format: Format) -> None:
     """Delete the cached host images and guest files. The next lab builds them again."""
-    from migrationlab.lab import boot_files, image, registry  # noqa: PLC0415 (not for --help)
+    from migrationlab.lab import boot_files, image, registry
 
     if names := registry.names():
         raise click.ClickException(
@@ -164,7 +164,7 @@ def clean(output_format: Format) -> None:
 
 
 def _inspected(name: str) -> dict[str, Any]:
-    from migrationlab.lab.lab import Lab  # noqa: PLC0415 (libvirt: not for --help)
+    from migrationlab.lab.lab import Lab
 
     running = Lab.attach(name)
     try:

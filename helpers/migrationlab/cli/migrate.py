@@ -73,9 +73,9 @@ def migrate(
     Exit status 0 if it completed; 1 if a host refused, it failed, or it reached its deadline; 2
     if the call is wrong, and nothing was started; 130 if Ctrl-C cancelled it.
     """
-    from migrationlab.hosts.host import Host  # noqa: PLC0415 (libvirt: not for --help)
-    from migrationlab.migrate.start import start  # noqa: PLC0415 (likewise)
-    from migrationlab.runs.store import save_run, write_file  # noqa: PLC0415 (pandas: likewise)
+    from migrationlab.hosts.host import Host
+    from migrationlab.migrate.start import start
+    from migrationlab.runs.store import save_run, write_file
 
     require_connection_uri("--from", source)
     require_connection_uri("--to", destination)
@@ -124,7 +124,7 @@ def _cancel(migration: Migration) -> None:
 def _explanation(run: Run) -> Explanation | None:
     if run.error is None:
         return None
-    from migrationlab.explain.explanation import explain  # noqa: PLC0415 (only where something failed)
+    from migrationlab.explain.explanation import explain
 
     if run.outcome in _CANCELLED:
         # libvirt's message can be about the connection that ended with it.

@@ -24,9 +24,9 @@ def read(folder: Path, *, strict: bool = True) -> Results | Runs:
         StoreError: The folder has neither, or it cannot be read.
     """
     # pandas and the like: not for --help.
-    from migrationlab.experiment.experiment import Experiment  # noqa: PLC0415
-    from migrationlab.experiment.folder import MANIFEST, is_experiment  # noqa: PLC0415
-    from migrationlab.runs.store import load_runs  # noqa: PLC0415
+    from migrationlab.experiment.experiment import Experiment
+    from migrationlab.experiment.folder import MANIFEST, is_experiment
+    from migrationlab.runs.store import load_runs
 
     place = folder.parent if folder.name == MANIFEST else folder
     found: Results | Runs

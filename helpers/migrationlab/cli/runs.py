@@ -28,11 +28,11 @@ MIB = 1024 * 1024
 )
 def runs(directory: Path, output_format: Literal["text", "json", "csv"]) -> None:
     """List the runs of a directory or of an experiment, oldest first."""
-    from migrationlab.runs.run import Runs  # noqa: PLC0415 (pandas: not for --help)
+    from migrationlab.runs.run import Runs
 
     found = recorded.read(directory, strict=False)
     if output_format == "csv":
-        from migrationlab.report.tables import runs_table  # noqa: PLC0415 (likewise)
+        from migrationlab.report.tables import runs_table
 
         click.echo(runs_table(found).to_csv(index=False), nl=False)
         return
@@ -58,7 +58,7 @@ def runs(directory: Path, output_format: Literal["text", "json", "csv"]) -> None
 @format_option
 def report(directory: Path, output: Path, output_format: Format) -> None:
     """Write one self-contained report of runs or of an experiment."""
-    from migrationlab.report import write  # noqa: PLC0415 (matplotlib: not for --help)
+    from migrationlab.report import write
 
     written = str(write(recorded.read(directory, strict=False), output))
     click.echo(json.dumps({"report": written}) if output_format == "json" else written)
