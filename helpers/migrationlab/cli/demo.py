@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from migrationlab.cli.display import StepDisplay
 from migrationlab.cli.interrupts import interrupts
-from migrationlab.cli.options import Format, format_option
+from migrationlab.cli.options import Format, answer, format_option
 from migrationlab.cli.runs import table
 
 
@@ -47,20 +46,14 @@ def demo(
                 click.echo(f"interrupted; the finished runs are in {kept}", err=True)
             raise
     summaries = [run.summary() for run in result.runs]
-    if output_format == "json":
-        answer = {
-            "runs": summaries,
-            "report": str(result.report),
-            "runs_directory": str(result.runs_directory),
-            "figures": [str(path) for path in result.figures],
-        }
-        click.echo(json.dumps(answer))
-    else:
-        click.echo(table(summaries))
-        click.echo()
-        click.echo(f"runs     {result.runs_directory}")
-        for path in result.figures:
-            click.echo(f"figure   {path}")
-        click.echo(f"report   {result.report}")
+    record = {
+        "runs": summaries,
+        "report": str(result.report),
+        "runs_directory": str(result.runs_directory),
+        "figures": [str(path) for path in result.figures],
+    }
+    figures = [f"figure   {path}" for path in result.figures]
+    places = [f"runs     {result.runs_directory}", *figures, f"report   {result.report}"]
+    answer(output_format, record, "\n".join([table(summaries), "", *places]))
     completed = all(summary["outcome"] == "completed" for summary in summaries)
     context.exit(0 if completed else 1)

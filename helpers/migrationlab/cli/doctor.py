@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ import click
 
 from migrationlab.checks.diagnosis import Diagnosis
 from migrationlab.checks.doctor import doctor as examine
-from migrationlab.cli.options import Format, format_option
+from migrationlab.cli.options import Format, answer, format_option
 from migrationlab.cli.plan_options import (
     PlanCommand,
     in_options,
@@ -46,10 +45,7 @@ def doctor(
     Exit status 0 if nothing is in the way, 1 if something is, 2 if the call is wrong.
     """
     diagnosis = _diagnosis(source, destination, domain, options)
-    if output_format == "json":
-        click.echo(json.dumps(diagnosis.to_dict()))
-    else:
-        click.echo(in_options(str(diagnosis)))
+    answer(output_format, diagnosis.to_dict(), in_options(str(diagnosis)))
     context.exit(0 if diagnosis.ok else 1)
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 import click
 
-from migrationlab.cli.options import Format, format_option
+from migrationlab.cli.options import Format, answer, format_option
 from migrationlab.errors import LabError, UsageError
 from migrationlab.explain.explanation import Explanation, NoticedBy, causes
 from migrationlab.explain.explanation import explain as explained
@@ -61,11 +61,8 @@ def explain(
         )
     found = explained(text, code=code, domain=domain, opened_by=_DIALLERS[mode] if mode else None)
     tails = _tails(found, lab_name)
-    if output_format == "json":
-        logs = [dataclasses.asdict(tail) for tail in tails]
-        click.echo(json.dumps({**found.to_dict(), "tails": logs}))
-    else:
-        click.echo("\n\n".join([str(found), *map(str, tails)]))
+    record = {**found.to_dict(), "tails": [dataclasses.asdict(tail) for tail in tails]}
+    answer(output_format, record, "\n\n".join([str(found), *map(str, tails)]))
     context.exit(0 if found.known else 1)
 
 

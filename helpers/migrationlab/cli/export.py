@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from migrationlab.cli import recorded
-from migrationlab.cli.options import Format, format_option
+from migrationlab.cli.options import Format, answer, format_option
 
 
 @click.command()
@@ -34,4 +33,4 @@ def export(
     from migrationlab.report import ro_crate
 
     written = str(ro_crate.export(recorded.read(folder), output, license=licence, author=author))
-    click.echo(json.dumps({"crate": written}) if output_format == "json" else written)
+    answer(output_format, {"crate": written}, written)

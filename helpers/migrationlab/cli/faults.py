@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 
 import click
 
 from migrationlab.cli.display import StepDisplay
-from migrationlab.cli.options import Format, format_option
+from migrationlab.cli.options import Format, answer, format_option
 
 
 def complete_cases(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
@@ -57,30 +56,26 @@ def break_(
     guests = [guest.name for guest in [on.guest] if guest] or host.domain_names()
     plan = on.plan.filled(destination=on.to.peer_name)
     virsh = plan.virsh(guests[0] if guests else "GUEST", source_uri=host.uri)
-    if output_format == "json":
-        record = {
-            "case": on.case.id,
-            "title": on.case.title,
-            "broken": on.case.broken,
-            "note": on.case.note,
-            "source": host.name,
-            "to": on.to.name,
-            "guest": on.guest.name if on.guest else None,
-            "plan": plan.to_dict(),
-            "virsh": virsh,
-        }
-        click.echo(json.dumps(record))
-        return
-    click.echo(f"{on.case.title}. {on.case.broken}")
-    if on.case.note:
-        click.echo(on.case.note)
+    record = {
+        "case": on.case.id,
+        "title": on.case.title,
+        "broken": on.case.broken,
+        "note": on.case.note,
+        "source": host.name,
+        "to": on.to.name,
+        "guest": on.guest.name if on.guest else None,
+        "plan": plan.to_dict(),
+        "virsh": virsh,
+    }
+    lines = [f"{on.case.title}. {on.case.broken}", on.case.note]
     if on.guest:
-        click.echo(f"A guest for it, {on.guest.name}, runs on {host.name}.")
+        lines.append(f"A guest for it, {on.guest.name}, runs on {host.name}.")
     elif not guests:
-        click.echo(f"No guest runs on {host.name}: migrationlab lab boot {name} --on {host.name}")
-    click.echo(f"\nTry it:      {shlex.join(virsh)}")
-    click.echo(f"In Python:   {on.plan!r}")
-    click.echo(f"Fix it:      migrationlab lab mend --name {name}")
+        lines.append(f"No guest runs on {host.name}: migrationlab lab boot {name} --on {host.name}")
+    lines = [line for line in lines if line]
+    lines += ["", f"Try it:      {shlex.join(virsh)}", f"In Python:   {on.plan!r}"]
+    lines += [f"Fix it:      migrationlab lab mend --name {name}"]
+    answer(output_format, record, "\n".join(lines))
 
 
 @click.command()
@@ -92,10 +87,8 @@ def mend(name: str, output_format: Format) -> None:
     from migrationlab.lab.lab import Lab
 
     case = breaker.mend(Lab.attach(name))
-    if output_format == "json":
-        click.echo(json.dumps({"mended": case.id if case else None}))
-    else:
-        click.echo(f"{case.id} is fixed" if case else f"lab {name} has no fault")
+    text = f"{case.id} is fixed" if case else f"lab {name} has no fault"
+    answer(output_format, {"mended": case.id if case else None}, text)
 
 
 @click.command()
@@ -104,12 +97,7 @@ def broken(output_format: Format) -> None:
     """List the faults that `lab break` can switch on."""
     from migrationlab.lab.fault_cases import CASES
 
-    if output_format == "json":
-        cases = [
-            {"id": case.id, "title": case.title, "broken": case.broken, "note": case.note}
-            for case in CASES
-        ]
-        click.echo(json.dumps({"cases": cases}))
-        return
-    for case in CASES:
-        click.echo(f"{case.id}\n    {case.title}. {case.broken}")
+    names = ("id", "title", "broken", "note")
+    cases = [{name: getattr(case, name) for name in names} for case in CASES]
+    text = "\n".join(f"{case.id}\n    {case.title}. {case.broken}" for case in CASES)
+    answer(output_format, {"cases": cases}, text)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from migrationlab.cli.display import StepDisplay
 from migrationlab.cli.faults import break_, broken, mend
-from migrationlab.cli.options import Format, format_option
+from migrationlab.cli.options import Format, answer, format_option
 from migrationlab.cli.spec_options import spec_options
 from migrationlab.plan.guest_spec import GuestSpec
 from migrationlab.plan.wire_spec import DEFAULT_MBIT_S, WireSpec
@@ -90,13 +90,8 @@ def down(name: str, every: bool, output_format: Format) -> None:
     names = registry.names() if every else [name]
     ended = [each for each in names if lab_process.down(each)]
     swept = registry.sweep() if every else []
-    if output_format == "json":
-        click.echo(json.dumps({"down": [*ended, *swept]}))
-    else:
-        for each in [*ended, *swept]:
-            click.echo(f"lab {each} is down")
-        if not ended and not swept:
-            click.echo("no lab is running")
+    text = "\n".join(f"lab {each} is down" for each in [*ended, *swept]) or "no lab is running"
+    answer(output_format, {"down": [*ended, *swept]}, text)
 
 
 @lab.command()
@@ -122,7 +117,7 @@ def boot(
             raise click.BadParameter(f"on must be host-a or host-b (got {on!r})")
         booted = running.boot(guest, on=host, **wanted)
     record = {**booted.record(), "host": booted.host.name, "uri": booted.host.uri}
-    click.echo(json.dumps(record) if output_format == "json" else f"{booted.name} runs on {on}")
+    answer(output_format, record, f"{booted.name} runs on {on}")
 
 
 @lab.command()
@@ -142,7 +137,7 @@ def wire(name: str, output_format: Format, **given: float | None) -> None:
         wanted = asdict(running.settings) | changes
         running.set(**wanted | {"rate_mbit_s": wanted["rate_mbit_s"] or None})
     settings = asdict(running.settings)
-    click.echo(json.dumps(settings) if output_format == "json" else _wire_text(settings))
+    answer(output_format, settings, _wire_text(settings))
 
 
 @lab.command()
@@ -157,10 +152,8 @@ def clean(output_format: Format) -> None:
         )
     deleted = [release for release in image.RELEASES if image.remove(release)]
     boot_files.remove()
-    if output_format == "json":
-        click.echo(json.dumps({"deleted": deleted}))
-    else:
-        click.echo(f"deleted the host images of {', '.join(deleted) or 'no release'}")
+    text = f"deleted the host images of {', '.join(deleted) or 'no release'}"
+    answer(output_format, {"deleted": deleted}, text)
 
 
 def _inspected(name: str) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""What several verbs share: an option, and tables of text."""
+"""What several verbs share: the output format, answers, and tables of text."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
@@ -17,6 +18,11 @@ format_option = click.option(
     show_default=True,
     help="Text to read, or one JSON object.",
 )
+
+
+def answer(output_format: Format, record: object, text: str) -> None:
+    """Print a record as JSON, or the text that says the same."""
+    click.echo(json.dumps(record) if output_format == "json" else text)
 
 
 def text_table(rows: Iterable[Sequence[str]], *, left: int) -> str:

@@ -10,7 +10,7 @@ from typing import Literal
 import click
 
 from migrationlab.cli import recorded
-from migrationlab.cli.options import Format, format_option, text_table
+from migrationlab.cli.options import Format, answer, format_option, text_table
 
 UNKNOWN = "-"
 MIB = 1024 * 1024
@@ -61,7 +61,7 @@ def report(directory: Path, output: Path, output_format: Format) -> None:
     from migrationlab.report import write
 
     written = str(write(recorded.read(directory, strict=False), output))
-    click.echo(json.dumps({"report": written}) if output_format == "json" else written)
+    answer(output_format, {"report": written}, written)
 
 
 def table(summaries: Iterable[Mapping[str, object]]) -> str:

@@ -77,8 +77,8 @@ def test_broken_cache_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "migrationlab").chmod(0o777)
     result = run("lab", "inspect")
     assert result.exit_code == 1
-    assert "is not a folder of this user's alone" in result.stderr
-    assert f"hint: look who made it; then remove it, or `chmod 700 {tmp_path}" in result.stderr
+    assert "must be a folder that only" in result.stderr
+    assert f"then remove it, or `chmod 700 {tmp_path}" in result.stderr
 
 
 def test_unknown_verb_is_refused() -> None:
