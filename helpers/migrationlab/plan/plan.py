@@ -53,7 +53,7 @@ class Connection:
         opened_by: The endpoint that connects.
         listener: The endpoint that accepts.
         carries: What goes over it: control, guest memory, disks.
-        uri: The URI that it connects to; None where libvirt chooses it.
+        uri: The URI that it connects to; None if libvirt chooses it.
     """
 
     opened_by: Endpoint
@@ -141,10 +141,7 @@ class Plan(Settings):
     ) -> None:
         """Raise PlanError unless the plan can work.
 
-        Args:
-            source: As for :meth:`problems`.
-            destination: As for :meth:`problems`.
-            situation: As for :meth:`problems`.
+        The arguments are those of :meth:`problems`.
 
         Raises:
             PlanError: It cannot work; the message lists every problem, the hint what to do.

@@ -52,8 +52,8 @@ from migrationlab.plan.wording import nearest, quote
 __all__ = [
     "AUTO", "ConnectionUri", "MigrationUri", "Mode", "connection_notes", "host_of",
     "is_local", "migration_notes", "require_connection_uri", "same_machine",
-    "validate_connection_uri", "validate_disks_uri", "validate_domain_name",
-    "validate_graphics_uri", "validate_host_name", "validate_hosts", "validate_migration_uri",
+    "validate_connection_uri", "validate_domain_name", "validate_host_name", "validate_hosts",
+    "validate_migration_uri", "validate_other_uri",
 ]  # fmt: skip
 
 #: The word for a migration URI that the destination's libvirtd chooses.
@@ -222,16 +222,17 @@ def require_connection_uri(where: str, uri: str) -> None:
         raise UsageError(problem.reason, hint=problem.hint)
 
 
-def validate_disks_uri(text: str) -> tuple[Problem, ...]:
-    """Return what is wrong with ``text`` as the URI of the copied disks; empty if nothing is."""
-    form = "tcp://ADDRESS:PORT or unix:///PATH"
-    return _uri_problems("disks_uri", text, disks_faults, form)
+#: The check and the form of the URIs of the copied disks and of the console's clients.
+_OTHER_URIS = {
+    "disks_uri": (disks_faults, "tcp://ADDRESS:PORT or unix:///PATH"),
+    "graphics_uri": (graphics_faults, "spice://HOST:PORT or vnc://HOST:PORT"),
+}
 
 
-def validate_graphics_uri(text: str) -> tuple[Problem, ...]:
-    """Return what is wrong with ``text`` as the console's URI; empty if nothing is."""
-    form = "spice://HOST:PORT or vnc://HOST:PORT"
-    return _uri_problems("graphics_uri", text, graphics_faults, form)
+def validate_other_uri(field: str, text: str) -> tuple[Problem, ...]:
+    """Return what is wrong with ``text`` as disks_uri or graphics_uri; empty if nothing is."""
+    find, form = _OTHER_URIS[field]
+    return _uri_problems(field, text, find, form)
 
 
 def validate_host_name(text: str, field: str) -> tuple[Problem, ...]:

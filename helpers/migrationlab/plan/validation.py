@@ -22,11 +22,10 @@ from migrationlab.plan.uri_parser import name_problem
 from migrationlab.plan.uris import (
     Mode,
     validate_connection_uri,
-    validate_disks_uri,
     validate_domain_name,
-    validate_graphics_uri,
     validate_hosts,
     validate_migration_uri,
+    validate_other_uri,
 )
 from migrationlab.plan.wording import in_words, nearest, quote
 
@@ -114,9 +113,9 @@ def _text_problems(plan: Settings) -> Iterator[Problem]:
         if value is not None and (reason := name_problem(value, field)):
             yield Problem(field, reason, hint, rule="text-own")
     if plan.disks_uri is not None and plan.copy_storage is not None:  # else nobody reads it
-        yield from validate_disks_uri(plan.disks_uri)
+        yield from validate_other_uri("disks_uri", plan.disks_uri)
     if plan.graphics_uri is not None:
-        yield from validate_graphics_uri(plan.graphics_uri)
+        yield from validate_other_uri("graphics_uri", plan.graphics_uri)
     if plan.destination_name is not None:
         hint = "Give a name of plain letters, digits and hyphens, such as web2."
         for problem in validate_domain_name(plan.destination_name, "destination_name"):
