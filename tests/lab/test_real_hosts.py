@@ -134,7 +134,7 @@ def test_doctor_finds_healthy_hosts_ok(lab: Lab, guest: Guest) -> None:
          "networks", "devices", "memory"],
         "ok",
     )  # fmt: skip
-    assert answer["verdict"].endswith("look at ports.")
+    assert answer["verdict"].endswith("Check: ports.")
 
 
 #: Kinds of a routing rule, and the error of a program that connects.
