@@ -21,6 +21,11 @@ from migrationlab.runs.run import Outcome
 
 pytestmark = pytest.mark.lab
 
+#: A guest that boots and is checked soon: it reads each block of its disk, under TCG.
+SMALL: dict[str, Any] = {"memory_mib": 112, "working_set_mib": 8, "dirty_mib_s": 0, "disk_mib": 8}
+#: Copying it takes so long that the counters of the copy are seen.
+LARGER = {"disk_mib": 32}
+
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Lab]:
@@ -32,9 +37,7 @@ def stage() -> Iterator[Lab]:
 @pytest.fixture(scope="module")
 def keeper(stage: Lab) -> Guest:
     """Give a persistent guest with a local disk that it writes to."""
-    return stage.boot(
-        "keeper", memory_mib=112, working_set_mib=8, dirty_mib_s=0, disk="local", persistent=True
-    )
+    return stage.boot("keeper", **SMALL | LARGER, disk="local", persistent=True)
 
 
 def held_mib(guest: Guest, host: Host) -> float:
@@ -121,9 +124,7 @@ def test_definitions(stage: Lab) -> None:
     before. A migration without ``persistent`` leaves the source's definition there, and defines
     nothing at the destination.
     """
-    guest = stage.boot(
-        memory_mib=112, working_set_mib=8, dirty_mib_s=0, disk="local", persistent=True
-    )
+    guest = stage.boot(**SMALL, disk="local", persistent=True)
     first, second = guest.host, guest.other_host
     try:
         arrived(migrate_recorded(guest, copy_storage="full"))
@@ -147,7 +148,7 @@ def test_definitions(stage: Lab) -> None:
 
 def test_copied_storage_in_full_and_in_part(stage: Lab) -> None:
     """In part, only what the guest wrote over its backing file is copied; in full, all of it."""
-    guest = stage.boot(memory_mib=112, working_set_mib=8, dirty_mib_s=0, disk="local")
+    guest = stage.boot(**SMALL | LARGER, disk="local")
     try:
         first, second = guest.host, guest.other_host
         assert held_mib(guest, second) < 2
@@ -164,7 +165,7 @@ def test_copied_storage_in_full_and_in_part(stage: Lab) -> None:
 
 def test_unsafe(stage: Lab) -> None:
     """A local disk that is not copied is refused; by force the guest arrives, its disk damaged."""
-    guest = stage.boot(memory_mib=112, working_set_mib=8, dirty_mib_s=0, disk="local")
+    guest = stage.boot(**SMALL, disk="local")
     try:
         with pytest.raises(PlanError, match="not shared"):
             migrate_recorded(guest)
@@ -185,9 +186,7 @@ def test_unsafe(stage: Lab) -> None:
 
 def test_a_shared_disk_needs_no_copy(stage: Lab) -> None:
     """A disk that both hosts see goes along without a copy, whatever its cache mode."""
-    guest = stage.boot(
-        memory_mib=112, working_set_mib=8, dirty_mib_s=0, disk="shared", disk_mib_s=2
-    )
+    guest = stage.boot(**SMALL, disk="shared", disk_mib_s=2)
     try:
         done = arrived(migrate_recorded(guest))
         assert "blockdev-mirror" not in done.source
@@ -203,7 +202,7 @@ def test_no_file_at_the_destination(stage: Lab) -> None:
 
     Which is why the lab makes the destination's.
     """
-    guest = stage.boot(memory_mib=112, working_set_mib=8, dirty_mib_s=0, disk="local")
+    guest = stage.boot(**SMALL, disk="local")
     enter = stage.rack.in_host(guest.other_host.name)
     try:
         namespaces.run([*enter, "rm", guest.spec.disk_path])
@@ -235,9 +234,7 @@ def test_abort_on_error(stage: Lab) -> None:
     namespaces.run([*enter, "mkdir", "-p", DISKS_AT_HOST])
     namespaces.run([*enter, "mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", DISKS_AT_HOST])
     try:
-        guest = stage.boot(
-            memory_mib=112, working_set_mib=8, dirty_mib_s=0, disk="local", disk_mib_s=0
-        )
+        guest = stage.boot(**SMALL, disk="local", disk_mib_s=0)
         try:
             migration = start(
                 guest,

@@ -1,4 +1,4 @@
-"""Every broken case for real: refused in libvirt's own words, explained, and mended again."""
+"""Every fault for real: refused in libvirt's own words, explained, and fixed again."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ NEEDS_TWO_RELEASES = "cpu-model-missing"
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    """Give a lab of this module's own, to be broken."""
+    """Give a lab of this module's own, for faults."""
     with Lab() as own:
         yield own
 
 
 @pytest.fixture(scope="module")
 def guest(lab: Lab) -> Guest:
-    """Give a guest that nothing is wrong with."""
+    """Give a guest without a fault."""
     return lab.boot("sound", memory_mib=128, working_set_mib=8, dirty_mib_s=5)
 
 
@@ -61,7 +61,7 @@ def hosts_of(lab: Lab, guest: Guest) -> list[Host]:
 
 
 def assert_refused(lab: Lab, case: faults.ActiveFault, guest: Guest, run: Run) -> None:
-    """See that a run into a case was refused as it should, and did the guest no harm."""
+    """Check that a run into a fault was refused as expected, and left the guest intact."""
     code, words = ANSWERS[case.case.id]
     assert run.outcome is Outcome.FAILED
     assert run.error is not None
@@ -75,8 +75,8 @@ def assert_refused(lab: Lab, case: faults.ActiveFault, guest: Guest, run: Run) -
     assert guest.check().intact
 
 
-def test_cases_are_known() -> None:
-    """Each case has its own name, and says what is broken."""
+def test_faults_are_described() -> None:
+    """Each fault has its own name, a title, and what it breaks."""
     assert {case.id for case in CASES} == set(ANSWERS)
     for case in Lab.fault_cases():
         assert case.title
@@ -85,8 +85,8 @@ def test_cases_are_known() -> None:
 
 
 @pytest.mark.parametrize("case_id", [name for name in ANSWERS if name != NEEDS_TWO_RELEASES])
-def test_case_is_refused_and_mended(lab: Lab, guest: Guest, case_id: str) -> None:
-    """The plan is refused in the real words, the guest stays; mended, the same plan works."""
+def test_fault_is_refused_and_fixed(lab: Lab, guest: Guest, case_id: str) -> None:
+    """The plan is refused in libvirt's words and the guest stays; after the fix the plan works."""
     may_all = UNPRIVILEGED_USERFAULTFD.exists() and UNPRIVILEGED_USERFAULTFD.read_text() != "0\n"
     if case_id == "userfaultfd-refused" and may_all:
         pytest.skip("this machine lets everybody use userfaultfd")
@@ -100,14 +100,14 @@ def test_case_is_refused_and_mended(lab: Lab, guest: Guest, case_id: str) -> Non
     assert [left.name for left in lab.guests] == ["sound"]
     plan = case.plan
     if plan.postcopy and namespaces.rootless():
-        return  # which no ordinary user may have, whatever is mended
+        return  # an ordinary user has no post-copy, also without the fault
     run = migrate(guest, to=case.to, plan=plan)
     assert run.outcome is Outcome.COMPLETED, run.error
     assert hosts_of(lab, guest) == [case.to]
 
 
-def test_cpu_model_that_the_other_side_lacks() -> None:
-    """A guest with a model that only the newer libvirt knows stays on the newer host."""
+def test_cpu_model_of_newer_libvirt_is_refused() -> None:
+    """A guest with a CPU model that only the newer libvirt knows stays on the newer host."""
     with Lab(images=("trixie", "bookworm")) as lab, lab.broken(NEEDS_TWO_RELEASES) as case:
         assert case.guest is not None
         run = migrate(case.guest, to=case.to, plan=case.plan, validate=False)
@@ -115,8 +115,8 @@ def test_cpu_model_that_the_other_side_lacks() -> None:
 
 
 @pytest.mark.parametrize("case_id", ["certificate-wrong-name", "certificate-unknown-authority"])
-def test_control_connection_does_not_say_why(lab: Lab, guest: Guest, case_id: str) -> None:
-    """Over qemu+tls libvirt gives one text for all bad certificates; the dialler's log has why."""
+def test_control_connection_hides_the_reason(lab: Lab, guest: Guest, case_id: str) -> None:
+    """Over qemu+tls libvirt has one text for all bad certificates; the source's log has why."""
     why = {
         "certificate-wrong-name": "owner does not match the hostname",
         "certificate-unknown-authority": "The certificate hasn't got a known issuer",
@@ -134,10 +134,15 @@ def test_control_connection_does_not_say_why(lab: Lab, guest: Guest, case_id: st
     assert why[case_id] in source.log.read_text()[length:]
 
 
-def test_cached_disk_is_safe_today(lab: Lab) -> None:
-    """Without the case a cached shared disk is no hindrance: QEMU drops its cache of it."""
+def test_cached_shared_disk_migrates_without_the_fault(lab: Lab) -> None:
+    """A guest with a cached shared disk migrates: QEMU drops its cache."""
     cached = lab.boot(
-        "cached", memory_mib=128, working_set_mib=8, disk="shared", disk_cache="writeback"
+        "cached",
+        memory_mib=128,
+        working_set_mib=8,
+        disk="shared",
+        disk_mib=4,
+        disk_cache="writeback",
     )
     try:
         run = migrate(cached, to=cached.other_host, plan=Plan(mode="peer2peer"))
@@ -147,8 +152,8 @@ def test_cached_disk_is_safe_today(lab: Lab) -> None:
         cached.destroy()
 
 
-def test_mended_after_a_failure(lab: Lab, guest: Guest) -> None:
-    """An exception in the body mends the lab as its end does."""
+def test_exception_in_the_body_fixes_the_lab(lab: Lab, guest: Guest) -> None:
+    """An exception in the body fixes the lab as its end does."""
     source = guest.host
     with pytest.raises(ZeroDivisionError), lab.broken("host-key-unknown", source=source):
         1 / 0  # noqa: B018
@@ -157,8 +162,8 @@ def test_mended_after_a_failure(lab: Lab, guest: Guest) -> None:
     assert namespaces.run(argv) == lab.files.known_hosts.read_text()
 
 
-def test_mended_when_it_cannot_be_switched_on(lab: Lab) -> None:
-    """A case whose guest does not come up is taken back, and the error is the guest's."""
+def test_failed_switch_on_is_undone(lab: Lab) -> None:
+    """A fault whose guest does not boot is undone, and the error is the guest's."""
 
     def boot(*words: object, **settings: object) -> Guest:
         raise LabError("it did not come up")
@@ -170,25 +175,25 @@ def test_mended_when_it_cannot_be_switched_on(lab: Lab) -> None:
     assert "capability_filters" not in namespaces.run(argv)
 
 
-def test_one_case_at_a_time(lab: Lab) -> None:
-    """A second case is refused while one is on, and the first stays on."""
+def test_one_fault_at_a_time(lab: Lab) -> None:
+    """A second fault is refused while one is on, and the first stays on."""
     with lab.broken("port-closed"):
         with pytest.raises(UsageError, match="port-closed is switched on already") as caught:
             faults.switch_on(lab, "host-key-unknown", source=None, boot=lab.boot)
         assert "lab mend" in caught.value.hint
         assert lab.inspect()["broken"] == "port-closed"
-    assert faults.mend(lab) is None
+    assert faults.fix(lab) is None
 
 
-def test_unknown_case(lab: Lab) -> None:
-    """A case that there isn't is refused with those that there are."""
+def test_unknown_fault_is_refused(lab: Lab) -> None:
+    """An unknown fault is refused with the known ones."""
     with pytest.raises(UsageError, match="no fault is called 'gremlins'") as caught:
         lab.broken("gremlins").__enter__()
     assert "port-closed" in caught.value.hint
 
 
-def test_source_of_another_lab(lab: Lab) -> None:
-    """A case is switched on between the lab's own hosts."""
+def test_source_of_another_lab_is_refused(lab: Lab) -> None:
+    """A fault is switched on between the lab's own hosts only."""
     other = Host("test:///default")
     with pytest.raises(UsageError, match="source must be a host of this lab"):
         lab.broken("port-closed", source=other).__enter__()
@@ -196,8 +201,8 @@ def test_source_of_another_lab(lab: Lab) -> None:
     assert faults.switched_on(lab) is None
 
 
-def test_case_that_a_lab_cannot_have(lab: Lab) -> None:
-    """A case that needs another lab says which."""
+def test_fault_that_a_lab_cannot_have_is_refused(lab: Lab) -> None:
+    """The hint of a fault that needs another lab says which one."""
     with pytest.raises(UsageError, match="cannot have cpu-model-missing") as caught:
         lab.broken("cpu-model-missing").__enter__()
     assert 'images=("trixie", "bookworm")' in caught.value.hint
@@ -210,7 +215,7 @@ def call(*words: str) -> Result:
 
 
 def test_command_line(lab: Lab, guest: Guest) -> None:
-    """One process breaks the lab and says how to run into it, another one mends it."""
+    """One process breaks the lab and prints how to run into it; another one fixes it."""
     source = guest.host
     options = ["--name", lab.name, "--format", "json"]
     done = call("break", "port-closed", "--source", source.name, *options)
@@ -235,11 +240,11 @@ def test_command_line(lab: Lab, guest: Guest) -> None:
 
 
 def test_command_line_shows_what_to_do(lab: Lab) -> None:
-    """As text, a broken lab says what is broken, how to run into it, and how to mend it."""
+    """The text says what is broken, how to run into it, and how to fix it."""
     done = call("break", "disk-not-shared", "--name", lab.name)
     try:
         assert done.exit_code == 0, done.stderr
-        assert "disk-not-shared, a guest made for it, runs on host-a." in done.stdout
+        assert "A guest for it, disk-not-shared, runs on host-a." in done.stdout
         assert "virsh --connect" in done.stdout
         assert f"migrationlab lab mend --name {lab.name}" in done.stdout
         assert "broken: disk-not-shared" in call("inspect", lab.name).stdout
@@ -256,10 +261,13 @@ def test_command_line_lists_the_cases() -> None:
 
 
 def test_command_line_refuses(lab: Lab) -> None:
-    """A case or a host that there isn't is the caller's mistake, told without a traceback."""
+    """An unknown fault, host or lab is the caller's mistake, without a traceback."""
     for words, text in (
         (["break", "gremlins", "--name", lab.name], "no fault is called 'gremlins'"),
-        (["break", "port-closed", "--name", lab.name, "--source", "host-c"], "no host 'host-c'"),
+        (
+            ["break", "port-closed", "--name", lab.name, "--source", "host-c"],
+            "--source must be host-a or host-b",
+        ),
         (["mend", "--name", "nobody"], "no lab 'nobody' is up"),
     ):
         done = call(*words)

@@ -1,4 +1,4 @@
-"""Guests: the rate they really reach, the check of their memory, and what cannot be booted."""
+"""Guests: the rate that they reach, the check of their memory, and refused guests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def beats_of_the_next(guest: Guest, milliseconds: int) -> pd.DataFrame:
     last_ns = since_ns
     while True:
         beats = source.read(place)
-        # On a busy machine the observer may write down late what came before, with its true time.
+        # On a busy machine the observer may record earlier beats late, with their true time.
         beats = beats[beats["arrival_ns"] > since_ns]
         if len(beats) >= milliseconds:
             return beats
@@ -45,15 +45,15 @@ def reached(beats: pd.DataFrame) -> float:
 
 @pytest.mark.parametrize("pattern", ["sequential", "random"])
 def test_workload_writes_at_its_rate(guest: Guest, pattern: str) -> None:
-    """A paced workload reaches the rate that was set, in both orders, with its memory intact."""
+    """The workload reaches the set rate in both orders, and its memory is intact."""
     guest.set_workload(20, pattern)
-    # A machine that is kept busy may slow a guest down, never speed it up.
+    # A busy machine may slow a guest down, but never speeds it up.
     assert 10 < reached(beats_of_the_next(guest, 800)) < 20.5
     assert guest.check().intact
 
 
-def test_workload_can_stand_still_and_race(guest: Guest) -> None:
-    """Rate 0 writes nothing; "max" writes far more than a paced one."""
+def test_workload_pauses_at_zero_and_runs_free_at_max(guest: Guest) -> None:
+    """Rate 0 writes nothing; "max" writes far more than a set rate."""
     guest.set_workload(0)
     assert reached(beats_of_the_next(guest, 200)) == 0
     guest.set_workload(20)
@@ -73,16 +73,16 @@ def test_beats_come_each_millisecond(guest: Guest) -> None:
     assert took_ms >= beats["sequence"].iloc[-1] - beats["sequence"].iloc[0] - 1
 
 
-def test_check_looks_at_every_page(guest: Guest) -> None:
-    """The check covers the whole working set, and the workload goes on after it."""
+def test_check_covers_every_page(guest: Guest) -> None:
+    """The check covers the whole working set, and the workload continues after it."""
     check = guest.check()
     assert check.intact
     assert check.pages == guest.spec.working_set_mib * PAGES_PER_MIB
     assert reached(beats_of_the_next(guest, 300)) > 0
 
 
-def test_check_finds_one_spoilt_byte(lab: Lab) -> None:
-    """One page changed behind the workload's back is found, and counted once."""
+def test_check_finds_one_damaged_page(lab: Lab) -> None:
+    """A page that changed without the workload is found, and counted once."""
     guest = lab.boot("spoilt", memory_mib=128, working_set_mib=4, dirty_mib_s=0)
     try:
         assert guest.check().bad_pages == 0
@@ -95,10 +95,10 @@ def test_check_finds_one_spoilt_byte(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("kind", ["local", "shared"])
-def test_a_disk_is_written_and_checked(lab: Lab, kind: DiskKind) -> None:
-    """All blocks of a disk are read while it is written to, and those that are spoilt are found.
+def test_disk_is_written_and_checked(lab: Lab, kind: DiskKind) -> None:
+    """All blocks of a disk are read while it is written, and damaged ones are found.
 
-    With the guest, its disk goes from both hosts.
+    The disk is deleted on both hosts with the guest.
     """
     guest = lab.boot(
         memory_mib=128, working_set_mib=4, dirty_mib_s=0, disk=kind, disk_mib=4, disk_mib_s=2
@@ -121,8 +121,8 @@ def test_a_disk_is_written_and_checked(lab: Lab, kind: DiskKind) -> None:
         assert namespaces.run([*enter, "sh", "-c", f"ls {guest.spec.disk_path} || :"]) == ""
 
 
-def test_a_persistent_guest_is_cleared_away(lab: Lab) -> None:
-    """A persistent guest is known while it is only defined, and gone once it is destroyed."""
+def test_persistent_guest_is_deleted(lab: Lab) -> None:
+    """A persistent guest is found while it is only defined, and gone once it is destroyed."""
     guest = lab.boot(memory_mib=128, working_set_mib=4, dirty_mib_s=0, persistent=True)
     facts = guest.facts()
     assert (facts.active, facts.persistent) == (True, True)
@@ -134,8 +134,8 @@ def test_a_persistent_guest_is_cleared_away(lab: Lab) -> None:
     assert lab.host_a.find(guest.uuid) is None
 
 
-def test_a_guest_stands_still_and_goes_on(lab: Lab, guest: Guest) -> None:
-    """A guest that stands still is on its host all the same, and has no check until it goes on."""
+def test_paused_guest_resumes(lab: Lab, guest: Guest) -> None:
+    """A paused guest is still on its host, and has no check until it resumes."""
     guest.suspend()
     try:
         assert guest.paused
@@ -147,8 +147,8 @@ def test_a_guest_stands_still_and_goes_on(lab: Lab, guest: Guest) -> None:
     assert guest.check().intact
 
 
-def test_another_processor(lab: Lab) -> None:
-    """A guest has the processor and the machine that were asked for."""
+def test_guest_has_the_chosen_cpu_and_machine(lab: Lab) -> None:
+    """The domain has the CPU model and the machine type of the spec."""
     guest = lab.boot(
         memory_mib=128, working_set_mib=4, dirty_mib_s=0, cpu="Haswell", machine="pc-q35-7.2",
         accelerator="tcg",
@@ -184,7 +184,7 @@ def test_refused_guest_starts_nothing(
 
 
 def test_smallest_guest_boots(lab: Lab) -> None:
-    """A guest with just the memory that the kit asks for has room for its working set."""
+    """A guest with the minimum memory has room for its working set."""
     guest = lab.boot("smallest", memory_mib=144, working_set_mib=64, dirty_mib_s="max")
     try:
         assert guest.check().intact
@@ -193,7 +193,7 @@ def test_smallest_guest_boots(lab: Lab) -> None:
 
 
 def test_unknown_guest(lab: Lab, guest: Guest) -> None:
-    """The answer to an unknown name has the known ones."""
+    """The hint of an unknown name has the known ones."""
     with pytest.raises(GuestError, match="no guest 'ghost'") as caught:
         lab.guest("ghost")
     assert guest.name in caught.value.hint

@@ -1,4 +1,4 @@
-"""The lab itself: two hosts that are really two, a wire, and an end that leaves nothing."""
+"""The lab: two separate hosts, a wire, and an end that leaves nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from migrationlab.lab.lab import Lab
 
 pytestmark = pytest.mark.lab
 
-#: A lab of a process of its own, which says what the lab consists of and then waits.
+#: A lab of another process, which prints what the lab consists of and then waits.
 OWNER = """
 import json, sys
 from migrationlab.lab.guest import Guest
@@ -35,7 +35,7 @@ sys.stdin.read()
 
 
 def mounts_and_interfaces() -> tuple[str, list[str]]:
-    """Return this machine's mounts and network interfaces, as far as this process sees any."""
+    """Return this machine's mounts and network interfaces, as this process sees them."""
     return Path("/proc/self/mounts").read_text(), sorted(psutil.net_if_addrs())
 
 
@@ -69,11 +69,8 @@ def test_hosts_are_two(lab: Lab) -> None:
     assert "10.11.0.2/30" not in interfaces
 
 
-def test_who_comes_and_goes_changes_nobodys_address(lab: Lab) -> None:
-    """Each bridge of the LAN keeps its MAC address, so nobody's frames go where nobody is.
-
-    Else a port with a low one would change it, and so would a host's last guest as it leaves.
-    """
+def test_new_port_leaves_bridge_address_unchanged(lab: Lab) -> None:
+    """Each bridge of the LAN keeps its MAC address when a port with a lower one comes and goes."""
     places = [lab.rack.in_rack_network(), *(lab.rack.in_host(host.name) for host in lab.hosts)]
     show = ["ip", "-brief", "link", "show", "dev", "lan"]
     for enter in places:
@@ -88,7 +85,7 @@ def test_who_comes_and_goes_changes_nobodys_address(lab: Lab) -> None:
 
 
 def test_the_lan_carries_from_the_start() -> None:
-    """Every port passes frames on once a lab is up: nobody's first question is lost."""
+    """Every port forwards frames as soon as a lab is up."""
     with Lab() as new:
         for enter in (
             new.rack.in_rack_network(),
@@ -100,7 +97,7 @@ def test_the_lan_carries_from_the_start() -> None:
 
 
 def test_no_name_server(lab: Lab) -> None:
-    """A host knows names by its files only: an unknown one is unknown at once."""
+    """A host resolves names from its files only, so an unknown name fails at once."""
     for host in lab.hosts:
         enter = lab.rack.in_host(host.name)
         assert "hosts: files\n" in namespaces.run([*enter, "cat", "/etc/nsswitch.conf"])
@@ -109,14 +106,14 @@ def test_no_name_server(lab: Lab) -> None:
 
 @pytest.mark.parametrize("transport", ["ssh", "tcp"])
 def test_hosts_reach_each_other(lab: Lab, transport: str) -> None:
-    """The source's libvirtd can dial the destination's by the URIs that peer2peer uses."""
+    """The source's libvirtd connects to the destination's by the URIs that peer2peer uses."""
     uri = f"qemu+{transport}://{'root@' if transport == 'ssh' else ''}host-b/system"
     argv = [*lab.rack.in_host("host-a"), "virsh", "--connect", uri, "hostname"]
     assert namespaces.run(argv).strip() == "host-b"
 
 
 def test_virsh_connects_with_the_printed_uri(lab: Lab) -> None:
-    """The URI that inspect prints opens the right host from this machine, as virsh would."""
+    """The URI of ``inspect`` opens the right host from this machine, as in virsh."""
     for host in lab.inspect()["hosts"]:
         connection = libvirt.open(host["uri"])
         assert connection.getHostname() == host["name"]
@@ -124,15 +121,15 @@ def test_virsh_connects_with_the_printed_uri(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("uri", ["qemu+ssh://root@host-b/system", "qemu+tcp://host-b/system"])
-def test_this_process_dials_lab_names(lab: Lab, uri: str) -> None:
-    """In normal mode the client dials the destination by the same URI as a neighbour would."""
+def test_this_process_connects_to_lab_names(lab: Lab, uri: str) -> None:
+    """In normal mode the client connects to the destination by the URI that the source uses."""
     connection = lab.host_b.new_connection(uri)
     assert connection.getHostname() == "host-b"
     connection.close()
 
 
 def test_inspect_shows_everything(lab: Lab) -> None:
-    """Inspect has hosts, wire, guests and processes, and is plain JSON."""
+    """``inspect`` has hosts, wire, guests and processes, and is plain JSON."""
     shown = json.loads(json.dumps(lab.inspect()))
     assert [host["name"] for host in shown["hosts"]] == ["host-a", "host-b"]
     assert shown["wire"] == {"rate_mbit_s": 1000.0, "delay_ms": 0.0, "loss_percent": 0.0}
@@ -143,7 +140,7 @@ def test_inspect_shows_everything(lab: Lab) -> None:
 
 
 def test_wire_is_set_while_it_runs(lab: Lab) -> None:
-    """What is set is what the kernel then says, both ways and back."""
+    """The kernel reports the rate that was set."""
     try:
         assert lab.wire.set(250).rate_mbit_s == 250
         assert lab.wire.set(None).rate_mbit_s is None
@@ -162,8 +159,8 @@ def test_wire_is_set_while_it_runs(lab: Lab) -> None:
         {"rate_mbit_s": 100, "loss_percent": 101},
     ],
 )
-def test_wire_refuses_absurd_figures(lab: Lab, wrong: dict[str, float]) -> None:
-    """A figure out of its range is refused with a hint, and the wire stays as it was."""
+def test_refused_settings_leave_wire_unchanged(lab: Lab, wrong: dict[str, float]) -> None:
+    """A value out of its range is refused with a hint, and the wire stays as it was."""
     with pytest.raises(UsageError) as caught:
         lab.wire.set(**wrong)
     assert caught.value.hint
@@ -171,7 +168,7 @@ def test_wire_refuses_absurd_figures(lab: Lab, wrong: dict[str, float]) -> None:
 
 
 def test_delay_works_or_is_refused(lab: Lab) -> None:
-    """Where the kernel has netem a delay is set and read back, elsewhere refused with a hint."""
+    """With netem in the kernel a delay is set and read back; without, it is refused."""
     if lab.wire.can_impair():
         try:
             assert lab.wire.set(1000, delay_ms=5, loss_percent=1).delay_ms == pytest.approx(5)
@@ -185,7 +182,7 @@ def test_delay_works_or_is_refused(lab: Lab) -> None:
 
 
 def test_second_lab_of_the_same_name(lab: Lab) -> None:
-    """A name is taken once, and the first lab goes on."""
+    """A second lab of the same name is refused, and the first stays up."""
     with pytest.raises(UsageError, match="is up already") as caught:
         Lab(name=lab.name)
     assert "lab down" in caught.value.hint
@@ -194,14 +191,14 @@ def test_second_lab_of_the_same_name(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "-x", "a b", "../up", "x" * 40, "Lab"])
-def test_names_that_cannot_be(name: str) -> None:
-    """A name that is no plain word is refused before anything is made of it."""
+def test_bad_names_are_refused(name: str) -> None:
+    """A name that is no plain word is refused."""
     with pytest.raises(UsageError, match="lab's name must be"):
         registry.files(name)
 
 
-def test_lab_with_an_absurd_wire() -> None:
-    """A wire that cannot be is refused before a lab is made."""
+def test_bad_wire_is_refused_first() -> None:
+    """A wire out of range is refused before a lab starts."""
     steps: list[object] = []
     with pytest.raises(UsageError, match="rate_mbit_s must be a number"):
         Lab(name="absurd", wire_mbit_s=-4, on_step=steps.append)
@@ -209,7 +206,7 @@ def test_lab_with_an_absurd_wire() -> None:
 
 
 def test_folder_without_its_lock() -> None:
-    """A folder of a lab's name that nobody holds is cleared away, and the name can be taken."""
+    """A folder without a lock is deleted, and a lab can take its name."""
     name = f"stray-{os.getpid()}"
     (directories.labs() / name / "guests").mkdir(parents=True)
     with Lab(name=name) as lab:
@@ -218,7 +215,7 @@ def test_folder_without_its_lock() -> None:
 
 
 def test_boots_of_two_processes(lab: Lab) -> None:
-    """Two who boot guests in one lab at the same time give each guest its own number."""
+    """Two processes that boot guests at the same time give each its own number."""
     booted: list[Guest] = []
 
     def boot(name: str) -> None:
@@ -241,7 +238,7 @@ def test_boots_of_two_processes(lab: Lab) -> None:
 
 
 def test_unknown_release() -> None:
-    """A release that is not offered is refused with those that are."""
+    """An unknown release is refused with the known ones."""
     with pytest.raises(UsageError) as caught:
         Lab(images="sid")
     assert "trixie" in caught.value.hint
@@ -249,7 +246,7 @@ def test_unknown_release() -> None:
 
 
 def test_two_labs_side_by_side(lab: Lab) -> None:
-    """Two labs with the same addresses inside do not see each other's guests."""
+    """Two labs have the same addresses inside and do not see each other's guests."""
     with Lab() as other:
         there = other.boot("elsewhere", memory_mib=128, working_set_mib=1, dirty_mib_s=1)
         assert [guest.name for guest in other.guests] == ["elsewhere"]
@@ -269,11 +266,11 @@ def test_closing_leaves_nothing() -> None:
     assert all(has_ended(pid) for pid in pids)
     assert not folder.exists()
     assert mounts_and_interfaces() == before
-    lab.close()  # once more does no harm
+    lab.close()  # a second call does no harm
 
 
 def test_death_of_the_owner_ends_the_lab() -> None:
-    """A SIGKILL of the owner ends every process; a new lab of the name starts from the rest."""
+    """A SIGKILL of the owner ends every process; a new lab can take the name."""
     before = mounts_and_interfaces()
     name = f"killed-{os.getpid()}"
     owner = subprocess.Popen(
@@ -288,14 +285,14 @@ def test_death_of_the_owner_ends_the_lab() -> None:
     assert all(has_ended(pid) for pid in pids)
     assert mounts_and_interfaces() == before
     assert not registry.is_up(name)
-    assert (directories.labs() / name).exists()  # what a kill leaves is files only
+    assert (directories.labs() / name).exists()  # only files are left
     with Lab(name=name) as again:
         assert again.alive
     assert not (directories.labs() / name).exists()
 
 
 def test_attach(lab: Lab) -> None:
-    """Another owner's lab can be used by its name, and letting go of it leaves it up."""
+    """A lab can be attached to by its name, and stays up when that is closed."""
     guest = lab.boot("seen", memory_mib=128, working_set_mib=2, dirty_mib_s=1, pattern="random")
     try:
         attached = Lab.attach(lab.name)
@@ -308,20 +305,20 @@ def test_attach(lab: Lab) -> None:
 
 
 def test_attach_to_nothing() -> None:
-    """A lab that isn't up is told from one that is."""
+    """Attaching to a lab that is not up is refused."""
     with pytest.raises(UsageError, match="no lab 'nobody' is up"):
         Lab.attach("nobody")
 
 
 def test_repr_is_one_plain_line(lab: Lab) -> None:
-    """A lab, a host and a wire say what they are without addresses in memory."""
+    """The repr of lab, host and wire has no address in memory."""
     for thing in (lab, lab.host_a, lab.wire, lab.beat_buffer):
         assert "\n" not in repr(thing)
         assert " at 0x" not in repr(thing)
 
 
 def test_namespaces_refused() -> None:
-    """Without the right to make namespaces: a clear error with a hint, and nothing left."""
+    """Without the right to make namespaces the error is clear, and nothing is left."""
     if namespaces.rootless():
         pytest.skip("the way to take this right away needs root")
     script = "from migrationlab.lab.lab import Lab; Lab(name='refused')"
@@ -339,7 +336,7 @@ def test_namespaces_refused() -> None:
 
 
 def test_missing_programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Without unshare the lab says which program is missing, and how to get it."""
+    """Without unshare the error names it, and the hint says how to install it."""
     monkeypatch.setattr(namespaces, "child_environment", lambda: {"PATH": str(tmp_path)})
     with pytest.raises(LabError, match="missing") as caught:
         Lab(name="missing")
@@ -348,7 +345,7 @@ def test_missing_programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 
 
 def test_interrupt_while_it_starts() -> None:
-    """Ctrl-C while a lab comes up leaves nothing of it."""
+    """Ctrl-C while a lab starts leaves nothing of it."""
     name = f"interrupted-{os.getpid()}"
     script = (
         "import sys; from migrationlab.lab.lab import Lab; "

@@ -1,4 +1,4 @@
-"""Both sides of the wire are safe: TLS for libvirt and for the guest's memory, ssh with keys."""
+"""Connections are safe: TLS for libvirt and for the guest's memory, ssh with keys."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from migrationlab.runs.run import Outcome
 
 pytestmark = pytest.mark.lab
 
-#: Stands in the memory of every guest of the lab, in its kernel's command line.
+#: Text in the memory of every guest of the lab: a part of its kernel's command line.
 KNOWN = b"migrationlab.observer="
-#: Listens to all that passes a host's end of the wire until its input ends, and says how many
-#: bytes that were and how often the word was among them.
+#: Reads everything that passes a host's end of the wire until its input ends, and prints how many
+#: bytes that were and how often they had the word.
 SNIFFER = """
 import json, os, select, socket, sys
 wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
@@ -44,13 +44,13 @@ while True:
         print(json.dumps({"bytes": seen, "found": found}))
         break
 """
-#: Opens a connection, and says whose it is.
+#: Opens a connection, and prints the host's name.
 WHO = "import sys, libvirt; print(libvirt.open(sys.argv[1]).getHostname())"
 
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    """Give a lab of this module's own: its daemons are restarted, its keys taken away."""
+    """Give a lab of this module's own: tests restart its daemons and take its keys away."""
     with Lab() as own:
         yield own
 
@@ -63,7 +63,7 @@ def guest(lab: Lab) -> Guest:
 
 @contextmanager
 def sniffed(lab: Lab) -> Iterator[dict[str, int]]:
-    """Give what passes the wire meanwhile; filled in at the end."""
+    """Count what passes the wire during a ``with``; the dictionary is filled at its end."""
     heard: dict[str, int] = {}
     argv = [*lab.rack.in_host_network("host-b"), sys.executable, "-I", "-S", "-c", SNIFFER]
     with subprocess.Popen(
@@ -80,8 +80,8 @@ def sniffed(lab: Lab) -> Iterator[dict[str, int]]:
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("mode", list(Mode))
 def test_memory_cannot_be_read_on_the_wire(lab: Lab, guest: Guest, mode: Mode, tls: bool) -> None:
-    """What stands in the guest's memory crosses the wire in clear, unless the plan says TLS."""
-    # Slowly, so that the one who listens misses nothing.
+    """The guest's memory crosses the wire in clear, unless the plan has TLS."""
+    # Slowly, so that the sniffer misses nothing.
     plan = Plan(mode=mode, tls=tls, bandwidth_mib_s=50)
     with sniffed(lab) as heard:
         run = migrate(guest, to=guest.other_host, plan=plan)
@@ -97,7 +97,7 @@ def test_memory_cannot_be_read_on_the_wire(lab: Lab, guest: Guest, mode: Mode, t
 
 @pytest.mark.parametrize("mode", list(Mode))
 def test_control_over_tls(lab: Lab, guest: Guest, mode: Mode) -> None:
-    """The destination's libvirtd is dialled by TLS, by this process and by the source's."""
+    """This process and the source's libvirtd connect to the destination by TLS."""
     to = guest.other_host
     plan = Plan(mode=mode, connection_uri=f"qemu+tls://{to.name}/system", tls=True)
     run = migrate(guest, to=to, plan=plan)
@@ -106,8 +106,8 @@ def test_control_over_tls(lab: Lab, guest: Guest, mode: Mode) -> None:
     assert guest.host is to
 
 
-def test_this_process_dials_by_tls(lab: Lab) -> None:
-    """A URI with a lab host's name opens that host, also where it leaves the transport out."""
+def test_this_process_connects_by_tls(lab: Lab) -> None:
+    """A URI with a lab host's name opens that host, also without a transport."""
     for uri in ("qemu+tls://host-b/system", "qemu://host-b/system"):
         connection = lab.host_b.new_connection(uri)
         assert connection.getHostname() == "host-b"
@@ -115,8 +115,8 @@ def test_this_process_dials_by_tls(lab: Lab) -> None:
         connection.close()
 
 
-def test_the_client_machine_dials_by_tls(lab: Lab) -> None:
-    """A machine of its own needs the lab's client certificate, and without one stays outside."""
+def test_admin_client_connects_by_tls(lab: Lab) -> None:
+    """The admin client connects with the lab's client certificate, and not without one."""
     folder = lab.client.home / "pki"
     shutil.copytree(lab.files.pki, folder)
     uri = f"qemu+tls://host-b/system?pkipath={lab.client.home_inside}/pki"
@@ -129,8 +129,8 @@ def test_the_client_machine_dials_by_tls(lab: Lab) -> None:
     assert "host-b" not in done.stdout
 
 
-def test_a_stranger_cannot_dial_by_tls(lab: Lab) -> None:
-    """This process's way by TLS checks the host's name, and the host checks its certificate."""
+def test_tls_verifies_both_sides(lab: Lab) -> None:
+    """The proxy checks the host's name, and the host checks the certificate."""
     program = lab.files.proxies / "tls-host-b"
     text = program.read_text()
     try:
@@ -143,7 +143,7 @@ def test_a_stranger_cannot_dial_by_tls(lab: Lab) -> None:
 
 
 def test_tls_destination(lab: Lab, guest: Guest) -> None:
-    """A certificate of another name is good enough for a plan that expects just that name."""
+    """A certificate of another name is accepted by a plan that expects that name."""
     with lab.broken("certificate-wrong-name", source=guest.host) as case:
         plan = Plan(mode="peer2peer", tls=True, tls_destination="elsewhere.example")
         run = migrate(guest, to=case.to, plan=plan)
@@ -151,7 +151,7 @@ def test_tls_destination(lab: Lab, guest: Guest) -> None:
 
 
 def test_unknown_host_key(lab: Lab) -> None:
-    """This process does not dial a host by ssh whose key it does not know."""
+    """This process does not connect by ssh to a host with an unknown key."""
     known = lab.files.known_hosts.read_text()
     try:
         lab.files.known_hosts.write_text("")
@@ -170,8 +170,8 @@ def libvirtd(lab: Lab, host: Host) -> psutil.Process:
 
 
 @pytest.mark.parametrize("role", ["source", "destination"])
-def test_restart_of_a_libvirtd(lab: Lab, guest: Guest, role: str) -> None:
-    """A libvirtd can be restarted: it is another process then, and the guest noticed nothing."""
+def test_restart_of_libvirtd_leaves_guest_running(lab: Lab, guest: Guest, role: str) -> None:
+    """After a restart libvirtd is another process, and the guest lost no beat."""
     host = guest.host if role == "source" else guest.other_host
     before, source = libvirtd(lab, host).pid, guest.host
     place = guest.beat_source.place()
@@ -186,8 +186,8 @@ def test_restart_of_a_libvirtd(lab: Lab, guest: Guest, role: str) -> None:
     assert run.outcome is Outcome.COMPLETED, run.error
 
 
-def test_libvirtd_that_dies_is_started_again(lab: Lab, guest: Guest) -> None:
-    """After a crash of libvirtd the host comes back by itself, and its guest noticed nothing."""
+def test_dead_libvirtd_is_started_again(lab: Lab, guest: Guest) -> None:
+    """After a crash of libvirtd the host comes back by itself, and its guest is intact."""
     host = guest.host
     daemon = libvirtd(lab, host)
     daemon.kill()
@@ -198,18 +198,20 @@ def test_libvirtd_that_dies_is_started_again(lab: Lab, guest: Guest) -> None:
 
 
 def test_only_hosts_of_the_lab_are_restarted(lab: Lab) -> None:
-    """Another machine's libvirtd is left alone."""
+    """A host of another machine is refused."""
     other = Host("test:///default")
     with pytest.raises(UsageError, match="host must be a host of this lab"):
         lab.restart_libvirtd(other)
     other.close()
 
 
-def test_restart_in_a_lab_that_is_down() -> None:
-    """Where the lab has ended meanwhile, that is what is said."""
+def test_lab_that_is_down_is_reported() -> None:
+    """Restarting a libvirtd and measuring the wire fail with an error of the lab."""
     with Lab() as own:
         rack = psutil.Process(own.rack.pid)
         rack.kill()
         rack.wait(10)
         with pytest.raises(LabError, match="is down"):
             own.restart_libvirtd(own.host_a)
+        with pytest.raises(LabError):
+            own.measure_wire()

@@ -86,7 +86,7 @@ def mend(name: str, output_format: Format) -> None:
     from migrationlab.lab import faults as breaker
     from migrationlab.lab.lab import Lab
 
-    case = breaker.mend(Lab.attach(name))
+    case = breaker.fix(Lab.attach(name))
     text = f"{case.id} is fixed" if case else f"lab {name} has no fault"
     answer(output_format, {"mended": case.id if case else None}, text)
 

@@ -21,8 +21,8 @@ from migrationlab.lab.host_changes import undo_all
 from migrationlab.lab.lab_base import LabBase
 from migrationlab.plan.plan import Plan
 
-#: Small, so that a guest made for a case is there soon.
-SMALL_GUEST = {"memory_mib": 128, "working_set_mib": 8, "dirty_mib_s": 5}
+#: A small guest boots soon; it also checks a small disk soon, of which it reads each block.
+SMALL_GUEST = {"memory_mib": 128, "working_set_mib": 8, "dirty_mib_s": 5, "disk_mib": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def switched_on(lab: LabBase) -> FaultCase | None:
 def switch_on(
     lab: LabBase, case_id: str, *, source: Host | None, boot: Callable[..., Guest]
 ) -> ActiveFault:
-    """Break a lab until :func:`mend`.
+    """Break a lab until :func:`fix`.
 
     Args:
         lab: The lab.
@@ -83,12 +83,12 @@ def switch_on(
         made = {**SMALL_GUEST, **case.guest} if case.guest is not None else None
         guest = boot(case.id, on=source, **made) if made is not None else None
     except BaseException:
-        mend(lab)
+        fix(lab)
         raise
     return ActiveFault(case, case.plan(sides), source, sides.to, guest)
 
 
-def mend(lab: LabBase) -> FaultCase | None:
+def fix(lab: LabBase) -> FaultCase | None:
     """Fix the fault that is on in a lab, and end the guest that was made for it.
 
     Returns:
@@ -119,7 +119,7 @@ def breaking(
     try:
         yield on
     finally:
-        mend(lab)
+        fix(lab)
 
 
 def _guests(lab: LabBase, name: str) -> Iterator[Guest]:

@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture
 def cache(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Give the kit an empty cache of the test's own.
+    """Give migrationlab an empty cache of the test's own.
 
     Not in pytest's own folder, whose path can be too long for the sockets of a lab.
     """

@@ -50,7 +50,10 @@ def test_a_machine_never_tried_on_is_unknown() -> None:
 
 @pytest.mark.parametrize(
     "verdict",
-    [KvmVerdict(boots=True), KvmVerdict(boots=False, reason="QEMU failed: failed to initialize kvm")],
+    [
+        KvmVerdict(boots=True),
+        KvmVerdict(boots=False, reason="QEMU failed: failed to initialize kvm"),
+    ],
 )
 def test_a_verdict_is_kept(verdict: KvmVerdict) -> None:
     """A verdict holds, with its reason, as long as nothing that it depends on changes."""

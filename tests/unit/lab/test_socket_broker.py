@@ -1,4 +1,4 @@
-"""The lab's door, as its visitors see it; ``tests/lab/test_cost.py`` has what a real one gives."""
+"""The socket broker as its clients see it; ``tests/lab/test_cost.py`` uses a real one."""
 
 from __future__ import annotations
 
@@ -18,80 +18,80 @@ Behaviour = Callable[[socket.socket], None]
 
 
 @pytest.fixture
-def doorkeeper(tmp_path: Path) -> Iterator[Callable[[Behaviour], Path]]:
-    """Give a door whose keeper does as a test says to the first visitor."""
-    path = tmp_path / "my-lab" / "door"
+def broker_answers(tmp_path: Path) -> Iterator[Callable[[Behaviour], Path]]:
+    """Give a broker that treats its first client as a test says."""
+    path = tmp_path / "my-lab" / "broker"
     path.parent.mkdir()
-    kept: list[threading.Thread] = []
+    threads: list[threading.Thread] = []
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
         listening.bind(str(path))
         listening.listen()
 
-        def keep(behaviour: Behaviour) -> Path:
+        def start(behaviour: Behaviour) -> Path:
             def serve() -> None:
-                visitor, _ = listening.accept()
-                with visitor:
-                    behaviour(visitor)
+                client, _ = listening.accept()
+                with client:
+                    behaviour(client)
 
-            kept.append(threading.Thread(target=serve))
-            kept[-1].start()
+            threads.append(threading.Thread(target=serve))
+            threads[-1].start()
             return path
 
-        yield keep
-        for thread in kept:
+        yield start
+        for thread in threads:
             thread.join(10)
 
 
-def test_a_visitor_gets_what_it_asked_for(doorkeeper: Callable[[Behaviour], Path]) -> None:
+def test_client_gets_the_socket_it_asked_for(broker_answers: Callable[[Behaviour], Path]) -> None:
     """Network, family, type and protocol arrive as given, and the socket that comes back works."""
     asked: list[list[object]] = []
 
-    def give(visitor: socket.socket) -> None:
-        asked.append(json.loads(visitor.recv(256)))
+    def give(client: socket.socket) -> None:
+        asked.append(json.loads(client.recv(256)))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as given:
-            socket.send_fds(visitor, [b"socket"], [given.fileno()])
+            socket.send_fds(client, [b"socket"], [given.fileno()])
 
-    path = doorkeeper(give)
+    path = broker_answers(give)
     with open_socket(path, LAN, socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_UDP) as given:
         given.bind(("127.0.0.1", 0))
         assert given.type == socket.SOCK_DGRAM
     assert asked == [["lan", socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_UDP]]
 
 
-def test_a_refusal_is_told_with_its_reason(doorkeeper: Callable[[Behaviour], Path]) -> None:
-    """Where the rack says why there is no socket, so does the error, with the lab's name."""
+def test_refusal_has_its_reason(broker_answers: Callable[[Behaviour], Path]) -> None:
+    """The error has the rack's reason for no socket, and the lab's name."""
 
-    def refuse(visitor: socket.socket) -> None:
-        visitor.recv(256)
-        visitor.send(b"Protocol not supported")
+    def refuse(client: socket.socket) -> None:
+        client.recv(256)
+        client.send(b"Protocol not supported")
 
     with pytest.raises(LabError, match="network host-a of lab my-lab: Protocol not supp") as caught:
-        open_socket(doorkeeper(refuse), "host-a", socket.AF_NETLINK, socket.SOCK_RAW, 99)
+        open_socket(broker_answers(refuse), "host-a", socket.AF_NETLINK, socket.SOCK_RAW, 99)
     assert caught.value.hint
 
 
-def test_a_rack_that_ends_just_then_is_a_lab_that_ended(
-    doorkeeper: Callable[[Behaviour], Path],
+def test_silent_end_means_that_the_lab_ended(
+    broker_answers: Callable[[Behaviour], Path],
 ) -> None:
-    """A door that closes without a word means that the lab is over."""
-    path = doorkeeper(lambda visitor: visitor.recv(256) and None)
+    """A connection that closes without an answer means that the lab ended."""
+    path = broker_answers(lambda client: client.recv(256) and None)
     with pytest.raises(LabError, match="of lab my-lab: the lab ended"):
         open_socket(path, LAN, socket.AF_INET, socket.SOCK_DGRAM)
 
 
-def test_a_rack_that_does_not_answer_is_told_of(
-    doorkeeper: Callable[[Behaviour], Path], monkeypatch: pytest.MonkeyPatch
+def test_missing_answer_is_an_error(
+    broker_answers: Callable[[Behaviour], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody waits at a door for ever."""
+    """A broker that does not answer is an error after the time limit."""
     monkeypatch.setattr(socket_broker, "TIMEOUT_S", 0.01)
     over = threading.Event()
-    path = doorkeeper(lambda visitor: over.wait(10) and None)
+    path = broker_answers(lambda client: over.wait(10) and None)
     with pytest.raises(LabError, match="lab my-lab did not answer"):
         open_socket(path, LAN, socket.AF_INET, socket.SOCK_DGRAM)
     over.set()
 
 
-def test_a_lab_without_a_door_is_down(tmp_path: Path) -> None:
-    """Where nobody listens, or nothing is, the lab is down."""
+def test_lab_without_a_broker_is_down(tmp_path: Path) -> None:
+    """Without a socket of the broker the lab is down."""
     with pytest.raises(LabError, match="is down"):
-        open_socket(tmp_path / "door", LAN, socket.AF_INET, socket.SOCK_DGRAM)
+        open_socket(tmp_path / "broker", LAN, socket.AF_INET, socket.SOCK_DGRAM)
