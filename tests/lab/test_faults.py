@@ -247,7 +247,7 @@ def test_command_line_shows_what_to_do(lab: Lab) -> None:
         assert "A guest for it, disk-not-shared, runs on host-a." in done.stdout
         assert "virsh --connect" in done.stdout
         assert f"migrationlab lab mend --name {lab.name}" in done.stdout
-        assert "broken: disk-not-shared" in call("inspect", lab.name).stdout
+        assert "fault: disk-not-shared" in call("inspect", lab.name).stdout
     finally:
         assert call("mend", "--name", lab.name).stdout == "disk-not-shared is fixed\n"
     assert "disk-not-shared" not in {guest.name for guest in lab.guests}
