@@ -137,7 +137,7 @@ def _guest(guest: GuestLike | str, source: Host | None, *, offline: bool) -> Gue
         if not callable(getattr(guest, "facts", None)):
             raise UsageError(
                 f"guest must be a guest of the lab or a name (got {guest!r})",
-                hint='give lab.guests["guest-1"], or a name such as "web1" with source=Host(…)',
+                hint='give lab.guest("guest-1"), or a name such as "web1" with source=Host(…)',
             )
         return guest
     if source is None:
