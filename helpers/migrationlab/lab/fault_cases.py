@@ -8,10 +8,12 @@ explanation. Where a release answers differently, or not at all, :attr:`FaultCas
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from migrationlab.errors import UsageError
 from migrationlab.hosts.host import Host
@@ -49,49 +51,43 @@ class Sides:
     to: Host
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FaultCase:
-    """A fault that can be switched on.
+    """A fault that can be switched on, as ``fault_cases.toml`` describes it.
 
     Attributes:
         id: Its name; its explanation has the same.
         title: The fault in a few words.
         broken: What is changed in the lab.
-        plan: Returns the plan that runs into it.
-        changes: Returns the changes of the hosts.
         guest: The guest spec that runs into it; None where any guest does.
-        lacking: Returns what a lab lacks for it; empty where it lacks nothing.
+        plan: The transport of the connection URI, and settings of the plan.
         note: Where the fault shows differently.
     """
 
     id: str
     title: str
     broken: str
-    plan: Callable[[Sides], Plan] = field(repr=False)
-    changes: Callable[[Sides], tuple[Change, ...]] = field(repr=False)
     guest: Mapping[str, object] | None = None
-    lacking: Callable[[Sides], str] = field(default=lambda _sides: "", repr=False)
+    plan: Mapping[str, Any] = field(default_factory=dict, repr=False)
     note: str = ""
 
+    def changes(self, sides: Sides) -> tuple[Change, ...]:
+        """Return the changes of the hosts."""
+        return CHANGES[self.id](sides) if self.id in CHANGES else ()
 
-def _plan(
-    sides: Sides,
-    *,
-    transport: str = "tcp",
-    tls: bool = False,
-    postcopy: bool = False,
-    migration_uri: str | None = None,
-) -> Plan:
-    # By TCP, where nothing else is said: as libvirt closes a connection over ssh, the reason
-    # of a failure is now and then replaced by "End of file while reading data".
-    user = "root@" if transport == "ssh" else ""
-    return Plan(
-        mode=Mode.PEER2PEER,
-        connection_uri=f"qemu+{transport}://{user}{sides.to.peer_name}/system",
-        migration_uri=migration_uri,
-        tls=tls,
-        postcopy=postcopy,
-    )
+    def lacking(self, sides: Sides) -> str:
+        """Return what a lab lacks for it; empty where it lacks nothing."""
+        return LACKING[self.id](sides) if self.id in LACKING else ""
+
+    def plan_for(self, sides: Sides) -> Plan:
+        """Return the plan that runs into it."""
+        settings = dict(self.plan)
+        # By TCP, unless the fault says otherwise: as libvirt closes a connection over ssh, the
+        # reason of a failure is now and then replaced by "End of file while reading data".
+        transport = settings.pop("transport", "tcp")
+        user = "root@" if transport == "ssh" else ""
+        uri = f"qemu+{transport}://{user}{sides.to.peer_name}/system"
+        return Plan(mode=Mode.PEER2PEER, connection_uri=uri, **settings)
 
 
 def _authority(sides: Sides) -> Authority:
@@ -209,111 +205,33 @@ def _needs_no_sysctl(sides: Sides) -> str:
     return "sysctl vm.unprivileged_userfaultfd=0: now every user may use userfaultfd here"
 
 
-CASES = (
-    FaultCase(
-        id="certificate-wrong-name",
-        title="The certificate names another host",
-        broken="libvirtd and QEMU of the destination show a certificate of elsewhere.example.",
-        plan=lambda sides: _plan(sides, tls=True),
-        changes=_wrong_name,
-        note="Over qemu+tls libvirt only says that it failed to verify the peer's certificate; "
-        "its log has the reason. QEMU 7.2 does not pass on its reason.",
-    ),
-    FaultCase(
-        id="certificate-unknown-authority",
-        title="A certificate authority that the other side does not know",
-        broken="libvirtd and QEMU of the destination have the certificates of another authority.",
-        plan=lambda sides: _plan(sides, tls=True),
-        changes=_unknown_authority,
-        note="Over qemu+tls libvirt only says that it failed to verify the peer's certificate.",
-    ),
-    FaultCase(
-        id="certificate-expired",
-        title="An expired certificate",
-        broken="The server certificate of the destination's QEMU has expired.",
-        plan=lambda sides: _plan(sides, tls=True),
-        changes=_expired,
-        note="libvirtd reads its certificate when it starts, and does not notice later that it "
-        "expired. QEMU reads its own for each migration.",
-    ),
-    FaultCase(
-        id="certificate-missing",
-        title="No client certificate",
-        broken="libvirtd and QEMU of the source have lost their client certificates.",
-        plan=lambda sides: _plan(sides, transport="tls"),
-        changes=_missing,
-    ),
-    FaultCase(
-        id="host-key-unknown",
-        title="An unknown host key",
-        broken="root of the source no longer knows the destination's ssh key.",
-        plan=lambda sides: _plan(sides, transport="ssh"),
-        changes=_host_key,
-    ),
-    FaultCase(
-        id="port-closed",
-        title="A closed port",
-        broken="What the source sends to QEMU's ports, 49152 to 49215, is rejected.",
-        plan=_plan,
-        changes=_port_closed,
-    ),
-    FaultCase(
-        id="name-resolves-to-localhost",
-        title="A host whose name is localhost",
-        broken="The destination's host name is localhost, and the plan leaves the migration URI "
-        "to the destination.",
-        plan=lambda sides: _plan(sides, migration_uri="auto"),
-        changes=_localhost,
-        note="A correct host name that /etc/hosts maps to 127.0.1.1 is no fault: libvirt sends "
-        "the name, not the address.",
-    ),
-    FaultCase(
-        id="same-host-uuid",
-        title="Two hosts with the same UUID",
-        broken="The destination's libvirtd has the source's host_uuid, as on a cloned machine.",
-        plan=_plan,
-        changes=_same_uuid,
-    ),
-    FaultCase(
-        id="cpu-model-missing",
-        title="A CPU model that the other side lacks",
-        broken="Nothing on the hosts: the guest has a versioned CPU model, which libvirt 9.0 "
-        "does not know.",
-        plan=_plan,
-        changes=lambda _: (),
-        guest={"cpu": "Nehalem-v1"},
-        lacking=_needs_bookworm,
-    ),
-    FaultCase(
-        id="disk-not-shared",
-        title="A disk that is not shared",
-        broken="Nothing on the hosts: the guest's disk is on its own host's file system.",
-        plan=_plan,
-        changes=lambda _: (),
-        guest={"disk": "local"},
-    ),
-    FaultCase(
-        id="cache-mode-unsafe",
-        title="An unsafe cache mode",
-        broken="The source's libvirt believes that QEMU cannot drop its cache of a disk image, as "
-        "before QEMU 4.0; the guest's shared disk is cached.",
-        plan=_plan,
-        changes=_no_drop_cache,
-        guest={"disk": "shared", "disk_cache": "writeback"},
-        lacking=_needs_shared_filesystems,
-        note="Without the fault, libvirt 9.0 and 11.3 migrate such a guest: QEMU drops its cache.",
-    ),
-    FaultCase(
-        id="userfaultfd-refused",
-        title="No userfaultfd at the destination",
-        broken="The destination's QEMU has neither the capability CAP_SYS_PTRACE nor the device "
-        "/dev/userfaultfd.",
-        plan=lambda sides: _plan(sides, postcopy=True),
-        changes=_no_userfaultfd,
-        lacking=_needs_no_sysctl,
-        note="Without root it is always refused.",
-    ),
-)
+#: The changes of the hosts; a fault without any is one of the guest alone.
+CHANGES: dict[str, Callable[[Sides], tuple[Change, ...]]] = {
+    "certificate-wrong-name": _wrong_name,
+    "certificate-unknown-authority": _unknown_authority,
+    "certificate-expired": _expired,
+    "certificate-missing": _missing,
+    "host-key-unknown": _host_key,
+    "port-closed": _port_closed,
+    "name-resolves-to-localhost": _localhost,
+    "same-host-uuid": _same_uuid,
+    "cache-mode-unsafe": _no_drop_cache,
+    "userfaultfd-refused": _no_userfaultfd,
+}
+#: What a lab lacks for a fault; empty where it lacks nothing.
+LACKING: dict[str, Callable[[Sides], str]] = {
+    "cpu-model-missing": _needs_bookworm,
+    "cache-mode-unsafe": _needs_shared_filesystems,
+    "userfaultfd-refused": _needs_no_sysctl,
+}
+
+
+def _read() -> tuple[FaultCase, ...]:
+    with Path(__file__).with_suffix(".toml").open("rb") as file:
+        return tuple(FaultCase(id=name, **values) for name, values in tomllib.load(file).items())
+
+
+CASES = _read()
 
 
 def find(case_id: str) -> FaultCase:

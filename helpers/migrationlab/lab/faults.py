@@ -85,7 +85,7 @@ def switch_on(
     except BaseException:
         fix(lab)
         raise
-    return ActiveFault(case, case.plan(sides), source, sides.to, guest)
+    return ActiveFault(case, case.plan_for(sides), source, sides.to, guest)
 
 
 def fix(lab: LabBase) -> FaultCase | None:
