@@ -23,14 +23,16 @@ def read(folder: Path, *, strict: bool = True) -> Results | Runs:
     Raises:
         StoreError: The folder has neither, or it cannot be read.
     """
-    # pandas and the like: not for --help.
-    from migrationlab.experiment.experiment import Experiment
+    # pandas takes half a second to load: not for --help.
     from migrationlab.experiment.folder import MANIFEST, is_experiment
     from migrationlab.runs.store import load_runs
 
     place = folder.parent if folder.name == MANIFEST else folder
     found: Results | Runs
     if is_experiment(place):
+        # scipy takes longer than to read many runs.
+        from migrationlab.experiment.experiment import Experiment
+
         found = Experiment.load(place, strict=strict)
         unreadable = found.runs.unreadable
     else:
