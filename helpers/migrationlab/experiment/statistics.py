@@ -25,11 +25,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy  # which loads scipy.stats when it is first needed: that takes a second
 
 Values = npt.NDArray[np.float64]
 
@@ -177,7 +178,10 @@ def relative_mad_percent(values: Sequence[float] | Values) -> float | None:
     median = float(np.median(found)) if len(found) else 0.0
     if len(found) < 2 or median == 0:
         return None
-    return float(100 * stats.median_abs_deviation(found, scale="normal") / abs(median))
+    # The median distance from the median, scaled so that it is the standard deviation of a normal
+    # distribution.
+    distance = np.median(np.abs(found - median)) / NormalDist().inv_cdf(0.75)
+    return float(100 * distance / abs(median))
 
 
 def outliers(values: Sequence[float] | Values) -> tuple[bool, ...]:
@@ -264,7 +268,7 @@ def more_runs(superiority: float | None, n_a: int, n_b: int, *, tests: int = 1) 
     pairs = n_a * n_b
     shrunk = (superiority * pairs + 0.5) / (pairs + 1)
     off = abs(shrunk - 0.5)
-    quantiles = stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(POWER)
+    quantiles = NormalDist().inv_cdf(1 - alpha / 2) + NormalDist().inv_cdf(POWER)
     total = math.inf if off == 0 else quantiles**2 / (3 * off**2)
     if total / 2 - have > MOST_MORE:
         return None
@@ -301,7 +305,7 @@ def _interval(samples: tuple[Values, ...]) -> tuple[float | None, float | None]:
         medians = [np.median(sample, axis=axis) for sample in drawn]
         return medians[0] if len(medians) == 1 else medians[1] - medians[0]
 
-    found = stats.bootstrap(
+    found = scipy.stats.bootstrap(
         samples,
         statistic,
         confidence_level=CONFIDENCE,
@@ -320,8 +324,8 @@ def _p_value(a: Values, b: Values) -> float | None:
     both = np.concatenate([a, b])
     method: Any = "auto"  # exact where one has eight values or fewer
     if len(np.unique(both)) < len(both) and min(len(a), len(b)) <= 8:
-        method = stats.PermutationMethod(n_resamples=RESAMPLES, rng=np.random.default_rng(0))
-    return float(stats.mannwhitneyu(a, b, alternative="two-sided", method=method).pvalue)
+        method = scipy.stats.PermutationMethod(n_resamples=RESAMPLES, rng=np.random.default_rng(0))
+    return float(scipy.stats.mannwhitneyu(a, b, alternative="two-sided", method=method).pvalue)
 
 
 def min_p(n_a: int, n_b: int) -> float:
@@ -336,7 +340,7 @@ def _min_each(alpha: float = ALPHA) -> int:
 
 def _superiority(a: Values, b: Values) -> float:
     # Ranks, not all pairs: 10,000 values would have 100 million pairs.
-    ranks = stats.rankdata(np.concatenate([a, b]))[len(a) :].sum()
+    ranks = scipy.stats.rankdata(np.concatenate([a, b]))[len(a) :].sum()
     return float((ranks - len(b) * (len(b) + 1) / 2) / (len(a) * len(b)))
 
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy  # which loads scipy.stats when it is first needed: that takes a second
 
 from migrationlab.experiment.grouping import group
 from migrationlab.experiment.statistics import MIN_FOR_INTERVAL, relative_mad_percent
@@ -331,8 +331,8 @@ def _drift(done: pd.DataFrame) -> Iterator[ExperimentWarning]:
         if len(shares) < 2 * MIN_FOR_INTERVAL or np.ptp(shares) == 0:
             continue
         order = np.arange(len(shares))
-        change = 100 * stats.theilslopes(shares, order).slope * (len(shares) - 1)
-        p_value = stats.kendalltau(order, shares).pvalue
+        change = 100 * scipy.stats.theilslopes(shares, order).slope * (len(shares) - 1)
+        p_value = scipy.stats.kendalltau(order, shares).pvalue
         if p_value < DRIFT_P and abs(change) > DRIFT_PERCENT:
             yield ExperimentWarning(
                 WarningKind.DRIFT,

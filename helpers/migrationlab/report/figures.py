@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 
 from migrationlab.plots.picture import Picture
@@ -23,5 +22,4 @@ class Figure:
 
 def embed(picture: Picture) -> Figure:
     """Return a picture as a page has it."""
-    data = base64.b64encode(picture.render("png")).decode()
-    return Figure(f"data:image/png;base64,{data}", f"{picture.title}. {picture.alt}")
+    return Figure(picture.data_uri(), f"{picture.title}. {picture.alt}")

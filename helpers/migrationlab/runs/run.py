@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -32,8 +32,8 @@ from migrationlab.runs.summary import downtime_table, summed_up
 Facts = Mapping[str, Any]
 RunId = Annotated[str, Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,79}\Z")]
 
-#: Where a run holds its summary. This is no field: a changed copy has none yet.
-_SUMMARY = "_summary"
+#: Where a run holds its summary and its timeline. These are no fields: a changed copy has none yet.
+_SUMMARY, _TIMELINE = "_summary", "_line"
 
 
 class Outcome(StrEnum):
@@ -177,6 +177,15 @@ class Run:
 
     def timeline(self) -> Timeline:
         """Compute phases, iterations, downtimes and rates from the recorded frames."""
+        if _TIMELINE not in self.__dict__:
+            self.__dict__[_TIMELINE] = self._timeline()
+        line: Timeline = self.__dict__[_TIMELINE]
+        # Its frames can be changed, so each caller gets copies of them.
+        values = {field.name: getattr(line, field.name) for field in fields(line)}
+        frames = {name: v.copy() for name, v in values.items() if isinstance(v, pd.DataFrame)}
+        return replace(line, **frames)
+
+    def _timeline(self) -> Timeline:
         recording = Recording(
             events=self.events,
             job=self.job,
@@ -228,7 +237,7 @@ class Run:
         """
         if _SUMMARY not in self.__dict__:
             try:
-                line = self.timeline()
+                line = self._timeline()  # not stored: of thousands of runs it is much
                 figures = summed_up(self, line, self._cost(line), self._workload(line))
             except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
                 raise StoreError(
