@@ -148,7 +148,7 @@ def test_a_report_says_what_stands_against_its_figures(html: str) -> None:
     """Concerns come before the figures, each with what to do about it."""
     text = Page(html).text
     assert "(TCG)" in text
-    assert "measure where /dev/kvm is" in text
+    assert "machine with /dev/kvm" in text
     assert text.index("Before these figures are believed") < text.index("Downtimes of the")
 
 
@@ -496,7 +496,7 @@ def test_the_runs_command_prints_a_table(six: list[Run], tmp_path: Path) -> None
         store.save_run(run, tmp_path)
     result = CliRunner().invoke(commands.runs, [str(tmp_path)], catch_exceptions=False)
     head, first, *rest = result.output.splitlines()
-    assert head.startswith("run                     mode       outcome    way ")
+    assert head.startswith("run                     mode       outcome    from → to  ")
     assert " ".join(first.split()) == (
         "20261122-180100-000001 normal completed host-a → host-b 2144 300 310 310 321 112 3 yes"
     )
