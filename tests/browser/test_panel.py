@@ -25,7 +25,7 @@ pytestmark = [
 def test_panel_explains_migrates_cancels_and_draws(
     open_lesson: Callable[[str, str], Lesson],
 ) -> None:
-    """A reader chooses a mode, is told what is wrong, starts, cancels, starts again, and sees."""
+    """A reader chooses a mode, reads what is wrong, starts, cancels, starts again, and sees."""
     lesson = open_lesson("01_normal_and_peer2peer.ipynb", "panel")
     panel, said = lesson.played, lesson.said
     # Another one of that name steers what runs.
@@ -61,7 +61,9 @@ def test_panel_explains_migrates_cancels_and_draws(
     bandwidth.fill("20")
     start.press("Enter")
     expect(panel.get_by_role("progressbar")).to_be_visible()
-    expect(panel.get_by_text(re.compile(r"pass 1, \d+ MiB to go, [1-9]\d* MiB/s"))).to_be_visible()
+    expect(
+        panel.get_by_text(re.compile(r"iteration 1, \d+ MiB to go, [1-9]\d* MiB/s"))
+    ).to_be_visible()
     lesson.shot("running")
     cancel.press("Enter")
     expect(said("guest-1: cancelled")).to_contain_text("it continues at host-a")

@@ -19,14 +19,14 @@ pytestmark = pytest.mark.lab
 
 
 def test_broken_for_real_it_is_as_recorded(guest: Guest) -> None:
-    """A closed port, met in both modes, is told as in the records, and the lab is mended after."""
+    """A closed port gives the recorded message in both modes, and the lab is fixed afterwards."""
     explorer = ErrorExplorer(guest)
     explorer.case.value = "port-closed"
     for mode in Mode:
         explorer.mode.value = mode
         explorer.break_button.click()
         assert explorer.wait(TIMEOUT_S)
-        assert "mended again" in explorer.status.value
+        assert "fixed again" in explorer.status.value
         assert "Your own" in explorer.about.value
     recorded = load_attempts()
     for mode, met in zip(Mode, explorer.attempts, strict=True):

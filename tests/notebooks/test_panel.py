@@ -38,7 +38,7 @@ def test_there_cancelled_and_back(guest: Guest) -> None:
     assert guest.host is not start
     panel.form.mode.value = Mode.PEER2PEER
     panel.form.bandwidth.value = "4"
-    going = watch(panel.progress, "pass 1")
+    going = watch(panel.progress, "iteration 1")
     panel.start_button.click()
     assert going.wait(TIMEOUT_S)
     panel.cancel_button.click()
@@ -61,7 +61,7 @@ def test_steered_on_the_way(guest: Guest) -> None:
     start, bar = guest.host, panel.steering
     panel.form.bandwidth.value = "6"
     panel.form.postcopy.value = True
-    going = watch(panel.progress, "pass 1")
+    going = watch(panel.progress, "iteration 1")
     panel.start_button.click()
     assert going.wait(TIMEOUT_S)
     assert "left to send" in panel.curves.value
@@ -92,7 +92,7 @@ def test_a_lab_that_dies_on_the_way_is_named() -> None:
         guest = lab.boot(memory_mib=192, working_set_mib=32)
         panel = MigrationPanel(guest)
         panel.form.bandwidth.value = "4"
-        going = watch(panel.progress, "pass 1")
+        going = watch(panel.progress, "iteration 1")
         panel.start_button.click()
         assert going.wait(TIMEOUT_S)
         lab.close()

@@ -33,7 +33,7 @@ def test_tried_for_real_it_goes_as_the_model_says(guest: Guest) -> None:
     going = threading.Event()
 
     def look(change: dict[str, str]) -> None:
-        if "pass 1" in change["new"]:
+        if "iteration 1" in change["new"]:
             going.set()
 
     playground.progress.observe(look, names="value")

@@ -1,6 +1,6 @@
 """The prose that readers get: each link leads somewhere, and each word is spelt as in Britain.
 
-Links are told apart by a Markdown parser, so that code which looks like one is none. Anchors are
+Links are distinguished by a Markdown parser, so that code which looks like one is none. Anchors are
 those that GitHub makes of a file's headings, and JupyterLab of a notebook's:
 https://github.com/gjtorikian/html-pipeline (table of contents), and ``createHeaderId`` of
 JupyterLab's rendermime. Words are held against Debian's British dictionary and ``words.txt``, the
@@ -60,7 +60,7 @@ class Passage:
 
     @property
     def place(self) -> str:
-        """Name it for who has to mend it."""
+        """Return where it is, for the person who fixes it."""
         return " ".join(filter(None, (str(self.path.relative_to(ROOT)), self.cell)))
 
     def tokens(self) -> Iterator[Token]:

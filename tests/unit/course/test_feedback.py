@@ -23,7 +23,9 @@ from migrationlab.course.feedback import right, unfinished, wrong
         ("0,345", 0.345),
     ],
 )
-def test_a_number_is_read_as_people_and_the_kit_write_it(answer: object, number: float) -> None:
+def test_a_number_is_read_as_people_and_migrationlab_write_it(
+    answer: object, number: float
+) -> None:
     """A decimal comma is one, and commas between groups of digits are none."""
     assert number_of(answer) == number
 

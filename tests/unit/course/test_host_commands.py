@@ -18,7 +18,7 @@ from migrationlab.widgets import HostShell
 
 
 class Standing:
-    """A host of this machine, whose shell says back what it is told to run."""
+    """A host of this machine, whose shell answers with the command that it got."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
@@ -62,7 +62,7 @@ def test_live_hosts_run_what_the_list_says(tmp_path: Path) -> None:
         assert (answer.status, answer.text) == (0, f"host-b runs {' '.join(look.argv)}")
 
 
-def test_a_lab_that_is_down_is_told(tmp_path: Path) -> None:
+def test_a_lab_that_is_down_is_reported(tmp_path: Path) -> None:
     """Asking hosts that are gone says which cell brings new ones."""
     lab = Rack(tmp_path)
     hosts = LiveHosts(lab)
@@ -112,7 +112,9 @@ def test_the_committed_recording_has_an_answer_to_everything() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"hosts": {"a": 1}}', '{"wire": []}'])
-def test_a_spoilt_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_a_damaged_file_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
     """What is no recording is refused with what to do, of hosts and of preflights alike."""
     (tmp_path / "spoilt.json").write_text(text)
     monkeypatch.setattr("migrationlab.course.json_files.find_data", lambda *names: tmp_path)
@@ -163,7 +165,7 @@ def test_the_widget_shows_both_hosts_or_one() -> None:
 
 
 def test_a_slow_host_holds_nobody_up() -> None:
-    """A press returns at once and is told of; of those that wait only the last is asked."""
+    """A press returns at once and is answered; of those that wait only the last is asked."""
     hosts = Slow()
     shell = HostShell(hosts)
     assert not shell.wait(0)
@@ -181,7 +183,7 @@ def test_a_slow_host_holds_nobody_up() -> None:
 
 
 def test_a_fault_is_shown_in_place_of_an_answer() -> None:
-    """What nobody foresaw is told too: an earlier answer does not stand for the new question."""
+    """An unexpected error is shown: an earlier answer does not stay."""
 
     class Faulty(Slow):
         def ask(self, host: str, look: str) -> ProgramResult:
@@ -193,7 +195,7 @@ def test_a_fault_is_shown_in_place_of_an_answer() -> None:
     assert 'role="status"' in shell.answer.value
 
 
-def test_the_widget_tells_of_a_lab_that_is_down(tmp_path: Path) -> None:
+def test_the_widget_reports_a_lab_that_is_down(tmp_path: Path) -> None:
     """When the lab is gone the widget says so, and what brings it back."""
     lab = Rack(tmp_path)
     shell = HostShell(LiveHosts(lab))

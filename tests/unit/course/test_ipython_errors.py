@@ -1,4 +1,4 @@
-"""What a reader is told of a cell that cannot run."""
+"""What a reader sees of a cell that cannot run."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_names_are_found_where_they_are_made(
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"cells": 3}', '{"cells": [{}]}'])
 def test_a_file_that_is_no_notebook_makes_nothing(tmp_path: Path, text: str) -> None:
-    """What cannot be read never hides the error that was to be told of."""
+    """What cannot be read never hides the error that was to be reported."""
     path = tmp_path / "odd.ipynb"
     path.write_text(text)
     assert ipython_errors.find_definitions(path) == {}

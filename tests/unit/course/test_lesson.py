@@ -74,7 +74,7 @@ print(mig.Experiment("Which?", grid={{"mode": ["normal", "peer2peer"]}}, directo
     assert "Picture(" in done.stdout
 
 
-def test_what_was_not_recorded_is_told_of() -> None:
+def test_what_was_not_recorded_is_reported() -> None:
     """A name that has no runs, or many where one is wanted, is an error with a hint."""
     lesson = course.Lesson("04", live=False)
     with pytest.raises(StoreError, match="there is no folder data/lessons/nowhere") as caught:
@@ -85,7 +85,7 @@ def test_what_was_not_recorded_is_told_of() -> None:
 def test_data_is_found_from_a_folder_of_the_checkout(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A kit that was installed without its checkout finds the data above the notebook."""
+    """A package that was installed without its checkout finds the data above the notebook."""
     monkeypatch.setattr(module, "__file__", str(tmp_path / "site" / "a" / "b" / "c.py"))
     (tmp_path / "project/data/runs").mkdir(parents=True)
     below = tmp_path / "project/notebooks"
@@ -95,7 +95,7 @@ def test_data_is_found_from_a_folder_of_the_checkout(
 
 
 def test_checks_are_found_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lesson's checks get what the learner found; one that there is not is told of."""
+    """A lesson's checks get what the learner found; one that there is not is reported."""
     checks = {"sum": lambda a, b: right("so it is") if a + b == 3 else wrong("no", "count")}
     monkeypatch.setitem(
         sys.modules,

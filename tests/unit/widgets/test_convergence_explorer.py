@@ -1,4 +1,4 @@
-"""The playground of convergence, pressed without a browser; trials on a stage of fakes.
+"""The convergence explorer, pressed without a browser; trials on a stage of fakes.
 
 The fakes let a test hold a migration at any moment. A test proves that they answer to the same
 calls as what they stand for; ``tests/notebooks/test_playground.py`` has it on real hosts.
@@ -89,7 +89,7 @@ class FakeMigration:
         return self.ended.is_set()
 
     def progress(self) -> Progress:
-        """Tell of its second pass."""
+        """Report its second iteration."""
         return Progress(
             "running", 1500, iteration=2, memory_total_bytes=220 << 20,
             memory_remaining_bytes=44 << 20, throughput_bytes_per_s=112 << 20,
@@ -110,7 +110,7 @@ class FakeMigration:
 
 
 class Stage:
-    """A playground with a guest, its fakes, and the strings that a test pulls."""
+    """An explorer with a guest, its fakes, and the strings that a test pulls."""
 
     def __init__(self, make_run: MakeRun) -> None:
         self.guest = FakeGuest()
@@ -151,7 +151,7 @@ class Stage:
 
 @pytest.fixture
 def playground(make_run: MakeRun) -> Iterator[ConvergenceExplorer]:
-    """Give a playground on two recorded runs, drawn; close it."""
+    """Return an explorer on two recorded runs, drawn; close it."""
     recorded = [make_run(), make_run(number=2, dirty_mib_s=80, outcome="timed_out")]
     made = ConvergenceExplorer(SimpleNamespace(measured=recorded))  # type: ignore[arg-type]
     assert made.wait(TIMEOUT_S)
@@ -172,7 +172,7 @@ class Outline:
 
 @pytest.fixture
 def stage(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    """Give a stage whose figures are outlines, and close its playground."""
+    """Give a stage whose figures are outlines, and close its explorer."""
     monkeypatch.setattr(plots, "convergence", Outline)
     made = Stage(make_run)
     yield made
@@ -199,7 +199,7 @@ def test_fakes_answer_to_the_calls_of_what_they_stand_for(fake: type, real: type
 # Without a guest
 
 
-def test_it_says_and_draws_what_the_model_says(playground: ConvergenceExplorer) -> None:
+def test_it_shows_and_draws_the_forecast(playground: ConvergenceExplorer) -> None:
     """In words, in the figure's title and description, and beside the recorded runs."""
     assert repr(playground) == "ConvergenceExplorer(2 recorded runs)"
     assert "It ends, after 12 iterations" in playground.forecast.value
@@ -232,7 +232,7 @@ def test_a_slider_changes_words_at_once_and_the_figure_after(
 
 
 def test_a_slider_and_its_field_are_one(playground: ConvergenceExplorer) -> None:
-    """Whoever moves the slider or types the number asks for the same; both are bounded."""
+    """A reader who moves the slider or types the number asks for the same; both are bounded."""
     row = next(
         row
         for row in playground._box.children
@@ -275,8 +275,8 @@ def test_while_it_draws_only_the_newest_setting_waits(
     assert drawn == [10, 50]
 
 
-def test_a_saved_playground_shows_its_figure(playground: ConvergenceExplorer) -> None:
-    """Who reads the notebook without a kernel sees figure and words, without an address."""
+def test_a_saved_explorer_shows_its_figure(playground: ConvergenceExplorer) -> None:
+    """A reader without a kernel sees figure and words, without an address."""
     bundle = playground._repr_mimebundle_()
     assert bundle["text/plain"] == "ConvergenceExplorer(2 recorded runs)"
     assert "run this cell" in bundle["text/html"]
@@ -350,10 +350,10 @@ def test_lab_and_guest_are_as_before_after_a_trial(stage: Stage) -> None:
     assert stage.guest.spec.dirty_mib_s == 25
 
 
-def test_what_cannot_be_set_back_is_told_and_the_rest_is_set_back(
+def test_what_cannot_be_set_back_is_reported_and_the_rest_is_set_back(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A wire that refuses leaves no trial's workload behind, and the reader is told."""
+    """A wire that refuses leaves no trial's workload behind, and the reader sees why."""
 
     def refuse(*_rate: float, **_more: float) -> None:
         if stage.asked.is_set():
@@ -369,7 +369,7 @@ def test_what_cannot_be_set_back_is_told_and_the_rest_is_set_back(
     assert [run.outcome for run in stage.playground.runs] == [Outcome.COMPLETED]
 
 
-def test_a_guest_tells_how_much_it_writes_and_needs(stage: Stage) -> None:
+def test_a_guest_says_how_much_it_writes_and_needs(stage: Stage) -> None:
     """The working set is the guest's, and cannot be changed while it runs."""
     assert stage.playground.working_set.value == 32
     assert stage.playground.working_set.disabled
@@ -390,10 +390,10 @@ def test_a_great_guest_is_not_taken_for_a_smaller_one(make_run: MakeRun) -> None
     assert playground.wait(TIMEOUT_S)
 
 
-def test_a_drawing_that_is_refused_is_told_with_its_hint(
+def test_a_drawing_that_is_refused_is_reported_with_its_hint(
     playground: ConvergenceExplorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the kit refuses is no fault of the kit."""
+    """What migrationlab refuses is no fault of migrationlab."""
 
     def refuse(*_: object, **__: object) -> None:
         raise LabError("nothing to draw", hint="look elsewhere")
@@ -421,7 +421,7 @@ def test_a_trial_is_cancelled_and_another_started(stage: Stage) -> None:
     assert outcomes == [Outcome.CANCELLED, Outcome.COMPLETED]
 
 
-def test_a_cancel_before_there_is_anything_to_cancel_is_kept(stage: Stage) -> None:
+def test_a_cancel_before_there_is_anything_to_cancel_is_not_lost(stage: Stage) -> None:
     """While it still connects, Cancel is pressed: what comes of it is cancelled."""
     stage.connected.clear()
     stage.begin()
@@ -464,8 +464,8 @@ def test_a_lab_that_died_is_named_with_the_cell_to_run(stage: Stage) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_fault_of_the_kit_is_shown_and_the_playground_lives_on(stage: Stage) -> None:
-    """What nobody expected is told of, and the button works again."""
+def test_a_fault_of_migrationlab_is_shown_and_the_explorer_lives_on(stage: Stage) -> None:
+    """What nobody expected is reported, and the button works again."""
     stage.refusal = ValueError("no ink")
     stage.begin()
     assert stage.playground.wait(TIMEOUT_S)

@@ -38,7 +38,7 @@ def guest(*, alive: bool = True) -> Any:
 # --- what was recorded --------------------------------------------------------------------------
 
 
-def test_each_case_was_met_in_each_mode() -> None:
+def test_each_fault_was_tried_in_each_mode() -> None:
     """The records have all cases of the lab, and in peer2peer each was refused as its name says."""
     assert {(met.case, met.mode) for met in RECORDED} == {
         (case.id, mode) for case in CASES for mode in Mode
@@ -86,8 +86,8 @@ def test_an_attempt_that_was_not_made_is_not_found() -> None:
         find_attempt(RECORDED, "gremlins", "normal")
 
 
-def test_a_reason_that_the_message_hides_is_told() -> None:
-    """Where the kit had the reason from a log, the explanation is that of the reason."""
+def test_a_reason_that_the_message_hides_is_reported() -> None:
+    """Where migrationlab had the reason from a log, the explanation is that of the reason."""
     hidden = dataclasses.replace(
         CLOSED, text="End of file while reading data: Input/output error", code=38, domain=7
     )
@@ -120,7 +120,7 @@ def test_a_typed_message_is_explained_at_once() -> None:
     assert "<b>is</b>" not in explorer.explained.value
 
 
-def test_who_dials_depends_on_the_mode() -> None:
+def test_who_connects_depends_on_the_mode() -> None:
     """A name that is not known: the client's business in normal mode, the source's in peer2peer."""
     explorer = ErrorExplorer()
     explorer.message.value = "ssh: Could not resolve hostname node2: Name or service not known"
@@ -150,7 +150,7 @@ def test_a_chosen_case_shows_what_was_recorded() -> None:
 
 
 def test_a_changed_message_is_ones_own() -> None:
-    """Typing into a case's message leaves the case, and what was told of its guest."""
+    """Typing into a case's message leaves the case, and the facts about its guest."""
     explorer = ErrorExplorer()
     explorer.case.value = CLOSED.case
     explorer.message.value = f"{CLOSED.text}."
@@ -205,7 +205,7 @@ def test_broken_for_real_in_a_thread_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("alive", "said"), [(True, "out of order"), (False, "Run the cell with mig.Lab")]
 )
-def test_a_lab_that_fails_is_told(alive: bool, said: str) -> None:
+def test_a_lab_that_fails_is_reported(alive: bool, said: str) -> None:
     """An error of the lab is shown with its hint; a lab that is down, with the cell to run."""
 
     def try_fault(*_args: object, **_more: object) -> Attempt:

@@ -1,4 +1,4 @@
-"""The form for one's own hosts: who dials whom as whom, the commands, and the widget."""
+"""The form for one's own hosts: who connects to whom as whom, the commands, and the widget."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def migration_form(**changes: object) -> MigrationForm:
     return MigrationForm(**{**told, **changes})  # type: ignore[arg-type]
 
 
-def test_the_modes_differ_in_who_dials_the_destination() -> None:
+def test_the_modes_differ_in_who_connects_the_destination() -> None:
     """This machine in normal mode, root of the source in peer2peer; the rest is the same."""
     normal, peer2peer = migration_form().checks(), migration_form(mode=Mode.PEER2PEER).checks()
     assert [check.opened_by for check in normal] == ["this machine", "this machine", "node1"]
@@ -102,7 +102,7 @@ def test_the_commands_are_those_of_the_command_line() -> None:
         ({"migration_uri": NODE2}, "is a libvirt connection URI"),
     ],
 )
-def test_what_cannot_work_is_told(changes: dict[str, object], words: str) -> None:
+def test_what_cannot_work_is_reported(changes: dict[str, object], words: str) -> None:
     """The first problem's words say what is wrong, and nothing is derived from it."""
     told = migration_form(**changes)
     assert any(words in problem.reason for problem in told.problems())

@@ -132,7 +132,7 @@ def test_cancel_ends_what_runs(stage: Stage) -> None:
     assert not panel.start_button.disabled
 
 
-def test_cancel_is_kept_until_there_is_something_to_cancel(stage: Stage) -> None:
+def test_cancel_waits_until_there_is_something_to_cancel(stage: Stage) -> None:
     """A cancel while the connections are still being made is not lost."""
     stage.connected.clear()
     stage.begin()
@@ -144,7 +144,7 @@ def test_cancel_is_kept_until_there_is_something_to_cancel(stage: Stage) -> None
 
 
 def test_a_refusal_is_shown_with_its_hint(stage: Stage) -> None:
-    """What the kit refuses is said on the panel, not in a log."""
+    """What migrationlab refuses is said on the panel, not in a log."""
     stage.refusal = HostError("Cannot recv data", hint="mend <sshd>")
     stage.begin()
     assert stage.panel.wait(TIMEOUT_S)
@@ -201,7 +201,7 @@ def test_a_guest_that_moved_elsewhere_is_not_migrated_unseen(stage: Stage) -> No
     assert "host-b → host-a" in stage.panel.heading.value
 
 
-def test_a_fault_of_the_kit_is_shown_and_the_panel_lives_on(
+def test_a_fault_of_migrationlab_is_shown_and_the_panel_lives_on(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What nobody foresaw reaches the page and the log, and Start works again."""
@@ -350,7 +350,7 @@ def test_buttons_are_on_while_they_can_act(stage: Stage) -> None:
 
 
 def test_postcopy_is_not_cancelled_and_says_so(stage: Stage) -> None:
-    """From post-copy no way leads back: the refusal is told, and the run completes."""
+    """From post-copy no way leads back: the refusal is reported, and the run completes."""
     panel = stage.panel
     panel.form.postcopy.value = True
     stage.begin()

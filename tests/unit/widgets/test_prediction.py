@@ -20,7 +20,7 @@ from migrationlab.widgets.prediction import Comparison
     ],
 )  # fmt: skip
 def test_numbers_are_read_as_people_write_them(typed: str, guess: float | None) -> None:
-    """What can be read is noted; what cannot is told of, and is no guess."""
+    """What can be read is noted; what cannot is reported, and is no guess."""
     prediction = Prediction("How long?", unit="ms")
     prediction._field.value = typed
     assert prediction.guess == guess
@@ -53,14 +53,14 @@ def test_a_choice_is_none_until_it_is_made() -> None:
     ],
 )
 def test_a_number_is_laid_beside_the_truth(guess: float, truth: float, words: str) -> None:
-    """By how much it is off is told in the way that people compare."""
+    """By how much it is off is reported in the way that people compare."""
     comparison = Comparison("How long?", guess, truth, "ms")
     assert words in repr(comparison)
     assert words in comparison._repr_html_()
 
 
 @pytest.mark.parametrize("truth", [None, math.nan, pd.NA])
-def test_what_was_not_measured_is_told_as_that(truth: float | None) -> None:
+def test_what_was_not_measured_is_reported_as_such(truth: float | None) -> None:
     """After a migration that failed there is nothing to lay beside the guess, and no error."""
     prediction = Prediction("How long?", unit="ms")
     comparison = prediction.against(truth)
@@ -77,7 +77,7 @@ def test_what_is_shown_is_escaped_and_read_aloud() -> None:
     assert 'role="status"' in html
 
 
-def test_without_a_guess_the_truth_is_told_alone() -> None:
+def test_without_a_guess_the_truth_is_shown_alone() -> None:
     """A learner who went past the question is not stopped by it."""
     prediction = Prediction("How long?", unit="ms")
     assert repr(prediction) == "Prediction('How long?')"

@@ -35,7 +35,7 @@ def places(svg: str) -> list[list[tuple[float, float]]]:
     ]
 
 
-def test_a_point_is_what_the_progress_tells() -> None:
+def test_a_point_has_the_numbers_of_the_progress() -> None:
     """Bytes become MiB; before the first sample there is no point, and no rate is not zero."""
     assert point(Progress("starting", 20)) is None
     told = Progress("post-copy", 2500, iteration=2, memory_remaining_bytes=3 * MIB)
@@ -88,7 +88,7 @@ def test_a_long_migration_costs_no_more_than_a_short_one() -> None:
 
 
 @given(points=st.lists(POINTS, max_size=30))
-def test_whatever_is_told_is_drawn_within_the_picture(points: list[Point]) -> None:
+def test_any_progress_is_drawn_within_the_picture(points: list[Point]) -> None:
     """No number that a migration tells makes it raise, or draw beside the page."""
     svg = draw_curves(sorted(points, key=lambda one: one.seconds))
     if not points:

@@ -1,4 +1,4 @@
-"""The explorer of runs, pressed without a browser; its tables; and the painter behind it."""
+"""The explorer of runs, pressed without a browser; its tables; and the renderer behind it."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_a_run_that_is_not_there_is_refused(explorer: RunExplorer) -> None:
     assert explorer._ticked() == [1]
 
 
-def test_more_runs_than_fit_are_told_of(explorer: RunExplorer) -> None:
+def test_more_runs_than_fit_are_reported(explorer: RunExplorer) -> None:
     """The first three are shown, and it says how many are not."""
     explorer.choose(1, 2, 3, 4)
     assert explorer.wait(TIMEOUT_S)
@@ -177,7 +177,7 @@ def test_timelines_are_compared_by_one_time_scale(explorer: RunExplorer) -> None
     assert explorer.results.value.count(f"until {max(lengths)}<") == 2
 
 
-def test_a_timeline_reaches_as_far_as_it_is_told(runs: list[Run]) -> None:
+def test_a_timeline_reaches_as_far_as_it_is_reported(runs: list[Run]) -> None:
     """The same run on a longer scale is another figure."""
     alone, beside = (
         run_explorer._figure(View.TIMELINE, (runs[0],), until) for until in (None, 9.0)
@@ -210,7 +210,7 @@ def test_it_says_that_it_draws_and_does_not_wait_for_it(
     assert "Shown: timeline, run 4." in explorer.message.value
 
 
-def test_what_was_drawn_once_is_kept(explorer: RunExplorer) -> None:
+def test_what_was_drawn_once_is_cached(explorer: RunExplorer) -> None:
     """To come back to a run draws nothing anew."""
     for number in (2, 1, 2):
         explorer.choose(number)
@@ -219,10 +219,10 @@ def test_what_was_drawn_once_is_kept(explorer: RunExplorer) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_fault_of_the_kit_is_shown_and_the_explorer_lives_on(
+def test_a_fault_of_migrationlab_is_shown_and_the_explorer_lives_on(
     explorer: RunExplorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A figure that cannot be drawn is told of; the next choice is drawn again."""
+    """A figure that cannot be drawn is reported; the next choice is drawn again."""
     whole = explorer._figure
 
     def broken(view: View, runs: tuple[Run, ...], until_s: float | None) -> str:
@@ -239,7 +239,7 @@ def test_a_fault_of_the_kit_is_shown_and_the_explorer_lives_on(
 
 
 @pytest.mark.parametrize("view", View)
-def test_a_damaged_run_is_told_and_the_others_are_shown(
+def test_a_damaged_run_is_reported_and_the_others_are_shown(
     make_run: MakeRun, tmp_path: Path, view: View
 ) -> None:
     """One whose file was changed is named with what is to be done; beside it the other is drawn."""
@@ -262,7 +262,9 @@ def test_a_damaged_run_is_told_and_the_others_are_shown(
     explorer.close()
 
 
-def test_a_damaged_run_is_told_in_a_saved_notebook_too(make_run: MakeRun, tmp_path: Path) -> None:
+def test_a_damaged_run_is_reported_in_a_saved_notebook_too(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
     """Where not even its summary can be had, the page still shows the explorer, and says why."""
     folder = store.save_run(make_run(), tmp_path)
     explorer = RunExplorer([store.load_run(folder)])
@@ -287,7 +289,7 @@ def test_no_runs_are_said_to_be_none() -> None:
 
 
 def test_a_saved_explorer_shows_its_numbers(explorer: RunExplorer) -> None:
-    """Who reads the notebook without a kernel sees a table, and a line without an address."""
+    """A reader without a kernel sees a table, and a line without an address."""
     bundle = explorer._repr_mimebundle_()
     assert bundle["text/plain"] == "RunExplorer(4 runs)"
     assert "run this cell" in bundle["text/html"]
@@ -304,10 +306,10 @@ def test_close_takes_every_part_off_the_page(runs: list[Run]) -> None:
     assert [part.comm for part in parts] == [None] * len(parts)
 
 
-# The painter
+# The renderer
 
 
-def test_a_painter_does_the_newest_of_what_waits() -> None:
+def test_a_renderer_does_the_newest_of_what_waits() -> None:
     """One job at a time; of those that came meanwhile only the last; then its thread ends."""
     painter = BackgroundRenderer("test")
     begun, go_on = threading.Event(), threading.Event()
@@ -352,7 +354,7 @@ def test_a_job_that_fails_does_not_take_the_next_with_it(monkeypatch: pytest.Mon
     assert [args.exc_type for args in logged] == [ZeroDivisionError]
 
 
-def test_a_closed_painter_does_nothing_more() -> None:
+def test_a_closed_renderer_does_nothing_more() -> None:
     """What is asked for after the end is not begun."""
     painter = BackgroundRenderer("test")
     painter.close()

@@ -84,7 +84,7 @@ def test_a_setting_that_never_completes_is_said_to() -> None:
 
 
 def test_a_missing_value_is_no_migration_that_did_not_complete() -> None:
-    """What completed without a value of the metric is not told of as what never completed."""
+    """What completed without a value of the metric is not reported as what never completed."""
     nothing = replace(APART, values_b=(None,) * 5)
     assert not nothing.at(3).never_completes
     assert nothing.at(3).text == "total_ms: no value of quick, so nothing can be compared."
@@ -92,7 +92,7 @@ def test_a_missing_value_is_no_migration_that_did_not_complete() -> None:
     assert "none of 1 migrations with quick completed. That is the diff" in failed.at(3).text
 
 
-def test_an_experiment_without_runs_is_told_to_be_run(tmp_path: Path) -> None:
+def test_an_experiment_without_runs_asks_to_be_run(tmp_path: Path) -> None:
     """Who asks before anything is measured learns which cell comes first."""
     unmade = Experiment("Which?", grid={"mode": ["normal", "peer2peer"]}, directory=tmp_path)
     with pytest.raises(UsageError, match="no runs yet") as caught:
@@ -112,7 +112,7 @@ def test_what_cannot_be_taken_is_refused() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 3, 5])
-def test_the_figure_says_how_many_and_what_that_tells(n: int) -> None:
+def test_the_figure_says_how_many_and_what_that_shows(n: int) -> None:
     """Title and description have the number of runs and the verdict."""
     picture = plots.sample_size(APART, n)
     assert f"with {n} runs of each" in picture.title
@@ -122,7 +122,7 @@ def test_the_figure_says_how_many_and_what_that_tells(n: int) -> None:
     assert "quick" in picture.alt
 
 
-def test_the_figure_of_a_difference_that_is_never_told() -> None:
+def test_the_figure_of_a_difference_that_never_shows() -> None:
     """Where nothing is ever told apart, the description says so."""
     values, ends = (1.0, 2.0, 3.0), (Completion(1, 1),) * 3
     same = CumulativeComparison("total_ms", "a", "b", (1, 2, 3), values, values, ends, ends)

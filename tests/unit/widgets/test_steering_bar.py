@@ -15,7 +15,7 @@ from panel_fakes import TIMEOUT_S, FakeMigration, says, told
 
 @pytest.fixture
 def migration(make_run: Callable[..., Run]) -> FakeMigration:
-    """Give a migration in its second pass that may switch to post-copy."""
+    """Give a migration in its second iteration that may switch to post-copy."""
     made = FakeMigration(lambda outcome: make_run(outcome=outcome), plan=Plan(postcopy=True))
     made.told = told("running")
     return made
@@ -97,10 +97,10 @@ def test_a_limit_that_is_no_number_is_refused_in_words(migration: FakeMigration,
     assert migration.steered == []
 
 
-def test_a_refusal_is_told_with_its_hint_and_the_button_works_again(
+def test_a_refusal_is_reported_with_its_hint_and_the_button_works_again(
     migration: FakeMigration,
 ) -> None:
-    """What libvirt or the kit refuses is on the page, and the next press is done."""
+    """What libvirt or migrationlab refuses is on the page, and the next press is done."""
     migration.refusal = UsageError("the migration is over", hint="wait() gives <its> run")
     bar = beside(migration)
     refused = says(bar.message, "Not done: the migration is over")

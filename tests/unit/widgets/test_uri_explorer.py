@@ -54,7 +54,7 @@ def test_what_would_do_instead_does(text: str) -> None:
 
 
 def test_the_uri_of_2011_is_a_connection_uri_in_both_modes() -> None:
-    """It works where a libvirtd is asked for, and each mode has another who dials it."""
+    """It works where a libvirtd is asked for, and each mode has another who connects it."""
     found = by_place(SSH)
     assert {key for key, one in found.items() if one.works} == {
         (NORMAL, Place.CONNECTION),
@@ -66,8 +66,8 @@ def test_the_uri_of_2011_is_a_connection_uri_in_both_modes() -> None:
     assert "both modes" in uri_meaning.verdict(meanings(SSH))
 
 
-def test_who_dials_is_what_the_plan_says() -> None:
-    """The one who dials, and what is dialled, are those of the plan's own talks."""
+def test_who_connects_is_what_the_plan_says() -> None:
+    """The one who connects, and what is connected to, are those of the plan's own talks."""
     for text in ("", SSH, "tcp://host-b:49200"):
         for one in meanings(text):
             assert one.connection in one.plan.connections()
@@ -92,7 +92,7 @@ def test_an_empty_text_is_a_uri_left_out() -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.text)
-def test_each_example_tells_something_of_its_own(example: uri_meaning.Example) -> None:
+def test_each_example_shows_something_new(example: uri_meaning.Example) -> None:
     """No two examples get the same answer, so each is worth a look."""
     answers = [uri_meaning.table(meanings(one.text)) for one in EXAMPLES if one is not example]
     assert uri_meaning.table(meanings(example.text)) not in answers

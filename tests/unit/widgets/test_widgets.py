@@ -44,7 +44,7 @@ def test_drawing_has_an_arrow_and_a_sentence_for_each_talk(mode: Mode) -> None:
     ]
 
 
-def test_drawings_differ_in_who_dials_the_destination() -> None:
+def test_drawings_differ_in_who_connects_the_destination() -> None:
     """The client in normal, the source's libvirtd in peer2peer: only the second talk changes."""
     normal, peer2peer = (
         draw(Plan(mode=mode), source="host-a", destination="host-b").sentences for mode in Mode
@@ -169,7 +169,7 @@ def test_what_is_typed_to_steer_by_is_a_whole_number(text: str) -> None:
         whole_number("max_downtime_ms", text)
 
 
-def test_mode_decides_which_uri_is_asked_for_first_and_who_dials_it() -> None:
+def test_mode_decides_which_uri_is_asked_for_first_and_who_connects_it() -> None:
     """Normal asks for the migration URI first, peer2peer for the connection URI."""
     normal, peer2peer = (uri_fields(mode, ENDS) for mode in Mode)
     assert [name for name, _ in normal] == ["migration_uri", "connection_uri"]

@@ -1,4 +1,4 @@
-"""The exercise of lesson 00: its solution passes, typical mistakes are told apart."""
+"""The exercise of lesson 00: its solution passes, typical mistakes are distinguished."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_the_solution_passes(answer: object) -> None:
         ("a while", "not a number"),
     ],
 )
-def test_typical_mistakes_are_told_apart(answer: object, said: str) -> None:
+def test_typical_mistakes_are_distinguished(answer: object, said: str) -> None:
     """Each wrong number is said to be what it is, with a hint."""
     checked = LESSON.check("longest", answer, TABLE)
     assert checked.state is AnswerState.WRONG
@@ -41,7 +41,7 @@ def test_typical_mistakes_are_told_apart(answer: object, said: str) -> None:
 
 
 @pytest.mark.parametrize("answer", [..., None, " "])
-def test_unfinished_is_told(answer: object) -> None:
+def test_unfinished_is_reported(answer: object) -> None:
     """An empty place is no mistake."""
     assert LESSON.check("longest", answer, TABLE).state is AnswerState.UNFINISHED
 

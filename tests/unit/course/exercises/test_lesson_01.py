@@ -1,4 +1,4 @@
-"""The exercises of lesson 01: their solutions pass, typical mistakes are told apart."""
+"""The exercises of lesson 01: their solutions pass, typical mistakes are distinguished."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_mistakes_about_the_uri(answer: object, words: str) -> None:
 
 
 @given(answer=st.one_of(st.text(), st.text().map("tcp://{}".format), st.floats(), st.binary()))
-def test_any_answer_is_told_of(answer: object) -> None:
+def test_any_answer_is_reported(answer: object) -> None:
     """Whatever a learner writes, the check answers."""
     assert LESSON.check("uri", answer).text
     assert LESSON.check("plan", answer).text
@@ -135,6 +135,6 @@ def test_mistakes_about_the_pair(answer: object, words: str) -> None:
 
 @pytest.mark.parametrize("exercise", ["uri", "plan", "pair"])
 @pytest.mark.parametrize("answer", [..., None, ""])
-def test_unfinished_is_told(exercise: str, answer: object) -> None:
+def test_unfinished_is_reported(exercise: str, answer: object) -> None:
     """An empty place is no mistake."""
     assert LESSON.check(exercise, answer).state is AnswerState.UNFINISHED

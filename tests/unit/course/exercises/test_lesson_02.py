@@ -1,4 +1,4 @@
-"""The exercises of lesson 02: their solutions pass, typical mistakes are told apart."""
+"""The exercises of lesson 02: their solutions pass, typical mistakes are distinguished."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_solution_for_what_separates_passes(answer: object) -> None:
     ],
 )
 def test_mistakes_about_what_separates(answer: object, said: str) -> None:
-    """Shared ones, missing ones and unknown ones are told apart."""
+    """Shared ones, missing ones and unknown ones are distinguished."""
     checked = LESSON.check("separate", answer)
     assert checked.state is AnswerState.WRONG
     assert said in checked.text
@@ -60,7 +60,7 @@ def test_mistakes_about_what_separates(answer: object, said: str) -> None:
         ("rate", None),
     ],
 )
-def test_unfinished_is_told(exercise: str, answer: object) -> None:
+def test_unfinished_is_reported(exercise: str, answer: object) -> None:
     """An empty place is no mistake."""
     assert LESSON.check(exercise, answer, *([SHARE] if exercise == "rate" else [])).state is (
         AnswerState.UNFINISHED

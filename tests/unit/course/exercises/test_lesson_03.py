@@ -1,4 +1,4 @@
-"""The exercises of lesson 03: their solutions pass, typical mistakes are told apart."""
+"""The exercises of lesson 03: their solutions pass, typical mistakes are distinguished."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_mistakes_about_the_phase(changed: dict[str, object], words: str) -> Non
         ("early", ""),
     ],
 )
-def test_unfinished_is_told(exercise: str, answer: object) -> None:
+def test_unfinished_is_reported(exercise: str, answer: object) -> None:
     """An empty place is no mistake."""
     assert LESSON.check(exercise, answer, RUN).state is AnswerState.UNFINISHED
 
@@ -100,14 +100,14 @@ def test_the_solution_for_the_end_passes(answer: object) -> None:
     ],
 )
 def test_mistakes_about_the_end(answer: object, words: str) -> None:
-    """Units, the direction and each wrong moment are told apart."""
+    """Units, the direction and each wrong moment are distinguished."""
     checked = LESSON.check("early", answer, RUN)
     assert checked.state is AnswerState.WRONG
     assert words in checked.text
     assert checked.hint
 
 
-def test_a_run_whose_guest_did_not_arrive_is_told() -> None:
+def test_a_run_whose_guest_did_not_arrive_is_reported() -> None:
     """Of a cancelled run nobody can say when its guest ran at the destination."""
     measured = LESSON.experiment("convergence").measured
     cut = next(run for run in measured if run.outcome == "timed_out")

@@ -1,4 +1,4 @@
-"""The exercises of lesson 04: their solutions pass, typical mistakes are told apart."""
+"""The exercises of lesson 04: their solutions pass, typical mistakes are distinguished."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_solution_for_the_event_downtime_passes(answer: object) -> None:
     ],
 )
 def test_mistakes_about_the_event_downtime(answer: object, words: str) -> None:
-    """Units, the direction, other stamps and other downtimes are told apart."""
+    """Units, the direction, other stamps and other downtimes are distinguished."""
     checked = LESSON.check("event", answer, RUN)
     assert checked.state is AnswerState.WRONG
     assert words in checked.text
@@ -104,7 +104,7 @@ def test_mistakes_about_the_change_request(changed: dict[str, object], words: st
 
 
 @pytest.mark.parametrize("answer", [5, "network", [1, 2]])
-def test_what_is_no_dictionary_is_told(answer: object) -> None:
+def test_what_is_no_dictionary_is_reported(answer: object) -> None:
     """A bare number does not say which downtime it is."""
     assert "not a dictionary" in LESSON.check("request", answer, RUN).text
 
@@ -119,7 +119,7 @@ def test_what_is_no_dictionary_is_told(answer: object) -> None:
         ("request", SOLUTION | {"high_ms": ...}),
     ],
 )
-def test_unfinished_is_told(exercise: str, answer: object) -> None:
+def test_unfinished_is_reported(exercise: str, answer: object) -> None:
     """An empty place is no mistake."""
     assert LESSON.check(exercise, answer, RUN).state is AnswerState.UNFINISHED
 

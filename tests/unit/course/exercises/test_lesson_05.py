@@ -1,4 +1,4 @@
-"""The exercises of lesson 05: their solutions pass, typical mistakes are told apart."""
+"""The exercises of lesson 05: their solutions pass, typical mistakes are distinguished."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_the_share_of_the_sending_thread_passes(plain: Run) -> None:
 
 @pytest.mark.parametrize(("factor", "words"), [(0.01, "percent"), (0.001, "1000 times")])
 def test_mistakes_about_the_unit_of_the_share(plain: Run, factor: float, words: str) -> None:
-    """A share for a percentage, and milliseconds for seconds are told apart."""
+    """A share for a percentage, and milliseconds for seconds are distinguished."""
     checked = LESSON.check("busy", share(plain, "migration") * factor, plain)
     assert checked.state is AnswerState.WRONG
     assert words in f"{checked.text} {checked.hint}"
@@ -93,7 +93,7 @@ def test_mistakes_about_the_unit_of_the_share(plain: Run, factor: float, words: 
 
 @pytest.mark.parametrize(("busy", "words"), [(0.2, "more"), (90, "less")])
 def test_a_share_of_no_row_says_in_which_direction(plain: Run, busy: float, words: str) -> None:
-    """What is none of the typical mistakes is told whether it is too much or too little."""
+    """What is none of the typical mistakes is reported whether it is too much or too little."""
     checked = LESSON.check("busy", busy, plain)
     assert checked.state is AnswerState.WRONG
     assert words in checked.text
@@ -113,7 +113,7 @@ def test_a_share_of_nothing_asks_for_the_run(answer: object, run: object) -> Non
     assert "plain)" in LESSON.check("busy", answer, run).hint
 
 
-def test_a_share_that_is_no_number_is_told(plain: Run) -> None:
+def test_a_share_that_is_no_number_is_reported(plain: Run) -> None:
     """A word in the place of a number is no traceback."""
     assert "not a share" in LESSON.check("busy", "much", plain).text
 
@@ -150,6 +150,6 @@ def test_mistakes_about_the_forecast(answer: object, words: str) -> None:
 
 @pytest.mark.parametrize("exercise", ["half", "busy", "seconds"])
 @pytest.mark.parametrize("answer", [..., None, ""])
-def test_unfinished_is_told(exercise: str, answer: object) -> None:
+def test_unfinished_is_reported(exercise: str, answer: object) -> None:
     """An empty place is no mistake."""
     assert LESSON.check(exercise, answer).state is AnswerState.UNFINISHED

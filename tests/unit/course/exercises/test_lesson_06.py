@@ -1,4 +1,4 @@
-"""The exercises of lesson 06: their solutions pass, typical mistakes are told apart."""
+"""The exercises of lesson 06: their solutions pass, typical mistakes are distinguished."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def test_mistakes_about_which_end(name: str, words: str) -> None:
         (ENDS | {"web": 1}, "neither True nor False"),
     ],
 )
-def test_what_is_no_answer_is_told(answer: object, said: str) -> None:
-    """Other types, other guests and other words are told, not raised."""
+def test_what_is_no_answer_is_reported(answer: object, said: str) -> None:
+    """Other types, other guests and other words are reported, not raised."""
     checked = LESSON.check("ends", answer)
     assert checked.state is AnswerState.WRONG
     assert said in checked.text
@@ -62,7 +62,7 @@ def test_what_is_no_answer_is_told(answer: object, said: str) -> None:
 def test_postcopy_that_switches_by_itself_passes(
     switch: dict[str, float], remedies: Experiment
 ) -> None:
-    """Post-copy is over in time and with a short standstill, and the check says its price."""
+    """Post-copy is over in time and with a short downtime, and the check says its price."""
     checked = LESSON.check("remedy", Plan(postcopy=True, **switch), remedies)
     assert checked.passed
     assert "lost" in checked.text
@@ -91,18 +91,18 @@ def test_postcopy_that_switches_by_itself_passes(
         ({"postcopy_after_iteration": 2}, "cannot work"),
     ],
 )
-def test_remedies_that_do_not_do(
+def test_remedies_that_do_not_work(
     settings: dict[str, object], words: str, remedies: Experiment
 ) -> None:
-    """Each other remedy, and each way to get post-copy wrong, is told why it does not do."""
+    """Each other remedy, and each wrong way to post-copy, gets the reason why not."""
     checked = LESSON.check("remedy", Plan(**settings), remedies)
     assert checked.state is AnswerState.WRONG
     assert words in checked.text
     assert checked.hint
 
 
-def test_a_remedy_that_is_none(remedies: Experiment) -> None:
-    """What is no plan is told, and so are missing records, and those of another experiment."""
+def test_what_is_no_plan_is_refused(remedies: Experiment) -> None:
+    """What is no plan is reported, and so are missing records, and those of another experiment."""
     assert "not a plan" in LESSON.check("remedy", "postcopy", remedies).text
     assert "remedies)" in LESSON.check("remedy", Plan()).hint
     other = Lesson("08", live=False).experiment("modes")
@@ -121,6 +121,6 @@ def test_a_remedy_that_is_none(remedies: Experiment) -> None:
         ("remedy", None),
     ],
 )
-def test_unfinished_is_told(exercise: str, answer: object) -> None:
+def test_unfinished_is_reported(exercise: str, answer: object) -> None:
     """An empty place is no mistake, nor are some of several."""
     assert LESSON.check(exercise, answer).state is AnswerState.UNFINISHED

@@ -1,4 +1,4 @@
-"""The exercises of lesson 07: their solutions pass, typical mistakes are told apart."""
+"""The exercises of lesson 07: their solutions pass, typical mistakes are distinguished."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OPEN = "tcp://host-b:49300"
 
 
 def test_the_messages_are_known() -> None:
-    """The kit explains each message of the exercise, so that a learner can read of it."""
+    """migrationlab explains each message of the exercise, so a learner can read about it."""
     for mode, text in MESSAGES.values():
         opened_by = NoticedBy.CLIENT if mode == "normal" else NoticedBy.SOURCE_DAEMON
         assert explain(text, opened_by=opened_by).known
@@ -104,6 +104,6 @@ def test_a_plan_that_was_tried_and_failed_is_not_right() -> None:
     ("exercise", "answer"),
     [("turn", ...), ("turn", dict.fromkeys(TURNS, ...)), ("fix", None), ("fix", ...)],
 )
-def test_unfinished_is_told(exercise: str, answer: object) -> None:
+def test_unfinished_is_reported(exercise: str, answer: object) -> None:
     """An empty place is no mistake."""
     assert LESSON.check(exercise, answer).state is AnswerState.UNFINISHED

@@ -1,4 +1,4 @@
-"""The exercises of lesson 08: their solutions pass, typical mistakes are told apart."""
+"""The exercises of lesson 08: their solutions pass, typical mistakes are distinguished."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_solution_for_the_claim_passes(answer: str) -> None:
     ],
 )
 def test_mistakes_about_the_claim(answer: object, words: str) -> None:
-    """A difference at n = 3, alike without an interval: each is told why not."""
+    """A difference at n = 3, alike without an interval: each gets the reason why not."""
     checked = LESSON.check("claim", answer, MODES)
     assert checked.state is AnswerState.WRONG
     assert words in f"{checked.text} {checked.hint}"
@@ -84,7 +84,7 @@ def test_mistakes_about_the_figure(answer: object, words: str) -> None:
         ({"median_ms": 110.0}, "without the outliers"),
     ],
 )
-def test_dropped_outliers_and_means_are_told(changed: dict[str, float], words: str) -> None:
+def test_dropped_outliers_and_means_are_reported(changed: dict[str, float], words: str) -> None:
     """Where one run is an outlier, leaving it out and the mean it pulls along are both seen."""
     checked = _check_numbers(ODD_FIGURE | changed, ODD)
     assert checked.state is AnswerState.WRONG
@@ -96,7 +96,7 @@ def test_dropped_outliers_and_means_are_told(changed: dict[str, float], words: s
     ("exercise", "answer"),
     [("claim", ...), ("claim", ""), ("figure", None), ("figure", dict.fromkeys(RIGHT, ...))],
 )
-def test_unfinished_is_told(exercise: str, answer: object) -> None:
+def test_unfinished_is_reported(exercise: str, answer: object) -> None:
     """An empty place is no mistake."""
     assert LESSON.check(exercise, answer, MODES).state is AnswerState.UNFINISHED
 

@@ -1,4 +1,4 @@
-"""The exercises of lesson 09: their solutions pass, typical mistakes are told apart."""
+"""The exercises of lesson 09: their solutions pass, typical mistakes are distinguished."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_mistakes_about_the_plan(answer: object, words: str) -> None:
     assert checked.hint
 
 
-def test_the_solution_for_the_mends_passes() -> None:
+def test_the_solution_for_the_fixes_passes() -> None:
     """Source, destination, plan: each fault at its place."""
     assert LESSON.check("fix", RIGHT).passed
     # Its hint names two ways.
@@ -70,14 +70,14 @@ def test_the_solution_for_the_mends_passes() -> None:
         ({"disk-not-shared": "laptop"}, "none of the places"),
     ],
 )
-def test_mistakes_about_the_mends(changes: dict[str, str], words: str) -> None:
-    """A fault in the wrong place is told with what leads to the right one."""
+def test_mistakes_about_the_fixes(changes: dict[str, str], words: str) -> None:
+    """A fault in the wrong place is reported with what leads to the right one."""
     checked = LESSON.check("fix", RIGHT | changes)
     assert checked.state is AnswerState.WRONG
     assert words in f"{checked.text} {checked.hint}"
 
 
-def test_a_list_of_mends_is_told() -> None:
+def test_a_list_of_fixes_is_reported() -> None:
     """What is no mapping is said to be none."""
     assert "braces" in LESSON.check("fix", ["source", "destination", "plan"]).hint
 
@@ -86,6 +86,6 @@ def test_a_list_of_mends_is_told() -> None:
     ("exercise", "answer"),
     [("plan", ...), ("plan", None), ("fix", ...), ("fix", RIGHT | {"port-closed": ...})],
 )
-def test_unfinished_is_told(exercise: str, answer: object) -> None:
+def test_unfinished_is_reported(exercise: str, answer: object) -> None:
     """An empty place is no mistake."""
     assert LESSON.check(exercise, answer).state is AnswerState.UNFINISHED
