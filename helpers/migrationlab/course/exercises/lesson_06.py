@@ -39,7 +39,7 @@ _HINTS = {
 #: Exercise 2: what the fix must reach.
 WITHIN_S, MAX_DOWNTIME_MS = 15, 500
 #: The recorded fixes that an answer is compared with.
-REMEDIES = {"post-copy", "auto-converge"}
+FIXES = {"post-copy", "auto-converge"}
 #: The guest and the wire of the recorded experiment.
 BUSY = Precopy(dirty_mib_s=80, wire_mbit_s=500)
 #: How long it takes to send the working set.
@@ -70,18 +70,18 @@ def check_ends(answer: object) -> Feedback:
     return right("All four agree with the model.")
 
 
-def check_remedy(answer: object, remedies: object = None) -> Feedback:
+def check_fix(answer: object, fixes: object = None) -> Feedback:
     """Check a plan for a guest that writes faster than its wire carries.
 
     Args:
         answer: The plan.
-        remedies: The recorded experiment of that guest.
+        fixes: The recorded experiment of that guest.
     """
-    plan = need_plan(answer, "remedy")
-    if not (isinstance(remedies, Experiment) and {c.name for c in remedies.cells} >= REMEDIES):
+    plan = need_plan(answer, "fix")
+    if not (isinstance(fixes, Experiment) and {c.name for c in fixes.cells} >= FIXES):
         return wrong(
-            "The check did not get the recorded remedies.",
-            'Give the experiment too: lesson.check("remedy", remedy, remedies).',
+            "The check did not get the recorded fixes.",
+            'Give the experiment too: lesson.check("fix", fix, fixes).',
         )
     if problems := plan.problems():
         return wrong(f"This plan cannot work: {problems[0].reason}", problems[0].hint)
@@ -91,11 +91,11 @@ def check_remedy(answer: object, remedies: object = None) -> Feedback:
                 f"A limit of {limit} MiB/s makes the wire slower.", "Leave the bandwidths out."
             )
     if plan.postcopy:
-        return _check_postcopy(plan, remedies)
-    return _check_long_downtime(plan) or _check_other(plan, remedies)
+        return _check_postcopy(plan, fixes)
+    return _check_long_downtime(plan) or _check_other(plan, fixes)
 
 
-def _check_postcopy(plan: Plan, remedies: Experiment) -> Feedback:
+def _check_postcopy(plan: Plan, fixes: Experiment) -> Feedback:
     after_iteration, after_s = plan.postcopy_after_iteration, plan.postcopy_after_s
     if after_iteration is None and after_s is None:
         return wrong(
@@ -112,7 +112,7 @@ def _check_postcopy(plan: Plan, remedies: Experiment) -> Feedback:
             f"With a limit of {limit} ms it ends with a long downtime, before it switches.",
             "Post-copy needs no other limit: leave max_downtime_ms out.",
         )
-    total_s, downtime_ms = _recorded(remedies, "post-copy")
+    total_s, downtime_ms = _recorded(fixes, "post-copy")
     # One more iteration sends the working set once more over the wire.
     times = [] if after_s is None else [after_s]
     if after_iteration is not None:
@@ -150,14 +150,14 @@ def _check_long_downtime(plan: Plan) -> Feedback | None:
     )
 
 
-def _check_other(plan: Plan, remedies: Experiment) -> Feedback:
+def _check_other(plan: Plan, fixes: Experiment) -> Feedback:
     if plan.auto_converge:
-        total_s, _ = _recorded(remedies, "auto-converge")
+        total_s, _ = _recorded(fixes, "auto-converge")
         if plan.auto_converge_initial_percent or plan.auto_converge_increment_percent:
             return wrong(
                 "There is no recorded run of auto-converge with these values: nothing shows that "
                 "it is over in time.",
-                "One of the recorded remedies reaches what is asked.",
+                "One of the recorded fixes reaches what is asked.",
             )
         return wrong(
             f"It ends, but the recorded ones took {total_s:.0f} s, and not {WITHIN_S}.",
@@ -173,7 +173,7 @@ def _check_other(plan: Plan, remedies: Experiment) -> Feedback:
             "More connections over a full wire carry no more.", "Here the wire is the limit."
         )
     return wrong(
-        "Like the recorded ones without a remedy, it does not end.",
+        "Like the recorded ones without a fix, it does not end.",
         f"The guest writes {BUSY.dirty_mib_s:g} MiB/s, the wire carries "
         f"{BUSY.bandwidth_mib_s:.0f} MiB/s.",
     )
@@ -184,9 +184,9 @@ def _ends_with(max_downtime_ms: int) -> bool:
     return dataclasses.replace(BUSY, max_downtime_ms=max_downtime_ms).forecast().ends
 
 
-def _recorded(remedies: Experiment, cell: str) -> tuple[float, float]:
+def _recorded(fixes: Experiment, cell: str) -> tuple[float, float]:
     """Return a fix's medians: total time in seconds, downtime in ms."""
-    frame = remedies.frame()
+    frame = fixes.frame()
     ended = frame[(frame["cell"] == cell) & (frame["outcome"] == str(Outcome.COMPLETED))]
     return (
         float(ended["total_ms"].median()) / 1000,
@@ -194,4 +194,4 @@ def _recorded(remedies: Experiment, cell: str) -> tuple[float, float]:
     )
 
 
-CHECKS: dict[str, Callable[..., Feedback]] = {"ends": check_ends, "remedy": check_remedy}
+CHECKS: dict[str, Callable[..., Feedback]] = {"ends": check_ends, "fix": check_fix}

@@ -14,8 +14,8 @@ ENDS = {"web": True, "database": False, "counter": True, "night": False}
 
 
 @pytest.fixture(scope="module")
-def remedies() -> Experiment:
-    """Return the recorded remedies."""
+def fixes() -> Experiment:
+    """Return the recorded fixes."""
     return LESSON.experiment("fixes")
 
 
@@ -60,10 +60,10 @@ def test_what_is_no_answer_is_reported(answer: object, said: str) -> None:
 
 @pytest.mark.parametrize("switch", [{"postcopy_after_iteration": 2}, {"postcopy_after_s": 3.0}])
 def test_postcopy_that_switches_by_itself_passes(
-    switch: dict[str, float], remedies: Experiment
+    switch: dict[str, float], fixes: Experiment
 ) -> None:
     """Post-copy is over in time and with a short downtime, and the check says its price."""
-    checked = LESSON.check("remedy", Plan(postcopy=True, **switch), remedies)
+    checked = LESSON.check("fix", Plan(postcopy=True, **switch), fixes)
     assert checked.passed
     assert "lost" in checked.text
 
@@ -91,22 +91,22 @@ def test_postcopy_that_switches_by_itself_passes(
         ({"postcopy_after_iteration": 2}, "cannot work"),
     ],
 )
-def test_remedies_that_do_not_work(
-    settings: dict[str, object], words: str, remedies: Experiment
+def test_fixes_that_do_not_work(
+    settings: dict[str, object], words: str, fixes: Experiment
 ) -> None:
-    """Each other remedy, and each wrong way to post-copy, gets the reason why not."""
-    checked = LESSON.check("remedy", Plan(**settings), remedies)
+    """Each other fix, and each wrong way to post-copy, gets the reason why not."""
+    checked = LESSON.check("fix", Plan(**settings), fixes)
     assert checked.state is AnswerState.WRONG
     assert words in checked.text
     assert checked.hint
 
 
-def test_what_is_no_plan_is_refused(remedies: Experiment) -> None:
+def test_what_is_no_plan_is_refused(fixes: Experiment) -> None:
     """What is no plan is reported, and so are missing records, and those of another experiment."""
-    assert "not a plan" in LESSON.check("remedy", "postcopy", remedies).text
-    assert "remedies)" in LESSON.check("remedy", Plan()).hint
+    assert "not a plan" in LESSON.check("fix", "postcopy", fixes).text
+    assert "fixes)" in LESSON.check("fix", Plan()).hint
     other = Lesson("08", live=False).experiment("modes")
-    assert "remedies)" in LESSON.check("remedy", Plan(), other).hint
+    assert "fixes)" in LESSON.check("fix", Plan(), other).hint
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,8 @@ def test_what_is_no_plan_is_refused(remedies: Experiment) -> None:
         ("ends", {}),
         ("ends", dict.fromkeys(ENDS, ...)),
         ("ends", ENDS | {"night": ...}),
-        ("remedy", ...),
-        ("remedy", None),
+        ("fix", ...),
+        ("fix", None),
     ],
 )
 def test_unfinished_is_reported(exercise: str, answer: object) -> None:
