@@ -316,7 +316,7 @@ def test_a_setting_that_is_wrong_is_not_left_folded(stage: Stage) -> None:
     panel = stage.panel
     panel.form.compression.value = "zlib"
     assert panel.form.more.value
-    assert "parallel connections only" in panel.form.problems["compression"].value
+    assert "only parallel connections" in panel.form.problems["compression"].value
     assert panel.start_button.disabled
     panel.form.parallel_connections.value = "4"
     assert panel.form.problems["compression"].value == ""
