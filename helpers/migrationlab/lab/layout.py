@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 HOST_NAMES = ("host-a", "host-b")
 WIRE_ADDRESSES = ("10.11.0.1", "10.11.0.2")
@@ -48,21 +49,39 @@ def bridge_mac(address: str) -> str:
     return ":".join(["02", "00", *(f"{int(part):02x}" for part in address.split("."))])
 
 
+class Below:
+    """A path below the ``directory`` of the object.
+
+    Args:
+        parts: The parts of the path.
+    """
+
+    def __init__(self, *parts: str) -> None:
+        self._parts = parts
+
+    def __get__(self, owner: Directory, kind: type | None = None) -> Path:
+        """Return the path."""
+        return owner.directory.joinpath(*self._parts)
+
+
+class Directory(Protocol):
+    """Something with a directory."""
+
+    @property
+    def directory(self) -> Path:
+        """The directory."""
+
+
 @dataclass(frozen=True, slots=True)
 class HostFiles:
     """The folder of one host."""
 
     directory: Path
 
-    @property
-    def socket(self) -> Path:
-        """Return libvirtd's socket, by this process's path."""
-        return self.directory / "run" / "libvirt-sock"
-
-    @property
-    def log(self) -> Path:
-        """Return libvirtd's log."""
-        return self.directory / "log" / "libvirtd.log"
+    #: The socket of libvirtd, by this process's path.
+    socket = Below("run", "libvirt-sock")
+    #: The log of libvirtd.
+    log = Below("log", "libvirtd.log")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,65 +90,30 @@ class LabFiles:
 
     directory: Path
 
-    @property
-    def state(self) -> Path:
-        """Return the file that says what the lab consists of."""
-        return self.directory / "lab.json"
-
-    @property
-    def rack_log(self) -> Path:
-        """Return the log of the rack and its programs."""
-        return self.directory / "rack.log"
-
-    @property
-    def broker(self) -> Path:
-        """Return the socket of the broker (see ``socket_broker``)."""
-        return self.directory / "broker"
-
-    @property
-    def beats(self) -> Path:
-        """Return the ring buffer of beats."""
-        return self.directory / "beats.ring"
-
-    @property
-    def guests(self) -> Path:
-        """Return the folder of guests' files, seen by both hosts."""
-        return self.directory / "guests"
-
-    @property
-    def disks(self) -> Path:
-        """Return the mount point of the hosts' own changes, which are in memory."""
-        return self.directory / "disks"
-
-    @property
-    def proxies(self) -> Path:
-        """Return the folder of proxy programs (see ``proxy``)."""
-        return self.directory / "proxies"
-
-    @property
-    def broken(self) -> Path:
-        """Return the file that names the fault that is on; missing where none is."""
-        return self.directory / "broken.json"
-
-    @property
-    def authority(self) -> Path:
-        """Return the folder of the lab's certificate authority: cert.pem and key.pem."""
-        return self.directory / "authority"
-
-    @property
-    def pki(self) -> Path:
-        """Return the folder of a TLS client's certificates, as ``pkipath`` wants it."""
-        return self.directory / "pki"
-
-    @property
-    def ssh_key(self) -> Path:
-        """Return the private ssh key for both hosts."""
-        return self.host(HOST_NAMES[0]).directory / "ssh" / "id_ed25519"
-
-    @property
-    def known_hosts(self) -> Path:
-        """Return the hosts' public ssh keys, for clients."""
-        return self.host(HOST_NAMES[0]).directory / "ssh" / "known_hosts"
+    #: The file that says what the lab consists of.
+    state = Below("lab.json")
+    #: The log of the rack and its programs.
+    rack_log = Below("rack.log")
+    #: The socket of the broker (see ``socket_broker``).
+    broker = Below("broker")
+    #: The ring buffer of beats.
+    beats = Below("beats.ring")
+    #: The folder of guests' files, seen by both hosts.
+    guests = Below("guests")
+    #: The mount point of the hosts' own changes, which are in memory.
+    disks = Below("disks")
+    #: The folder of proxy programs (see ``proxy``).
+    proxies = Below("proxies")
+    #: The file that names the fault that is on; missing where none is.
+    broken = Below("broken.json")
+    #: The folder of the lab's certificate authority: cert.pem and key.pem.
+    authority = Below("authority")
+    #: The folder of a TLS client's certificates, as ``pkipath`` wants it.
+    pki = Below("pki")
+    #: The private ssh key for both hosts.
+    ssh_key = Below(HOST_NAMES[0], "ssh", "id_ed25519")
+    #: The hosts' public ssh keys, for clients.
+    known_hosts = Below(HOST_NAMES[0], "ssh", "known_hosts")
 
     def host(self, name: str) -> HostFiles:
         """Return the folder of the host ``name``."""

@@ -35,7 +35,9 @@ def test_all_files_are_beneath_the_labs_folder() -> None:
     lab = LabFiles(folder)
     assert [field.name for field in fields(lab)] == ["directory"]
     paths = [
-        getattr(lab, name) for name, kind in vars(LabFiles).items() if isinstance(kind, property)
+        getattr(lab, name)
+        for name, kind in vars(LabFiles).items()
+        if isinstance(kind, layout.Below)
     ]
     hosts = [lab.host(name) for name in layout.HOST_NAMES]
     assert all(isinstance(host, HostFiles) for host in hosts)
