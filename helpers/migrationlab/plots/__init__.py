@@ -1,8 +1,7 @@
-"""Figures of runs. Each says its message in its title, and in words for who cannot see it.
+"""Draw figures of runs. Each has its message as title, and a text for readers who cannot see it.
 
-Draws on ``matplotlib.figure.Figure`` and never on pyplot, which keeps state between calls and
-must not be touched from a widget's thread. Works from runs alone: no libvirt, no lab; nothing
-here measures, that is the timeline's work.
+Figures are drawn on ``matplotlib.figure.Figure``, never with pyplot: pyplot keeps state between
+calls, and a widget's thread must not touch it. Nothing here measures; ``analysis`` does.
 """
 
 from migrationlab.plots.convergence import convergence

@@ -1,8 +1,7 @@
-"""A forecast of pre-copy, and where it stands among runs: iteration by iteration, and in the plane.
+"""Draw a forecast of pre-copy, iteration by iteration, and recorded runs beside it.
 
-On the left the memory left to send over time, as the model has it. On the right the plane of
-bandwidth and dirty rate, with the model's border, and every run a point, its shape and colour by
-its outcome.
+On the left, the memory left to send over time, in the model. On the right, bandwidth and dirty rate
+with the model's border; each run is a point, its shape and colour by its outcome.
 """
 
 from __future__ import annotations
@@ -23,32 +22,19 @@ from migrationlab.forecast.precopy import (
     Precopy,
     precopy_of,
 )
-from migrationlab.plots.picture import (
-    BLUE,
-    GREY,
-    INK,
-    ORANGE,
-    OUTCOMES,
-    PURPLE,
-    SKY,
-    VERMILION,
-    WIDTH_INCHES,
-    Picture,
-    duration,
-    head,
-    style,
-)
+from migrationlab.plots import palette
+from migrationlab.plots.picture import OUTCOMES, WIDTH_INCHES, Picture, duration, head, style
 from migrationlab.runs.run import Outcome, Run
 
 MARKS = {
-    Outcome.COMPLETED: (BLUE, "o"),
-    Outcome.TIMED_OUT: (VERMILION, "X"),
-    Outcome.DIVERGED: (ORANGE, "^"),
-    Outcome.CANCELLED: (GREY, "s"),
-    Outcome.INTERRUPTED: (PURPLE, "v"),
-    Outcome.FAILED: (PURPLE, "D"),
+    Outcome.COMPLETED: (palette.BLUE, "o"),
+    Outcome.TIMED_OUT: (palette.VERMILION, "X"),
+    Outcome.DIVERGED: (palette.ORANGE, "^"),
+    Outcome.CANCELLED: (palette.GREY, "s"),
+    Outcome.INTERRUPTED: (palette.PURPLE, "v"),
+    Outcome.FAILED: (palette.PURPLE, "D"),
 }
-#: How far apart the points of runs of one setting are drawn, of the width.
+#: The distance between points of one setting, as a share of the width.
 SPREAD = 0.022
 
 
@@ -59,13 +45,13 @@ def convergence(
     own: Sequence[Run] = (),
     deadline_s: float | None = None,
 ) -> Picture:
-    """Draw what a forecast says, and runs beside it.
+    """Draw a forecast, and runs beside it.
 
     Args:
         forecast: The forecast.
         runs: Runs to compare it with.
-        own: More of them, that are drawn larger.
-        deadline_s: The deadline that runs had: up to where the model ends within it is drawn too.
+        own: More runs, drawn larger.
+        deadline_s: The deadline of the runs; the model's border for it is drawn too.
     """
     title = _title(forecast)
     with style():
@@ -80,22 +66,22 @@ def convergence(
 def _draw_iterations(axes: Axes, forecast: Forecast) -> None:
     drawn = _drawn(forecast)
     for index, one in enumerate(drawn):
-        colour = BLUE if one.guest_running else VERMILION
+        colour = palette.BLUE if one.guest_running else palette.VERMILION
         axes.fill_between([one.start_s, one.end_s], [one.start_mib, one.end_mib], color=colour,
                           alpha=0.18, linewidth=0)  # fmt: skip
         axes.plot([one.start_s, one.end_s], [one.start_mib, one.end_mib], "-", color=colour,
                   linewidth=2.2)  # fmt: skip
         if index:
             before = drawn[index - 1]
-            axes.plot([one.start_s] * 2, [before.end_mib, one.start_mib], ":", color=INK,
+            axes.plot([one.start_s] * 2, [before.end_mib, one.start_mib], ":", color=palette.INK,
                       linewidth=1)  # fmt: skip
     threshold = forecast.precopy.threshold_mib
     end = drawn[-1].end_s
-    axes.plot([], "-", color=BLUE, linewidth=2.2, label="guest runs")
+    axes.plot([], "-", color=palette.BLUE, linewidth=2.2, label="guest runs")
     if forecast.ends:
-        axes.plot([], "-", color=VERMILION, linewidth=2.2, label="guest is paused")
+        axes.plot([], "-", color=palette.VERMILION, linewidth=2.2, label="guest is paused")
     fits = f"fits in the limit: {threshold:.0f} MiB"
-    axes.axhline(threshold, color=INK, linestyle="--", linewidth=1.2, label=fits)
+    axes.axhline(threshold, color=palette.INK, linestyle="--", linewidth=1.2, label=fits)
     axes.set_xlim(0, end)
     axes.set_ylim(0, max(forecast.precopy.memory_mib, threshold) * 1.08)
     axes.set_xlabel("time since the first byte (s)")
@@ -128,18 +114,20 @@ def _draw_plane(
             colour, marker = MARKS[run.outcome]
             at = (place.wire_mbit_s, place.dirty_mib_s)
             already[at] += 1
-            # Beside each other by order, not by chance: the same runs give the same figure.
+            # Beside each other by order, not by chance, so that the figure stays the same.
             aside = (already[at] // 2) * (-1) ** already[at] * SPREAD * width
             axes.plot(
                 at[0] + aside, at[1], marker, color=colour, markersize=13 if large else 8,
-                markeredgecolor=INK if large else "white", markeredgewidth=1.6 if large else 0.6,
+                markeredgecolor=palette.INK if large else "white",
+                markeredgewidth=1.6 if large else 0.6,
                 label="_" if run.outcome in labelled else OUTCOMES[run.outcome].lower(),
                 linestyle="none", zorder=5 if large else 4, clip_on=False,
             )  # fmt: skip
             labelled.add(run.outcome)
     axes.plot(
         asked.wire_mbit_s, asked.dirty_mib_s, "o", color="none", markersize=24,
-        markeredgecolor=INK, markeredgewidth=2.4, label="the setting", linestyle="none", zorder=6,
+        markeredgecolor=palette.INK, markeredgewidth=2.4, label="the setting",
+        linestyle="none", zorder=6,
         clip_on=False,
     )  # fmt: skip
     axes.set_xlim(0, width)
@@ -158,13 +146,13 @@ def _draw_border(
     wires = np.linspace(width / 60, width, 60)
     each = [dataclasses.replace(asked, wire_mbit_s=float(wire)) for wire in wires]
     border = np.array([min(one.border_mib_s, 2 * height) for one in each])
-    axes.fill_between(wires, border, 2 * height, color=GREY, alpha=0.28, linewidth=0)
-    axes.plot(wires, border, "-", color=INK, linewidth=2)
+    axes.fill_between(wires, border, 2 * height, color=palette.GREY, alpha=0.28, linewidth=0)
+    axes.plot(wires, border, "-", color=palette.INK, linewidth=2)
     for words, x, y in (("never ends", 0.17, 0.94), ("ends", 0.86, 0.06)):
         axes.text(x * width, y * height, words, fontsize=11, ha="center", va="center", zorder=3)
     if deadline_s is not None:
         most = np.array([min(one.most_mib_s(deadline_s), 2 * height) for one in each[::2]])
-        axes.plot(wires[::2], most, "--", color=SKY, linewidth=1.8,
+        axes.plot(wires[::2], most, "--", color=palette.SKY, linewidth=1.8,
                   label=f"ends within {deadline_s:g} s")  # fmt: skip
 
 
@@ -172,11 +160,8 @@ def _title(forecast: Forecast) -> str:
     seconds, downtime_ms = forecast.seconds, forecast.downtime_ms
     if seconds is None or downtime_ms is None:
         return "The model: this migration never ends by itself"
-    iterations = (
-        f"{len(forecast.iterations)} iterations" if len(forecast.iterations) > 1 else "1 pass"
-    )
     still = f"the guest is paused for {duration(downtime_ms)}"
-    return f"The model: it ends after {iterations} and {seconds:.1f} s; {still}"
+    return f"The model: it ends after {forecast.count} and {seconds:.1f} s; {still}"
 
 
 def _subtitle(asked: Precopy) -> str:
@@ -191,7 +176,7 @@ def _alt(forecast: Forecast, runs: Sequence[Run], deadline_s: float | None) -> s
     asked = forecast.precopy
     iterations = ", ".join(f"{one.start_mib:.0f}" for one in _drawn(forecast))
     text = f"{forecast}. On the left memory left to send over time, at each iteration's start: "
-    text += f"{iterations} MiB; {asked.threshold_mib:.0f} MiB fit in the limit. On the right the plane of wire "
+    text += f"{iterations} MiB; {asked.threshold_mib:.0f} MiB fit in the limit. On the right wire "
     text += "and dirty rate with the border from which a migration never ends: "
     if math.isinf(asked.border_mib_s):
         text += "over this wire none, as the working set fits in the downtime limit."

@@ -1,4 +1,4 @@
-"""What migrations cost: processor time by who used it, and bytes on the wire by their purpose."""
+"""Draw what migrations cost: CPU time by user, and bytes on the wire by purpose."""
 
 from __future__ import annotations
 
@@ -14,47 +14,43 @@ from matplotlib.patches import Patch
 
 from migrationlab.analysis.cost import Cost
 from migrationlab.experiment.grouping import settings_of
+from migrationlab.plots import palette
 from migrationlab.plots.picture import (
-    BLUE,
-    GREEN,
-    GREY,
-    INK,
     MIB,
-    ORANGE,
     OUTCOMES,
-    PURPLE,
-    SKY,
-    VERMILION,
     WIDTH_INCHES,
-    YELLOW,
     Picture,
     head,
+    legend,
+    no_data,
+    rows,
+    spread,
     style,
 )
+from migrationlab.runs.numbers import near
 from migrationlab.runs.run import Outcome, Run, Runs
 
-PALE = "#DDDDDD"
-#: What a bar of processor time is made of, from left to right.
+#: The parts of a bar of CPU time, from left to right.
 USERS = {
-    "vCPU": ("QEMU: the guest's vCPUs", GREY),
-    "usual": ("QEMU: else, as usual", PALE),
-    "unusual": ("QEMU: else, more than usual", ORANGE),
-    "migration": ("QEMU: migration threads", BLUE),
-    "multifd": ("QEMU: multifd threads", SKY),
-    "whole": ("QEMU as a whole", PURPLE),
-    "libvirtd": ("libvirtd", VERMILION),
+    "vCPU": ("QEMU: the guest's vCPUs", palette.GREY),
+    "usual": ("QEMU: else, as usual", palette.PALE),
+    "unusual": ("QEMU: else, more than usual", palette.ORANGE),
+    "migration": ("QEMU: migration threads", palette.BLUE),
+    "multifd": ("QEMU: multifd threads", palette.SKY),
+    "whole": ("QEMU as a whole", palette.PURPLE),
+    "libvirtd": ("libvirtd", palette.VERMILION),
 }
 PURPOSES = {
-    "memory": ("memory", BLUE),
-    "storage": ("disks", GREEN),
-    "control": ("control", VERMILION),
-    "other": ("other", PURPLE),
-    "headers": ("headers, and what was resent", YELLOW),
+    "memory": ("memory", palette.BLUE),
+    "storage": ("disks", palette.GREEN),
+    "control": ("control", palette.VERMILION),
+    "other": ("other", palette.PURPLE),
+    "headers": ("headers and resent bytes", palette.YELLOW),
 }
 SIDES = ("source", "destination")
 MOST_GROUPS = 8
 ROW_INCHES = 0.5
-#: So many letters of a name stand in a line.
+#: How many letters of a name fit in a line.
 NAME_LETTERS = 34
 
 Parts = Mapping[str, float]
@@ -62,7 +58,7 @@ Parts = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """A run, what it cost, and the name of its setting."""
+    """A run, its cost, and the name of its setting."""
 
     run: Run
     cost: Cost
@@ -71,7 +67,7 @@ class _Counted:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A bar: its name, what it is made of (means), and the sum of each run."""
+    """A bar: its name, the means of its parts, and the sum of each run."""
 
     name: str
     parts: Parts
@@ -79,14 +75,14 @@ class _Row:
 
 
 def cost(runs: Iterable[Run]) -> Picture:
-    """Draw what runs cost, by setting: means, since only they add up, and each run's sum a point.
+    """Draw what runs cost, by setting: means, because only means add up; each run's sum is a point.
 
-    Runs of an experiment are put together by their setting, warm-ups left out; others by what they
-    were made with, and their outcome. Of more settings than can be drawn those of a mode share a
-    bar, and the figure says so.
+    Runs of an experiment are grouped by their setting, without warm-ups; other runs by their
+    environment, settings and outcome. If there are too many settings, those of a mode share a bar,
+    and the figure says so.
     """
     known = [run for run in Runs(runs) if not (run.experiment or {}).get("warm_up")]
-    # What only runs that did not complete differ in does not set the others apart.
+    # A fact in which only runs that did not complete differ does not separate the others.
     ends = [(run, run.outcome is Outcome.COMPLETED) for run in known]
     settings: dict[str, str] = {}
     for completed in (True, False):
@@ -95,12 +91,12 @@ def cost(runs: Iterable[Run]) -> Picture:
     groups, pooled = _groups(counted)
     cpu, wire = _cpu_rows(groups), _wire_rows(groups)
     with style():
-        heights = [max(len(rows), 2) * ROW_INCHES for rows in (cpu, wire)]
+        heights = [max(len(bars), 2) * ROW_INCHES for bars in (cpu, wire)]
         figure = Figure(figsize=(WIDTH_INCHES, sum(heights) + 3.4))
         above, below = figure.subplots(2, 1, height_ratios=[height + 0.4 for height in heights])
-        _draw(above, cpu, USERS, "processor time from the call to its return (s)")
+        _draw(above, cpu, USERS, "CPU time from the call to its return (s)")
         _draw(below, wire, PURPOSES, "on the wire, both ways (MiB)")
-        # What did not complete sent what it could until it was stopped: no measure of anything.
+        # What an incomplete migration cost depends on when it was stopped.
         whole = [each for each in counted if each.run.outcome is Outcome.COMPLETED]
         title = _title(whole)
         head(figure, title, _subtitle(len(counted), len(whole), pooled=pooled))
@@ -108,7 +104,7 @@ def cost(runs: Iterable[Run]) -> Picture:
 
 
 def _groups(counted: Sequence[_Counted]) -> tuple[dict[str, list[Cost]], int]:
-    """Give the costs by what has a bar; and how many settings share one, 1 where none do."""
+    """Return the costs of each bar, and how many settings share a bar (1 for none)."""
     by_setting: dict[str, list[Cost]] = {}
     by_mode: dict[str, list[Cost]] = {}
     for each in counted:
@@ -124,18 +120,18 @@ def _groups(counted: Sequence[_Counted]) -> tuple[dict[str, list[Cost]], int]:
 
 
 def _cpu_rows(groups: Mapping[str, Sequence[Cost]]) -> list[_Row]:
-    rows = []
+    bars = []
     for name, costs in groups.items():
         for side in SIDES:
             parts = [used for each in costs if (used := _used(each.processors, side))]
             if parts:
                 label = side if len(groups) == 1 else f"{name}, {side}"
-                rows.append(_row(label, parts))
-    return rows
+                bars.append(_row(label, parts))
+    return bars
 
 
 def _used(processors: pd.DataFrame, side: str) -> Parts:
-    """Give what was used at a side, by the names of ``USERS``."""
+    """Return the CPU time at a side, by the names of ``USERS``."""
     at_side = processors[processors["side"] == side]
     table = at_side.set_index(["process", "group"])
     used: dict[str, float] = {}
@@ -150,29 +146,29 @@ def _used(processors: pd.DataFrame, side: str) -> Parts:
         elif group != "all":
             used[group] = cpu_s
     if ("qemu", "all") in table.index and ("qemu", "vCPU") not in table.index:
-        # Of a real host's QEMU no more is known.
+        # Of a real host's QEMU only the sum is known.
         used["whole"] = float(table.loc[("qemu", "all"), "cpu_s"])
     return used
 
 
 def _wire_rows(groups: Mapping[str, Sequence[Cost]]) -> list[_Row]:
-    rows = []
+    bars = []
     for name, costs in groups.items():
         parts = [_carried(each.traffic) for each in costs if len(each.traffic)]
         if parts:
-            rows.append(_row("wire" if len(groups) == 1 else name, parts))
-    return rows
+            bars.append(_row("wire" if len(groups) == 1 else name, parts))
+    return bars
 
 
 def _carried(traffic: pd.DataFrame) -> Parts:
-    told = traffic[traffic["purpose"] != "unaccounted"].set_index("purpose")
-    carried = {str(purpose): float(each) / MIB for purpose, each in told["payload_bytes"].items()}
-    extra = told["header_bytes"].sum() + told["resent_bytes"].sum()
+    known = traffic[traffic["purpose"] != "unaccounted"].set_index("purpose")
+    carried = {str(purpose): float(each) / MIB for purpose, each in known["payload_bytes"].items()}
+    extra = known["header_bytes"].sum() + known["resent_bytes"].sum()
     return {**carried, "headers": float(extra) / MIB}
 
 
 def _row(name: str, parts: Sequence[Parts]) -> _Row:
-    # What a run did not have took nothing of it.
+    # A part that a run does not have counts as 0.
     means = {
         part: sum(each.get(part, 0.0) for each in parts) / len(parts)
         for part in dict.fromkeys(part for each in parts for part in each)
@@ -181,17 +177,13 @@ def _row(name: str, parts: Sequence[Parts]) -> _Row:
 
 
 def _draw(
-    axes: Axes, rows: Sequence[_Row], parts: Mapping[str, tuple[str, str]], label: str
+    axes: Axes, bars: Sequence[_Row], parts: Mapping[str, tuple[str, str]], label: str
 ) -> None:
     axes.set_xlabel(label)
-    axes.grid(visible=False, axis="y")
-    axes.tick_params(axis="y", length=0)
-    if not rows:
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center", va="center")
+    if not bars:
+        no_data(axes, "not recorded")
         return
-    for place, row in enumerate(rows):
+    for place, row in enumerate(bars):
         left = 0.0
         for part in parts:
             if width := row.parts.get(part, 0.0):
@@ -201,24 +193,21 @@ def _draw(
                 )  # fmt: skip
                 left += width
         if len(row.sums) > 1:
-            # Spread by order, not by chance: the same runs give the same figure.
-            places = place + np.linspace(-0.2, 0.2, len(row.sums))
-            axes.plot(row.sums, places, "o", color=INK, markersize=5, markeredgecolor="white")
-        digits = f"{left:,.0f}" if left >= 100 else f"{left:.3g}"
-        said = f"  mean {digits}" if len(row.sums) > 1 else f"  {digits}"
+            places = place + spread(len(row.sums), 0.2)
+            axes.plot(
+                row.sums, places, "o", color=palette.INK, markersize=5, markeredgecolor="white"
+            )
+        said = f"  mean {near(left)}" if len(row.sums) > 1 else f"  {near(left)}"
         axes.text(max(left, *row.sums), place, said, va="center", fontsize=11)
     axes.margins(x=0.34)  # room for the numbers
-    axes.set_yticks(range(len(rows)), [_two_lines(row.name) for row in rows])
-    axes.set_ylim(len(rows) - 0.45, -0.55)
-    shown = [part for part in parts if any(row.parts.get(part) for row in rows)]
+    rows(axes, [_two_lines(row.name) for row in bars])
+    shown = [part for part in parts if any(row.parts.get(part) for row in bars)]
     handles = [Patch(color=parts[part][1], label=parts[part][0]) for part in shown]
-    axes.legend(
-        handles=handles, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, handlelength=1.2
-    )
+    legend(axes, handles, handlelength=1.2)
 
 
 def _two_lines(name: str) -> str:
-    """Fit a name beside its bar; what is left out of the middle stands in the alternative text."""
+    """Shorten a name to fit beside its bar; the alternative text has the whole name."""
     if len(name) > 2 * NAME_LETTERS:
         parts = name.split(", ")
         setting, tail = ", ".join(parts[:-2]), ", ".join(parts[-2:])
@@ -232,7 +221,7 @@ def _subtitle(runs: int, completed: int, *, pooled: int) -> str:
         return "one run" if runs else "no run"
     bars = f"means of all {runs}"
     if pooled > 1:
-        bars += f", of {pooled} settings put together"
+        bars += f", of {pooled} settings pooled"
     return f"medians of {completed} completed runs; bars: {bars}, each point a run"
 
 
@@ -245,13 +234,13 @@ def _title(counted: Sequence[_Counted]) -> str:
     if wire:
         parts.append(f"{wire} bytes on the wire per byte of memory")
     if not parts:
-        return "What it cost is not known"
+        return "The cost is unknown"
     settings = len({each.setting for each in counted})
     return ", ".join(parts) + (f" ({settings} settings)" if settings > 1 else "")
 
 
 def _span(counted: Sequence[_Counted], metric: Callable[[Cost], float | None], digits: int) -> str:
-    """Say the median, or from which to which those of the settings go; nothing where unknown."""
+    """Return the median, or the range of the settings' medians; empty if unknown."""
     values: dict[str, list[float]] = {}
     for each in counted:
         if (value := metric(each.cost)) is not None:
@@ -265,15 +254,15 @@ def _span(counted: Sequence[_Counted], metric: Callable[[Cost], float | None], d
 
 def _alt(cpu: Sequence[_Row], wire: Sequence[_Row]) -> str:
     texts = ["Two sets of stacked bars."]
-    kinds = ((cpu, USERS, "Processor time", "s"), (wire, PURPOSES, "Bytes", "MiB"))
-    for rows, parts, what, unit in kinds:
-        for row in rows:
+    kinds = ((cpu, USERS, "CPU time", "s"), (wire, PURPOSES, "Bytes", "MiB"))
+    for bars, parts, what, unit in kinds:
+        for row in bars:
             said = ", ".join(
                 f"{parts[part][0]} {row.parts[part]:.2f} {unit}"
                 for part in parts
                 if part in row.parts
             )
             texts.append(f"{what}, {row.name}: {said}.")
-        if not rows:
+        if not bars:
             texts.append(f"{what}: not recorded.")
     return " ".join(texts)

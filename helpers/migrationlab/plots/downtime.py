@@ -1,7 +1,7 @@
-"""The downtimes of many runs, by kind and by mode: every number a point, with the medians.
+"""Draw the downtimes of many runs, by kind and mode: each value a point, with medians.
 
-Each point has a bar: as far off may that number be, by how it was measured. Runs of several
-settings have a median for each: theirs all together would be that of nothing.
+The bar of a point is its measurement error. Runs of several settings have a median for each
+setting, because a median over different settings means nothing.
 """
 
 from __future__ import annotations
@@ -14,35 +14,27 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from migrationlab.experiment.grouping import settings_of
-from migrationlab.plots.picture import (
-    BLUE,
-    INK,
-    VERMILION,
-    WIDTH_INCHES,
-    Picture,
-    head,
-    legend,
-    style,
-)
+from migrationlab.plots import palette
+from migrationlab.plots.picture import WIDTH_INCHES, Picture, head, legend, spread, style
 from migrationlab.runs.run import Run, Runs
 
-MODE_MARKS = {"normal": (BLUE, "o"), "peer2peer": (VERMILION, "s")}
+MODE_MARKS = {"normal": (palette.BLUE, "o"), "peer2peer": (palette.VERMILION, "s")}
 KINDS = {
     "requested": "requested\n(the limit)",
     "reported": "reported\n(libvirt)",
     "event": "event\n(QEMU's STOP to RESUME)",
-    "network": "network\n(silence of the beats)",
+    "network": "network\n(gap in the beats)",
 }
 
 
 def downtime(runs: Iterable[Run]) -> Picture:
     """Draw every completed run's downtimes by kind and mode, with their medians.
 
-    A bar at each point says how far off that number may be, where that is known.
+    The bar of a point is its measurement error, if that is known.
     """
     known = Runs(runs)
     table = known.downtimes()
-    # What only runs without a downtime differ in does not set the others apart.
+    # A fact in which only runs without a downtime differ does not separate the others.
     measured = frozenset(table["run_id"])
     settings = settings_of(run for run in known if run.run_id in measured)
     table["setting"] = [settings[name] for name in table["run_id"]]
@@ -65,9 +57,9 @@ def downtime(runs: Iterable[Run]) -> Picture:
             if not _alone(table):
                 several = any(_settings(table, mode) > 1 for mode in modes)
                 label = "median of a setting" if several else "median"
-                axes.plot([], color=INK, linewidth=2.2, label=label)
+                axes.plot([], color=palette.INK, linewidth=2.2, label=label)
             legend(axes)
-        bars = "; its bar: how far off that number may be" if table["low_ms"].notna().any() else ""
+        bars = "; its bar is the measurement error" if table["low_ms"].notna().any() else ""
         head(figure, title, f"each point is a completed run{bars}")
     return Picture(figure, title, _alt(title, table, modes))
 
@@ -81,11 +73,9 @@ def _draw_mode(axes: Axes, table: pd.DataFrame, mode: str, offset: float) -> Non
         if not len(values):
             continue
         centre = index + offset
-        # Spread by order, not by chance: the same runs give the same figure.
-        spread = np.linspace(-0.1, 0.1, len(values)) if len(values) > 1 else np.zeros(1)
-        places = centre + spread
+        places = centre + spread(len(values), 0.1)
         bounds = mine[["low_ms", "high_ms"]].to_numpy(dtype=np.float64)
-        axes.vlines(places, bounds[:, 0], bounds[:, 1], color=INK, linewidth=1.3, zorder=3)
+        axes.vlines(places, bounds[:, 0], bounds[:, 1], color=palette.INK, linewidth=1.3, zorder=3)
         axes.plot(
             places, values, marker, color=colour, alpha=0.75, markersize=7, mew=0, label=label
         )
@@ -94,16 +84,13 @@ def _draw_mode(axes: Axes, table: pd.DataFrame, mode: str, offset: float) -> Non
         for setting, median in medians.items():
             own = places[(mine["setting"] == setting).to_numpy()]
             if len(values) > 1:
-                axes.hlines(median, own[0] - 0.06, own[-1] + 0.06, color=INK, linewidth=2.2)
+                axes.hlines(median, own[0] - 0.06, own[-1] + 0.06, color=palette.INK, linewidth=2.2)
         axes.annotate(
             _span(medians),
             (centre, np.nanmax([values.max(), *bounds[:, 1]])),
-            xytext=(0, 9),
-            textcoords="offset points",
-            ha="center",
-            color=colour,
+            xytext=(0, 9), textcoords="offset points", ha="center", color=colour,
             fontweight="bold",
-        )
+        )  # fmt: skip
 
 
 def _alone(table: pd.DataFrame) -> bool:
@@ -115,13 +102,13 @@ def _settings(table: pd.DataFrame, mode: str) -> int:
 
 
 def _span(medians: pd.Series) -> str:
-    """Say medians of settings: the one that there is, or from which to which they go."""
+    """Return the medians of settings in words: one median, or their range."""
     low, high = f"{medians.min():.0f}", f"{medians.max():.0f}"
     return low if low == high else f"{low} to {high}"
 
 
 def _medians(table: pd.DataFrame, mode: str, kind: str) -> pd.Series:
-    """Give the median of each setting."""
+    """Return the median of each setting."""
     mine = table[(table["mode"] == mode) & (table["kind"] == kind)]
     return mine.groupby("setting")["downtime_ms"].median().astype("float64")
 
@@ -135,7 +122,7 @@ def _title(table: pd.DataFrame, modes: Sequence[str]) -> str:
                 break
     if not parts:
         return "No run completed, so there is no downtime to compare"
-    return f"The guest stood still for {' and '.join(parts)} mode ({_of_what(table, modes)})"
+    return f"The guest was paused for {' and '.join(parts)} mode ({_of_what(table, modes)})"
 
 
 def _of_what(table: pd.DataFrame, modes: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""What the downtime of one run consists of: a bar a part, each beginning where one ended."""
+"""Draw the parts of one run's downtime: one bar a part, each after the one before."""
 
 from __future__ import annotations
 
@@ -8,31 +8,30 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from migrationlab.plots import palette
 from migrationlab.plots.picture import (
-    GREEN,
-    GREY,
-    INK,
-    SKY,
-    VERMILION,
     WIDTH_INCHES,
     Picture,
     describe,
     head,
+    legend,
+    no_data,
+    rows,
     style,
 )
 from migrationlab.runs.run import Run
 
-#: By what a part's end is known, and in which colour and hatch it is drawn.
+#: How the end of a part was measured, and its colour and hatch.
 BASES = {
-    "log": ("by QEMU's log", VERMILION, ""),
-    "events": ("by events", SKY, "//"),
-    "beats": ("by beats", GREEN, ".."),
-    "echoes": ("by echoes", GREEN, ".."),
+    "log": ("by QEMU's log", palette.VERMILION, ""),
+    "events": ("by events", palette.SKY, "//"),
+    "beats": ("by beats", palette.GREEN, ".."),
+    "echoes": ("by echoes", palette.GREEN, ".."),
 }
 
 
 def downtime_parts(run: Run) -> Picture:
-    """Draw the parts of a run's downtime, and by what each is known."""
+    """Draw the parts of a run's downtime, and how each was measured."""
     table = run.timeline().parts
     title = _title(table)
     with style():
@@ -41,9 +40,7 @@ def downtime_parts(run: Run) -> Picture:
         if len(table):
             _draw(axes, table)
         else:
-            axes.text(0.5, 0.5, "nothing to take apart", transform=axes.transAxes, ha="center")
-            axes.set_xticks([])
-            axes.set_yticks([])
+            no_data(axes, "no downtime was measured")
         head(figure, title, describe(run))
     return Picture(figure, title, _alt(title, table))
 
@@ -55,34 +52,29 @@ def _draw(axes: Axes, table: pd.DataFrame) -> None:
     span = max(float(ends.max()), 1.0)
     for row, (part, start, end) in enumerate(zip(table.itertuples(), starts, ends, strict=True)):
         known = not pd.isna(part.duration_ms)
-        _, colour, hatch = BASES[part.basis] if known else ("", GREY, "")
-        # A part of a few microseconds has a mark all the same.
+        _, colour, hatch = BASES[part.basis] if known else ("", palette.GREY, "")
+        # A part of a few microseconds must be visible too.
         axes.barh(
             row, max(end - start, span * 0.002), left=start, height=0.62, facecolor=colour,
-            edgecolor=INK, linewidth=0.6, hatch=hatch,
+            edgecolor=palette.INK, linewidth=0.6, hatch=hatch,
         )  # fmt: skip
         axes.text(end + span * 0.01, row, _length(part.duration_ms, part.error_ms), va="center")
         if row:
-            axes.vlines(start, row - 1, row, color=INK, linewidth=0.8, linestyle=":")
-    axes.set_yticks(range(len(table)), list(table["part"]))
-    axes.set_ylim(len(table) - 0.45, -0.55)
+            axes.vlines(start, row - 1, row, color=palette.INK, linewidth=0.8, linestyle=":")
+    rows(axes, list(table["part"]))
     axes.set_xlim(0, span * 1.16)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(visible=False, axis="y")
-    axes.set_xlabel("time since the guest's stop (ms)")
+    axes.set_xlabel("time since STOP (ms)")
     used = dict.fromkeys(BASES[basis] for basis in table["basis"])
-    axes.legend(
-        handles=[
-            Patch(facecolor=colour, edgecolor=INK, hatch=hatch, label=label, linewidth=0.6)
-            for label, colour, hatch in used
-        ],
-        loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, title="its end is known",
-    )  # fmt: skip
+    handles = [
+        Patch(facecolor=colour, edgecolor=palette.INK, hatch=hatch, label=label, linewidth=0.6)
+        for label, colour, hatch in used
+    ]
+    legend(axes, handles, title="its end is known")
 
 
 def _length(duration_ms: float, error_ms: float) -> str:
     if pd.isna(duration_ms):
-        return "between two clocks, not known"
+        return "unknown: between two clocks"
     said = f"{duration_ms:.1f} ms"
     return f"{said} ± {error_ms:.1f}" if error_ms else said
 
@@ -90,11 +82,11 @@ def _length(duration_ms: float, error_ms: float) -> str:
 def _title(table: pd.DataFrame) -> str:
     known = table.dropna(subset=["duration_ms"])
     if not len(known):
-        return "Nobody knows what the downtime consisted of"
+        return "The parts of the downtime are unknown"
     longest = known.loc[known["duration_ms"].idxmax()]
     still = known["duration_ms"].sum()
     took = f"the {longest['part']} took {longest['duration_ms']:.0f} ms"
-    return f"Of {still:.0f} ms without the guest, {took}"
+    return f"Of {still:.0f} ms of downtime, {took}"
 
 
 def _alt(title: str, table: pd.DataFrame) -> str:
@@ -102,4 +94,4 @@ def _alt(title: str, table: pd.DataFrame) -> str:
         f"{row.part} {_length(row.duration_ms, row.error_ms)}, {BASES[row.basis][0]}"
         for row in table.itertuples()
     )
-    return f"{title}. A bar a part, one after the other. {parts or 'There are none'}."
+    return f"{title}. One bar a part, one after the other. {parts or 'There are none'}."

@@ -1,8 +1,8 @@
-"""A metric of an experiment: every run a point, the median and its interval for each cell.
+"""Draw a metric of an experiment: each run a point, each cell its median and interval.
 
-One row a cell. Of a grid each setting of the later factors has a panel of its own, so that what
-stands together differs in the first factor alone. Runs that did not complete have no value to
-draw: they are counted in words at the end of their row.
+Each cell is a row. In a grid, each setting of the later factors has its own panel, so that rows of
+a panel differ only in the first factor. Runs that did not complete have no value; the end of their
+row counts them.
 """
 
 from __future__ import annotations
@@ -20,13 +20,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from migrationlab.plots import palette
 from migrationlab.plots.picture import (
-    BLUE,
-    INK,
-    VERMILION,
     WIDTH_INCHES,
     Picture,
+    draw_estimate,
+    estimate_handles,
     head,
+    legend,
+    rows,
+    spread,
     style,
 )
 from migrationlab.runs.numbers import spoken
@@ -36,10 +39,10 @@ if TYPE_CHECKING:
     from migrationlab.experiment.design import Cell
     from migrationlab.experiment.results import Results
 
-#: Between the least and the greatest value, from which the axis is logarithmic.
+#: The axis is logarithmic if the maximum is more than so many times the minimum.
 LOGARITHMIC_FROM = 30.0
 ROW_INCHES, PANEL_INCHES = 0.44, 0.62
-#: Letters that fit beside what else a title says.
+#: How many letters fit beside the rest of a title.
 LONGEST_TITLE = 64
 
 
@@ -48,8 +51,8 @@ class Panel:
     """Cells that are drawn together.
 
     Attributes:
-        title: What they have in common, empty where nothing is said of it.
-        rows: What tells each from the others, and its name.
+        title: What they share; empty for nothing.
+        rows: The label and the name of each.
     """
 
     title: str
@@ -59,16 +62,15 @@ class Panel:
 def experiment(recorded: Results, metric: str, *, mixed: bool = False) -> Picture:
     """Draw a metric of an experiment's completed runs by cell.
 
-    Outliers are marked, and count like all others; runs that did not complete are counted in
-    words.
+    Outliers are marked, and count like all others. Text counts the runs that did not complete.
 
     Args:
         recorded: The experiment.
         metric: A number of the runs' summaries, as ``downtime_event_ms``.
-        mixed: Whether runs of differing environments may be drawn together.
+        mixed: Whether to draw runs of different environments together.
 
     Raises:
-        UsageError: There is no such metric, or the runs' environments differ.
+        UsageError: The metric is unknown, or the runs' environments differ.
     """
     points = recorded.points(metric, mixed=mixed)
     table = recorded.summary([metric], mixed=mixed).set_index("cell")
@@ -80,10 +82,10 @@ def experiment(recorded: Results, metric: str, *, mixed: bool = False) -> Pictur
         unit, divisor = "s", 1000
     title = _title(recorded, metric, table, mixed=mixed)
     panels = arrange(recorded)
-    rows = sum(len(panel.rows) for panel in panels)
+    count = sum(len(panel.rows) for panel in panels)
     with style():
         titled = sum(bool(panel.title) for panel in panels)
-        figure = Figure(figsize=(WIDTH_INCHES, 2.3 + ROW_INCHES * rows + PANEL_INCHES * titled))
+        figure = Figure(figsize=(WIDTH_INCHES, 2.3 + ROW_INCHES * count + PANEL_INCHES * titled))
         drawn = figure.subplots(
             len(panels), 1, sharex=True, squeeze=False,
             height_ratios=[len(panel.rows) for panel in panels],
@@ -98,13 +100,13 @@ def experiment(recorded: Results, metric: str, *, mixed: bool = False) -> Pictur
 
 
 def arrange(recorded: Results) -> list[Panel]:
-    """Put cells that differ in the first factor alone into one panel."""
+    """Return panels of cells that differ only in the first factor."""
     first, *others = recorded.factors or ("",)
     groups: dict[tuple[str, ...], list[Cell]] = {}
     for cell in recorded.cells:
         groups.setdefault(tuple(_said(cell, key) for key in others), []).append(cell)
     if not others or len(groups) == len(recorded.cells):
-        # Nothing was crossed: each cell has a name of its own.
+        # Nothing was crossed: each cell has its own name.
         return [Panel("", tuple((_short(cell), cell.name) for cell in recorded.cells))]
     return [
         Panel(", ".join(common), tuple((_said(cell, first), cell.name) for cell in cells))
@@ -141,36 +143,26 @@ def _draw(
     for place, (_, name) in enumerate(panel.rows):
         mine = points[points["cell"] == name]
         values = mine["value"].to_numpy(dtype=np.float64) / divisor
-        # Spread by the order of their making, not by chance, so that a drift is seen too.
-        heights = place + np.linspace(-0.28, 0.28, len(values)) if len(values) > 1 else [place]
+        # In the order of the runs, so that a drift is visible too.
+        heights = place + spread(len(values), 0.28)
         odd = mine["outlier"].to_numpy(dtype=bool)
-        for marked, colour, marker in ((~odd, BLUE, "o"), (odd, VERMILION, "D")):
+        for marked, colour, marker in ((~odd, palette.BLUE, "o"), (odd, palette.VERMILION, "D")):
             axes.plot(
-                values[marked], np.asarray(heights)[: len(values)][marked], marker, color=colour,
+                values[marked], heights[marked], marker, color=colour,
                 alpha=0.7, markersize=6, mew=0,
             )  # fmt: skip
         row = table.loc[name]
-        if pd.notna(row["low"]):
-            axes.plot(
-                [row["low"] / divisor, row["high"] / divisor], [place, place], "-", color=INK,
-                linewidth=5, alpha=0.45, solid_capstyle="butt",
-            )  # fmt: skip
-        if pd.notna(row["median"]):
-            middle = row["median"] / divisor
-            axes.vlines(middle, place - 0.34, place + 0.34, color=INK, linewidth=2.4)
+        draw_estimate(axes, place, *(row[["median", "low", "high"]] / divisor))
         axes.annotate(
             _counted(row, ends.loc[name]), (1.0, place), xycoords=("axes fraction", "data"),
-            xytext=(8, 0), textcoords="offset points", va="center", fontsize=11, color=INK,
+            xytext=(8, 0), textcoords="offset points", va="center", fontsize=11, color=palette.INK,
         )  # fmt: skip
-    axes.set_yticks(range(len(panel.rows)), [label for label, _ in panel.rows])
-    axes.set_ylim(len(panel.rows) - 0.45, -0.55)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(visible=False, axis="y")
+    rows(axes, [label for label, _ in panel.rows])
     axes.set_title(panel.title, loc="left", fontsize=11.5, color="#555555")
 
 
 def _counted(row: pd.Series, ends: pd.Series) -> str:
-    """Say how many runs a row is drawn from, and what became of the others."""
+    """Return how many runs a row is drawn from, and the outcomes of the others."""
     n, made = int(row["n"]), int(ends["made"])
     parts = [f"n = {n}" if n == made else f"n = {n} of {made}"]
     parts += [
@@ -182,7 +174,7 @@ def _counted(row: pd.Series, ends: pd.Series) -> str:
 
 
 def _scale(axes: Axes, values: pd.Series) -> None:
-    """Choose an axis on which the values can be told apart, and which the eye can trust."""
+    """Choose an axis that separates the values and does not mislead."""
     if not len(values):
         axes.set_xticks([])
     elif values.min() > 0 and values.max() > LOGARITHMIC_FROM * values.min():
@@ -204,13 +196,13 @@ def _label(words: str, unit: str, axes: Axes) -> str:
 
 
 def _legend(axes: Axes, points: pd.DataFrame, table: pd.DataFrame) -> None:
-    handles = [Line2D([], [], color=BLUE, marker="o", linestyle="", label="a run")]
+    handles = [Line2D([], [], color=palette.BLUE, marker="o", linestyle="", label="a run")]
     if points["outlier"].any():
-        handles += [Line2D([], [], color=VERMILION, marker="D", linestyle="", label="outlier")]
-    handles += [Line2D([], [], color=INK, linewidth=2.4, label="median")]
-    if table["low"].notna().any():
-        handles += [Line2D([], [], color=INK, linewidth=5, alpha=0.45, label="its 95 % interval")]
-    axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4)
+        handles += [
+            Line2D([], [], color=palette.VERMILION, marker="D", linestyle="", label="outlier")
+        ]
+    estimates = estimate_handles(interval=bool(table["low"].notna().any()))
+    legend(axes, [*handles, *estimates], columns=4)
 
 
 # --- words --------------------------------------------------------------------------------------
@@ -229,7 +221,7 @@ def _title(recorded: Results, metric: str, table: pd.DataFrame, *, mixed: bool) 
     low, high = str(medians.idxmin()), str(medians.idxmax())
     if low == high:
         only = f"{amount(metric, medians[low])} with {_short(recorded.cell(low))}"
-        return f"{words.capitalize()}: {only}, no other known"
+        return f"{words.capitalize()}: {only}, others unknown"
     least, most = amount(metric, medians[low]), amount(metric, medians[high])
     names = [_short(recorded.cell(name)) for name in (low, high)]
     said = f"{words.capitalize()}: {least} with {names[0]}, {most} with {names[1]}"
@@ -241,21 +233,21 @@ def _title(recorded: Results, metric: str, table: pd.DataFrame, *, mixed: bool) 
         said = f"{words.capitalize()}: {least} to {most} {over}"
     found = recorded.compare(low, high, metric, mixed=mixed)
     verdict = found.verdict
-    # The two were chosen for lying furthest apart, out of so many pairs (Bonferroni).
+    # The two are the extremes of so many pairs, so p is adjusted for them (Bonferroni).
     pairs = math.comb(len(medians), 2)
     if verdict is Verdict.DIFFERENT and (found.p_value or 0.0) * pairs >= ALPHA:
         few = min_p(found.n_a, found.n_b) * pairs >= ALPHA
         verdict = Verdict.TOO_FEW if few else Verdict.UNCLEAR
     return {
         Verdict.EQUIVALENT: f"{said}: equivalent within 5 %",
-        Verdict.UNCLEAR: f"{said}: not told apart yet",
+        Verdict.UNCLEAR: f"{said}: difference not shown yet",
         Verdict.TOO_FEW: f"{said}: too few runs to tell",
     }.get(verdict, said)
 
 
 def _subtitle(recorded: Results) -> str:
     done, planned = len(recorded.measured), len(recorded.planned)
-    count = f"all {planned} trials" if done == planned else f"{done} of {planned} trials"
+    count = f"all {planned} runs" if done == planned else f"{done} of {planned} runs"
     return f"{textwrap.shorten(recorded.question, 90, placeholder=' …')}  ({count} done)"
 
 
@@ -277,4 +269,4 @@ def _alt(recorded: Results, metric: str, table: pd.DataFrame, ends: pd.DataFrame
     names: Sequence[str] = [cell.name for cell in recorded.cells]
     said = "; ".join(f"{name}: {', '.join(row(name))}" for name in itertools.islice(names, 24))
     rest = f"; and {len(names) - 24} more" if len(names) > 24 else ""
-    return f"A row of points for each setting, one point a run. {said}{rest}."
+    return f"A row of points for each setting, one point for each run. {said}{rest}."

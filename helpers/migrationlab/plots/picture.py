@@ -1,7 +1,6 @@
-"""What all figures share: their look, their head, and the thing that a notebook shows.
+"""Share what all figures have: their style, their title, and what a notebook shows.
 
-The colours are Okabe and Ito's, which stay apart for colour-blind eyes. Imports no pyplot and no
-IPython: a notebook finds ``_repr_html_`` by itself.
+A notebook calls ``_repr_html_``, so IPython is not needed.
 """
 
 from __future__ import annotations
@@ -11,62 +10,67 @@ import functools
 import html
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.lines import Line2D
 from matplotlib.textpath import TextPath
 from PIL import Image
 
 from migrationlab.errors import StoreError
+from migrationlab.plots import palette
 from migrationlab.runs import store
 from migrationlab.runs.run import Outcome, Run
 
-BLUE, ORANGE, SKY, GREEN = "#0072B2", "#E69F00", "#56B4E9", "#009E73"
-VERMILION, PURPLE, YELLOW, GREY, INK = "#D55E00", "#CC79A7", "#F0E442", "#999999", "#222222"
-
-#: All that is set once for all figures; sizes and colours of single parts are named here.
+#: The settings of all figures; sizes and colours of single parts are in the modules.
 STYLE = Path(__file__).with_name("migrationlab.mplstyle")
 WIDTH_INCHES = 10.0
 TITLE_POINTS = 16.0
 #: A page shows a figure at most 960 CSS pixels wide.
 PAGE_DPI = 110
 PAGE_COLOURS = 128
-#: So few letters fit whatever they are.
+#: A title of so few letters always fits.
 SHORT_TITLE_LETTERS = 50
 _BOLD = FontProperties(weight="bold")
 KINDS = ("png", "svg", "pdf")
 MIB = 1024 * 1024
 SHORT_RUN_NS = 500_000_000
+#: The look of an interval, in plots and legends.
+INTERVAL: dict[str, Any] = {"color": palette.INK, "linewidth": 5, "alpha": 0.45}
 
 ACCELERATORS = {"tcg": "emulated (TCG)", "kvm": "KVM"}
 OUTCOMES = {
     Outcome.COMPLETED: "Completed",
     Outcome.CANCELLED: "Cancelled",
     Outcome.TIMED_OUT: "Stopped at its deadline",
-    Outcome.DIVERGED: "Given up as it got nowhere",
+    Outcome.DIVERGED: "Given up without progress",
     Outcome.INTERRUPTED: "Interrupted in post-copy",
     Outcome.FAILED: "Failed",
 }
 
 
-# Matplotlib's settings are the process's own: of two threads that draw, the one that ends last
-# would leave its look behind for good.
+# Matplotlib's settings belong to the process: without a lock, the last of two drawing threads would
+# leave its settings behind.
 _STYLING = threading.RLock()
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Give all figures one look, while the context lasts and for them alone.
+    """Use migrationlab's style for figures, inside the context only.
 
-    For figures of your own, so that they look as the kit's do::
+    For your own figures in the same style::
 
         with mig.plots.style():
             figure, axes = plt.subplots()
@@ -83,12 +87,12 @@ def _style() -> mpl.RcParams:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Picture:
-    """A figure with its message and its description; a notebook shows it with both.
+    """A figure with its message and its description; a notebook shows both.
 
     Attributes:
-        figure: Matplotlib's figure, to be changed or saved by its own means.
-        title: What the figure says, in one sentence.
-        alt: What is to be seen in it, for who cannot see it.
+        figure: The Matplotlib figure, which you can change or save yourself.
+        title: The message of the figure, in one sentence.
+        alt: What the figure shows, for readers who cannot see it.
     """
 
     figure: Figure
@@ -106,16 +110,22 @@ class Picture:
         )
 
     def render(self, kind: str) -> bytes:
-        """Give the figure as ``png``, ``svg`` or ``pdf``, the same bytes each time."""
+        """Return the figure as ``png``, ``svg`` or ``pdf``, the same bytes each time."""
         buffer = io.BytesIO()
         dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
         with style():
-            self.figure.savefig(buffer, format=kind, metadata=dates.get(kind))
+            if kind == "png":
+                # savefig() gives the same bytes, but lays out and draws the figure twice.
+                dpi = self.figure.get_dpi()
+                self.figure.set_dpi(mpl.rcParams["savefig.dpi"])
+                FigureCanvasAgg(self.figure).print_png(buffer)  # type: ignore[no-untyped-call]
+                self.figure.set_dpi(dpi)
+            else:
+                self.figure.savefig(buffer, format=kind, metadata=dates[kind])
         return buffer.getvalue()
 
     def data_uri(self) -> str:
         """Return the figure for a page: a data URI of a PNG with few colours, a fifth as large."""
-        # As savefig does it, but drawn once: savefig draws once more to lay out the figure.
         dpi = self.figure.get_dpi()
         try:
             self.figure.set_dpi(PAGE_DPI)
@@ -128,10 +138,10 @@ class Picture:
         image = Image.fromarray(pixels).quantize(
             PAGE_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
         )
-        # The corner is background, which the palette has as nearly white.
-        palette, corner = image.getpalette() or [], image.tobytes()[0]
-        palette[3 * corner : 3 * corner + 3] = [255, 255, 255]
-        image.putpalette(palette)
+        # The corner is background, which quantisation makes almost white.
+        colours, corner = image.getpalette() or [], image.tobytes()[0]
+        colours[3 * corner : 3 * corner + 3] = [255, 255, 255]
+        image.putpalette(colours)
         buffer = io.BytesIO()
         image.save(buffer, "png")
         return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
@@ -140,26 +150,27 @@ class Picture:
         """Write the figure to a file whose name ends in .png, .svg or .pdf.
 
         Raises:
-            StoreError: The name ends otherwise, or the disk refused.
+            StoreError: The name has another ending, or the file could not be written.
         """
         kind = Path(path).suffix.lstrip(".")
         if kind not in KINDS:
             raise StoreError(
-                f"a figure cannot be saved as {Path(path).name}",
-                hint=f"Let the name end in {', '.join('.' + known for known in KINDS)}.",
+                f"path must end in {', '.join('.' + known for known in KINDS)} "
+                f"(got {Path(path).name})",
+                hint=f"Write {Path(path).with_suffix('.png').name}.",
             )
         return store.write_file(path, self.render(kind))
 
 
 def head(figure: Figure, title: str, subtitle: str) -> None:
-    """Write the message over a figure, and below it, smaller, what it is drawn from."""
+    """Write the title above a figure, and below the title, smaller, what it is drawn from."""
     height = float(figure.get_figheight())
     engine = figure.get_layout_engine()
     assert engine is not None
     engine.set(rect=(0, 0, 1, 1 - 0.76 / height))  # type: ignore[call-arg]
     size = TITLE_POINTS
     if len(title) > SHORT_TITLE_LETTERS:
-        # A long title is written smaller rather than beyond the edge; hinting adds some percent.
+        # A long title gets a smaller font, so that it fits; hinting adds some percent.
         inches = TextPath((0, 0), title, size=size, prop=_BOLD).get_extents().width / 72
         size *= min(1, 0.94 * float(figure.get_figwidth()) / inches)
     figure.text(0.01, 1 - 0.1 / height, title, va="top", fontsize=size, fontweight="bold")
@@ -167,7 +178,7 @@ def head(figure: Figure, title: str, subtitle: str) -> None:
 
 
 def describe(run: Run) -> str:
-    """Say in one line what a figure of this run is drawn from."""
+    """Return in one line which run a figure is drawn from."""
     way = f"{run.source['name']} → {run.destination['name']}"
     parts = [str(run.plan.mode), way]
     if "memory_mib" in run.guest:
@@ -181,13 +192,56 @@ def _rate(mib_s: float | str) -> str:
     return "as fast as it can" if isinstance(mib_s, str) else f"{mib_s:.0f} MiB/s"
 
 
-def legend(axes: Axes) -> None:
+def legend(
+    axes: Axes, handles: Sequence[Artist] | None = None, *, columns: int = 3, **options: Any
+) -> None:
     """Put the legend above the axes, where it hides no data."""
-    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3)
+    if handles is not None:
+        options["handles"] = handles
+    axes.legend(**{"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "ncols": columns} | options)
+
+
+def rows(axes: Axes, labels: Sequence[str]) -> None:
+    """Name the rows of a horizontal plot, from the top."""
+    axes.set_yticks(range(len(labels)), list(labels))
+    axes.set_ylim(len(labels) - 0.45, -0.55)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+
+
+def no_data(axes: Axes, words: str, *, keep_x: bool = False) -> None:
+    """Say in empty axes why they are empty."""
+    axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", va="center")
+    axes.set_yticks([])
+    if not keep_x:
+        axes.set_xticks([])
+
+
+def draw_estimate(
+    axes: Axes, place: float, median: float | None, low: float | None, high: float | None
+) -> None:
+    """Draw a median as an upright line, and its interval as a thick one."""
+    if low is not None and high is not None and not pd.isna(low):
+        axes.plot([low, high], [place, place], "-", solid_capstyle="butt", **INTERVAL)
+    if median is not None and not pd.isna(median):
+        axes.vlines(median, place - 0.34, place + 0.34, color=palette.INK, linewidth=2.4)
+
+
+def estimate_handles(*, interval: bool = True) -> list[Artist]:
+    """Return the legend's entries for what :func:`draw_estimate` draws."""
+    handles: list[Artist] = [Line2D([], [], color=palette.INK, linewidth=2.4, label="median")]
+    if interval:
+        handles.append(Line2D([], [], label="its 95 % interval", **INTERVAL))
+    return handles
+
+
+def spread(count: int, half: float) -> npt.NDArray[np.float64]:
+    """Return offsets for points of a row: by order, not by chance, so a figure stays the same."""
+    return np.linspace(-half, half, count) if count > 1 else np.zeros(count)
 
 
 def time_axis(axes: Axes, run: Run, label: str = "time since the call") -> None:
-    """Name the axis of a run's time, which is drawn in seconds; a short run reads in ms."""
+    """Label the time axis of a run, which is in seconds; a short run is labelled in ms."""
     short = run.returned_ns - run.called_ns < SHORT_RUN_NS
     if short:
         axes.xaxis.set_major_formatter(lambda seconds, _place: f"{seconds * 1000:g}")
@@ -195,10 +249,10 @@ def time_axis(axes: Axes, run: Run, label: str = "time since the call") -> None:
 
 
 def duration(ms: float) -> str:
-    """Write a duration in the unit that suits it."""
+    """Return a duration in seconds or milliseconds."""
     return f"{ms / 1000:.2f} s" if ms >= 1000 else f"{ms:.0f} ms"
 
 
 def second(run: Run, time_ns: float) -> float:
-    """Give a moment as seconds since the run's call."""
+    """Return a moment as seconds since the run's call."""
     return (time_ns - run.called_ns) / 1e9

@@ -1,4 +1,4 @@
-"""The progress of one run: memory left to send, and the rates of sending and of writing."""
+"""Draw the progress of one run: memory left to send, and the rates of sending and writing."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from migrationlab.analysis.timeline import Timeline
+from migrationlab.plots import palette
 from migrationlab.plots.picture import (
-    BLUE,
-    GREEN,
     MIB,
-    ORANGE,
     OUTCOMES,
-    VERMILION,
     WIDTH_INCHES,
     Picture,
     describe,
     duration,
     head,
     legend,
+    no_data,
     second,
     style,
     time_axis,
@@ -48,30 +46,29 @@ def progress(run: Run) -> Picture:
     with style():
         figure = Figure(figsize=(WIDTH_INCHES, 5.8))
         above, below = figure.subplots(2, 1, sharex=True)
-        above.plot(seconds, left, ".-", color=BLUE, label="left to send")
-        above.fill_between(seconds, left, color=BLUE, alpha=0.15, linewidth=0)
+        above.plot(seconds, left, ".-", color=palette.BLUE, label="left to send")
+        above.fill_between(seconds, left, color=palette.BLUE, alpha=0.15, linewidth=0)
         above.set_ylabel("memory (MiB)")
-        below.plot(sent_at, sent, ".-", color=GREEN, label="sent over the wire")
+        below.plot(sent_at, sent, ".-", color=palette.GREEN, label="sent over the wire")
         _draw_writing(below, wrote_at, wrote, sent)
         below.set_ylabel("rate (MiB/s)")
         time_axis(below, run)
         below.set_xlim(0, second(run, line.returned_ns))
-        for axes, label in ((above, "guest stands still"), (below, "_")):
+        for axes, label in ((above, "guest is paused"), (below, "_")):
             axes.set_ylim(bottom=0)
             axes.yaxis.set_major_formatter("{x:,g}")
             _mark_stop(axes, run, line, label)
             if axes.get_lines()[0].get_xdata().size:
                 legend(axes)
             else:
-                axes.set_yticks([])
-                axes.text(0.5, 0.5, "not sampled", transform=axes.transAxes, ha="center")
+                no_data(axes, "not sampled", keep_x=True)
         title = _title(run, line)
         head(figure, title, describe(run))
     return Picture(figure, title, _alt(title, left, sent, wrote))
 
 
 def _rates(seconds: Numbers, amounts: Numbers) -> tuple[Numbers, Numbers]:
-    """Give the rate between each two samples, at the middle of the time between them."""
+    """Return the rate between each two samples, at the middle of the time between them."""
     passed = np.diff(seconds)
     usable = passed > 0
     middles = (seconds[1:] + seconds[:-1]) / 2
@@ -79,13 +76,13 @@ def _rates(seconds: Numbers, amounts: Numbers) -> tuple[Numbers, Numbers]:
 
 
 def _write_rates(run: Run) -> tuple[Numbers, Numbers]:
-    """Give how fast the guest wrote, from the count of writes that its beats carry."""
+    """Return how fast the guest wrote, from the count of writes that its beats carry."""
     beats = run.beats
     within = beats[beats["arrival_ns"].between(run.called_ns, run.returned_ns)]
     heard = _seconds(run, within["arrival_ns"])
     if not len(heard):
         return heard, heard
-    # In a silence nothing is written, which the straight line between its two ends says too.
+    # Nothing is written in a silence, and the straight line between its ends shows that.
     edges = np.arange(heard[0], heard[-1], BIN_MS / 1000)
     written = within["writes"].to_numpy(dtype=np.float64) * PAGE_BYTES / MIB
     return _rates(edges, np.interp(edges, heard, written))
@@ -96,11 +93,13 @@ def _draw_writing(axes: Axes, at: Numbers, wrote: Numbers, sent: Numbers) -> Non
         return
     label = "written by the guest"
     typical = float(np.median(wrote))
-    # A guest that writes the same pages over and over would make the wire's line a flat one.
+    # A guest that writes the same pages again and again would flatten the line of the wire.
     if len(sent) and typical > MOST_TIMES * sent.max():
-        axes.plot([], "--", color=ORANGE, label=f"{label}: {typical:,.0f} MiB/s, off the scale")
+        axes.plot(
+            [], "--", color=palette.ORANGE, label=f"{label}: {typical:,.0f} MiB/s, off the scale"
+        )
     else:
-        axes.step(at, wrote, "--", where="mid", color=ORANGE, label=label)
+        axes.step(at, wrote, "--", where="mid", color=palette.ORANGE, label=label)
 
 
 def _mark_stop(axes: Axes, run: Run, line: Timeline, label: str) -> None:
@@ -108,34 +107,32 @@ def _mark_stop(axes: Axes, run: Run, line: Timeline, label: str) -> None:
         return
     end = line.returned_ns if line.resume_ns is None else line.resume_ns
     axes.axvspan(
-        second(run, line.stop_ns),
-        second(run, end),
-        color=VERMILION,
-        alpha=0.25,
+        second(run, line.stop_ns), second(run, end), color=palette.VERMILION, alpha=0.25,
         linewidth=0,
         label=label,
-    )
+    )  # fmt: skip
 
 
 def _title(run: Run, line: Timeline) -> str:
-    passes = f"{len(line.iterations)} passes"
+    count = len(line.iterations)
+    iterations = f"{count} iteration{'' if count == 1 else 's'}"
     rate, sent = line.throughput_bytes_per_s, line.transferred_bytes
     if run.outcome is Outcome.COMPLETED and rate is not None and sent is not None:
-        return f"{sent / MIB:.0f} MiB went over at {rate / MIB:.0f} MiB/s, in {passes}"
-    size = _late_pass_mib(run)
+        return f"{sent / MIB:.0f} MiB were sent at {rate / MIB:.0f} MiB/s, in {iterations}"
+    size = _late_iteration_mib(run)
     if run.outcome not in (Outcome.COMPLETED, Outcome.INTERRUPTED) and size is not None:
-        return f"After {passes} each pass still found about {size:.0f} MiB to send"
-    how_far = f"in {passes}" if len(line.iterations) else "before any memory was sent"
+        return f"After {iterations} about {size:.0f} MiB were still left to send each time"
+    how_far = f"in {iterations}" if count else "before any memory was sent"
     return f"{OUTCOMES[run.outcome]} after {duration(line.call_ms)}, {how_far}"
 
 
-def _late_pass_mib(run: Run) -> float | None:
-    """Tell how much the last passes had to send: what does not fall does not converge."""
+def _late_iteration_mib(run: Run) -> float | None:
+    """Return how much the last iterations had to send: if it does not fall, it never ends."""
     samples = run.job.dropna(subset=["iteration", "memory_remaining_bytes"])
     later = samples[samples["iteration"] > 1].groupby("iteration")["memory_remaining_bytes"]
-    # The last pass may have been cut before its first sample.
-    greatest = later.max().iloc[-6:-1]
-    return float(greatest.median()) / MIB if len(greatest) else None
+    # The last iteration may have been cut before its first sample.
+    starts = later.max().iloc[-6:-1]
+    return float(starts.median()) / MIB if len(starts) else None
 
 
 def _alt(title: str, left: Numbers, *rates: Numbers) -> str:

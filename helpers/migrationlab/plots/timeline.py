@@ -1,4 +1,4 @@
-"""The timeline of one run: what was done, phases, passes, where the guest was; and the stop."""
+"""Draw the timeline of one run: actions, phases, iterations, the guest; and the switchover."""
 
 from __future__ import annotations
 
@@ -13,18 +13,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from migrationlab.analysis.timeline import Timeline
+from migrationlab.plots import palette
 from migrationlab.plots.picture import (
-    BLUE,
-    GREEN,
-    GREY,
-    INK,
-    ORANGE,
     OUTCOMES,
-    PURPLE,
-    SKY,
-    VERMILION,
     WIDTH_INCHES,
-    YELLOW,
     Picture,
     describe,
     duration,
@@ -35,21 +27,20 @@ from migrationlab.plots.picture import (
 )
 from migrationlab.runs.run import Outcome, Run
 
-PALE = "#E4E4E4"
 PHASE_COLOURS = {
-    "Begin": PURPLE,
-    "Prepare": ORANGE,
-    "Perform": SKY,
-    "Finish": YELLOW,
-    "Confirm": GREY,
+    "Begin": palette.PURPLE,
+    "Prepare": palette.ORANGE,
+    "Perform": palette.SKY,
+    "Finish": palette.YELLOW,
+    "Confirm": palette.GREY,
 }
 DOWNTIMES = {
-    "requested": ("requested (limit)", PALE),
-    "reported": ("reported (libvirt)", SKY),
-    "event": ("event (QEMU)", VERMILION),
-    "network": ("network (heard)", PURPLE),
+    "requested": ("requested (limit)", palette.PALE),
+    "reported": ("reported (libvirt)", palette.SKY),
+    "event": ("event (QEMU)", palette.VERMILION),
+    "network": ("network (beats)", palette.PURPLE),
 }
-#: What was done to a migration, in words; with the unit of the value that was set.
+#: Actions during a migration, in words, with the unit of the value that was set.
 DONE = {
     "set_max_downtime": ("maximum downtime", "ms"),
     "set_bandwidth": ("bandwidth", "MiB/s"),
@@ -61,26 +52,24 @@ DONE = {
     "cancel": ("cancel", ""),
     "deadline": ("deadline", ""),
 }
-MOST_LABELLED_DEEDS = 8
-MOST_NUMBERED_PASSES = 12
-LEAST_SHOWN_NS = 10_000_000
+MAX_LABELLED_ACTIONS = 8
+MAX_NUMBERED_ITERATIONS = 12
+MIN_SHOWN_NS = 10_000_000
 #: So many letters fit across the lanes.
 LETTERS_ACROSS = 95
 
 
 def timeline(run: Run) -> Picture:
-    """Draw a run's phases, its passes over memory, and where the guest was.
+    """Draw a run's phases, its iterations over memory, and where the guest ran.
 
-    What was done to it meanwhile is numbered on a lane above, and explained in the legend.
-
-    Where the guest stopped, a second plot below shows the stop itself: the four downtimes, and
-    the beats that were heard around it.
+    Actions during the migration are numbered on a lane above, and named in the legend. If the guest
+    was paused, a second plot below shows the four downtimes, and the beats received around them.
     """
     line = run.timeline()
     stopped = line.stop_ns is not None and line.resume_ns is not None
     with style():
         height = 6.4 if stopped else 3.7
-        if steered := min(len(line.steering), MOST_LABELLED_DEEDS):
+        if steered := min(len(line.steering), MAX_LABELLED_ACTIONS):
             height += 0.9 + 0.1 * steered
         figure = Figure(figsize=(WIDTH_INCHES, height))
         ratios = [1.0, 1.0] if stopped else [1.0]
@@ -94,13 +83,13 @@ def timeline(run: Run) -> Picture:
 
 
 def _draw_migration(axes: Axes, run: Run, line: Timeline) -> None:
-    """Draw lanes over the whole call: what was done, phases, passes, and the guest."""
+    """Draw lanes over the whole call: actions, phases, iterations, and the guest."""
     handles: list[Artist] = []
-    begun = line.phases["start_ns"].min()  # missing where nobody recorded any phase
-    if pd.notna(begun) and begun - line.called_ns > LEAST_SHOWN_NS:
+    begun = line.phases["start_ns"].min()  # missing if no phase was recorded
+    if pd.notna(begun) and begun - line.called_ns > MIN_SHOWN_NS:
         before = duration((begun - line.called_ns) / 1e6)
-        _bar(axes, 2, _span(run, line.called_ns, begun), PALE, edge=PALE)
-        handles.append(Patch(facecolor=PALE, label=f"before Begin {before}"))
+        _bar(axes, 2, _span(run, line.called_ns, begun), palette.PALE, edge=palette.PALE)
+        handles.append(Patch(facecolor=palette.PALE, label=f"before Begin {before}"))
     for row in line.phases.dropna(subset=["start_ns"]).itertuples():
         colour = PHASE_COLOURS[row.phase]
         _bar(axes, 2, _span(run, row.start_ns, row.end_ns), colour, edge=colour)
@@ -108,7 +97,7 @@ def _draw_migration(axes: Axes, run: Run, line: Timeline) -> None:
         state = "" if row.state == "complete" else f", {row.state}"
         label = f"{row.phase} {duration(row.duration_ms)}{state}"
         handles.append(Patch(facecolor=colour, label=label))
-    numbered = len(line.iterations) <= MOST_NUMBERED_PASSES
+    numbered = len(line.iterations) <= MAX_NUMBERED_ITERATIONS
     for index, row in enumerate(line.iterations.itertuples()):
         shade = "#7E97AD" if index % 2 else "#B9C8D6"
         _bar(
@@ -123,8 +112,8 @@ def _draw_migration(axes: Axes, run: Run, line: Timeline) -> None:
             middle = second(run, (row.start_ns + row.end_ns) / 2)
             axes.text(middle, 1, str(row[1]), ha="center", va="center", fontsize=11)
     handles += _draw_guest(axes, run, line)
-    handles += _draw_deeds(axes, run, line)
-    lanes = ["guest", "passes", "phases", *(["steering"] if len(line.steering) else [])]
+    handles += _draw_actions(axes, run, line)
+    lanes = ["guest", "iterations", "phases", *(["actions"] if len(line.steering) else [])]
     axes.set_yticks(range(len(lanes)), lanes)
     axes.set_ylim(-0.6, len(lanes) - 0.4)
     room = 1.02 if len(line.steering) else 1.0  # for a number at the very end
@@ -143,32 +132,32 @@ def _draw_migration(axes: Axes, run: Run, line: Timeline) -> None:
     )
 
 
-def _draw_deeds(axes: Axes, run: Run, line: Timeline) -> list[Artist]:
+def _draw_actions(axes: Axes, run: Run, line: Timeline) -> list[Artist]:
     """Number what was done to the migration on a lane of its own; give each number's meaning."""
     handles: list[Artist] = []
-    for number, deed in enumerate(line.steering.itertuples(), start=1):
-        at = second(run, deed.time_ns)
-        colour = VERMILION if deed.refused else INK
+    for number, action in enumerate(line.steering.itertuples(), start=1):
+        at = second(run, action.time_ns)
+        colour = palette.VERMILION if action.refused else palette.INK
         axes.axvline(at, color=colour, linewidth=0.9, linestyle=":", zorder=3)
         circle = {"boxstyle": "circle", "facecolor": "white", "edgecolor": colour}
         axes.text(
             at, 3, str(number), ha="center", va="center", fontsize=11, color=colour, bbox=circle
         )
-        if number <= MOST_LABELLED_DEEDS:
-            label = f"{number} {_deed(deed)}"
+        if number <= MAX_LABELLED_ACTIONS:
+            label = f"{number} {_action(action)}"
             handles.append(Line2D([], [], color=colour, linestyle=":", label=label))
-    left = len(line.steering) - MOST_LABELLED_DEEDS
+    left = len(line.steering) - MAX_LABELLED_ACTIONS
     if left > 0:
         handles.append(Line2D([], [], linestyle="", label=f"and {left} more"))
     return handles
 
 
-def _deed(deed: Any) -> str:
+def _action(action: Any) -> str:
     """Say what was done, in a few words: what, how much, and whether it was refused."""
-    what, unit = DONE[deed.name]
-    known = not pd.isna(deed.value)
-    value = f" {deed.value:,} {unit}" if known else (" without limit" if unit else "")
-    return f"{what}{value}{' (refused)' if deed.refused else ''}"
+    what, unit = DONE[action.name]
+    known = not pd.isna(action.value)
+    value = f" {action.value:,} {unit}" if known else (" without limit" if unit else "")
+    return f"{what}{value}{' (refused)' if action.refused else ''}"
 
 
 def _draw_guest(axes: Axes, run: Run, line: Timeline) -> list[Patch]:
@@ -177,23 +166,27 @@ def _draw_guest(axes: Axes, run: Run, line: Timeline) -> list[Patch]:
     # A definition can be moved while its guest runs, and is mostly moved while it does not.
     if run.plan.offline and (run.domain_states or {}).get("source") != "running":
         return []
-    at_source = Patch(facecolor=BLUE, label=f"guest runs at {source}")
+    at_source = Patch(facecolor=palette.BLUE, label=f"guest runs at {source}")
     until = line.returned_ns if stop is None else stop
-    _bar(axes, 0, _span(run, line.called_ns, until), BLUE)
+    _bar(axes, 0, _span(run, line.called_ns, until), palette.BLUE)
     _name(axes, 0, run, (line.called_ns, until), f"runs at {source}", colour="white")
     if stop is None:
         return [at_source]
-    still = Patch(facecolor=VERMILION, label="guest stands still")
+    still = Patch(facecolor=palette.VERMILION, label="guest is paused")
     until = line.returned_ns if resume is None else resume
-    _bar(axes, 0, _span(run, stop, until), VERMILION)
-    _name(axes, 0, run, (stop, until), "stands still")
+    _bar(axes, 0, _span(run, stop, until), palette.VERMILION)
+    _name(axes, 0, run, (stop, until), "paused")
     if resume is None:
         return [at_source, still]
     if run.outcome not in (Outcome.COMPLETED, Outcome.INTERRUPTED):
-        _bar(axes, 0, _span(run, resume, line.returned_ns), BLUE)
+        _bar(axes, 0, _span(run, resume, line.returned_ns), palette.BLUE)
         return [at_source, still]
-    handles = [at_source, still, Patch(facecolor=GREEN, label=f"guest runs at {destination}")]
-    _bar(axes, 0, _span(run, resume, line.returned_ns), GREEN)
+    handles = [
+        at_source,
+        still,
+        Patch(facecolor=palette.GREEN, label=f"guest runs at {destination}"),
+    ]
+    _bar(axes, 0, _span(run, resume, line.returned_ns), palette.GREEN)
     if line.postcopy_ns is None:
         _name(axes, 0, run, (resume, line.returned_ns), f"runs at {destination}")
     else:
@@ -201,13 +194,13 @@ def _draw_guest(axes: Axes, run: Run, line: Timeline) -> list[Patch]:
         start, end = _span(run, resume, until)
         axes.barh(0, end - start, left=start, height=0.72, color="none", edgecolor="white",
                   hatch="////", linewidth=0)  # fmt: skip
-        label = "its memory still arriving"
-        handles.append(Patch(facecolor=GREEN, edgecolor="white", hatch="////", label=label))
+        label = "memory still arriving"
+        handles.append(Patch(facecolor=palette.GREEN, edgecolor="white", hatch="////", label=label))
     return handles
 
 
 def _draw_stop(axes: Axes, run: Run, line: Timeline) -> None:
-    """Draw the four downtimes as bars from the stop on, and the beats heard around it."""
+    """Draw the four downtimes as bars from STOP on, and the beats received around them."""
     stop, resume = line.stop_ns, line.resume_ns
     assert stop is not None
     assert resume is not None
@@ -218,10 +211,12 @@ def _draw_stop(axes: Axes, run: Run, line: Timeline) -> None:
         start = silent_from if kind == "network" else 0.0
         length, colour = lengths[kind], DOWNTIMES[kind][1]
         if length is None:
-            axes.text(0, row, " not measured", va="center", color=INK, fontsize=11)
+            axes.text(0, row, " not measured", va="center", color=palette.INK, fontsize=11)
             continue
-        axes.barh(row, length, left=start, height=0.62, color=colour, edgecolor=INK, linewidth=0.8)
-        # A bar too short for its number has it at its side.
+        axes.barh(
+            row, length, left=start, height=0.62, color=colour, edgecolor=palette.INK, linewidth=0.8
+        )
+        # A bar too short for its number has the number beside it.
         if length * 8 > max(known for known in lengths.values() if known is not None):
             axes.text(start + length / 2, row, f"{length:.0f} ms", ha="center", va="center")
         else:
@@ -232,16 +227,16 @@ def _draw_stop(axes: Axes, run: Run, line: Timeline) -> None:
     beats = (run.beats["arrival_ns"].to_numpy(dtype=np.float64) - stop) / 1e6
     beats = beats[(beats > -margin) & (beats < longest + margin)]
     if len(beats):
-        axes.vlines(beats, -1.3, -0.7, color=INK, linewidth=0.5)
-    rows = ["beats heard"] if len(beats) else []
-    labels = [*rows, *(DOWNTIMES[kind][0] for kind in reversed(DOWNTIMES))]
-    axes.set_yticks(range(-len(rows), len(DOWNTIMES)), labels)
-    axes.set_ylim(-len(rows) - 0.6, len(DOWNTIMES) - 0.4)
+        axes.vlines(beats, -1.3, -0.7, color=palette.INK, linewidth=0.5)
+    beat_rows = ["beats received"] if len(beats) else []
+    labels = [*beat_rows, *(DOWNTIMES[kind][0] for kind in reversed(DOWNTIMES))]
+    axes.set_yticks(range(-len(beat_rows), len(DOWNTIMES)), labels)
+    axes.set_ylim(-len(beat_rows) - 0.6, len(DOWNTIMES) - 0.4)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
-    axes.axvline(0, color=INK, linewidth=1)
-    axes.axvline((resume - stop) / 1e6, color=INK, linewidth=1, linestyle="--")
-    axes.set_xlabel("time since the guest's stop (ms); dashed: it runs again")
+    axes.axvline(0, color=palette.INK, linewidth=1)
+    axes.axvline((resume - stop) / 1e6, color=palette.INK, linewidth=1, linestyle="--")
+    axes.set_xlabel("time since STOP (ms); dashed: RESUME")
 
 
 def _bar(
@@ -252,9 +247,15 @@ def _bar(
 
 
 def _name(
-    axes: Axes, lane: int, run: Run, span_ns: tuple[int, int], words: str, *, colour: str = INK
+    axes: Axes,
+    lane: int,
+    run: Run,
+    span_ns: tuple[int, int],
+    words: str,
+    *,
+    colour: str = palette.INK,
 ) -> None:
-    """Write in a bar what it is, where there is room: then no colour has to be known."""
+    """Write the name of a bar into it, if there is room: then the reader needs no colour."""
     start, end = span_ns
     whole = run.returned_ns - run.called_ns
     if (end - start) * LETTERS_ACROSS > whole * len(words):
@@ -269,7 +270,7 @@ def _span(run: Run, start_ns: int, end_ns: int) -> tuple[float, float]:
 def _title(run: Run, line: Timeline) -> str:
     took = duration(line.call_ms)
     if run.outcome is not Outcome.COMPLETED and run.plan.offline:
-        return f"{OUTCOMES[run.outcome]} after {took}: the domain's definition was to be moved"
+        return f"{OUTCOMES[run.outcome]} after {took}: the domain's definition was not moved"
     if run.outcome is not Outcome.COMPLETED:
         there = run.found_at
         known = f"runs on at {there}" if there else "was not found afterwards"
@@ -279,8 +280,8 @@ def _title(run: Run, line: Timeline) -> str:
     if run.plan.offline:
         return f"The domain's definition was moved in {took}"
     if still_ms is None:
-        return f"The migration took {took}; how long the guest stood still is not known"
-    return f"The guest stood still for {still_ms:.0f} ms of a {took} migration"
+        return f"The migration took {took}; the downtime is unknown"
+    return f"The guest was paused for {still_ms:.0f} ms of a {took} migration"
 
 
 def _alt(run: Run, line: Timeline) -> str:
@@ -293,11 +294,11 @@ def _alt(run: Run, line: Timeline) -> str:
         for kind in DOWNTIMES
         if getattr(line, f"downtime_{kind}_ms") is not None
     )
-    deeds = "; ".join(
-        f"{_deed(deed)}, by {deed.by or 'the user'}" for deed in line.steering.itertuples()
+    actions = "; ".join(
+        f"{_action(action)}, by {action.by or 'the user'}" for action in line.steering.itertuples()
     )
     return (
         f"Bars over time of a {run.plan.mode} migration. Phases: {phases}. "
-        f"{len(line.iterations)} passes over memory. Downtimes: {downs}."
-        f"{f' Done meanwhile: {deeds}.' if deeds else ''}"
+        f"{len(line.iterations)} iterations over memory. Downtimes: {downs}."
+        f"{f' Actions: {actions}.' if actions else ''}"
     )

@@ -1,11 +1,12 @@
-"""What a wire lets through: for each rate that it was set to, the share that a stream got."""
+"""Draw what a wire carries: for each rate, the share that a TCP stream received."""
 
 from __future__ import annotations
 
 from matplotlib.figure import Figure
 
 from migrationlab.errors import UsageError
-from migrationlab.plots.picture import BLUE, INK, VERMILION, WIDTH_INCHES, Picture, head, style
+from migrationlab.plots import palette
+from migrationlab.plots.picture import WIDTH_INCHES, Picture, head, rows, style
 
 #: Of a full Ethernet frame's 1,514 bytes TCP carries 1,448: the rest are the headers of Ethernet
 #: (14), IP (20) and TCP (32, with time stamps), for the usual MTU of 1,500.
@@ -13,25 +14,26 @@ PAYLOAD_SHARE = 1448 / 1514
 
 
 def wire(rates_mbit_s: list[float], payloads_mbit_s: list[float]) -> Picture:
-    """Draw what a TCP stream got through a wire, as a share of what the wire was set to.
+    """Draw what a TCP stream received through a wire, as a share of the wire's rate.
 
     Args:
-        rates_mbit_s: What the wire was set to, each time.
-        payloads_mbit_s: How fast the stream's payload arrived, each time.
+        rates_mbit_s: The rates of the wire.
+        payloads_mbit_s: For each rate, how fast the stream's payload arrived.
 
     Raises:
-        UsageError: They are not as many, or none, or a wire had no limit.
+        UsageError: The lists are empty or differ in length, or a wire had no limit.
     """
     rates = list(rates_mbit_s)
     if not rates or len(rates) != len(payloads_mbit_s) or not all(rates):
         raise UsageError(
-            "a share needs a rate and a payload each time",
-            hint="Give as many payloads as rates; a wire without a limit has no share.",
+            f"payloads_mbit_s must have one value for each rate (got {len(payloads_mbit_s)} for "
+            f"the rates {rates})",
+            hint="Give as many payloads as rates, and only wires with a limit.",
         )
     shares = [100 * got / rate for rate, got in zip(rates, payloads_mbit_s, strict=True)]
     low, high = min(shares), max(shares)
     span = f"{low:.0f} %" if round(low) == round(high) else f"{low:.0f} to {high:.0f} %"
-    title = f"A TCP stream gets {span} of what the wire is set to"
+    title = f"A TCP stream receives {span} of the wire's rate"
     labels = [f"{rate:g} Mbit/s" for rate in rates]
     said = [
         f"{got:.1f} Mbit/s, {share:.1f} %"
@@ -40,23 +42,21 @@ def wire(rates_mbit_s: list[float], payloads_mbit_s: list[float]) -> Picture:
     with style():
         figure = Figure(figsize=(WIDTH_INCHES, 2.2 + 0.5 * len(rates)))
         axes = figure.subplots()
-        axes.barh(range(len(rates)), shares, height=0.6, color=BLUE)
+        axes.barh(range(len(rates)), shares, height=0.6, color=palette.BLUE)
         for row, text in enumerate(said):
             axes.text(2, row, text, va="center", color="white", fontweight="bold")
-        axes.axvline(100 * PAYLOAD_SHARE, color=VERMILION, linestyle="--", linewidth=1.6)
+        axes.axvline(100 * PAYLOAD_SHARE, color=palette.VERMILION, linestyle="--", linewidth=1.6)
         axes.text(
             100 * PAYLOAD_SHARE - 0.6, -0.62,
-            f"what full frames can carry: {100 * PAYLOAD_SHARE:.1f} %",
-            ha="right", va="bottom", color=INK,
+            f"limit of full frames: {100 * PAYLOAD_SHARE:.1f} %",
+            ha="right", va="bottom", color=palette.INK,
         )  # fmt: skip
-        axes.set_yticks(range(len(rates)), labels)
+        rows(axes, labels)
         axes.set_ylim(len(rates) - 0.5, -1.0)
         axes.set_xlim(0, max(102.0, high * 1.02))
-        axes.tick_params(axis="y", length=0)
-        axes.grid(visible=False, axis="y")
-        axes.set_xlabel("payload that arrived, as a share of the rate (%)")
-        axes.set_ylabel("wire set to")
-        head(figure, title, "one TCP stream from host to host, counted for about a second")
-    pairs = "; ".join(f"set to {label}: {text}" for label, text in zip(labels, said, strict=True))
+        axes.set_xlabel("payload received, as a share of the rate (%)")
+        axes.set_ylabel("rate of the wire")
+        head(figure, title, "one TCP stream from host to host, measured for about a second")
+    pairs = "; ".join(f"{label}: {text}" for label, text in zip(labels, said, strict=True))
     alt = f"A bar for each rate. {pairs}. A dashed line marks {100 * PAYLOAD_SHARE:.1f} %."
     return Picture(figure, title, alt)

@@ -1,4 +1,4 @@
-"""What a migration did to the guest's own work: how fast it wrote its memory, over time."""
+"""Draw what a migration did to the guest's workload: how fast it wrote memory, over time."""
 
 from __future__ import annotations
 
@@ -7,27 +7,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from migrationlab.analysis.workload import CURVE_MS, RECOVERED, Workload
+from migrationlab.plots import palette
 from migrationlab.plots.picture import (
-    BLUE,
-    GREEN,
-    GREY,
-    INK,
-    ORANGE,
-    SKY,
-    VERMILION,
     WIDTH_INCHES,
     Picture,
     describe,
     duration,
     head,
     legend,
+    no_data,
     second,
     style,
     time_axis,
 )
 from migrationlab.runs.run import Run
 
-#: Bursts higher than so many times what is usual are cut off.
+#: Bursts above so many times the usual rate are cut off.
 MOST_TIMES = 2.5
 
 
@@ -45,34 +40,32 @@ def workload(run: Run) -> Picture:
             _draw_rates(axes, run, work)
             legend(axes)
         else:
-            axes.set_xticks([])
-            axes.set_yticks([])
-            axes.text(0.5, 0.5, "not known", transform=axes.transAxes, ha="center", va="center")
+            no_data(axes, "not known")
         title = _title(work)
         head(figure, title, describe(run))
     return Picture(figure, title, _alt(work))
 
 
 def _draw_parts(axes: Axes, run: Run, work: Workload) -> None:
-    """Shade the passes over memory in turns, the standstill, and post-copy."""
-    passes = 0
+    """Shade iterations over memory alternately, the pause, and post-copy."""
+    iterations = 0
     labelled = set()
     for row in work.rates.itertuples():
         if str(row.part).startswith("iteration "):
-            passes += 1
-            colour = SKY if passes % 2 else GREY
-            label, hatch, alpha = "passes over memory", "", 0.25
+            iterations += 1
+            colour = palette.SKY if iterations % 2 else palette.GREY
+            label, hatch, alpha = "iterations over memory", "", 0.25
         elif row.part == "paused":
-            label, colour, hatch, alpha = "guest stands still", VERMILION, "xx", 0.35
+            label, colour, hatch, alpha = "guest is paused", palette.VERMILION, "xx", 0.35
         elif row.part == "post-copy":
-            label, colour, hatch, alpha = "its memory still arriving", GREEN, "//", 0.25
+            label, colour, hatch, alpha = "memory still arriving", palette.GREEN, "//", 0.25
         else:
             continue
         start, end = second(run, row.start_ns), second(run, row.end_ns)
         shown = "_" if label in labelled else label
         axes.axvspan(
             start, end, facecolor=colour, alpha=alpha, linewidth=0, label=shown, hatch=hatch,
-            edgecolor=INK,
+            edgecolor=palette.INK,
         )  # fmt: skip
         labelled.add(label)
 
@@ -80,36 +73,40 @@ def _draw_parts(axes: Axes, run: Run, work: Workload) -> None:
 def _draw_rates(axes: Axes, run: Run, work: Workload) -> None:
     seconds = (work.curve["time_ns"].to_numpy(dtype=np.int64) - run.called_ns) / 1e9
     rates = work.curve["mib_s"].to_numpy(dtype=np.float64)
-    axes.plot(seconds, rates, "-", color=BLUE, linewidth=1, alpha=0.7, label=f"in {CURVE_MS} ms")
+    axes.plot(
+        seconds, rates, "-", color=palette.BLUE, linewidth=1, alpha=0.7, label=f"in {CURVE_MS} ms"
+    )
     known = work.rates.dropna(subset=["mib_s"])
     starts, ends = (
         (known[name].to_numpy(dtype=np.int64) - run.called_ns) / 1e9
         for name in ("start_ns", "end_ns")
     )
     means = known["mib_s"].to_numpy(dtype=np.float64)
-    axes.hlines(means, starts, ends, color=ORANGE, linewidth=2.6, zorder=3, label="mean of a part")
+    axes.hlines(
+        means, starts, ends, color=palette.ORANGE, linewidth=2.6, zorder=3, label="mean of a part"
+    )
     top = float(rates.max())
     if work.before_mib_s is not None:
-        axes.axhline(work.before_mib_s, color=INK, linestyle=":", label="usual rate")
+        axes.axhline(work.before_mib_s, color=palette.INK, linestyle=":", label="usual rate")
         fastest = max(work.before_mib_s, work.sending_mib_s or 0.0)
         top = min(top, MOST_TIMES * fastest) or top
     resumed = work.rates.loc[work.rates["part"] == "paused", "end_ns"]
     if work.recovery_ms is not None and len(resumed):
         at = second(run, int(resumed.iloc[0])) + work.recovery_ms / 1e3
-        axes.axvline(at, color=GREEN, linewidth=1.8, label="as fast as before")
-    axes.axvline(0, color=INK, linewidth=1)
+        axes.axvline(at, color=palette.GREEN, linewidth=1.8, label="as fast as before")
+    axes.axvline(0, color=palette.INK, linewidth=1)
     axes.set_ylim(0, max(top * 1.1, 1.0))
     axes.set_xlim(seconds[0], seconds[-1])
 
 
 def _title(work: Workload) -> str:
     if work.before_mib_s is None or work.sending_mib_s is None:
-        return "What the migration did to the guest's work is not known"
+        return "The effect on the guest's workload is unknown"
     before, sending = work.before_mib_s, work.sending_mib_s
-    text = f"{before:,.0f} MiB/s written before, {sending:,.0f} until it stopped"
+    text = f"{before:,.0f} MiB/s written before, {sending:,.0f} until the pause"
     if work.recovery_ms is None:
         return text
-    return f"{text}; as before {duration(work.recovery_ms)} after it ran again"
+    return f"{text}; back to normal {duration(work.recovery_ms)} after RESUME"
 
 
 def _alt(work: Workload) -> str:

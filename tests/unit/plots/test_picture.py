@@ -1,4 +1,4 @@
-"""The look that all figures share, the kit's and a learner's own."""
+"""The style of all figures, and of a learner's own."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from migrationlab.runs.run import Run
 
 
 def grey(colour: str) -> float:
-    """Give how light a colour is in greyscale, as ITU-R BT.601 weighs its parts."""
+    """Return the lightness of a colour in greyscale, weighted by ITU-R BT.601."""
     red, green, blue = to_rgb(colour)
     return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
 def test_the_look_holds_inside_and_nowhere_else() -> None:
-    """A figure of one's own looks like the kit's, and what was set before is untouched."""
+    """The style holds inside the context, and the settings outside stay as they were."""
     before = dict(mpl.rcParams)
     with plots.style():
         assert mpl.rcParams["font.size"] >= 12
@@ -31,7 +31,7 @@ def test_the_look_holds_inside_and_nowhere_else() -> None:
 
 
 def test_the_style_file_holds_all_of_it_and_is_good_for_matplotlib_alone() -> None:
-    """Who gives the file to Matplotlib gets the same look as from style()."""
+    """The style file alone gives the same settings as style()."""
     alone = mpl.rc_params_from_file(STYLE, use_default_template=False)
     with plots.style():
         assert {name: mpl.rcParams[name] for name in alone} == dict(alone)
@@ -49,11 +49,11 @@ def test_lines_are_told_apart_without_their_colours() -> None:
 
 @pytest.mark.parametrize("length", [10, 70, 90, 120])
 def test_a_title_stays_within_the_figure(length: int) -> None:
-    """However long a message is, its end can be read."""
+    """The end of a title of any length is inside the figure."""
     with style():
         figure = Figure(figsize=(WIDTH_INCHES, 4))
         figure.subplots()
-        title = ("The guest stood still for 330 ms of a 2.70 s migration, more or less; " * 3)[
+        title = ("The guest was paused for 330 ms of a 2.70 s migration, more or less; " * 3)[
             :length
         ]
         head(figure, title, "beneath")
@@ -67,7 +67,7 @@ def test_a_title_stays_within_the_figure(length: int) -> None:
 def test_a_time_is_in_the_unit_that_people_read(
     recording: type, call_ms: int, unit: str, make_run: Callable[..., Run]
 ) -> None:
-    """A run of some milliseconds has no axis in ten-thousandths of a second."""
+    """A run of a few milliseconds has an axis in milliseconds."""
     run = make_run()
     short = recording().build(returned_ns=run.called_ns + call_ms * 1_000_000)
     figure = Figure()

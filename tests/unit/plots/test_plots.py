@@ -1,4 +1,4 @@
-"""Figures: their message, their labels, their words for who cannot see them."""
+"""Figures: their titles, labels and alternative texts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ drawn_from_a_run = pytest.mark.parametrize(
 
 
 def words(figure: Figure) -> str:
-    """Give all text that stands in a figure."""
+    """Return all text of a figure."""
     figure.canvas.draw()
     return "\n".join(text.get_text() for text in figure.findobj(match=_is_text))
 
@@ -42,7 +42,7 @@ def _is_text(artist: object) -> bool:
 
 
 def check(picture: plots.Picture) -> None:
-    """Each figure has a message on it, units on its axes, a description, and no overlap."""
+    """Check that a figure has its title, units on its axes, and an alternative text."""
     assert picture.title in words(picture.figure)
     assert len(picture.alt) > len(picture.title) / 2
     for axes in picture.figure.axes:
@@ -56,7 +56,7 @@ def check(picture: plots.Picture) -> None:
 def test_a_figure_is_drawn_of_every_outcome(
     make_run: MakeRun, draw: Callable[[Run], plots.Picture], outcome: str
 ) -> None:
-    """A run that did not complete is worth a figure too."""
+    """Every outcome can be drawn."""
     check(draw(make_run(outcome=outcome)))
 
 
@@ -64,7 +64,7 @@ def test_a_figure_is_drawn_of_every_outcome(
 def test_a_figure_is_drawn_of_a_run_with_nothing_in_it(
     make_run: MakeRun, draw: Callable[[Run], plots.Picture]
 ) -> None:
-    """A migration refused at once leaves empty frames and no figure breaks on them."""
+    """A migration that was refused at once has empty frames, which can be drawn."""
     empty = {name: frame(name, []) for name in FRAMES}
     check(draw(dataclasses.replace(make_run(outcome="failed"), **empty)))
 
@@ -74,41 +74,48 @@ def test_a_figure_is_drawn_of_a_run_with_nothing_in_it(
 def test_a_figure_is_drawn_of_real_recordings(
     run: Run, draw: Callable[[Run], plots.Picture]
 ) -> None:
-    """What the lab recorded can be drawn, and rendered."""
+    """Real recordings can be drawn and rendered."""
     picture = draw(run)
     check(picture)
     assert picture.render("png").startswith(b"\x89PNG")
 
 
-def test_the_timeline_says_its_message_and_shows_phases_passes_and_downtimes(
+def test_timeline_shows_phases_iterations_and_downtimes(
     make_run: MakeRun,
 ) -> None:
-    """Who reads only the title, and who cannot see the bars, both learn the downtime."""
+    """The title and the alternative text have the downtime."""
     picture = plots.timeline(make_run(mode="peer2peer"))
-    assert picture.title == "The guest stood still for 330 ms of a 2.70 s migration"
+    assert picture.title == "The guest was paused for 330 ms of a 2.70 s migration"
     text = words(picture.figure)
-    for expected in ("Begin 8 ms", "Perform 2.16 s", "phases", "passes", "341 ms", "beats heard"):
+    for expected in (
+        "Begin 8 ms",
+        "Perform 2.16 s",
+        "phases",
+        "iterations",
+        "341 ms",
+        "beats received",
+    ):
         assert expected in text
     assert "peer2peer, host-a → host-b, 256 MiB guest, writing 40 MiB/s, emulated (TCG)" in text
     assert "Confirm 208 ms" in picture.alt
     assert "network 341 ms" in picture.alt
 
 
-def test_the_timeline_of_a_cancelled_run_says_that_the_guest_never_stopped(
+def test_timeline_of_a_cancelled_run_has_no_downtime(
     make_run: MakeRun,
 ) -> None:
-    """Without a stop there is no second plot and no downtime in the title."""
+    """Without a STOP there is no second plot, and no downtime in the title."""
     picture = plots.timeline(make_run(outcome="timed_out"))
     assert picture.title == "Stopped at its deadline after 4.03 s: the guest never stopped"
     assert len(picture.figure.axes) == 1
     assert "Perform 3.68 s, cut short" in words(picture.figure)
 
 
-def test_what_was_not_measured_is_said_and_not_drawn_as_nothing(make_run: MakeRun) -> None:
-    """A missing downtime is a word on the plot, not a bar of no length."""
+def test_missing_downtime_is_text_not_an_empty_bar(make_run: MakeRun) -> None:
+    """A missing downtime is a word on the plot, not a bar of length 0."""
     text = words(plots.timeline(make_run(with_beats=False)).figure)
     assert "not measured" in text
-    assert "beats heard" not in text
+    assert "beats received" not in text
 
 
 @pytest.mark.parametrize(
@@ -117,7 +124,7 @@ def test_what_was_not_measured_is_said_and_not_drawn_as_nothing(make_run: MakeRu
 def test_an_offline_migration_draws_a_guest_only_where_one_ran(
     make_run: MakeRun, state: str, label: bool
 ) -> None:
-    """What is moved is a definition: a guest that did not run is not drawn as running."""
+    """An offline migration moves a definition; a guest that was off is not drawn as running."""
     made = make_run(outcome="failed")
     offline = dataclasses.replace(
         made,
@@ -129,32 +136,32 @@ def test_an_offline_migration_draws_a_guest_only_where_one_ran(
     assert legend is not None
     labels = [text.get_text() for text in legend.get_texts()]
     assert ("guest runs at host-a" in labels) is label
-    assert picture.title == "Failed after 4.03 s: the domain's definition was to be moved"
+    assert picture.title == "Failed after 4.03 s: the domain's definition was not moved"
 
 
 def test_progress_of_what_was_interrupted_says_so(make_run: MakeRun) -> None:
-    """In post-copy no pass is too long: that it was interrupted is what there is to say."""
+    """The title of a run interrupted in post-copy says so."""
     title = plots.progress(make_run(outcome="interrupted")).title
     assert title.startswith("Interrupted in post-copy after")
 
 
 def test_progress_says_what_does_not_converge(make_run: MakeRun) -> None:
-    """The title of a migration without end is the amount that each pass found anew."""
+    """The title of a migration that does not converge has the amount left in each iteration."""
     picture = plots.progress(make_run(outcome="timed_out", dirty_mib_s=110))
     assert re.fullmatch(
-        r"After \d+ passes each pass still found about \d+ MiB to send", picture.title
+        r"After \d+ iterations about \d+ MiB were still left to send each time", picture.title
     )
-    assert plots.progress(make_run()).title == "240 MiB went over at 112 MiB/s, in 3 passes"
+    assert plots.progress(make_run()).title == "240 MiB were sent at 112 MiB/s, in 3 iterations"
 
 
 def test_writing_far_faster_than_the_wire_goes_off_the_scale(make_run: MakeRun) -> None:
-    """A guest that rewrites the same pages all the time must not flatten the wire's line."""
+    """A guest that rewrites the same pages does not flatten the line of the wire."""
     picture = plots.progress(make_run(dirty_mib_s=20000, outcome="timed_out"))
     assert "20,000 MiB/s, off the scale" in words(picture.figure)
 
 
 def test_downtime_draws_every_run_and_marks_medians(make_run: MakeRun) -> None:
-    """Each completed run is a point in each kind; the medians stand on the figure as numbers."""
+    """Each completed run is a point in each kind; the medians are written as numbers."""
     runs = [
         make_run(mode=mode, number=number, downtime_ms=300.0 + 10 * number)
         for number, mode in enumerate(["normal", "peer2peer"] * 3, start=1)
@@ -165,7 +172,7 @@ def test_downtime_draws_every_run_and_marks_medians(make_run: MakeRun) -> None:
     points = [line for line in axes.lines if line.get_marker() in {"o", "s"}]
     assert sum(len(line.get_xdata()) for line in points) == 4 * len(runs)
     assert picture.title == (
-        "The guest stood still for 330 ms in normal and 340 ms in peer2peer mode (median)"
+        "The guest was paused for 330 ms in normal and 340 ms in peer2peer mode (median)"
     )
     text = words(picture.figure)
     assert "normal (n = 3)" in text
@@ -174,7 +181,7 @@ def test_downtime_draws_every_run_and_marks_medians(make_run: MakeRun) -> None:
 
 
 def test_one_run_has_no_median(make_run: MakeRun) -> None:
-    """The numbers of a single run are said to be that, and no line is drawn through them."""
+    """A single run is named as such, and no median is drawn."""
     picture = plots.downtime([make_run(number=1)])
     assert picture.title.endswith("(one run)")
     assert "edian" not in picture.alt
@@ -184,7 +191,7 @@ def test_one_run_has_no_median(make_run: MakeRun) -> None:
 
 
 def test_downtimes_of_different_settings_have_no_median_together(make_run: MakeRun) -> None:
-    """Of two workloads each has its own median, and the title says from which to which they go."""
+    """Each of two workloads has its own median, and the title has their range."""
     runs = [
         make_run(
             number=n, downtime_ms=(100.0 if n < 4 else 900.0), dirty_mib_s=20.0 if n < 4 else 40
@@ -194,7 +201,7 @@ def test_downtimes_of_different_settings_have_no_median_together(make_run: MakeR
     picture = plots.downtime(runs)
     check(picture)
     assert picture.title == (
-        "The guest stood still for 100 to 900 ms in normal mode (medians of 2 settings)"
+        "The guest was paused for 100 to 900 ms in normal mode (medians of 2 settings)"
     )
     assert "event 100 to 900 ms" in picture.alt
     (axes,) = picture.figure.axes
@@ -212,7 +219,7 @@ def test_downtimes_of_different_settings_have_no_median_together(make_run: MakeR
 
 
 def test_costs_of_different_settings_are_not_pooled(make_run: MakeRun) -> None:
-    """Each setting has its bars; of more than can be drawn the figure says what it pools."""
+    """Each setting has its bars; if there are too many, the figure says what it pools."""
     two = [make_run(number=n, dirty_mib_s=20.0 * (1 + n % 2)) for n in range(1, 5)]
     one = plots.cost([two[0], two[2]])
     assert "to" not in one.title.split()
@@ -220,16 +227,16 @@ def test_costs_of_different_settings_are_not_pooled(make_run: MakeRun) -> None:
     assert re.match(r"[\d.]+ to [\d.]+ CPU s per GiB sent, .* \(2 settings\)", picture.title)
     for rate in (20, 40):
         assert f"normal, guest writing {rate} MiB/s, completed" in picture.alt
-    assert "put together" not in words(picture.figure)
+    assert "pooled" not in words(picture.figure)
     many = [make_run(number=n, dirty_mib_s=float(n)) for n in range(1, 10)]
-    assert "of 9 settings put together" in words(plots.cost(many).figure)
+    assert "of 9 settings pooled" in words(plots.cost(many).figure)
     # Numbers as people write them.
     big = make_run(number=3, wire_mib_s=2000.0, memory_mib=2400.0)
     assert not re.search(r"\de\+\d", words(plots.cost([big, make_run(number=4)]).figure))
 
 
 def test_each_downtime_has_a_bar_for_how_far_off_it_may_be(make_run: MakeRun) -> None:
-    """The bars are the bounds that the timeline gives: a millisecond for libvirt's own figure."""
+    """The bars are the bounds of the timeline: one millisecond for libvirt's own figure."""
     run = make_run()
     (axes,) = plots.downtime([run]).figure.axes
     bars = [
@@ -243,24 +250,24 @@ def test_each_downtime_has_a_bar_for_how_far_off_it_may_be(make_run: MakeRun) ->
     for bar, bounds in zip(bars, expected.to_numpy(dtype=float), strict=True):
         assert bar == pytest.approx(tuple(bounds), abs=0.002)
     assert bars[1][1] - bars[1][0] == pytest.approx(2.0)
-    assert "how far off that number may be" in words(axes.figure)
+    assert "measurement error" in words(axes.figure)
 
 
 def test_downtime_of_no_completed_run_says_so(make_run: MakeRun) -> None:
-    """An empty comparison is a sentence, not an error."""
+    """Without a completed run the figure says so; it is not an error."""
     picture = plots.downtime([make_run(outcome="failed")])
     check(picture)
     assert picture.title == "No run completed, so there is no downtime to compare"
 
 
 def test_a_notebook_shows_a_picture_with_its_description(make_run: MakeRun) -> None:
-    """The HTML has image and alternative text, and asks for nothing from outside."""
+    """The HTML has the image and the alternative text, escaped."""
     run = make_run()
     run = dataclasses.replace(run, source={**run.source, "name": '<"host">'})
     shown = plots.timeline(run)._repr_html_()
     assert shown.startswith('<figure style="margin:0"><img src="data:image/png;base64,')
     assert "migration. Bars over time" in shown
-    assert 'alt="The guest stood still' in shown
+    assert 'alt="The guest was paused' in shown
     assert '<"host">' not in shown
 
 
@@ -270,7 +277,7 @@ def test_a_notebook_shows_a_picture_with_its_description(make_run: MakeRun) -> N
 def test_a_picture_is_saved_by_its_suffix_and_always_the_same(
     make_run: MakeRun, tmp_path: Path, name: str, start: bytes
 ) -> None:
-    """The same run gives the same bytes, so that a figure in git changes only with its data."""
+    """The same run gives the same bytes, so a figure in git changes only with its data."""
     first = plots.progress(make_run()).save(tmp_path / name).read_bytes()
     assert first.startswith(start)
     assert plots.progress(make_run()).save(tmp_path / name).read_bytes() == first
@@ -279,7 +286,7 @@ def test_a_picture_is_saved_by_its_suffix_and_always_the_same(
 def test_an_unknown_kind_of_file_is_refused_with_the_known_ones(
     make_run: MakeRun, tmp_path: Path
 ) -> None:
-    """A suffix that is no figure's gives a hint before anything is written."""
+    """An unknown suffix is refused before anything is written."""
     with pytest.raises(StoreError) as caught:
         plots.progress(make_run()).save(tmp_path / "figure.docx")
     assert ".png" in caught.value.hint
@@ -287,7 +294,7 @@ def test_an_unknown_kind_of_file_is_refused_with_the_known_ones(
 
 
 def test_drawing_touches_no_pyplot_and_no_global_style() -> None:
-    """From import to rendered figure, neither pyplot nor IPython nor libvirt is loaded."""
+    """Drawing and rendering load neither pyplot nor IPython nor libvirt."""
     code = (
         "import sys, matplotlib\n"
         "before = matplotlib.rcParams.copy()\n"
@@ -302,8 +309,8 @@ def test_drawing_touches_no_pyplot_and_no_global_style() -> None:
 
 
 @pytest.fixture(scope="module")
-def trials(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Experiment:
-    """Give an experiment of two factors: two trials did not complete, and one was odd."""
+def recorded(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    """Return an experiment of two factors: two runs did not complete, and one is an outlier."""
     return fake_experiments.experiment(
         tmp_path_factory.mktemp("modes"),
         make_run,
@@ -312,9 +319,9 @@ def trials(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Exper
     )
 
 
-def test_an_experiment_draws_every_run_with_median_and_interval(trials: Experiment) -> None:
-    """A point a completed run, in a panel a setting of the other factor; medians and intervals."""
-    picture = plots.experiment(trials, "downtime_event_ms")
+def test_an_experiment_draws_every_run_with_median_and_interval(recorded: Experiment) -> None:
+    """Each completed run is a point; each setting of the second factor has a panel."""
+    picture = plots.experiment(recorded, "downtime_event_ms")
     assert picture.title in words(picture.figure)
     assert len(picture.figure.axes) == 2
     assert [axes.get_title(loc="left") for axes in picture.figure.axes] == [
@@ -330,12 +337,12 @@ def test_an_experiment_draws_every_run_with_median_and_interval(trials: Experime
         if (marker := line.get_marker()) in {"o", "D"}
         for value in line.get_xdata()
     ]
-    points = trials.points("downtime_event_ms")
+    points = recorded.points("downtime_event_ms")
     assert sorted(value for _, value in drawn) == pytest.approx(sorted(points["value"]))
     odd = sorted(value for marker, value in drawn if marker == "D")
     assert odd == pytest.approx(sorted(points.loc[points["outlier"], "value"]))
     assert 900.0 in odd
-    summary = trials.summary(["downtime_event_ms"])
+    summary = recorded.summary(["downtime_event_ms"])
     bars = [
         list(line.get_xdata())
         for axes in picture.figure.axes
@@ -355,9 +362,9 @@ def test_an_experiment_draws_every_run_with_median_and_interval(trials: Experime
     assert sorted(medians) == pytest.approx(sorted(summary["median"]))
 
 
-def test_what_did_not_complete_is_counted_in_words(trials: Experiment) -> None:
-    """A migration that failed has no value, and is not hidden for that."""
-    picture = plots.experiment(trials, "total_ms")
+def test_what_did_not_complete_is_counted_in_words(recorded: Experiment) -> None:
+    """A failed migration has no value, and is counted in the text."""
+    picture = plots.experiment(recorded, "total_ms")
     text = words(picture.figure)
     assert "n = 7 of 8, 1 failed" in text
     assert "n = 7 of 8, 1 timed out" in text
@@ -377,7 +384,7 @@ def test_what_did_not_complete_is_counted_in_words(trials: Experiment) -> None:
 def test_the_axis_says_where_it_begins(
     make_run: MakeRun, tmp_path: Path, downtimes_ms: dict[int, float], label: str
 ) -> None:
-    """Values that lie close are told apart, values far apart all fit; the reader is told how."""
+    """The label says if the axis is cut or logarithmic."""
     made = fake_experiments.experiment(
         tmp_path,
         make_run,
@@ -394,7 +401,7 @@ def test_the_axis_says_where_it_begins(
 def test_an_experiment_of_which_nothing_completed_says_so(
     make_run: MakeRun, tmp_path: Path
 ) -> None:
-    """No value, no point, no scale of nothing; how the trials ended is said all the same."""
+    """Without values there are no points and no ticks; the outcomes are still counted."""
     made = fake_experiments.experiment(
         tmp_path,
         make_run,
@@ -412,7 +419,7 @@ def test_an_experiment_of_which_nothing_completed_says_so(
 
 
 def test_the_title_says_what_two_settings_come_to(make_run: MakeRun, tmp_path: Path) -> None:
-    """Both medians, with their settings; and where so few runs cannot tell, that they cannot."""
+    """The title has both medians with their settings, or says that the runs are too few."""
     design = {"question": "Which?", "grid": {"mode": ["normal", "peer2peer"]}}
     steady = dict(zip(range(1, 15), [300.0, 310.0] * 7, strict=True))
     sure = fake_experiments.experiment(tmp_path / "sure", make_run, **design, repeats=7)
@@ -422,10 +429,10 @@ def test_the_title_says_what_two_settings_come_to(make_run: MakeRun, tmp_path: P
     )
     few = fake_experiments.experiment(tmp_path / "few", make_run, **design, repeats=2)
     assert plots.experiment(few, "downtime_event_ms").title.endswith(": too few runs to tell")
-    alike = fake_experiments.experiment(
-        tmp_path / "alike", make_run, downtimes_ms=steady, **design, repeats=7
+    same = fake_experiments.experiment(
+        tmp_path / "equivalent", make_run, downtimes_ms=steady, **design, repeats=7
     )
-    assert plots.experiment(alike, "downtime_event_ms").title.endswith(": equivalent within 5 %")
+    assert plots.experiment(same, "downtime_event_ms").title.endswith(": equivalent within 5 %")
 
 
 @pytest.mark.parametrize(
@@ -440,16 +447,16 @@ def test_the_title_says_what_two_settings_come_to(make_run: MakeRun, tmp_path: P
         (
             range(200, 280, 10),
             range(235, 315, 10),
-            "Event downtime: 235 ms to 270 ms over 5 settings: not told apart yet",
+            "Event downtime: 235 ms to 270 ms over 5 settings: difference not shown yet",
         ),
     ],
 )
-def test_the_furthest_apart_of_many_settings_are_no_finding_by_themselves(
+def test_extremes_of_many_settings_are_adjusted_for(
     make_run: MakeRun, tmp_path: Path, low: Sequence[float], high: Sequence[float], title: str
 ) -> None:
-    """The two that lie furthest apart were chosen for that: what of ten pairs one does is nothing.
+    """The two extremes of five settings were chosen out of ten pairs, and p is adjusted for it.
 
-    Compared by themselves each of these pairs differs.
+    Compared alone, each of these pairs differs.
     """
     design = {
         "question": "Which?",
@@ -459,9 +466,7 @@ def test_the_furthest_apart_of_many_settings_are_no_finding_by_themselves(
     ends = {"plan 0": low, "plan 4": high}
     usual = [(a + b) / 2 for a, b in zip(low, high, strict=True)]
     planned = Experiment(**design, directory=tmp_path / "planned")
-    downtimes = {
-        trial.number: ends.get(trial.cell, usual)[trial.block - 1] for trial in planned.planned
-    }
+    downtimes = {run.number: ends.get(run.cell, usual)[run.block - 1] for run in planned.planned}
     made = fake_experiments.experiment(
         tmp_path / "made", make_run, downtimes_ms=downtimes, **design
     )
@@ -470,7 +475,7 @@ def test_the_furthest_apart_of_many_settings_are_no_finding_by_themselves(
 
 
 def test_settings_that_are_not_crossed_share_one_panel(make_run: MakeRun, tmp_path: Path) -> None:
-    """Two wires that differ in two things are two rows, and not two panels of a row each."""
+    """Two wires that differ in two settings are two rows of one panel."""
     made = fake_experiments.experiment(
         tmp_path,
         make_run,
@@ -486,14 +491,14 @@ def test_settings_that_are_not_crossed_share_one_panel(make_run: MakeRun, tmp_pa
     assert axes.get_xlabel().startswith("sent over the wire (MiB)")
 
 
-def test_a_metric_that_there_is_not_is_refused(trials: Experiment) -> None:
-    """A slip of the pen does not draw an empty figure."""
+def test_unknown_metric_is_refused(recorded: Experiment) -> None:
+    """A wrong name is an error, not an empty figure."""
     with pytest.raises(UsageError, match="downtime_ms"):
-        plots.experiment(trials, "downtime_ms")
+        plots.experiment(recorded, "downtime_ms")
 
 
 def with_echoes(run: Run, *, late_ms: float = 15.0) -> Run:
-    """Give the run with an echo each 20 ms; of those sent in its stop every second one is lost."""
+    """Return the run with an echo every 20 ms; during the pause every second one is lost."""
     line = run.timeline()
     assert line.stop_ns is not None
     assert line.resume_ns is not None
@@ -512,7 +517,7 @@ def with_echoes(run: Run, *, late_ms: float = 15.0) -> Run:
 
 
 def test_the_latency_shows_what_was_answered_late_and_what_never(make_run: MakeRun) -> None:
-    """Each answered request is a point, each lost one a tick; the title has the worst of both."""
+    """Each answered request is a point, each lost one a tick; the title has the worst."""
     run = with_echoes(make_run())
     picture = plots.latency(run)
     check(picture)
@@ -532,15 +537,15 @@ def test_the_latency_shows_what_was_answered_late_and_what_never(make_run: MakeR
 
 
 def test_without_echoes_the_latency_is_not_known(make_run: MakeRun) -> None:
-    """Nobody asked: an empty plot that says so, and no line at zero."""
+    """Without echo requests the plot is empty and says so."""
     picture = plots.latency(make_run())
     check(picture)
-    assert "nobody knows" in picture.title
+    assert "unknown" in picture.title
     assert "not measured" in words(picture.figure)
 
 
 def test_the_parts_of_the_downtime_are_drawn_one_after_the_other(make_run: MakeRun) -> None:
-    """Each bar begins where the one before it ended, and says how long it is and by what."""
+    """Each bar begins where the one before it ended, and has its duration."""
     run = make_run()
     table = run.timeline().parts
     picture = plots.downtime_parts(run)
@@ -554,11 +559,11 @@ def test_the_parts_of_the_downtime_are_drawn_one_after_the_other(make_run: MakeR
         assert f"{row.part} {row.duration_ms:.1f} ms" in picture.alt
     longest = table.loc[table["duration_ms"].idxmax()]
     took = f"the {longest['part']} took {longest['duration_ms']:.0f} ms"
-    assert picture.title == f"Of {table['duration_ms'].sum():.0f} ms without the guest, {took}"
+    assert picture.title == f"Of {table['duration_ms'].sum():.0f} ms of downtime, {took}"
 
 
 def test_a_part_between_two_unknown_clocks_has_no_length(make_run: MakeRun) -> None:
-    """Where a clock is not known, the bar is grey and says so instead of a number."""
+    """If a clock is unknown, the bar is grey and says so."""
     made = make_run()
     run = dataclasses.replace(
         made,
@@ -566,11 +571,11 @@ def test_a_part_between_two_unknown_clocks_has_no_length(make_run: MakeRun) -> N
     )
     picture = plots.downtime_parts(run)
     assert run.timeline().parts["duration_ms"].isna().any()
-    assert "between two clocks, not known" in words(picture.figure)
+    assert "unknown: between two clocks" in words(picture.figure)
 
 
 def test_where_the_guest_never_stopped_there_are_no_parts(make_run: MakeRun) -> None:
-    """A migration given up has no downtime to take apart."""
+    """A cancelled migration has no parts of the downtime."""
     picture = plots.downtime_parts(make_run(outcome="timed_out"))
     check(picture)
-    assert picture.title == "Nobody knows what the downtime consisted of"
+    assert picture.title == "The parts of the downtime are unknown"

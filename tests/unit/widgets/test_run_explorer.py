@@ -108,7 +108,7 @@ def test_it_begins_with_a_run_drawn(drawing: RunExplorer) -> None:
     """The first run's timeline and numbers are there, without a press."""
     assert repr(drawing) == "RunExplorer(4 runs)"
     assert "Shown: timeline, run 1." in drawing.message.value
-    assert 'alt="The guest stood still' in drawing.results.value
+    assert 'alt="The guest was paused' in drawing.results.value
     assert "What was set, and what was measured" in drawing.results.value
     assert [run.run_id for run in drawing.chosen] == [drawing._runs[1].run_id]
 

@@ -103,7 +103,7 @@ def test_an_experiment_without_runs_asks_to_be_run(tmp_path: Path) -> None:
 def test_what_cannot_be_taken_is_refused() -> None:
     """An unknown cell, an unknown metric, blocks that there are not: each is named."""
     for n in (0, 6):
-        with pytest.raises(UsageError, match=f"{n} blocks cannot be taken of 5"):
+        with pytest.raises(UsageError, match=f"n must be an integer from 1 to 5 .got {n}"):
             plots.sample_size(APART, n)
     with pytest.raises(UsageError, match="gremlins"):
         compare_cumulatively(MODES, pair=("mode=normal", "gremlins"))
