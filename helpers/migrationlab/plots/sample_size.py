@@ -76,7 +76,7 @@ def sample_size(grown: CumulativeComparison, n: int) -> Picture:
         _draw_differences(below, grown.comparisons, n, divisor)
         below.set_ylabel(f"difference ({unit})" if unit else "difference")
         below.set_xlabel("runs of each")
-        head(figure, title, f"{grown.b} less {grown.a}; blocks in the order {_order(grown)}")
+        head(figure, title, f"{grown.b} minus {grown.a}; blocks in the order {_order(grown)}")
     return Picture(figure, title, _alt(grown, n, found))
 
 
