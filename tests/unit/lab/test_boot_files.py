@@ -44,7 +44,7 @@ def root(cache: Path, tmp_path: Path) -> Path:
 
 
 def test_boot_files_are_made_once(root: Path) -> None:
-    """Kernel and initramfs come from the image's package, and are there the second time."""
+    """Kernel and initramfs come from the image's package, and are cached."""
     heard: list[Step] = []
     made = boot_files.ensure(root, heard.append)
     assert made.kernel.read_bytes() == b"kernel"
@@ -82,13 +82,13 @@ KERNEL = b"\x7fELF" + bytes(range(256)) * 40
     ids=["xz", "zstd", "another"],
 )
 def test_kernels_are_unpacked(payload: bytes, unpacked: bytes | None) -> None:
-    """A kernel packed by xz or zstd, as Debian's are, is unpacked; another stays as it is."""
+    """A kernel packed by xz or zstd is unpacked; another stays unchanged."""
     packed = bz_image(payload)
     assert boot_files.unpack_kernel(packed) == (unpacked or packed)
 
 
 def test_modules_are_unpacked(root: Path, tmp_path: Path) -> None:
-    """The guest's busybox loads plain modules: packed ones are unpacked before."""
+    """Packed modules are unpacked, because the guest's busybox loads plain ones only."""
     unpacked, tree = tmp_path / "package", tmp_path / "tree"
     boot_files._fill(tree, root, unpacked)
     assert (tree / "modules/virtio_net.ko").read_bytes() == b"plain"
@@ -96,7 +96,7 @@ def test_modules_are_unpacked(root: Path, tmp_path: Path) -> None:
 
 
 def test_another_recipe_has_another_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Boot files of another compiler call never meet those that are there; removal takes all."""
+    """Another compiler call gives another folder; removal deletes all folders."""
     first = boot_files.ensure(root)
     monkeypatch.setattr(boot_files, "COMPILE", (*boot_files.COMPILE, "-O1"))
     second = boot_files.ensure(root)
@@ -108,15 +108,15 @@ def test_another_recipe_has_another_folder(root: Path, monkeypatch: pytest.Monke
 
 
 def test_a_failure_leaves_nothing(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the workload can't be compiled the compiler's words are told; nothing is left."""
+    """A failed compilation is an error with the compiler's message, and leaves nothing."""
     monkeypatch.setattr(boot_files, "COMPILE", ("gcc", "-fno-such-option"))
     with pytest.raises(LabError, match="-fno-such-option"):
         boot_files.ensure(root)
     assert list((cache / "guests").iterdir()) == []
 
 
-def test_a_damaged_package_is_told(root: Path, cache: Path) -> None:
-    """A kernel package that is none is an error with dpkg's words."""
+def test_a_damaged_package_is_an_error(root: Path, cache: Path) -> None:
+    """A damaged kernel package is an error with dpkg's message."""
     (root / image.KERNEL).write_bytes(b"junk")
     with pytest.raises(LabError, match="dpkg-deb"):
         boot_files.ensure(root)

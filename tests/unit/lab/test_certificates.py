@@ -78,7 +78,7 @@ def authority() -> Authority:
 
 @pytest.mark.parametrize("name", ["host-b", "10.11.0.2"])
 def test_both_sides_accept_each_other(tmp_path: Path, authority: Authority, name: str) -> None:
-    """A server and a client of one authority meet, by the server's name and by its address."""
+    """A server and a client of one authority connect, by the server's name and by its address."""
     shake_hands(
         tmp_path,
         trusted_by_client=authority,
@@ -90,7 +90,7 @@ def test_both_sides_accept_each_other(tmp_path: Path, authority: Authority, name
 
 
 def test_another_name_is_refused(tmp_path: Path, authority: Authority) -> None:
-    """A client does not take the certificate of another host."""
+    """A client refuses the certificate of another host."""
     with pytest.raises(ssl.SSLCertVerificationError, match="host-b"):
         shake_hands(
             tmp_path,
@@ -103,7 +103,7 @@ def test_another_name_is_refused(tmp_path: Path, authority: Authority) -> None:
 
 
 def test_another_authority_is_refused(tmp_path: Path, authority: Authority) -> None:
-    """A client does not take what an authority that it does not know has signed."""
+    """A client refuses a certificate of an unknown authority."""
     with pytest.raises(ssl.SSLCertVerificationError):
         shake_hands(
             tmp_path,
@@ -116,7 +116,7 @@ def test_another_authority_is_refused(tmp_path: Path, authority: Authority) -> N
 
 
 def test_a_strange_client_is_refused(tmp_path: Path, authority: Authority) -> None:
-    """A server does not let in a client of an authority that it does not know."""
+    """A server refuses a client of an unknown authority."""
     with pytest.raises(ssl.SSLError):
         shake_hands(
             tmp_path,
@@ -129,7 +129,7 @@ def test_a_strange_client_is_refused(tmp_path: Path, authority: Authority) -> No
 
 
 def test_a_server_is_no_client(tmp_path: Path, authority: Authority) -> None:
-    """What a server shows does not open another server."""
+    """A server's certificate is refused as a client's."""
     with pytest.raises(ssl.SSLError):
         shake_hands(
             tmp_path,
@@ -141,8 +141,8 @@ def test_a_server_is_no_client(tmp_path: Path, authority: Authority) -> None:
         )
 
 
-def test_expired(tmp_path: Path, authority: Authority) -> None:
-    """A certificate holds as long as was asked, and not a second longer."""
+def test_certificate_expires(tmp_path: Path, authority: Authority) -> None:
+    """A certificate expires after its lifetime."""
     with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
         shake_hands(
             tmp_path,
@@ -154,8 +154,8 @@ def test_expired(tmp_path: Path, authority: Authority) -> None:
         )
 
 
-def test_nothing_lives_long(authority: Authority) -> None:
-    """What a lab leaves behind is worthless soon, its authority too."""
+def test_lifetimes_are_days(authority: Authority) -> None:
+    """The certificates of a lab and of its authority expire within days."""
     for text in (
         authority.certificate,
         authority.server("host-b").certificate,
@@ -167,7 +167,7 @@ def test_nothing_lives_long(authority: Authority) -> None:
 
 
 def test_loaded_authority_is_the_same(tmp_path: Path, authority: Authority) -> None:
-    """An authority that was read from its files signs for those who know the first."""
+    """A certificate of a loaded authority is accepted by clients of the original."""
     again = Authority.load(authority.credentials)
     assert again.certificate == authority.certificate
     shake_hands(

@@ -37,7 +37,7 @@ def public_half(key: Path) -> list[str]:
 
 
 def test_hosts_have_identities_of_their_own(files: LabFiles) -> None:
-    """Each host has its own UUID: with the same one libvirt calls them the same host."""
+    """Each host has its own UUID; with equal ones libvirt treats them as the same host."""
     found = [
         re.findall(r'^host_uuid = "(.+)"$', text, re.MULTILINE)
         for text in texts(files, "etc/libvirt/libvirtd.conf")
@@ -54,7 +54,7 @@ def test_phases_are_in_the_log(files: LabFiles) -> None:
 
 
 def test_keys_open_what_they_should(files: LabFiles) -> None:
-    """One key opens both hosts, and each host's own key is the one its neighbours know."""
+    """One key opens both hosts, and each host's own key is in the known hosts."""
     for name, address in zip(HOST_NAMES, WIRE_ADDRESSES, strict=True):
         folder = files.host(name).directory
         user = public_half(folder / "ssh/id_ed25519")
@@ -69,7 +69,7 @@ def test_keys_open_what_they_should(files: LabFiles) -> None:
 
 
 def test_names_and_addresses(files: LabFiles) -> None:
-    """Both hosts know both names by their wire addresses, and have their own on their networks."""
+    """Both hosts resolve both names to wire addresses, and have their own addresses."""
     hosts_files = texts(files, "etc/hosts")
     assert hosts_files[0] == hosts_files[1]
     for name, wire in zip(HOST_NAMES, WIRE_ADDRESSES, strict=True):
@@ -105,7 +105,7 @@ def test_hosts_prove_who_they_are(files: LabFiles) -> None:
 
 
 def test_only_this_user_may_read_them(files: LabFiles) -> None:
-    """Every file is readable by its owner alone: there are keys among them."""
+    """Only the owner may read the files: some are keys."""
     written = [path for path in files.directory.rglob("*") if path.is_file()]
     assert len(written) == 47
     assert {stat.S_IMODE(path.stat().st_mode) for path in written} == {0o600}
@@ -120,6 +120,6 @@ def test_folders_for_the_daemons_are_there(files: LabFiles) -> None:
 
 
 def test_nothing_is_written_over(files: LabFiles) -> None:
-    """A second lab in the same folder would lock the first one out: it is refused."""
+    """A second write into the same folder is refused; it would replace the first lab's keys."""
     with pytest.raises(FileExistsError):
         host_config.write(files)

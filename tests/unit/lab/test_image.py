@@ -56,7 +56,7 @@ def left(cache: Path) -> list[str]:
 
 
 def test_only_known_releases_make_a_host() -> None:
-    """A release that no host is made from is refused, and the hint has those that do."""
+    """An unknown release is refused, and the hint has the known ones."""
     with pytest.raises(UsageError, match="the release must be trixie or bookworm") as caught:
         image.path_of("sarge")
     assert caught.value.hint == "Choose one of trixie, bookworm."
@@ -65,7 +65,7 @@ def test_only_known_releases_make_a_host() -> None:
 def test_images_are_named_for_release_and_recipe(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each release, and each change of what goes in, has a name of its own; the same has one."""
+    """Each release and each recipe has its own name."""
     names = [image.path_of(release) for release in image.RELEASES]
     for setting, value in {
         "PACKAGES": (*image.PACKAGES, "one-more"),
@@ -82,7 +82,7 @@ def test_images_are_named_for_release_and_recipe(
 
 
 def test_a_failed_build_leaves_nothing(cache: Path, first_on_path: Path) -> None:
-    """Where the build fails its own words are told, and nothing of it is left to be mistaken."""
+    """A failed build is an error with mmdebstrap's message, and leaves nothing."""
     program(first_on_path, "mmdebstrap", NO_MIRROR)
     heard: list[Step] = []
     with pytest.raises(LabError, match="Temporary failure resolving") as caught:
@@ -102,17 +102,17 @@ def test_a_failed_build_leaves_nothing(cache: Path, first_on_path: Path) -> None
 
 
 def test_a_build_that_makes_no_image_leaves_nothing(cache: Path, first_on_path: Path) -> None:
-    """Where the program makes something that is no archive, there is no image either."""
+    """Without a valid archive there is no image."""
     program(first_on_path, "mmdebstrap", '#!/bin/sh\nfor last; do :; done\necho junk > "$last"\n')
     with pytest.raises(LabError, match="tar"):
         image.ensure("trixie")
     assert left(cache) == []
 
 
-def test_a_missing_builder_is_told(
+def test_a_missing_builder_is_an_error(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where mmdebstrap is not installed the error names it, and the hint says what brings it."""
+    """Without mmdebstrap the error names it, and the hint says how to install it."""
     for name in ("env", "unshare", "newuidmap", "newgidmap"):
         found = shutil.which(name)
         if found is not None:
@@ -125,7 +125,7 @@ def test_a_missing_builder_is_told(
 
 
 def test_what_a_killed_build_left_is_cleared_away(cache: Path, first_on_path: Path) -> None:
-    """The remains of a build that was killed are no image, and go with the next build."""
+    """The remains of a killed build are no image, and the next build deletes them."""
     place = image.path_of("trixie")
     remains = image._partial(place)
     (remains / "root").mkdir(parents=True)
@@ -137,7 +137,7 @@ def test_what_a_killed_build_left_is_cleared_away(cache: Path, first_on_path: Pa
 
 
 def test_an_image_from_an_archive(cache: Path, first_on_path: Path, tmp_path: Path) -> None:
-    """What the builder packs becomes the image, without devices, and is not built twice."""
+    """The archive becomes the image, without devices, and is not built twice."""
     source = tmp_path / "source"
     (source / "etc").mkdir(parents=True)
     (source / "etc/hostname").write_text("host\n")
@@ -161,7 +161,7 @@ def test_an_image_from_an_archive(cache: Path, first_on_path: Path, tmp_path: Pa
 
 
 def test_the_kernel_comes_along(first_on_path: Path, tmp_path: Path) -> None:
-    """The hook gets the package that Debian's cloud kernel is at the time, under a fixed name."""
+    """The hook downloads the package of Debian's cloud kernel under a fixed name."""
     for name, text in {"chroot": CHROOT, "apt-cache": DEPENDS, "apt-get": DOWNLOAD}.items():
         program(first_on_path, name, text)
     root = tmp_path / "root"

@@ -43,7 +43,7 @@ def asked(program: Path, *arguments: str) -> list[str]:
 
 
 def test_ssh_route(files: LabFiles) -> None:
-    """The ssh route enters the lab's network, and dials the host with its key checked."""
+    """The ssh proxy enters the lab's network, and checks the host's key."""
     words = asked(files.proxies / "ssh-host-b", "-l", "root", "--", "host-b", "sh -c 'a b'")
     assert words[:2] == ["4321", "ssh"]
     assert words[-5:] == ["-l", "root", "--", "host-b", "sh -c 'a b'"]
@@ -55,28 +55,28 @@ def test_ssh_route(files: LabFiles) -> None:
 
 
 def test_tcp_route(files: LabFiles) -> None:
-    """The TCP route enters the lab's network, and carries a connection to the host's libvirtd."""
+    """The TCP proxy enters the lab's network, and connects to the host's libvirtd."""
     words = asked(files.proxies / "tcp-host-a")
     assert words == ["4321", "busybox", "nc", "10.22.0.11", "16509"]
 
 
 def test_tls_route(files: LabFiles) -> None:
-    """The TLS route enters the lab's network, with the host's name to check and the lab's keys."""
+    """The TLS proxy enters the lab's network, with the host's name to verify and the lab's keys."""
     words = (files.proxies / "tls-host-b").read_text()
     assert "--target 4321" in words
     assert "/payload/tlspipe.py 10.22.0.12 16514 host-b " in words
     assert words.rstrip().endswith(shlex.quote(str(files.pki)))
 
 
-def test_routes_are_this_users_alone(files: LabFiles) -> None:
-    """Nobody else may look into, or change, what leads into the lab."""
+def test_only_this_user_may_change_proxies(files: LabFiles) -> None:
+    """Only this user may read or change the proxy programs."""
     found = list(files.proxies.iterdir())
     assert len(found) == 6
     assert {stat.S_IMODE(path.stat().st_mode) for path in found} == {0o700}
 
 
 def test_route_of_ssh_keeps_the_rest(files: LabFiles) -> None:
-    """An ssh URI of a lab host stays what it is, but for the program that dials."""
+    """An ssh URI of a lab host gets the proxy program and stays unchanged otherwise."""
     routed = urlsplit(proxy.route(files, "qemu+ssh://root@host-a/system?no_verify=0"))
     assert (routed.scheme, routed.netloc, routed.path) == ("qemu+ssh", "root@host-a", "/system")
     program = files.proxies / "ssh-host-a"
@@ -108,6 +108,6 @@ def test_route_of_tcp_is_a_program(files: LabFiles, scheme: str, transport: str)
         "",
     ],
 )
-def test_other_uris_are_left_alone(files: LabFiles, uri: str) -> None:
-    """What names no lab host, or has no route there, stays as it is."""
+def test_other_uris_stay_unchanged(files: LabFiles, uri: str) -> None:
+    """A URI without a lab host or with another transport stays unchanged."""
     assert proxy.route(files, uri) == uri

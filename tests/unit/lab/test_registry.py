@@ -27,21 +27,21 @@ sys.stdin.read()
 @pytest.mark.parametrize(
     "name", ["", "-a", "A", "a b", "a/b", "..", "a.lock", "é", "x" * 32, "a\n"]
 )
-def test_names_that_cannot_be(cache: Path, name: str) -> None:
-    """A name that would be no good file name is refused, and the hint says which would be."""
+def test_bad_names_are_refused(cache: Path, name: str) -> None:
+    """A name that is no plain word is refused, and the hint has an example."""
     with pytest.raises(UsageError, match="lab's name must be") as caught:
         registry.files(name)
     assert "lab-2" in caught.value.hint
 
 
-def test_names_that_can_be(cache: Path) -> None:
-    """Small letters, digits and hyphens name a lab; its folder is called so."""
+def test_plain_names_are_accepted(cache: Path) -> None:
+    """A name of small letters, digits and hyphens is accepted, and names the folder."""
     for name in ("a", "1", "lab-2", "x" * 31):
         assert registry.files(name).directory == cache / "labs" / name
 
 
 def test_a_name_is_taken_once(cache: Path) -> None:
-    """A name that is held is refused to the next, and free again once it is given back."""
+    """A held name is refused, and free again after its release."""
     first = registry.take("one")
     assert registry.is_up("one")
     assert registry.owner("one") == os.getpid()
@@ -55,7 +55,7 @@ def test_a_name_is_taken_once(cache: Path) -> None:
     assert list((cache / "labs").iterdir()) == []
 
 
-def test_up_are_those_whose_owner_lives(cache: Path) -> None:
+def test_only_held_names_are_up(cache: Path) -> None:
     """Only names that are held are listed, in order; looking at one does not take it."""
     two, one = registry.take("two"), registry.take("one")
     (cache / "labs" / "dead.lock").touch()
@@ -68,7 +68,7 @@ def test_up_are_those_whose_owner_lives(cache: Path) -> None:
 
 
 def test_a_dead_owners_lab_is_swept(cache: Path) -> None:
-    """A lab outlives nobody: when its owner is killed its name is free, its folder cleared away."""
+    """When the owner is killed, the name is free and the folder is deleted."""
     with subprocess.Popen(
         [sys.executable, "-c", OWNER, "gone"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as owner:
@@ -86,7 +86,7 @@ def test_a_dead_owners_lab_is_swept(cache: Path) -> None:
 
 
 def test_state_is_that_of_labs_that_are_up(cache: Path) -> None:
-    """What an owner wrote down is told while it lives; before and after, which labs are up is."""
+    """The owner's state is returned while it runs; otherwise the hint lists the labs that are up."""
     other, held = registry.take("other"), registry.take("one")
     with pytest.raises(UsageError, match="no lab 'one' is up"):
         registry.state("one")  # it has not come as far
