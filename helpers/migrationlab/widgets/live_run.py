@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 
 from migrationlab.errors import MigrationLabError
@@ -124,12 +124,7 @@ class LiveRun:
         if not lab.alive:
             raise lab_down()
         wire, dirty = lab.wire.settings, guest.spec.dirty_mib_s
-        set_wire = partial(
-            lab.wire.set,
-            wire.rate_mbit_s,
-            delay_ms=wire.delay_ms,
-            loss_percent=wire.loss_percent,
-        )
+        set_wire = partial(lab.wire.set, **asdict(wire))
         with contextlib.ExitStack() as back:
             back.callback(_set_back, lab, partial(guest.set_workload, dirty))
             back.callback(_set_back, lab, set_wire)

@@ -46,7 +46,7 @@ class FakeWire:
         self, rate_mbit_s: float | None, *, delay_ms: float = 0, loss_percent: float = 0
     ) -> WireSpec:
         """Take it down."""
-        self.settings = WireSpec(rate_mbit_s, delay_ms, loss_percent)
+        self.settings = WireSpec(rate_mbit_s, delay_ms=delay_ms, loss_percent=loss_percent)
         self.set_to.append(self.settings)
         return self.settings
 
