@@ -1,4 +1,4 @@
-"""How far the network downtime is from what a packet capture on the LAN says."""
+"""Compare the network downtime with a packet capture on the LAN."""
 
 from __future__ import annotations
 

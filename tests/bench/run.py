@@ -1,4 +1,4 @@
-"""Measures the kit on this machine: the figures that the README states, as a Markdown table.
+"""Measure migrationlab on this machine: the figures of the README, as a Markdown table.
 
 What is compared is measured side by side, in one run and in alternation. A missed target is a
 result like any other: the exit status stays 0. Not a test; ``make bench`` runs it.

@@ -1,4 +1,4 @@
-"""How fast the kit is: labs and guests, judging and explaining, migrations against virsh, the wire.
+"""Measure speed: labs and guests, validation, explanations, migrations against virsh, the wire.
 
 Each function yields rows of the table. What is compared is measured in alternation.
 """

@@ -1,4 +1,4 @@
-"""How fast recorded runs are read back: ten thousand of them, and one with many samples.
+"""Measure how fast recorded runs are read: ten thousand of them, and one with many samples.
 
 Makes its runs itself, in a temporary folder, out of one that was recorded. The folder's files are
 in the page cache when they are read, so that the disk is not what is measured.

@@ -1,4 +1,4 @@
-"""How sure the kit's figures are, and what taking them costs.
+"""Measure how accurate migrationlab's figures are, and what recording them costs.
 
 Each function yields rows of the table. What is compared is measured in alternation, in one run.
 """

@@ -1,4 +1,4 @@
-"""The rows of a measurement, and how they are judged: figures, ratios and differences of medians.
+"""Collect the rows of a benchmark: values, ratios and differences of medians.
 
 Measures nothing itself.
 """

@@ -1,4 +1,4 @@
-"""Real experiments: stopped and taken up again, killed and taken up again, and as designed."""
+"""Real experiments: stopped and continued, killed and continued, and refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SMALL = {"memory_mib": 128, "working_set_mib": 16}
 
 
 def test_stopped_and_taken_up_again(lab: Lab, tmp_path: Path) -> None:
-    """What was stopped goes on: each trial counts once, in its direction, with its settings."""
+    """A stopped experiment continues: each run counts once, with its direction and settings."""
     experiment = Experiment(
         "Does a slow wire make it take longer?",
         grid={"mode": ["normal", "peer2peer"]},
@@ -54,12 +54,12 @@ def test_stopped_and_taken_up_again(lab: Lab, tmp_path: Path) -> None:
     assert len(runs) >= 4
     assert lab.wire.settings == before
     assert len(lab.guests) == guests
-    by_trial = {(run.experiment or {})["run_number"]: run for run in again.measured}
-    for trial in again.planned:
-        run = by_trial[trial.number]
+    by_number = {(run.experiment or {})["run_number"]: run for run in again.measured}
+    for planned in again.planned:
+        run = by_number[planned.number]
         assert run.outcome is Outcome.COMPLETED
-        assert run.source["name"] == lab.hosts[int(trial.backwards)].name
-        assert f"mode={run.plan.mode}" == trial.cell
+        assert run.source["name"] == lab.hosts[int(planned.backwards)].name
+        assert f"mode={run.plan.mode}" == planned.cell
         assert run.guest["dirty_mib_s"] == 5
         assert run.guest["memory_mib"] == 128
         assert run.wire is not None
@@ -71,8 +71,8 @@ def test_stopped_and_taken_up_again(lab: Lab, tmp_path: Path) -> None:
     assert list(again.summary(["total_ms"])["n"]) == [2, 2]
 
 
-def test_a_failure_is_a_result_and_the_next_trial_has_its_guest(lab: Lab, tmp_path: Path) -> None:
-    """After a migration that does not complete, the next one leaves from where it was to leave."""
+def test_a_failure_is_a_result_and_the_next_run_has_a_guest(lab: Lab, tmp_path: Path) -> None:
+    """After an incomplete migration the next one starts at its planned source."""
     experiment = Experiment(
         "Does it end in time?",
         plans={"in time": Plan(), "too late": Plan(deadline_s=1, bandwidth_mib_s=4)},
@@ -82,7 +82,7 @@ def test_a_failure_is_a_result_and_the_next_trial_has_its_guest(lab: Lab, tmp_pa
         seed=6,
         directory=tmp_path,
     )
-    assert [trial.cell for trial in experiment.planned] == ["too late", "in time"]
+    assert [planned.cell for planned in experiment.planned] == ["too late", "in time"]
     experiment.run(lab=lab)
     first, second = experiment.measured
     assert (first.outcome, second.outcome) == (Outcome.TIMED_OUT, Outcome.COMPLETED)
@@ -93,7 +93,7 @@ def test_a_failure_is_a_result_and_the_next_trial_has_its_guest(lab: Lab, tmp_pa
 
 
 def test_killed_and_taken_up_again(tmp_path: Path) -> None:
-    """A command that is killed loses one trial at most; the same command does the rest."""
+    """A killed command loses at most one run; the same command does the rest."""
     design = tmp_path / "modes.toml"
     design.write_text(
         'question = "Does it survive?"\nrepeats = 2\nwarm_ups = 0\n'
@@ -104,12 +104,12 @@ def test_killed_and_taken_up_again(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "migrationlab.cli", "experiment", str(design)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as killed:
         assert killed.stderr is not None
-        # The second block is announced just before its first trial is made ready.
+        # The second block is announced just before its first run is prepared.
         assert any(line.startswith("block 2 of 2") for line in killed.stderr)
         killed.send_signal(signal.SIGKILL)
     done = Experiment.load(folder)
     assert len(done.measured) == 2
-    assert [trial.block for trial in done.left] == [2, 2]
+    assert [planned.block for planned in done.left] == [2, 2]
 
     ran = subprocess.run(
         [*command, "--format", "json"], capture_output=True, text=True, check=False, timeout=100
@@ -122,7 +122,7 @@ def test_killed_and_taken_up_again(tmp_path: Path) -> None:
 
 
 def test_two_hosts_by_their_uris(lab: Lab, tmp_path: Path) -> None:
-    """Between hosts that are given by URIs a domain goes to and fro, from wherever it is."""
+    """A domain moves back and forth between two hosts given by URIs, wherever it starts."""
     guest = lab.boot(**SMALL, dirty_mib_s=5, on=lab.host_b)
     try:
         experiment = Experiment(
@@ -143,7 +143,7 @@ def test_two_hosts_by_their_uris(lab: Lab, tmp_path: Path) -> None:
     assert {run.downtime_requested_ms for run in (first, second)} == {100, 300}
     assert first.wire is None
 
-    with pytest.raises(GuestError, match="neither host runs a domain") as caught:
+    with pytest.raises(GuestError, match="must run on one of the two hosts") as caught:
         Experiment(
             "Why?",
             hosts={"source": lab.host_a.uri, "to": lab.host_b.uri, "domain": guest.name},
@@ -153,14 +153,14 @@ def test_two_hosts_by_their_uris(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_what_these_hosts_cannot_do_is_refused_first(lab: Lab, tmp_path: Path) -> None:
-    """A lab that is not as designed is refused before anything is migrated."""
+    """A lab that does not fit the design is refused before any migration."""
     experiment = Experiment("Why?", images=("bookworm", "trixie"), directory=tmp_path / "mixed")
-    with pytest.raises(UsageError, match="the lab has trixie") as caught:
+    with pytest.raises(UsageError, match="got trixie") as caught:
         experiment.run(lab=lab)
     assert caught.value.hint
     assert len(experiment.runs) == 0
     hosts = {"source": "test:///default", "to": "test:///other", "domain": "test"}
-    with pytest.raises(UsageError, match="a lab is given"):
+    with pytest.raises(UsageError, match="lab must be left out"):
         Experiment("Why?", hosts=hosts, directory=tmp_path / "real").run(lab=lab)
     with pytest.raises(PlanError):
         Experiment("Why?", grid={"zerocopy": True}, directory=tmp_path / "plan")

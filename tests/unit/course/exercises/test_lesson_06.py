@@ -91,9 +91,7 @@ def test_postcopy_that_switches_by_itself_passes(
         ({"postcopy_after_iteration": 2}, "cannot work"),
     ],
 )
-def test_fixes_that_do_not_work(
-    settings: dict[str, object], words: str, fixes: Experiment
-) -> None:
+def test_fixes_that_do_not_work(settings: dict[str, object], words: str, fixes: Experiment) -> None:
     """Each other fix, and each wrong way to post-copy, gets the reason why not."""
     checked = LESSON.check("fix", Plan(**settings), fixes)
     assert checked.state is AnswerState.WRONG
