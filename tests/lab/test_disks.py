@@ -167,7 +167,7 @@ def test_unsafe(stage: Lab) -> None:
     """A local disk that is not copied is refused; by force the guest arrives, its disk damaged."""
     guest = stage.boot(**SMALL, disk="local")
     try:
-        with pytest.raises(PlanError, match="not shared"):
+        with pytest.raises(PlanError, match="do not share"):
             migrate_recorded(guest)
         refused = migrate(guest, to=guest.other_host, validate=False)
         assert refused.error is not None

@@ -86,7 +86,7 @@ def test_a_dead_owners_lab_is_swept(cache: Path) -> None:
 
 
 def test_state_is_that_of_labs_that_are_up(cache: Path) -> None:
-    """The owner's state is returned while it runs; otherwise the hint lists the labs that are up."""
+    """The owner's state is returned while it runs; else the hint lists the labs that are up."""
     other, held = registry.take("other"), registry.take("one")
     with pytest.raises(UsageError, match="no lab 'one' is up"):
         registry.state("one")  # it has not come as far
