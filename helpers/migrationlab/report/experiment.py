@@ -1,4 +1,4 @@
-"""What a report says of an experiment: its design, its metrics with figures, and comparisons."""
+"""Gather what a report says of an experiment: design, metrics with figures, comparisons."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def method(recorded: Results) -> dict[str, object]:
 
 
 def _directions(recorded: Results) -> str:
-    """Say how often each setting was measured in either direction."""
+    """Return how often each setting was measured in either direction."""
     ways: dict[str, Counter[str]] = {cell.name: Counter() for cell in recorded.cells}
     for run in recorded.measured:
         ways[str(placement(run)["cell"])][str(run.source["name"])] += 1
@@ -147,7 +147,7 @@ def _outcomes(recorded: Results) -> list[dict[str, object]]:
 
 
 def results(recorded: Results) -> list[dict[str, object]]:
-    """Give the metrics that have values: for each its table, comparisons, and maybe a figure.
+    """Return the metrics that have values: for each its table, comparisons, and maybe a figure.
 
     Runs of differing environments are put together here: the report says where they differ.
     """

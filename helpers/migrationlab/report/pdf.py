@@ -1,6 +1,6 @@
-"""Prints a page to PDF by a browser that is on this machine: it lays out best what it shows.
+"""Print a page to PDF with a browser that is installed on this machine.
 
-No browser, no PDF: nothing is fetched or installed.
+Without a browser there is no PDF: nothing is fetched or installed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LIMIT_S = 300
 
 
 def print_page(html: str, path: Path) -> bytes:
-    """Give a page as PDF.
+    """Return a page as PDF.
 
     Args:
         html: The page, which needs no other file.

@@ -1,4 +1,4 @@
-"""How some runs can be made again: by the demo, by an experiment's file, or by neither. Pure."""
+"""Find how to repeat runs: by the demo, by an experiment's file, or by no single command."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class Repeat:
 
 
 def repeat(runs: Sequence[Run]) -> Repeat:
-    """Say what makes the like of some runs.
+    """Return what makes the like of some runs.
 
     A lab's runs of one guest over one wire can be made by an experiment; those that are all by
-    default, in both modes, by the demo. A real host's guest is not the kit's to make, and of runs
-    that differ in their guests or wires each was made for itself.
+    default, in both modes, by the demo. migrationlab cannot make the guest of a real host. Runs
+    that differ in their guests or wires have no common command.
     """
     guests = {_plain(_workload(run)) for run in runs}
     wires = {_plain(_wire(run)) for run in runs}
@@ -82,7 +82,7 @@ def repeat(runs: Sequence[Run]) -> Repeat:
 
 
 def _workload(run: Run) -> dict[str, Any] | None:
-    """Give what a lab's guest was made of; None for another guest, or one that cannot be told."""
+    """Return what a lab's guest was made of; None for another guest, or one that cannot be told."""
     if run.wire is None or "working_set_mib" not in run.guest:
         return None
     # The machine type is left out: it is the newest that the hosts had.

@@ -5,8 +5,6 @@ RO-Crate 1.1): each migration is a ``CreateAction`` whose ``instrument`` is migr
 libvirt and QEMU that it drove, whose ``object`` is what was set, and whose ``result`` is the run's
 folder. What an experiment holds besides, and tables of all runs in CSV with a dictionary of their
 columns, lie beside them. A crate appears whole or not at all.
-
-Imports no libvirt and measures nothing.
 """
 
 from __future__ import annotations
@@ -162,7 +160,7 @@ def _readme(recorded: Runs | Results, runs: Runs) -> str:
 
 
 def _files(recorded: Runs | Results) -> Iterator[tuple[str, str, str]]:
-    """Give the files beside the runs: name, what it is, media type."""
+    """Return the files beside the runs: name, what it is, media type."""
     yield RUNS_TABLE, "a row a run: its main numbers, and what it was made on", "text/csv"
     if not isinstance(recorded, Runs):
         yield SUMMARY_TABLE, "a row a cell and metric: median and 95 % interval", "text/csv"
@@ -267,7 +265,7 @@ def _licence(crate: ROCrate, address: str | None) -> ContextEntity:
 
 
 def _instruments(crate: ROCrate, run: Run, known: dict[str, ContextEntity]) -> list[ContextEntity]:
-    """Give the programs that a run was made with, each version described once."""
+    """Return the programs that a run was made with, each version described once."""
     used: set[tuple[str, str | None]] = {("migrationlab", run.migrationlab_version)}
     for host in (run.source, run.destination):
         used |= {("libvirt", host.get("libvirt_version")), ("QEMU", host.get("qemu_version"))}
@@ -284,7 +282,7 @@ def _instruments(crate: ROCrate, run: Run, known: dict[str, ContextEntity]) -> l
 
 
 def _settings(crate: ROCrate, run: Run) -> Iterator[ContextEntity]:
-    """Give what was set for a run, each value described once in the crate."""
+    """Return what was set for a run, each value described once in the crate."""
     groups = {
         "plan": {"mode": str(run.plan.mode)} | run.plan.changed(),
         "guest": settings_of_guest(run),

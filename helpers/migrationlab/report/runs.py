@@ -1,4 +1,4 @@
-"""What a report says of runs, one by one and of all: their numbers, and what they were made on."""
+"""Gather what a report says of runs: their numbers, one section per run, and their environment."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from migrationlab.runs.numbers import UNKNOWN, interval, moment, number
 from migrationlab.runs.run import Outcome, Run, Runs
 from migrationlab.runs.summary import DOWNTIMES
 
-#: More runs than this are not all drawn, or the page gets too heavy to send.
+#: With more runs than this, only typical ones are drawn, to keep the page small.
 MOST_DRAWN = 12
 
 
 def page(runs: Runs) -> dict[str, object]:
     """Gather the report of some runs."""
     groups = group(runs)
-    # What only runs without a downtime differ in does not set the others apart.
+    # Facts in which only runs without a downtime differ do not separate the others.
     measured = group(run for run in runs if run.outcome is Outcome.COMPLETED)
     downtime = plots.downtime(runs)
     return about_all(runs, closely(runs, groups.of), of=len(runs)) | {
         "message": downtime.title,
         "downtime": embed(downtime),
         "medians": medians(runs, measured.of),
-        # What could not be read is told of with the reasons.
+        # The page lists unreadable runs with their reasons.
         "concerns": [
             each for each in find(runs, runs.frame()) if each.kind is not WarningKind.UNREADABLE
         ],
@@ -51,12 +51,12 @@ def page(runs: Runs) -> dict[str, object]:
 
 
 def about_all(runs: Runs, chosen: Chosen, *, of: int) -> dict[str, object]:
-    """Gather what every report says of its runs, whatever they were made for.
+    """Gather what every report says of its runs.
 
     Args:
-        runs: All of them.
-        chosen: Those to look at closely.
-        of: How many they were chosen from: those that count.
+        runs: All runs.
+        chosen: The runs to show in detail.
+        of: From how many they were chosen: the runs that count.
     """
     planned = any(run.experiment for run in runs)
     sections, unreadable = [], dict(runs.unreadable)
@@ -115,7 +115,7 @@ def _section(run: Run) -> dict[str, object] | str:
 
 
 def _which(chosen: Chosen, total: int, counted: int) -> str:
-    """Say which runs are looked at closely; nothing where it is all of them."""
+    """Return which runs are shown in detail; empty if all are."""
     if len(chosen.runs) == total:
         return ""
     if len(chosen.runs) == counted:
@@ -126,13 +126,13 @@ def _which(chosen: Chosen, total: int, counted: int) -> str:
     elif chosen.kinds > len(chosen.runs):
         kinds = f"Of {len(chosen.runs)} of the {chosen.kinds} settings and outcomes, each time"
     return (
-        f"{kinds} the run whose time is next to the median of its like: {len(chosen.runs)} of "
-        f"{total} runs. All are in the table above."
+        f"{kinds} the run whose time is next to the group's median: {len(chosen.runs)} of "
+        f"{total} runs. The table above has all runs."
     )
 
 
 def cells(run: Run) -> dict[str, str]:
-    """Give a run's row in the table of all runs."""
+    """Return a run's row in the table of all runs."""
     summary = run.summary()
     return {
         "mode": summary["mode"],
@@ -145,13 +145,13 @@ def cells(run: Run) -> dict[str, str]:
         "jitter (ms)": number(summary["network_jitter_ms"], digits=1),
         "sent (MiB)": number(summary["transferred_bytes"], of="transferred_bytes"),
         "rate (MiB/s)": number(summary["throughput_bytes_per_s"], of="throughput_bytes_per_s"),
-        "passes": number(summary["iterations"]),
+        "iterations": number(summary["iterations"]),
         "memory intact": {True: "yes", False: "NO", None: UNKNOWN}[summary["guest_intact"]],
     }
 
 
 def place(run: Run) -> str:
-    """Say which setting of its experiment a run measured, and whether it counts."""
+    """Return which cell of its experiment a run measured, and whether it counts."""
     facts = run.experiment or {}
     marks = [
         word for key, word in (("warm_up", "warm-up"), ("stopped", "stopped")) if facts.get(key)
@@ -160,7 +160,7 @@ def place(run: Run) -> str:
 
 
 def section(run: Run) -> dict[str, object]:
-    """Gather what the report says of one run that it looks at closely."""
+    """Gather what the report says of a run that it shows in detail."""
     line = run.timeline()
     problems = run.plan.problems()
     phases = line.phases.astype(object).where(line.phases.notna(), None)
@@ -183,7 +183,7 @@ def section(run: Run) -> dict[str, object]:
             }
             for row in line.downtimes.to_dict(orient="records")
         ],
-        # A lesson may have tried what cannot work on purpose: there is no such line for virsh.
+        # A lesson can try an impossible plan on purpose: virsh has no command for it.
         "problems": problems,
         "virsh": "" if problems else shlex.join(run.plan.virsh(str(run.guest["name"]))),
         "figures": _figures(run, line),
@@ -191,12 +191,12 @@ def section(run: Run) -> dict[str, object]:
 
 
 def _between(low: float, high: float) -> str:
-    # Of one run the tenth of a millisecond tells; of many, medians have three digits.
+    # For one run a tenth of a millisecond matters; medians of many have three digits.
     return UNKNOWN if pd.isna(low) else f"{number(low, digits=1)} to {number(high, digits=1)}"
 
 
 def _figures(run: Run, line: Timeline) -> list[Figure]:
-    """Draw what was recorded: refused before it began, say, a migration has no progress."""
+    """Draw what was recorded: a migration that was refused at once has no progress."""
     draws: list[tuple[Callable[[Run], Picture], bool]] = [
         (plots.timeline, True),
         (plots.progress, len(run.job) > 0),
@@ -208,18 +208,18 @@ def _figures(run: Run, line: Timeline) -> list[Figure]:
 
 
 def _before(line: Timeline) -> float | None:
-    """Tell how long it took from the call to the first phase."""
+    """Return the time from the call to the first phase in ms."""
     first = line.phases["start_ns"].min()
     return None if pd.isna(first) else (int(first) - line.called_ns) / 1e6
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Runs to look at closely.
+    """Runs to show in detail.
 
     Attributes:
-        runs: These.
-        kinds: From how many settings and outcomes there was to choose.
+        runs: The runs.
+        kinds: How many combinations of setting and outcome there are.
     """
 
     runs: tuple[Run, ...]
@@ -227,14 +227,14 @@ class Chosen:
 
 
 def closely(runs: Runs, group_of: Mapping[str, str]) -> Chosen:
-    """Choose the runs to look at closely: all, or of many the typical one of each group.
+    """Choose the runs to show in detail: all, or of many runs the typical one of each group.
 
     Args:
         runs: The runs.
-        group_of: For each run's name that of its group.
+        group_of: For each run's id the name of its group.
 
     Returns:
-        At most ``MOST_DRAWN``, in the order of their making.
+        At most ``MOST_DRAWN``, oldest first.
     """
     groups: dict[tuple[str, Outcome], list[Run]] = {}
     for run in runs:
@@ -246,13 +246,13 @@ def closely(runs: Runs, group_of: Mapping[str, str]) -> Chosen:
 
 
 def _typical(runs: Sequence[Run]) -> Run:
-    """Return the run whose time is next to the median of theirs."""
+    """Return the run whose time is next to the median."""
     took = pd.Series([(run.returned_ns - run.called_ns) / 1e6 for run in runs])
     return runs[int((took - took.median()).abs().idxmin())]
 
 
 def remarks(runs: Runs) -> list[tuple[str, str, list[str]]]:
-    """Give what is to be said of single runs: the text, its hint, and which runs; each once."""
+    """Return errors and warnings of runs: the text, its hint, and the runs; each text once."""
     found: dict[tuple[str, str], list[str]] = {}
     for run in runs:
         if run.error is not None:
@@ -265,11 +265,11 @@ def remarks(runs: Runs) -> list[tuple[str, str, list[str]]]:
     return [(text, hint, names) for (text, hint), names in found.items()]
 
 
-# --- what they were made on ---------------------------------------------------------------------
+# --- their environment --------------------------------------------------------------------------
 
 
 def facts(runs: Runs) -> dict[str, list[str]]:
-    """Give what the runs were made on: each fact with its different values."""
+    """Return the runs' environments: each fact with its different values."""
     gathered: dict[str, dict[str, None]] = {}  # a dict keeps the order of the values
     for run in runs:
         for name, value in facts_of(run).items():
@@ -278,7 +278,7 @@ def facts(runs: Runs) -> dict[str, list[str]]:
 
 
 def medians(runs: Runs, group_of: Mapping[str, str]) -> list[dict[str, str | int]]:
-    """Give the downtimes of completed runs: a row for each kind and group of runs."""
+    """Return the downtimes of completed runs: a row per kind and group of runs."""
     table = runs.downtimes()
     table["group"] = [group_of[name] for name in table["run_id"]]
     rows: list[dict[str, str | int]] = []

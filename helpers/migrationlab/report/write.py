@@ -1,10 +1,8 @@
-"""One file that says what was asked, measured, on what, how, and how to measure it again.
+"""Write a report: one file with the question, the method, the results, and how to repeat it.
 
-The file needs nothing beside it: figures are in it, with their descriptions; it loads nothing
-from anywhere. The text and its look are in the template ``report.html``; what stands in it is
-gathered and worded in ``_report``. The same runs give the same page.
-
-Imports no libvirt and measures nothing.
+The file has its figures with their descriptions, and loads nothing. The template ``report.html``
+has the text and the style; :mod:`~migrationlab.report.runs` and
+:mod:`~migrationlab.report.experiment` gather the values. The same runs give the same page.
 """
 
 from __future__ import annotations
@@ -56,12 +54,12 @@ def write(recorded: Results | Iterable[Run], path: str | Path) -> Path:
 
 
 def render(recorded: Results | Iterable[Run]) -> str:
-    """Give the report of some runs, or of an experiment, as the text of an HTML file.
+    """Return the report of some runs, or of an experiment, as the text of an HTML file.
 
     Raises:
         StoreError: There are no runs.
     """
-    # Statistics and figures: slow to load, and the command's help needs neither.
+    # matplotlib is slow to load, and the command's help does not need it.
     from migrationlab.report import experiment, runs  # noqa: PLC0415
 
     known = _runs(recorded)
@@ -81,5 +79,5 @@ def render(recorded: Results | Iterable[Run]) -> str:
 
 def _runs(recorded: Results | Iterable[Run]) -> Runs:
     if isinstance(recorded, Runs):
-        return recorded  # which knows, too, what of it could not be read
+        return recorded  # it has the unreadable runs, too
     return Runs(recorded) if isinstance(recorded, Iterable) else recorded.runs

@@ -1,18 +1,17 @@
-"""Which runs can be pooled: what of a run is its environment, and where two of them differ.
+"""Decide which runs may be pooled: find the environment of each, and where two differ.
 
 Theory of operation. As pyperf does with its checked metadata (``_CHECKED_METADATA`` in its
-``pyperf/_metadata.py``), some of what a run says of itself is *checked*: the machine that recorded,
-both hosts, the hypervisors, the accelerator, the machine type, the kit's code. Figures of runs that
-differ there answer different questions, so :func:`require_same` refuses to pool them until the
-caller says that the difference is meant. What an experiment varies (plan, workload, wire) is no
-environment, nor is what no two runs share: load, time, a guest's name.
+``pyperf/_metadata.py``), some facts of a run are *checked*: the machine that recorded, both
+hosts, the hypervisors, the accelerator, the machine type, migrationlab's code. Runs that differ in
+these answer different questions, so :func:`require_same` refuses to pool them until the caller
+allows the difference. What an experiment varies (plan, workload, wire) is no environment. What
+differs in every run (load, time, a guest's name) is none either.
 
-Hosts are told by their names and not by their part in the migration, so that a guest may go there
-and back. The domain's hash is compared among guests of the same settings only: a grid over memory
-sizes moves several kinds of domain, and means to.
+Hosts are identified by their names, not by their role, so that a guest may go there and back. The
+domain's hash is compared among guests of the same settings only: a grid over memory sizes moves
+several kinds of domain on purpose.
 
-What a run does not know (recorded by an older kit, or of a real host) counts as a value of its own.
-Pure; imports nothing of the kit but its errors.
+An unknown fact counts as a value of its own.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ HOST = (
     *("hostname", "libvirt_version", "qemu_version", "image"),
     *("kernel", "cpu_model", "cpus", "memory_mib"),
 )
-#: Of a guest, what says neither how it is nor what it does: these make no other setting of it.
+#: Facts of a guest that are no settings.
 _NAMES = frozenset({"name", "uuid", "number", "machine", "xml_sha256"})
 DOMAIN = "guest.xml_sha256"
 ID_DIGITS = 8
@@ -55,7 +54,7 @@ class Identified(Protocol):
 
     @property
     def migrationlab_version(self) -> str:
-        """Return the kit's version."""
+        """Return the version of migrationlab."""
 
     @property
     def accelerator(self) -> str:
@@ -99,18 +98,18 @@ def environment(run: Identified) -> dict[str, Any]:
 
 
 def environment_id(run: Identified) -> str:
-    """Return a short name of a run's environment, the same wherever and whenever it is asked for.
+    """Return a short name of a run's environment, the same on every machine.
 
-    Facts that are not known are left out of it, so that it stays when a later kit records more.
+    It ignores unknown facts, so that it stays when a later version records more.
     """
     known = {name: value for name, value in environment(run).items() if value is not None}
     text = json.dumps(known, sort_keys=True, separators=(",", ":"))
-    # With a letter first it can never be read as a number, as from a CSV file.
+    # The first letter prevents that a CSV reader takes it for a number.
     return "e" + hashlib.sha256(text.encode()).hexdigest()[:ID_DIGITS]
 
 
 def environments(runs: Iterable[Identified]) -> pd.DataFrame:
-    """Return the environments of some runs, a row each, the most frequent first.
+    """Return the environments of runs, a row each, the most frequent first.
 
     Returns:
         ``environment_id``, ``runs`` (how many), and a column for each checked fact.
@@ -126,7 +125,7 @@ def environments(runs: Iterable[Identified]) -> pd.DataFrame:
         for name, count in counts.most_common()
     ]
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    # Objects as they are: of one column of numbers and of None pandas would make floats.
+    # dtype object: pandas would turn a column of integers and None into floats.
     return pd.DataFrame(rows, columns=columns or ["environment_id", "runs"], dtype=object)
 
 
@@ -137,15 +136,15 @@ def differences(runs: Iterable[Identified]) -> dict[str, dict[Any, list[str]]]:
         runs: The runs.
 
     Returns:
-        For each such fact its values, and for each value the ids of the runs that have it. Of the
-        domain's hash (``guest.xml_sha256``) those of runs whose guests have the same settings.
+        For each such fact its values, and for each value the ids of the runs that have it. The
+        domain's hash (``guest.xml_sha256``) is compared among guests of the same settings.
     """
     given = list(runs)
     by_fact: dict[str, dict[Any, list[str]]] = {}
     for run in given:
         for name, value in environment(run).items():
             by_fact.setdefault(name, {}).setdefault(value, []).append(run.run_id)
-    # A fact of a host that only some of the runs went to or from is one that differs, too.
+    # A fact of a host that only some of the runs used differs, too.
     found = {
         name: values
         for name, values in by_fact.items()
@@ -175,9 +174,9 @@ def require_same(runs: Sequence[Identified], *, allow: Iterable[str] = ()) -> No
     }
     if not differing:
         return
-    told = "; ".join(f"{name}: {_told(values)}" for name, values in differing.items())
+    found = "; ".join(f"{name}: {_described(values)}" for name, values in differing.items())
     raise UsageError(
-        f"the runs' environments differ, so their figures are not pooled: {told}",
+        f"the runs' environments differ, so their figures are not pooled: {found}",
         hint="Take runs of one environment (Runs.environments() shows them), or, where the "
         f"difference does not matter, allow it: allow={sorted(differing)!r}",
     )
@@ -185,16 +184,16 @@ def require_same(runs: Sequence[Identified], *, allow: Iterable[str] = ()) -> No
 
 def _domains(runs: Sequence[Identified]) -> dict[Any, list[str]]:
     """Return the runs by their domains' hashes, of guests that have the same settings."""
-    alike: dict[str, dict[Any, list[str]]] = {}
+    equivalent: dict[str, dict[Any, list[str]]] = {}
     for run in runs:
         setting = {key: value for key, value in run.guest.items() if key not in _NAMES}
-        # Another version of libvirt writes the same domain otherwise.
+        # Another version of libvirt can write the same domain differently.
         writer = run.source.get("libvirt_version")
         key = json.dumps([setting, writer], sort_keys=True, default=dict)
-        found = alike.setdefault(key, {})
+        found = equivalent.setdefault(key, {})
         found.setdefault(_simple(run.guest.get("xml_sha256")), []).append(run.run_id)
     differing: dict[Any, list[str]] = {}
-    for values in alike.values():
+    for values in equivalent.values():
         if len(values) > 1:
             for value, ids in values.items():
                 differing.setdefault(value, []).extend(ids)
@@ -202,19 +201,19 @@ def _domains(runs: Sequence[Identified]) -> dict[Any, list[str]]:
 
 
 def _simple(value: Any) -> Any:
-    """Return a value that can be compared and shown; no kit writes others here, but files can."""
+    """Return a value that can be compared and shown; an edited file can have others."""
     if isinstance(value, str | int | float | None):
         return value
     return json.dumps(value, sort_keys=True, default=dict)
 
 
 def _parts(name: str) -> tuple[str, str]:
-    # The last dot: a host's name can have some itself.
+    # The last dot: a host's name can have dots.
     place, _, fact = name.rpartition(".")
     return place, fact
 
 
-def _told(values: Mapping[Any, Sequence[str]]) -> str:
+def _described(values: Mapping[Any, Sequence[str]]) -> str:
     return ", ".join(
         f"{'not known' if value is None else _short(value)} ({_some(ids)})"
         for value, ids in values.items()

@@ -163,7 +163,7 @@ def test_of_many_runs_the_typical_ones_are_drawn(make_run: MakeRun) -> None:
     # The middle one of the thirteen, and the only one that timed out.
     assert sections == [f"run-{made[MOST_DRAWN // 2].run_id}", f"run-{late.run_id}"]
     assert all(run.run_id in page.text for run in made)
-    assert "2 of 14 runs. All are in the table above" in " ".join(page.text.split())
+    assert "2 of 14 runs. The table above has all runs" in " ".join(page.text.split())
 
 
 def test_what_cannot_be_read_is_told_of(make_run: MakeRun, tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_what_cannot_be_read_is_told_of(make_run: MakeRun, tmp_path: Path) -> No
     )
     assert f"left out: {damaged / 'run.json'} is damaged" in result.stderr
     page = Page((tmp_path / "page.html").read_text())
-    assert f"{damaged.name} could not be read as a whole" in page.text
+    assert f"{damaged.name} could not be read completely" in page.text
     assert f"{broken / 'events.parquet'} is damaged" in page.text
     assert [tag["id"] for tag in page.all("section") if tag.get("id")] == [f"run-{good.name}"]
 
@@ -235,7 +235,7 @@ def test_the_report_of_an_experiment_answers_its_question(trials: Experiment, an
     text = " ".join(page.text.split())
     assert "Is <b>peer2peer</b> slower?" in text
     assert "2 settings were to be measured 7 times each" in text
-    assert "14 of 14 trials are done" in text
+    assert "14 of 14 runs are done" in text
     row = trials.summary(["downtime_event_ms"]).iloc[1]
     assert (
         f'<th scope="row">mode=peer2peer</th><td class="number">{row["n"]} of 7</td>'
@@ -276,12 +276,12 @@ def test_warm_ups_and_stopped_runs_are_listed_and_not_counted(
         facts = {**(made.runs[0].experiment or {}), "run_number": None, "block": None, mark: True}
         store.save_run(dataclasses.replace(run, experiment=facts), tmp_path / "runs")
     text = " ".join(Page(render(Experiment.load(tmp_path))).text.split())
-    assert "4 of 4 trials are done" in text
+    assert "4 of 4 runs are done" in text
     assert "1 warm-up run came first and does not count." in text
     assert "(warm-up)" in text
     assert "(stopped)" in text
     assert "6 runs of live migration" in text
-    results = text[text.index("How the trials ended") : text.index("All runs")]
+    results = text[text.index("How the runs ended") : text.index("All runs")]
     assert "1 of 1" in results
     assert "5,0" not in results
 
@@ -303,7 +303,7 @@ def test_an_experiment_with_a_damaged_run_is_shown(
     assert f"left out: {made.directory / 'runs' / damaged.run_id}" in result.stderr
     shown = Page(page.read_text()).text if more else result.stdout
     assert all(run.run_id in shown for run in others)
-    assert (shown.count(f"{damaged.run_id} could not be read as a whole:") == 1) == bool(more)
+    assert (shown.count(f"{damaged.run_id} could not be read completely:") == 1) == bool(more)
 
 
 def test_an_experiment_without_runs_has_no_report(tmp_path: Path) -> None:
@@ -328,7 +328,7 @@ def test_a_report_says_nothing_that_is_not_so_of_its_runs(make_run: MakeRun) -> 
     assert "does the mode change that" not in text
     assert "the daemons carry it" in text
     assert "each millisecond" not in text
-    assert "asked for echoes" in text
+    assert "gets echo requests" in text
     assert "Afterwards a lab's guest" not in text
     assert "No one command makes these runs" in text
     assert "migrationlab demo" not in text
@@ -388,7 +388,7 @@ def test_what_was_begun_for_nothing_may_still_be_made(make_run: MakeRun, tmp_pat
     for trial in (1, 2, 3, 4):
         folder.record_start(made.directory, trial)
     text = " ".join(Page(render(Experiment.load(made.directory))).text.split())
-    assert "Once a trial was begun for nothing" in text
+    assert "Once a run was stopped or crashed" in text
     assert "it was, or will be, made again" in text
 
 
