@@ -14,7 +14,6 @@ import ipywidgets as widgets
 from migrationlab.errors import MigrationLabError
 from migrationlab.migrate.migration import Migration
 from migrationlab.widgets import fields
-from migrationlab.widgets.background import Worker
 from migrationlab.widgets.views import messages
 from migrationlab.widgets.views.form_values import whole_number
 
@@ -29,7 +28,7 @@ class SteeringBar:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._worker = Worker("migration-panel-steering")
+        self._asking = False
         self._migration: Migration | None = None
         self._state = ""
         self.postcopy_button = self._button("Switch to post-copy now", self._start_postcopy)
@@ -77,8 +76,13 @@ class SteeringBar:
     def _ask(self, action: Callable[[Migration], str]) -> None:
         with self._lock:
             migration = self._migration
-            if migration is not None and self._worker.begin(lambda: self._do(migration, action)):
-                self.message.value = messages.status("Asking libvirt…")
+            if migration is None or self._asking:
+                return
+            self._asking = True
+            self.message.value = messages.status("Asking libvirt…")
+        threading.Thread(
+            target=self._do, args=[migration, action], name="migration-panel-steering", daemon=True
+        ).start()
 
     def _do(self, migration: Migration, action: Callable[[Migration], str]) -> None:
         """Act, and show the answer; the body of a thread."""
@@ -89,6 +93,8 @@ class SteeringBar:
             answer = messages.status(f"Not done: {error}.", hint=error.hint, bad=True)
         finally:
             with self._lock:
+                # Before the answer: who sees it may press again at once.
+                self._asking = False
                 self.message.value = answer
 
     def _start_postcopy(self, migration: Migration) -> str:

@@ -91,7 +91,7 @@ def test_a_limit_that_is_no_number_is_refused_in_words(migration: FakeMigration,
     """What is typed wrongly never reaches the migration."""
     bar = beside(migration)
     bar.downtime.value = text
-    answered = says(bar.message, "not a whole number of ms")
+    answered = says(bar.message, "must be a whole number of ms")
     bar.downtime_button.click()
     assert answered.wait(TIMEOUT_S)
     assert migration.steered == []
