@@ -1,16 +1,14 @@
-"""What a rule between settings is made of: terms, and the combinators that join them.
+"""A rule between settings, and the terms that it is made of.
 
 A *term* is a text such as ``compression=zlib|zstd``: settings with ``or`` or ``and`` between them.
 A setting alone must be given; one with words after ``=`` must have one of them as its value, in
-its list of names, or as its scheme (``migration_uri=unix:``). :func:`needs` and :func:`excludes`
-make a rule of two terms, :func:`must` one about the value of a single setting.
+its list of names, or as its scheme (``migration_uri=unix:``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from migrationlab.plan.problem import Problem
@@ -20,8 +18,8 @@ from migrationlab.plan.wording import in_words
 if TYPE_CHECKING:
     from migrationlab.plan.settings import Settings
 
-#: The sources of rules that libvirt itself does not have.
-VIRSH, MIGRATIONLAB = "tools/virsh-domain.c: cmdMigrate", "migrationlab's own"
+#: How the sources begin of rules that libvirt itself does not have.
+_NOT_LIBVIRT = ("tools/virsh", "migrationlab")
 #: A longer value, such as XML, is not repeated in a message.
 LONGEST_VALUE = 60
 #: How to write settings whose value a rule leaves open.
@@ -163,7 +161,7 @@ class Rule:
     @property
     def accepted(self) -> bool:
         """Return whether libvirt accepts a plan that breaks it."""
-        return self.source in (VIRSH, MIGRATIONLAB)
+        return self.source.startswith(_NOT_LIBVIRT)
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -201,30 +199,3 @@ class Rule:
             reason = f"{subject} cannot be combined with {other}{when}: {self.why}"
             fix = f"Leave out {subject}, or leave out {other}."
         return Problem(field, reason, self.fix or fix, rule=self.name)
-
-
-def _rule(
-    verb: str, subject: str, other: str, why: str, source: str, *, when: str = "", **more: Any
-) -> Rule:
-    # Of several settings, the first one is enough for the name.
-    names = [text.partition(" or ")[0] for text in (subject, other)]
-    return Rule(
-        name=f" {verb} ".join(names) + (f" if {when}" if when else ""),
-        subject=Term.read(subject),
-        other=Term.read(other),
-        needed=verb == "needs",
-        why=why,
-        source=source,
-        when=Term.read(when) if when else None,
-        **more,
-    )
-
-
-#: Make the rule that the first term needs, or excludes, the second one.
-needs, excludes = partial(_rule, "needs"), partial(_rule, "excludes")
-
-
-def must(field: str, wrong: Callable[[Any], bool], why: str, source: str, **more: Any) -> Rule:
-    """Return the rule that a value, if given, is not wrong; ``more`` are further attributes."""
-    rule = _rule("", field, field, why, source, **more)
-    return replace(rule, name=f"{field} {why}", other=None, wrong=wrong)

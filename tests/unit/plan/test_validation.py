@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from migrationlab.plan import rules as rules_module
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.rules import constraints
 from migrationlab.plan.settings import settings
@@ -110,6 +113,20 @@ def test_rules_are_complete() -> None:
         assert problem.field in rule.fields
         assert problem.hint.endswith(".")
         assert problem.hint.split()[0] in {"Leave", "Name", "Set"}
+
+
+def test_rules_file_has_no_surplus() -> None:
+    """Each row has one kind of condition and known keys; each named source is used."""
+    table = tomllib.loads(Path(rules_module.__file__).with_suffix(".toml").read_text())
+    assert set(table) == {"rules", "sources"}
+    known = {"setting", "why", "source", "when", "fix", "performed", "reference"}
+    for row in table["rules"]:
+        assert len(row.keys() & {"needs", "excludes", "wrong"}) == 1
+        assert row.keys() - {"needs", "excludes", "wrong"} <= known
+        assert row["source"] in table["sources"] or ": " in row["source"]
+        assert ("wrong" in row) == ("reference" in row)
+        assert "wrong" not in row or row["fix"]
+    assert {row["source"] for row in table["rules"]} >= set(table["sources"])
 
 
 @pytest.mark.parametrize("rule", ACCEPTED)
