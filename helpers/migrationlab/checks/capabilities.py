@@ -67,12 +67,7 @@ class Capabilities:
 
 
 def newest(machines: frozenset[str], families: Iterable[str]) -> str | None:
-    """Return the newest versioned machine type of the first family that has any.
-
-    Args:
-        machines: Names of machine types.
-        families: Beginnings of the names.
-    """
+    """Return the newest versioned machine type of the first family that has any."""
     for family in families:
         versions = {
             name: tuple(map(int, match[1].split(".")))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import html
+import tomllib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 
 class Status(StrEnum):
@@ -37,19 +41,31 @@ class Check:
         return replace(self, name=name)
 
 
-def ok(detail: str) -> Check:
-    """Return a good finding; its caller names it."""
-    return Check("", Status.OK, detail)
+def finding(
+    file: str, check: str, outcome: str, status: Status | None = None, /, **values: object
+) -> Check:
+    """Return a finding with the texts of a TOML file of this package.
+
+    Args:
+        file: The file's stem.
+        check: The table of the check.
+        outcome: The outcome's table in it, with the detail under the name of its status, and the
+            hint, or else that of the check.
+        status: A status instead of the outcome's own.
+        values: What replaces the names in braces.
+    """
+    about = texts(file)[check]
+    entry = about[outcome]
+    own = next(each for each in Status if each in entry)
+    hint = "" if own is Status.OK else entry.get("hint") or about["hint"]
+    detail, hint = (" ".join(text.split()).format(**values) for text in (entry[own], hint))
+    return Check(check, status or own, detail, hint)
 
 
-def warn(detail: str, hint: str) -> Check:
-    """Return a finding that costs one feature, or that something is not known."""
-    return Check("", Status.WARN, detail, hint)
-
-
-def fail(detail: str, hint: str) -> Check:
-    """Return a finding that blocks everything."""
-    return Check("", Status.FAIL, detail, hint)
+@cache
+def texts(file: str) -> dict[str, Any]:
+    """Return the texts of a TOML file of this package, by check and outcome."""
+    return tomllib.loads(Path(__file__).with_name(f"{file}.toml").read_text(encoding="utf-8"))
 
 
 def combine(checks: Iterable[Check], good: str) -> Check:
@@ -62,10 +78,10 @@ def combine(checks: Iterable[Check], good: str) -> Check:
     found = list(checks)
     bad = [check for check in found if check.status is not Status.OK]
     if not bad:
-        return ok("; ".join(check.detail for check in found) or good)
-    worst = fail if any(check.status is Status.FAIL for check in bad) else warn
+        return Check("", Status.OK, "; ".join(check.detail for check in found) or good)
+    worst = max((check.status for check in bad), key=list(Status).index)
     hints = dict.fromkeys(check.hint for check in bad)
-    return worst("; ".join(check.detail for check in bad), " ".join(hints))
+    return Check("", worst, "; ".join(check.detail for check in bad), " ".join(hints))
 
 
 @dataclass(frozen=True, slots=True)

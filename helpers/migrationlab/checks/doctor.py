@@ -7,6 +7,8 @@ behind. Settings are read only to name the cause of a refusal.
 
 libvirt's binding is asked in a child process too: a binding that cannot be loaded must not end the
 doctor.
+
+The texts of the findings are in ``doctor.toml``.
 """
 
 from __future__ import annotations
@@ -17,9 +19,10 @@ import platform
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-from migrationlab.checks.diagnosis import Check, Diagnosis, Status, fail, ok, warn
+from migrationlab.checks.diagnosis import Check, Diagnosis, Status, finding
 from migrationlab.checks.machine import Machine
 from migrationlab.errors import LabError
 from migrationlab.hosts.program import NOT_RUN
@@ -54,8 +57,7 @@ CONSTANTS = {
     "VIR_MIGRATE_PARAM_BANDWIDTH_AVAIL_SWITCHOVER": (11, 1),
 }
 
-
-INSTALL = "Run `make setup`, or: sudo apt-get install --no-install-recommends"
+_found = partial(finding, "doctor")
 
 
 def doctor(machine: Machine | None = None) -> Diagnosis:
@@ -73,7 +75,7 @@ def doctor(machine: Machine | None = None) -> Diagnosis:
         if name == "sub-ids" and machine.root:
             continue
         if name in _IN_NAMESPACES and checks["namespaces"].status is not Status.OK:
-            found = warn("not tried: it needs namespaces", "Fix namespaces first.")
+            found = _found("without-namespaces", "not-tried")
         else:
             found = examine(machine)
         checks[name] = found.named(name)
@@ -82,43 +84,30 @@ def doctor(machine: Machine | None = None) -> Diagnosis:
 
 def _system(machine: Machine) -> Check:
     detail = f"{machine.system}, Python {platform.python_version()}"
-    if machine.system == "Linux x86_64":
-        return ok(detail)
-    return fail(
-        detail,
-        "Use a machine with Linux on x86-64 for the lab. Reading and plotting recorded runs works "
-        "on any machine.",
-    )
+    return _found("system", "ok" if machine.system == "Linux x86_64" else "other", detail=detail)
 
 
 def _programs(machine: Machine) -> Check:
     wanted = PROGRAMS if machine.root else PROGRAMS | ROOTLESS_PROGRAMS
     missing = {name: package for name, package in wanted.items() if not machine.which(name)}
     if not missing:
-        return ok(f"all {len(wanted)} found")
+        return _found("programs", "ok", count=len(wanted))
     packages = " ".join(sorted(set(missing.values())))
-    return fail(f"missing: {', '.join(missing)}", f"{INSTALL} {packages}")
+    return _found("programs", "missing", names=", ".join(missing), packages=packages)
 
 
-def _try(
-    machine: Machine,
-    argv: Sequence[str],
-    good: str,
-    hint: str,
-    bad: Callable[[str, str], Check] = fail,
-) -> Check:
-    """Return a good finding if a command succeeds, else its complaint with the hint."""
+def _try(machine: Machine, check: str, argv: Sequence[str], **values: object) -> Check:
+    """Find out whether a command succeeds."""
     result = machine.run(argv)
-    return ok(good) if result.status == 0 else bad(result.complaint, hint)
+    outcome = "refused" if result.status else "ok"
+    return _found(check, outcome, complaint=result.complaint, **values)
 
 
 def _compiler(machine: Machine) -> Check:
     with tempfile.TemporaryDirectory() as folder:
         source, program = Path(folder, "try.c"), Path(folder, "try")
         source.write_text('#include <stdio.h>\nint main(void) { return puts("") < 0; }\n')
-        argv = ["gcc", "-static", "-o", str(program), str(source)]
-        good = "builds a static program, as the guest needs"
-        return _try(machine, argv, good, f"{INSTALL} gcc libc6-dev")
+        return _try(machine, "compiler", ["gcc", "-static", "-o", str(program), str(source)])
 
 
 def _subordinate_ids(machine: Machine) -> Check:
@@ -127,11 +116,12 @@ def _subordinate_ids(machine: Machine) -> Check:
         for name in ("subuid", "subgid")
         if _widest_range(machine, name) < SUBORDINATE_IDS
     ]
-    if not files:
-        return ok(f"{machine.user} has {SUBORDINATE_IDS} of each kind")
-    return fail(
-        f"no range of {SUBORDINATE_IDS} for {machine.user} in {' and '.join(files)}",
-        "Run `make setup`: it adds a free range with usermod --add-subuids and --add-subgids.",
+    return _found(
+        "sub-ids",
+        "missing" if files else "ok",
+        user=machine.user,
+        count=SUBORDINATE_IDS,
+        files=" and ".join(files),
     )
 
 
@@ -145,39 +135,25 @@ def _namespaces(machine: Machine) -> Check:
     kinds = ["--mount", "--net", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
     result = machine.run([*machine.apart(*kinds), "true"])
     if result.status == 0:
-        kind = "as root, no user namespace needed" if machine.root else "in a user namespace"
-        return ok(f"mount, network and pid opened {kind}")
-    cause, hint = _why_no_namespaces(machine, result.complaint)
-    return fail(f"{cause} ({result.complaint})", hint)
-
-
-def _why_no_namespaces(machine: Machine, text: str) -> tuple[str, str]:
-    """Return the cause of a refusal and its fix, the most certain first."""
-    if "/etc/subuid" in text or "/etc/subgid" in text:
-        return f"{machine.user} has no sub-ids", "Fix sub-ids first."
-    if "newuidmap" in text or "newgidmap" in text or "not found" in text:
-        return "a program is missing", "Fix programs first."
-    for kind in ("user", "mnt", "net", "pid", "uts"):
-        if machine.read(f"proc/sys/user/max_{kind}_namespaces") == "0":
-            setting = f"user.max_{kind}_namespaces"
-            return f"{setting} is 0", f"Run: sudo sysctl -w {setting}=10000"
-    if not machine.root:
-        if machine.read("proc/sys/kernel/unprivileged_userns_clone") == "0":
-            hint = "Run: sudo sysctl -w kernel.unprivileged_userns_clone=1"
-            return "the kernel forbids them to ordinary users", hint
-        if machine.read("proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1":
-            hint = (
-                "Run: sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0 (until the "
-                "next boot; a file in /etc/sysctl.d makes it permanent), or run the lab as root."
-            )
-            return "AppArmor forbids them to ordinary users", hint
-    if "Seccomp:\t2" in (machine.read("proc/self/status") or ""):
-        hint = (
-            "Start the container with --privileged, or with --security-opt seccomp=unconfined "
-            "--security-opt apparmor=unconfined --cap-add SYS_ADMIN --cap-add NET_ADMIN."
-        )
-        return "a seccomp filter forbids them, as in a container", hint
-    return "the machine refuses them", "Try on a machine, or as a user, that may open namespaces."
+        return _found("namespaces", "root" if machine.root else "user")
+    text, read, rootless = result.complaint, machine.read, not machine.root
+    kinds = ["user", "mnt", "net", "pid", "uts"]
+    limited = [kind for kind in kinds if read(f"proc/sys/user/max_{kind}_namespaces") == "0"]
+    userns_clone = read("proc/sys/kernel/unprivileged_userns_clone")
+    apparmor = read("proc/sys/kernel/apparmor_restrict_unprivileged_userns")
+    # The most certain first.
+    causes = {
+        "no-sub-ids": "/etc/subuid" in text or "/etc/subgid" in text,
+        "no-program": any(word in text for word in ("newuidmap", "newgidmap", "not found")),
+        "none-allowed": bool(limited),
+        "kernel": rootless and userns_clone == "0",
+        "apparmor": rootless and apparmor == "1",
+        "seccomp": "Seccomp:\t2" in (read("proc/self/status") or ""),
+        "refused": True,
+    }
+    cause = next(name for name, applies in causes.items() if applies)
+    kind = limited[0] if limited else ""
+    return _found("namespaces", cause, complaint=text, user=machine.user, kind=kind)
 
 
 def _overlay(machine: Machine) -> Check:
@@ -189,91 +165,48 @@ def _overlay(machine: Machine) -> Check:
         'mount -t overlay -o "$options" overlay merged 2>/dev/null || '
         'mount -t overlay -o "$options,userxattr" overlay merged'
     )
-    hint = (
-        "Set XDG_CACHE_HOME to a folder on ext4, xfs or btrfs: the cache must be on a plain file "
-        "system. The kernel must be Linux 5.11 or later."
-    )
     with tempfile.TemporaryDirectory() as folder:
         argv = ["sh", "-euc", script, "overlayfs", folder, str(parent)]
-        return _try(machine, [*machine.apart("--mount"), *argv], f"mounts over {parent}", hint)
+        return _try(machine, "overlayfs", [*machine.apart("--mount"), *argv], folder=parent)
 
 
-def _links(machine: Machine) -> Check:
-    script = "ip link add mlab0 type veth peer name mlab1; ip link add mlab2 type bridge"
-    argv = [*machine.apart("--net"), "sh", "-euc", script]
-    return _try(machine, argv, "bridge and veth can be made", "Run: sudo modprobe -a bridge veth")
+def _network(check: str, *argv: str) -> Callable[[Machine], Check]:
+    """Return the check that tries a command in a network namespace."""
+    return lambda machine: _try(machine, check, [*machine.apart("--net"), *argv])
 
 
 def _tap(machine: Machine) -> Check:
     argv = ["ip", "tuntap", "add", "dev", "mlab0", "mode", "tap"]
     result = machine.run([*machine.apart("--net"), *argv])
-    if result.status == 0:
-        return ok("a tap device can be made, for the guest's network card")
-    hint = "Run: sudo modprobe tun"
-    if "Permission denied" in result.complaint:
-        hint = "Run: sudo chmod 0666 /dev/net/tun (its usual mode: opening it gives no rights)"
-    return fail(f"/dev/net/tun: {result.complaint}", hint)
-
-
-def _tbf(machine: Machine) -> Check:
-    shape = ["tbf", "rate", "1gbit", "burst", "1mb", "latency", "50ms"]
-    argv = [*machine.apart("--net"), *_QDISC, *shape]
-    return _try(machine, argv, "the wire's rate can be set (tbf)", "Run: sudo modprobe sch_tbf")
-
-
-def _netem(machine: Machine) -> Check:
-    argv = [*machine.apart("--net"), *_QDISC, "netem", "delay", "1ms"]
-    hint = "Run: sudo modprobe sch_netem (if the kernel has it; everything else works without)"
-
-    def bad(complaint: str, hint: str) -> Check:
-        return warn(f"no delay or loss on the wire: {complaint}", hint)
-
-    return _try(machine, argv, "the wire can have delay and loss (netem)", hint, bad)
-
-
-_QDISC = ["tc", "qdisc", "add", "dev", "lo", "root"]
+    denied = "denied" if "Permission denied" in result.complaint else "refused"
+    return _found("tap", denied if result.status else "ok", complaint=result.complaint)
 
 
 def _kvm(machine: Machine) -> Check:
     device = machine.files / "dev/kvm"
     if not device.exists():
-        return warn(
-            "no /dev/kvm; guests run under TCG",
-            "Turn virtualisation on (in a virtual machine: nested), and run: sudo modprobe kvm",
-        )
+        return _found("kvm", "absent")
     # Without root, the daemon drops the user's groups before QEMU opens the device.
     opener = ["sh", "-c", ': <>"$0"', str(device)]
     apart = [] if machine.root else [*machine.apart(), "setpriv", "--clear-groups"]
     result = machine.run([*apart, *opener])
     if result.status == NOT_RUN:
-        return warn(f"not tried: {result.complaint}", "Run `make setup`.")
+        return _found("kvm", "not-tried", complaint=result.complaint)
     if result.status:
-        name = machine.user
-        detail = f"{name} cannot open /dev/kvm"
-        if machine.opens(device):
-            detail = f"{name} opens /dev/kvm by a group, which a rootless libvirtd gives up"
-        hint = f"Run: sudo setfacl -m u:{name}:rw /dev/kvm (package acl; until the next boot)"
-        return warn(f"{detail}; guests run under TCG", hint)
+        outcome = "by-group" if machine.opens(device) else "denied"
+        return _found("kvm", outcome, user=machine.user)
     try:
         verdict = machine.kvm_verdict()
     except LabError as error:
-        return warn(f"/dev/kvm opens, but no guest could be made to try it: {error}", error.hint)
+        return _found("kvm", "no-guest", error=error, advice=error.hint)
     if verdict is None:
-        return ok("/dev/kvm opens; the first lab tries whether a guest boots with it")
-    if verdict.boots:
-        return ok("a guest boots with it")
-    return warn(
-        f"/dev/kvm opens, but guests run under TCG: {verdict.reason}",
-        "Enable nested virtualisation on the host of this virtual machine.",
-    )
+        return _found("kvm", "opens")
+    return _found("kvm", "boots" if verdict.boots else "no-boot", reason=verdict.reason)
 
 
 def _userfaultfd(machine: Machine) -> Check:
     reason = machine.userfaultfd()
-    if not reason:
-        return ok("post-copy can be used")
-    hint = "Run: sudo sysctl -w vm.unprivileged_userfaultfd=1 (everything else works without)"
-    return warn(f"no post-copy: {reason}", hint)
+    return _found("userfaultfd", "refused" if reason else "ok", reason=reason)
 
 
 _ASK_BINDING = """
@@ -288,56 +221,48 @@ print(json.dumps([libvirt.getVersion(), [n for n in sys.argv[1:] if not hasattr(
 
 def _libvirt(machine: Machine) -> Check:
     result = machine.run([sys.executable, "-I", "-c", _ASK_BINDING, *CONSTANTS])
-    rebuild = "Run `make setup`: it builds the binding against the installed headers."
     if result.status:
-        return fail(f"the binding does not load: {result.complaint}", rebuild)
+        return _found("libvirt", "not-loaded", complaint=result.complaint)
     number, absent = json.loads(result.stdout)
     version = (number // 1_000_000, number // 1000 % 1000, number % 1000)
-    text = "libvirt " + ".".join(map(str, version))
     lost = [name for name in absent if CONSTANTS[name] <= version]
-    if lost:
-        detail = f"{text}, but its binding was built against older headers: no {', '.join(lost)}"
-        return warn(detail, rebuild)
-    return ok(f"{text}, and the binding knows its migration parameters")
+    outcome, text = "older" if lost else "ok", ".".join(map(str, version))
+    return _found("libvirt", outcome, version=text, names=", ".join(lost))
 
 
 def _images(machine: Machine) -> Check:
     try:
         cached = [release for release in image.RELEASES if machine.cached(release)]
     except (LabError, OSError) as error:
-        hint = getattr(error, "hint", "") or "Set XDG_CACHE_HOME to a folder of your own."
-        return fail(str(error), hint)
-    if image.DEFAULT in cached:
-        return ok(f"cached: {', '.join(cached)}")
-    return ok("the first lab builds one, about a minute")
+        advice = getattr(error, "hint", "") or "Set XDG_CACHE_HOME to a folder of your own."
+        return _found("images", "unreadable", error=error, advice=advice)
+    outcome = "cached" if image.DEFAULT in cached else "none"
+    return _found("images", outcome, names=", ".join(cached))
 
 
 def _disk(machine: Machine) -> Check:
     parent = machine.cache_parent()
     free = machine.free_disk(parent)
-    detail = f"{free / GIB:.1f} GiB free under {parent}"
-    if free >= IMAGE_DISK_BYTES:
-        return ok(detail)
-    hint = (
-        f"Free space there ({IMAGE_DISK_BYTES / GIB:g} GiB are needed to build an image), or set "
-        "XDG_CACHE_HOME to a folder elsewhere."
-    )
-    try:
-        built = machine.cached(image.DEFAULT)
-    except (LabError, OSError):
-        built = False
-    return warn(detail, hint) if built else fail(detail, hint)
+    outcome = "ok"
+    if free < IMAGE_DISK_BYTES:
+        try:
+            outcome = "short-with-image" if machine.cached(image.DEFAULT) else "short"
+        except (LabError, OSError):
+            outcome = "short"
+    sizes = {"free": f"{free / GIB:.1f}", "needed": f"{IMAGE_DISK_BYTES / GIB:g}"}
+    return _found("disk", outcome, folder=parent, **sizes)
 
 
 def _memory(machine: Machine) -> Check:
     free = machine.free_memory()
-    detail = f"{free / GIB:.1f} GiB available"
-    if free >= LAB_MEMORY_BYTES:
-        return ok(detail)
-    need = f"{LAB_MEMORY_BYTES / GIB:g} GiB"
-    return warn(detail, f"Free memory: two hosts and a migrating guest of 256 MiB need {need}.")
+    outcome = "ok" if free >= LAB_MEMORY_BYTES else "short"
+    sizes = {"free": f"{free / GIB:.1f}", "needed": f"{LAB_MEMORY_BYTES / GIB:g}"}
+    return _found("memory", outcome, **sizes)
 
 
+_LINKS = "ip link add mlab0 type veth peer name mlab1; ip link add mlab2 type bridge"
+_QDISC = ("tc", "qdisc", "add", "dev", "lo", "root")
+_TBF = ("tbf", "rate", "1gbit", "burst", "1mb", "latency", "50ms")
 #: In the order in which to fix them.
 _CHECKS: dict[str, Callable[[Machine], Check]] = {
     "system": _system,
@@ -346,10 +271,10 @@ _CHECKS: dict[str, Callable[[Machine], Check]] = {
     "sub-ids": _subordinate_ids,
     "namespaces": _namespaces,
     "overlayfs": _overlay,
-    "links": _links,
+    "links": _network("links", "sh", "-euc", _LINKS),
     "tap": _tap,
-    "wire rate": _tbf,
-    "netem": _netem,
+    "wire rate": _network("wire rate", *_QDISC, *_TBF),
+    "netem": _network("netem", *_QDISC, "netem", "delay", "1ms"),
     "kvm": _kvm,
     "userfaultfd": _userfaultfd,
     "libvirt": _libvirt,

@@ -1,17 +1,20 @@
-"""Check whether the destination has what a domain requires: a preflight's checks of the guest."""
+"""Check whether the destination has what a domain requires: a preflight's checks of the guest.
+
+The texts of the findings are in ``domain.toml``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from migrationlab.checks import capabilities
 from migrationlab.checks.capabilities import Capabilities, Requirements
-from migrationlab.checks.diagnosis import Check, combine, fail, ok, warn
+from migrationlab.checks.diagnosis import Check, Status, combine, finding
 from migrationlab.errors import HostError, MigrationLabError
 from migrationlab.hosts.host import Host
 from migrationlab.hosts.program import ProgramResult
-from migrationlab.hosts.shell import Shell
 from migrationlab.migrate.guest import PlainDomain
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.settings import AUTO
@@ -25,6 +28,7 @@ SHARED_FILE_SYSTEMS = frozenset(
 )
 #: CPU modes that mean whatever the host, or its QEMU, has: docs/formatdomain.rst, "cpu mode".
 UNNAMED_CPUS = ("host-passthrough", "maximum")
+_found = partial(finding, "domain")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,76 +68,56 @@ class HostPair:
         sides = {"source": self.source.side, "destination": self.destination.side}
         situation = Situation(**sides, domain=domain)
         problems = self.plan.problems(situation=situation)
-        found = combine((fail(problem.reason, problem.hint) for problem in problems), "")
-        return found if problems else None
+        bad = [Check("", Status.FAIL, problem.reason, problem.hint) for problem in problems]
+        return combine(bad, "") if bad else None
 
 
 def domain_checks(pair: HostPair, name: str) -> list[Check]:
-    """Find out whether a domain can migrate.
-
-    Args:
-        pair: The two hosts.
-        name: The domain, on the source.
-    """
+    """Find out whether a domain of the source can migrate."""
     try:
         domain = PlainDomain(name, pair.source, inactive=pair.plan.offline)
         required = capabilities.requirements(pair.source, name)
     except MigrationLabError as error:
-        return [fail(str(error), error.hint).named("domain")]
-    checks = [_validity(pair, domain).named("domain")]
+        return [_found("domain", "absent", error=error, advice=error.hint)]
+    checks = [_validity(pair, domain)]
     for what, check in _CHECKS.items():
         try:
             found = check(pair, required)
         except HostError as error:
-            hint = error.hint or f"Check it on {pair.destination.name}."
-            found = warn(f"not known: {error}", hint)
+            advice = error.hint or f"Check it on {pair.destination.name}."
+            found = _found("unknown", "error", error=error, advice=advice)
         checks.append(found.named(what))
     return checks
 
 
 def _validity(pair: HostPair, domain: PlainDomain) -> Check:
     """Validate the plan for this domain."""
-    problems = pair.plan_problems(domain.facts())
-    if problems:
-        return fail(f"{domain.name}: {problems.detail}", problems.hint)
-    if pair.source.is_busy(domain.name):
-        return fail(f"{domain.name} has a job under way", "Wait for it, or cancel it.")
-    return ok(f"{domain.name}: the plan is valid for it")
+    say = partial(_found, "domain", name=domain.name)
+    if problems := pair.plan_problems(domain.facts()):
+        return say("invalid", problems=problems.detail, advice=problems.hint)
+    return say("busy" if pair.source.is_busy(domain.name) else "ok")
 
 
 def _machine(pair: HostPair, required: Requirements) -> Check:
-    if required.machine in pair.destination_offers.machines:
-        return ok(f"the destination has {required.machine} too")
-    hint = "Update the destination's QEMU."
-    if common := pair.common_machine:
-        hint = (
-            f"Shut the guest down and start it with machine='{common}', or update the "
-            "destination's QEMU."
-        )
-    return fail(f"the destination has no {required.machine}", hint)
+    common = pair.common_machine
+    known = required.machine in pair.destination_offers.machines
+    outcome = "ok" if known else "other" if common else "none"
+    return _found("machine type", outcome, machine=required.machine, common=common)
 
 
 def _cpu(pair: HostPair, required: Requirements) -> Check:
     host = pair.destination
     if not required.cpu:
-        return ok("the domain names none: it has QEMU's default CPU, which every host has")
+        return _found("cpu", "default")
     if required.machine not in pair.destination_offers.machines:
-        return warn("not tried", "Fix the machine type first.")
-    lacking = capabilities.missing_features(host, required)
-    if lacking:
-        return fail(
-            f"{host.name} cannot give the guest its CPU: {lacking}",
-            "Start the guest with a named CPU model that both hosts have: `virsh "
-            "hypervisor-cpu-baseline` finds one.",
-        )
+        return _found("cpu", "not-tried")
+    if lacking := capabilities.missing_features(host, required):
+        return _found("cpu", "lacking", host=host.name, lacking=lacking)
     # An emulated CPU depends on QEMU alone; of two real CPUs libvirt compares only the models.
     same_qemu = pair.source.facts.qemu == pair.destination.facts.qemu
     if required.cpu_mode in UNNAMED_CPUS and not (required.virt == "qemu" and same_qemu):
-        return warn(
-            f"{required.cpu_mode}: libvirt does not compare what it means on each host",
-            "Use host-model or a named model, unless the two machines are identical.",
-        )
-    return ok(f"{host.name} can give the guest its CPU")
+        return _found("cpu", "unnamed", mode=required.cpu_mode)
+    return _found("cpu", "ok", host=host.name)
 
 
 def _storage(pair: HostPair, required: Requirements) -> Check:
@@ -143,63 +127,39 @@ def _storage(pair: HostPair, required: Requirements) -> Check:
 
 def _disk(pair: HostPair, disk: DiskFacts) -> Check:
     assert disk.source is not None
-    target, path = disk.target, disk.source
+    say = partial(_found, "storage", disk=disk.target, path=disk.source)
     copied = pair.plan.copy_storage is not None and not disk.readonly
-    if copied and (not pair.plan.copy_disks or target in pair.plan.copy_disks):
-        return _copy(pair, disk)
+    if copied and (not pair.plan.copy_disks or disk.target in pair.plan.copy_disks):
+        same = disk.shared or (disk.kind == "file" and _are_shared(_file_systems(pair, disk)))
+        return say("onto-itself" if same else "copied")
     if disk.shared:
-        return ok(f"{target} is on the network ({disk.kind})")
-    here, there = pair.source.shell, pair.destination.shell
-    if here is None or there is None:
-        detail = f"{target} ({path}): not known whether both hosts have it"
-        return warn(detail, "Give qemu+ssh URIs to check it.")
-    kinds = [_file_system(shell, path) for shell in (here, there)]
-    if kinds[1].status != 0:
-        return fail(
-            f"{target}: {pair.destination.name} has no {path}",
-            "Put it on storage that both hosts have, or copy it: copy_storage='full' (libvirt "
-            "makes the image at the destination if its pool is known; otherwise make one of the "
-            "same size there).",
-        )
+        return say("network", kind=disk.kind)
+    systems = _file_systems(pair, disk)
+    if not systems:
+        return say("no-shell")
+    if systems[1].status != 0:
+        return say("absent", host=pair.destination.name)
     if disk.readonly:
-        return ok(f"{target} is read only, and both hosts have {path}")
+        return say("read-only")
     if disk.kind == "block":
-        return warn(
-            f"{target}: both hosts have a device {path}; whether it is the same is not known",
-            "Compare on both hosts: `lsblk --output +WWN,SERIAL`.",
-        )
-    if {kind.text for kind in kinds} <= SHARED_FILE_SYSTEMS:
-        return ok(f"both hosts have {path} of {target} ({kinds[0].text})")
-    return fail(
-        f"{target}: {path} is on {kinds[0].text}, which is not shared storage",
-        "Put it on shared storage, or copy it (copy_storage='full'), or give unsafe=True if both "
-        "hosts certainly have the same file.",
-    )
+        return say("device")
+    return say("shared" if _are_shared(systems) else "not-shared", system=systems[0].text)
 
 
-def _file_system(shell: Shell, path: str) -> ProgramResult:
-    return shell.run("stat", "--file-system", "--format=%T", "--", path)
+def _file_systems(pair: HostPair, disk: DiskFacts) -> list[ProgramResult]:
+    """Ask both hosts what file system a disk is on; return nothing if one cannot be asked."""
+    argv = ("stat", "--file-system", "--format=%T", "--", disk.source or "")
+    shells = [host.shell for host in (pair.source, pair.destination) if host.shell is not None]
+    return [shell.run(*argv) for shell in shells] if len(shells) == 2 else []
 
 
-def _copy(pair: HostPair, disk: DiskFacts) -> Check:
-    """Check that a disk is not copied onto itself."""
-    assert disk.source is not None
-    here, there = pair.source.shell, pair.destination.shell
-    shared = bool(disk.shared)
-    if disk.kind == "file" and here is not None and there is not None:
-        kinds = {_file_system(shell, disk.source).text for shell in (here, there)}
-        shared = kinds <= SHARED_FILE_SYSTEMS
-    if not shared:
-        return ok(f"{disk.target} is copied")
-    return fail(
-        f"{disk.target} ({disk.source}) is on storage that both hosts have: it would be copied "
-        "onto itself",
-        "Leave copy_storage out, or name the other disks in copy_disks.",
-    )
+def _are_shared(systems: list[ProgramResult]) -> bool:
+    return bool(systems) and {system.text for system in systems} <= SHARED_FILE_SYSTEMS
 
 
 def _networks(pair: HostPair, required: Requirements) -> Check:
     host = pair.destination
+    say = partial(_found, "networks", host=host.name)
     up = capabilities.networks(host) if required.networks else frozenset()
     missing = [f"network {name}" for name in required.networks if name not in up]
     unknown: list[str] = []
@@ -209,37 +169,25 @@ def _networks(pair: HostPair, required: Requirements) -> Check:
         elif host.shell.run("test", "-e", f"/sys/class/net/{bridge}").status != 0:
             missing.append(bridge)
     if missing:
-        return fail(
-            f"{host.name} lacks {', '.join(missing)}, which the guest's network cards use",
-            "Make them there under the same names, or name others in destination_xml.",
-        )
+        return say("missing", missing=", ".join(missing))
     if unknown:
-        detail = f"not known whether {host.name} has {', '.join(unknown)}"
-        return warn(detail, f"Check on {host.name}: `ip link`.")
+        return say("unknown", bridges=", ".join(unknown))
     used = ", ".join([*required.networks, *required.bridges])
-    return ok(f"{host.name} has {used}" if used else "the guest has no network card")
+    return say("ok" if used else "none", used=used)
 
 
-def _devices(pair: HostPair, required: Requirements) -> Check:
-    if not required.devices:
-        return ok("the guest holds no device of the host")
-    return fail(
-        f"the guest holds devices of the host: {', '.join(required.devices)}",
-        "Detach them before the migration, and attach others after it.",
-    )
+def _devices(_pair: HostPair, required: Requirements) -> Check:
+    outcome = "held" if required.devices else "none"
+    return _found("devices", outcome, devices=", ".join(required.devices))
 
 
 def _memory(pair: HostPair, required: Requirements) -> Check:
     host, needed = pair.destination, required.facts.memory_mib
     if needed is None:
-        name = required.facts.name or "the domain"
-        return warn("the domain's memory is not known", f"Check it: `virsh dominfo {name}`.")
+        return _found("memory", "unknown", name=required.facts.name or "the domain")
     free = capabilities.free_memory_mib(host)
-    detail = f"{host.name} has {free} MiB free, the guest has {needed} MiB"
-    if free >= needed:
-        return ok(detail)
-    # libvirt does not count the kernel's cache as free.
-    return warn(detail, f"Check `free -m` on {host.name}: its kernel's cache may give memory back.")
+    outcome = "ok" if free >= needed else "short"
+    return _found("memory", outcome, host=host.name, free=free, needed=needed)
 
 
 _CHECKS: dict[str, Callable[[HostPair, Requirements], Check]] = {

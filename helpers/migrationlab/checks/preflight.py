@@ -4,7 +4,7 @@ Theory of operation. Both libvirtds are asked, and small programs run on the hos
 URI shows a way (ssh): what counts for names, ports and logins is how the *source* sees the
 destination, which this machine cannot know itself. What cannot be found out is a warning; nothing
 is called good that was not tried. Nothing is changed on any host. ``domain`` has the checks of the
-guest.
+guest, ``preflight.toml`` the texts of the findings.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import ipaddress
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from functools import partial
 
 from migrationlab.capture import clocks
 from migrationlab.checks import capabilities
-from migrationlab.checks.diagnosis import Check, Diagnosis, Messages, Status, fail, ok, warn
+from migrationlab.checks.diagnosis import Check, Diagnosis, Messages, Status, finding
 from migrationlab.checks.domain import HostPair, domain_checks
 from migrationlab.errors import MigrationLabError
 from migrationlab.explain.explanation import explain
@@ -38,6 +39,7 @@ FIRST_PORT, LAST_PORT = 49152, 49215
 CONNECT_TIMEOUT_S = 3
 #: Beyond this the logs of the two hosts contradict each other, and certificates may be invalid.
 CLOCK_TOLERANCE_MS = 1000
+_found = partial(finding, "preflight")
 
 
 def preflight(
@@ -76,9 +78,9 @@ def _connection(name: str, given: Host | str, opened: ExitStack) -> tuple[Host |
             host = opened.enter_context(closing(Host(host)))
         facts = host.facts
     except MigrationLabError as error:
-        return None, fail(str(error), error.hint).named(name)
-    detail = f"{host.name}: libvirt {facts.libvirt_version}, QEMU {facts.qemu_version}"
-    return host, ok(detail).named(name)
+        return None, _found("host", "unreachable", error=error, advice=error.hint).named(name)
+    versions = {"libvirt": facts.libvirt_version, "qemu": facts.qemu_version}
+    return host, _found("host", "ok", name=host.name, **versions).named(name)
 
 
 def _examine(
@@ -90,7 +92,7 @@ def _examine(
     guest = pool.submit(domain_checks, pair, domain) if domain is not None else None
     found = {name: task.result() for name, task in tasks.items()}
     if found["name"].status is Status.FAIL:
-        found["ports"] = warn("not tried: the name leads nowhere", "Fix name first.")
+        found["ports"] = _found("ports", "no-name")
     checks = [check.named(name) for name, check in found.items()]
     # With a domain, the plan is validated together with it.
     if guest is not None:
@@ -103,79 +105,45 @@ def _rights(pair: HostPair) -> Check:
     hosts = {"source": pair.source, "destination": pair.destination}
     denied = [side for side, host in hosts.items() if not capabilities.can_write(host)]
     if not denied:
-        return ok("both connections may do more than read")
+        return _found("rights", "ok")
     # In peer2peer the source's libvirtd connects to the destination itself, as root.
     harmless = denied == ["destination"] and pair.plan.mode is Mode.PEER2PEER
-    return (warn if harmless else fail)(
-        f"the connection to the {' and the '.join(denied)} can only read",
-        "Connect as root or as a member of the group libvirt, and not by a socket whose name "
-        "ends in -ro.",
-    )
+    status = Status.WARN if harmless else Status.FAIL
+    return _found("rights", "denied", status, sides=" and the ".join(denied))
 
 
 def _identity(pair: HostPair) -> Check:
     source, destination = pair.source_offers.uuid, pair.destination_offers.uuid
     if not source or not destination:
-        return warn(
-            "not known: a host does not report its UUID",
-            "Make sure that they are two: libvirt refuses to migrate a guest to its own host.",
-        )
-    if source != destination:
-        return ok("two hosts, by libvirt's host UUID")
-    return fail(
-        f"both hosts have the UUID {source}: libvirt takes them for one",
-        "If they are two, set host_uuid on one of them in /etc/libvirt/libvirtd.conf (`uuidgen` "
-        "makes one), and restart its libvirtd.",
-    )
+        return _found("identity", "unknown")
+    return _found("identity", "same" if source == destination else "ok", uuid=source)
 
 
 def _versions(pair: HostPair) -> Check:
     here, there = pair.source.facts, pair.destination.facts
-    older = [
-        f"{what} {new} to {old}"
-        for what, new, old, is_older in (
-            ("libvirt", here.libvirt_version, there.libvirt_version, there.libvirt < here.libvirt),
-            ("QEMU", here.qemu_version, there.qemu_version, there.qemu < here.qemu),
-        )
-        if is_older
-    ]
-    if not older:
-        return ok("the destination's are the same or newer")
-    return warn(
-        f"the destination is older: from {' and from '.join(older)}",
-        "Update the destination, or migrate only guests whose machine type, CPU and devices it "
-        "has too. Only the other direction is supported.",
-    )
+    older = []
+    if there.libvirt < here.libvirt:
+        older.append(f"libvirt {here.libvirt_version} to {there.libvirt_version}")
+    if there.qemu < here.qemu:
+        older.append(f"QEMU {here.qemu_version} to {there.qemu_version}")
+    return _found("versions", "older" if older else "ok", older=" and from ".join(older))
 
 
 def _machines(pair: HostPair) -> Check:
     source, destination = pair.source_offers, pair.destination_offers
     if source.arch != destination.arch:
-        return fail(
-            f"the source is {source.arch}, the destination {destination.arch}",
-            "Choose hosts of the same architecture.",
-        )
+        arches = {"source": source.arch, "destination": destination.arch}
+        return _found("machine types", "arch", **arches)
     newest = set(filter(None, map(source.newest, capabilities.FAMILIES)))
     lost = sorted(newest - destination.machines)
     common = pair.common_machine
-    if common is None:
-        return fail(
-            "the two hosts have no versioned machine type in common",
-            "Update the older QEMU to a release that shares one with the newer.",
-        )
-    if not lost:
-        return ok(f"the destination has {common} and older")
-    return warn(
-        f"only the source has {', '.join(lost)}; {common} is the newest that both have",
-        f"Give guests that have to migrate machine='{common}' or an older one: a new guest gets "
-        "the newest of its host.",
-    )
+    outcome = "none" if common is None else "newer" if lost else "ok"
+    return _found("machine types", outcome, common=common, lost=", ".join(lost))
 
 
 def _no_shell(host: Host, command: str) -> Check:
     transport = read_uri(host.uri).scheme
-    detail = f"not known: {transport} shows no way to run a program on {host.name}"
-    return warn(detail, f"Check on {host.name}: {command}. Or give a qemu+ssh URI.")
+    return _found("shell", "none", transport=transport, host=host.name, command=command)
 
 
 def _addresses(host: Host, name: str) -> frozenset[str] | None:
@@ -197,84 +165,68 @@ def _loopback(addresses: frozenset[str]) -> list[str]:
 def _name(pair: HostPair) -> Check:
     """Find out what the destination's name means on the source."""
     target, source = pair.target, pair.source
-    by_hand = f"`getent ahosts {target}`"
+    command = f"`getent ahosts {target}`"
     if source.shell is None:
-        return _no_shell(source, by_hand)
+        return _no_shell(source, command)
+    say = partial(_found, "name", source=source.name, target=target)
     found = _addresses(source, target)
     if found is None:
-        return warn(f"{source.name} could not be asked", f"Check on {source.name}: {by_hand}.")
-    fix = (
-        f"Fix DNS or /etc/hosts of {source.name}, or give a migration URI with the "
-        "destination's address: tcp://ADDRESS."
-    )
+        return say("unknown", command=command)
     if not found:
-        return fail(f"{source.name} cannot resolve {target}", fix)
+        return say("unresolved")
     own = found & (_addresses(source, source.facts.hostname) or frozenset())
-    if itself := _loopback(found) or sorted(own and found):
-        return fail(f"{source.name} takes {target} for itself: {', '.join(itself)}", fix)
-    return ok(f"for {source.name}, {target} is {', '.join(sorted(found))}")
+    itself = _loopback(found) or sorted(own)
+    return say("itself" if itself else "ok", addresses=", ".join(itself or sorted(found)))
 
 
 def _own_name(pair: HostPair) -> Check:
     """Find out whether the name that the destination would give itself leads to it."""
-    host, name = pair.destination, pair.destination.facts.hostname
-    bad = fail if pair.plan.migration_uri == AUTO else warn
-    hint = (
-        f"Fix /etc/hosts of {host.name}, or set migration_host in its /etc/libvirt/qemu.conf. "
-        f"This counts only if the destination chooses the migration URI ({AUTO})."
-    )
-    if pair.source.shell is None or host.shell is None:
-        return _no_shell(host if host.shell is None else pair.source, f"`getent ahosts {name}`")
-    there, here = _addresses(host, name), _addresses(pair.source, name)
+    source, host, name = pair.source, pair.destination, pair.destination.facts.hostname
+    if source.shell is None or host.shell is None:
+        return _no_shell(host if host.shell is None else source, f"`getent ahosts {name}`")
+    bad = Status.FAIL if pair.plan.migration_uri == AUTO else Status.WARN
+    say = partial(_found, "own name", source=source.name, host=host.name, name=name, auto=AUTO)
+    there, here = _addresses(host, name), _addresses(source, name)
     if there is None or here is None:
-        return warn("not known: a host could not be asked", hint)
+        return say("unknown")
     if loopback := _loopback(there):
-        return bad(f"{host.name} takes its own name {name} for {', '.join(loopback)}", hint)
+        return say("loopback", bad, addresses=", ".join(loopback))
     if not here or _loopback(here):
-        return bad(f"{pair.source.name} does not find the destination by its hostname {name}", hint)
-    return ok(f"{pair.source.name} finds the destination by its hostname {name}")
+        return say("not-found", bad)
+    return say("ok")
 
 
 def _ports(pair: HostPair) -> Check:
     """Connect from the source to the destination's migration ports, where nothing listens yet."""
-    source, target = pair.source, pair.target
-    uri = pair.plan.migration_uri
+    source, target, uri = pair.source, pair.target, pair.plan.migration_uri
     if uri is None or uri.startswith("unix:"):
-        what = "a Unix socket" if uri else "tunnelled" if pair.plan.tunnelled else "offline"
-        return ok(f"not needed: {what}")
-    by_hand = f"`nc -zv {target} {FIRST_PORT}` reports refused if the way is open"
+        reason = "a Unix socket" if uri else "tunnelled" if pair.plan.tunnelled else "offline"
+        return _found("ports", "not-needed", reason=reason)
+    command = f"`nc -zv {target} {FIRST_PORT}` reports refused if the way is open"
     if source.shell is None:
-        return _no_shell(source, by_hand)
+        return _no_shell(source, command)
+    say = partial(_found, "ports", source=source.name, target=target)
     named = read_migration_uri(uri).port_number
     ports = (named,) if named else (FIRST_PORT, LAST_PORT)
     closed: list[str] = []
-    refused: list[str] = []
+    refused: list[int] = []
     for port in ports:
         # bash opens a connection for such a file name: see its manual, under REDIRECTION.
         connect = f": </dev/tcp/{target}/{port}"
         answer = source.shell.run("timeout", str(CONNECT_TIMEOUT_S), "bash", "-c", connect)
         if answer.status in (NOT_RUN, 126):
-            return warn(f"not tried: {answer.text}", f"Check on {source.name}: {by_hand}.")
+            return say("not-tried", reason=answer.text, command=command)
         if answer.text.endswith("Connection refused"):
-            refused.append(str(port))
+            refused.append(port)
         elif answer.status != 0:
             reason = answer.text.rpartition(": ")[2] or f"no answer in {CONNECT_TIMEOUT_S} s"
             closed.append(f"{port} ({reason})")
     if closed:
-        return fail(
-            f"{source.name} cannot connect to {target}: {', '.join(closed)}",
-            f"Open the ports {FIRST_PORT} to {LAST_PORT} (tcp) of the destination for the source, "
-            "or give a migration URI with an open port.",
-        )
+        return say("closed", closed=", ".join(closed), first=FIRST_PORT, last=LAST_PORT)
+    which = " and ".join(map(str, refused or ports))
     if not refused:
-        which = " and ".join(map(str, ports))
-        return ok(f"{source.name} can connect to {target} at port {which}")
-    # firewalld and ufw answer by ICMP or not at all, but others reset connections.
-    return warn(
-        f"{target} refuses {source.name} at port {' and '.join(refused)}: nothing listens there "
-        "yet, or a firewall resets connections, which looks the same",
-        f"To be sure, run `nc -l {refused[0]}` on {pair.destination.name} and check again.",
-    )
+        return say("ok", ports=which)
+    return say("refused", ports=which, port=refused[0], destination=pair.destination.name)
 
 
 def _peer2peer(pair: HostPair) -> Check:
@@ -287,43 +239,33 @@ def _peer2peer(pair: HostPair) -> Check:
     if parts.transport in SSH_TRANSPORTS:
         # Nobody is there to type a password.
         opened = parts.with_options({**parts.options, "no_tty": "1"})
-    by_hand = f"as root: `virsh --connect {uri} hostname`"
+    command = f"as root: `virsh --connect {uri} hostname`"
     if source.shell is None:
-        return _no_shell(source, by_hand)
+        return _no_shell(source, command)
+    say = partial(_found, "peer2peer", source=source.name, uri=uri, command=command)
     answer = source.shell.run("virsh", "--quiet", "--connect", opened, "hostname", timeout_s=30)
     if answer.status == NOT_RUN:
-        return warn(f"not tried: {answer.text}", f"Check on {source.name}, {by_hand}.")
+        return say("not-tried", reason=answer.text)
     if answer.status != 0:
         reason = answer.text.removeprefix("error: ")
         found = explain(reason)
-        hint = found.fix if found.known else ""
-        hint = hint or f"Let root of {source.name} log in to the destination without a password."
-        if not needed:
-            hint += " Only peer2peer needs it: in normal mode this machine connects."
-        bad = fail if needed else warn
-        return bad(f"{source.name} cannot connect to {uri}: {reason}", hint)
+        advice = (found.known and found.fix) or (
+            f"Let root of {source.name} log in to the destination without a password."
+        )
+        return say("refused" if needed else "refused-unneeded", reason=reason, advice=advice)
     user = source.shell.run("id", "-u").text
-    if user != "0":
-        detail = f"tried as user {user}; the libvirtd of {source.name} connects as root"
-        return warn(detail, f"Check on {source.name}, {by_hand}.")
-    return ok(f"{source.name} connects to {uri}")
+    return say("ok" if user == "0" else "not-as-root", user=user)
 
 
 def _clocks(pair: HostPair) -> Check:
     found = [(host.name, clocks.measure(host)) for host in (pair.source, pair.destination)]
     unknown = [name for name, offset in found if offset is None]
     if unknown:
-        return warn(
-            f"not known: {', '.join(unknown)} could not be asked for the time",
-            "Give qemu+ssh URIs to have clocks measured: without, there is no event downtime.",
-        )
-    offsets = [offset for _, offset in found if offset is not None]
-    apart = abs(offsets[0].offset_ms - offsets[1].offset_ms)
-    error = offsets[0].error_ms + offsets[1].error_ms
-    detail = f"{apart:.1f} ± {error:.1f} ms apart"
-    if apart - error <= CLOCK_TOLERANCE_MS:
-        return ok(f"{detail}; times are corrected by that")
-    return warn(detail, "Set both clocks by NTP: install chrony, or enable systemd-timesyncd.")
+        return _found("clocks", "unknown", hosts=", ".join(unknown))
+    here, there = (offset for _, offset in found if offset is not None)
+    apart, error = abs(here.offset_ms - there.offset_ms), here.error_ms + there.error_ms
+    outcome = "ok" if apart - error <= CLOCK_TOLERANCE_MS else "apart"
+    return _found("clocks", outcome, apart=apart, error=error)
 
 
 #: In the order in which to fix them.
