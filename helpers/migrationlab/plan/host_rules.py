@@ -1,20 +1,14 @@
 """The rules between a plan and what is known of the hosts and the domain.
 
-Each generator yields the problems that it can be sure of; what is not known breaks no rule.
-
-Sources: libvirt's ``src/qemu/qemu_migration.c`` (qemuMigrationSrcIsSafe, qemuMigrationAnyCopyDisk,
-qemuMigrationSrcBeginPhaseValidateDiskTargetList, qemuMigrationDstStartNBDServer,
-qemuMigrationSrcPerformNative), NEWS (first versions; the crash of postcopy_resume, fixed in 11.4);
-QEMU's ``migration/options.c`` (migrate_caps_check), commits 03bfc2188f06 (TCG, 9.0) and
-e27418861288 (multifd with post-copy, 10.1).
-
-A disk's cache is no rule: QEMU drops it at the destination since 4.0, and libvirt has since then
-skipped its check (QEMU_CAPS_MIGRATION_FILE_DROP_CACHE).
+Each generator yields the problems that it can be sure of; what is not known breaks no rule. What
+the rules say, and their sources, is in ``host_rules.toml``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
 
 from migrationlab.plan.abi import abi_problems
 from migrationlab.plan.facts import DiskFacts, DomainFacts, Side, Situation
@@ -24,43 +18,37 @@ from migrationlab.plan.wording import nearest, quote
 
 Version = tuple[int, ...]
 
-#: TCG on an older QEMU loses writes of a guest that is migrated: QEMU's commit 03bfc2188f06,
-#: "physmem: Fix migration dirty bitmap coherency with TCG memory access", in 9.0.
 SAFE_TCG_QEMU = (9, 0)
 MULTIFD_POSTCOPY_QEMU = (10, 1)
 #: What only the source's QEMU must know: party in qemuMigrationParamsFlagMap and -TPMap.
 SOURCE_ONLY = frozenset({"zerocopy", "switchover_bandwidth_mib_s", "auto_converge"})
 
+_TEXTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 #: libvirt accepts a plan that breaks one of these rules.
-ACCEPTED = frozenset({"tcg-unsafe", "postcopy-resume-crash", "domain-not-persistent"})
+ACCEPTED = frozenset(rule for rule, text in _TEXTS.items() if text.get("accepted"))
 
 
 def situation_problems(plan: Settings, situation: Situation) -> Iterator[Problem]:
     """Yield what is wrong with a plan between these hosts, for this domain."""
     source, destination, domain = situation.source, situation.destination, situation.domain
-    yield from _same_host(source, destination)
+    if source.uuid is not None and source.uuid == destination.uuid:
+        yield _problem("same-host-uuid", uuid=source.uuid)
     for side, which in ((source, "source"), (destination, "destination")):
         yield from _version_problems(plan, side, which)
-    yield from _crash_problems(plan, destination)
     yield from _right_problems(plan, source, destination)
     if domain is not None:
-        yield from _state_problems(plan, domain)
-        yield from _tcg_problems(plan, domain, source)
-        yield from _disk_problems(plan, domain.disks or ())
+        yield from _state_problems(plan, domain, source)
+        yield from _copy_problems(plan, domain.disks or ())
+        yield from _sharing_problems(plan, domain.disks or ())
         if domain.xml is not None and plan.destination_xml is not None:
             yield from abi_problems(plan.destination_xml, domain.xml)
 
 
-def _same_host(source: Side, destination: Side) -> Iterator[Problem]:
-    if source.uuid is not None and source.uuid == destination.uuid:
-        yield Problem(
-            "destination",
-            "destination must have another host UUID than the source, or libvirt takes the two for "
-            f"one host (got {source.uuid} for both)",
-            'Set host_uuid = "…" with the output of `uuidgen` in /etc/libvirt/libvirtd.conf of one '
-            "host, and restart its libvirtd.",
-            rule="same-host-uuid",
-        )
+def _problem(rule: str, **values: object) -> Problem:
+    field, reason, hint = (
+        _TEXTS[rule][part].format_map(values) for part in ("field", "reason", "hint")
+    )
+    return Problem(field, reason, hint, rule=rule)
 
 
 def _version_problems(plan: Settings, side: Side, which: str) -> Iterator[Problem]:
@@ -71,21 +59,10 @@ def _version_problems(plan: Settings, side: Side, which: str) -> Iterator[Proble
             continue
         if has is not None and has < needs:
             wanted = f"{program} {_text(needs)} or newer"
-            yield Problem(
-                field,
-                f"{what} needs {wanted} (got {_text(has)} on {where})",
-                f"Leave it out, or use {wanted} on {where}.",
-                rule="too-old",
-            )
-    old = side.qemu is not None and side.qemu < MULTIFD_POSTCOPY_QEMU
-    if plan.postcopy and plan.parallel and old:
-        yield Problem(
-            "postcopy",
-            "postcopy=True needs QEMU 10.1 or newer with parallel=True "
-            f"(got QEMU {_text(side.qemu)} on {where})",
-            "Leave out parallel=True, or use QEMU 10.1 or newer on both hosts.",
-            rule="postcopy-parallel",
-        )
+            values = {"field": field, "what": what, "wanted": wanted}
+            yield _problem("too-old", **values, got=_text(has), where=where)
+    if plan.postcopy and plan.parallel and side.qemu and side.qemu < MULTIFD_POSTCOPY_QEMU:
+        yield _problem("postcopy-parallel", got=_text(side.qemu), where=where)
 
 
 def _needed_versions(plan: Settings) -> Iterator[tuple[str, str, str, Version]]:
@@ -103,134 +80,60 @@ def _needed_versions(plan: Settings) -> Iterator[tuple[str, str, str, Version]]:
                 yield about.name, f"{about.name} with {word}", "libvirt", _numbers(since)
 
 
-def _crash_problems(plan: Settings, destination: Side) -> Iterator[Problem]:
-    libvirt = destination.libvirt
-    if plan.postcopy_resume and libvirt is not None and (11, 2) <= libvirt < (11, 4):
-        yield Problem(
-            "postcopy_resume",
-            "postcopy_resume=True needs a libvirt that it does not crash: older than 11.2, or 11.4 "
-            f"or newer (got {_text(libvirt)} on {destination.name or 'the destination'})",
-            "Use libvirt 11.4 or newer on the destination.",
-            rule="postcopy-resume-crash",
-        )
-
-
 def _right_problems(plan: Settings, source: Side, destination: Side) -> Iterator[Problem]:
+    libvirt, where = destination.libvirt, destination.name or "the destination"
+    if plan.postcopy_resume and libvirt is not None and (11, 2) <= libvirt < (11, 4):
+        yield _problem("postcopy-resume-crash", got=_text(libvirt), where=where)
     if plan.postcopy and destination.userfaultfd is False:
-        yield Problem(
-            "postcopy",
-            "postcopy=True needs userfaultfd, with which QEMU fetches pages on demand, and QEMU of "
-            f"{destination.name or 'the destination'} has no right to use it",
-            "Run `sysctl vm.unprivileged_userfaultfd=1` there, or give QEMU access to "
-            "/dev/userfaultfd.",
-            rule="userfaultfd-refused",
-        )
+        yield _problem("userfaultfd-refused", where=where)
     if plan.zerocopy and source.locks_memory is False:
-        yield Problem(
-            "zerocopy",
-            "zerocopy=True needs locked memory, and libvirtd of "
-            f"{source.name or 'the source'} has no right to let QEMU lock it",
-            "Run that libvirtd with CAP_SYS_RESOURCE, or leave out zerocopy=True.",
-            rule="memory-lock-refused",
-        )
+        yield _problem("memory-lock-refused", where=source.name or "the source")
 
 
-def _state_problems(plan: Settings, domain: DomainFacts) -> Iterator[Problem]:
+def _state_problems(plan: Settings, domain: DomainFacts, source: Side) -> Iterator[Problem]:
     if domain.active is False and not plan.offline:
-        yield Problem(
-            "domain",
-            "domain must be running, or there is no memory to migrate",
-            "Start it, or set offline=True and persistent=True.",
-            rule="domain-not-running",
-        )
+        yield _problem("domain-not-running")
     # After a break in post-copy it is paused at the source, and can be resumed.
     if plan.postcopy and domain.paused and not plan.postcopy_resume:
-        yield Problem(
-            "postcopy",
-            "postcopy=True needs a running guest: a paused one must arrive paused, and in "
-            "post-copy it continues there",
-            "Resume the guest first (virsh resume), or leave out postcopy=True.",
-            rule="postcopy-paused-guest",
-        )
+        yield _problem("postcopy-paused-guest")
     if plan.offline and domain.persistent is False:
-        yield Problem(
-            "offline",
-            "offline=True needs a persistent domain, and this one is transient: it has no "
-            "definition to move",
-            "Define the domain first (virsh define), or leave out offline=True.",
-            rule="domain-not-persistent",
-        )
+        yield _problem("domain-not-persistent")
     if (plan.migration_uri or "").startswith("rdma:") and domain.hard_limit is False:
-        yield Problem(
-            "migration_uri",
-            "migration_uri with rdma needs a domain with a memory hard_limit, because RDMA locks "
-            f"memory (got {plan.migration_uri})",
-            "Add <memtune><hard_limit>…</hard_limit></memtune> to the domain's XML: its memory "
-            "and some more.",
-            rule="rdma-hard-limit",
-        )
-
-
-def _tcg_problems(plan: Settings, domain: DomainFacts, source: Side) -> Iterator[Problem]:
+        yield _problem("rdma-hard-limit", got=plan.migration_uri)
     old = source.qemu is not None and source.qemu < SAFE_TCG_QEMU
     if domain.accelerator == "tcg" and old and not (plan.allow_unsafe_tcg or plan.offline):
-        yield Problem(
-            "allow_unsafe_tcg",
-            "allow_unsafe_tcg must be True to migrate a TCG guest from a QEMU before 9.0, which "
-            f"can corrupt its memory (got QEMU {_text(source.qemu)} on "
-            f"{source.name or 'the source'})",
-            "Use QEMU 9.0 or newer (the trixie image) or KVM. To see the corruption, set "
-            "allow_unsafe_tcg=True.",
-            rule="tcg-unsafe",
-        )
+        yield _problem("tcg-unsafe", got=_text(source.qemu), where=source.name or "the source")
 
 
-def _disk_problems(plan: Settings, disks: tuple[DiskFacts, ...]) -> Iterator[Problem]:
+def _copy_problems(plan: Settings, disks: tuple[DiskFacts, ...]) -> Iterator[Problem]:
+    """Yield the disks that cannot be copied, though the plan names them."""
+    if plan.copy_storage is None:
+        return
     known = {disk.target: disk for disk in disks}
-    copied = plan.copy_storage is not None
-    if copied:
-        for field in ("copy_disks", "detect_zeroes_disks"):
-            for target in getattr(plan, field):
-                if target not in known:
-                    yield _no_disk(field, target, known)
-        for target in plan.copy_disks:
-            disk = known.get(target)
-            if disk is not None and (disk.readonly or disk.source is None):
-                what = "read-only" if disk.readonly else "empty"
-                yield Problem(
-                    "copy_disks",
-                    f"copy_disks must name writable disks with an image (got {target}, which is "
-                    f"{what})",
-                    f"Leave {target} out of copy_disks.",
-                    rule="copy-disk-unfit",
-                )
+    names = f"one of its disks: {', '.join(known)}"
+    for field in ("copy_disks", "detect_zeroes_disks"):
+        for target in getattr(plan, field):
+            if target not in known:
+                fix = f"Use {nearest(target, known) or names}" if known else "Leave it out"
+                yield _problem("disk-unknown", field=field, got=quote(target), fix=fix)
+    for target in plan.copy_disks:
+        disk = known.get(target)
+        if disk is not None and (disk.readonly or disk.source is None):
+            what = "read-only" if disk.readonly else "empty"
+            yield _problem("copy-disk-unfit", target=target, what=what)
+
+
+def _sharing_problems(plan: Settings, disks: tuple[DiskFacts, ...]) -> Iterator[Problem]:
+    """Yield the disks that the destination would not have."""
     if plan.unsafe or plan.offline:
         return
     for disk in disks:
         if disk.source is None or disk.readonly or disk.shared is not False:
             continue
         named = plan.copy_disks
-        if copied and (disk.target in named if named else not disk.shareable):
-            continue
-        yield Problem(
-            "copy_storage",
-            f"copy_storage must cover the disk {disk.target} ({disk.source}), which the hosts do "
-            "not share",
-            "Set copy_storage='full', or keep the disk on shared storage. Set unsafe=True only if "
-            "both hosts see the same image.",
-            rule="disk-not-shared",
-        )
-
-
-def _no_disk(field: str, target: str, known: Mapping[str, DiskFacts]) -> Problem:
-    near = nearest(target, known)
-    names = f"Use one of its disks: {', '.join(known)}." if known else "Leave it out."
-    return Problem(
-        field,
-        f"{field} must name disks of the domain (got {quote(target)})",
-        f"Use {near}." if near else names,
-        rule="disk-unknown",
-    )
+        copied = disk.target in named if named else not disk.shareable
+        if plan.copy_storage is None or not copied:
+            yield _problem("disk-not-shared", target=disk.target, image=disk.source)
 
 
 def _numbers(version: str) -> Version:

@@ -26,8 +26,7 @@ _WRONG: dict[str, Callable[[Any], bool]] = {
 
 
 def _read() -> Iterator[Rule]:
-    with Path(__file__).with_name("rules.toml").open("rb") as file:
-        table = tomllib.load(file)
+    table = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
     for row in table["rules"]:
         yield _rule(**row | {"source": table["sources"].get(row["source"], row["source"])})
 

@@ -105,8 +105,7 @@ def settings() -> SettingsTable:
 
 
 def _read() -> Iterator[Setting]:
-    with Path(__file__).with_name("settings.toml").open("rb") as file:
-        groups = tomllib.load(file)
+    groups = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
     known = {
         name: (Group[group.upper()], about)
         for group, members in groups.items()

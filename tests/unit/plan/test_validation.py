@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from migrationlab.plan import host_rules
 from migrationlab.plan import rules as rules_module
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.rules import constraints
@@ -127,6 +128,15 @@ def test_rules_file_has_no_surplus() -> None:
         assert ("wrong" in row) == ("reference" in row)
         assert "wrong" not in row or row["fix"]
     assert {row["source"] for row in table["rules"]} >= set(table["sources"])
+
+
+def test_host_rules_file_has_no_surplus() -> None:
+    """Each rule about hosts has its texts, no other key, and a test of plans."""
+    code = Path(host_rules.__file__)
+    for rule, text in tomllib.loads(code.with_suffix(".toml").read_text()).items():
+        assert text.keys() - {"accepted"} == {"field", "reason", "hint"}
+        assert text["hint"].endswith(".")
+        assert f'_problem("{rule}"' in code.read_text()
 
 
 @pytest.mark.parametrize("rule", ACCEPTED)
