@@ -211,7 +211,7 @@ def test_the_wires_figure_says_its_message() -> None:
     """Title and description have the shares; a wire without a limit has none."""
     picture = plots.wire([50, 100], [47.8, 95.6])
     assert picture.title == "A TCP stream receives 96 % of the wire's rate"
-    assert "set to 50 Mbit/s: 47.8 Mbit/s, 95.6 %" in picture.alt
+    assert "50 Mbit/s: 47.8 Mbit/s, 95.6 %" in picture.alt
     assert "95 to 97 %" in plots.wire([50, 100], [47.4, 97.0]).title
     for rates, payloads in (([], []), ([50], [1.0, 2.0]), ([None], [1.0])):
         with pytest.raises(UsageError, match="share"):
