@@ -214,5 +214,5 @@ def test_the_wires_figure_says_its_message() -> None:
     assert "50 Mbit/s: 47.8 Mbit/s, 95.6 %" in picture.alt
     assert "95 to 97 %" in plots.wire([50, 100], [47.4, 97.0]).title
     for rates, payloads in (([], []), ([50], [1.0, 2.0]), ([None], [1.0])):
-        with pytest.raises(UsageError, match="share"):
+        with pytest.raises(UsageError, match="one value for each rate"):
             plots.wire(rates, payloads)  # type: ignore[arg-type]
