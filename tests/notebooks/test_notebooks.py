@@ -1,8 +1,8 @@
-"""The notebooks run from top to bottom, and are committed with what a reader needs, no more.
+"""The notebooks run from top to bottom, and are committed with what a reader needs.
 
-Lessons that migrate are run twice: live, and on recorded runs where no libvirt is. nbval compares
-the output of the cells tagged ``nbval-check-output``, which is the same in both: libvirt's words,
-and what must hold in each run. Those that need no lab at all are compared to the letter.
+Lessons that migrate run twice: live, and on recorded runs without libvirt. nbval compares the
+output of the cells tagged ``nbval-check-output``, which is the same in both. Notebooks that need
+no lab are compared to the letter.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ LESSONS = sorted(FOLDER.glob("*.ipynb"))
 SOLUTIONS = sorted((FOLDER / "solutions").glob("*.ipynb"))
 NOTEBOOKS = [*LESSONS, *SOLUTIONS]
 START = FOLDER / "00_start_here.ipynb"
-#: Lessons without anything live.
-RECORDED = [FOLDER / name for name in ("03_five_phases.ipynb", "90_reference.ipynb")]
-LIVE = [path for path in LESSONS if path not in RECORDED]
+PHASES = FOLDER / "03_five_phases.ipynb"
+REFERENCE = FOLDER / "90_reference.ipynb"
+#: The other lessons migrate.
+LIVE = [path for path in LESSONS if path not in (PHASES, REFERENCE)]
 CELL_TIMEOUT_S = 120
 #: What stands in for a machine without libvirt.
 WITHOUT_LIBVIRT = {
@@ -73,13 +74,19 @@ def texts(path: Path) -> Iterator[str]:
                 yield IMAGE.sub("", text if isinstance(text, str) else "")
 
 
-def run_by_nbval(path: Path, how: str, environment: Mapping[str, str]) -> None:
-    """Let nbval run a notebook, in a process of its own."""
+def groups(paths: list[Path]) -> pytest.MarkDecorator:
+    """Parametrise a test with two halves of the notebooks: nbval takes seconds to start."""
+    halves = [paths[::2], paths[1::2]]
+    return pytest.mark.parametrize("paths", halves, ids=lambda half: f"{name(half[0])} and others")
+
+
+def run_by_nbval(paths: list[Path], how: str, environment: Mapping[str, str]) -> None:
+    """Let nbval run notebooks in a process of its own."""
     ran = subprocess.run(
         [
             sys.executable, "-m", "pytest", how, "--nbval-current-env",
             f"--nbval-cell-timeout={CELL_TIMEOUT_S}", "-p", "no:cacheprovider", "--color=no",
-            "-q", "-o", "addopts=", "-o", "testpaths=", str(path),
+            "-q", "-o", "addopts=", "-o", "testpaths=", *map(str, paths),
         ],
         cwd=ROOT,
         env=os.environ | environment,
@@ -98,28 +105,33 @@ def run_by_nbval(path: Path, how: str, environment: Mapping[str, str]) -> None:
     [pytest.param(path, marks=pytest.mark.xdist_group(f"live {name(path)}")) for path in LIVE],
     ids=map(name, LIVE),
 )
-def test_every_cell_runs_and_says_what_it_must(path: Path) -> None:
-    """In a lab of its own no cell fails, and the tagged ones print what the committed ones do."""
-    run_by_nbval(path, "--nbval-lax", {})
+def test_lessons_run_live(path: Path) -> None:
+    """In a lab of its own no cell fails, and the tagged cells print what is committed."""
+    run_by_nbval([path], "--nbval-lax", {})
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("path", LIVE, ids=name)
-def test_every_cell_runs_where_no_lab_can_be(path: Path) -> None:
-    """Without libvirt, recorded runs stand in: no cell fails, and what must hold does."""
-    run_by_nbval(path, "--nbval-lax", WITHOUT_LIBVIRT)
+@pytest.mark.timeout(600)
+@groups(LIVE)
+def test_lessons_run_without_libvirt(paths: list[Path]) -> None:
+    """On recorded runs no cell fails, and the tagged cells print what is committed."""
+    run_by_nbval(paths, "--nbval-lax", WITHOUT_LIBVIRT)
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("path", [*RECORDED, *SOLUTIONS], ids=name)
-def test_what_was_recorded_says_the_same_each_time(path: Path) -> None:
+@pytest.mark.timeout(600)
+@groups([PHASES, *SOLUTIONS])
+def test_recorded_notebooks_print_what_is_committed(paths: list[Path]) -> None:
     """All outputs of a notebook on recorded runs are those that are committed."""
-    # The reference asks the lab which cases it can break.
-    run_by_nbval(path, "--nbval", {} if path.stem == "90_reference" else WITHOUT_LIBVIRT)
+    run_by_nbval(paths, "--nbval", WITHOUT_LIBVIRT)
+
+
+@pytest.mark.timeout(300)
+def test_reference_prints_what_is_committed() -> None:
+    """All outputs of the reference are those that are committed; it asks the lab for its faults."""
+    run_by_nbval([REFERENCE], "--nbval", {})
 
 
 @pytest.mark.parametrize("path", SOLUTIONS, ids=name)
-def test_solutions_are_right(path: Path) -> None:
+def test_solutions_pass_their_checks(path: Path) -> None:
     """Each solution is of a lesson, and ends with checks that it passes."""
     assert FOLDER / path.name in LESSONS
     # Those which are printed show what a wrong answer gets.
@@ -133,7 +145,7 @@ def test_solutions_are_right(path: Path) -> None:
 
 
 @named
-def test_committed_with_the_outputs_of_one_run_from_top_to_bottom(path: Path) -> None:
+def test_outputs_are_of_one_run_in_order(path: Path) -> None:
     """Each cell was run, in order, and none ended in an error that it isn't tagged for."""
     cells = code_cells(path)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
@@ -144,7 +156,7 @@ def test_committed_with_the_outputs_of_one_run_from_top_to_bottom(path: Path) ->
 
 
 @named
-def test_committed_without_what_belongs_to_one_machine(path: Path) -> None:
+def test_nothing_of_one_machine_is_committed(path: Path) -> None:
     """There is no widget's state, no kernel's local name, and no path of a machine."""
     notebook = nbformat.read(path, as_version=4)
     assert load_refresh().cleaned(notebook, str(Path.home())) == notebook
@@ -152,7 +164,7 @@ def test_committed_without_what_belongs_to_one_machine(path: Path) -> None:
 
 
 @named
-def test_pictures_say_in_words_what_they_show(path: Path) -> None:
+def test_pictures_have_alternative_texts(path: Path) -> None:
     """Each image of an output has an alternative text, each drawing a title and a description."""
     for text in texts(path):
         for image in re.findall(r"<img [^>]*>", text):
@@ -161,7 +173,7 @@ def test_pictures_say_in_words_what_they_show(path: Path) -> None:
 
 
 @named
-def test_one_idea_a_cell(path: Path) -> None:
+def test_code_cells_are_short(path: Path) -> None:
     """A lesson begins with words, and its code cells are short."""
     cells = nbformat.read(path, as_version=4).cells
     assert cells[0].cell_type == "markdown"
@@ -171,7 +183,7 @@ def test_one_idea_a_cell(path: Path) -> None:
 
 
 @named
-def test_an_answer_has_a_name_of_its_own(path: Path) -> None:
+def test_answers_have_names_of_their_own(path: Path) -> None:
     """What a learner did not fill in is not taken for something that the lesson made before."""
     cells = [cell.source for cell in code_cells(path)]
     for cell in cells:
@@ -180,7 +192,7 @@ def test_an_answer_has_a_name_of_its_own(path: Path) -> None:
             assert sum(bool(made.search(other)) for other in cells) == 1, answer[1]
 
 
-def test_index_leads_to_each_lesson() -> None:
+def test_index_links_every_lesson() -> None:
     """The start lists every numbered lesson, and each link in it leads to a file."""
     text = "\n".join(cell.source for cell in nbformat.read(START, as_version=4).cells)
     linked = set(re.findall(r"\]\(([^)/]+\.ipynb)\)", text))
