@@ -1,8 +1,9 @@
 """What is wrong with a text as each of the four URIs of a plan.
 
-Each generator yields every fault that it can be sure of. After a fault that makes the rest of the
-text meaningless (the wrong kind of URI, an unknown scheme) it stops. ``uris`` turns faults into
-problems with a URI that works; its docstring names the sources in libvirt.
+:func:`text_fault` comes first. Each generator yields every fault that it can be sure of. After a
+fault that makes the rest of the text meaningless (the wrong kind of URI, an unknown scheme) it
+stops. ``uris`` turns faults into problems with a URI that works; its docstring names the sources in
+libvirt.
 """
 
 from __future__ import annotations
@@ -39,9 +40,6 @@ def migration_faults(
     text: str, *, peer2peer: bool, source: str | None = None
 ) -> Iterator[UriFault]:
     """Yield what is wrong with ``text`` as a migration URI."""
-    if fault := _text_fault(text):
-        yield fault
-        return
     parts = read_migration_uri(text)
     scheme = parts.scheme
     if scheme is None:
@@ -78,7 +76,7 @@ def disks_faults(text: str) -> Iterator[UriFault]:
 
     Source: qemuMigrationDstStartNBDServer in libvirt's ``src/qemu/qemu_migration.c``.
     """
-    if not _text_fault(text) and read_uri(text).scheme == "unix":
+    if read_uri(text).scheme == "unix":
         yield from _socket_faults(text)
     else:
         yield from _plain_uri_faults(text, ("tcp", "unix"))
@@ -94,9 +92,6 @@ def graphics_faults(text: str) -> Iterator[UriFault]:
 
 
 def _plain_uri_faults(text: str, schemes: tuple[str, ...]) -> Iterator[UriFault]:
-    if fault := _text_fault(text):
-        yield fault
-        return
     parts = read_uri(text)
     if parts.scheme not in schemes:
         yield UriFault(f"must have the scheme {in_words(schemes)}")
@@ -129,7 +124,7 @@ def connection_faults(
     text: str, *, peer2peer: bool, source: str | None = None, of: str = "the destination"
 ) -> Iterator[UriFault]:
     """Yield what is wrong with ``text`` as the connection URI of a host's libvirtd."""
-    if fault := _text_fault(text) or _scheme_fault(text, CONNECTION.format(of=of)):
+    if fault := _scheme_fault(text, CONNECTION.format(of=of)):
         yield fault
         return
     parts = read_uri(text)
@@ -207,7 +202,8 @@ def _reach_faults(
         )
 
 
-def _text_fault(text: str) -> UriFault | None:
+def text_fault(text: str) -> UriFault | None:
+    """Return what makes a text no URI at all; the other checks are for texts without it."""
     if not text.strip():
         return UriFault("must not be empty", "Fill it in, or leave it out.")
     if match := FOREIGN.search(text):

@@ -92,12 +92,24 @@ class UriParts(NamedTuple):
 
     def with_options(self, options: Mapping[str, str]) -> str:
         """Return the URI as text, with these options instead of its own."""
-        user = f"{self.user}@" if self.user else ""
-        port = f":{self.port}" if self.port else ""
         query = urllib.parse.urlencode(options, quote_via=urllib.parse.quote, safe="/")
-        return f"{self.scheme}://{user}{self.host}{port}{self.path}" + (
-            f"?{query}" if query else ""
-        )
+        scheme, user = self.scheme or "", self.user
+        return join_uri(scheme, self.host, self.port, self.path, user=user, query=query)
+
+
+def join_uri(
+    scheme: str,
+    host: str,
+    port: int | str | None,
+    path: str,
+    *,
+    user: str | None = None,
+    query: str = "",
+) -> str:
+    """Return the URI of these parts; an IPv6 address gets its brackets."""
+    before = f"{user}@" if user else ""
+    after = f":{port}" if port else ""
+    return f"{scheme}://{before}{bracketed(host)}{after}{path}{f'?{query}' if query else ''}"
 
 
 def read_uri(text: str) -> UriParts:
@@ -201,14 +213,14 @@ def same_machine(name: str, other: str) -> bool:
 
     Two names for this very machine (``localhost``, ``127.0.0.1``) are the same.
     """
-    return _canonical(name) == _canonical(other)
 
+    def canonical(name: str) -> str:
+        name = bare(name).lower().rstrip(".")
+        if is_local(name):
+            return "localhost"
+        return str(ipaddress.IPv6Address(name)) if is_ipv6(name) else name
 
-def _canonical(name: str) -> str:
-    name = bare(name).lower().rstrip(".")
-    if is_local(name):
-        return "localhost"
-    return str(ipaddress.IPv6Address(name)) if is_ipv6(name) else name
+    return canonical(name) == canonical(other)
 
 
 def bare(host: str) -> str:

@@ -32,6 +32,7 @@ from migrationlab.plan.uri_checks import (
     disks_faults,
     graphics_faults,
     migration_faults,
+    text_fault,
 )
 from migrationlab.plan.uri_parser import (
     DRIVERS,
@@ -39,9 +40,9 @@ from migrationlab.plan.uri_parser import (
     PATHS,
     TRANSPORTS,
     UriFault,
-    bracketed,
     host_fault,
     is_local,
+    join_uri,
     name_problem,
     read_migration_uri,
     read_uri,
@@ -94,17 +95,11 @@ class MigrationUri:
     path: str = ""
 
     def __str__(self) -> str:
-        if self.path:
-            return f"{self.scheme}://{self.path}"
-        return f"{self.scheme}://{bracketed(self.host)}" + (f":{self.port}" if self.port else "")
+        return join_uri(self.scheme, self.host, self.port, self.path)
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Take ``text`` apart.
-
-        Raises:
-            PlanError: It is no migration URI that a plan could use.
-        """
+        """Take ``text`` apart; PlanError if it is no migration URI that a plan could use."""
         require_none(validate_migration_uri(text, Mode.NORMAL))
         if text.startswith("unix:"):
             return cls(scheme="unix", path=text.removeprefix("unix:").removeprefix("//"))
@@ -130,26 +125,13 @@ class ConnectionUri:
     query: str = ""
 
     def __str__(self) -> str:
-        return "".join(
-            (
-                self.driver,
-                f"+{self.transport}" if self.transport else "",
-                "://",
-                f"{self.user}@" if self.user else "",
-                bracketed(self.host or ""),
-                f":{self.port}" if self.port else "",
-                self.path,
-                f"?{self.query}" if self.query else "",
-            )
-        )
+        scheme = f"{self.driver}+{self.transport}" if self.transport else self.driver
+        place = self.host or "", self.port, self.path
+        return join_uri(scheme, *place, user=self.user, query=self.query)
 
     @classmethod
     def parse(cls, text: str, mode: Mode = Mode.NORMAL) -> Self:
-        """Take ``text`` apart.
-
-        Raises:
-            PlanError: It is no connection URI that a plan in ``mode`` could use.
-        """
+        """Take ``text`` apart; PlanError if no plan in ``mode`` could use it so."""
         require_none(validate_connection_uri(text, mode))
         parts = read_uri(text)
         return cls(
@@ -193,8 +175,8 @@ def validate_connection_uri(
     Args:
         text: Any text.
         mode: The plan's mode: it decides who connects to the URI.
-        source: The source's host name, which ``text`` must not name.
-        destination: The destination's host name, for suggestions if ``text`` names none.
+        source: As for :func:`validate_migration_uri`.
+        destination: As for :func:`validate_migration_uri`.
         field: How the messages name the URI.
         of: How the messages name the host that it leads to.
     """
@@ -252,12 +234,10 @@ def validate_domain_name(name: str, field: str = "domain") -> tuple[Problem, ...
 
 def validate_hosts(source: str | None, destination: str | None) -> tuple[Problem, ...]:
     """Return what is wrong with the names of the two hosts; None is for a name not given."""
-    found: list[Problem] = []
-    for field, name in (("source", source), ("destination", destination)):
-        if name is not None:
-            found += validate_host_name(name, field)
+    found = validate_host_name(source, "source") if source is not None else ()
+    found += validate_host_name(destination, "destination") if destination is not None else ()
     if destination is None or found:
-        return tuple(found)
+        return found
     reason = ""
     if source is not None and same_machine(source, destination):
         reason = (
@@ -372,19 +352,23 @@ def _uri_problems(
     corrected: Iterable[str] = (),
 ) -> tuple[Problem, ...]:
     """Return the problems of a URI, with the first corrected one that has no fault."""
-    faults = tuple(find(text))
-    if not faults:
-        return ()
-    suggestion = next((uri for uri in corrected if not any(find(uri))), None)
-    got, found = quote(_without_password(text)), []
-    for fault in faults:
-        end = f"Use {suggestion}" if suggestion else f"Write {form}"
-        hint = f"{fault.hint} {end}" if fault.hint else end
-        reason = f"{field} {fault.reason} (got {got})"
-        found.append(Problem(field, reason, hint, suggestion, rule="uri"))
-    return tuple(found)
 
+    def faults(uri: str) -> tuple[UriFault, ...]:
+        fault = text_fault(uri)
+        return (fault,) if fault else tuple(find(uri))
 
-def _without_password(text: str) -> str:
+    found = faults(text)
+    suggestion = next((uri for uri in corrected if not faults(uri)), None) if found else None
+    end = f"Use {suggestion}" if suggestion else f"Write {form}"
     name, colon, password = (read_uri(text).user or "").partition(":")
-    return text.replace(f"{name}:{password}@", f"{name}:***@") if colon else text
+    got = quote(text.replace(f"{name}:{password}@", f"{name}:***@") if colon else text)
+    return tuple(
+        Problem(
+            field,
+            f"{field} {fault.reason} (got {got})",
+            f"{fault.hint} {end}".lstrip(),
+            suggestion,
+            rule="uri",
+        )
+        for fault in found
+    )

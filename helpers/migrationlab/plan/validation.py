@@ -53,12 +53,8 @@ def validate(
 ) -> tuple[Problem, ...]:
     """Return everything that is wrong with a plan; empty if it can work.
 
-    Args:
-        plan: The plan.
-        source: The source's host name; a plan that leads back to it is a problem.
-        destination: The destination's host name, for the same test and for suggestions.
-        situation: What is known of the hosts and the domain; its names replace the two arguments
-            before if those are left out.
+    The arguments are those of ``Plan.problems``. The names of the hosts in ``situation`` count
+    where ``source`` or ``destination`` is left out.
     """
     if situation is not None:
         source = situation.source.name if source is None else source
@@ -78,12 +74,14 @@ def _uri_problems(
 ) -> tuple[Problem, ...]:
     migration = None if plan.migration_uri == AUTO else plan.migration_uri
     connection, mode = plan.connection_uri, plan.mode
-    if migration and connection and _are_swapped(migration, connection, mode):
+    if migration and connection and _fit(connection, migration, mode):
         hint = "Swap the two URIs: each stands in the place of the other."
-        return (
-            *_with_hint(validate_migration_uri(migration, mode), hint, connection),
-            *_with_hint(validate_connection_uri(connection, mode), hint, migration),
+        wrong = (
+            *validate_migration_uri(migration, mode),
+            *validate_connection_uri(connection, mode),
         )
+        other = {"migration_uri": connection, "connection_uri": migration}
+        return tuple(replace(each, hint=hint, suggestion=other[each.field]) for each in wrong)
     found: tuple[Problem, ...] = ()
     if migration is not None:
         found += validate_migration_uri(migration, mode, source=source, destination=destination)
@@ -92,14 +90,9 @@ def _uri_problems(
     return found
 
 
-def _are_swapped(migration: str, connection: str, mode: Mode) -> bool:
-    return not validate_migration_uri(connection, mode) and not validate_connection_uri(
-        migration, mode
-    )
-
-
-def _with_hint(problems: tuple[Problem, ...], hint: str, uri: str) -> tuple[Problem, ...]:
-    return tuple(replace(problem, hint=hint, suggestion=uri) for problem in problems)
+def _fit(migration: str, connection: str, mode: Mode) -> bool:
+    wrong = validate_migration_uri(migration, mode) or validate_connection_uri(connection, mode)
+    return not wrong
 
 
 def _text_problems(plan: Settings) -> Iterator[Problem]:

@@ -27,8 +27,8 @@ def command(
 
     Args:
         plan: The plan, with its connection URI.
-        flags: Its flags.
-        parameters: Its typed parameters.
+        flags: What ``plan.flags()`` gives.
+        parameters: What ``plan.parameters()`` gives.
         domain: The guest's name.
         source_uri: How virsh connects to the source's libvirtd.
     """
@@ -47,13 +47,7 @@ def command(
 
 
 def notes(plan: Settings, domain: str, source_uri: str) -> Iterator[str]:
-    """Yield what to know about a valid plan, and what its virsh command cannot do.
-
-    Args:
-        plan: The plan.
-        domain: The guest's name.
-        source_uri: How virsh connects to the source's libvirtd.
-    """
+    """Yield what to know about a valid plan, and what its virsh command cannot do."""
     if plan.migration_uri is not None and plan.migration_uri != AUTO:
         yield from migration_notes(plan.migration_uri)
     if plan.connection_uri is not None:
@@ -83,6 +77,8 @@ def notes(plan: Settings, domain: str, source_uri: str) -> Iterator[str]:
 
 
 def _missing(plan: Settings, domain: str, source_uri: str) -> Iterator[str]:
+    """Yield what virsh's command cannot do, and the command that does it in a second shell."""
+
     def second_shell(action: str, *arguments: str) -> str:
         return shlex.join(["virsh", "--connect", source_uri, action, domain, *arguments])
 
