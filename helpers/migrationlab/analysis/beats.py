@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from migrationlab.analysis.events import MS
+from migrationlab.analysis.frames import MS, Integers, integers, span_ms
 
 AROUND_STOP_NS = 50 * MS
 JITTER_WINDOW_NS = 1000 * MS
@@ -25,8 +25,6 @@ JITTER_WINDOW_NS = 1000 * MS
 CLOCK_STEP_NS = 50 * MS
 STEP_BEATS = 20
 JITTER_MIN_GAPS = 100  # of fewer values, the 99th percentile is just the maximum
-
-Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +48,7 @@ class Silence:
     @property
     def duration_ms(self) -> float | None:
         """The time between the two arrivals. It includes the period of the beats."""
-        if self.start_ns is None or self.end_ns is None:
-            return None
-        return round((self.end_ns - self.start_ns) / MS, 3)
+        return span_ms(self.start_ns, self.end_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +70,7 @@ class ClockStep:
 def silence_around(arrivals: pd.DataFrame, stop_ns: int | None, resume_ns: int | None) -> Silence:
     """Find the longest silence that overlaps a guest's pause, or 50 ms on either side of it.
 
-    Args:
-        arrivals: Arrivals and sequence numbers, in any order.
-        stop_ns: When the guest stopped, None if unknown.
-        resume_ns: When it ran again, None if unknown.
-
-    Returns:
-        The silence; empty if the stop is unknown or nothing arrived before or after it.
+    It is empty if the stop is unknown or nothing arrived before or after it.
     """
     if stop_ns is None or resume_ns is None or not len(arrivals):
         return Silence()
@@ -105,43 +95,39 @@ def jitter_ms(arrivals: pd.DataFrame, called_ns: int) -> float | None:
 
     If less than that second was recorded, it must have at least :data:`JITTER_MIN_GAPS` gaps.
     """
-    gaps = _gaps_before(arrivals, called_ns)
-    return None if gaps is None else round(float(np.percentile(gaps, 99)) / MS, 3)
+    return _gap_before_ms(arrivals, called_ns, percentile=99)
 
 
 def usual_gap_ms(arrivals: pd.DataFrame, called_ns: int) -> float | None:
     """Return the median of the gaps between arrivals in the second before the call."""
-    gaps = _gaps_before(arrivals, called_ns)
-    return None if gaps is None else round(float(np.median(gaps)) / MS, 3)
+    return _gap_before_ms(arrivals, called_ns, percentile=50)
 
 
-def _gaps_before(arrivals: pd.DataFrame, called_ns: int) -> Integers | None:
+def _gap_before_ms(arrivals: pd.DataFrame, called_ns: int, percentile: int) -> float | None:
     times, _ = in_order(arrivals)
-    before = (times >= called_ns - JITTER_WINDOW_NS) & (times < called_ns)
-    gaps: Integers = np.diff(times[before])
-    return gaps if len(gaps) >= JITTER_MIN_GAPS else None
-
-
-def duplicates(beats: pd.DataFrame) -> int | None:
-    """Count the repeated arrivals of beats, without each beat's first."""
-    return int(beats["sequence"].duplicated().sum()) if len(beats) else None
-
-
-def reordered(beats: pd.DataFrame) -> int | None:
-    """Count the beats that arrived after a beat that was sent later (RFC 4737)."""
-    if not len(beats):
+    gaps = np.diff(times[(times >= called_ns - JITTER_WINDOW_NS) & (times < called_ns)])
+    if len(gaps) < JITTER_MIN_GAPS:
         return None
+    return round(float(np.percentile(gaps, percentile)) / MS, 3)
+
+
+def counts(beats: pd.DataFrame) -> dict[str, Any]:
+    """Count the beats that arrived repeatedly, too late or never, None without any beats.
+
+    Returns:
+        ``beats_duplicated``: arrivals without each beat's first; ``beats_reordered``: beats that
+        arrived after a beat that was sent later (RFC 4737); ``beats_lost``: those that never
+        arrived, between the first and the last that did.
+    """
+    if not len(beats):
+        return dict.fromkeys(("beats_duplicated", "beats_reordered", "beats_lost"))
     ordered = beats.sort_values("arrival_ns", kind="stable").drop_duplicates("sequence")
-    sequence = ordered["sequence"].to_numpy(dtype=np.int64)
-    return int((sequence < np.maximum.accumulate(sequence)).sum())
-
-
-def lost(beats: pd.DataFrame) -> int | None:
-    """Count the beats that never arrived, between the first and the last that did."""
-    if not len(beats):
-        return None
-    sequence = beats["sequence"]
-    return int(sequence.max() - sequence.min() + 1 - sequence.nunique())
+    sequence = integers(ordered["sequence"])
+    return {
+        "beats_duplicated": len(beats) - len(sequence),
+        "beats_reordered": int((sequence < np.maximum.accumulate(sequence)).sum()),
+        "beats_lost": int(np.ptp(sequence)) + 1 - len(sequence),
+    }
 
 
 def clock_steps(beats: pd.DataFrame) -> tuple[ClockStep, ...]:
@@ -154,8 +140,8 @@ def clock_steps(beats: pd.DataFrame) -> tuple[ClockStep, ...]:
         The steps of more than :data:`CLOCK_STEP_NS`, each where it was largest.
     """
     ordered = beats.sort_values("sequence", kind="stable")
-    times = ordered["arrival_ns"].to_numpy(dtype=np.int64)
-    apart = pd.Series(times - ordered["guest_ns"].to_numpy(dtype=np.int64), dtype="int64")
+    times = integers(ordered["arrival_ns"])
+    apart = pd.Series(times - integers(ordered["guest_ns"]))
     if len(apart) < 2:
         return ()
     # A float holds these differences to the nanosecond, but not the times.
@@ -179,11 +165,7 @@ def check_clock(silence: Silence, steps: Iterable[ClockStep], since_ns: int) -> 
     """Add notes on clock steps to a silence, and withhold it if the clock was set back during it.
 
     A silence during which this machine's clock was set back looks shorter than it was.
-
-    Args:
-        silence: The silence around the stop.
-        steps: The steps between this machine's clock and the guest's.
-        since_ns: Earlier steps do not concern the migration.
+    Steps before ``since_ns`` do not concern the migration.
     """
     notes = list(silence.notes)
     measured = True
@@ -210,18 +192,11 @@ def check_clock(silence: Silence, steps: Iterable[ClockStep], since_ns: int) -> 
                 f"Besides its stop, the guest sent nothing for {step.ms:.0f} ms: it was paused "
                 "then too, or this machine's clock was set forward."
             )
-    silence = silence if measured else Silence(set_back=True)
-    return replace(silence, notes=tuple(notes))
+    return replace(silence if measured else Silence(set_back=True), notes=tuple(notes))
 
 
 def silent_at_end(arrivals: pd.DataFrame, stop_ns: int | None, returned_ns: int) -> tuple[str, ...]:
-    """Return a note if the guest became silent for good without a stop: its host may be lost.
-
-    Args:
-        arrivals: Beats, or answers to echo requests.
-        stop_ns: When the guest stopped; None if no stop was recorded.
-        returned_ns: When libvirt's call returned.
-    """
+    """Return a note if the guest became silent for good without a stop: its host may be lost."""
     if stop_ns is not None or not len(arrivals):
         return ()
     silent_ns = returned_ns - int(arrivals["arrival_ns"].max())
@@ -234,8 +209,7 @@ def silent_at_end(arrivals: pd.DataFrame, stop_ns: int | None, returned_ns: int)
 def in_order(arrivals: pd.DataFrame) -> tuple[Integers, Integers]:
     """Return times and sequence numbers of the arrivals that were newer than all before them."""
     ordered = arrivals.sort_values("arrival_ns", kind="stable")
-    times: Integers = ordered["arrival_ns"].to_numpy(dtype=np.int64)
-    sequence: Integers = ordered["sequence"].to_numpy(dtype=np.int64)
+    times, sequence = integers(ordered["arrival_ns"]), integers(ordered["sequence"])
     newer = np.ones(len(sequence), dtype=np.bool_)
     newer[1:] = sequence[1:] > np.maximum.accumulate(sequence)[:-1]
     return times[newer], sequence[newer]

@@ -27,9 +27,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from migrationlab.analysis.frames import growth, integers, table
 from migrationlab.analysis.switchover import Moments
 
 GIB = 1 << 30
@@ -48,7 +48,6 @@ WHOLE = "all"
 #: What is usual cannot be known from a shorter time.
 MIN_USUAL_S = 0.1
 
-Integers = npt.NDArray[np.int64]
 #: A side, a process, and a group of its threads or ``WHOLE``.
 Key = tuple[str, str, str]
 
@@ -98,8 +97,7 @@ class Cost:
     def frame(self) -> pd.DataFrame:
         """Return the single figures as a frame: figure, value, definition."""
         rows = [(name, getattr(self, name), text) for name, text in DEFINITIONS.items()]
-        columns = {"figure": "str", "value": "Float64", "definition": "str"}
-        return pd.DataFrame(rows, columns=list(columns)).astype(columns)
+        return table({"figure": "str", "value": "Float64", "definition": "str"}, rows)
 
 
 def cost(
@@ -111,15 +109,9 @@ def cost(
     moved: bool,
     memory_bytes: int | None,
 ) -> Cost:
-    """Work out what a migration cost.
+    """Work out what a migration cost, from frames of a run and the moments of its timeline.
 
-    Args:
-        processes: The frame ``processes`` of a run, as are the next two.
-        connections: The TCP connections over the wire.
-        wire_bytes: The bytes counted on the wire.
-        moments: The timeline, or other moments of the migration.
-        moved: Whether the guest ran again at the destination, and not at the source.
-        memory_bytes: The guest's memory; None if unknown.
+    ``moved`` says whether the guest ran again at the destination, and not at the source.
     """
     called_ns, returned_ns = moments.called_ns, moments.returned_ns
     used = _used(processes, called_ns, returned_ns)
@@ -130,7 +122,7 @@ def cost(
         migration, vcpu = None, []
         notes = (*notes, "A host's figures end before the call: its processor time is not known.")
     payload = _payload(connections)
-    cable = _growth(wire_bytes, returned_ns, "cable_sent_bytes", "cable_received_bytes")
+    cable = growth(wire_bytes, returned_ns, "cable_sent_bytes", "cable_received_bytes")
     enough = payload is not None and payload >= MIN_PAYLOAD_BYTES
     return Cost(
         processors=_processors(used, usual),
@@ -184,16 +176,11 @@ def _used(processes: pd.DataFrame, start_ns: int, end_ns: int) -> dict[Key, floa
 def _used_s(rows: pd.DataFrame, start_ns: int, end_ns: int, absent_ns: int | None) -> float:
     """Return the seconds that one process or thread used between two moments.
 
-    Args:
-        rows: Its samples.
-        start_ns: The first moment.
-        end_ns: The second.
-        absent_ns: A moment before it began, None if it is older than its samples.
+    ``absent_ns`` is a moment before it began, None if it is older than its samples.
     """
     ordered = rows.sort_values("time_ns", kind="stable")
     # Relative: a float does not hold such a time to the nanosecond.
-    times: Integers = ordered["time_ns"].to_numpy(dtype=np.int64) - start_ns
-    counted: Integers = ordered["cpu_ns"].to_numpy(dtype=np.int64)
+    times, counted = integers(ordered["time_ns"]) - start_ns, integers(ordered["cpu_ns"])
     if absent_ns is not None and absent_ns - start_ns < times[0]:
         times, counted = np.append(absent_ns - start_ns, times), np.append(0, counted)
     steps = np.diff(counted)
@@ -218,10 +205,7 @@ def _usual(
 ) -> tuple[dict[Key, float], tuple[str, ...]]:
     """Return the seconds that QEMU's groups usually use in the time in which the guest ran.
 
-    Args:
-        processes: All samples.
-        until_ns: Until when the source's QEMU worked as usual.
-        ran_s: The seconds in which the guest ran, by side.
+    The source's QEMU worked as usual until ``until_ns``.
     """
     qemu = processes[(processes["side"] == "source") & (processes["process"] == "qemu")]
     if not len(qemu):
@@ -263,10 +247,10 @@ def _extra(used: Mapping[Key, float], usual: Mapping[Key, float], group: str) ->
 def _processors(used: Mapping[Key, float], usual: Mapping[Key, float]) -> pd.DataFrame:
     order = {name: number for number, name in enumerate((WHOLE, *GROUPS))}
     keys = sorted(used, key=lambda key: (key[0] != "source", key[1], order[key[2]]))
-    columns = {"side": "str", "process": "str", "group": "str"}
+    columns = dict.fromkeys(("side", "process", "group"), "str")
     columns |= {"cpu_s": "float64", "usual_cpu_s": "float64"}
     rows = [(*key, round(used[key], 6), _rounded(usual.get(key))) for key in keys]
-    return pd.DataFrame(rows, columns=list(columns)).astype(columns)
+    return table(columns, rows)
 
 
 def _memory(processes: pd.DataFrame) -> pd.DataFrame:
@@ -298,17 +282,7 @@ def _traffic(connections: pd.DataFrame, cable: int | None) -> pd.DataFrame:
         rows.append((purpose, len(own), payload, resent, headers, total))
     if rows and cable is not None:
         rows.append(("unaccounted", None, None, None, None, cable - accounted))
-    frame = pd.DataFrame(rows, columns=["purpose", *columns])
-    return frame.astype({"purpose": "str", **dict.fromkeys(columns, "Int64")})
-
-
-def _growth(frame: pd.DataFrame, returned_ns: int, *columns: str) -> int | None:
-    """Return the growth of counters; None if they were not read to the end."""
-    if len(frame) < 2 or int(frame["time_ns"].iloc[-1]) < returned_ns:
-        return None
-    if frame[list(columns)].iloc[[0, -1]].isna().to_numpy().any():
-        return None
-    return int(sum(frame[column].iloc[-1] - frame[column].iloc[0] for column in columns))
+    return table({"purpose": "str", **dict.fromkeys(columns, "Int64")}, rows)
 
 
 def _ratio(amount: float | None, of: float | None) -> float | None:

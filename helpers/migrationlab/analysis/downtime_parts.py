@@ -43,17 +43,12 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from migrationlab.analysis.beats import in_order
-from migrationlab.analysis.events import HERE, MS, Clocks, Event, first, last_stop, status
+from migrationlab.analysis.events import HERE, Clocks, Event, first, last_stop, status
+from migrationlab.analysis.frames import span_ms, table
 
 PARTS = ("pre-switchover", "last iteration", "device state", "loading", "resume", "first packet")
-COLUMNS = {
-    "part": "str",
-    "start_ns": "int64",
-    "end_ns": "int64",
-    "duration_ms": "float64",
-    "basis": "str",
-    "error_ms": "float64",
-}
+COLUMNS = {"part": "str", "start_ns": "int64", "end_ns": "int64"}
+COLUMNS |= {"duration_ms": "float64", "basis": "str", "error_ms": "float64"}
 JOINED = " + "
 
 
@@ -83,16 +78,17 @@ def parts(
     """
     stop = last_stop(events)
     if stop is None:
-        return _frame(())
+        return table(COLUMNS)
     after = [event for event in _corrected(events, clocks) if event.time_ns >= stop]
     resume = first(after, origin="qemu", name="RESUME", side="destination")
     if resume is None:
-        return _frame(())
+        return table(COLUMNS)
     # A late packet was sent before the guest stopped, and does not show that it runs now.
     times, _ = in_order(arrivals)
     since = times[times >= resume]
     packet = _End(int(since[0]), basis, HERE) if len(since) else None
-    return _frame(_rows(_End(stop, "events", "source"), _ends(after, resume, packet), clocks))
+    start = _End(stop, "events", "source")
+    return table(COLUMNS, _rows(start, _ends(after, resume, packet), clocks))
 
 
 def _corrected(events: list[Event], clocks: Clocks) -> Iterator[Event]:
@@ -133,7 +129,7 @@ def _ends(
 
 def _rows(
     start: _End, ends: Iterable[tuple[str, _End | None]], clocks: Clocks
-) -> Iterator[dict[str, object]]:
+) -> Iterator[tuple[object, ...]]:
     joined: list[str] = []
     for part, end in ends:
         joined.append(part)
@@ -141,18 +137,8 @@ def _rows(
         if end is None or end.time_ns < start.time_ns:
             continue
         error_ns = clocks.error_ns(start.clock, end.clock)
-        known = error_ns is not None
-        yield {
-            "part": JOINED.join(joined),
-            "start_ns": start.time_ns,
-            "end_ns": end.time_ns,
-            "duration_ms": round((end.time_ns - start.time_ns) / MS, 3) if known else None,
-            "basis": end.basis,
-            "error_ms": round(error_ns / MS, 3) if error_ns is not None else None,
-        }
+        lasted_ms = None if error_ns is None else span_ms(start.time_ns, end.time_ns)
+        span = JOINED.join(joined), start.time_ns, end.time_ns, lasted_ms
+        yield *span, end.basis, span_ms(0, error_ns)
         joined.clear()
         start = end
-
-
-def _frame(rows: Iterable[dict[str, object]]) -> pd.DataFrame:
-    return pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(COLUMNS)

@@ -49,7 +49,8 @@ import pandas as pd
 
 from migrationlab.analysis import beats
 from migrationlab.analysis.beats import Silence
-from migrationlab.analysis.events import MS, Clocks
+from migrationlab.analysis.events import Clocks
+from migrationlab.analysis.frames import MS, integers, span_ms
 from migrationlab.analysis.switchover import Switchover
 
 COLUMNS = ("kind", "downtime_ms", "low_ms", "high_ms", "resolution_ms", "method", "reason")
@@ -79,24 +80,18 @@ class GuestClock:
 
 
 def guest_clock(recorded: pd.DataFrame, silence: Silence) -> GuestClock:
-    """Read from the beats how the guest's own clock went on during a silence.
-
-    Args:
-        recorded: The frame ``beats`` of a run.
-        silence: The silence around the stop, found in the same beats.
-    """
-    if silence.start_ns is None or silence.end_ns is None or not len(recorded):
-        return GuestClock()
+    """Read how the guest's own clock went on in a silence from the beats that it was found in."""
     clock = recorded.drop_duplicates("arrival_ns").set_index("arrival_ns")["guest_ns"]
-    if silence.start_ns not in clock.index or silence.end_ns not in clock.index:
+    start_ns, end_ns = silence.start_ns, silence.end_ns
+    if start_ns is None or end_ns is None or not {start_ns, end_ns} <= set(clock.index):
         return GuestClock()
-    gap_ns = int(clock.loc[silence.end_ns]) - int(clock.loc[silence.start_ns])
+    gap_ns = int(clock.loc[end_ns]) - int(clock.loc[start_ns])
     if gap_ns < 0:
         return GuestClock()  # the clock of another guest, or one that restarted
-    ordered = np.sort(recorded["guest_ns"].to_numpy(dtype=np.int64))
+    ordered = np.sort(integers(recorded["guest_ns"]))
     return GuestClock(
-        gap_ms=round(gap_ns / MS, 3),
-        behind_ms=round((silence.end_ns - silence.start_ns - gap_ns) / MS, 3),
+        gap_ms=span_ms(0, gap_ns),
+        behind_ms=span_ms(start_ns + gap_ns, end_ns),
         usual_ms=round(float(np.median(np.diff(ordered))) / MS, 3),
     )
 
@@ -117,8 +112,8 @@ def downtimes(
     """Return the downtimes: kind, downtime_ms, low_ms, high_ms, resolution_ms, method, reason.
 
     Args:
-        requested_ms: The limit in force; None if unknown.
-        reported_ms: libvirt's figure; None if unknown.
+        requested_ms: The limit in force.
+        reported_ms: libvirt's figure.
         switchover: When the guest stopped and ran again.
         clocks: The clocks of the hosts.
         silence: The silence around the stop.
@@ -140,15 +135,14 @@ def downtimes(
     reported_error = None if apart_ns is None else REPORTED_ERROR_MS + apart_ns / MS
     late_ms = None if jitter_ms is None or usual_ms is None else jitter_ms - usual_ms
     unheard = "nothing was recorded" if basis is None else "no silence with both ends was recorded"
-    libvirts = "libvirt's statistics"
     upto = ", until the guest's devices were sent" if postcopy else " of the completed job"
     silent = f"silence of {ARRIVALS.get(basis or '', 'the guest')}"
     beat = "the guest's own clock between its beats"
     # kind, figure, error below and above, resolution, method, reason if there is no figure
     rows = [
         ("requested", requested_ms, 0, 0, None, "the limit in force", "no limit is known"),
-        ("reported", reported_ms, reported_error, reported_error, 1.0, libvirts + upto,
-         "libvirt reported none"),
+        ("reported", reported_ms, reported_error, reported_error, 1.0,
+         "libvirt's statistics" + upto, "libvirt reported none"),
         ("event", switchover.event_ms, error_ms, error_ms, STAMP_MS,
          "QEMU's STOP to QEMU's RESUME", "QEMU's events do not show it"),
         ("network", silence.duration_ms, jitter_ms, late_ms, usual_ms, silent, unheard),

@@ -13,11 +13,42 @@ from typing import Any
 
 import pandas as pd
 
-MS = 1_000_000
+from migrationlab.analysis.frames import MS
+
 #: Unmeasured clocks that seem to differ by less than this count as equal.
 CLOCK_TOLERANCE_NS = 50 * MS
 #: The name of the recording machine's clock, beside "source" and "destination".
 HERE = "here"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Recording:
+    """What was recorded of one migration: frames and facts of a run, under its names.
+
+    Attributes:
+        completed: Whether the guest runs at the destination now.
+        offline: Whether only the domain's definition was moved.
+        mode: "normal" or "peer2peer", which says who asked for each phase.
+    """
+
+    events: pd.DataFrame
+    job: pd.DataFrame
+    beats: pd.DataFrame
+    echoes: pd.DataFrame
+    wire_bytes: pd.DataFrame
+    called_ns: int
+    returned_ns: int
+    completed: bool
+    completed_job: Mapping[str, int | str]
+    downtime_requested_ms: int | None
+    clock: Mapping[str, Mapping[str, Any] | None] | None = None
+    offline: bool = False
+    mode: str | None = None
+
+    @property
+    def end_ns(self) -> int:
+        """When the call returned; not before the call, even if the clock was set back."""
+        return max(self.called_ns, self.returned_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +102,7 @@ def read_clocks(
     the clocks count as equal, unless that delay is more than 50 ms.
 
     Args:
-        events: The frame ``events`` of a run.
+        events: The frame of a run.
         measured: The run's ``clock``; None if no measurement was tried.
     """
     stamped = events[events["origin"] == "qemu"]
@@ -101,20 +132,12 @@ def read_clocks(
 def read(events: pd.DataFrame, shifts: Mapping[str, int], *, not_before_ns: int) -> list[Event]:
     """Return the events since a moment, in order, QEMU's stamps corrected by their host's shift."""
     columns = (events[name].tolist() for name in ("time_ns", "side", "origin", "name", "detail"))
-    found = [
-        Event(
-            time_ns + (shifts.get(side, 0) if origin == "qemu" else 0),
-            side,
-            origin,
-            name,
-            json.loads(detail or "{}"),
-        )
-        for time_ns, side, origin, name, detail in zip(*columns, strict=True)
-    ]
-    return sorted(
-        (event for event in found if event.time_ns >= not_before_ns),
-        key=lambda event: event.time_ns,
-    )
+    found = []
+    for stamp, side, origin, name, detail in zip(*columns, strict=True):
+        time_ns = stamp + (shifts.get(side, 0) if origin == "qemu" else 0)
+        if time_ns >= not_before_ns:
+            found.append(Event(time_ns, side, origin, name, json.loads(detail or "{}")))
+    return sorted(found, key=lambda event: event.time_ns)
 
 
 def first(

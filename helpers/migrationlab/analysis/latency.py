@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from migrationlab.analysis.events import MS
+from migrationlab.analysis.frames import MS
 
 CLOCK_SET_BACK = "This machine's clock was set back while echo requests were sent."
 

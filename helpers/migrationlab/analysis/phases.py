@@ -35,11 +35,10 @@ The states of a phase:
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from migrationlab.analysis.events import MS, Event, coalesce, first, lifecycle, status
+from migrationlab.analysis.events import Event, Recording, coalesce, first, lifecycle, status
+from migrationlab.analysis.frames import durations, table
 
 #: Who works in each phase (virDomainMigrateVersion3Full in libvirt's src/libvirt-domain.c, and its
 #: twin in peer2peer, qemuMigrationSrcPerformPeer2Peer3 in src/qemu/qemu_migration.c). In Perform
@@ -55,56 +54,38 @@ PHASES = tuple(WORKERS)
 PERFORM = PHASES.index("Perform")
 #: Who asks for each phase: in normal mode the client leads; in peer2peer it asks once, for all.
 LEADERS = {"normal": "client", "peer2peer": "source libvirtd"}
+#: QEMU's statuses that end the iterations of a migration that did not complete, in order.
+FAILED = ("cancelling", "cancelled", "failing", "failed")
 
 
-def phases(
-    events: list[Event],
-    called_ns: int,
-    returned_ns: int,
-    *,
-    completed: bool,
-    offline: bool,
-    mode: str | None = None,
-) -> pd.DataFrame:
-    """Return the phases: phase, by, asked_by, state, start_ns, end_ns, duration_ms, basis.
-
-    Args:
-        events: The recorded events, in order.
-        called_ns: When libvirt's call was made.
-        returned_ns: When it returned.
-        completed: Whether the migration completed.
-        offline: Whether the domain was migrated offline: its definition only.
-        mode: "normal" or "peer2peer"; None if unknown.
-    """
+def phases(events: list[Event], recording: Recording) -> pd.DataFrame:
+    """Return the phases: phase, by, asked_by, state, start_ns, end_ns, duration_ms, basis."""
+    completed = recording.completed
     basis, starts = "log", _starts_by_log(events, completed=completed)
     if not any(starts):
-        basis, starts = "events", _starts_by_events(events, called_ns, completed=completed)
+        basis = "events"
+        starts = _starts_by_events(events, recording.called_ns, completed=completed)
     known = [index for index, start in enumerate(starts) if start is not None]
     # A failed or cancelled migration was cut short in the last phase before the rollback began.
     forward = [i for i in known if i < 3 or (i == 3 and _performed(events))]
     cut = None if completed else max(forward, default=None)
-    spans: list[tuple[int | None, int | None]] = []
-    earliest = called_ns
-    for index, start in enumerate(starts):
-        if start is None:
-            spans.append((None, None))
-            continue
-        following = coalesce(*starts[index + 1 :], returned_ns)
-        assert following is not None
-        begin = min(max(start, earliest), returned_ns)
-        earliest = min(max(begin, following), returned_ns)
-        spans.append((begin, earliest))
+    begins: list[int | None] = [None] * len(PHASES)
+    ends = begins.copy()
+    earliest = recording.called_ns
+    for index in known:
+        following = coalesce(*starts[index + 1 :]) or recording.end_ns
+        begins[index] = begin = min(max(starts[index] or 0, earliest), recording.end_ns)
+        ends[index] = earliest = min(max(begin, following), recording.end_ns)
     states = [_state(i, start, cut, completed=completed) for i, start in enumerate(starts)]
     if not known:
         states = ["unknown"] * len(PHASES)
-    if offline and starts[PERFORM] is None:
+    if recording.offline and starts[PERFORM] is None:
         states[PERFORM] = "left out"
     frame = pd.DataFrame({"phase": pd.Series(PHASES, dtype="str"), "by": list(WORKERS.values())})
-    frame["asked_by"] = LEADERS.get(str(mode), "unknown")
+    frame["asked_by"] = LEADERS.get(str(recording.mode), "unknown")
     frame["state"] = states
     # Made as Int64 at once: a float cannot hold these nanoseconds exactly.
-    frame["start_ns"] = pd.array([start for start, _ in spans], dtype="Int64")
-    frame["end_ns"] = pd.array([end for _, end in spans], dtype="Int64")
+    frame["start_ns"], frame["end_ns"] = pd.array(begins, "Int64"), pd.array(ends, "Int64")
     frame["duration_ms"] = durations(frame)
     frame["basis"] = basis
     return frame
@@ -181,29 +162,16 @@ def iterations(
     for event in events:
         if (event.name, event.origin, event.side) == (name, basis, "source"):
             starts.setdefault(int(event.detail[key]), event.time_ns)
-    failed = [
-        status(events, "source", value)
-        for value in ("cancelling", "cancelled", "failing", "failed")
-    ]
-    ended = coalesce(sent, *failed, returned_ns)
-    assert ended is not None
+    failed = (status(events, "source", value) for value in FAILED)
+    ended = coalesce(sent, *failed) or returned_ns
     rows = []
-    times = [*starts.values(), max([ended, *starts.values()])]
-    for number, start, following in zip(starts, times, times[1:], strict=False):
+    begins = [*starts.values(), max([ended, *starts.values()])]
+    for number, start, following in zip(starts, begins, begins[1:], strict=False):
         running = stop is None or start < stop
         end = min(following, stop) if running and stop is not None else following
         rows.append((number, start, end, running))
-    frame = pd.DataFrame(rows, columns=["iteration", "start_ns", "end_ns", "guest_running"])
-    frame = frame.astype(
-        {"iteration": "int64", "start_ns": "int64", "end_ns": "int64", "guest_running": "bool"}
-    )
+    times = dict.fromkeys(("iteration", "start_ns", "end_ns"), "int64")
+    frame = table({**times, "guest_running": "bool"}, rows)
     frame.insert(3, "duration_ms", durations(frame))
     frame["basis"] = basis
     return frame
-
-
-def durations(frame: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """Return the milliseconds from start_ns to end_ns, NaN where they are not known."""
-    spans = (frame["end_ns"] - frame["start_ns"]).astype("Float64")
-    durations: npt.NDArray[np.float64] = (spans / MS).to_numpy(dtype=np.float64, na_value=np.nan)
-    return durations.round(3)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from migrationlab.analysis.events import MS, Clocks, Event, last_stop, lifecycle
+from migrationlab.analysis.events import Clocks, Event, last_stop, lifecycle
+from migrationlab.analysis.frames import MS, span_ms
 
 #: A smaller error of the clocks is not worth a note.
 NOTED_ERROR_NS = MS
@@ -75,7 +76,7 @@ def find_switchover(events: list[Event], clocks: Clocks) -> Switchover:
     return Switchover(
         stop_ns=stop,
         resume_ns=resume,
-        event_ms=round((resume - stop) / MS, 3),
+        event_ms=span_ms(stop, resume),
         error_ns=error_ns,
         notes=(note,) if error_ns >= NOTED_ERROR_NS else (),
     )

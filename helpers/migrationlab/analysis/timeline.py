@@ -37,7 +37,16 @@ from migrationlab.analysis import beats, latency
 from migrationlab.analysis.beats import Silence
 from migrationlab.analysis.downtime_parts import parts
 from migrationlab.analysis.downtimes import GuestClock, downtimes, guest_clock
-from migrationlab.analysis.events import MS, Event, coalesce, lifecycle, read, read_clocks, status
+from migrationlab.analysis.events import (
+    Event,
+    Recording,
+    coalesce,
+    lifecycle,
+    read,
+    read_clocks,
+    status,
+)
+from migrationlab.analysis.frames import MS, growth, span_ms, table
 from migrationlab.analysis.phases import PHASES, iterations, phases
 from migrationlab.analysis.switchover import Moments, find_switchover
 
@@ -63,31 +72,6 @@ PARTLY_COUNTED = (
     "their sum is not known."
 )
 LOG_RESOLUTION_NS = MS  # the daemons' logs truncate their stamps to the millisecond
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Recording:
-    """What was recorded of one migration: frames and facts of a run, under its names.
-
-    Attributes:
-        completed: Whether the guest runs at the destination now.
-        offline: Whether only the domain's definition was moved.
-        mode: "normal" or "peer2peer", which says who asked for each phase.
-    """
-
-    events: pd.DataFrame
-    job: pd.DataFrame
-    beats: pd.DataFrame
-    echoes: pd.DataFrame
-    wire_bytes: pd.DataFrame
-    called_ns: int
-    returned_ns: int
-    completed: bool
-    completed_job: Mapping[str, int | str]
-    downtime_requested_ms: int | None
-    clock: Mapping[str, Mapping[str, Any] | None] | None = None
-    offline: bool = False
-    mode: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -161,13 +145,8 @@ class Timeline(Moments):
 
 
 def build(recording: Recording) -> Timeline:
-    """Work out the timeline of one migration.
-
-    Returns:
-        The timeline. Its frames are new and may be changed.
-    """
-    called_ns = recording.called_ns
-    returned_ns = max(called_ns, recording.returned_ns)
+    """Return the timeline of one migration. Its frames are new and may be changed."""
+    called_ns, returned_ns = recording.called_ns, recording.end_ns
     clocks = read_clocks(recording.events, recording.clock)
     events = read(recording.events, clocks.shifts, not_before_ns=called_ns - LOG_RESOLUTION_NS)
     switchover = find_switchover(events, clocks)
@@ -201,14 +180,8 @@ def build(recording: Recording) -> Timeline:
     return Timeline(
         **vars(moments),
         **_amounts(recording, moments),
-        phases=phases(
-            events,
-            called_ns,
-            returned_ns,
-            completed=recording.completed,
-            offline=recording.offline,
-            mode=recording.mode,
-        ),
+        **beats.counts(recording.beats),
+        phases=phases(events, recording),
         iterations=iterations(events, returned_ns, stop=stop, sent=moments.completed_ns or resume),
         parts=parts(events, clocks, arrivals=arrivals, basis=basis),
         latency=latency.latency(recording.echoes),
@@ -230,15 +203,12 @@ def build(recording: Recording) -> Timeline:
         downtime_reported_ms=reported,
         downtime_event_ms=switchover.event_ms,
         downtime_network_ms=silence.duration_ms,
-        postcopy_ms=_ms(moments.postcopy_ns, moments.completed_ns),
+        postcopy_ms=span_ms(moments.postcopy_ns, moments.completed_ns),
         silent_from_ns=silence.start_ns,
         silent_until_ns=silence.end_ns,
         network_basis=network_basis,
         network_jitter_ms=beats.jitter_ms(arrivals, called_ns),
         guest_behind_ms=guest.behind_ms,
-        beats_duplicated=beats.duplicates(recording.beats),
-        beats_reordered=beats.reordered(recording.beats),
-        beats_lost=beats.lost(recording.beats),
         # Not of echoes: each one sent to a paused guest may be lost.
         beats_lost_in_silence=silence.lost if basis == "beats" else None,
         notes=(
@@ -246,8 +216,8 @@ def build(recording: Recording) -> Timeline:
             *switchover.notes,
             *silence.notes,
             *beats.silent_at_end(arrivals, stop, returned_ns),
-            *(() if _counted_to_end(recording) else (PARTLY_COUNTED,)),
-            *((SET_BACK,) if recording.returned_ns < called_ns else ()),
+            *([] if _counted_to_end(recording) else [PARTLY_COUNTED]),
+            *([SET_BACK] if recording.returned_ns < called_ns else []),
             *latency.notes(recording.echoes),
         ),
     )
@@ -273,45 +243,35 @@ def _amounts(recording: Recording, moments: Moments) -> dict[str, Any]:
         if (transferred := _maximum(job, column)) is not None:
             reached = job[column].eq(transferred).fillna(value=False)
             sent_until = int(job.loc[reached, "time_ns"].iloc[0])
-    counted = _counted_to_end(recording)
+    total, count = (
+        _number(completed_job, "time_elapsed"),
+        _number(completed_job, "memory_iteration"),
+    )
     return {
-        "total_ms": coalesce(
-            _number(completed_job, "time_elapsed"), _maximum(job, "time_elapsed_ms")
-        ),
+        "total_ms": coalesce(total, _maximum(job, "time_elapsed_ms")),
         "transferred_bytes": transferred,
-        "wire_bytes": _growth(recording.wire_bytes, "sent_bytes") if counted else None,
+        "wire_bytes": growth(recording.wire_bytes, recording.end_ns, "sent_bytes"),
         "throughput_bytes_per_s": _rate(transferred, moments.active_ns, sent_until),
-        "iteration_count": coalesce(
-            _number(completed_job, "memory_iteration"), _maximum(job, "iteration")
-        ),
+        "iteration_count": coalesce(count, _maximum(job, "iteration")),
     }
 
 
 def _counted_to_end(recording: Recording) -> bool:
     """Return whether the bytes on the wire were counted until the call returned, or not at all."""
     times = recording.wire_bytes["time_ns"]
-    return not len(times) or int(times.max()) >= max(recording.called_ns, recording.returned_ns)
+    return not len(times) or int(times.max()) >= recording.end_ns
 
 
 def _steering(events: list[Event]) -> pd.DataFrame:
     """Return what was done to the migration: migrationlab's own events, which say by whom."""
-    rows = [
-        {
-            "time_ns": event.time_ns,
-            "name": event.name,
-            "by": event.detail.get("by", ""),
-            "value": next((v for k, v in event.detail.items() if k not in {"by", "refused"}), None),
-            "refused": event.detail.get("refused", ""),
-        }
-        for event in events
-        if event.origin == "migrationlab" and event.name in STEERING
-    ]
     columns = {"time_ns": "int64", "name": "str", "by": "str", "value": "Int64", "refused": "str"}
-    return pd.DataFrame(rows, columns=list(columns)).astype(columns)
-
-
-def _ms(start_ns: int | None, end_ns: int | None) -> float | None:
-    return None if start_ns is None or end_ns is None else round((end_ns - start_ns) / MS, 3)
+    rows = []
+    for event in events:
+        if event.origin == "migrationlab" and event.name in STEERING:
+            detail = dict(event.detail)
+            by, refused = detail.pop("by", ""), detail.pop("refused", "")
+            rows.append((event.time_ns, event.name, by, next(iter(detail.values()), None), refused))
+    return table(columns, rows)
 
 
 def _number(facts: Mapping[str, int | str], *keys: str) -> int | None:
@@ -322,11 +282,6 @@ def _maximum(frame: pd.DataFrame, column: str) -> int | None:
     """Return the maximum of a counter, which after an abort can fall back to 0."""
     known = frame[column].dropna()
     return int(known.max()) if len(known) else None
-
-
-def _growth(frame: pd.DataFrame, column: str) -> int | None:
-    known = frame[column].dropna()
-    return int(known.iloc[-1] - known.iloc[0]) if len(known) > 1 else None
 
 
 def _rate(amount: int | None, start_ns: int | None, end_ns: int | None) -> int | None:

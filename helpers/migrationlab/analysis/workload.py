@@ -24,10 +24,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from migrationlab.analysis.events import MS
+from migrationlab.analysis.frames import MS, Integers, Numbers, integers, span_ms, table
 from migrationlab.analysis.switchover import Moments
 
 #: What the workload of a lab's guest counts (lab/payload/workload.c).
@@ -46,16 +45,10 @@ CLOCK_STEP_MS = 50
 #: A workload is unsteady if a tenth of the time it was slower than this share of its usual rate.
 STEADY = 0.8
 
-Numbers = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 Span = tuple[str, int, int]
 
-_RATES = {
-    "part": "str",
-    "start_ns": "int64",
-    "end_ns": "int64",
-    **dict.fromkeys(("duration_ms", "mib_s", "error_mib_s", "share"), "float64"),
-}
+_RATES = {"part": "str", "start_ns": "int64", "end_ns": "int64"}
+_RATES |= dict.fromkeys(("duration_ms", "mib_s", "error_mib_s", "share"), "float64")
 _CURVE = {"time_ns": "int64", "mib_s": "float64"}
 
 
@@ -89,16 +82,9 @@ class Workload:
 
 
 def workload(*, beats: pd.DataFrame, iterations: pd.DataFrame, moments: Moments) -> Workload:
-    """Work out how fast the guest wrote.
-
-    Args:
-        beats: The frame ``beats`` of a run.
-        iterations: The iterations over memory, of its timeline.
-        moments: The timeline, or other moments of the migration.
-    """
-    unusable = _unusable(beats)
-    if unusable is not None:
-        return Workload(rates=_rows(_RATES), curve=_rows(_CURVE), notes=(unusable,))
+    """Work out how fast the guest wrote, from frames of a run and of its timeline."""
+    if (unusable := _unusable(beats)) is not None:
+        return Workload(rates=table(_RATES), curve=table(_CURVE), notes=(unusable,))
     written = _Written(beats)
     running = iterations[iterations["guest_running"]]
     sent = (int(running["start_ns"].min()), int(running["end_ns"].max())) if len(running) else None
@@ -138,9 +124,9 @@ class _Written:
 
     def __init__(self, beats: pd.DataFrame) -> None:
         ordered = beats.sort_values("arrival_ns", kind="stable")
-        self.times: Integers = ordered["arrival_ns"].to_numpy(dtype=np.int64)
+        self.times = integers(ordered["arrival_ns"])
         # A beat that was overtaken adds nothing new.
-        pages = np.maximum.accumulate(ordered["writes"].to_numpy(dtype=np.int64))
+        pages = np.maximum.accumulate(integers(ordered["writes"]))
         self._mib: Numbers = pages * (PAGE_BYTES / MIB)
         self.first_ns, self.last_ns = int(self.times[0]), int(self.times[-1])
 
@@ -169,10 +155,8 @@ class _Written:
     def curve(self) -> pd.DataFrame:
         """Return the rate around each moment, at the ends over as much as was recorded."""
         times = np.arange(self.first_ns, self.last_ns, STEP_MS * MS, dtype=np.int64)
-        half = CURVE_MS * MS // 2
-        rates = self.over(
-            np.maximum(times - half, self.first_ns), np.minimum(times + half, self.last_ns)
-        )
+        half, recorded = CURVE_MS * MS // 2, (self.first_ns, self.last_ns)
+        rates = self.over(np.clip(times - half, *recorded), np.clip(times + half, *recorded))
         return pd.DataFrame({"time_ns": times, "mib_s": rates.round(3)})
 
     def windows(self, start_ns: int, end_ns: int) -> tuple[Integers, Numbers]:
@@ -187,7 +171,7 @@ def _unusable(beats: pd.DataFrame) -> str | None:
     if len(beats) < 2:
         return "No beats were recorded, so nothing is known of the workload."
     # Rows are in the order of receipt.
-    if (np.diff(beats["arrival_ns"].to_numpy(dtype=np.int64)) < -CLOCK_STEP_MS * MS).any():
+    if (np.diff(integers(beats["arrival_ns"])) < -CLOCK_STEP_MS * MS).any():
         return "The recording machine's clock was set back, so no rate is known."
     counted = beats.sort_values("sequence", kind="stable")["writes"]
     if not counted.is_monotonic_increasing:
@@ -225,7 +209,7 @@ def _recovery(
         note = f"In the {recorded_ms:.0f} ms from when the guest ran again until the call returned"
         most = f"{rates.max():.1f} MiB/s at most"
         return None, (f"{note}, it did not write as fast as before: {most}.",)
-    return round((int(starts[back[0]]) - resume_ns) / MS, 3), ()
+    return span_ms(resume_ns, int(starts[back[0]])), ()
 
 
 def _rates(written: _Written, spans: Sequence[Span], before: float | None) -> pd.DataFrame:
@@ -235,9 +219,5 @@ def _rates(written: _Written, spans: Sequence[Span], before: float | None) -> pd
             continue
         rate, error = written.rate(start, end)
         share = None if rate is None or not before else round(rate / before, 4)
-        rows.append((part, start, end, round((end - start) / MS, 3), rate, error, share))
-    return _rows(_RATES, rows)
-
-
-def _rows(columns: dict[str, str], rows: Sequence[tuple[object, ...]] = ()) -> pd.DataFrame:
-    return pd.DataFrame(list(rows), columns=list(columns)).astype(columns)
+        rows.append((part, start, end, span_ms(start, end), rate, error, share))
+    return table(_RATES, rows)

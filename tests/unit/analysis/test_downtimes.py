@@ -13,15 +13,14 @@ from migrationlab.analysis.beats import (
     Silence,
     check_clock,
     clock_steps,
-    duplicates,
+    counts,
     jitter_ms,
-    lost,
-    reordered,
     silence_around,
     silent_at_end,
 )
 from migrationlab.analysis.downtimes import KINDS, GuestClock, downtimes, guest_clock
-from migrationlab.analysis.events import MS, Clocks
+from migrationlab.analysis.events import Clocks
+from migrationlab.analysis.frames import MS
 from migrationlab.analysis.switchover import Switchover
 from migrationlab.runs.run import Outcome, Run
 from migrationlab.runs.schema import frame
@@ -190,12 +189,12 @@ def test_duplicates_and_reordered_beats_are_not_lost() -> None:
     late = arrivals.copy()
     late.loc[50, "arrival_ns"] += 3 * MS
     mixed = pd.concat([late, again]).drop(index=100).reset_index(drop=True)
-    assert duplicates(mixed) == 2
-    assert reordered(mixed) == 1
-    assert lost(mixed) == 1
+    assert counts(mixed)["beats_duplicated"] == 2
+    assert counts(mixed)["beats_reordered"] == 1
+    assert counts(mixed)["beats_lost"] == 1
     assert table(mixed).loc["network", "downtime_ms"] == network
-    assert duplicates(frame("beats", [])) is None
-    assert reordered(frame("beats", [])) is None
+    assert counts(frame("beats", []))["beats_duplicated"] is None
+    assert counts(frame("beats", []))["beats_reordered"] is None
 
 
 def test_pause_is_the_only_clock_step() -> None:
