@@ -50,11 +50,9 @@ def xml_problems(field: str, text: str) -> Iterator[Problem]:
 
 
 def abi_problems(text: str, domain: str) -> Iterator[Problem]:
-    """Yield what ``text`` changes of what the guest sees.
+    """Yield what ``text`` changes of what the guest sees in ``domain``, the domain's own XML.
 
-    Args:
-        text: The XML for the destination; :func:`xml_problems` reports one that cannot be read.
-        domain: The domain's own XML.
+    :func:`xml_problems` reports a text that cannot be read.
     """
     there, here = _read(text), _read(domain)
     if isinstance(there, str) or isinstance(here, str) or there.tag != "domain":
@@ -130,7 +128,8 @@ def _devices(there: Element, here: Element) -> Iterator[tuple[str, str, str]]:
             values = [disk.findtext(tag) or "none" for disk in (one, other)]
             yield from _differ(f"the {tag} of {target}", *values)
         if kinds == ["disk", "disk"]:
-            modes = [_access(disk) for disk in (one, other)]
+            readonly = (disk.find("readonly") is not None for disk in (one, other))
+            modes = ("read-only" if each else "read and write" for each in readonly)
             yield from _differ(f"the access to {target}", *modes)
     cards = new.findall("interface"), old.findall("interface")
     if len(cards[0]) == len(cards[1]):
@@ -151,16 +150,11 @@ def _card(number: int, card: Element, was: Element) -> Iterator[tuple[str, str, 
 
 
 def _disks(devices: Element) -> dict[str, Element]:
-    found = {}
-    for disk in devices.findall("disk"):
-        target = disk.find("target")
-        if target is not None:
-            found[target.get("dev", "")] = disk
-    return found
-
-
-def _access(disk: Element) -> str:
-    return "read-only" if disk.find("readonly") is not None else "read and write"
+    return {
+        target.get("dev", ""): disk
+        for disk in devices.findall("disk")
+        if (target := disk.find("target")) is not None
+    }
 
 
 def _differ(

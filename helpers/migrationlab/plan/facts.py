@@ -104,13 +104,9 @@ def domain_facts(
     persistent: bool | None = None,
     paused: bool | None = None,
 ) -> DomainFacts:
-    """Return what a domain's XML says about it.
+    """Return what a domain's XML, as ``virsh dumpxml`` gives it, says about the domain.
 
-    Args:
-        xml: The XML, as ``virsh dumpxml`` gives it.
-        active: Whether the domain runs, which the XML does not say.
-        persistent: Whether its host keeps its definition, which the XML does not say.
-        paused: Whether it is paused, which the XML does not say.
+    The other arguments are facts of :class:`DomainFacts` that the XML does not say.
     """
     root = fromstring(xml)
     memory = root.find("memory")
@@ -148,7 +144,7 @@ def memory_kib(element: Element) -> int | None:
 def _disk(disk: Element) -> DiskFacts:
     target, source, driver = disk.find("target"), disk.find("source"), disk.find("driver")
     places = ("file", "dev", "dir", "name", "volume")
-    found = [] if source is None else [source.get(key) for key in places if source.get(key)]
+    found = () if source is None else filter(None, map(source.get, places))
     kind = disk.get("type", "file")
     return DiskFacts(
         target="" if target is None else target.get("dev", ""),

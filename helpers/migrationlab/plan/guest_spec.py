@@ -72,11 +72,7 @@ class GuestSpec:
     )  # fmt: skip
 
     def require_possible(self) -> None:
-        """Refuse a guest that cannot exist.
-
-        Raises:
-            GuestError: A value is not allowed, or the memory does not hold the working set.
-        """
+        """Raise GuestError unless the values are allowed and memory holds the working set."""
         import psutil  # noqa: PLC0415 (25 ms, which `migrationlab lab --help` needs not wait for)
 
         require_valid(self, GuestError)

@@ -139,12 +139,9 @@ class Plan(Settings):
         destination: str | None = None,
         situation: Situation | None = None,
     ) -> None:
-        """Raise PlanError unless the plan can work.
+        """Raise PlanError, with every problem and what to do, unless the plan can work.
 
         The arguments are those of :meth:`problems`.
-
-        Raises:
-            PlanError: It cannot work; the message lists every problem, the hint what to do.
         """
         require_none(self.problems(source=source, destination=destination, situation=situation))
 
@@ -205,8 +202,7 @@ class Plan(Settings):
     def connections(self, *, source_uri: str = "qemu:///system") -> tuple[Connection, ...]:
         """Return the connections of the migration, in the order in which they are opened.
 
-        Args:
-            source_uri: How the client connects to the source's libvirtd.
+        The client connects to the source's libvirtd by ``source_uri``.
         """
         source, destination = Endpoint.SOURCE_LIBVIRTD, Endpoint.DESTINATION_LIBVIRTD
         # The only difference between the modes.
@@ -250,26 +246,23 @@ class Plan(Settings):
     def notes(self, domain: str, *, source_uri: str = "qemu:///system") -> tuple[str, ...]:
         """Return what to know about this valid plan, and what its virsh command cannot do.
 
-        Args:
-            domain: The guest's name.
-            source_uri: As for :meth:`virsh`.
+        The arguments are those of :meth:`virsh`.
         """
         return tuple(virsh.notes(self, domain, source_uri))
 
     def to_dict(self) -> dict[str, object]:
         """Return the plan as plain values, for JSON."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {name: getattr(self, name) for name in _NAMES} | {"mode": self.mode.value}
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in values.items()
-        } | {"mode": self.mode.value}
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Self:
         """Return the plan of what :meth:`to_dict` gave; missing keys take their defaults.
 
-        Raises:
-            PlanError: A key or the mode is unknown, or a value has a wrong type.
+        It raises PlanError as the class does.
         """
         if error := unknown_names(values, _NAMES):
             raise error

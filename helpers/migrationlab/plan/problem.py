@@ -28,11 +28,7 @@ class Problem:
 
 
 def require_none(problems: Collection[Problem]) -> None:
-    """Raise PlanError if there are problems; the message lists them, the hint what to do.
-
-    Raises:
-        PlanError: There are problems.
-    """
+    """Raise PlanError if there are problems; the message lists them, the hint what to do."""
     if problems:
         raise PlanError(
             "\n".join(problem.reason for problem in problems),

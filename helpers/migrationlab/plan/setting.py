@@ -188,11 +188,7 @@ class Setting:
 
 
 def checked(about: Setting, value: object) -> object:
-    """Return ``value`` as a plan keeps it.
-
-    Raises:
-        PlanError: It is of a wrong type.
-    """
+    """Return ``value`` as a plan keeps it; PlanError if it is of a wrong type."""
     shape = about.shape
     if shape is Shape.MODE or (value is None and shape.endswith("None")):
         return value  # Mode itself has refused what is none

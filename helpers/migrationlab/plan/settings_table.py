@@ -27,11 +27,7 @@ class SettingsTable:
         return len(self._known)
 
     def __getitem__(self, name: str) -> Setting:
-        """Return one setting.
-
-        Raises:
-            UsageError: No setting has that name.
-        """
+        """Return one setting; UsageError if no setting has that name."""
         for about in self._known:
             if about.name == name:
                 return about

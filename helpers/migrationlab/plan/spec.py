@@ -104,10 +104,7 @@ class Option:
 def option(default: Any, help: str, **about: Any) -> Any:  # noqa: A002 (the usual name)
     """Return a dataclass field with what :class:`Option` says of it.
 
-    Args:
-        default: Its default.
-        help: What it means, in one line that ends with a full stop.
-        **about: Other attributes of :class:`Option`; type and choices follow from the annotation.
+    ``help`` is one line that ends with a full stop. Type and choices follow from the annotation.
     """
     return dataclasses.field(default=default, metadata={_ABOUT: Option(help=help, **about)})
 
@@ -142,15 +139,7 @@ def _typed(hint: Any) -> dict[str, Any]:
 
 
 def require_valid(spec: Any, error: type[MigrationLabError]) -> None:
-    """Refuse a value that its field does not allow.
-
-    Args:
-        spec: The spec.
-        error: The class of the error that is raised.
-
-    Raises:
-        MigrationLabError: A value is not allowed; the message names the first such field.
-    """
+    """Raise ``error`` for the first field whose value is not allowed."""
     for each in options(type(spec)):
         value = getattr(spec, each.name)
         if not each.accepts(value):
@@ -166,12 +155,7 @@ def factors(spec: Any) -> dict[str, Any]:
 
 
 def of_factors(kind: Callable[..., S], values: Mapping[str, Any]) -> S:
-    """Return the spec of values that have their names in an experiment.
-
-    Args:
-        kind: The spec's class.
-        values: Some of the values; the others are the defaults.
-    """
+    """Return the spec of some values, by their names in an experiment; the rest are defaults."""
     names = {each.factor: each.name for each in options(typing.cast("type", kind))}
     return kind(**{names[factor]: value for factor, value in values.items()})
 
@@ -181,10 +165,7 @@ def arguments_of(
 ) -> Callable[[Callable[[Owner, S], Result]], Callable[Concatenate[Owner, P], Result]]:
     """Let a method that takes a spec take the spec's fields as its own arguments.
 
-    The signature and the Args of the docstring follow from the spec.
-
-    Args:
-        kind: The spec's class.
+    The signature and the Args of the docstring follow from the spec's class.
     """
 
     def decorate(method: Callable[[Owner, S], Result]) -> Callable[Concatenate[Owner, P], Result]:

@@ -71,30 +71,13 @@ def migration_faults(
             yield UriFault("must end after host and port in the old form tcp:HOST")
 
 
-def disks_faults(text: str) -> Iterator[UriFault]:
-    """Yield what is wrong with ``text`` as a URI for the copied disks.
-
-    Source: qemuMigrationDstStartNBDServer in libvirt's ``src/qemu/qemu_migration.c``.
-    """
-    if read_uri(text).scheme == "unix":
-        yield from _socket_faults(text)
-    else:
-        yield from _plain_uri_faults(text, ("tcp", "unix"))
-
-
-def graphics_faults(text: str) -> Iterator[UriFault]:
-    """Yield what is wrong with ``text`` as a URI for the clients of the console.
-
-    Source: qemuMigrationSrcGraphicsRelocate in libvirt's ``src/qemu/qemu_migration.c``, which
-    only logs a warning about what it cannot use.
-    """
-    yield from _plain_uri_faults(text, ("spice", "vnc"))
-
-
-def _plain_uri_faults(text: str, schemes: tuple[str, ...]) -> Iterator[UriFault]:
+def plain_uri_faults(text: str, *, schemes: tuple[str, ...]) -> Iterator[UriFault]:
+    """Yield what is wrong with ``text`` as a URI of a host and port, or of a Unix socket."""
     parts = read_uri(text)
     if parts.scheme not in schemes:
         yield UriFault(f"must have the scheme {in_words(schemes)}")
+    elif parts.scheme == "unix":
+        yield from _socket_faults(text)
     elif not parts.host:
         yield UriFault("must name a host")
     else:

@@ -29,9 +29,8 @@ from migrationlab.errors import PlanError, UsageError
 from migrationlab.plan.problem import Problem, require_none
 from migrationlab.plan.uri_checks import (
     connection_faults,
-    disks_faults,
-    graphics_faults,
     migration_faults,
+    plain_uri_faults,
     text_fault,
 )
 from migrationlab.plan.uri_parser import (
@@ -186,17 +185,11 @@ def validate_connection_uri(
 
 
 def require_connection_uri(where: str, uri: str) -> None:
-    """Refuse what libvirt would take for something else, or not at all.
+    """Raise UsageError for what libvirt would take for something else, or not at all.
 
     ``tcp://node1``, for example, is a migration URI, and libvirt would ask for TLS certificates. A
-    URI of this machine is accepted, and so is libvirt's test driver, for tests.
-
-    Args:
-        where: Where it was given, as ``--from``.
-        uri: The URI.
-
-    Raises:
-        UsageError: It is no connection URI; the hint has one that would work, if there is one.
+    URI of this machine is accepted, and so is libvirt's test driver, for tests. ``where`` says
+    where the URI was given, as ``--from``; the hint has a URI that would work, if there is one.
     """
     if uri.startswith(("qemu:///", "test:///")):
         return
@@ -204,17 +197,19 @@ def require_connection_uri(where: str, uri: str) -> None:
         raise UsageError(problem.reason, hint=problem.hint)
 
 
-#: The check and the form of the URIs of the copied disks and of the console's clients.
+#: The schemes and the form of the URIs of the copied disks and of the console's clients.
+#: Sources: qemuMigrationDstStartNBDServer and qemuMigrationSrcGraphicsRelocate in libvirt's
+#: ``src/qemu/qemu_migration.c``; the latter only logs a warning about what it cannot use.
 _OTHER_URIS = {
-    "disks_uri": (disks_faults, "tcp://ADDRESS:PORT or unix:///PATH"),
-    "graphics_uri": (graphics_faults, "spice://HOST:PORT or vnc://HOST:PORT"),
+    "disks_uri": (("tcp", "unix"), "tcp://ADDRESS:PORT or unix:///PATH"),
+    "graphics_uri": (("spice", "vnc"), "spice://HOST:PORT or vnc://HOST:PORT"),
 }
 
 
 def validate_other_uri(field: str, text: str) -> tuple[Problem, ...]:
     """Return what is wrong with ``text`` as disks_uri or graphics_uri; empty if nothing is."""
-    find, form = _OTHER_URIS[field]
-    return _uri_problems(field, text, find, form)
+    schemes, form = _OTHER_URIS[field]
+    return _uri_problems(field, text, partial(plain_uri_faults, schemes=schemes), form)
 
 
 def validate_host_name(text: str, field: str) -> tuple[Problem, ...]:

@@ -29,9 +29,5 @@ class WireSpec:
     )  # fmt: skip
 
     def require_possible(self) -> None:
-        """Refuse a wire that cannot exist.
-
-        Raises:
-            UsageError: A figure is out of its range, or no number.
-        """
+        """Raise UsageError for a figure that is out of its range, or no number."""
         require_valid(self, UsageError)
