@@ -29,23 +29,14 @@ MARK = b"migrationlab: workload runs"
 
 @dataclass(frozen=True, slots=True)
 class KvmVerdict:
-    """Whether a guest boots with KVM here.
-
-    Attributes:
-        boots: Whether one did.
-        reason: Why not, in a few words; empty where it did.
-    """
+    """Whether a guest boots with KVM here, and why not in a few words."""
 
     boots: bool
     reason: str = ""
 
 
 def known_verdict(root: Path) -> KvmVerdict | None:
-    """Return the verdict if it is known without booting anything, else None.
-
-    Args:
-        root: The host image whose QEMU is used.
-    """
+    """Return the verdict on the QEMU of a host image if no boot is needed for it, else None."""
     if not DEVICE.exists():
         return KvmVerdict(boots=False, reason="there is no /dev/kvm")
     if not os.access(DEVICE, os.R_OK | os.W_OK):
@@ -60,10 +51,7 @@ def known_verdict(root: Path) -> KvmVerdict | None:
 def kvm_verdict(root: Path, boot: BootFiles, on_step: Listener = ignore) -> KvmVerdict:
     """Return whether a guest boots with KVM here; try it if that is not known yet.
 
-    Args:
-        root: The host image whose QEMU is used.
-        boot: What the guest boots.
-        on_step: Is called with the step of the trial, which can take some seconds.
+    The trial can take some seconds.
     """
     verdict = known_verdict(root)
     if verdict is None:
@@ -77,12 +65,7 @@ def kvm_verdict(root: Path, boot: BootFiles, on_step: Listener = ignore) -> KvmV
 
 
 def choose(wanted: str, root: Path, on_step: Listener = ignore) -> str:
-    """Return the accelerator for a guest: "kvm" or "tcg".
-
-    Args:
-        wanted: "kvm", "tcg", or "auto" for KVM where it boots guests.
-        root: The host image whose QEMU is used.
-        on_step: Is called with the step of a trial.
+    """Return the accelerator for a guest, "kvm" or "tcg"; "auto" is KVM where it boots guests.
 
     Raises:
         GuestError: KVM was asked for and runs no guests here.

@@ -15,10 +15,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import psutil
@@ -40,10 +40,6 @@ FOREIGN = ("XDG_", "SSH_", "LIBVIRT", "VIRSH")
 
 class AdminClient:
     """An admin client; up once it is made, gone with :meth:`close` or with the lab.
-
-    Args:
-        files: The lab's folder.
-        rack: Its running rack.
 
     Raises:
         LabError: It did not come up, or the lab has one already.
@@ -75,12 +71,7 @@ class AdminClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     @property
@@ -110,18 +101,7 @@ class AdminClient:
     def run(
         self, argv: Sequence[str], *, timeout_s: float = 60
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program on the client until it ends.
-
-        Args:
-            argv: A program of this machine and its arguments.
-            timeout_s: How long it may take.
-
-        Returns:
-            Its status and output.
-
-        Raises:
-            LabError: It took too long.
-        """
+        """Run a program of this machine on the client; raise :class:`LabError` at the timeout."""
         process = self.start(argv)
         try:
             stdout, stderr = process.communicate(timeout=timeout_s)
@@ -149,13 +129,11 @@ class AdminClient:
             with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
                 child.send_signal(number)
 
-    @staticmethod
-    def end(process: subprocess.Popen[str]) -> None:
+    @classmethod
+    def end(cls, process: subprocess.Popen[str]) -> None:
         """End a program that :meth:`start` started, and wait for it."""
         if process.poll() is None:
-            for child in psutil.Process(process.pid).children():
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    child.kill()
+            cls.signal(process, signal.SIGKILL)
             process.kill()
         process.communicate()
 

@@ -22,11 +22,7 @@ Records = npt.NDArray[np.void]
 
 
 class BeatBuffer:
-    """A reader of a lab's ring buffer of beats; any number may read at once.
-
-    Args:
-        path: The buffer's file.
-    """
+    """A reader of a lab's ring buffer of beats; any number may read at once."""
 
     def __init__(self, path: Path) -> None:
         with path.open("rb") as file:
@@ -43,14 +39,10 @@ class BeatBuffer:
         return int(self._count[0])
 
     def read(self, first: int, last: int | None = None) -> Records:
-        """Return a copy of the beats of all guests from ``first`` up to ``last``.
+        """Return a copy of the beats of all guests that the buffer still holds of a range.
 
-        Args:
-            first: The position of the first beat; negative counts from the newest.
-            last: The position after the last; None for all there are by now.
-
-        Returns:
-            Those of them that the buffer still holds, in order of arrival.
+        ``first`` is a position; a negative one counts from the newest. ``last`` is the position
+        after the last beat, None for all there are by now. The beats are in order of arrival.
         """
         end = self.count if last is None else min(last, self.count)
         start = max(end + first if first < 0 else first, 0)

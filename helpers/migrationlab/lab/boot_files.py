@@ -47,15 +47,7 @@ class BootFiles:
 
 
 def ensure(root: Path, on_step: Listener = ignore) -> BootFiles:
-    """Return the boot files for guests of a host image; make them if they are missing.
-
-    Args:
-        root: The image's root file system (see ``image.ensure``).
-        on_step: Is called with the step of making them.
-
-    Raises:
-        LabError: They could not be made.
-    """
+    """Return the boot files for guests of a host image; make them if they are missing."""
     package = root / image.KERNEL
     # An image never changes once it has its name, so its name and date identify the package.
     digest = hashlib.sha256(
@@ -97,9 +89,6 @@ def unpack_kernel(packed: bytes) -> bytes:
 
     The Linux x86 boot protocol (Documentation/arch/x86/boot.rst) says where the packed kernel
     is: ``setup_sects`` at 0x1f1, ``payload_offset`` and ``payload_length`` at 0x248 and 0x24c.
-
-    Args:
-        packed: A kernel as distributions ship it.
     """
     if packed[0x202:0x206] != b"HdrS":
         return packed

@@ -16,14 +16,11 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,59}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BootedSpec(GuestSpec):
-    """What a guest was made of.
+    """What a guest was made of."""
 
-    Attributes:
-        name: The name that it was booted by; the domain may have another one by now.
-        number: Its number on the LAN.
-    """
-
+    #: The name that it was booted by; the domain may have another one by now.
     name: str
+    #: Its number on the LAN.
     number: int
 
     @property
@@ -35,11 +32,7 @@ class BootedSpec(GuestSpec):
 
 
 def require_name(name: str) -> None:
-    """Refuse a name that no guest can have.
-
-    Raises:
-        GuestError: It is no such name.
-    """
+    """Refuse a name that no guest can have."""
     if not NAME.fullmatch(str(name)):
         raise GuestError(
             f"name must be letters, digits and hyphens, 60 at most, no hyphen first (got {name!r})",

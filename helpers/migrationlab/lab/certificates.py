@@ -15,8 +15,8 @@ from typing import Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 #: No lab lives longer, and nobody should trust what it leaves behind.
 LIFETIME = timedelta(days=7)
@@ -36,12 +36,7 @@ class Credentials:
 
 
 class Authority:
-    """A certificate authority.
-
-    Args:
-        key: The private key.
-        certificate: Its own certificate.
-    """
+    """A certificate authority."""
 
     def __init__(self, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
         self._key = key
@@ -54,12 +49,7 @@ class Authority:
     def new(cls, name: str) -> Self:
         """Return a new authority, self-signed."""
         key = _new_key()
-        subject = _name(name)
-        builder = _begun(subject, key, subject, key, LIFETIME).add_extension(
-            x509.BasicConstraints(ca=True, path_length=0), critical=True
-        )
-        builder = builder.add_extension(_usage(signs=True), critical=True)
-        return cls(key, builder.sign(key, hashes.SHA256()))
+        return cls(key, _signed(_name(name), key, _name(name), key, LIFETIME))
 
     @classmethod
     def load(cls, credentials: Credentials) -> Self:
@@ -71,54 +61,39 @@ class Authority:
     @property
     def certificate(self) -> str:
         """Return the certificate with which others verify what this authority has signed."""
-        return _pem(self._certificate)
+        return self.credentials.certificate
 
     @property
     def credentials(self) -> Credentials:
         """Return the authority's certificate and private key."""
-        return Credentials(self.certificate, _private(self._key))
+        return _credentials(self._certificate, self._key)
 
     def server(
         self, name: str, addresses: tuple[str, ...] = (), *, lifetime: timedelta = LIFETIME
     ) -> Credentials:
         """Return the credentials with which a server proves that it is ``name``.
 
-        Args:
-            name: Its host name.
-            addresses: The IP addresses that clients connect to as well.
-            lifetime: How long the certificate is valid from now on.
+        Clients may connect to its IP ``addresses`` as well.
         """
         names: list[x509.GeneralName] = [x509.DNSName(name)]
         names += [x509.IPAddress(ip_address(address)) for address in addresses]
-        return self._issue(name, SERVER, names, lifetime)
+        return self._issue(name, SERVER, lifetime, (x509.SubjectAlternativeName(names), False))
 
     def client(self, name: str, *, lifetime: timedelta = LIFETIME) -> Credentials:
-        """Return the credentials with which a client proves who it is.
-
-        Args:
-            name: The client's name, which the server only logs.
-            lifetime: How long the certificate is valid from now on.
-        """
-        return self._issue(name, CLIENT, [], lifetime)
+        """Return the credentials of a client; the server only logs the ``name``."""
+        return self._issue(name, CLIENT, lifetime)
 
     def _issue(
         self,
         name: str,
         purpose: x509.ObjectIdentifier,
-        names: list[x509.GeneralName],
         lifetime: timedelta,
+        *more: tuple[x509.ExtensionType, bool],
     ) -> Credentials:
         key = _new_key()
-        builder = _begun(_name(name), key, self._certificate.subject, self._key, lifetime)
-        for extension, critical in (
-            (x509.BasicConstraints(ca=False, path_length=None), True),
-            (_usage(signs=False), False),
-            (x509.ExtendedKeyUsage([purpose]), True),
-        ):
-            builder = builder.add_extension(extension, critical=critical)
-        if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        return Credentials(_pem(builder.sign(self._key, hashes.SHA256())), _private(key))
+        more = ((x509.ExtendedKeyUsage([purpose]), True), *more)
+        issuer = self._certificate.subject
+        return _credentials(_signed(_name(name), key, issuer, self._key, lifetime, *more), key)
 
 
 def _new_key() -> ec.EllipticCurvePrivateKey:
@@ -126,18 +101,24 @@ def _new_key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def _begun(
+def _name(name: str) -> x509.Name:
+    return x509.Name.from_rfc4514_string(f"CN={name},O=migrationlab")
+
+
+def _signed(
     subject: x509.Name,
     key: ec.EllipticCurvePrivateKey,
     issuer: x509.Name,
     issuer_key: ec.EllipticCurvePrivateKey,
     lifetime: timedelta,
-) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
-    # Python's own ssl, from 3.13 on, requires the key identifiers.
-    ours = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    theirs = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
-    return (
+    *more: tuple[x509.ExtensionType, bool],
+) -> x509.Certificate:
+    """Return a certificate with ``more`` extensions and whether they are critical.
+
+    Only a self-signed certificate may sign others.
+    """
+    now, signs = datetime.now(UTC), key is issuer_key
+    builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
@@ -145,22 +126,8 @@ def _begun(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - HEAD_START)
         .not_valid_after(now + lifetime)
-        .add_extension(ours, critical=False)
-        .add_extension(theirs, critical=False)
     )
-
-
-def _name(name: str) -> x509.Name:
-    return x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "migrationlab"),
-            x509.NameAttribute(NameOID.COMMON_NAME, name),
-        ]
-    )
-
-
-def _usage(*, signs: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
+    usage = x509.KeyUsage(
         digital_signature=not signs,
         content_commitment=False,
         # Only RSA keys encipher keys, but libvirt 9 and QEMU 7 require it of any key.
@@ -172,15 +139,26 @@ def _usage(*, signs: bool) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
+    for extension, critical in (
+        (x509.BasicConstraints(ca=signs, path_length=0 if signs else None), True),
+        (usage, signs),
+        # Python's own ssl, from 3.13 on, requires the key identifiers.
+        (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
+        (x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), False),
+        *more,
+    ):
+        builder = builder.add_extension(extension, critical=critical)
+    return builder.sign(issuer_key, hashes.SHA256())
 
 
-def _pem(certificate: x509.Certificate) -> str:
-    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+def _credentials(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Credentials:
+    text = certificate.public_bytes(serialization.Encoding.PEM).decode()
+    return Credentials(text, private_text(key, serialization.PrivateFormat.PKCS8))
 
 
-def _private(key: ec.EllipticCurvePrivateKey) -> str:
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    ).decode()
+def private_text(
+    key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey, kind: serialization.PrivateFormat
+) -> str:
+    """Return a private key as PEM text."""
+    none = serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, kind, none).decode()

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import platformdirs
@@ -28,8 +30,7 @@ def labs() -> Path:
     """Return the folder of running labs; only this user can read it.
 
     Raises:
-        LabError: Another user owns the folder or may write to it, or its path is too long for
-            the sockets in it.
+        LabError: Another user owns it or may write to it, or its path is too long for sockets.
     """
     path = _own(cache() / "labs")
     if len(os.fsencode(path)) > LONGEST:
@@ -38,6 +39,16 @@ def labs() -> Path:
             hint="Set XDG_CACHE_HOME to a shorter path.",
         )
     return path
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file, which is made if it is missing; wait for another process."""
+    import fcntl  # noqa: PLC0415 - Windows has none, and can plan experiments, not build images
+
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _own(path: Path) -> Path:

@@ -31,11 +31,7 @@ exec qemu-img create -q -f qcow2 -b "$2" -F raw "$1"
 
 
 def create(lab: LabBase, spec: BootedSpec) -> None:
-    """Make the disk of a guest that is about to boot, on both hosts; do nothing without a disk.
-
-    Raises:
-        LabError: It could not be made.
-    """
+    """Make the disk of a guest that is about to boot, on both hosts; do nothing without a disk."""
     if spec.disk is None:
         return
     name = f"blocks-{spec.disk_mib}.raw"
@@ -62,12 +58,7 @@ def remove(lab: LabBase, spec: BootedSpec) -> None:
 
 
 def write_first_round(path: Path, size_mib: int) -> None:
-    """Write a raw disk with the first round of a workload's writes.
-
-    Args:
-        path: The disk's file.
-        size_mib: Its size in MiB.
-    """
+    """Write a raw disk with the first round of a workload's writes."""
     words = np.zeros((size_mib * PAGES_PER_MIB, STAMPS, PAGE_BYTES // STAMPS // 8), dtype="<u8")
     words[:, :, 0] = np.arange(words.shape[0] * STAMPS).reshape(-1, STAMPS)
     partial = path.with_name(f".{path.name}")

@@ -19,12 +19,12 @@ from migrationlab.errors import UsageError
 from migrationlab.hosts.host import Host
 from migrationlab.lab.certificates import Authority, Credentials
 from migrationlab.lab.host_changes import (
-    CertificatesRead,
     Change,
-    FileChanged,
-    Ran,
-    Restarted,
+    certificates_read,
+    file_changed,
     original,
+    ran,
+    restarted,
 )
 from migrationlab.lab.host_config import LIBVIRT_AUTHORITY, LIBVIRT_PKI, QEMU_PKI
 from migrationlab.lab.lab_base import LabBase
@@ -38,13 +38,7 @@ TABLE = 4915
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """A lab, and the two roles of its hosts.
-
-    Attributes:
-        lab: The lab.
-        source: The host that the guest leaves.
-        to: The host that it goes to.
-    """
+    """A lab, the host that the guest leaves, and the host that it goes to."""
 
     lab: LabBase
     source: Host
@@ -96,8 +90,9 @@ def _authority(sides: Sides) -> Authority:
     return Authority.load(Credentials(*texts))
 
 
-def _show_certificate(host: Host, shown: Credentials, trusted: str | None) -> tuple[Change, ...]:
-    """Change the certificate that libvirtd and QEMU of a host show, and the trusted authority."""
+def _show_certificate(sides: Sides, shown: Credentials, trusted: str | None) -> tuple[Change, ...]:
+    """Change the certificate that the destination shows, and the authority that it trusts."""
+    lab, host = sides.lab, sides.to.name
     texts = {
         f"{LIBVIRT_PKI}/servercert.pem": shown.certificate,
         f"{LIBVIRT_PKI}/private/serverkey.pem": shown.key,
@@ -107,41 +102,43 @@ def _show_certificate(host: Host, shown: Credentials, trusted: str | None) -> tu
     if trusted is not None:
         # A server must trust the certificate that it shows, or it does not start.
         texts |= {LIBVIRT_AUTHORITY: trusted, f"{QEMU_PKI}/ca-cert.pem": trusted}
-    files = (FileChanged(host.name, path, text) for path, text in texts.items())
-    return (*files, CertificatesRead(host.name))
+    files = (file_changed(lab, host, path, text) for path, text in texts.items())
+    return (*files, certificates_read(lab, host))
 
 
 def _wrong_name(sides: Sides) -> tuple[Change, ...]:
-    return _show_certificate(sides.to, _authority(sides).server("elsewhere.example"), None)
+    return _show_certificate(sides, _authority(sides).server("elsewhere.example"), None)
 
 
 def _unknown_authority(sides: Sides) -> tuple[Change, ...]:
     stranger = Authority.new("somebody else's authority")
-    return _show_certificate(sides.to, stranger.server(sides.to.name), stranger.certificate)
+    return _show_certificate(sides, stranger.server(sides.to.name), stranger.certificate)
 
 
 def _expired(sides: Sides) -> tuple[Change, ...]:
     old = _authority(sides).server(sides.to.name, lifetime=timedelta(seconds=-1))
-    return (
-        FileChanged(sides.to.name, f"{QEMU_PKI}/server-cert.pem", old.certificate),
-        FileChanged(sides.to.name, f"{QEMU_PKI}/server-key.pem", old.key),
+    texts = {"cert": old.certificate, "key": old.key}
+    return tuple(
+        file_changed(sides.lab, sides.to.name, f"{QEMU_PKI}/server-{part}.pem", text)
+        for part, text in texts.items()
     )
 
 
 def _missing(sides: Sides) -> tuple[Change, ...]:
     paths = (f"{LIBVIRT_PKI}/clientcert.pem", f"{QEMU_PKI}/client-cert.pem")
-    return tuple(FileChanged(sides.source.name, path, None) for path in paths)
+    return tuple(file_changed(sides.lab, sides.source.name, path, None) for path in paths)
 
 
 def _host_key(sides: Sides) -> tuple[Change, ...]:
-    return (FileChanged(sides.source.name, "root/.ssh/known_hosts", ""),)
+    return (file_changed(sides.lab, sides.source.name, "root/.ssh/known_hosts", ""),)
 
 
 def _port_closed(sides: Sides) -> tuple[Change, ...]:
     # The source sees a firewall that rejects; a rule alone would give another error.
     rule = f"pref {TABLE} ipproto tcp dport 49152-49215 lookup {TABLE}"
     return (
-        Ran(
+        ran(
+            sides.lab,
             sides.source.name,
             f"ip route replace unreachable default table {TABLE}; ip rule add {rule}",
             f"while ip rule delete pref {TABLE} 2>/dev/null; do :; done; "
@@ -151,38 +148,35 @@ def _port_closed(sides: Sides) -> tuple[Change, ...]:
 
 
 def _localhost(sides: Sides) -> tuple[Change, ...]:
-    return (
-        Ran(
-            sides.to.name,
-            "busybox hostname localhost",
-            f"busybox hostname {sides.to.name}",
-        ),
-    )
+    names = ("localhost", sides.to.name)
+    return (ran(sides.lab, sides.to.name, *(f"busybox hostname {name}" for name in names)),)
 
 
 def _same_uuid(sides: Sides) -> tuple[Change, ...]:
     path, line = "etc/libvirt/libvirtd.conf", re.compile(r'^host_uuid = ".*"$', re.MULTILINE)
-    theirs, ours = (original(sides.lab, host.name, path) for host in (sides.source, sides.to))
-    uuid = line.findall(theirs)[0]
-    return (FileChanged(sides.to.name, path, line.sub(uuid, ours)), Restarted(sides.to))
+    lab, to = sides.lab, sides.to
+    theirs, ours = (original(lab, host.name, path) for host in (sides.source, to))
+    text = line.sub(line.findall(theirs)[0], ours)
+    return (file_changed(lab, to.name, path, text), restarted(lab, to))
 
 
 def _no_drop_cache(sides: Sides) -> tuple[Change, ...]:
-    path = "etc/libvirt/qemu.conf"
+    lab, source, path = sides.lab, sides.source, "etc/libvirt/qemu.conf"
     # The switch that libvirt has for its own tests (qemu.conf, capability_filters).
-    text = original(sides.lab, sides.source.name, path)
+    text = original(lab, source.name, path)
     text += 'capability_filters = ["migration-file-drop-cache"]\n'
-    return (FileChanged(sides.source.name, path, text), Restarted(sides.source))
+    return (file_changed(lab, source.name, path, text), restarted(lab, source))
 
 
 def _no_userfaultfd(sides: Sides) -> tuple[Change, ...]:
     # Root may use the call by its capability, and the device as its owner.
     remount = "[ ! -e /dev/userfaultfd ] || mount -o remount,bind,{} /dev/userfaultfd"
     daemon = "#!/bin/sh\nexec setpriv --bounding-set=-sys_ptrace libvirtd --listen\n"
+    lab, to = sides.lab, sides.to
     return (
-        Ran(sides.to.name, remount.format("nodev"), remount.format("dev")),
-        FileChanged(sides.to.name, "etc/migrationlab/libvirtd", daemon),
-        Restarted(sides.to),
+        ran(lab, to.name, remount.format("nodev"), remount.format("dev")),
+        file_changed(lab, to.name, "etc/migrationlab/libvirtd", daemon),
+        restarted(lab, to),
     )
 
 
@@ -235,11 +229,7 @@ CASES = _read()
 
 
 def find(case_id: str) -> FaultCase:
-    """Return the fault called ``case_id``.
-
-    Raises:
-        UsageError: There is none.
-    """
+    """Return the fault called ``case_id``; raise :class:`UsageError` where there is none."""
     for case in CASES:
         if case.id == case_id:
             return case

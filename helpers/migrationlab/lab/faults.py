@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from migrationlab.errors import UsageError
 from migrationlab.hosts.host import Host
 from migrationlab.lab.fault_cases import FaultCase, Sides, find
-from migrationlab.lab.guest import Guest
-from migrationlab.lab.guest_xml import NAMESPACE, spec_from
+from migrationlab.lab.guest import Guest, domains_of
 from migrationlab.lab.host_changes import undo_all
 from migrationlab.lab.lab_base import LabBase
 from migrationlab.plan.plan import Plan
@@ -27,20 +26,13 @@ SMALL_GUEST = {"memory_mib": 128, "working_set_mib": 8, "dirty_mib_s": 5, "disk_
 
 @dataclass(frozen=True, slots=True)
 class ActiveFault:
-    """A fault that is switched on.
-
-    Attributes:
-        case: The fault.
-        plan: The plan that runs into it.
-        source: The host that a guest leaves by that plan.
-        to: The host that it goes to.
-        guest: The guest that was made for it; None where any guest on ``source`` does.
-    """
+    """A fault that is switched on, and the ``plan`` from ``source`` to ``to`` that runs into it."""
 
     case: FaultCase
     plan: Plan
     source: Host
     to: Host
+    #: The guest that was made for it; None where any guest on ``source`` does.
     guest: Guest | None
 
     @property
@@ -60,11 +52,7 @@ def switch_on(
 ) -> ActiveFault:
     """Break a lab until :func:`fix`.
 
-    Args:
-        lab: The lab.
-        case_id: The fault's name.
-        source: The host that guests leave; by default the first.
-        boot: Boots a guest in that lab.
+    Guests leave ``source``, by default the first host; ``boot`` boots one in that lab.
 
     Raises:
         UsageError: There is no such fault, another one is on, or this lab cannot have it.
@@ -79,7 +67,7 @@ def switch_on(
     _take(lab, case, source)
     try:
         for change in case.changes(sides):
-            change.make(lab)
+            change.make()
         made = {**SMALL_GUEST, **case.guest} if case.guest is not None else None
         guest = boot(case.id, on=source, **made) if made is not None else None
     except BaseException:
@@ -89,10 +77,7 @@ def switch_on(
 
 
 def fix(lab: LabBase) -> FaultCase | None:
-    """Fix the fault that is on in a lab, and end the guest that was made for it.
-
-    Returns:
-        The fault that was on, None where none was.
+    """Fix the fault that is on, None where none is; end the guest that was made for it.
 
     Raises:
         LabError: It could not be fixed completely.
@@ -102,10 +87,11 @@ def fix(lab: LabBase) -> FaultCase | None:
         return None
     case = find(state["case"])
     source = next(host for host in lab.hosts if host.name == state["source"])
-    undo_all(lab, case.changes(Sides(lab, source, lab.other(source))))
+    undo_all(case.changes(Sides(lab, source, lab.other(source))))
     if case.guest is not None:
-        for guest in _guests(lab, case.id):
-            guest.clear()
+        for domain, guest in domains_of(lab):
+            if domain.name == case.id:
+                guest.clear()
     lab.files.broken.unlink()
     return case
 
@@ -120,13 +106,6 @@ def breaking(
         yield on
     finally:
         fix(lab)
-
-
-def _guests(lab: LabBase, name: str) -> Iterator[Guest]:
-    for host in lab.hosts:
-        for domain in host.domains(NAMESPACE, inactive=True):
-            if domain.name == name and domain.metadata is not None:
-                yield Guest(lab, spec_from(domain.metadata), domain.uuid, domain.name)
 
 
 def _state(lab: LabBase) -> dict[str, str] | None:

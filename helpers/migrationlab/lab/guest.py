@@ -10,6 +10,7 @@ import dataclasses
 import secrets
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from migrationlab.hosts.host import DomainState, Host, domain_sha256
 from migrationlab.lab import disk_files
 from migrationlab.lab.beat_buffer import BeatBuffer
 from migrationlab.lab.booted_spec import PAGES_PER_MIB, BootedSpec, pages_per_second
+from migrationlab.lab.guest_xml import NAMESPACE, spec_from
 from migrationlab.lab.lab_base import LabBase
 from migrationlab.lab.layout import CONTROL_PORT, LAST_GUEST, guest_address
 from migrationlab.lab.socket_broker import LAN, open_socket
@@ -61,12 +63,7 @@ class MemoryCheck:
 
 
 class GuestBeats:
-    """The beats of one guest in the lab's beat buffer.
-
-    Args:
-        buffer: The buffer of all guests' beats.
-        number: The guest's number.
-    """
+    """The beats of the guest ``number`` in the lab's beat buffer."""
 
     def __init__(self, buffer: BeatBuffer, number: int) -> None:
         self._buffer = buffer
@@ -83,11 +80,10 @@ class GuestBeats:
         return count - int(np.count_nonzero(newest["arrival_ns"] >= since))
 
     def read(self, first: int) -> pd.DataFrame:
-        """Return the guest's beats from a position on.
+        """Return the guest's beats from a position on, in order of arrival.
 
-        Returns:
-            A frame with ``arrival_ns`` (CLOCK_REALTIME), ``sequence``, ``guest_ns`` (the
-            guest's own clock) and ``writes`` (pages written so far), in order of arrival.
+        The frame has ``arrival_ns`` (CLOCK_REALTIME), ``sequence``, ``guest_ns`` (the guest's own
+        clock) and ``writes`` (pages written so far).
         """
         taken = self._buffer.read(first)
         mine = taken[taken["guest"] == self._number]
@@ -98,11 +94,8 @@ class GuestBeats:
 class Guest:
     """A guest of the lab.
 
-    Args:
-        lab: Its lab.
-        spec: What it was made of.
-        uuid: Its domain's UUID.
-        name: Its domain's name by now, where that is not the name it was booted by.
+    What needs the domain raises GuestError where neither host has it, and HostError where libvirt
+    refuses. The domain's ``name`` may have changed since the guest was booted.
     """
 
     def __init__(self, lab: LabBase, spec: BootedSpec, uuid: str, name: str | None = None) -> None:
@@ -192,22 +185,12 @@ class Guest:
         return found is not None and found[1].paused
 
     def suspend(self) -> None:
-        """Pause the guest until :meth:`resume`.
-
-        Raises:
-            GuestError: It runs nowhere.
-            HostError: libvirt refused.
-        """
+        """Pause the guest until :meth:`resume`."""
         with refusals():
             self._domain().suspend()
 
     def resume(self) -> None:
-        """Resume the guest.
-
-        Raises:
-            GuestError: It runs nowhere.
-            HostError: libvirt refused.
-        """
+        """Resume the guest."""
         with refusals():
             self._domain().resume()
 
@@ -217,12 +200,7 @@ class Guest:
             return host.connection.lookupByUUIDString(self.uuid)
 
     def facts(self) -> DomainFacts:
-        """Return what validation of a plan needs: the domain's state, its disks and memory.
-
-        Raises:
-            GuestError: It is on neither host.
-            HostError: libvirt refused.
-        """
+        """Return what validation of a plan needs: the domain's state, its disks and memory."""
         host = self.host
         with refusals():
             domain = self._domain()
@@ -253,23 +231,15 @@ class Guest:
         return GuestBeats(self.lab.beat_buffer, self.spec.number)
 
     def echo_probe(self) -> EchoProbe:
-        """Return a probe that pings the guest from the LAN, as a client of its service would.
-
-        Raises:
-            LabError: The lab is down.
-        """
+        """Return a probe that pings the guest from the LAN, as a client of its service would."""
         kind = (socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)
         opened = open_socket(self.lab.files.broker, LAN, *kind)
         return EchoProbe(guest_address(self.spec.number), interval_s=ECHO_INTERVAL_S, opened=opened)
 
     def reached_mib_s(self, window_s: float = 1.0) -> float | None:
-        """Return the dirty rate that the guest really reached lately.
+        """Return the dirty rate that the guest really reached within a time up to now.
 
-        Args:
-            window_s: The time to average over, up to the newest beat.
-
-        Returns:
-            MiB of pages written a second, or None where fewer than two beats came.
+        The result is None where fewer than two beats came.
         """
         source = self.beat_source
         beats = source.read(source.place(window_s))
@@ -345,12 +315,7 @@ class Guest:
         return path.read_text(errors="replace") if path.exists() else ""
 
     def destroy(self) -> None:
-        """End the guest at once, and delete its definitions and its disk.
-
-        Raises:
-            GuestError: It is on neither host.
-            HostError: libvirt refused.
-        """
+        """End the guest at once, and delete its definitions and its disk."""
         _ = self.host
         self.clear()
 
@@ -395,3 +360,11 @@ class Guest:
             + (f"; its console ends with:\n{tail}" if tail else ""),
             hint="Boot a new guest if its kernel has panicked: its memory is damaged.",
         )
+
+
+def domains_of(lab: LabBase) -> Iterator[tuple[DomainState, Guest]]:
+    """Yield each domain of a lab's guests and the guest, also those that are only defined."""
+    for host in lab.hosts:
+        for domain in host.domains(NAMESPACE, inactive=True):
+            if domain.metadata is not None:
+                yield domain, Guest(lab, spec_from(domain.metadata), domain.uuid, domain.name)

@@ -39,12 +39,7 @@ CPU_MODES = ("host-model", "host-passthrough", "maximum")
 
 
 def domain_xml(spec: BootedSpec, uuid: str) -> str:
-    """Return the domain XML of a guest.
-
-    Args:
-        spec: What it is made of.
-        uuid: The domain's UUID.
-    """
+    """Return the domain XML of a guest."""
     settings: dict[str, object] = {
         "guest": spec.number,
         "pages": spec.working_set_mib * PAGES_PER_MIB,

@@ -1,14 +1,15 @@
 """Change a running lab host in ways that can be undone, as the faults need them.
 
-A change needs only its own fields and the lab's folder to be made and undone. Undoing is harmless
-where nothing was done. So another process can fix what a dead one has broken.
+A change needs only its own arguments and the lab's folder to be made and undone. Undoing is
+harmless where nothing was done. So another process can fix what a dead one has broken.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 
 from migrationlab.errors import LabError
 from migrationlab.hosts.host import Host
@@ -19,107 +20,50 @@ from migrationlab.lab.lab_base import LabBase
 ORIGINALS = {"root/.ssh": "ssh", "etc": "etc"}
 
 
-class Change(Protocol):
+@dataclass(frozen=True, slots=True)
+class Change:
     """A change of a host that can be undone."""
 
-    def make(self, lab: LabBase) -> None:
-        """Make the change."""
-
-    def undo(self, lab: LabBase) -> None:
-        """Undo the change."""
+    make: Callable[[], None]
+    undo: Callable[[], None]
 
 
-@dataclass(frozen=True, slots=True)
-class FileChanged:
-    """A file of a host with another text, or without the file.
+def file_changed(lab: LabBase, host: str, path: str, text: str | None) -> Change:
+    """Give a file of a host another text, or delete it for None.
 
-    Attributes:
-        host: The host's name.
-        path: The file, below the host's root; one of those that ``host_config`` writes.
-        text: The new text; None to delete the file.
+    The ``path`` is below the host's root, one of those that ``host_config`` writes.
     """
 
-    host: str
-    path: str
-    text: str | None
-
-    def make(self, lab: LabBase) -> None:
-        """Write the file, or delete it."""
-        if self.text is None:
-            _run(lab, self.host, "rm", "-f", f"/{self.path}")
-        else:
-            self._write(lab, self.text)
-
-    def undo(self, lab: LabBase) -> None:
-        """Write the original text."""
-        self._write(lab, original(lab, self.host, self.path))
-
-    def _write(self, lab: LabBase, text: str) -> None:
+    def write(text: str) -> None:
         script = 'umask 077; cat >"$1"'
-        _run(lab, self.host, "sh", "-c", script, "sh", f"/{self.path}", text=text)
+        _run(lab, host, "sh", "-c", script, "sh", f"/{path}", text=text)
+
+    delete = partial(_run, lab, host, "rm", "-f", f"/{path}")
+    return Change(
+        make=delete if text is None else partial(write, text),
+        undo=lambda: write(original(lab, host, path)),
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """A shell script that was run on a host.
-
-    Attributes:
-        host: The host's name.
-        script: The script.
-        back: The script that undoes it, also where it did not run.
-    """
-
-    host: str
-    script: str
-    back: str
-
-    def make(self, lab: LabBase) -> None:
-        """Run the script."""
-        _run(lab, self.host, "sh", "-euc", self.script)
-
-    def undo(self, lab: LabBase) -> None:
-        """Run the script that undoes it."""
-        _run(lab, self.host, "sh", "-euc", self.back)
+def ran(lab: LabBase, host: str, script: str, back: str) -> Change:
+    """Run a shell script on a host; ``back`` undoes it, also where it did not run."""
+    return Change(*(partial(_run, lab, host, "sh", "-euc", each) for each in (script, back)))
 
 
-@dataclass(frozen=True, slots=True)
-class CertificatesRead:
-    """libvirtd reads its certificates again; its connections stay."""
-
-    host: str
-
-    def make(self, lab: LabBase) -> None:
-        """Read them."""
-        _run(lab, self.host, "virt-admin", "server-update-tls", "libvirtd")
-
-    def undo(self, lab: LabBase) -> None:
-        """Read them."""
-        self.make(lab)
+def certificates_read(lab: LabBase, host: str) -> Change:
+    """Let libvirtd read its certificates again; its connections stay."""
+    read = partial(_run, lab, host, "virt-admin", "server-update-tls", "libvirtd")
+    return Change(read, read)
 
 
-@dataclass(frozen=True, slots=True)
-class Restarted:
-    """libvirtd restarts and reads its settings."""
-
-    host: Host
-
-    def make(self, lab: LabBase) -> None:
-        """Restart it."""
-        lab.restart_libvirtd(self.host)
-
-    def undo(self, lab: LabBase) -> None:
-        """Restart it."""
-        self.make(lab)
+def restarted(lab: LabBase, host: Host) -> Change:
+    """Let libvirtd restart and read its settings."""
+    restart = partial(lab.restart_libvirtd, host)
+    return Change(restart, restart)
 
 
 def original(lab: LabBase, host: str, path: str) -> str:
-    """Return the text of a host's file when the lab started.
-
-    Args:
-        lab: The lab.
-        host: The host's name.
-        path: The file, below the host's root.
-    """
+    """Return the text that a file, below the host's root, had when the lab started."""
     directory = lab.files.host(host).directory
     for folder, kept in ORIGINALS.items():
         if PurePosixPath(path).is_relative_to(folder):
@@ -127,7 +71,7 @@ def original(lab: LabBase, host: str, path: str) -> str:
     raise ValueError(f"path must be below {', '.join(ORIGINALS)} (got {path!r})")
 
 
-def undo_all(lab: LabBase, changes: tuple[Change, ...]) -> None:
+def undo_all(changes: Iterable[Change]) -> None:
     """Undo changes in the order in which they were made, also after one fails.
 
     Raises:
@@ -136,7 +80,7 @@ def undo_all(lab: LabBase, changes: tuple[Change, ...]) -> None:
     failed: list[LabError] = []
     for change in changes:
         try:
-            change.undo(lab)
+            change.undo()
         except LabError as error:
             failed.append(error)
     if failed:

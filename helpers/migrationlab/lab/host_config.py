@@ -14,7 +14,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from migrationlab.lab.certificates import Authority
+from migrationlab.lab.certificates import Authority, private_text
 from migrationlab.lab.layout import (
     GUESTS_AT_HOST,
     HOST_NAMES,
@@ -176,16 +176,9 @@ def _write_private(path: Path, text: str) -> None:
 
 
 def _private(key: ed25519.Ed25519PrivateKey) -> str:
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.OpenSSH,
-        serialization.NoEncryption(),
-    ).decode()
+    return private_text(key, serialization.PrivateFormat.OpenSSH)
 
 
 def _public(key: ed25519.Ed25519PrivateKey) -> str:
-    return (
-        key.public_key()
-        .public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-        .decode()
-    )
+    encoding, form = serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+    return key.public_key().public_bytes(encoding, form).decode()

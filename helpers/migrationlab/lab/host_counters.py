@@ -17,18 +17,12 @@ from migrationlab.lab.socket_broker import open_socket
 
 @dataclass(frozen=True, slots=True)
 class LabHostCounters:
-    """The counters of one host of a lab.
-
-    Attributes:
-        name: The host's name.
-        address: Its address on the wire.
-        first: The pid of its first process; libvirtd and QEMU are its children.
-        broker: The socket of the lab's socket broker.
-        wire: The lab's wire.
-    """
+    """The counters of one host of a lab; those that ask a host raise LabError if it is gone."""
 
     name: str
+    #: On the wire.
     address: str
+    #: The pid of its first process; libvirtd and QEMU are its children.
     first: int
     broker: Path
     wire: Wire
@@ -39,18 +33,13 @@ class LabHostCounters:
         return DEVICE
 
     def sent_bytes(self) -> int:
-        """Return how many bytes the host has put on the wire since it started.
-
-        Raises:
-            LabError: The host is gone.
-        """
+        """Return how many bytes the host has put on the wire since it started."""
         return self.wire.sent_bytes(self.name)
 
     def netlink(self, protocol: int) -> socket.socket:
         """Return a new netlink socket of the host's network; the network stays up while it is open.
 
-        Raises:
-            LabError: The host is gone, or the kernel has no such sockets.
+        A kernel without such sockets is a LabError, too.
         """
         return open_socket(self.broker, self.name, socket.AF_NETLINK, socket.SOCK_RAW, protocol)
 

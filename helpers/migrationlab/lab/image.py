@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from migrationlab.errors import LabError, UsageError
@@ -46,11 +45,7 @@ FETCH_KERNEL = (
 
 
 def path_of(release: str) -> Path:
-    """Return where the image of a release is, or would be.
-
-    Raises:
-        UsageError: No host image is made from this release.
-    """
+    """Return where the image of a release is, or would be; refuse a release that has none."""
     if release not in RELEASES:
         raise UsageError(
             f"the release must be {' or '.join(RELEASES)} (got {release!r})",
@@ -67,14 +62,7 @@ def cached(release: str) -> bool:
 
 
 def ensure(release: str, on_step: Listener = ignore) -> Path:
-    """Return the image of a release; build it if it is missing.
-
-    Args:
-        release: A Debian release, one of :data:`RELEASES`.
-        on_step: Is called with the steps of the build.
-
-    Returns:
-        The folder of the host's root file system.
+    """Return the image of a release, the folder of a host's root; build it if it is missing.
 
     Raises:
         LabError: It could not be built; nothing is left behind.
@@ -99,11 +87,7 @@ def capabilities(image: Path) -> Path:
 
 
 def remove(release: str) -> bool:
-    """Delete every image of a release, also those of older recipes.
-
-    Returns:
-        Whether there was one.
-    """
+    """Delete every image of a release, also of older recipes; return whether there was one."""
     image = path_of(release)
     with _lock(image):
         found = [path for path in image.parent.glob(f"{release}-*") if path.is_dir()]
@@ -116,14 +100,9 @@ def _partial(image: Path) -> Path:
     return image.with_name(f".{image.name}.partial")
 
 
-@contextmanager
-def _lock(image: Path) -> Iterator[None]:
-    import fcntl  # noqa: PLC0415 - Windows has none, and can plan experiments, not build images
-
+def _lock(image: Path) -> AbstractContextManager[None]:
     image.parent.mkdir(parents=True, exist_ok=True)
-    with open(image.with_name(f".{image.name}.lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    return directories.locked(image.with_name(f".{image.name}.lock"))
 
 
 def _build(release: str, image: Path, on_step: Listener) -> None:

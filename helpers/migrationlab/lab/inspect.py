@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable
 from typing import Any
@@ -16,12 +17,7 @@ from migrationlab.lab.layout import HOST_NAMES, LAN_ADDRESSES, WIRE_ADDRESSES, g
 
 
 def inspect_lab(lab: LabBase, guests: Iterable[Guest]) -> dict[str, Any]:
-    """Return a lab's hosts, addresses, URIs, wire, guests and processes.
-
-    Args:
-        lab: The running lab.
-        guests: Its guests.
-    """
+    """Return a running lab's hosts, addresses, URIs, wire, guests and processes."""
     addresses = zip(HOST_NAMES, WIRE_ADDRESSES, LAN_ADDRESSES, strict=True)
     return {
         "name": lab.name,
@@ -65,16 +61,8 @@ def _processes(lab: LabBase) -> list[dict[str, Any]]:
     hosts = {pid: name for name, pid in lab.rack.hosts.items()}
     found: list[dict[str, Any]] = []
     for process in psutil.Process(lab.rack.pid).children(recursive=True):
-        try:
-            host = next(
-                (
-                    hosts[parent.pid]
-                    for parent in [process, *process.parents()]
-                    if parent.pid in hosts
-                ),
-                "rack",
-            )
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+            line = [process, *process.parents()]
+            host = next((hosts[each.pid] for each in line if each.pid in hosts), "rack")
             found.append({"pid": process.pid, "host": host, "program": process.name()})
-        except psutil.NoSuchProcess:
-            continue  # it has just ended
     return found

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import functools
 import json
 import os
@@ -18,10 +17,9 @@ import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import psutil
@@ -31,6 +29,7 @@ from migrationlab.hosts.host import Host
 from migrationlab.lab import (
     accelerator,
     boot_files,
+    directories,
     disk_files,
     host_config,
     image,
@@ -43,8 +42,8 @@ from migrationlab.lab.admin_client import AdminClient
 from migrationlab.lab.booted_spec import BootedSpec, require_name
 from migrationlab.lab.fault_cases import CASES, FaultCase
 from migrationlab.lab.faults import ActiveFault, breaking
-from migrationlab.lab.guest import Guest, GuestBeats
-from migrationlab.lab.guest_xml import NAMESPACE, domain_xml, spec_from
+from migrationlab.lab.guest import Guest, GuestBeats, domains_of
+from migrationlab.lab.guest_xml import domain_xml
 from migrationlab.lab.inspect import inspect_lab
 from migrationlab.lab.lab_base import LabBase
 from migrationlab.lab.layout import FIRST_GUEST, HOST_NAMES, LAST_GUEST, LabFiles
@@ -142,8 +141,7 @@ class Lab(LabBase):
     def attach(cls, name: str, *, on_step: Listener = ignore) -> Self:
         """Return a lab that another process keeps up; closing it leaves the lab as it is.
 
-        Raises:
-            UsageError: No lab of that name is up.
+        Where no lab of that name is up, :class:`UsageError` says which are.
         """
         return cls(name=name, on_step=on_step, _state=registry.state(name))
 
@@ -154,12 +152,7 @@ class Lab(LabBase):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     @functools.cached_property
@@ -174,19 +167,13 @@ class Lab(LabBase):
     def guests(self) -> list[Guest]:
         """Return the guests on both hosts by number, also those that are only defined."""
         found: dict[str, Guest] = {}
-        for host in self.hosts:
-            for domain in host.domains(NAMESPACE, inactive=True):
-                if domain.metadata is not None and (domain.active or domain.uuid not in found):
-                    spec = spec_from(domain.metadata)
-                    found[domain.uuid] = Guest(self, spec, domain.uuid, domain.name)
+        for domain, guest in domains_of(self):
+            if domain.active or domain.uuid not in found:
+                found[domain.uuid] = guest
         return sorted(found.values(), key=lambda guest: guest.spec.number)
 
     def guest(self, name: str) -> Guest:
-        """Return the guest called ``name``.
-
-        Raises:
-            GuestError: There is none.
-        """
+        """Return the guest called ``name``; raise :class:`GuestError` where there is none."""
         guests = self.guests
         for guest in guests:
             if guest.name == name:
@@ -214,7 +201,8 @@ class Lab(LabBase):
         if wanted.on is not None:
             self.require_own("on", wanted.on)
         wanted.require_possible()
-        with self._boot_lock, self._alone():
+        # Else another thread or process could give the guest's number away a second time.
+        with self._boot_lock, directories.locked(self.files.directory / "boot.lock"):
             spec = self._booted_spec(wanted)
             with step(self.on_step, f"booting {spec.name}"):
                 return self._boot(Guest(self, spec, str(uuid.uuid4())), wanted.on or self.host_a)
@@ -240,13 +228,6 @@ class Lab(LabBase):
             "machine": wanted.machine or self.machine,
         }
         return BootedSpec(**fields | chosen, name=name, number=number)
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Prevent other processes from giving a guest's number away a second time."""
-        with (self.files.directory / "boot.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
     def _boot(self, guest: Guest, host: Host) -> Guest:
         if not (self.files.guests / "kernel").exists():

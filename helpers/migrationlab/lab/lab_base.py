@@ -38,13 +38,7 @@ T = TypeVar("T")
 
 
 class LabBase:
-    """A running lab.
-
-    Args:
-        name: Its name.
-        files: Its folder.
-        images: The Debian release of each host.
-        rack: Its running rack.
+    """A running lab; ``images`` are the Debian releases of its hosts.
 
     Raises:
         LabError: A host did not come up.
@@ -84,15 +78,7 @@ class LabBase:
         return self.host_b if host is self.host_a else self.host_a
 
     def require_own(self, name: str, host: Host) -> None:
-        """Refuse a host of another lab or machine.
-
-        Args:
-            name: The name of the argument, for the message.
-            host: The host.
-
-        Raises:
-            UsageError: It is no host of this lab.
-        """
+        """Refuse a host of another lab or machine; ``name`` is the argument's, for the message."""
         if host not in self.hosts:
             raise UsageError(
                 f"{name} must be a host of this lab (got {host!r})",
@@ -106,11 +92,7 @@ class LabBase:
         return max(common, key=lambda name: [int(part) for part in name[7:].split(".")])
 
     def lan_socket(self) -> socket.socket:
-        """Return a new UDP socket on the guests' LAN.
-
-        Raises:
-            LabError: The lab is down.
-        """
+        """Return a new UDP socket on the guests' LAN."""
         lan = open_socket(self.files.broker, LAN, socket.AF_INET, socket.SOCK_DGRAM)
         lan.bind((OBSERVER, 0))
         return lan

@@ -6,10 +6,11 @@ owner wrote down, and all others end with it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
-from typing import IO, Any
+from typing import IO
 
 import psutil
 
@@ -29,18 +30,7 @@ def up(
     wire_mbit_s: float | None,
     on_step: Listener = ignore,
 ) -> None:
-    """Start a lab that stays up after this process.
-
-    Args:
-        name: Its name.
-        images: The Debian release of each host.
-        wire_mbit_s: The rate of the wire, None for no limit.
-        on_step: Is called with the steps of starting it.
-
-    Raises:
-        UsageError: A lab of that name is up, or an argument is not allowed.
-        LabError: It did not come up; nothing is left.
-    """
+    """Start a lab that stays up after this process; arguments and errors are those of ``Lab``."""
     arguments = json.dumps({"name": name, "images": images, "wire_mbit_s": wire_mbit_s})
     daemon = subprocess.Popen(
         [sys.executable, "-m", "migrationlab.lab.daemon", arguments],
@@ -52,15 +42,13 @@ def up(
     )
     assert daemon.stdout is not None
     assert daemon.stderr is not None
-    try:
-        _follow(daemon.stdout, daemon.stderr, on_step)
-    except BaseException:
-        daemon.terminate()
-        daemon.wait()
-        raise
-    finally:
-        daemon.stdout.close()
-        daemon.stderr.close()
+    with daemon.stdout, daemon.stderr:
+        try:
+            _follow(daemon.stdout, daemon.stderr, on_step)
+        except BaseException:
+            daemon.terminate()
+            daemon.wait()
+            raise
 
 
 def _follow(reports: IO[str], errors: IO[str], on_step: Listener) -> None:
@@ -77,19 +65,12 @@ def _follow(reports: IO[str], errors: IO[str], on_step: Listener) -> None:
 
 
 def down(name: str) -> bool:
-    """End a lab, whoever owns it and in whatever state it is.
-
-    Returns:
-        Whether there was one.
-
-    Raises:
-        LabError: Its owner still runs and holds its name.
-    """
+    """End a lab, whoever owns it and in whatever state it is; return whether there was one."""
     found = bool(registry.sweep([name]))
     if not registry.is_up(name):
         return found
-    state = _state(name)
-    if state is not None:
+    with contextlib.suppress(UsageError):  # it is not up yet, or has just ended
+        state = registry.state(name)
         _kill(state["rack"]["pid"], state["rack_started"])
     if not wait_until(lambda: not registry.is_up(name), DOWN_TIMEOUT_S):
         owner = registry.owner(name)
@@ -99,13 +80,6 @@ def down(name: str) -> bool:
         )
     registry.sweep([name])
     return True
-
-
-def _state(name: str) -> dict[str, Any] | None:
-    try:
-        return registry.state(name)
-    except UsageError:
-        return None  # it is not up yet, or has just ended
 
 
 def _kill(pid: int, started: float) -> None:

@@ -50,11 +50,7 @@ def bridge_mac(address: str) -> str:
 
 
 class Below:
-    """A path below the ``directory`` of the object.
-
-    Args:
-        parts: The parts of the path.
-    """
+    """A path below the ``directory`` of the object."""
 
     def __init__(self, *parts: str) -> None:
         self._parts = parts

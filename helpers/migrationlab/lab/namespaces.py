@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -52,12 +53,7 @@ def child_environment() -> dict[str, str]:
 
 
 def run(argv: Sequence[str], *, timeout_s: float = 30, text: str = "") -> str:
-    """Run a program until it ends, and return its output as text.
-
-    Args:
-        argv: The program and its arguments.
-        timeout_s: How long it may take.
-        text: What it reads on standard input.
+    """Run a program, with ``text`` as its standard input, and return its output as text.
 
     Raises:
         LabError: It is missing, failed, or took too long; the message has its reason.
@@ -85,18 +81,8 @@ def start_guarded(
 ) -> subprocess.Popen[bytes]:
     """Start a program in new namespaces that end with this process, however that ends.
 
-    Args:
-        argv: The program and its arguments.
-        options: The namespaces besides mount and pid, as options of ``unshare``.
-        stdin: As for ``subprocess.Popen``.
-        stdout: As for ``subprocess.Popen``.
-        stderr: As for ``subprocess.Popen``.
-
-    Returns:
-        The ``unshare`` process; end it with :func:`end_guarded`.
-
-    Raises:
-        LabError: ``unshare`` is missing.
+    The ``options`` of ``unshare`` are the namespaces besides mount and pid. The result is the
+    ``unshare`` process; end it with :func:`end_guarded`.
     """
     owner = os.pidfd_open(os.getpid())
     try:
@@ -135,11 +121,7 @@ def end_guarded(process: subprocess.Popen[bytes]) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Delete a folder, also one with files of the user's sub-uids.
-
-    Raises:
-        LabError: It could not be deleted.
-    """
+    """Delete a folder if it is there, also one with files of the user's sub-uids."""
     if not path.exists():
         return
     try:
@@ -152,23 +134,17 @@ def remove_tree(path: Path) -> None:
 def pid_outside(pid: int, rack: int) -> int:
     """Return the pid, as this process sees it, of the process ``pid`` inside a rack.
 
-    Args:
-        pid: The pid in the rack's pid namespace.
-        rack: The pid of the rack's first process, as this process sees it.
-
-    Raises:
-        LabError: There is no such process.
+    ``rack`` is the pid of the rack's first process, as this process sees it.
     """
     for status in Path("/proc").glob("[0-9]*/status"):
         try:
             text = status.read_text()
         except (FileNotFoundError, ProcessLookupError):
             continue  # it ended while we looked
-        line = next((row for row in text.splitlines() if row.startswith("NSpid:")), "")
-        numbers = line.split()[1:]
-        outside = int(status.parent.name)
-        if len(numbers) > 1 and int(numbers[-1]) == pid and _same_pid_namespace(outside, rack):
-            return outside
+        # NSpid has the pid in this process's namespace first, and the innermost one's last.
+        found = re.search(r"^NSpid:\t(\d+)\t(?:.*\t)?(\d+)$", text, re.MULTILINE)
+        if found and int(found[2]) == pid and _same_pid_namespace(int(found[1]), rack):
+            return int(found[1])
     raise LabError(f"process {pid} of the rack is gone", hint="Start a new lab.")
 
 

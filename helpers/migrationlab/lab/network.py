@@ -28,11 +28,7 @@ LAST_HANDLE = 0x7FFF
 
 
 class Wire:
-    """The wire of a running lab.
-
-    Args:
-        rack: The lab's rack.
-    """
+    """The wire of a running lab."""
 
     def __init__(self, rack: Rack) -> None:
         self._rack = rack
@@ -101,18 +97,11 @@ class Wire:
         return True
 
     def sent_bytes(self, host: str) -> int:
-        """Return how many bytes a host has put on the wire since it started."""
-        return self.counters(host)[0]
-
-    def counters(self, host: str) -> tuple[int, int]:
-        """Return the bytes that a host sent and received on the wire since it started.
+        """Return how many bytes a host has put on the wire since it started.
 
         From its interface's counters, ``/proc/PID/net/dev``. What leaves the network stack as
         one piece, to be cut into frames later (GSO), is counted with its headers once: a cable
         would carry some 4 % more.
-
-        Raises:
-            LabError: The host is gone.
         """
         try:
             text = Path(f"/proc/{self._rack.hosts[host]}/net/dev").read_text()
@@ -122,5 +111,4 @@ class Wire:
         rows = {name.strip(): row for name, _, row in parts}
         if DEVICE not in rows:
             raise LabError(f"{host} has lost its wire", hint="Start a new lab.")
-        numbers = rows[DEVICE].split()
-        return int(numbers[8]), int(numbers[0])
+        return int(rows[DEVICE].split()[8])

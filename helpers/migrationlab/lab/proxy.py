@@ -30,13 +30,7 @@ ADDRESSES = dict(zip(HOST_NAMES, LAN_ADDRESSES, strict=True))
 
 
 def write(files: LabFiles, rack: Rack, busybox: Path) -> None:
-    """Write the proxy programs of a lab.
-
-    Args:
-        files: The lab's folder.
-        rack: Its running rack.
-        busybox: A static busybox; its ``nc`` carries a TCP connection.
-    """
+    """Write the proxy programs of a lab; a static busybox's ``nc`` carries a TCP connection."""
     files.proxies.mkdir()
     enter = shlex.join(rack.in_rack_network())
     for name, address in ADDRESSES.items():

@@ -39,16 +39,13 @@ START_TIMEOUT_S = 20
 
 @dataclass(frozen=True, slots=True)
 class Rack:
-    """A running rack.
+    """A running rack."""
 
-    Attributes:
-        pid: The pid of the rack's first process; when that is killed the lab ends.
-        hosts: The pid of each host's first process.
-        observer: The pid of the observer, which is in the rack's own network.
-    """
-
+    #: The pid of the rack's first process; when that is killed the lab ends.
     pid: int
+    #: The pid of each host's first process.
     hosts: dict[str, int]
+    #: The pid of the observer, which is in the rack's own network.
     observer: int
 
     def is_alive(self) -> bool:
@@ -56,7 +53,7 @@ class Rack:
         return bool(psutil.pid_exists(self.pid))
 
     def libvirtd(self, host: str) -> psutil.Process | None:
-        """Return the libvirtd of a host; None while it has none.
+        """Return the libvirtd of a host, None while it has none.
 
         Raises:
             psutil.NoSuchProcess: The host is gone.
@@ -85,11 +82,7 @@ class Rack:
 def start(
     files: LabFiles, hosts: Sequence[tuple[str, Path]]
 ) -> tuple[Rack, subprocess.Popen[bytes]]:
-    """Start a rack in a lab's folder.
-
-    Args:
-        files: The lab's folder, with the hosts' settings in it.
-        hosts: Each host's name and image.
+    """Start a rack in a lab's folder, which has the settings of the ``hosts`` already.
 
     Returns:
         The rack, and its process as this process's child.
@@ -123,17 +116,9 @@ def start(
     try:
         pids = _build(process, spec, files)
         first = _only_child(process.pid)
-        return (
-            Rack(
-                pid=first,
-                hosts={
-                    name: _only_child(namespaces.pid_outside(pids[name], first))
-                    for name, _ in hosts
-                },
-                observer=namespaces.pid_outside(pids["observer"], first),
-            ),
-            process,
-        )
+        outside = {name: namespaces.pid_outside(pid, first) for name, pid in pids.items()}
+        firsts = {name: _only_child(outside[name]) for name, _ in hosts}
+        return Rack(pid=first, hosts=firsts, observer=outside["observer"]), process
     except BaseException:
         namespaces.end_guarded(process)
         raise

@@ -10,8 +10,8 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 
 
 def files(name: str) -> LabFiles:
-    """Return where the lab ``name`` is, or would be.
-
-    Raises:
-        UsageError: No lab can have that name.
-    """
+    """Return where the lab ``name`` is, or would be; refuse a name that no lab can have."""
     if not NAME.fullmatch(name):
         raise UsageError(
             "a lab's name must be small letters, digits and hyphens, 31 at most, no hyphen first "
@@ -38,11 +34,7 @@ def files(name: str) -> LabFiles:
 
 
 def take(name: str) -> int:
-    """Take the name of a new lab, and return a descriptor that holds it until closed.
-
-    Raises:
-        UsageError: A lab of that name is up.
-    """
+    """Take the name of a new lab, and return a descriptor that holds it until closed."""
     directory = files(name).directory
     with _alone():
         descriptor = _try(_lock(directory), create=True)
@@ -83,14 +75,7 @@ def owner(name: str) -> int | None:
 
 
 def sweep(only: Sequence[str] | None = None) -> list[str]:
-    """Delete what dead labs left behind.
-
-    Args:
-        only: The names to look at; None for all.
-
-    Returns:
-        The names of the labs whose remains were deleted.
-    """
+    """Delete what dead labs left behind, all or ``only`` some, and return their names."""
     swept = []
     with _alone():
         for name in _known():
@@ -110,11 +95,7 @@ def names() -> list[str]:
 
 
 def state(name: str) -> dict[str, Any]:
-    """Return what the owner of a running lab wrote about it.
-
-    Raises:
-        UsageError: No lab of that name is up, or not yet.
-    """
+    """Return what the owner of a lab wrote about it; refuse a name of none that is up."""
     path = files(name).state
     if is_up(name) and path.exists():
         found: dict[str, Any] = json.loads(path.read_text())
@@ -137,12 +118,9 @@ def _release(name: str, descriptor: int) -> None:
     os.close(descriptor)
 
 
-@contextmanager
-def _alone() -> Iterator[None]:
+def _alone() -> AbstractContextManager[None]:
     """Be the only process of this user that looks at locks, makes or deletes one."""
-    with (directories.cache() / "registry.lock").open("w") as registry:
-        fcntl.flock(registry, fcntl.LOCK_EX)
-        yield
+    return directories.locked(directories.cache() / "registry.lock")
 
 
 def _lock(directory: Path) -> Path:

@@ -23,14 +23,8 @@ def open_socket(
 ) -> socket.socket:
     """Return a new socket on a network of the rack, neither bound nor connected.
 
-    The network stays up while the socket is open, also when its host dies.
-
-    Args:
-        broker: The socket of the lab's broker.
-        network: :data:`LAN`, or the name of a host.
-        family: The address family, as for ``socket.socket``.
-        kind: The type, as for ``socket.socket``.
-        protocol: The protocol, as for ``socket.socket``.
+    The ``network`` is :data:`LAN`, or the name of a host. It stays up while the socket is open,
+    also when its host dies.
 
     Raises:
         LabError: The lab is down, the host is dead, or its kernel has no such sockets.

@@ -33,15 +33,9 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WireCheck:
-    """The throughput of a TCP stream through the wire.
+    """The throughput of a TCP stream through the wire, and the bytes that were counted for it."""
 
-    Attributes:
-        payload_mbit_s: The rate at which the payload arrived.
-        received_bytes: The bytes that were counted.
-        counted_s: The time in which they were counted.
-        settings: The wire's settings.
-    """
-
+    #: The rate at which the payload arrived.
     payload_mbit_s: float
     received_bytes: int
     counted_s: float
@@ -55,10 +49,6 @@ class WireCheck:
 
 def measure(broker: Path, settings: WireSpec) -> WireCheck:
     """Send a TCP stream from the first host of a lab to the second, for about a second.
-
-    Args:
-        broker: The socket of the lab's broker.
-        settings: The wire's settings.
 
     Raises:
         LabError: The lab is down, or nothing comes through.
@@ -92,11 +82,7 @@ def measure(broker: Path, settings: WireSpec) -> WireCheck:
 
 
 def _stream(sender: socket.socket, receiver: socket.socket) -> tuple[int, float]:
-    """Send without pauses; return the bytes that arrived within a time, and that time.
-
-    Raises:
-        OSError: The stream broke, or nothing arrived for too long.
-    """
+    """Send without pauses; return the bytes that arrived within a time, and that time."""
     for each in (sender, receiver):
         each.settimeout(0)
     piece, room = bytes(CHUNK_BYTES), bytearray(CHUNK_BYTES)

@@ -1,8 +1,8 @@
-"""Changes to a host that are taken back: all of them, and from what the lab's folder kept."""
+"""Tests of changes to a host: all are undone, with the original files of the lab's folder."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,40 +11,29 @@ import pytest
 
 from migrationlab.errors import LabError
 from migrationlab.lab import host_config
-from migrationlab.lab.host_changes import original, undo_all
+from migrationlab.lab.host_changes import Change, original, undo_all
 from migrationlab.lab.layout import LabFiles
 
 
-@dataclass
-class Noted:
-    """A change that notes what was asked of it, and may refuse."""
+def test_all_changes_are_undone_that_can_be() -> None:
+    """A failure does not stop the undoing of later changes; the error names each failure."""
+    done: list[str] = []
 
-    refuses: str = ""
-    done: list[str] = field(default_factory=list)
+    def undo(name: str) -> None:
+        if name in ("b", "d"):
+            raise LabError(f"failure of {name}")
+        done.append(name)
 
-    def make(self, site: Any) -> None:
-        """Note that it was made."""
-        self.done.append("made")
-
-    def undo(self, site: Any) -> None:
-        """Note that it was taken back, or refuse."""
-        if self.refuses:
-            raise LabError(self.refuses)
-        self.done.append("undone")
-
-
-def test_one_that_fails_keeps_none_from_being_undone() -> None:
-    """Every change is taken back that can be, and the error names each that can't."""
-    changes = (Noted(), Noted("first"), Noted(), Noted("second"), Noted())
-    with pytest.raises(LabError, match="first; second") as caught:
-        undo_all(SimpleNamespace(), changes)
+    changes = [Change(make=list, undo=partial(undo, name)) for name in "abcde"]
+    with pytest.raises(LabError, match="failure of b; failure of d") as caught:
+        undo_all(changes)
     assert caught.value.hint
-    assert [change.done for change in changes] == [["undone"], [], ["undone"], [], ["undone"]]
+    assert done == ["a", "c", "e"]
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Any:
-    """Give as much of a lab as knows its files."""
+    """Return the part of a lab that knows its files."""
     files = LabFiles(tmp_path)
     host_config.write(files)
     return SimpleNamespace(files=files)
@@ -57,13 +46,13 @@ def site(tmp_path: Path) -> Any:
         ("root/.ssh/known_hosts", "ssh/known_hosts"),
     ],
 )
-def test_what_a_file_said(site: Any, path: str, kept: str) -> None:
-    """What a host's file said at the start is found in the lab's folder."""
+def test_original_text_is_in_the_labs_folder(site: Any, path: str, kept: str) -> None:
+    """The original text of a host's file is read from the lab's folder."""
     directory = site.files.host("host-b").directory
     assert original(site, "host-b", path) == (directory / kept).read_text() != ""
 
 
-def test_a_file_that_nobody_kept(site: Any) -> None:
-    """A file that the lab did not write cannot be given back."""
+def test_file_without_original_is_refused(site: Any) -> None:
+    """A file that the lab did not write has no original text."""
     with pytest.raises(ValueError, match=r"path must be below .* \(got 'var/log"):
         original(site, "host-b", "var/log/messages")
