@@ -17,8 +17,8 @@ from migrationlab.runs.run import Run
 #: As migrationlab writes large numbers: 1,836. None begins with 0, so 0,345 is a decimal.
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
 
-#: A wrong number, what is wrong with it, and a hint.
-Mistake = tuple[float | None, str, str]
+#: A wrong number, and what to say about it.
+Mistake = tuple[float | None, Feedback]
 
 
 class NotAccepted(Exception):  # noqa: N818 - no error: a learner's answer that is not right yet
@@ -133,6 +133,6 @@ def refuse_mistakes(
         rel_tol: How near a number must be, relative to the mistake.
         abs_tol: How near it must be, at least.
     """
-    for value, text, hint in mistakes:
+    for value, feedback in mistakes:
         if value is not None and math.isclose(number, value, rel_tol=rel_tol, abs_tol=abs_tol):
-            raise NotAccepted(wrong(text, hint))
+            raise NotAccepted(feedback)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import html
+import tomllib
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 
 class AnswerState(StrEnum):
@@ -70,3 +72,25 @@ def wrong(text: str, hint: str) -> Feedback:
 def unfinished(hint: str) -> Feedback:
     """Return that there is no answer yet, and where it goes."""
     return Feedback(AnswerState.UNFINISHED, "There is no answer here yet.", hint)
+
+
+class Texts:
+    """What the checks of a lesson say, from the TOML file beside their module.
+
+    Args:
+        module: The module's file.
+        shared: Values that any of the texts may name in braces.
+    """
+
+    def __init__(self, module: str, /, **shared: object) -> None:
+        self._texts = tomllib.loads(Path(module).with_suffix(".toml").read_text(encoding="utf-8"))
+        self._shared = shared
+
+    def right(self, key: str, /, **values: object) -> Feedback:
+        """Return that an answer is right, in the words of this key."""
+        return right(self._texts["right"][key].format(**self._shared | values))
+
+    def wrong(self, key: str, /, **values: object) -> Feedback:
+        """Return what is wrong, and what to look at, in the words of this key."""
+        said, known = self._texts["wrong"][key], self._shared | values
+        return wrong(said["text"].format(**known), said["hint"].format(**known))

@@ -7,32 +7,26 @@ from collections.abc import Callable
 import pandas as pd
 
 from migrationlab.course.answers import need, need_number
-from migrationlab.course.feedback import Feedback, right, wrong
+from migrationlab.course.feedback import Feedback, Texts
 
 _COLUMN = "downtime_reported_ms"
 _HINT = f"Look down the column {_COLUMN}, and take its largest number."
+say = Texts(__file__, hint=_HINT)
 
 
 def check_longest(answer: object, table: object = None) -> Feedback:
-    """Check the longest downtime that libvirt reported in a table of runs.
-
-    Args:
-        answer: The learner's number, in ms.
-        table: The runs' table.
-    """
+    """Check the longest downtime that libvirt reported in a table of runs."""
     need(answer, "Put a number in the place of the three dots, as longest_ms = 250.")
     if not isinstance(table, pd.DataFrame) or _COLUMN not in table:
-        return wrong(
-            "The check got no table of runs.", "Run the cell that makes table, then this one."
-        )
+        return say.wrong("no-table")
     number = need_number(answer, "a number", "Write only the milliseconds, as 250.")
     reported = table[_COLUMN].astype("float64")
     if abs(number - reported.max()) < 1:
-        return right("This is the longest of the six. This is how a check answers.")
+        return say.right("longest")
     if abs(number * 1000 - reported.max()) < 1:
-        return wrong("This is in seconds.", "Give the answer in milliseconds.")
+        return say.wrong("seconds")
     if abs(number - reported.min()) < 1:
-        return wrong("This is the shortest.", _HINT)
+        return say.wrong("shortest")
     for column, what in (
         ("downtime_requested_ms", "the limit that was requested, not what was measured"),
         ("downtime_event_ms", "the downtime by QEMU's events; use libvirt's report"),
@@ -40,10 +34,10 @@ def check_longest(answer: object, table: object = None) -> Feedback:
         ("call_ms", "how long the whole migration took"),
     ):
         if column in table and (abs(table[column].astype("float64") - number) < 1).any():
-            return wrong(f"This is {what}.", _HINT)
+            return say.wrong("other-column", what=what)
     if (abs(reported - number) < 1).any():
-        return wrong("This is one of the six, but another is longer.", _HINT)
-    return wrong("This is none of the six.", _HINT)
+        return say.wrong("another")
+    return say.wrong("none")
 
 
 CHECKS: dict[str, Callable[..., Feedback]] = {"longest": check_longest}
