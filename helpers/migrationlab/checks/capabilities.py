@@ -36,7 +36,6 @@ class Capabilities:
 
     Attributes:
         uuid: The host's UUID, by which libvirt tells hosts apart.
-        arch: Its architecture.
         cpu_model: The named model closest to its CPU; empty if libvirt knows none.
         machines: The machine types for guests of its own architecture, with aliases.
     """
@@ -86,8 +85,6 @@ class Requirements:
     Attributes:
         facts: Its name, memory and disks.
         virt: "kvm" or "qemu".
-        arch: Its architecture.
-        machine: Its machine type.
         cpu: The XML of its CPU, empty if it names none.
         cpu_mode: "custom", "host-model", "host-passthrough" …; empty if it names none.
         bridges: The host's bridges and devices that its network cards use.
@@ -139,11 +136,7 @@ def capabilities(host: Host) -> Capabilities:
 
 
 def requirements(host: Host, domain: str) -> Requirements:
-    """Ask a host what one of its domains requires, running or not.
-
-    Raises:
-        GuestError: It has no such domain.
-    """
+    """Ask a host what one of its domains requires, running or not; GuestError if it is absent."""
     found = host.domain(domain, inactive=True)
     with refusals():
         return Requirements.parse(found.XMLDesc())

@@ -22,14 +22,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One finding.
-
-    Attributes:
-        name: What was examined.
-        status: How it ended.
-        detail: What was found.
-        hint: What to do about it; empty if the status is ``ok``.
-    """
+    """One finding: what was examined, how it ended, what was found, and what to do if it is bad."""
 
     name: str
     status: Status
@@ -69,12 +62,7 @@ def texts(file: str) -> dict[str, Any]:
 
 
 def combine(checks: Iterable[Check], good: str) -> Check:
-    """Return the findings on several things as one: the bad ones, or all if none is bad.
-
-    Args:
-        checks: The findings.
-        good: The detail if there are none.
-    """
+    """Return several findings as one: the bad ones, else all, else ``good`` if there are none."""
     found = list(checks)
     bad = [check for check in found if check.status is not Status.OK]
     if not bad:
@@ -86,13 +74,7 @@ def combine(checks: Iterable[Check], good: str) -> Check:
 
 @dataclass(frozen=True, slots=True)
 class Messages:
-    """The summary of a diagnosis in one sentence; ``{}`` stands for the names of bad checks.
-
-    Attributes:
-        ok: If every check is good.
-        warned: If some checks warn.
-        failed: If some checks fail.
-    """
+    """The summary of a diagnosis in one sentence; ``{}`` stands for the names of bad checks."""
 
     ok: str = "The lab can run here."
     warned: str = "The lab can run here, without {}."
@@ -101,12 +83,7 @@ class Messages:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Diagnosis:
-    """All findings; ``str()`` and a notebook show them as a table.
-
-    Attributes:
-        checks: The findings, in the order in which to fix them.
-        messages: The summaries to choose from.
-    """
+    """All findings, in the order in which to fix them; ``str()`` and a notebook show a table."""
 
     checks: tuple[Check, ...]
     messages: Messages = Messages()

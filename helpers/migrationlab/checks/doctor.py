@@ -61,13 +61,9 @@ _found = partial(finding, "doctor")
 
 
 def doctor(machine: Machine | None = None) -> Diagnosis:
-    """Find out what this machine can do for the lab.
+    """Find out what this machine can do for the lab; return all findings, in the order to fix them.
 
-    Args:
-        machine: The machine to examine; a test gives a made-up one.
-
-    Returns:
-        Every finding, in the order in which to fix them.
+    A test gives a made-up machine.
     """
     machine = machine or Machine()
     checks: dict[str, Check] = {}

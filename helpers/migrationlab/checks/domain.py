@@ -33,15 +33,7 @@ _found = partial(finding, "domain")
 
 @dataclass(frozen=True, slots=True)
 class HostPair:
-    """The two hosts of a migration, and its plan.
-
-    Attributes:
-        source: The host that the guest would leave.
-        destination: The host that it would go to.
-        plan: How it would migrate, with its URIs filled in.
-        source_offers: What the source offers.
-        destination_offers: What the destination offers.
-    """
+    """The two hosts of a migration, what they offer, and its plan with its URIs filled in."""
 
     source: Host
     destination: Host

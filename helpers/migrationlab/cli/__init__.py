@@ -66,9 +66,7 @@ class Verbs(click.Group):
 def say_error(error: MigrationLabError, *, in_file: bool = False) -> None:
     """Print an error and its hint on standard error, with settings written as options.
 
-    Args:
-        error: The error.
-        in_file: Whether the settings come from a file; their names then stay as in the file.
+    Settings that come ``in_file`` keep their names.
     """
     from migrationlab.cli.plan_options import in_options
 

@@ -33,14 +33,7 @@ ROOM_BYTES = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
-    """The results of a demo.
-
-    Attributes:
-        runs: Its runs, in order.
-        runs_directory: Where they are stored.
-        figures: The files of the figures.
-        report: The file of the report.
-    """
+    """The results of a demo: its runs in order, and where runs, figures and report are."""
 
     runs: Runs
     runs_directory: Path
@@ -77,8 +70,6 @@ def demo(
         KeyboardInterrupt: The demo was stopped; the running migration is cancelled and stored.
         UsageError: ``repeats`` is out of range.
         StoreError: ``output`` cannot be written; found before anything starts.
-        LabError: The lab did not start.
-        HostError: A host refused before a migration started.
     """
     if not 1 <= repeats <= MOST_REPEATS:
         raise UsageError(

@@ -26,11 +26,9 @@ def answer(output_format: Format, record: object, text: str) -> None:
 
 
 def text_table(rows: Iterable[Sequence[str]], *, left: int) -> str:
-    """Return rows as lines with aligned columns.
+    """Return rows, the header first, as lines with aligned columns.
 
-    Args:
-        rows: The cells, the header first.
-        left: Number of columns with text, which is left-aligned. Numbers are right-aligned.
+    The first ``left`` columns are text, which is left-aligned; numbers are right-aligned.
     """
     cells = list(rows)
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

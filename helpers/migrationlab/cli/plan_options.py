@@ -61,8 +61,7 @@ def plan_options(command: Command) -> Command:
 def read_options(options: Mapping[str, Any]) -> tuple[Plan, tuple[Problem, ...]]:
     """Return the plan of a command's options, and the problems of invalid values.
 
-    Args:
-        options: The command's options; options that are no setting are ignored.
+    Options that are no setting are ignored.
     """
     texts = {name: options.get(name) for name in _BY_NAME}
     problems = []
@@ -87,14 +86,7 @@ def read_options(options: Mapping[str, Any]) -> tuple[Plan, tuple[Problem, ...]]
 
 
 def plan_from(options: Mapping[str, Any]) -> Plan:
-    """Return the plan of a command's options.
-
-    Args:
-        options: As for :func:`read_options`.
-
-    Raises:
-        PlanError: Some values are invalid; the message lists them, the hint says what to do.
-    """
+    """Return the plan of a command's options; PlanError lists all invalid values."""
     plan, problems = read_options(options)
     require_none(problems)
     return plan

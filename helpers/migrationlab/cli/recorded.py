@@ -15,10 +15,7 @@ if TYPE_CHECKING:
 def read(folder: Path, *, strict: bool = True) -> Results | Runs:
     """Return the experiment of a folder, or else the runs in it.
 
-    Args:
-        folder: The folder.
-        strict: Whether a run that cannot be read is an error. Otherwise it is named on standard
-            error and left out.
+    If not ``strict``, a run that cannot be read is named on standard error and left out.
 
     Raises:
         StoreError: The folder has neither, or it cannot be read.

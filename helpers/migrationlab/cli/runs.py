@@ -65,11 +65,7 @@ def report(directory: Path, output: Path, output_format: Format) -> None:
 
 
 def table(summaries: Iterable[Mapping[str, object]]) -> str:
-    """Return summaries as a text table: a header line and one line a run.
-
-    Args:
-        summaries: Results of :meth:`migrationlab.Run.summary`, at least one.
-    """
+    """Return summaries of runs, at least one, as a text table: a header and one line a run."""
     return text_table([_HEAD, *map(_cells, summaries)], left=4)
 
 

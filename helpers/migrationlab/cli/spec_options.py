@@ -15,9 +15,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def spec_options(spec: type, *, defaults: bool = True) -> Callable[[Command], Command]:
     """Give a command an option for each field of a spec.
 
-    Args:
-        spec: The spec's class.
-        defaults: Whether an option that is not given has the field's default; else it is None.
+    Without ``defaults``, an option that is not given is None.
     """
 
     def decorate(command: Command) -> Command:

@@ -29,12 +29,7 @@ _library_ready = False
 
 @contextmanager
 def refusals(hint: str = "", *, opening: bool = False) -> Iterator[None]:
-    """Turn a libvirt error raised in the body into a :class:`HostError`.
-
-    Args:
-        hint: What the user can do about it.
-        opening: Whether the body opens a connection.
-    """
+    """Turn a libvirt error raised in the body into a HostError, as :func:`refusal` does."""
     try:
         yield
     except libvirt.libvirtError as error:
@@ -47,10 +42,7 @@ def answer_or_none(work: Callable[[], T], codes: Collection[int], hint: str = ""
     Args:
         work: Calls libvirt.
         codes: ``VIR_ERR_*`` numbers.
-        hint: What the user can do about any other refusal.
-
-    Raises:
-        HostError: libvirt refused for another reason.
+        hint: What the user can do about any other refusal, which is raised as a HostError.
     """
     try:
         return work()
@@ -89,11 +81,7 @@ def library_version() -> str:
 
 
 def open_connection(uri: str) -> libvirt.virConnect:
-    """Open a connection to a libvirt daemon; it breaks when the daemon does not answer any more.
-
-    Raises:
-        HostError: The daemon could not be reached, or refused.
-    """
+    """Open a connection to a libvirt daemon; it breaks when the daemon does not answer any more."""
     _start_library()
     with refusals(f"check that {uri} is where the host's libvirtd listens", opening=True):
         connection = libvirt.open(uri)
@@ -106,20 +94,14 @@ def open_connection(uri: str) -> libvirt.virConnect:
 
 
 def drain_events(connections: Iterable[libvirt.virConnect], timeout_s: float) -> bool:
-    """Wait until callbacks have received all events of the hosts up to now.
+    """Wait until callbacks have received all events of the hosts up to now; return if they have.
 
     An answer arrives after the events that the daemon sent before it. libvirt queues these events,
     and the event loop delivers them by a timer of the connection (virObjectEventStateQueueRemote in
     object_event.c). A callback that is removed before that misses them. Timers fire in the order in
     which they were added (virEventPollDispatchTimeouts in vireventpoll.c). So when a timer that is
-    added now has fired, all queued events have been delivered.
-
-    Args:
-        connections: The connections with callbacks; a broken one gets no more events.
-        timeout_s: The longest wait, in seconds.
-
-    Returns:
-        Whether all were delivered.
+    added now has fired, all queued events have been delivered. A broken connection gets no more
+    events.
     """
     for connection in connections:
         with contextlib.suppress(libvirt.libvirtError):

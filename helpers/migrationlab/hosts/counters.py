@@ -12,7 +12,10 @@ from typing import Protocol
 
 
 class HostCounters(Protocol):
-    """The counters of one host. Each read takes well under a millisecond."""
+    """The counters of one host. Each read takes well under a millisecond.
+
+    Every method raises LabError if the host is gone.
+    """
 
     @property
     def device(self) -> str:
@@ -23,28 +26,19 @@ class HostCounters(Protocol):
         """Return its IPv4 address there."""
 
     def sent_bytes(self) -> int:
-        """Return how many bytes the interface has sent since the host started.
-
-        Raises:
-            LabError: The host is gone.
-        """
+        """Return how many bytes the interface has sent since the host started."""
 
     def netlink(self, protocol: int) -> socket.socket:
         """Return a new netlink socket to the host's kernel, for questions about its network.
 
         Args:
-            protocol: A ``NETLINK_…`` number of include/uapi/linux/netlink.h.
-
-        Raises:
-            LabError: The host is gone, or its kernel has no such sockets.
+            protocol: A ``NETLINK_…`` number of include/uapi/linux/netlink.h. The kernel may have no
+                such sockets; that is a LabError too.
         """
 
     def processes(self, uuid: str) -> Mapping[str, int]:
-        """Return the processes that serve a domain, by their pids in this process's namespace.
+        """Return the processes that serve a domain, by its UUID.
 
-        Args:
-            uuid: The domain's UUID.
-
-        Returns:
-            The pids of "libvirtd" and, while the domain has one, of "qemu".
+        They are the pids, in this process's namespace, of "libvirtd" and, while the domain has one,
+        of "qemu".
         """

@@ -27,14 +27,11 @@ _SELF = "THIS"
 
 
 def xml_sha256(xml: str) -> str:
-    """Return the hash that domains of the same kind share.
+    """Return the hash that domains of the same kind share, in hexadecimal digits.
 
     Args:
         xml: The domain's XML as libvirt sends it to another host (VIR_DOMAIN_XML_MIGRATABLE),
             without its state. Another version of libvirt can write it differently.
-
-    Returns:
-        SHA-256 of its canonical form (C14N 2.0), in hexadecimal digits.
     """
     domain: ET.Element = fromstring(xml)
     own = [re.escape(text) for tag in ("name", "uuid") if (text := domain.findtext(tag))]

@@ -12,14 +12,10 @@ _ASK_KERNEL = "uname -r; grep -m 1 '^model name' /proc/cpuinfo || true"
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """Facts about a host.
+    """Facts about a host; None where not known.
 
     Attributes:
         hostname: Its name; it also gives this name to others as the place to migrate to.
-        libvirt_version: Its daemon's version.
-        qemu_version: Its QEMU's version.
-        cpus: The number of its CPUs; None if not known, like all that follows.
-        memory_mib: Its memory in MiB.
         cpu_model: Its CPU, as its kernel names it, else the closest of libvirt's models.
         kernel: The release of its kernel. Only a shell knows it, not libvirt.
     """
@@ -44,14 +40,7 @@ class HostFacts:
 
 
 def from_kernel(shell: Shell | None) -> tuple[str | None, str | None]:
-    """Return the release of a machine's kernel, and its name of the CPU.
-
-    Args:
-        shell: How to run a program there; None if there is no way.
-
-    Returns:
-        Both; None for what is not known.
-    """
+    """Return the release of a machine's kernel and its name of the CPU; None where unknown."""
     if shell is None:
         return None, None
     answer = shell.run("sh", "-c", _ASK_KERNEL)

@@ -42,11 +42,8 @@ class DomainState:
     """The state of a domain at one moment.
 
     Attributes:
-        name: Its name.
-        paused: Whether it is paused.
         moving: Whether it is paused because it migrates from or to another host.
         metadata: The requested metadata, None if it has none.
-        uuid: Its UUID.
         active: Whether it is running or paused; otherwise it is only defined.
     """
 
@@ -129,11 +126,7 @@ class Host:
 
     @property
     def connection(self) -> libvirt.virConnect:
-        """Return the connection to its libvirtd.
-
-        Raises:
-            HostError: It is broken.
-        """
+        """Return the connection to its libvirtd; HostError if it is broken."""
         if not self._connection.isAlive():
             raise HostError(
                 f"the connection to {self.name} is broken: its libvirtd ended or is out of reach",
@@ -202,11 +195,7 @@ class Host:
         return open_connection(self.uri if uri in (None, self.peer_uri) else uri)
 
     def domain(self, name: str, *, inactive: bool = False) -> libvirt.virDomain:
-        """Return a domain of this host, by its name or UUID.
-
-        Args:
-            name: Its name, or else its UUID.
-            inactive: Whether it may be defined and not running.
+        """Return a domain of this host, by its name or UUID; also a merely defined one if asked.
 
         Raises:
             GuestError: The host has no such domain, or it is not running.
@@ -247,26 +236,14 @@ class Host:
         return [state for domain in found if (state := _state(domain, metadata)) is not None]
 
     def find(self, uuid: str) -> DomainState | None:
-        """Return the state of a domain of this host, running or only defined.
-
-        Args:
-            uuid: The domain's UUID.
-
-        Returns:
-            Its state, without metadata; None if the host has no such domain.
-        """
+        """Return the state of a domain by its UUID, without metadata; None if it is not here."""
         domain = answer_or_none(
             lambda: self.connection.lookupByUUIDString(uuid), NO_DOMAIN, self._hint
         )
         return domain and _state(domain)
 
     def create(self, xml: str, *, persistent: bool = False) -> None:
-        """Start a domain.
-
-        Args:
-            xml: The domain's XML.
-            persistent: Whether the host keeps its definition when it ends.
-        """
+        """Start a domain; the host keeps the definition of a persistent one when it ends."""
         with refusals(f"read the log of {self.name}: {self.log}" if self.log else ""):
             if not persistent:
                 self.connection.createXML(xml, 0)
@@ -316,12 +293,8 @@ class Host:
 def domain_sha256(domain: libvirt.virDomain) -> str | None:
     """Return the hash that domains of the same kind share (see ``domain_xml``).
 
-    Returns:
-        The hash; None if this connection may not read the XML that is sent to another host, which
-        has the domain's passwords.
-
-    Raises:
-        HostError: The host could not be asked.
+    None if this connection may not read the XML that is sent to another host, which has the
+    domain's passwords.
     """
     xml = answer_or_none(lambda: domain.XMLDesc(libvirt.VIR_DOMAIN_XML_MIGRATABLE), DENIED)
     return None if xml is None else xml_sha256(xml)

@@ -30,9 +30,7 @@ class LogTail:
     """The end of one log.
 
     Attributes:
-        host: The host.
         what: "libvirtd", or "QEMU of" a guest.
-        path: The file.
         lines: Its last useful lines.
         problem: Why it could not be read; empty if it was read.
     """
@@ -51,18 +49,15 @@ class LogTail:
 def log_tails(
     host: str, log: Path, wanted: Iterable[Log] = tuple(Log), *, lines: int = LINES
 ) -> tuple[LogTail, ...]:
-    """Return the ends of a host's logs.
+    """Return the ends of a host's logs: libvirtd's, and that of the QEMU that wrote last.
 
     Args:
         host: The host's name.
-        log: Its libvirtd's log; QEMU's logs are in the folder ``qemu`` beside it, as libvirt
-            puts them (``/var/log/libvirt/qemu``).
+        log: Its libvirtd's log; QEMU's logs are in the folder ``qemu`` beside it, as libvirt puts
+            them (``/var/log/libvirt/qemu``).
         wanted: The logs that an explanation points to; of the source or the destination makes no
             difference.
         lines: The maximum number of lines of each.
-
-    Returns:
-        The end of libvirtd's log, and of the log of the QEMU that wrote last, if they exist.
     """
     kinds = frozenset(wanted)
     tails = []

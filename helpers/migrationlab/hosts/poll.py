@@ -22,15 +22,10 @@ class Readable(Protocol):
 
 
 def readable(source: Readable, timeout_s: float) -> bool:
-    """Wait until a read does not block: there is data, the end, or an error.
+    """Return whether a read does not block (data, the end or an error), waiting for that.
 
-    Args:
-        source: What to read from.
-        timeout_s: The longest wait in seconds, exact to the microsecond. What arrives in its last
-            millisecond is reported when the wait is over.
-
-    Returns:
-        Whether there is something to read.
+    The wait is exact to the microsecond. What arrives in its last millisecond is reported when the
+    wait is over.
     """
     end = time.monotonic() + timeout_s
     waiting = select.poll()
@@ -46,15 +41,9 @@ def readable(source: Readable, timeout_s: float) -> bool:
 
 
 def wait_until(check: Callable[[], T], timeout_s: float, interval_s: float = 0.01) -> T:
-    """Call a function until it returns something true, or the time is over.
+    """Call a function until it returns something true or the time is over; return its last answer.
 
-    Args:
-        check: The function; what it raises goes to the caller.
-        timeout_s: How long to try, in seconds; the first try is always made.
-        interval_s: The time between two tries, in seconds.
-
-    Returns:
-        What the last call returned: false where the time is over.
+    The first try is always made. What the function raises goes to the caller.
     """
     end = time.monotonic() + timeout_s
     while not (found := check()) and time.monotonic() <= end:

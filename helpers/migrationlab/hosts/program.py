@@ -21,9 +21,7 @@ class ProgramResult:
     """The result of one program.
 
     Attributes:
-        status: Its exit status, or :data:`NOT_RUN`.
-        stdout: Its standard output as text.
-        stderr: Its standard error as text; for :data:`NOT_RUN` the reason.
+        status: Its exit status, or :data:`NOT_RUN`; then ``stderr`` is the reason.
         output: Its standard output as bytes.
     """
 
@@ -52,14 +50,9 @@ def run_program(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> ProgramResult:
-    """Run a program until it ends.
+    """Run a program until it ends, with ``text`` on its standard input.
 
-    Args:
-        argv: The program and its arguments.
-        timeout_s: How long it may take, in seconds.
-        text: What it reads on standard input.
-        cwd: The folder that it works in; by default this process's.
-        env: Its environment; by default this process's.
+    Its folder and its environment are by default this process's.
     """
     try:
         done = subprocess.run(

@@ -44,8 +44,7 @@ class Shell:
 def shell_of(uri: str) -> Shell | None:
     """Return how to run a program on the machine of a connection URI, or None if it shows no way.
 
-    Args:
-        uri: The URI by which this process reaches a host's libvirtd.
+    The URI is the one by which this process reaches a host's libvirtd.
     """
     parts = read_uri(uri)
     if not parts.hostname:

@@ -133,11 +133,7 @@ class Controller:
     def stop(self, by: str = "user") -> None:
         """Ask to cancel the migration and return at once; only the first request counts.
 
-        Args:
-            by: Who asks, as :attr:`Action.by`.
-
-        Raises:
-            UsageError: The migration is in post-copy.
+        ``by`` is as in :attr:`Action.by`. In post-copy, UsageError.
         """
         with self._lock:
             if self._ended or self.stopped_by is not None:
@@ -157,10 +153,6 @@ class Controller:
 
     def do(self, action: Action, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
         """Act on the migration, and return when libvirt has accepted it.
-
-        Args:
-            action: What to do.
-            timeout_s: How long to wait, in seconds.
 
         Raises:
             UsageError: The action has no effect at this moment, or in this migration at all.

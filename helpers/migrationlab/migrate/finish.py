@@ -186,11 +186,7 @@ def _state(host: Host, uuid: str) -> str:
 
 
 def _within(timeout_s: float, work: Callable[[], T]) -> T:
-    """Return what ``work`` returns, unless that takes too long.
-
-    Raises:
-        TimeoutError: It is not done yet; it goes on, and its result is dropped.
-    """
+    """Return what ``work`` returns, or raise TimeoutError; it then goes on unheard."""
     answer: Future[T] = Future()
 
     def run() -> None:

@@ -18,7 +18,7 @@ from migrationlab.plan.validation import DomainFacts, domain_facts
 
 
 class GuestLike(Protocol):
-    """A guest that can be migrated."""
+    """A guest that can be migrated. A guest of a lab that is down raises LabError."""
 
     @property
     def name(self) -> str:
@@ -40,11 +40,7 @@ class GuestLike(Protocol):
         """Return the source of its beats, None if it sends none."""
 
     def echo_probe(self) -> EchoProbe | None:
-        """Return a probe that asks it for echoes, None if its address is not known.
-
-        Raises:
-            LabError: The guest's lab is down.
-        """
+        """Return a probe that asks it for echoes, None if its address is not known."""
 
     def record(self) -> Mapping[str, object]:
         """Return what a run says of it."""
@@ -53,11 +49,7 @@ class GuestLike(Protocol):
         """Return what a run says of the wire, None if that is not known."""
 
     def checked(self) -> Mapping[str, object] | None:
-        """Return the result of the guest's memory check, None if it has no check.
-
-        Raises:
-            LabError: The guest did not answer.
-        """
+        """Return the result of the guest's memory check, None if it has no check."""
 
 
 class PlainDomain:
@@ -65,11 +57,8 @@ class PlainDomain:
 
     Args:
         name: The domain's name or UUID.
-        host: The host that has it.
+        host: The host that has it; GuestError if it does not, or if the domain is not running.
         inactive: Whether it may be defined and not running, as in an offline migration.
-
-    Raises:
-        GuestError: The host has no such domain, or it is not running.
     """
 
     def __init__(self, name: str, host: Host, *, inactive: bool = False) -> None:

@@ -48,8 +48,8 @@ def migration_call(
 ) -> Callable[[], None]:
     """Return the call that migrates a domain, after checking all that can be checked before.
 
-    The call blocks until the migration is over, with the interpreter free for other threads,
-    and raises libvirt's own error.
+    The call blocks until the migration is over, with the interpreter free for other threads, and
+    raises libvirt's own error.
 
     Args:
         domain: The domain.

@@ -65,10 +65,6 @@ class Migration:
     Calls that change it wait for the first iteration and for libvirt's answer, some seconds at
     most. All of them raise UsageError for a value out of range or a change without effect at this
     moment, and HostError if libvirt refuses or does not answer.
-
-    Args:
-        record: The prepared migration.
-        on_step: Receives the progress.
     """
 
     def __init__(self, record: MigrationRecord, on_step: Listener) -> None:
@@ -131,10 +127,7 @@ class Migration:
         )
 
     def wait(self, timeout_s: float | None = None) -> Run:
-        """Wait until it is over and return its run, whatever the outcome.
-
-        Args:
-            timeout_s: How long to wait at most, in seconds; None for as long as it takes.
+        """Wait until it is over, ``timeout_s`` at most, and return its run, whatever the outcome.
 
         Raises:
             TimeoutError: It is not over yet; it goes on.
@@ -150,26 +143,20 @@ class Migration:
         """Ask for the cancellation and return at once; does nothing if the migration is over.
 
         The guest continues at the source. A migration whose switchover has begun completes.
-
-        Raises:
-            UsageError: It is in post-copy, which cannot be cancelled.
+        UsageError in post-copy, which cannot be cancelled.
         """
         self._controller.stop()
 
     def set_max_downtime(self, max_downtime_ms: int) -> None:
-        """Change the maximum downtime. Steps of the plan's policy continue from there.
-
-        Args:
-            max_downtime_ms: The new limit in milliseconds.
-        """
+        """Change the maximum downtime. Steps of the plan's policy continue from there."""
         value = _in_range("max_downtime_ms", max_downtime_ms)
         self._controller.do(Action(ActionKind.SET_MAX_DOWNTIME, value=value))
 
     def set_bandwidth(self, bandwidth_mib_s: int | None, *, postcopy: bool = False) -> None:
-        """Change how fast memory is sent.
+        """Change how fast memory is sent; None for no limit.
 
         Args:
-            bandwidth_mib_s: The new limit in MiB/s, None for no limit.
+            bandwidth_mib_s: The new limit in MiB/s.
             postcopy: Whether to change the limit of post-copy, which is a separate one.
         """
         field = "postcopy_bandwidth_mib_s" if postcopy else "bandwidth_mib_s"
@@ -180,9 +167,8 @@ class Migration:
     def set_compression_cache(self, xbzrle_cache_bytes: int) -> None:
         """Change the size of the cache that xbzrle compresses against.
 
-        Args:
-            xbzrle_cache_bytes: The new size in bytes: a power of two, not larger than the guest's
-                memory needs. QEMU would accept any size, and take this machine's memory for it.
+        It must be a power of two, not larger than the guest's memory needs. QEMU would accept any
+        size, and take this machine's memory for it.
         """
         value = _in_range("xbzrle_cache_bytes", xbzrle_cache_bytes)
         memory = self.progress().memory_total_bytes
@@ -292,11 +278,7 @@ class Migration:
 
 
 def _in_range(field: str, value: object) -> int:
-    """Return a value that its setting allows.
-
-    Raises:
-        UsageError: It is not an integer, or is out of the setting's range.
-    """
+    """Return a value that its setting allows; UsageError if it is no integer or out of range."""
     about = settings()[field]
     low, high = about.low, about.high
     assert low is not None

@@ -58,7 +58,6 @@ class Action:
     """Something to be done to a migration.
 
     Attributes:
-        kind: What.
         by: Who asks for it: "user", or the name of the plan's field.
         value: The new limit or size, in the unit of the kind; None if it has none, and for a
             bandwidth without a limit.
@@ -70,11 +69,9 @@ class Action:
 
 
 def downtime_steps(plan: Plan) -> tuple[tuple[float, int], ...]:
-    """Return when a plan allows how much downtime.
+    """Return when a plan allows how much downtime: seconds since the call, and milliseconds.
 
-    Returns:
-        Seconds since the call, and milliseconds; the first pair is for the beginning. Empty if
-        the plan leaves the maximum downtime to QEMU.
+    The first pair is for the beginning. Empty if the plan leaves the maximum downtime to QEMU.
     """
     maximum, steps, step_s = plan.max_downtime_ms, plan.downtime_steps, plan.downtime_step_s
     if maximum is None:

@@ -24,13 +24,8 @@ class MigrationRecord:
     """One migration: what it needs before it starts, and what became of it.
 
     Attributes:
-        guest: The guest.
-        name: Its name before the migration.
-        about: What the run says of it, asked before the migration: its host can be lost later.
-        uuid: The domain's UUID.
-        source: The host that the guest leaves.
-        destination: The host that it goes to.
-        plan: How.
+        about: What the run says of the guest, asked before the migration: its host can be lost
+            later.
         recorder: Records the migration.
         machine: Measures this machine since a moment before the call.
         wire: What the run says of the wire.
@@ -41,7 +36,6 @@ class MigrationRecord:
         downtime_limit_ms: The maximum downtime in force; None if the domain does not run.
         called_ns: When the call was made.
         returned_ns: When the call returned.
-        outcome: What became of the migration.
         error: libvirt's refusal, None if the migration completed.
         warnings: What a reader of the run must know.
     """
