@@ -6,7 +6,6 @@ Prints the explanation, and the ends of a running lab's logs where they can say 
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from typing import Literal
 
@@ -14,7 +13,7 @@ import click
 
 from migrationlab.cli.options import Format, answer, format_option
 from migrationlab.errors import LabError, UsageError
-from migrationlab.explain.explanation import Explanation, NoticedBy, causes
+from migrationlab.explain.explanation import Cause, Explanation, NoticedBy, causes
 from migrationlab.explain.explanation import explain as explained
 from migrationlab.hosts.logs import LogTail, log_tails
 
@@ -51,7 +50,9 @@ def explain(
     it is not.
     """
     if as_list:
-        click.echo(_list_json() if output_format == "json" else _list_text())
+        width = max(len(cause.id) for cause in causes())
+        lines = [f"{cause.id:<{width}}  {cause.cause}" for cause in causes()]
+        answer(output_format, {"causes": [_about(cause) for cause in causes()]}, "\n".join(lines))
         return
     text = _from_stdin() if words == ("-",) else " ".join(words)
     if not text.strip() and code is None:
@@ -99,25 +100,13 @@ def _tails(found: Explanation, lab_name: str | None) -> tuple[LogTail, ...]:
     )
 
 
-def _list_json() -> str:
-    return json.dumps(
-        {
-            "causes": [
-                {
-                    "id": cause.id,
-                    "noticed_by": cause.noticed_by and cause.noticed_by.value,
-                    "cause": cause.cause,
-                    "mend": cause.fix,
-                    "wordings": list(cause.wordings),
-                    "codes": sorted({*cause.codes, *cause.sufficient_codes}),
-                    "seen": cause.seen,
-                }
-                for cause in causes()
-            ]
-        }
-    )
-
-
-def _list_text() -> str:
-    width = max(len(cause.id) for cause in causes())
-    return "\n".join(f"{cause.id:<{width}}  {cause.cause}" for cause in causes())
+def _about(cause: Cause) -> dict[str, object]:
+    return {
+        "id": cause.id,
+        "noticed_by": cause.noticed_by and cause.noticed_by.value,
+        "cause": cause.cause,
+        "mend": cause.fix,
+        "wordings": list(cause.wordings),
+        "codes": sorted({*cause.codes, *cause.sufficient_codes}),
+        "seen": cause.seen,
+    }

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import shlex
+from typing import TYPE_CHECKING
 
 import click
 
 from migrationlab.cli.display import StepDisplay
 from migrationlab.cli.options import Format, answer, format_option
+
+if TYPE_CHECKING:
+    from migrationlab.hosts.host import Host
+    from migrationlab.lab.lab import Lab
 
 
 def complete_cases(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
@@ -15,6 +20,14 @@ def complete_cases(context: click.Context, parameter: click.Parameter, begun: st
     from migrationlab.lab.fault_cases import CASES
 
     return [case.id for case in CASES if case.id.startswith(begun)]
+
+
+def host_of(running: Lab, name: str, option: str) -> Host:
+    """Return a host of a lab by its name, which an option gives."""
+    host = next((each for each in running.hosts if each.name == name), None)
+    if host is None:
+        raise click.BadParameter(f"{option} must be host-a or host-b (got {name!r})")
+    return host
 
 
 name_option = click.option("--name", default="lab", show_default=True, help="The lab's name.")
@@ -49,9 +62,7 @@ def break_(
 
     with StepDisplay() as display:
         running = Lab.attach(name, on_step=display)
-        host = next((each for each in running.hosts if each.name == source), None)
-        if host is None:
-            raise click.BadParameter(f"--source must be host-a or host-b (got {source!r})")
+        host = host_of(running, source, "--source")
         on = breaker.switch_on(running, case_id, source=host, boot=running.boot)
     guests = [guest.name for guest in [on.guest] if guest] or host.domain_names()
     plan = on.plan.filled(destination=on.to.peer_name)

@@ -7,12 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from migrationlab.cli.display import StepDisplay
-from migrationlab.cli.faults import break_, broken, mend
-from migrationlab.cli.options import Format, answer, format_option
+from migrationlab.cli.faults import break_, broken, host_of, mend
+from migrationlab.cli.options import Columns, Format, Row, answer, columns_table, format_option
 from migrationlab.cli.spec_options import spec_options
 from migrationlab.plan.guest_spec import GuestSpec
 from migrationlab.plan.wire_spec import DEFAULT_MBIT_S, WireSpec
@@ -112,10 +110,7 @@ def boot(
 
     with StepDisplay() as display:
         running = Lab.attach(name, on_step=display)
-        host = next((each for each in running.hosts if each.name == on), None)
-        if host is None:
-            raise click.BadParameter(f"on must be host-a or host-b (got {on!r})")
-        booted = running.boot(guest, on=host, **wanted)
+        booted = running.boot(guest, on=host_of(running, on, "on"), **wanted)
     record = {**booted.record(), "host": booted.host.name, "uri": booted.host.uri}
     answer(output_format, record, f"{booted.name} runs on {on}")
 
@@ -180,32 +175,39 @@ def _show(labs: list[dict[str, Any]], output_format: Format) -> None:
     if output_format == "json":
         click.echo(json.dumps({"labs": labs}))
         return
-    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     for each in labs:
-        console.print(f"lab {each['name']}, wire {_wire_text(each['wire'])}")
+        lines = [f"lab {each['name']}, wire {_wire_text(each['wire'])}"]
         if each["broken"]:
-            console.print(f"fault: {each['broken']}; remove it with `migrationlab lab mend`")
-        hosts = Table("host", "image", "libvirt", "QEMU", "wire", "LAN", box=None)
-        for host in each["hosts"]:
-            hosts.add_row(
-                host["name"], host["image"], host["libvirt"], host["qemu"],
-                host["wire_address"], host["lan_address"],
-            )  # fmt: skip
-        console.print(hosts)
-        for host in each["hosts"]:
-            console.print(f"virsh --connect '{host['uri']}' list")
-        guests = Table("guest", "on", "MiB", "working set", "asked", "reached", box=None)
-        for guest in each["guests"]:
-            reached = guest["reached_mib_s"]
-            guests.add_row(
-                guest["name"], guest["host"], str(guest["memory_mib"]),
-                f"{guest['working_set_mib']} MiB", f"{guest['dirty_mib_s']} MiB/s",
-                "-" if reached is None else f"{reached:.1f} MiB/s",
-            )  # fmt: skip
-        console.print(
-            guests if each["guests"] else "no guests; boot one with `migrationlab lab boot`"
-        )
-        processes = Table("pid", "host", "program", box=None)
-        for process in each["processes"]:
-            processes.add_row(str(process["pid"]), process["host"], process["program"])
-        console.print(processes)
+            lines.append(f"fault: {each['broken']}; remove it with `migrationlab lab mend`")
+        lines.append(columns_table(_HOSTS, each["hosts"], left=6))
+        lines += [f"virsh --connect '{host['uri']}' list" for host in each["hosts"]]
+        if each["guests"]:
+            lines.append(columns_table(_GUESTS, each["guests"], left=6))
+        else:
+            lines.append("no guests; boot one with `migrationlab lab boot`")
+        lines.append(columns_table(_PROCESSES, each["processes"], left=3))
+        click.echo("\n".join(lines))
+
+
+def _reached(guest: Row) -> str:
+    reached = guest["reached_mib_s"]
+    return "-" if reached is None else f"{reached:.1f} MiB/s"
+
+
+_HOSTS: Columns = {
+    "host": "{name}",
+    "image": "{image}",
+    "libvirt": "{libvirt}",
+    "QEMU": "{qemu}",
+    "wire": "{wire_address}",
+    "LAN": "{lan_address}",
+}
+_GUESTS: Columns = {
+    "guest": "{name}",
+    "on": "{host}",
+    "MiB": "{memory_mib}",
+    "working set": "{working_set_mib} MiB",
+    "asked": "{dirty_mib_s} MiB/s",
+    "reached": _reached,
+}
+_PROCESSES: Columns = {"pid": "{pid}", "host": "{host}", "program": "{program}"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -13,7 +12,7 @@ import click
 
 from migrationlab.cli.display import StepDisplay
 from migrationlab.cli.interrupts import held, interrupts
-from migrationlab.cli.options import Format, format_option
+from migrationlab.cli.options import Format, answer, format_option
 from migrationlab.cli.plan_options import PlanCommand, plan_from, plan_options
 from migrationlab.cli.runs import table
 from migrationlab.errors import UsageError
@@ -93,10 +92,12 @@ def migrate(
         run = _waited(migration, stop)
         kept = save_run(run, output)
     explanation = _explanation(run)
-    if output_format == "json":
-        click.echo(_json(run, kept, explanation))
-    else:
-        _print(run, kept, explanation)
+    warnings = [f"warning  {warning}" for warning in run.warnings]
+    text = "\n".join([table([run.summary()]), "", *warnings, f"run      {kept}"])
+    answer(output_format, _record(run, kept, explanation), text)
+    if output_format == "text" and run.error is not None and explanation is not None:
+        click.echo(f"migrationlab: {_CANCELLED.get(run.outcome, run.error.text)}", err=True)
+        click.echo(f"hint: {explanation.fix or run.error.hint}", err=True)
     context.exit({"completed": 0, "cancelled": 130}.get(run.outcome, 1))
 
 
@@ -132,26 +133,13 @@ def _explanation(run: Run) -> Explanation | None:
     return explain(run.error.text, code=run.error.code, domain=run.error.domain)
 
 
-def _json(run: Run, kept: Path, explanation: Explanation | None) -> str:
-    return json.dumps(
-        {
-            "outcome": str(run.outcome),
-            "summary": run.summary(),
-            "run": str(kept),
-            "error": run.error and run.error.text,
-            "explanation": explanation and explanation.to_dict(),
-            "domain_states": run.domain_states and dict(run.domain_states),
-            "warnings": list(run.warnings),
-        }
-    )
-
-
-def _print(run: Run, kept: Path, explanation: Explanation | None) -> None:
-    click.echo(table([run.summary()]))
-    click.echo()
-    for warning in run.warnings:
-        click.echo(f"warning  {warning}")
-    click.echo(f"run      {kept}")
-    if run.error is not None and explanation is not None:
-        click.echo(f"migrationlab: {_CANCELLED.get(run.outcome, run.error.text)}", err=True)
-        click.echo(f"hint: {explanation.fix or run.error.hint}", err=True)
+def _record(run: Run, kept: Path, explanation: Explanation | None) -> dict[str, object]:
+    return {
+        "outcome": str(run.outcome),
+        "summary": run.summary(),
+        "run": str(kept),
+        "error": run.error and run.error.text,
+        "explanation": explanation and explanation.to_dict(),
+        "domain_states": run.domain_states and dict(run.domain_states),
+        "warnings": list(run.warnings),
+    }

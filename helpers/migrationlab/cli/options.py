@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import click
 
 Format = Literal["text", "json"]
+Row = Mapping[str, Any]
+#: For each header a format of a record's values, or a function of the record.
+Columns = Mapping[str, str | Callable[[Row], str]]
 
 format_option = click.option(
     "--format",
@@ -23,6 +26,15 @@ format_option = click.option(
 def answer(output_format: Format, record: object, text: str) -> None:
     """Print a record as JSON, or the text that says the same."""
     click.echo(json.dumps(record) if output_format == "json" else text)
+
+
+def columns_table(columns: Columns, rows: Iterable[Row], *, left: int) -> str:
+    """Return records as a :func:`text_table`."""
+    cells = (
+        [cell.format(**row) if isinstance(cell, str) else cell(row) for cell in columns.values()]
+        for row in rows
+    )
+    return text_table([list(columns), *cells], left=left)
 
 
 def text_table(rows: Iterable[Sequence[str]], *, left: int) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -53,33 +54,29 @@ def plan(
 
     Nothing is started. Exit status 2, with the reasons, if the plan cannot work.
     """
+    if list_them and output_format == "json":
+        click.echo(json.dumps([about.to_dict() for about in settings()], indent=2))
+    elif list_them:
+        click.echo_via_pager(f"{settings()}\n")
     if list_them:
-        _list(output_format)
         return
     asked, found = read_options(options)
     problems = list(found)
     named = destination or _named_destination(source, asked.connection_uri, asked.migration_uri)
     problems += asked.problems(source=source, destination=named)
     problems += validate_domain_name(domain)
-    if problems:
-        if output_format == "json":
-            click.echo(_refusal_json(asked, options["mode"], problems))
-        else:
-            click.echo(_refusal_text(problems), err=True)
-        context.exit(2)
-    filled = asked.filled(destination=named)
-    notes = [*filled.notes(domain), *(_other_hosts(asked, named) if destination else ())]
+    filled, notes = asked, []
+    if not problems:
+        filled = asked.filled(destination=named)
+        notes = [*filled.notes(domain), *(_other_hosts(asked, named) if destination else ())]
     if output_format == "json":
-        click.echo(_answer_json(filled, domain, notes))
+        record = _record(filled, domain, notes, problems, options["mode"])
+        click.echo(json.dumps(record, indent=2))
+    elif problems:
+        click.echo(_refusal_text(problems), err=True)
     else:
         click.echo(_answer_text(asked, filled, domain, source, named, notes))
-
-
-def _list(output_format: Format) -> None:
-    if output_format == "json":
-        click.echo(json.dumps([about.to_dict() for about in settings()], indent=2))
-    else:
-        click.echo_via_pager(f"{settings()}\n")
+    context.exit(2 if problems else 0)
 
 
 def _named_destination(source: str, *uris: str | None) -> str:
@@ -105,25 +102,6 @@ def _other_hosts(asked: Plan, destination: str) -> list[str]:
     return notes
 
 
-def _refusal_json(asked: Plan, mode: str | None, problems: list[Problem]) -> str:
-    known = not any(problem.field == "mode" for problem in problems)
-    return json.dumps(
-        {
-            "valid": False,
-            "problems": [asdict(problem) for problem in problems],
-            "mode": asked.mode.value if known else mode,
-            "flags": list(asked.flags()) if known else [],
-            "migration_uri": asked.migration_uri,
-            "connection_uri": asked.connection_uri,
-            "talks": [],
-            "virsh": None,
-            "notes": [],
-            "settings": _changed(asked),
-        },
-        indent=2,
-    )
-
-
 def _refusal_text(problems: list[Problem]) -> str:
     lines = ["This plan cannot work:"]
     for problem in problems:
@@ -135,22 +113,31 @@ def _refusal_text(problems: list[Problem]) -> str:
     return "\n".join(lines)
 
 
-def _answer_json(filled: Plan, domain: str, notes: list[str]) -> str:
-    return json.dumps(
-        {
-            "valid": True,
-            "problems": [],
-            "mode": filled.mode.value,
-            "flags": list(filled.flags()),
-            "migration_uri": filled.migration_uri,
-            "connection_uri": filled.connection_uri,
-            "talks": [talk.to_dict() for talk in filled.connections()],
-            "virsh": shlex.join(filled.virsh(domain)),
-            "notes": notes,
-            "settings": _changed(filled),
-        },
-        indent=2,
-    )
+def _record(
+    shown: Plan, domain: str, notes: list[str], problems: Sequence[Problem], mode: str | None
+) -> dict[str, object]:
+    """Return the answer as plain values.
+
+    Args:
+        shown: The plan: filled in, or as asked if it has problems.
+        domain: The guest's name.
+        notes: What the user must know.
+        problems: Why the plan cannot work.
+        mode: The mode as it was given; it can be wrong.
+    """
+    known = not any(problem.field == "mode" for problem in problems)
+    return {
+        "valid": not problems,
+        "problems": [asdict(problem) for problem in problems],
+        "mode": shown.mode.value if known else mode,
+        "flags": list(shown.flags()) if known else [],
+        "migration_uri": shown.migration_uri,
+        "connection_uri": shown.connection_uri,
+        "talks": [] if problems else [talk.to_dict() for talk in shown.connections()],
+        "virsh": None if problems else shlex.join(shown.virsh(domain)),
+        "notes": notes,
+        "settings": _changed(shown),
+    }
 
 
 def _changed(asked: Plan) -> dict[str, object]:

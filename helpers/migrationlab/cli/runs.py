@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
 import click
 
 from migrationlab.cli import recorded
-from migrationlab.cli.options import Format, answer, format_option, text_table
+from migrationlab.cli.options import Columns, Format, Row, answer, columns_table, format_option
 
 UNKNOWN = "-"
 MIB = 1024 * 1024
@@ -66,42 +66,33 @@ def report(directory: Path, output: Path, output_format: Format) -> None:
 
 def table(summaries: Iterable[Mapping[str, object]]) -> str:
     """Return summaries of runs, at least one, as a text table: a header and one line a run."""
-    return text_table([_HEAD, *map(_cells, summaries)], left=4)
-
-
-_HEAD = (
-    "run",
-    "mode",
-    "outcome",
-    "from → to",
-    "total ms",
-    "down ms: requested",
-    "reported",
-    "event",
-    "network",
-    "MiB/s",
-    "iterations",
-    "intact",
-)
-
-
-def _cells(summary: Mapping[str, object]) -> tuple[str, ...]:
-    rate = summary["throughput_bytes_per_s"]
-    return (
-        str(summary["run_id"]),
-        str(summary["mode"]),
-        str(summary["outcome"]),
-        f"{summary['source']} → {summary['destination']}",
-        _number(summary["total_ms"]),
-        _number(summary["downtime_requested_ms"]),
-        _number(summary["downtime_reported_ms"]),
-        _number(summary["downtime_event_ms"]),
-        _number(summary["downtime_network_ms"]),
-        _number(rate / MIB if isinstance(rate, int) else None),
-        _number(summary["iterations"]),
-        {True: "yes", False: "NO"}.get(summary["guest_intact"], UNKNOWN),  # type: ignore[call-overload]
-    )
+    return columns_table(_COLUMNS, summaries, left=4)
 
 
 def _number(value: object) -> str:
     return f"{value:.0f}" if isinstance(value, (int, float)) else UNKNOWN
+
+
+def _number_of(column: str) -> Callable[[Row], str]:
+    return lambda summary: _number(summary[column])
+
+
+def _rate(summary: Row) -> str:
+    rate = summary["throughput_bytes_per_s"]
+    return _number(rate / MIB if isinstance(rate, int) else None)
+
+
+_COLUMNS: Columns = {
+    "run": "{run_id}",
+    "mode": "{mode}",
+    "outcome": "{outcome}",
+    "from → to": "{source} → {destination}",
+    "total ms": _number_of("total_ms"),
+    "down ms: requested": _number_of("downtime_requested_ms"),
+    "reported": _number_of("downtime_reported_ms"),
+    "event": _number_of("downtime_event_ms"),
+    "network": _number_of("downtime_network_ms"),
+    "MiB/s": _rate,
+    "iterations": _number_of("iterations"),
+    "intact": lambda summary: {True: "yes", False: "NO"}.get(summary["guest_intact"], UNKNOWN),
+}
