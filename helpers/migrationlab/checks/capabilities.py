@@ -50,19 +50,17 @@ class Capabilities:
         """Read a capabilities XML."""
         xml = fromstring(text)
         arch = xml.findtext("host/cpu/arch", "")
-        machines: set[str] = set()
-        for machine in xml.iterfind(f"guest/arch[@name='{arch}']//machine"):
-            machines.update(filter(None, (machine.text, machine.get("canonical"))))
+        machines = {
+            name
+            for machine in xml.iterfind(f"guest/arch[@name='{arch}']//machine")
+            for name in (machine.text, machine.get("canonical"))
+        }
         return cls(
             uuid=xml.findtext("host/uuid", ""),
             arch=arch,
             cpu_model=xml.findtext("host/cpu/model", ""),
-            machines=frozenset(machines),
+            machines=frozenset(filter(None, machines)),
         )
-
-    def newest(self, family: str) -> str | None:
-        """Return the newest versioned machine type of a family, None if there is none."""
-        return newest(self.machines, [family])
 
 
 def newest(machines: frozenset[str], families: Iterable[str]) -> str | None:

@@ -134,8 +134,8 @@ def _machines(pair: HostPair) -> Check:
     if source.arch != destination.arch:
         arches = {"source": source.arch, "destination": destination.arch}
         return _found("machine types", "arch", **arches)
-    newest = set(filter(None, map(source.newest, capabilities.FAMILIES)))
-    lost = sorted(newest - destination.machines)
+    newest = {capabilities.newest(source.machines, [family]) for family in capabilities.FAMILIES}
+    lost = sorted(filter(None, newest - destination.machines))
     common = pair.common_machine
     outcome = "none" if common is None else "newer" if lost else "ok"
     return _found("machine types", outcome, common=common, lost=", ".join(lost))

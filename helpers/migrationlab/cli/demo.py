@@ -25,11 +25,7 @@ from migrationlab.cli.runs import table
 @format_option
 @click.pass_context
 def demo(
-    context: click.Context,
-    output: Path,
-    repeats: int,
-    image: str,
-    output_format: Format,
+    context: click.Context, output: Path, repeats: int, image: str, output_format: Format
 ) -> None:
     """Migrate a real guest between two real hosts, in both modes, and show the measurements.
 

@@ -6,7 +6,7 @@ Owns the command's options and its output. ``migrationlab.experiment`` does the 
 from __future__ import annotations
 
 import json
-import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,9 +44,7 @@ def complete_metrics(context: click.Context, parameter: click.Parameter, begun: 
     help="The experiment's folder. [default: FILE without .toml]",
 )
 @click.option(
-    "--dry-run",
-    is_flag=True,
-    help="Print the schedule and the estimated time, and do nothing.",
+    "--dry-run", is_flag=True, help="Print the schedule and the estimated time, and do nothing."
 )
 @click.option(
     "--metric",
@@ -55,11 +53,7 @@ def complete_metrics(context: click.Context, parameter: click.Parameter, begun: 
     shell_complete=complete_metrics,
     help="The metric to compare: a column of the runs' summary.",
 )
-@click.option(
-    "--mixed",
-    is_flag=True,
-    help="Pool runs of different machines or software.",
-)
+@click.option("--mixed", is_flag=True, help="Pool runs of different machines or software.")
 @format_option
 @click.pass_context
 def experiment(
@@ -100,8 +94,9 @@ def experiment(
         say_error(error, in_file=True)
         context.exit(2)
     if not dry_run:
-        with interrupts() as stop, StepDisplay() as display:
-            _run(known, display, stop)
+        # After a Ctrl-C the finished runs are shown.
+        with suppress(KeyboardInterrupt), interrupts() as stop, StepDisplay() as display:
+            known.run(on_step=display, stop=stop)
     answer = _design(known) if dry_run else _results(known, metric, mixed=mixed)
     if output_format == "json":
         click.echo(json.dumps(answer))
@@ -117,13 +112,6 @@ def experiment(
         context.exit(130)
     if refused is not None:
         context.exit(1)
-
-
-def _run(known: Experiment, display: StepDisplay, stop: threading.Event) -> None:
-    try:
-        known.run(on_step=display, stop=stop)
-    except KeyboardInterrupt:
-        stop.set()  # the finished runs are shown
 
 
 def _facts(known: Experiment) -> dict[str, Any]:

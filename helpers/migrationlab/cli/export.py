@@ -23,11 +23,7 @@ from migrationlab.cli.options import Format, answer, format_option
 @click.option("--author", metavar="NAME", help="Who made the measurements.")
 @format_option
 def export(
-    folder: Path,
-    output: Path,
-    licence: str | None,
-    author: str | None,
-    output_format: Format,
+    folder: Path, output: Path, licence: str | None, author: str | None, output_format: Format
 ) -> None:
     """Write the runs of a folder, or an experiment, as an RO-Crate with CSV tables."""
     from migrationlab.report import ro_crate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import asdict
 from typing import Any
 
@@ -54,10 +55,7 @@ def up(
 
     with StepDisplay() as display:
         lab_process.up(
-            name,
-            images=(image, image_b or image),
-            wire_mbit_s=wire_mbit_s or None,
-            on_step=display,
+            name, images=(image, image_b or image), wire_mbit_s=wire_mbit_s or None, on_step=display
         )
     _show([_inspected(name)], output_format)
 
@@ -98,13 +96,7 @@ def down(name: str, every: bool, output_format: Format) -> None:
 @spec_options(GuestSpec)
 @click.option("--on", default="host-a", show_default=True, help="The host to boot it on.")
 @format_option
-def boot(
-    name: str,
-    guest: str | None,
-    on: str,
-    output_format: Format,
-    **wanted: Any,
-) -> None:
+def boot(name: str, guest: str | None, on: str, output_format: Format, **wanted: Any) -> None:
     """Boot a guest in the lab NAME."""
     from migrationlab.lab.lab import Lab
 
@@ -154,11 +146,8 @@ def clean(output_format: Format) -> None:
 def _inspected(name: str) -> dict[str, Any]:
     from migrationlab.lab.lab import Lab
 
-    running = Lab.attach(name)
-    try:
+    with closing(Lab.attach(name)) as running:
         return running.inspect()
-    finally:
-        running.close()
 
 
 def _wire_text(settings: dict[str, Any]) -> str:

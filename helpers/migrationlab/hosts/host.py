@@ -16,12 +16,7 @@ import libvirt
 from defusedxml.ElementTree import fromstring
 
 from migrationlab.errors import GuestError, HostError, UsageError
-from migrationlab.hosts.connection import (
-    answer_or_none,
-    open_connection,
-    refusals,
-    version_text,
-)
+from migrationlab.hosts.connection import answer_or_none, open_connection, refusals, version_text
 from migrationlab.hosts.counters import HostCounters
 from migrationlab.hosts.domain_xml import xml_sha256
 from migrationlab.hosts.facts import HostFacts, from_kernel

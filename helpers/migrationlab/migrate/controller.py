@@ -50,12 +50,20 @@ NO_WAY_BACK = (
     "the migration is in post-copy: the guest runs at the destination, and part of its memory is "
     "still at the source"
 )
-#: The name of each action's value in the detail of its event.
-VALUES = {
-    ActionKind.SET_MAX_DOWNTIME: "max_downtime_ms",
-    ActionKind.SET_BANDWIDTH: "bandwidth_mib_s",
-    ActionKind.SET_POSTCOPY_BANDWIDTH: "postcopy_bandwidth_mib_s",
-    ActionKind.SET_COMPRESSION_CACHE: "xbzrle_cache_bytes",
+#: For each action but the stops libvirt's method, its flags, and the name of the action's value in
+#: the detail of its event.
+CALLS: dict[ActionKind, tuple[str, tuple[int, ...], str | None]] = {
+    ActionKind.SET_MAX_DOWNTIME: ("migrateSetMaxDowntime", (), "max_downtime_ms"),
+    ActionKind.SET_BANDWIDTH: ("migrateSetMaxSpeed", (), "bandwidth_mib_s"),
+    ActionKind.SET_POSTCOPY_BANDWIDTH: (
+        "migrateSetMaxSpeed",
+        (libvirt.VIR_DOMAIN_MIGRATE_MAX_SPEED_POSTCOPY,),
+        "postcopy_bandwidth_mib_s",
+    ),
+    ActionKind.SET_COMPRESSION_CACHE: ("migrateSetCompressionCache", (), "xbzrle_cache_bytes"),
+    ActionKind.START_POSTCOPY: ("migrateStartPostCopy", (), None),
+    ActionKind.PAUSE_POSTCOPY: ("abortJobFlags", (libvirt.VIR_DOMAIN_ABORT_JOB_POSTCOPY,), None),
+    ActionKind.SUSPEND: ("suspend", (), None),
 }
 STOPS = (ActionKind.CANCEL, ActionKind.DEADLINE)
 
@@ -284,43 +292,24 @@ class Controller:
             self.warnings.append(f"{action.by} had no effect: {error}")
 
     def _act(self, action: Action) -> None:
-        detail: dict[str, Any] = {"by": action.by}
-        if action.kind in VALUES:
-            detail[VALUES[action.kind]] = action.value
+        method, flags, name = CALLS[action.kind]
+        detail: dict[str, Any] = {"by": action.by} | ({name: action.value} if name else {})
+        unlimited = action.kind is ActionKind.SET_BANDWIDTH
+        value = action.value or (NO_LIMIT_MIB_S if unlimited else 0)
         try:
             self._require_effect(action)
             with refusals():
-                self._call(action)
+                getattr(self._domain, method)(*([value] if name else []), *flags)
         except (HostError, UsageError) as error:
             self._events.note(action.kind, **detail, refused=str(error))
             raise
+        if action.kind is ActionKind.START_POSTCOPY:
+            self._switching = True
+        elif action.kind is ActionKind.SET_MAX_DOWNTIME:
+            if not self._policies.switched_over:  # afterwards no limit changes that
+                self.downtime_limit_ms = value
+            self._policies.downtime_allowed(value)
         self._events.note(action.kind, **detail)
-
-    def _call(self, action: Action) -> None:
-        value = action.value or 0
-        match action.kind:
-            case ActionKind.SET_MAX_DOWNTIME:
-                self._domain.migrateSetMaxDowntime(value)
-                if not self._policies.switched_over:  # afterwards no limit changes that
-                    self.downtime_limit_ms = value
-                self._policies.downtime_allowed(value)
-            case ActionKind.SET_BANDWIDTH:
-                self._domain.migrateSetMaxSpeed(value or NO_LIMIT_MIB_S)
-            case ActionKind.SET_POSTCOPY_BANDWIDTH:
-                self._domain.migrateSetMaxSpeed(
-                    value, libvirt.VIR_DOMAIN_MIGRATE_MAX_SPEED_POSTCOPY
-                )
-            case ActionKind.SET_COMPRESSION_CACHE:
-                self._domain.migrateSetCompressionCache(value)
-            case ActionKind.START_POSTCOPY:
-                self._domain.migrateStartPostCopy()
-                self._switching = True
-            case ActionKind.PAUSE_POSTCOPY:
-                self._domain.abortJobFlags(libvirt.VIR_DOMAIN_ABORT_JOB_POSTCOPY)
-            case ActionKind.SUSPEND:
-                self._domain.suspend()
-            case ActionKind.CANCEL | ActionKind.DEADLINE:
-                raise AssertionError("stop() does this")
 
     def _abort(self) -> None:
         if self.in_postcopy or self._ended:

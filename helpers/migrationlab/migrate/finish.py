@@ -136,18 +136,12 @@ def _completed_job(record: MigrationRecord) -> Mapping[str, int | str]:
     """
     if record.outcome is not Outcome.COMPLETED or record.plan.offline:
         return {}
-    host = record.destination
-
-    def ask() -> Mapping[str, int | str]:
-        with refusals():
-            domain = host.connection.lookupByUUIDString(record.uuid)
-            found: Mapping[str, int | str] = domain.jobStats(COMPLETED_AND_KEPT)
-        return found
-
     try:
-        stats = _within(ANSWER_TIMEOUT_S, ask)
+        stats: Mapping[str, int | str] = _ask(
+            record.destination, record.uuid, lambda domain: domain.jobStats(COMPLETED_AND_KEPT)
+        )
     except (HostError, TimeoutError) as error:
-        reason = str(error) or f"{host.name} does not answer"
+        reason = str(error) or f"{record.destination.name} does not answer"
         record.warnings.append(f"the statistics of the completed job are missing: {reason}")
         return {}
     return stats if "data_total" in stats else {}
@@ -171,32 +165,31 @@ def _guest_check(record: MigrationRecord) -> Mapping[str, object] | None:
 
 def _state(host: Host, uuid: str) -> str:
     """Return the state of a domain on a host, by :data:`STATES`, absent or unknown."""
-
-    def ask() -> str:
-        with refusals():
-            number, _reason = host.connection.lookupByUUIDString(uuid).state()
-        return STATES[number] if number < len(STATES) else str(number)
-
     try:
-        return _within(ANSWER_TIMEOUT_S, ask)
+        number, _reason = _ask(host, uuid, libvirt.virDomain.state)
     except HostError as error:
         return ABSENT if error.code == libvirt.VIR_ERR_NO_DOMAIN else UNKNOWN
     except TimeoutError:
         return UNKNOWN
+    return STATES[number] if number < len(STATES) else str(number)
 
 
-def _within(timeout_s: float, work: Callable[[], T]) -> T:
-    """Return what ``work`` returns, or raise TimeoutError; it then goes on unheard."""
+def _ask(host: Host, uuid: str, question: Callable[[libvirt.virDomain], T]) -> T:
+    """Ask a host about a domain; TimeoutError after :data:`ANSWER_TIMEOUT_S`.
+
+    The question then goes on, and its answer is dropped.
+    """
     answer: Future[T] = Future()
 
-    def run() -> None:
+    def ask() -> None:
         try:
-            answer.set_result(work())
+            with refusals():
+                answer.set_result(question(host.connection.lookupByUUIDString(uuid)))
         except BaseException as error:  # noqa: BLE001 - raised to whoever waits
             answer.set_exception(error)
 
-    threading.Thread(target=run, name="migration-question", daemon=True).start()
-    return answer.result(timeout_s)
+    threading.Thread(target=ask, name="migration-question", daemon=True).start()
+    return answer.result(ANSWER_TIMEOUT_S)
 
 
 def _about_host(host: Host) -> dict[str, object]:

@@ -45,7 +45,7 @@ def migration_call(
     destination: libvirt.virConnect | str,
     parameters: Mapping[str, Value],
     flags: int,
-) -> Callable[[], None]:
+) -> Callable[[], object]:
     """Return the call that migrates a domain, after checking all that can be checked before.
 
     The call blocks until the migration is over, with the interpreter free for other threads, and
@@ -63,23 +63,14 @@ def migration_call(
     """
     for name, value in parameters.items():
         _require_fit(name, value)
-    guessed = all(TYPES[name] in GUESSED for name in parameters)
-    call = _by_binding if guessed else _by_ctypes
-    return partial(call, domain, destination, dict(parameters), flags)
-
-
-def _by_binding(
-    domain: libvirt.virDomain,
-    destination: libvirt.virConnect | str,
-    parameters: Mapping[str, Value],
-    flags: int,
-) -> None:
+    if any(TYPES[name] not in GUESSED for name in parameters):
+        return partial(_by_ctypes, domain, destination, dict(parameters), flags)
     call = domain.migrateToURI3 if isinstance(destination, str) else domain.migrate3
     values = {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in parameters.items()
     }
-    call(destination, values, flags)
+    return partial(call, destination, values, flags)
 
 
 def _by_ctypes(

@@ -138,7 +138,8 @@ class Policies:
             return None
         times = [self._plan.deadline_s]
         if self.iteration and not self.switched_over:
-            times += [after for _, _, field in self._switches if (after := self._seconds(field))]
+            after = [getattr(self._plan, field) for _, _, field in self._switches]
+            times += [seconds for seconds in after if seconds]
             times += [at for at, _ in list(self._steps)[:1]]
         return min(times)
 
@@ -160,7 +161,7 @@ class Policies:
         due = []
         for switch in tuple(self._switches):
             kind, by_iteration, by_time = switch
-            iterations, seconds = getattr(self._plan, by_iteration), self._seconds(by_time)
+            iterations, seconds = getattr(self._plan, by_iteration), getattr(self._plan, by_time)
             if iterations is not None and self.iteration > iterations:
                 due.append(Action(kind, by_iteration))
             elif seconds is not None and self._now_s >= seconds:
@@ -197,7 +198,3 @@ class Policies:
             self._diverging_since_s = None
         elif self._diverging_since_s is None:
             self._diverging_since_s = now_s
-
-    def _seconds(self, field: str) -> float | None:
-        seconds: float | None = getattr(self._plan, field)
-        return seconds

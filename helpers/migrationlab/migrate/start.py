@@ -7,7 +7,10 @@ happens after the start is in ``migration``.
 from __future__ import annotations
 
 import contextlib
+import inspect
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
 
 import libvirt
 
@@ -29,6 +32,8 @@ from migrationlab.plan.validation import Situation
 from migrationlab.runs.run import Run
 from migrationlab.steps import Listener, ignore
 
+P = ParamSpec("P")
+T = TypeVar("T")
 #: A sample costs the source's libvirtd one or two milliseconds.
 MIN_INTERVAL_S, MAX_INTERVAL_S = 0.005, 60
 
@@ -87,34 +92,28 @@ def start(
     return Migration(record, on_step)
 
 
-def migrate(
-    guest: GuestLike | str,
-    *,
-    to: Host,
-    plan: Plan | None = None,
-    source: Host | None = None,
-    validate: bool = True,
-    interval_s: float = DEFAULT_INTERVAL_S,
-    probe: str | None = None,
-    capture: bool = True,
-    on_step: Listener = ignore,
-) -> Run:
+def _with_arguments_of(
+    model: Callable[P, object],
+) -> Callable[[Callable[..., T]], Callable[P, T]]:
+    """Give a function the arguments of another one, for its readers and type checkers."""
+
+    def decorate(function: Callable[..., T]) -> Callable[P, T]:
+        result = inspect.signature(function).return_annotation
+        signature = inspect.signature(model).replace(return_annotation=result)
+        function.__signature__ = signature  # type: ignore[attr-defined]
+        return function
+
+    return decorate
+
+
+@_with_arguments_of(start)
+def migrate(*args: Any, **options: Any) -> Run:
     """Migrate a guest and return the run, whatever its outcome.
 
     Arguments and errors are those of :func:`start`. Ctrl-C cancels the migration (in post-copy that
     is not possible: it completes), waits until the guest is safe, and raises KeyboardInterrupt.
     """
-    migration = start(
-        guest,
-        to=to,
-        plan=plan,
-        source=source,
-        validate=validate,
-        interval_s=interval_s,
-        probe=probe,
-        capture=capture,
-        on_step=on_step,
-    )
+    migration = start(*args, **options)
     try:
         return migration.wait()
     except KeyboardInterrupt:
@@ -249,10 +248,7 @@ def _prepare(
 class _Limits:
     """The limits of a domain that a migration changes: its maximum downtime and its bandwidth.
 
-    Args:
-        domain: The domain on the connection of the call.
-        control: The domain on the other connection.
-        plan: The plan, which may set a maximum downtime.
+    ``domain`` is on the connection of the call, ``control`` on the other one.
     """
 
     def __init__(self, domain: libvirt.virDomain, control: libvirt.virDomain, plan: Plan) -> None:
@@ -272,9 +268,8 @@ class _Limits:
         """Restore both limits where libvirt has not done so itself."""
         if self._first and self.downtime_ms is not None:
             self._control.migrateSetMaxDowntime(self.downtime_ms)
-        before = self._bandwidth
-        if before is not None and before != self._control.migrateGetMaxSpeed():
-            self._control.migrateSetMaxSpeed(before)
+        if self._bandwidth not in (None, self._control.migrateGetMaxSpeed()):
+            self._control.migrateSetMaxSpeed(self._bandwidth)
 
 
 def _connect(to: Host, uri: str | None) -> Future[libvirt.virConnect]:
