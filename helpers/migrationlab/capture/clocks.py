@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import subprocess
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from subprocess import PIPE
 from typing import IO
 
 from migrationlab.hosts.host import Host
@@ -39,20 +40,9 @@ class ClockOffset:
     error_ms: float
     method: str
 
-    def to_dict(self) -> dict[str, float | str]:
-        """Return plain values, as in a run."""
-        return asdict(self)
-
 
 def measure(host: Host) -> ClockOffset | None:
-    """Measure a host's clock against this machine's.
-
-    Args:
-        host: The host, on this machine or reached by ssh.
-
-    Returns:
-        The offset, or None if the host could not be asked.
-    """
+    """Measure the clock of a host on this machine or reached by ssh; None if it can't be asked."""
     parts = read_uri(host.uri)
     if not parts.hostname and parts.transport in ("", "unix"):
         return ClockOffset(0.0, 0.0, "same machine")
@@ -64,21 +54,13 @@ def measure(host: Host) -> ClockOffset | None:
 def ask(command: list[str], *, rounds: int = ROUNDS) -> ClockOffset | None:
     """Measure the clock of a program that answers each line with the nanoseconds since 1970.
 
-    Args:
-        command: The program and its arguments.
-        rounds: How often to ask.
-
     Returns:
         The offset by the shortest round trip, or None if the program gave no such answer.
     """
     end = time.monotonic() + TIMEOUT_S
     try:
         program = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            bufsize=0,
+            command, stdin=PIPE, stdout=PIPE, stderr=subprocess.DEVNULL, bufsize=0
         )
     except OSError:
         return None

@@ -22,11 +22,7 @@ GIT_TIMEOUT_S = 5.0
 
 
 class MachineSampler:
-    """Samples this machine from before a migration until after it.
-
-    Args:
-        client_version: The version of the libvirt client library in this process.
-    """
+    """Samples this machine from before a migration until after it."""
 
     def __init__(self, client_version: str) -> None:
         self._before = environment(client_version)
@@ -44,11 +40,7 @@ class MachineSampler:
 
 
 def environment(client_version: str) -> dict[str, object]:
-    """Return the machine's kernel, processors, memory and load, and the software's versions.
-
-    Args:
-        client_version: The version of the libvirt client library in this process.
-    """
+    """Return the machine's kernel, processors, memory and load, and the software's versions."""
     return {
         "kernel": platform.release(),
         "system": _system(),
@@ -67,13 +59,9 @@ def environment(client_version: str) -> dict[str, object]:
 def code_revision(package: Path = PACKAGE) -> str | None:
     """Return the git revision of migrationlab's code, as it was at the first call.
 
-    Args:
-        package: The folder of the code, two levels below its checkout.
-
-    Returns:
-        The commit, with ``-dirty`` if a file of the code differs from it. None if the code does not
-        run from its own checkout (for example installed in the virtual environment of another), or
-        if there is no git.
+    It is the commit, with ``-dirty`` if a file of the code differs from it; None if the code does
+    not run from its own checkout (for example installed in the virtual environment of another), or
+    if there is no git.
     """
     checkout = package.parents[1]
     if not (checkout / ".git").exists():

@@ -42,11 +42,7 @@ QEMU_EVENTS = ("MIGRATION", "MIGRATION_PASS", "STOP", "RESUME")
 
 
 class EventLog:
-    """Collects the events of one domain on any number of connections.
-
-    Args:
-        uuid: The domain's UUID, as text.
-    """
+    """Collects the events of one domain on any number of connections."""
 
     def __init__(self, uuid: str) -> None:
         self._uuid = uuid
@@ -64,12 +60,7 @@ class EventLog:
         return now
 
     def listen(self, connection: libvirt.virConnect, side: str, *, qemu: bool = True) -> None:
-        """Collect what one host reports, from now until :meth:`close`.
-
-        Args:
-            connection: An open connection to the host.
-            side: "source" or "destination".
-            qemu: Whether to collect the events of its QEMU too.
+        """Collect what one host, and its QEMU, report from now until :meth:`close`.
 
         Raises:
             HostError: libvirt refused its own events. If it refuses only QEMU's, that is a warning.
@@ -112,9 +103,12 @@ class EventLog:
                 self.warnings.append(f"unregistering events failed: {error}")
         self._undo.clear()
 
-    def _put(self, side: str, name: str, detail: Mapping[str, object]) -> None:
-        now = time.time_ns()
-        self._take((now, now, side, "libvirt", name, json.dumps(detail)))
+    def _put(
+        self, domain: libvirt.virDomain, side: str, name: str, detail: Mapping[str, object]
+    ) -> None:
+        if self._is_ours(domain):
+            now = time.time_ns()
+            self._take((now, now, side, "libvirt", name, json.dumps(detail)))
 
     def _take(self, row: Row) -> None:
         self._rows.put(row)
@@ -127,21 +121,18 @@ class EventLog:
     def _lifecycle(
         self, _connection: object, domain: libvirt.virDomain, event: int, detail: int, side: str
     ) -> None:
-        if self._is_ours(domain):
-            kind = _LIFECYCLE.get(event, str(event))
-            self._put(side, f"lifecycle.{kind}.{_DETAILS.get((kind, detail), detail)}", {})
+        kind = _LIFECYCLE.get(event, str(event))
+        self._put(domain, side, f"lifecycle.{kind}.{_DETAILS.get((kind, detail), detail)}", {})
 
     def _iteration(
         self, _connection: object, domain: libvirt.virDomain, iteration: int, side: str
     ) -> None:
-        if self._is_ours(domain):
-            self._put(side, "migration_iteration", {"iteration": iteration})
+        self._put(domain, side, "migration_iteration", {"iteration": iteration})
 
     def _completed(
         self, _connection: object, domain: libvirt.virDomain, stats: dict[str, Any], side: str
     ) -> None:
-        if self._is_ours(domain):
-            self._put(side, "job_completed", stats)
+        self._put(domain, side, "job_completed", stats)
 
     def _qemu(  # noqa: PLR0917 - libvirt calls it like this
         self, _connection: object, domain: libvirt.virDomain, event: str, seconds: int,

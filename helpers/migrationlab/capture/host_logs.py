@@ -38,10 +38,10 @@ from migrationlab.capture.events import Row
 from migrationlab.capture.tcp_connections import Ports
 
 _STAMP = r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3})\+0000: "
-_PHASE = re.compile(_STAMP + r".*Setting 'migration (in|out)' phase to '(\w+)'")
+_PHASE = re.compile(_STAMP + r".*Setting 'migration (in|out)' phase to '(\w+)'", re.MULTILINE)
 #: virLogFormatString in libvirt's src/util/virlog.c.
 _ERROR = re.compile(_STAMP + r"(\d+): error : \w+:\d+ : (.+)")
-_CHECKPOINT = re.compile(r"^\d+@(\d+)\.(\d{6}):vmstate_downtime_checkpoint ([\w-]+)$")
+_CHECKPOINT = re.compile(r"^\d+@(\d+)\.(\d{6}):vmstate_downtime_checkpoint ([\w-]+)$", re.MULTILINE)
 _MEMORY_PORT = re.compile(r"qemuMigrationSrcPerformNative:\d+ : .*\buri=tcp:(?://)?\S+:(\d+)")
 _STORAGE_PORT = re.compile(r"<nbd port='(\d+)'")
 RESOLUTION_NS = 1_000_000
@@ -69,47 +69,30 @@ def qemu_log(daemon_log: Path | None, name: str) -> Path | None:
 
 
 def phases(log: Path | None, start: int, side: str) -> list[Row]:
-    """Return the phases that a daemon went through: events named "phase".
-
-    Args:
-        log: The daemon's log.
-        start: Where in it to start.
-        side: "source" or "destination".
-    """
-    found = filter(None, map(_PHASE.match, _text(log, start).splitlines()))
-    rows = [(_time_ns(each[1]), json.dumps({"job": each[2], "phase": each[3]})) for each in found]
-    # A daemon sets the same phase twice in a row.
-    return [
-        (stamp, stamp, side, "log", "phase", detail)
-        for (stamp, detail), (_, before) in zip(rows, [(0, ""), *rows], strict=False)
-        if detail != before
-    ]
+    """Return the phases in a daemon's log: events named "phase"."""
+    rows: list[Row] = []
+    before = ""
+    for each in _PHASE.finditer(_text(log, start)):
+        stamp, detail = _time_ns(each[1]), json.dumps({"job": each[2], "phase": each[3]})
+        if detail != before:  # a daemon sets the same phase twice in a row
+            rows.append((stamp, stamp, side, "log", "phase", detail))
+        before = detail
+    return rows
 
 
 def checkpoints(log: Path | None, start: int, side: str) -> list[Row]:
-    """Return the steps of a downtime: events named "downtime" whose detail has ``checkpoint``.
-
-    Args:
-        log: QEMU's log.
-        start: Where in it to start.
-        side: "source" or "destination".
-    """
-    found = filter(None, map(_CHECKPOINT.match, _text(log, start).splitlines()))
-    rows = [(int(each[1] + each[2]) * 1000, json.dumps({"checkpoint": each[3]})) for each in found]
-    return [(stamp, stamp, side, "log", "downtime", detail) for stamp, detail in rows]
+    """Return the steps in QEMU's log: events named "downtime" whose detail has ``checkpoint``."""
+    rows = []
+    for each in _CHECKPOINT.finditer(_text(log, start)):
+        stamp, detail = int(each[1] + each[2]) * 1000, json.dumps({"checkpoint": each[3]})
+        rows.append((stamp, stamp, side, "log", "downtime", detail))
+    return rows
 
 
 def hidden_reason(log: Path | None, start: int, since_ns: int, reported: str) -> str | None:
-    """Return the error that a daemon's thread met before the one that it reported.
+    """Return the error that a daemon's thread met before the one that it reported, if any.
 
-    Args:
-        log: The daemon's log.
-        start: Where in it to start.
-        since_ns: Errors before this moment do not count, CLOCK_REALTIME.
-        reported: The error that was reported.
-
-    Returns:
-        The error's text; None if the thread met no other.
+    Errors before ``since_ns`` (CLOCK_REALTIME) do not count.
     """
     latest: dict[str, str] = {}
     reason = None

@@ -67,14 +67,8 @@ class Sample:
 class JobSampler:
     """Samples from :meth:`start` to :meth:`stop`.
 
-    Args:
-        source: The host that the domain leaves.
-        uuid: The domain's UUID. Its name can change at the destination, the UUID cannot.
-        interval_s: The time from one sample to the next.
-
-    Attributes:
-        on_sample: Called with each sample of the job, on the sampler's thread.
-        warnings: What went wrong.
+    The domain is known by its UUID: its name can change at the destination. ``on_sample`` is called
+    with each sample of the job, on the sampler's thread.
 
     Raises:
         HostError: The host could not be reached, or has no such domain.
@@ -92,9 +86,8 @@ class JobSampler:
             raise
         self.warnings: list[str] = []
         self.on_sample: Callable[[Sample], None] = lambda _: None
-        self._refused = False
         self._samples: list[Sample] = []
-        self._timer = PeriodicTimer("migration-sampler", interval_s, self._sample)
+        self._timer = PeriodicTimer("migration-sampler", interval_s, self._sample, self.warnings)
 
     def start(self) -> None:
         """Start to sample."""
@@ -118,9 +111,8 @@ class JobSampler:
                 # The domain has left, or its host is gone. The call that migrates will say whether
                 # that is an error.
                 return False
-            if not self._refused:
+            if not self.warnings:
                 self.warnings.append(f"a sample of the job was refused: {error}")
-            self._refused = True
             return True
         values = {column: int(found[name]) for name, column in STATISTICS.items() if name in found}
         # Before QEMU starts and after a job is aborted there are no figures: libvirt leaves them

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from migrationlab.capture import tcp_connections
 from migrationlab.capture.periodic_timer import PeriodicTimer
 from migrationlab.capture.processes import ProcessMeter
-from migrationlab.capture.tcp_connections import ConnectionMeter, Ports
+from migrationlab.capture.tcp_connections import ConnectionMeter, Ports, TcpConnection
 from migrationlab.capture.wire_counter import WireMeter
 from migrationlab.errors import LabError
 from migrationlab.hosts.counters import HostCounters
@@ -22,15 +21,9 @@ SAMPLE_INTERVAL_S = 0.1
 
 
 class LabRecorder:
-    """Reads from :meth:`start` to :meth:`stop`.
+    """Reads from :meth:`start` to :meth:`stop`, the wire every ``interval_s``.
 
-    Args:
-        source: The counters of the host that the domain leaves.
-        destination: Those of the host that it goes to.
-        uuid: The domain's UUID.
-        interval_s: The time from one reading of the wire to the next.
-        ports: Called at the end: returns the ports of the destination's QEMU.
-        tunnelled: Whether memory goes between the daemons.
+    At the end, ``ports`` is called for the ports of the destination's QEMU.
     """
 
     def __init__(
@@ -49,8 +42,10 @@ class LabRecorder:
         self._connections: ConnectionMeter | None = None
         self._processes = ProcessMeter({"source": source, "destination": destination}, uuid)
         self._timers = (
-            PeriodicTimer("migration-wire", interval_s, self._read_wire),
-            PeriodicTimer("migration-sample", max(interval_s, SAMPLE_INTERVAL_S), self._sample),
+            PeriodicTimer("migration-wire", interval_s, self._read_wire, self.warnings),
+            PeriodicTimer(
+                "migration-sample", max(interval_s, SAMPLE_INTERVAL_S), self._sample, self.warnings
+            ),
         )
         self._wire = WireMeter(source, destination)
         try:
@@ -75,7 +70,6 @@ class LabRecorder:
         """Sample the processes for the last time: the call has returned."""
         for timer in self._timers:
             timer.stop()
-            self.warnings += timer.warnings
         try:
             self._processes.read()
         except Exception as error:  # noqa: BLE001 (a migration that is over keeps its run)
@@ -84,15 +78,16 @@ class LabRecorder:
 
     def stop(self) -> dict[str, list[Row]]:
         """Stop, and return the rows of the frames."""
-        found: list[tcp_connections.TcpConnection] = []
+        found: list[TcpConnection] = []
         if self._connections is not None:
             found = self._connections.stop()
             self.warnings += self._connections.warnings
+        ports = self._ports()
         self._wire.read()
         self.warnings += self._wire.warnings
         return {
             "wire_bytes": self._wire.rows,
-            "connections": tcp_connections.rows(found, self._ports(), tunnelled=self._tunnelled),
+            "connections": [each.row(ports, tunnelled=self._tunnelled) for each in found],
             "processes": self._processes.rows,
         }
 

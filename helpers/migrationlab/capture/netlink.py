@@ -25,10 +25,7 @@ ROOM_BYTES = 1 << 17
 def dump(channel: socket.socket, kind: int, body: bytes) -> Iterator[bytes]:
     """Ask for everything of a kind, and yield the bodies of the answers.
 
-    Args:
-        channel: A netlink socket that nobody else reads.
-        kind: The type of the request.
-        body: The request, in the layout of the protocol.
+    Nobody else may read the socket.
 
     Raises:
         OSError: The kernel refused, or did not answer within the socket's time limit.

@@ -18,30 +18,24 @@ class PeriodicTimer:
         name: The thread's name.
         interval_s: The time from one call to the next, and from the start to the first.
         work: The function. If it returns False, it is not called again.
+        warnings: Where to say what ended it early, if anything does.
     """
 
-    def __init__(self, name: str, interval_s: float, work: Callable[[], bool]) -> None:
+    def __init__(
+        self, name: str, interval_s: float, work: Callable[[], bool], warnings: list[str]
+    ) -> None:
         self._interval_s = interval_s
         self._work = work
-        self._failure: Exception | None = None
+        self._warnings = warnings
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-
-    @property
-    def warnings(self) -> list[str]:
-        """Return what ended it early, if anything did."""
-        return [f"{self._thread.name} ended early: {self._failure!r}"] if self._failure else []
 
     def start(self) -> None:
         """Start to call."""
         self._thread.start()
 
     def stop(self, timeout_s: float | None = None) -> None:
-        """Stop, and wait for the call under way. A second stop does nothing.
-
-        Args:
-            timeout_s: How long to wait for it, in seconds; None to wait as long as it takes.
-        """
+        """Stop, and wait for the call under way. A second stop does nothing."""
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
@@ -54,15 +48,9 @@ class PeriodicTimer:
                     return
                 due = next_due(due, time.monotonic(), self._interval_s)
         except Exception as error:  # noqa: BLE001 (reported in warnings)
-            self._failure = error
+            self._warnings.append(f"{self._thread.name} ended early: {error!r}")
 
 
 def next_due(due: float, now: float, interval: float) -> float:
-    """Return when the next call is due, on the same schedule and not before now.
-
-    Args:
-        due: When the previous call was due.
-        now: The time now.
-        interval: The time from one call to the next.
-    """
+    """Return when the next call is due, on the same schedule and not before now."""
     return due + (math.floor(max(now - due, 0) / interval) + 1) * interval

@@ -16,7 +16,6 @@ import socket
 import struct
 import threading
 import time
-from typing import NamedTuple
 
 import pandas as pd
 
@@ -40,17 +39,10 @@ _NUMBER = struct.Struct("!8sQ")
 _MARK = b"MLABECHO"
 
 
-class _Icmp(NamedTuple):
-    """The differences between ICMP and ICMPv6."""
-
-    protocol: int
-    request: int
-    reply: int
-
-
+#: The protocol, and its types of a request and a reply.
 _VERSIONS = {
-    socket.AF_INET: _Icmp(socket.IPPROTO_ICMP, 8, 0),
-    socket.AF_INET6: _Icmp(socket.IPPROTO_ICMPV6, 128, 129),
+    socket.AF_INET: (socket.IPPROTO_ICMP, 8, 0),
+    socket.AF_INET6: (socket.IPPROTO_ICMPV6, 128, 129),
 }
 
 
@@ -83,8 +75,8 @@ class EchoProbe:
         self.address = address
         self.interval_s = interval_s
         family, self._target = _resolved(address)
-        self._icmp = _VERSIONS[family]
-        self._socket = _open(family) if opened is None else opened
+        protocol, self._request, self._reply = _VERSIONS[family]
+        self._socket = opened or _open(family, protocol)
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self._sent: list[int] = []
         self._arrived: dict[int, int] = {}
@@ -117,12 +109,7 @@ class EchoProbe:
         self._stop.wait(LEAD_S)
 
     def answered(self, since_ns: int, timeout_s: float = ANSWER_TIMEOUT_S) -> bool:
-        """Wait until an answer has arrived after a moment; return whether one did.
-
-        Args:
-            since_ns: The moment, CLOCK_REALTIME.
-            timeout_s: How long to wait for it, in seconds.
-        """
+        """Wait until an answer has arrived after a moment; return whether one did."""
         with self._arrival:
             return self._arrival.wait_for(lambda: self._latest_ns > since_ns, timeout_s)
 
@@ -155,7 +142,7 @@ class EchoProbe:
     def _send(self) -> None:
         sequence = len(self._sent)
         # The kernel fills in the checksum and, as identifier, the socket's own number.
-        header = _HEADER.pack(self._icmp.request, 0, 0, 0, sequence & 0xFFFF)
+        header = _HEADER.pack(self._request, 0, 0, 0, sequence & 0xFFFF)
         self._sent.append(time.time_ns())
         try:
             self._socket.sendto(header + _NUMBER.pack(_MARK, sequence), self._target)
@@ -171,7 +158,7 @@ class EchoProbe:
             self._take(data, ancillary)
 
     def _take(self, data: bytes, ancillary: list[tuple[int, int, bytes]]) -> None:
-        if len(data) != _HEADER.size + _NUMBER.size or data[0] != self._icmp.reply:
+        if len(data) != _HEADER.size + _NUMBER.size or data[0] != self._reply:
             return
         mark, sequence = _NUMBER.unpack_from(data, _HEADER.size)
         if mark != _MARK or sequence >= len(self._sent):
@@ -196,9 +183,9 @@ def _resolved(address: str) -> tuple[socket.AddressFamily, tuple[str, int]]:
     return family, target  # type: ignore[return-value]
 
 
-def _open(family: socket.AddressFamily) -> socket.socket:
+def _open(family: socket.AddressFamily, protocol: int) -> socket.socket:
     try:
-        return socket.socket(family, socket.SOCK_DGRAM, _VERSIONS[family].protocol)
+        return socket.socket(family, socket.SOCK_DGRAM, protocol)
     except PermissionError as error:
         raise LabError(
             "this user may not send echo requests: none of their groups is in "

@@ -16,12 +16,13 @@ end.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import re
 import time
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import partial
 
 import libvirt
@@ -53,31 +54,17 @@ _THREADS = (
 
 
 def thread_name(own: str, *, first: bool = False) -> str:
-    """Return the name of a QEMU thread in a run.
+    """Return the name of a QEMU thread in a run; ``first`` is the first thread of the process.
 
-    Args:
-        own: The thread's own name.
-        first: Whether it is the first thread of the process.
-
-    Returns:
-        "main", "vCPU 0", "migration" (all such threads but multifd's) or "multifd 0"; of any other
-        thread its own name.
+    It is "main", "vCPU 0", "migration" (all such threads but multifd's) or "multifd 0"; of any
+    other thread its own name.
     """
-    if first:
-        return "main"
-    for pattern, name in _THREADS:
-        if found := pattern.match(own):
-            return found.expand(name)
-    return own
+    found = ((pattern.match(own), name) for pattern, name in _THREADS)
+    return "main" if first else next((match.expand(name) for match, name in found if match), own)
 
 
 class ProcessMeter:
-    """Samples the processes of both hosts at each :meth:`read`.
-
-    Args:
-        sides: The hosts' counters, by "source" and "destination".
-        uuid: The domain's UUID.
-    """
+    """Samples the processes of both hosts at each :meth:`read`; they are its ``sides``."""
 
     def __init__(self, sides: Mapping[str, HostCounters], uuid: str) -> None:
         self.rows: list[Row] = []
@@ -89,40 +76,28 @@ class ProcessMeter:
         """Add a row for each process and thread that exists now."""
         for side, counters in self._sides.items():
             # QEMU appears at the destination and ends at the source; libvirtd may be restarted.
-            known = {name for where, name in self._processes if where == side}
-            if missing := {"libvirtd", "qemu"} - known:
-                self._find(side, counters, missing)
-        for key, process in list(self._processes.items()):
+            if missing := {(side, "libvirtd"), (side, "qemu")} - self._processes.keys():
+                found = counters.processes(self._uuid)
+                for key in missing:
+                    with contextlib.suppress(KeyError, OSError):  # it does not run
+                        process = _Process(found[key[1]], threads=key[1] == "qemu")
+                        self._processes[key] = process
+        for (side, name), process in list(self._processes.items()):
             rows = process.sample()
             if not rows:
-                process.close()
-                del self._processes[key]
-            side, name = key
+                self._processes.pop((side, name)).close()
             self.rows += [{"side": side, "process": name, **row} for row in rows]
 
     def close(self) -> None:
         """Release the processes. A second close does nothing."""
-        for process in self._processes.values():
-            process.close()
-        self._processes.clear()
-
-    def _find(self, side: str, counters: HostCounters, missing: set[str]) -> None:
-        for name, pid in counters.processes(self._uuid).items():
-            if name in missing and (process := _open(pid, threads=name == "qemu")):
-                self._processes[side, name] = process
+        while self._processes:
+            self._processes.popitem()[1].close()
 
 
 class DomainMeter:
     """Samples the processor time of a domain by libvirt, on both hosts, while they answer.
 
-    If one host no longer answers, only its own rows end.
-
-    Args:
-        sides: An open connection to each host, by "source" and "destination".
-        uuid: The domain's UUID.
-
-    Attributes:
-        warnings: What went wrong, after :meth:`stop`.
+    If one host no longer answers, only its own rows end. After :meth:`stop`, ``warnings`` says why.
     """
 
     names: tuple[str, ...] = ("processes",)
@@ -133,7 +108,10 @@ class DomainMeter:
         self._uuid = uuid
         self._timers = [
             PeriodicTimer(
-                f"migration-{side}", LIBVIRT_INTERVAL_S, partial(self._read, side, connection)
+                f"migration-{side}",
+                LIBVIRT_INTERVAL_S,
+                partial(self._read, side, connection),
+                self.warnings,
             )
             for side, connection in sides.items()
         ]
@@ -146,9 +124,7 @@ class DomainMeter:
     def stop(self) -> dict[str, list[Row]]:
         """Stop, and return the rows of the frame ``processes`` since the last stop."""
         while self._timers:
-            timer = self._timers.pop()
-            timer.stop(ANSWER_TIMEOUT_S)
-            self.warnings += timer.warnings
+            self._timers.pop().stop(ANSWER_TIMEOUT_S)
         return {"processes": [self._rows.get() for _ in range(self._rows.qsize())]}
 
     close = stop
@@ -166,22 +142,20 @@ class DomainMeter:
         return True
 
 
-@dataclass(slots=True)
 class _Process:
     """A process, held by its folder in /proc: another process of the same number has another one.
 
-    Attributes:
-        pid: Its number.
-        folder: That folder, open.
-        threads: Whether to sample its threads too.
-        used_ns: The name of each thread and what it had used at the last sample. Ended threads
-            stay, so that the sum by name does not fall.
+    Raises:
+        OSError: It has ended.
     """
 
-    pid: int
-    folder: int
-    threads: bool
-    used_ns: dict[int, tuple[str, int]] = field(default_factory=dict)
+    def __init__(self, pid: int, *, threads: bool) -> None:
+        self.pid = pid
+        self.threads = threads
+        self.folder = os.open(f"/proc/{pid}", os.O_RDONLY | os.O_DIRECTORY)
+        #: The name of each thread and what it had used at the last sample. Ended threads stay, so
+        #: that the sum by name does not fall.
+        self.used_ns: dict[int, tuple[str, int]] = {}
 
     def sample(self) -> list[Row]:
         """Return its rows; none after it has ended."""
@@ -208,16 +182,10 @@ class _Process:
 
     def _by_thread(self) -> dict[str, int]:
         try:
-            tasks = os.open("task", os.O_RDONLY | os.O_DIRECTORY, dir_fd=self.folder)
-        except OSError:
-            return {}
-        try:
-            with os.scandir(tasks) as entries:
+            with os.scandir(f"/proc/self/fd/{self.folder}/task") as entries:
                 present = [int(entry.name) for entry in entries]
         except OSError:
-            present = []  # the process has ended since
-        finally:
-            os.close(tasks)
+            return {}  # the process has ended since
         for tid in present:
             try:
                 used_ns = int(self._read(f"task/{tid}/schedstat").split()[0])
@@ -226,9 +194,9 @@ class _Process:
             except OSError:
                 continue  # the thread has ended since, or this kernel has no such figures
             self.used_ns[tid] = thread_name(own, first=tid == self.pid), used_ns
-        summed: dict[str, int] = {}
+        summed: Counter[str] = Counter()
         for name, used_ns in self.used_ns.values():
-            summed[name] = summed.get(name, 0) + used_ns
+            summed[name] += used_ns
         return summed
 
     def _read(self, name: str) -> str:
@@ -237,12 +205,3 @@ class _Process:
             return os.read(descriptor, 4096).decode(errors="replace")
         finally:
             os.close(descriptor)
-
-
-def _open(pid: int, *, threads: bool) -> _Process | None:
-    """Return a process to sample, None if it has ended."""
-    try:
-        folder = os.open(f"/proc/{pid}", os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:
-        return None
-    return _Process(pid, folder, threads)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
 from typing import Any, Protocol
 
 import libvirt
@@ -53,12 +54,7 @@ class Recorder:
     """Records from :meth:`start` to :meth:`stop`.
 
     Args:
-        source: The host that the domain leaves.
-        destination: The host that it goes to.
-        uuid: The domain's UUID.
-        names: Its name at the source, and at the destination.
-        beats: The source of its beats, if it sends any.
-        echo: The probe that sends echo requests to the guest, if there is one.
+        names: The domain's name at the source, and at the destination.
         interval_s: The time from one sample to the next.
         tunnelled: Whether memory goes between the daemons.
         capture: Whether to record everything; else only libvirt's own events.
@@ -129,11 +125,7 @@ class Recorder:
         return tuple(name for name in FRAMES if name in recorded)
 
     def start(self, on_sample: Callable[[Sample], None]) -> None:
-        """Start to record.
-
-        Args:
-            on_sample: Called with each sample of the job, on the sampler's thread.
-        """
+        """Start to record, and give each sample of the job away on the sampler's thread."""
         with _REGISTRY:
             others = _RECORDING.setdefault(self._pair, [])
             for recorder in (*others, *([self] if others else [])):
@@ -159,11 +151,7 @@ class Recorder:
             self._lab.returned()
 
     def stop(self, called_ns: int) -> dict[str, pd.DataFrame]:
-        """Stop, and return the frames of a run, by their names.
-
-        Args:
-            called_ns: When libvirt's call was made.
-        """
+        """Stop, and return the frames of a run, by their names."""
         rows: dict[str, Sequence[Mapping[str, Any]]] = {}
         for instrument in self._instruments:
             rows |= instrument.stop()
@@ -179,12 +167,7 @@ class Recorder:
         return frames
 
     def missed(self, since_ns: int, timeout_s: float) -> str | None:
-        """Wait until something arrives from the guest; return what did not, None if all did.
-
-        Args:
-            since_ns: The arrivals must be after this moment.
-            timeout_s: How long to wait for each kind, in seconds.
-        """
+        """Wait until each kind arrives from the guest; return what did not, None if all did."""
         if self._beats is not None and not wait_for_beat(self._beats, since_ns, timeout_s):
             return "beat"
         if self._echo is not None and not self._echo.answered(since_ns, timeout_s):
@@ -196,17 +179,12 @@ class Recorder:
         if not self._clocks:
             return None
         found = {side: answer.result() for side, answer in self._clocks.items()}
-        return {side: offset.to_dict() if offset else None for side, offset in found.items()}
+        return {side: asdict(offset) if offset else None for side, offset in found.items()}
 
     def hidden_reason(self, reported: str, since_ns: int) -> str | None:
         """Return the error that the source's libvirtd met before the one that it reported.
 
-        Args:
-            reported: The error that it reported.
-            since_ns: Errors before this moment do not count.
-
-        Returns:
-            The error's text; None if it met no other, or its log can't be read.
+        It is None if libvirtd met no other after ``since_ns``, or if its log can't be read.
         """
         log = self._logs["source"]
         return host_logs.hidden_reason(log, self._lengths[log], since_ns, reported)

@@ -14,11 +14,13 @@ copied disks both use ports of one range, from which the destination's libvirtd 
 from __future__ import annotations
 
 import contextlib
+import operator
 import socket
 import struct
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from migrationlab.capture import netlink
 from migrationlab.hosts.counters import HostCounters
@@ -49,8 +51,7 @@ LAST_REPORT_S = 0.1
 LIBVIRT_PORTS = (22, 16509, 16514)
 
 
-@dataclass(frozen=True, slots=True)
-class Traffic:
+class Traffic(NamedTuple):
     """What a connection has carried.
 
     Attributes:
@@ -68,29 +69,7 @@ class Traffic:
     retransmitted_bytes: int = 0
 
 
-#: The local port, the remote port and the traffic of a connection.
-Seen = tuple[int, int, Traffic]
-
-
-@dataclass(slots=True)
-class TcpConnection:
-    """A connection, seen from the source.
-
-    Attributes:
-        local_port: Its port there.
-        remote_port: Its port at the destination.
-        opened_ns: When it was first seen; None if it was open before.
-        closed_ns: When the kernel reported its end; None while it is open.
-        first: What it had carried when it was first seen, if it was open before.
-        latest: What it has carried.
-    """
-
-    local_port: int
-    remote_port: int
-    opened_ns: int | None
-    closed_ns: int | None
-    first: Traffic
-    latest: Traffic
+NOTHING = Traffic()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +82,7 @@ class Ports:
     def purpose(self, local: int, remote: int, *, tunnelled: bool = False) -> str:
         """Return what a connection is for: "memory", "storage", "control" or "other".
 
-        Args:
-            local: Its port at the source.
-            remote: Its port at the destination.
-            tunnelled: Whether memory goes between the daemons, as nearly all of their traffic.
+        If tunnelled, memory goes between the daemons, and is nearly all of their traffic.
         """
         if remote in self.storage:
             return "storage"
@@ -115,6 +91,38 @@ class Ports:
         if remote in LIBVIRT_PORTS or local in LIBVIRT_PORTS:
             return "memory" if tunnelled and remote in LIBVIRT_PORTS else "control"
         return "other"
+
+
+@dataclass(slots=True)
+class TcpConnection:
+    """A connection, seen from the source.
+
+    Attributes:
+        local_port: Its port there.
+        remote_port: Its port at the destination.
+        latest: What it has carried.
+        opened_ns: When it was first seen; None if it was open before.
+        closed_ns: When the kernel reported its end; None while it is open.
+        first: What it had carried when it was first seen, if it was open before.
+    """
+
+    local_port: int
+    remote_port: int
+    latest: Traffic
+    opened_ns: int | None = None
+    closed_ns: int | None = None
+    first: Traffic = NOTHING
+
+    def row(self, ports: Ports, *, tunnelled: bool = False) -> Mapping[str, int | str | None]:
+        """Return its row of the frame ``connections``."""
+        return {
+            "purpose": ports.purpose(self.local_port, self.remote_port, tunnelled=tunnelled),
+            "local_port": self.local_port,
+            "remote_port": self.remote_port,
+            "opened_ns": self.opened_ns,
+            "closed_ns": self.closed_ns,
+            **Traffic(*map(operator.sub, self.latest, self.first))._asdict(),
+        }
 
 
 class ConnectionMeter:
@@ -143,8 +151,9 @@ class ConnectionMeter:
     def start(self) -> None:
         """Count from here."""
         try:
-            for cookie, (local, remote, traffic) in self._open().items():
-                self._known[cookie] = TcpConnection(local, remote, None, None, traffic, traffic)
+            self._known = self._open()
+            for known in self._known.values():
+                known.first = known.latest
             # Discard the reports so far: these connections were closed before.
             self._closed()
         except OSError as error:
@@ -162,16 +171,14 @@ class ConnectionMeter:
         except OSError as error:
             self._fail(error)
             return 0
-        for cookie, (local, remote, traffic) in (present | closed).items():
+        for cookie, found in (present | closed).items():
             if cookie not in self._known:
-                self._known[cookie] = TcpConnection(local, remote, now, None, Traffic(), traffic)
-            self._known[cookie].latest = traffic
+                self._known[cookie] = replace(found, opened_ns=now)
+            self._known[cookie].latest = found.latest
         for cookie in closed:
             self._known[cookie].closed_ns = now
-        return sum(
-            known.closed_ns is None and cookie not in present
-            for cookie, known in self._known.items()
-        )
+        unseen = self._known.keys() - present.keys()
+        return sum(self._known[cookie].closed_ns is None for cookie in unseen)
 
     def stop(self) -> list[TcpConnection]:
         """Record the last figures, and return all connections."""
@@ -195,12 +202,12 @@ class ConnectionMeter:
         self._failed = True
         self.warnings.append(f"the connections over the wire end early: {error}")
 
-    def _open(self) -> dict[int, Seen]:
+    def _open(self) -> dict[int, TcpConnection]:
         """Return each connection that is open, by its cookie."""
         request = _REQUEST.pack(socket.AF_INET, socket.IPPROTO_TCP, 1 << (INET_DIAG_INFO - 1), OPEN)
         return self._ours(netlink.dump(self._dumps, SOCK_DIAG_BY_FAMILY, request))
 
-    def _closed(self) -> dict[int, Seen]:
+    def _closed(self) -> dict[int, TcpConnection]:
         """Return each connection that was closed since the last time, by its cookie."""
         bodies: list[bytes] = []
         while True:
@@ -210,35 +217,16 @@ class ConnectionMeter:
                 return self._ours(bodies)
             bodies += [body for _, body in netlink.messages(data)]
 
-    def _ours(self, bodies: Iterable[bytes]) -> dict[int, Seen]:
+    def _ours(self, bodies: Iterable[bytes]) -> dict[int, TcpConnection]:
         found = {}
         for body in bodies:
             family, local, remote, here, there = _FOUND.unpack_from(body)
             info = netlink.attributes(body[_FOUND_BYTES:]).get(INET_DIAG_INFO)
             # Without figures: the rest of a connection whose ports wait to be free again.
             if family == socket.AF_INET and (here, there) == self._addresses and info is not None:
-                found[_COOKIE.unpack_from(body, _COOKIE_AT)[0]] = local, remote, _traffic(info)
+                cookie = _COOKIE.unpack_from(body, _COOKIE_AT)[0]
+                found[cookie] = TcpConnection(local, remote, _traffic(info))
         return found
-
-
-def rows(
-    connections: Iterable[TcpConnection], ports: Ports, *, tunnelled: bool = False
-) -> list[Mapping[str, int | str | None]]:
-    """Return the rows of the frame ``connections``, in the order in which they were first seen."""
-    return [
-        {
-            "purpose": ports.purpose(each.local_port, each.remote_port, tunnelled=tunnelled),
-            "local_port": each.local_port,
-            "remote_port": each.remote_port,
-            "opened_ns": each.opened_ns,
-            "closed_ns": each.closed_ns,
-            **{
-                name: value - getattr(each.first, name)
-                for name, value in asdict(each.latest).items()
-            },
-        }
-        for each in connections
-    ]
 
 
 def _traffic(info: bytes) -> Traffic:

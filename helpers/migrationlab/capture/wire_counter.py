@@ -11,6 +11,7 @@ There are two counters:
 from __future__ import annotations
 
 import fcntl
+import operator
 import socket
 import struct
 import time
@@ -29,13 +30,11 @@ SIOCGIFINDEX = 0x8933
 _TCMSG = struct.Struct("=BxxxiIII")  # struct tcmsg: family, interface, handle, parent, info
 _IFREQ = struct.Struct("=16si20x")  # struct ifreq: name, index
 TIMEOUT_S = 1.0
+_COLUMNS = ("sent_bytes", "received_bytes", "cable_sent_bytes", "cable_received_bytes")
 
 
 class Cable:
     """Counts what a host's queue sends onto the wire.
-
-    Args:
-        counters: The host's counters.
 
     Raises:
         LabError: The host is gone.
@@ -107,22 +106,12 @@ class WireMeter:
             return
         now = time.time_ns()
         try:
-            sent, received = (
-                reading - first for reading, first in zip(self._sent(), self._first, strict=True)
-            )
+            sent = self._sent()
         except LabError as error:
             self._end(error)
             return
-        cable_sent, cable_received = self._grown()
-        self.rows.append(
-            {
-                "time_ns": now,
-                "sent_bytes": sent,
-                "received_bytes": received,
-                "cable_sent_bytes": cable_sent,
-                "cable_received_bytes": cable_received,
-            }
-        )
+        grown = [*map(operator.sub, sent, self._first), *self._grown()]
+        self.rows.append({"time_ns": now, **dict(zip(_COLUMNS, grown, strict=True))})
 
     def close(self) -> None:
         """Release both hosts' networks. A second close does nothing."""

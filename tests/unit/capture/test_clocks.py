@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import pytest
@@ -76,7 +77,11 @@ def test_host_on_this_machine_has_offset_zero() -> None:
     found = clocks.measure(host)
     host.close()
     assert found is not None
-    assert found.to_dict() == {"offset_ms": 0.0, "error_ms": 0.0, "method": "same machine"}
+    assert asdict(found) == {
+        "offset_ms": 0.0,
+        "error_ms": 0.0,
+        "method": "same machine",
+    }
 
 
 def test_far_host_needs_a_shell() -> None:

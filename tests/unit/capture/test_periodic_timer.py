@@ -38,7 +38,7 @@ def test_false_ends_the_calls() -> None:
             over.set()
         return len(calls) < 3
 
-    timer = PeriodicTimer("test", 0.001, work)
+    timer = PeriodicTimer("test", 0.001, work, [])
     timer.start()
     assert over.wait(10)
     timer.stop()
@@ -56,7 +56,7 @@ def test_stop_waits_for_the_call_under_way() -> None:
         done.set()
         return True
 
-    timer = PeriodicTimer("test", 0.001, work)
+    timer = PeriodicTimer("test", 0.001, work, [])
     timer.start()
     assert begun.wait(10)
     timer.stop(timeout_s=0.01)
@@ -68,4 +68,4 @@ def test_stop_waits_for_the_call_under_way() -> None:
 
 def test_timer_that_never_started_can_be_stopped() -> None:
     """If its owner gave up before the start, stop does nothing."""
-    PeriodicTimer("test", 1, lambda: True).stop()
+    PeriodicTimer("test", 1, lambda: True, []).stop()

@@ -121,7 +121,7 @@ def test_older_connection_counts_from_the_start(meter: ConnectionMeter) -> None:
         say(client, server, 3000)
         found = the_only(meter.stop())
     assert (found.opened_ns, found.closed_ns) == (None, None)
-    (row,) = tcp_connections.rows([found], Ports())
+    row = found.row(Ports())
     assert row["sent_bytes"] == 3000
 
 
@@ -196,8 +196,7 @@ def test_ports_give_the_purpose(local: int, remote: int, tunnelled: bool, purpos
 
 def test_rows_are_those_of_a_run() -> None:
     """A row has exactly the columns of the frame ``connections``."""
-    zero = tcp_connections.Traffic()
-    (row,) = tcp_connections.rows([TcpConnection(1, 2, None, None, zero, zero)], Ports())
+    row = TcpConnection(1, 2, tcp_connections.Traffic()).row(Ports())
     assert tuple(row) == tuple(FRAMES["connections"])
     made = frame("connections", [row])
     assert made["opened_ns"].isna().all()
