@@ -1,4 +1,4 @@
-"""What is known of KVM without booting anything."""
+"""Tests of the verdict on KVM that needs no boot."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ ROOT = Path("/images/trixie-0123456789ab")
 
 @pytest.fixture(autouse=True)
 def device(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give a KVM device that this user may open."""
+    """Return a KVM device that this user may open."""
     device = tmp_path / "kvm"
     device.touch()
     monkeypatch.setattr(accelerator, "DEVICE", device)
     return device
 
 
-def keep(about: list[str], verdict: KvmVerdict) -> None:
-    """Write down a verdict as a trial before would have."""
+def store(about: list[str], verdict: KvmVerdict) -> None:
+    """Write the cached verdict of an earlier trial."""
     accelerator._file(ROOT).write_text(json.dumps({"about": about, "verdict": asdict(verdict)}))
 
 
-def test_without_a_device_there_is_nothing_to_try(device: Path) -> None:
-    """Where there is no /dev/kvm no guest boots with it, whatever was found out before."""
-    keep(accelerator._about(ROOT), KvmVerdict(boots=True))
+def test_missing_device_needs_no_trial(device: Path) -> None:
+    """Without /dev/kvm no guest boots with KVM, whatever the cached verdict is."""
+    store(accelerator._about(ROOT), KvmVerdict(boots=True))
     device.unlink()
     assert known_verdict(ROOT) == KvmVerdict(boots=False, reason="there is no /dev/kvm")
 
 
-def test_a_device_that_may_not_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where this user may not open it no guest boots with it."""
+def test_device_without_access_needs_no_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without access to /dev/kvm no guest boots with KVM."""
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may open everything
     verdict = known_verdict(ROOT)
     assert verdict == KvmVerdict(boots=False, reason="this user has no access to /dev/kvm")
 
 
-def test_a_machine_never_tried_on_is_unknown() -> None:
-    """With a device and no trial so far, only a trial can tell."""
+def test_verdict_is_unknown_before_the_first_trial() -> None:
+    """With a device and no cached verdict, a trial is needed."""
     assert known_verdict(ROOT) is None
 
 
@@ -55,23 +55,23 @@ def test_a_machine_never_tried_on_is_unknown() -> None:
         KvmVerdict(boots=False, reason="QEMU failed: failed to initialize kvm"),
     ],
 )
-def test_a_verdict_is_kept(verdict: KvmVerdict) -> None:
-    """A verdict holds, with its reason, as long as nothing that it depends on changes."""
-    keep(accelerator._about(ROOT), verdict)
+def test_cached_verdict_is_used(verdict: KvmVerdict) -> None:
+    """A cached verdict and its reason are valid while nothing changes that it depends on."""
+    store(accelerator._about(ROOT), verdict)
     assert known_verdict(ROOT) == verdict
 
 
 @pytest.mark.parametrize("changed", range(4))
-def test_a_verdict_ends_with_its_machine(changed: int) -> None:
-    """After a reboot, and with another kernel, image or user, a new trial is due."""
+def test_change_of_the_machine_needs_a_new_trial(changed: int) -> None:
+    """After a reboot, and with another kernel, image or user, the cached verdict is not used."""
     about = accelerator._about(ROOT)
     about[changed] += "-before"
-    keep(about, KvmVerdict(boots=False, reason="then"))
+    store(about, KvmVerdict(boots=False, reason="then"))
     assert known_verdict(ROOT) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}"])
-def test_a_damaged_verdict_is_none(text: str) -> None:
-    """A file that says nothing is as good as none."""
+def test_damaged_cache_is_ignored(text: str) -> None:
+    """A damaged file of the verdict is treated like a missing one."""
     accelerator._file(ROOT).write_text(text)
     assert known_verdict(ROOT) is None

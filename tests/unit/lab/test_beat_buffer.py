@@ -1,4 +1,4 @@
-"""The ring of beats: what the reader makes of what stands in the file."""
+"""Tests of the reader of the ring buffer of beats."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIZE = 8
 
 
 class Writer:
-    """Writes a ring as ``observer.py`` does, a record at a time."""
+    """A writer of a ring buffer, as ``observer.py`` is, one record at a time."""
 
     def __init__(self, path: Path) -> None:
         path.write_bytes(bytes(HEADER + SIZE * RECORD.itemsize))
@@ -22,7 +22,7 @@ class Writer:
         self.count = 0
 
     def record(self, number: int) -> None:
-        """Write the record ``number`` to its place; it isn't counted yet."""
+        """Write the record ``number`` to its place, but do not count it yet."""
         data = np.array([(number * 10, 1, number, number, 0)], dtype=RECORD).tobytes()
         self._put(HEADER + number % SIZE * RECORD.itemsize, data)
 
@@ -41,17 +41,17 @@ class Writer:
 
 @pytest.fixture
 def writer(tmp_path: Path) -> Writer:
-    """Give the writer of an empty ring."""
+    """Return the writer of an empty ring buffer."""
     return Writer(tmp_path / "ring")
 
 
 def sequences(ring: BeatBuffer, first: int, last: int | None = None) -> list[int]:
-    """Return the numbers of the beats read."""
+    """Return the sequence numbers of the beats that are read."""
     return [int(number) for number in ring.read(first, last)["sequence"]]
 
 
-def test_an_empty_ring(writer: Writer) -> None:
-    """Before the first beat there is none, wherever one looks."""
+def test_empty_buffer_has_no_beats(writer: Writer) -> None:
+    """Before the first beat every range is empty."""
     ring = BeatBuffer(writer.path)
     assert ring.count == 0
     assert repr(ring) == "BeatBuffer(0 beats)"
@@ -59,8 +59,8 @@ def test_an_empty_ring(writer: Writer) -> None:
     assert sequences(ring, -5) == []
 
 
-def test_reads_from_a_place(writer: Writer) -> None:
-    """From a place, from the newest backwards, or up to a place: each beat as often as it came."""
+def test_range_of_beats_is_read(writer: Writer) -> None:
+    """A range has a first position, also counted from the newest beat, and an optional end."""
     writer.write(6)
     ring = BeatBuffer(writer.path)
     assert sequences(ring, 0) == [0, 1, 2, 3, 4, 5]
@@ -72,8 +72,8 @@ def test_reads_from_a_place(writer: Writer) -> None:
     assert sequences(ring, 0, 99) == [0, 1, 2, 3, 4, 5]
 
 
-def test_a_reader_follows(writer: Writer) -> None:
-    """What is written after the ring was opened is read too."""
+def test_later_beats_are_read(writer: Writer) -> None:
+    """Beats that are written after the buffer was opened are read, too."""
     ring = BeatBuffer(writer.path)
     writer.write(2)
     seen = ring.count
@@ -81,8 +81,8 @@ def test_a_reader_follows(writer: Writer) -> None:
     assert sequences(ring, seen) == [2, 3, 4]
 
 
-def test_the_ring_goes_round(writer: Writer) -> None:
-    """Once it is full the newest are there, in order; the oldest have been written over."""
+def test_full_buffer_has_the_newest_beats(writer: Writer) -> None:
+    """A full buffer has the newest beats in order; the oldest are overwritten."""
     writer.write(21)
     ring = BeatBuffer(writer.path)
     assert ring.count == 21
@@ -94,20 +94,20 @@ def test_the_ring_goes_round(writer: Writer) -> None:
     assert sequences(ring, 12, 16) == [14, 15]
 
 
-def test_a_record_half_written_is_no_beat(writer: Writer) -> None:
-    """The record that the next beat is just written over is not given out as the oldest."""
+def test_half_written_record_is_not_read(writer: Writer) -> None:
+    """The oldest record is not read, because the next beat may be overwriting it."""
     writer.write(SIZE)
     writer.record(SIZE)
     assert sequences(BeatBuffer(writer.path), 0) == list(range(1, SIZE))
 
 
-def test_beats_overtaken_while_read_are_left_out(writer: Writer) -> None:
-    """What the observer wrote over while it was being copied is not taken for the older beats."""
+def test_beats_overwritten_while_copied_are_left_out(writer: Writer) -> None:
+    """Records that the observer overwrites during the copy are not returned as older beats."""
     writer.write(SIZE)
     ring = BeatBuffer(writer.path)
 
     class Overtaking:
-        """The ring's records, over which four more are written just before they are copied."""
+        """The buffer's records; four more are written just before a copy."""
 
         def __init__(self, records: np.ndarray) -> None:
             self._records = records
@@ -126,8 +126,8 @@ def test_beats_overtaken_while_read_are_left_out(writer: Writer) -> None:
     assert len(read) >= 3
 
 
-def test_a_copy_stays(writer: Writer) -> None:
-    """What was read does not change when the ring goes round."""
+def test_beats_are_copies(writer: Writer) -> None:
+    """Beats that were read do not change when the buffer is overwritten."""
     writer.write(3)
     taken = BeatBuffer(writer.path).read(0)
     writer.write(SIZE)

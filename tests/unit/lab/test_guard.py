@@ -1,4 +1,4 @@
-"""The guard: it ends with its owner, and with its program."""
+"""Tests of the guard: it ends with its owner, and with its program."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def guard(owner: int, *program: str, stdin: int = subprocess.DEVNULL) -> subproc
 
 
 def wait_for(process: subprocess.Popen[bytes]) -> int:
-    """Return the exit status of a process, as soon as it has ended."""
+    """Wait for the end of a process, and return its exit status."""
     descriptor = os.pidfd_open(process.pid)
     ready, _, _ = select.select([descriptor], [], [], 10)
     os.close(descriptor)
-    assert ready, "it goes on"
+    assert ready, "it still runs"
     return process.wait()
 
 
 @pytest.fixture
 def owner() -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """Give an owner, and a pidfd of it."""
+    """Yield an owner, and a pidfd of it."""
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
         descriptor = os.pidfd_open(process.pid)
         yield process, descriptor
@@ -42,8 +42,8 @@ def owner() -> Iterator[tuple[subprocess.Popen[bytes], int]]:
         process.kill()
 
 
-def test_it_ends_with_its_owner(owner: tuple[subprocess.Popen[bytes], int]) -> None:
-    """When the owner is killed the guard ends at once, though its program would go on."""
+def test_guard_ends_with_its_owner(owner: tuple[subprocess.Popen[bytes], int]) -> None:
+    """When the owner is killed the guard ends at once, also while its program runs."""
     process, descriptor = owner
     read, write = os.pipe()
     with guard(descriptor, "sh", "-c", "echo up; cat", stdin=read) as guarding:
@@ -57,8 +57,8 @@ def test_it_ends_with_its_owner(owner: tuple[subprocess.Popen[bytes], int]) -> N
         assert guarding.stdout.read() == b""
 
 
-def test_it_ends_with_an_owner_that_was_gone_already() -> None:
-    """An owner that ended before its guard had started is noticed all the same."""
+def test_guard_ends_where_its_owner_ended_before() -> None:
+    """The guard also notices an owner that ended before the guard started."""
     read, write = os.pipe()
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as gone:
         descriptor = os.pidfd_open(gone.pid)
@@ -70,17 +70,17 @@ def test_it_ends_with_an_owner_that_was_gone_already() -> None:
 
 
 @pytest.mark.parametrize(("script", "status"), [("exit 0", 0), ("exit 3", 3), ("kill $$", 15)])
-def test_it_ends_with_its_program(
+def test_guard_ends_with_its_program(
     owner: tuple[subprocess.Popen[bytes], int], script: str, status: int
 ) -> None:
-    """When the program ends, so does the guard, and tells how."""
+    """When the program ends, the guard ends with the program's exit status."""
     with guard(owner[1], "sh", "-c", script) as guarding:
         assert wait_for(guarding) == status
         assert owner[0].poll() is None
 
 
-def test_the_program_hears_and_is_heard(owner: tuple[subprocess.Popen[bytes], int]) -> None:
-    """The program has the guard's standard input and output."""
+def test_program_has_standard_input_and_output(owner: tuple[subprocess.Popen[bytes], int]) -> None:
+    """The program reads the guard's standard input and writes to its standard output."""
     with guard(owner[1], "tr", "a-z", "A-Z", stdin=subprocess.PIPE) as guarding:
-        said, _ = guarding.communicate(b"hello")
-        assert said == b"HELLO"
+        output, _ = guarding.communicate(b"hello")
+        assert output == b"HELLO"

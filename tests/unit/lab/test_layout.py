@@ -1,4 +1,4 @@
-"""Names, addresses and files of a lab fit together."""
+"""Tests of the names, addresses and files of a lab."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from migrationlab.lab import layout
 from migrationlab.lab.layout import HostFiles, LabFiles
 
 
-def test_addresses_on_the_lan_are_all_different() -> None:
-    """Observer, hosts and every guest have an address of their own on the one LAN."""
+def test_addresses_on_the_lan_are_unique() -> None:
+    """The observer, the hosts and every guest have their own addresses on the LAN."""
     guests = [
         layout.guest_address(number) for number in range(layout.FIRST_GUEST, layout.LAST_GUEST + 1)
     ]
@@ -21,16 +21,16 @@ def test_addresses_on_the_lan_are_all_different() -> None:
     assert set(map(ip_address, everyone)) <= set(lan.hosts())
 
 
-def test_wire_is_a_network_of_its_own() -> None:
-    """The wire's two addresses are each other's only neighbours, and not on the LAN."""
+def test_wire_is_a_separate_network() -> None:
+    """The wire's network has two addresses and does not overlap the LAN."""
     (a, b) = layout.WIRE_ADDRESSES
     wire = ip_network(f"{a}/30", strict=False)
     assert set(wire.hosts()) == {ip_address(a), ip_address(b)}
     assert not wire.overlaps(ip_network(f"{layout.OBSERVER}/{layout.LAN_PREFIX}", strict=False))
 
 
-def test_all_files_are_beneath_the_labs_folder() -> None:
-    """No file of a lab is outside its folder, and no two are the same."""
+def test_all_files_are_below_the_labs_folder() -> None:
+    """Every file of a lab is in its folder, and no two have the same path."""
     folder = Path("/labs/one")
     lab = LabFiles(folder)
     assert [field.name for field in fields(lab)] == ["directory"]
@@ -46,8 +46,8 @@ def test_all_files_are_beneath_the_labs_folder() -> None:
     assert len(set(paths)) == len(paths)
 
 
-def test_bridges_have_addresses_of_their_own() -> None:
-    """Each bridge of the LAN has a MAC address that is its alone, and that no vendor gave out."""
+def test_bridges_have_unique_mac_addresses() -> None:
+    """Each bridge of the LAN has its own unicast MAC address, locally administered."""
     addresses = [layout.bridge_mac(each) for each in (layout.OBSERVER, *layout.LAN_ADDRESSES)]
     assert len(set(addresses)) == 3
     for address in addresses:

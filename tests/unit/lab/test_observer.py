@@ -1,4 +1,4 @@
-"""The observer: real datagrams in, records out, read as the lab reads them."""
+"""Tests of the observer: it receives real datagrams, and the lab's reader reads its records."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ BEAT = struct.Struct("<4sIQQQ")
 
 
 def command(ring: Path, port: int) -> list[str]:
-    """Return how the observer is started, as rack_init.py does it."""
+    """Return the command that starts the observer, as in rack_init.py."""
     program = str(PAYLOAD / "observer.py")
     return [sys.executable, "-I", "-S", program, "127.0.0.1", str(port), str(ring), str(RECORDS)]
 
 
 class Guest:
-    """Sends what a guest sends."""
+    """A sender of beats, as a guest is."""
 
     def __init__(self, port: int, ring: Path) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -40,7 +40,7 @@ class Guest:
         self.socket.send(BEAT.pack(b"MLB1", guest, sequence, sequence * 1000, sequence * 3))
 
     def written(self, count: int) -> None:
-        """Return as soon as the observer has written down that many."""
+        """Wait until the observer has written that many records."""
         end = time.monotonic() + 10
         while self.ring.count < count:
             assert time.monotonic() < end, f"{self.ring} after 10 s, not {count}"
@@ -49,7 +49,7 @@ class Guest:
 
 @pytest.fixture
 def free_port() -> int:
-    """Give a UDP port that nobody uses."""
+    """Return a UDP port that nobody uses."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -57,7 +57,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def guest(tmp_path: Path, free_port: int) -> Iterator[Guest]:
-    """Give a guest whose beats are observed."""
+    """Yield a guest whose beats an observer receives."""
     ring = tmp_path / "ring"
     with subprocess.Popen(command(ring, free_port), stdout=subprocess.PIPE) as observer:
         assert observer.stdout is not None
@@ -68,8 +68,8 @@ def guest(tmp_path: Path, free_port: int) -> Iterator[Guest]:
         observer.kill()
 
 
-def test_a_beat_becomes_a_record(guest: Guest) -> None:
-    """A beat is written down as it was sent, with the moment of its arrival."""
+def test_beat_becomes_a_record(guest: Guest) -> None:
+    """The record has the beat's values and the time of its arrival."""
     before = time.time_ns()
     guest.beat(5)
     guest.written(1)
@@ -81,8 +81,8 @@ def test_a_beat_becomes_a_record(guest: Guest) -> None:
     ]  # fmt: skip
 
 
-def test_the_ring_goes_round(guest: Guest) -> None:
-    """After more beats than the ring holds, the newest are there in the order they came in."""
+def test_newest_beats_overwrite_the_oldest(guest: Guest) -> None:
+    """A full ring buffer holds the newest beats, in order of arrival."""
     total = 2 * RECORDS + 5
     for sequence in range(total):
         guest.beat(sequence)
@@ -93,8 +93,8 @@ def test_the_ring_goes_round(guest: Guest) -> None:
     assert (beats["arrival_ns"][1:] >= beats["arrival_ns"][:-1]).all()
 
 
-def test_what_is_no_beat_is_left_out(guest: Guest) -> None:
-    """Datagrams of another length or without the mark are not written down."""
+def test_other_datagrams_are_ignored(guest: Guest) -> None:
+    """A datagram of another length or without the magic number makes no record."""
     for junk in (b"", b"MLB1", bytes(BEAT.size), BEAT.pack(b"MLB1", 7, 0, 0, 0) + b"more"):
         guest.socket.send(junk)
     guest.beat(1)
@@ -102,8 +102,8 @@ def test_what_is_no_beat_is_left_out(guest: Guest) -> None:
     assert guest.ring.read(0)["sequence"].tolist() == [1]
 
 
-def test_a_ring_that_is_there_is_not_written_over(tmp_path: Path, free_port: int) -> None:
-    """The observer never takes over another's ring."""
+def test_existing_file_is_not_overwritten(tmp_path: Path, free_port: int) -> None:
+    """The observer fails where the file of its ring buffer exists already."""
     ring = tmp_path / "ring"
     ring.write_bytes(b"mine")
     done = subprocess.run(command(ring, free_port), capture_output=True, text=True, check=False)

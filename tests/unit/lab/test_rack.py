@@ -1,4 +1,4 @@
-"""What is found among the processes of a rack's hosts, here on processes of this test."""
+"""Tests of the search for a host's libvirtd, with processes of the tests as the host's."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pytest
 from migrationlab.lab.rack import Rack
 
 
-def test_a_libvirtd_is_found_while_others_end(
+def test_libvirtd_is_found_while_others_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A host's libvirtd is found by its name, also where another process has ended meanwhile."""
+    """A host's libvirtd is found by its name, also where another process has just ended."""
     rack = Rack(pid=os.getpid(), hosts={"host-a": os.getpid()}, observer=os.getpid())
     assert rack.libvirtd("host-a") is None
     program = shutil.copy(shutil.which("cat") or "", tmp_path / "libvirtd")
@@ -33,8 +33,8 @@ def test_a_libvirtd_is_found_while_others_end(
     assert rack.libvirtd("host-a") is None
 
 
-def test_a_host_that_is_gone_is_told() -> None:
-    """Where the host itself has ended, that is said, not that it has no libvirtd."""
+def test_dead_host_is_an_error() -> None:
+    """A dead host raises an error; None would mean that it has no libvirtd."""
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as host:
         rack = Rack(pid=os.getpid(), hosts={"host-a": host.pid}, observer=os.getpid())
     with pytest.raises(psutil.NoSuchProcess):

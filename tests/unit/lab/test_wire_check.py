@@ -1,4 +1,4 @@
-"""A TCP stream as a measure: what it counts, and what it says where nothing comes."""
+"""Tests of the measurement of the wire by a TCP stream."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ UNLIMITED = WireSpec(None)
 
 
 @pytest.fixture(autouse=True)
-def _here_and_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let both ends stand on this machine, and the stream last no longer than it must."""
-    monkeypatch.setattr(wire_check, "open_socket", lambda door, host, *kind: socket.socket(*kind))
+def _local_and_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put both ends on this machine, and shorten the stream."""
+    monkeypatch.setattr(wire_check, "open_socket", lambda broker, host, *kind: socket.socket(*kind))
     monkeypatch.setattr(wire_check, "WIRE_ADDRESSES", ("127.0.0.1", "127.0.0.1"))
     monkeypatch.setattr(wire_check, "OMIT_S", 0.01)
     monkeypatch.setattr(wire_check, "COUNT_S", 0.05)
     monkeypatch.setattr(wire_check, "TIMEOUT_S", 0.2)
 
 
-def test_the_rate_is_bytes_over_time() -> None:
-    """What is told is what was counted over the time that it was counted for."""
-    check = measure(Path("door"), UNLIMITED)
+def test_rate_is_bytes_over_time() -> None:
+    """The rate is the counted bytes over the time in which they were counted."""
+    check = measure(Path("broker"), UNLIMITED)
     assert check.counted_s >= 0.05
     assert check.payload_mbit_s == pytest.approx(
         check.received_bytes * 8 / check.counted_s / 1e6, rel=1e-3
@@ -38,14 +38,14 @@ def test_the_rate_is_bytes_over_time() -> None:
 
 
 def test_no_socket_is_left_open() -> None:
-    """Whoever measures often is left with no more open files than before."""
+    """A measurement closes all its sockets."""
     before = set(Path("/proc/self/fd").iterdir())
-    measure(Path("door"), UNLIMITED)
+    measure(Path("broker"), UNLIMITED)
     assert len(set(Path("/proc/self/fd").iterdir()) - before) == 0
 
 
 def test_silence_is_an_error() -> None:
-    """Where what is sent goes nowhere, it is told after a time, and no rate is made up."""
+    """Where no data arrives for some time, an error is raised and no rate is returned."""
     with ExitStack() as sockets:
         pairs = [socket.socketpair() for _ in range(2)]
         (sender, _), (receiver, _) = [
@@ -55,21 +55,21 @@ def test_silence_is_an_error() -> None:
             wire_check._stream(sender, receiver)
 
 
-def test_a_broken_stream_is_told_with_the_wires_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user hears of the wire, and what to do, instead of a bare OSError."""
+def test_error_of_a_broken_stream_has_the_wires_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error of a broken stream has the wire's settings and a hint."""
 
     def breaks(*ends: socket.socket) -> None:
         raise ConnectionResetError(104, "Connection reset by peer")
 
     monkeypatch.setattr(wire_check, "_stream", breaks)
     with pytest.raises(LabError, match=r"rate_mbit_s=0\.1.*reset by peer") as caught:
-        measure(Path("door"), WireSpec(0.1))
+        measure(Path("broker"), WireSpec(0.1))
     assert "lab.wire.set" in caught.value.hint
 
 
 @pytest.mark.parametrize(("rate", "limit"), [(1000.0, "1000 Mbit/s"), (None, "no limit")])
-def test_a_check_shows_as_one_line(rate: float | None, limit: str) -> None:
-    """Measured and set stand side by side."""
+def test_repr_is_one_line(rate: float | None, limit: str) -> None:
+    """The repr has the measured rate and the wire's setting."""
     check = WireCheck(
         payload_mbit_s=956.44, received_bytes=1, counted_s=1.0, settings=WireSpec(rate)
     )

@@ -1,7 +1,7 @@
-"""The workload itself, natively: a guest's program needs no guest to be tested.
+"""Tests of the workload, as a program of this machine: it needs no guest.
 
-Compiled as for a guest, but with the compiler's checks of addresses and of undefined
-behaviour, which end it with a message on standard error.
+It is compiled as for a guest, but with the compiler's checks of addresses and of undefined
+behaviour. They end it with a message on standard error.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CREDIT_NS = 20 * MS
 
 @dataclass(frozen=True)
 class Beat:
-    """A beat as it came."""
+    """A beat that has arrived."""
 
     guest: int
     sequence: int
@@ -42,7 +42,7 @@ class Beat:
 
 
 class Workload:
-    """Speaks with a running workload as the lab speaks with a guest's."""
+    """A running workload; sends requests as the lab does to a guest."""
 
     def __init__(self, beats: socket.socket, control: socket.socket) -> None:
         self._beats = beats
@@ -86,7 +86,7 @@ Start = Callable[..., "contextmanager[Workload]"]
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the compiled workload."""
+    """Return the compiled workload."""
     path = tmp_path_factory.mktemp("workload") / "workload"
     flags = [flag for flag in COMPILE if flag != "-static"]
     checks = ["-Werror", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover"]
@@ -98,7 +98,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def running(
     program: Path, rate: int, pattern: str = "sequential", disk: tuple[Path, int] | None = None
 ) -> Iterator[Workload]:
-    """Run the workload; see that it says nothing but that it runs, and does not end by itself."""
+    """Run the workload; assert that it prints only that it runs, and does not end by itself."""
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as beats,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control,
@@ -128,7 +128,7 @@ def running(
 
 
 def assert_intact(workload: Workload) -> int:
-    """See that every page holds what was last written; return the count of writes."""
+    """Assert that every page has its last write; return the number of writes."""
     answer = workload.check()
     assert answer.keys() == {"pages", "bad_pages", "writes"}
     assert (answer["pages"], answer["bad_pages"]) == (PAGES, 0)
@@ -136,7 +136,7 @@ def assert_intact(workload: Workload) -> int:
 
 
 def test_beats_have_the_documented_layout(program: Path) -> None:
-    """A beat comes each millisecond, numbered, with the guest's number, clock and writes."""
+    """Each millisecond a beat has its own number, and the guest's number, clock and writes."""
     with running(program, STOPPED) as workload:
         beats = workload.beats(200)
     assert {beat.guest for beat in beats} == {42}
@@ -145,12 +145,12 @@ def test_beats_have_the_documented_layout(program: Path) -> None:
     assert [beat.sequence for beat in beats] == list(range(first, first + 200))
     times = [beat.guest_ns for beat in beats]
     assert times == sorted(times)
-    # Never sooner, and later only where this machine was busy.
+    # Never earlier; later only where this machine was busy.
     assert times[-1] - times[0] >= 198 * MS
 
 
-def test_at_rate_zero_nothing_is_written(program: Path) -> None:
-    """At rate 0 each page is written once, at the start, and then no more."""
+def test_rate_zero_writes_each_page_once(program: Path) -> None:
+    """At rate 0 each page is written once, at the start, and never again."""
     with running(program, STOPPED) as workload:
         assert assert_intact(workload) == PAGES
         assert {beat.writes for beat in workload.beats(50)} == {PAGES}
@@ -158,8 +158,8 @@ def test_at_rate_zero_nothing_is_written(program: Path) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["sequential", "random"])
-def test_a_set_rate_is_kept(program: Path, pattern: str) -> None:
-    """A set rate is kept by the guest's own clock, and every page holds what it must."""
+def test_set_rate_is_reached(program: Path, pattern: str) -> None:
+    """A set rate is reached by the guest's own clock, and every page is intact."""
     rate = 25_600
     with running(program, rate, pattern) as workload:
         first, *_, last = workload.beats(300)
@@ -172,8 +172,8 @@ def test_a_set_rate_is_kept(program: Path, pattern: str) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["sequential", "random"])
-def test_as_fast_as_it_goes(program: Path, pattern: str) -> None:
-    """Without a limit it writes more than any set rate here, and goes on after each check."""
+def test_max_rate_is_above_any_set_rate(program: Path, pattern: str) -> None:
+    """Without a limit it writes more than at any set rate here, and continues after each check."""
     with running(program, MAX, pattern) as workload:
         first, *_, last = workload.beats(100)
         assert (last.writes - first.writes) / (last.guest_ns - first.guest_ns) * 1e9 > 100_000
@@ -182,8 +182,8 @@ def test_as_fast_as_it_goes(program: Path, pattern: str) -> None:
         assert last.writes < one < assert_intact(workload)
 
 
-def test_the_workload_can_be_changed(program: Path) -> None:
-    """Rate and order change while it runs, both ways and often, and the pages stay right."""
+def test_rate_and_order_can_be_changed(program: Path) -> None:
+    """Rate and order change often while it runs, and the pages stay intact."""
     with running(program, MAX) as workload:
         for rate, pattern in [
             (STOPPED, "random"), (MAX, "random"), (MAX, "sequential"), (5_000, "sequential"),
@@ -203,8 +203,8 @@ def test_the_workload_can_be_changed(program: Path) -> None:
 
 @pytest.mark.parametrize("rate", [STOPPED, MAX])
 @pytest.mark.parametrize("pattern", ["sequential", "random"])
-def test_a_check_finds_spoilt_pages(program: Path, rate: int, pattern: str) -> None:
-    """Each page that was damaged behind its back is found: one, the first and the last too."""
+def test_check_finds_damaged_pages(program: Path, rate: int, pattern: str) -> None:
+    """Each page that was damaged without the workload knowing is found, also first and last."""
     with running(program, rate, pattern) as workload:
         assert_intact(workload)
         for bad, page in enumerate((5, 0, PAGES - 1), start=1):
@@ -216,7 +216,7 @@ def test_a_check_finds_spoilt_pages(program: Path, rate: int, pattern: str) -> N
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Path:
-    """Give a disk of 1 MiB with the first round of writes on it."""
+    """Return a disk of 1 MiB with the first round of writes on it."""
     path = tmp_path / "disk"
     write_first_round(path, 1)
     try:
@@ -226,8 +226,8 @@ def disk(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_disk_is_written_round_and_round(program: Path, disk: Path) -> None:
-    """Blocks are written at their rate, round and round, and each holds its latest write."""
+def test_disk_is_written_round_and_round(program: Path, disk: Path) -> None:
+    """Blocks are written at their rate, round and round, and each has its latest write."""
     before = disk.read_bytes()
     rate = 4000
     with running(program, STOPPED, disk=(disk, rate)) as workload:
@@ -239,24 +239,24 @@ def test_a_disk_is_written_round_and_round(program: Path, disk: Path) -> None:
         int.from_bytes(block[:8], "little") // 8
         for block in (disk.read_bytes()[at : at + BLOCK] for at in range(0, len(before), BLOCK))
     )
-    # The newest writes, one after another without a gap: more than a round of them.
+    # The newest writes, without a gap: more than a round of them.
     assert numbers == list(range(numbers[0], numbers[0] + BLOCKS_PER_MIB))
     assert numbers[0] > BLOCKS_PER_MIB
-    # Never faster than asked; it went on a little before and after the beats.
+    # Never faster than set; it also wrote a little before and after the beats.
     seconds = (last.guest_ns - first.guest_ns) / 1e9
     assert numbers[-1] >= rate * seconds / 2
 
 
-def test_a_disk_goes_on_where_it_was(program: Path, disk: Path) -> None:
-    """A workload that starts anew on a written disk finds its blocks right, and goes on."""
+def test_new_workload_continues_on_a_written_disk(program: Path, disk: Path) -> None:
+    """A workload that starts on a written disk finds its blocks intact, and continues."""
     for _ in range(2):
         with running(program, STOPPED, disk=(disk, 2000)) as workload:
             workload.beats(50)
             assert workload.check()["bad_blocks"] == 0
 
 
-def test_a_check_finds_bad_blocks(program: Path, disk: Path) -> None:
-    """A block that was damaged inside or outside, and one that lost its latest write, are found."""
+def test_check_finds_bad_blocks(program: Path, disk: Path) -> None:
+    """A block that was damaged inside or outside, or lost its latest write, is found."""
     first_round = disk.read_bytes()
     with running(program, STOPPED, disk=(disk, 0)) as workload:
         assert workload.check()["bad_blocks"] == 0
@@ -281,15 +281,15 @@ def test_a_check_finds_bad_blocks(program: Path, disk: Path) -> None:
         assert workload.check()["bad_blocks"] == BLOCKS_PER_MIB
 
 
-def test_without_a_disk_it_refuses_what_needs_one(program: Path) -> None:
-    """Requests for a disk are errors where there is none."""
+def test_requests_for_a_missing_disk_are_refused(program: Path) -> None:
+    """Requests for a disk are errors where the guest has none."""
     with running(program, STOPPED) as workload:
         for request in ("set-disk 5", "spoil-block 0"):
             assert workload.ask(request) == {"error": "unknown"}
 
 
-def test_what_it_does_not_know_it_refuses(program: Path) -> None:
-    """A request that is none, lacks a word, or names no page of its own changes nothing."""
+def test_bad_requests_are_refused(program: Path) -> None:
+    """A request that is unknown, lacks a word, or names a page out of range changes nothing."""
     with running(program, STOPPED) as workload:
         for request in (
             "", "sing", "set", "set 5", "spoil", "spoil -1", f"spoil {PAGES}", "check" * 9,
@@ -298,8 +298,8 @@ def test_what_it_does_not_know_it_refuses(program: Path) -> None:
         assert assert_intact(workload) == PAGES
 
 
-def test_bad_calls_end_at_once(program: Path) -> None:
-    """Called with too few arguments, without its disk, or on a taken port, it says so and ends."""
+def test_bad_arguments_end_the_workload(program: Path) -> None:
+    """With too few arguments, a missing disk, or a used port, it prints the error and ends."""
     done = subprocess.run([program, "1"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("workload GUEST PAGES RATE PATTERN")
@@ -314,7 +314,7 @@ def test_bad_calls_end_at_once(program: Path) -> None:
         taken.bind(("0.0.0.0", 0))
         port = str(taken.getsockname()[1])
         arguments = ["1", str(PAGES), "0", "random", "127.0.0.1", port, port]
-        # It ends by itself with its pages mapped, which is no leak that anybody need hear of.
+        # It ends with its pages mapped, which is no leak that matters.
         done = subprocess.run(
             [program, *arguments], capture_output=True, text=True, check=False,
             env=os.environ | {"ASAN_OPTIONS": "detect_leaks=0"},
