@@ -1,4 +1,4 @@
-"""Looking around on the real hosts of a lab, as lesson 02 does."""
+"""Tests of lesson 02's commands on the hosts of a lab."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
 
 pytestmark = pytest.mark.lab
-#: Those that name the guest, which in a shared lab may have another name.
+#: Commands that name the guest; in a shared lab it may have another name.
 OF_THE_GUEST = {"guest", "cards"}
 
 
-def test_both_hosts_have_all_that_is_asked_for(lab: Lab, guest: Guest) -> None:
-    """Each command of the list is there on both hosts, and answers."""
+def test_both_hosts_run_each_command(lab: Lab, guest: Guest) -> None:
+    """Each command of the list is installed on both hosts, and has an output."""
     hosts = LiveHosts(lab)
     for name in hosts.names:
-        for look in HOST_COMMANDS:
-            if look.key not in OF_THE_GUEST:
-                answer = hosts.ask(name, look.key)
-                assert answer.status == 0, (name, look, answer)
+        for command in HOST_COMMANDS:
+            if command.key not in OF_THE_GUEST:
+                answer = hosts.ask(name, command.key)
+                assert answer.status == 0, (name, command, answer)
                 assert answer.text
     assert guest.name in hosts.ask(guest.host.name, "guests").text
 
 
-def test_what_separates_the_hosts_is_what_the_lesson_says(lab: Lab) -> None:
-    """Two hosts differ in the namespaces that the exercise wants, and in no other."""
+def test_hosts_differ_in_the_namespaces_of_the_exercise(lab: Lab) -> None:
+    """Two hosts differ in exactly the namespaces that the exercise asks for."""
     hosts = LiveHosts(lab)
     one, other = (hosts.ask(name, "namespaces").text.splitlines() for name in hosts.names)
     differ = {

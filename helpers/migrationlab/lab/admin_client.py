@@ -13,7 +13,6 @@ it.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import subprocess
@@ -25,10 +24,10 @@ import psutil
 
 from migrationlab.errors import LabError
 from migrationlab.hosts.poll import wait_until
-from migrationlab.lab import namespaces
+from migrationlab.lab import directories, namespaces, registry
 from migrationlab.lab.host_config import NAMES
 from migrationlab.lab.layout import HOST_NAMES, LAN_ADDRESSES, LAN_PREFIX, LabFiles
-from migrationlab.lab.rack import Rack
+from migrationlab.lab.rack import Rack, only_child
 
 NAME = "client"
 ADDRESS = "10.22.0.2"
@@ -49,16 +48,14 @@ class AdminClient:
         self._directory = files.directory / NAME
         self._labs = files.directory.parent
         self._directory.mkdir(exist_ok=True, mode=0o700)
-        self._lock = os.open(self._directory, os.O_RDONLY)
         self._process: subprocess.Popen[str] | None = None
+        self._lock = registry.try_lock(self._directory / "lock", create=True)
+        if self._lock is None:
+            raise LabError(
+                f"the lab {files.directory.name} has an admin client already",
+                hint="Use that one, or close it first.",
+            )
         try:
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise LabError(
-                    f"the lab {files.directory.name} has an admin client already",
-                    hint="Use that one, or close it first.",
-                ) from error
             self._write(files)
             self._start(rack)
         except BaseException:
@@ -143,9 +140,9 @@ class AdminClient:
             # Its first process ends with its standard input, and all others end with that.
             self._process.communicate()
             self._process = None
-        if self._lock >= 0:
+        if self._lock is not None:
             os.close(self._lock)
-            self._lock = -1
+            self._lock = None
 
     def _write(self, files: LabFiles) -> None:
         names = zip(LAN_ADDRESSES, HOST_NAMES, strict=True)
@@ -159,10 +156,7 @@ class AdminClient:
         }
         (self.home / ".ssh").mkdir(parents=True, exist_ok=True, mode=0o700)
         for path, text in texts.items():
-            with open(
-                os.open(self._directory / path, os.O_WRONLY | os.O_CREAT, 0o600), "w"
-            ) as file:
-                file.truncate()
+            with open(self._directory / path, "w", opener=directories.private) as file:
                 file.write(text)
 
     def _start(self, rack: Rack) -> None:
@@ -182,7 +176,10 @@ class AdminClient:
             start_new_session=True,
         )
         self._expect("ready")
-        self._pid = _last_descendant(self._process.pid)
+        # The last of a chain of only children is the client's first process.
+        self._pid = self._process.pid
+        while psutil.Process(self._pid).children():
+            self._pid = only_child(self._pid)
         lines = [
             f"link add client{self._pid} type veth peer name uplink netns {self._pid}",
             f"link set client{self._pid} master lan",
@@ -208,12 +205,3 @@ class AdminClient:
                 hint="Run `migrationlab doctor`: it checks whether this machine allows what the "
                 "lab needs.",
             )
-
-
-def _last_descendant(pid: int) -> int:
-    """Return the last of a chain of only children: the client's first process."""
-    while children := psutil.Process(pid).children():
-        if len(children) != 1:
-            raise LabError(f"process {pid} of the client has {len(children)} children, not one")
-        pid = int(children[0].pid)
-    return pid

@@ -51,6 +51,11 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+def private(path: str, flags: int) -> int:
+    """Open a file that only this user may read, as the ``opener`` of ``open``."""
+    return os.open(path, flags, 0o600)
+
+
 def _own(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -230,10 +230,7 @@ CASES = _read()
 
 def find(case_id: str) -> FaultCase:
     """Return the fault called ``case_id``; raise :class:`UsageError` where there is none."""
-    for case in CASES:
-        if case.id == case_id:
-            return case
-    raise UsageError(
-        f"no fault is called {case_id!r}",
-        hint=f"Choose one of {', '.join(case.id for case in CASES)}.",
-    )
+    known = {case.id: case for case in CASES}
+    if case_id in known:
+        return known[case_id]
+    raise UsageError(f"no fault is called {case_id!r}", hint=f"Choose one of {', '.join(known)}.")

@@ -7,14 +7,13 @@ there.
 
 from __future__ import annotations
 
-import os
 import uuid
-from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from migrationlab.lab.certificates import Authority, private_text
+from migrationlab.lab.directories import private
 from migrationlab.lab.layout import (
     GUESTS_AT_HOST,
     HOST_NAMES,
@@ -102,15 +101,14 @@ link set lan up
 def write(files: LabFiles) -> None:
     """Write the settings and keys of both hosts into a lab's new folder."""
     authority = Authority.new(f"authority of {files.directory.name}")
-    _write_private(files.authority / "cert.pem", authority.certificate)
-    _write_private(files.authority / "key.pem", authority.credentials.key)
-    me = authority.client("client")
-    for file, text in (
-        ("cacert.pem", authority.certificate),
-        ("clientcert.pem", me.certificate),
-        ("clientkey.pem", me.key),
-    ):
-        _write_private(files.pki / file, text)
+    client = authority.client("client")
+    texts = {
+        files.authority / "cert.pem": authority.certificate,
+        files.authority / "key.pem": authority.credentials.key,
+        files.pki / "cacert.pem": authority.certificate,
+        files.pki / "clientcert.pem": client.certificate,
+        files.pki / "clientkey.pem": client.key,
+    }
     user = ed25519.Ed25519PrivateKey.generate()
     host_keys = {name: ed25519.Ed25519PrivateKey.generate() for name in HOST_NAMES}
     names = dict(zip(HOST_NAMES, WIRE_ADDRESSES, strict=True))
@@ -121,7 +119,10 @@ def write(files: LabFiles) -> None:
         f"{address} {name}\n" for name, address in names.items()
     )
     for name, lan in zip(HOST_NAMES, LAN_ADDRESSES, strict=True):
-        texts = {
+        directory = files.host(name).directory
+        for folder in ("run", "log"):
+            (directory / folder).mkdir(parents=True)
+        of_host = {
             "etc/hosts": hosts,
             "etc/nsswitch.conf": NAMES,
             "etc/libvirt/libvirtd.conf": LIBVIRTD.format(
@@ -139,11 +140,11 @@ def write(files: LabFiles) -> None:
             "ssh/known_hosts": known,
             **_certificates(authority, name, (names[name], lan)),
         }
-        directory = files.host(name).directory
-        for path, text in texts.items():
-            _write_private(directory / path, text)
-        for folder in ("run", "log"):
-            (directory / folder).mkdir()
+        texts |= {directory / path: text for path, text in of_host.items()}
+    for file, text in texts.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with open(file, "x", opener=private) as opened:
+            opened.write(text)
 
 
 def _certificates(authority: Authority, name: str, addresses: tuple[str, ...]) -> dict[str, str]:
@@ -166,13 +167,6 @@ def _certificates(authority: Authority, name: str, addresses: tuple[str, ...]) -
             texts[certificate.format(role)] = own.certificate
             texts[key.format(role)] = own.key
     return texts
-
-
-def _write_private(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "w") as file:
-        file.write(text)
 
 
 def _private(key: ed25519.Ed25519PrivateKey) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 HOST_NAMES = ("host-a", "host-b")
 WIRE_ADDRESSES = ("10.11.0.1", "10.11.0.2")
@@ -55,17 +55,9 @@ class Below:
     def __init__(self, *parts: str) -> None:
         self._parts = parts
 
-    def __get__(self, owner: Directory, kind: type | None = None) -> Path:
+    def __get__(self, owner: Any, kind: type | None = None) -> Path:
         """Return the path."""
-        return owner.directory.joinpath(*self._parts)
-
-
-class Directory(Protocol):
-    """Something with a directory."""
-
-    @property
-    def directory(self) -> Path:
-        """The directory."""
+        return Path(owner.directory, *self._parts)
 
 
 @dataclass(frozen=True, slots=True)

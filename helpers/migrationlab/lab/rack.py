@@ -115,9 +115,9 @@ def start(
         process = namespaces.start_guarded(program, "--net", stdin=pipe, stdout=pipe, stderr=log)
     try:
         pids = _build(process, spec, files)
-        first = _only_child(process.pid)
+        first = only_child(process.pid)
         outside = {name: namespaces.pid_outside(pid, first) for name, pid in pids.items()}
-        firsts = {name: _only_child(outside[name]) for name, _ in hosts}
+        firsts = {name: only_child(outside[name]) for name, _ in hosts}
         return Rack(pid=first, hosts=firsts, observer=outside["observer"]), process
     except BaseException:
         namespaces.end_guarded(process)
@@ -149,9 +149,9 @@ def _build(
     )
 
 
-def _only_child(pid: int) -> int:
+def only_child(pid: int) -> int:
     """Return the child of an ``unshare --fork``, which is pid 1 of its pid namespace."""
     children = psutil.Process(pid).children()
     if len(children) != 1:
-        raise LabError(f"process {pid} of the rack has {len(children)} children, not one")
+        raise LabError(f"process {pid} of the lab has {len(children)} children, not one")
     return int(children[0].pid)

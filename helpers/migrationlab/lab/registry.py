@@ -37,7 +37,7 @@ def take(name: str) -> int:
     """Take the name of a new lab, and return a descriptor that holds it until closed."""
     directory = files(name).directory
     with _alone():
-        descriptor = _try(_lock(directory), create=True)
+        descriptor = try_lock(_lock(directory), create=True)
     if descriptor is None:
         raise UsageError(
             f"a lab {name!r} is up already",
@@ -60,7 +60,7 @@ def is_up(name: str) -> bool:
     with _alone():
         if not lock.exists():
             return False
-        descriptor = _try(lock)
+        descriptor = try_lock(lock)
         if descriptor is not None:
             os.close(descriptor)
         return descriptor is None
@@ -82,7 +82,7 @@ def sweep(only: Sequence[str] | None = None) -> list[str]:
             if only is not None and name not in only:
                 continue
             # A folder without a lock file is a dead lab's, too.
-            descriptor = _try(_lock(files(name).directory), create=True)
+            descriptor = try_lock(_lock(files(name).directory), create=True)
             if descriptor is not None:
                 _release(name, descriptor)
                 swept.append(name)
@@ -127,10 +127,10 @@ def _lock(directory: Path) -> Path:
     return directory.with_name(f"{directory.name}.lock")
 
 
-def _try(lock: Path, *, create: bool = False) -> int | None:
+def try_lock(lock: Path, *, create: bool = False) -> int | None:
     """Return a descriptor that holds a lock, or None where another does or there is no file.
 
-    Call it under :func:`_alone`, so that the file is not deleted between opening and locking it.
+    The file must not be deleted between opening and locking it, so labs call it in :func:`_alone`.
     """
     flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
     try:
