@@ -39,7 +39,7 @@ class BeatBuffer:
         return int(self._count[0])
 
     def read(self, first: int, last: int | None = None) -> Records:
-        """Return a copy of the beats of all guests that the buffer still holds of a range.
+        """Return a copy of a range of all guests' beats, as far as the buffer still holds them.
 
         ``first`` is a position; a negative one counts from the newest. ``last`` is the position
         after the last beat, None for all there are by now. The beats are in order of arrival.

@@ -77,7 +77,7 @@ def switch_on(
 
 
 def fix(lab: LabBase) -> FaultCase | None:
-    """Fix the fault that is on, None where none is; end the guest that was made for it.
+    """Fix the fault that is on and end the guest that was made for it; return the fault or None.
 
     Raises:
         LabError: It could not be fixed completely.

@@ -43,22 +43,19 @@ ANSWER_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class MemoryCheck:
-    """The result of comparing a guest's memory and disk with what its workload last wrote there.
+    """The result of comparing a guest's memory and disk with what its workload last wrote there."""
 
-    Attributes:
-        intact: Whether every page and every block held what it must.
-        pages: The number of pages of the working set; all were compared.
-        bad_pages: The number of pages that did not hold what they must.
-        writes: The number of page writes that the workload has made by then.
-        disk_blocks: The number of blocks of the disk; all were read. None without a disk.
-        bad_blocks: The number of blocks that did not hold what they must or could not be read.
-    """
-
+    #: Whether every page and every block held what it must.
     intact: bool
+    #: The number of pages of the working set; all were compared.
     pages: int
+    #: The number of pages that did not hold what they must.
     bad_pages: int
+    #: The number of page writes that the workload has made by then.
     writes: int
+    #: The number of blocks of the disk; all were read. None without a disk.
     disk_blocks: int | None = None
+    #: The number of blocks that did not hold what they must or could not be read.
     bad_blocks: int | None = None
 
 
@@ -237,7 +234,7 @@ class Guest:
         return EchoProbe(guest_address(self.spec.number), interval_s=ECHO_INTERVAL_S, opened=opened)
 
     def reached_mib_s(self, window_s: float = 1.0) -> float | None:
-        """Return the dirty rate that the guest really reached within a time up to now.
+        """Return the dirty rate that the guest really reached within a time up to its newest beat.
 
         The result is None where fewer than two beats came.
         """

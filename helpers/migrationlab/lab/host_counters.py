@@ -17,7 +17,7 @@ from migrationlab.lab.socket_broker import open_socket
 
 @dataclass(frozen=True, slots=True)
 class LabHostCounters:
-    """The counters of one host of a lab; those that ask a host raise LabError if it is gone."""
+    """The counters of one host of a lab; bytes and sockets raise LabError where it is gone."""
 
     name: str
     #: On the wire.
@@ -39,7 +39,7 @@ class LabHostCounters:
     def netlink(self, protocol: int) -> socket.socket:
         """Return a new netlink socket of the host's network; the network stays up while it is open.
 
-        A kernel without such sockets is a LabError, too.
+        A kernel without such sockets raises LabError, too.
         """
         return open_socket(self.broker, self.name, socket.AF_NETLINK, socket.SOCK_RAW, protocol)
 

@@ -95,7 +95,7 @@ def names() -> list[str]:
 
 
 def state(name: str) -> dict[str, Any]:
-    """Return what the owner of a lab wrote about it; refuse a name of none that is up."""
+    """Return what the owner of a lab wrote about it; refuse the name of a lab that is not up."""
     path = files(name).state
     if is_up(name) and path.exists():
         found: dict[str, Any] = json.loads(path.read_text())
