@@ -1,4 +1,4 @@
-"""What the tests of the lab's parts share; none of them starts a lab."""
+"""Fixtures of the tests of the lab's modules; none of them starts a lab."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture
 def cache(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Give migrationlab an empty cache of the test's own.
+    """Set an empty cache folder for the test, and yield it.
 
     Not in pytest's own folder, whose path can be too long for the sockets of a lab.
     """
@@ -22,7 +22,7 @@ def cache(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def first_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give a folder that is looked in first for programs."""
+    """Return a folder that is the first of PATH."""
     folder = tmp_path / "first"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder), prepend=":")

@@ -1,4 +1,4 @@
-"""What guests boot from: made once from an image's kernel package, and named for what went in."""
+"""Tests of guests' boot files: made once, in a folder that is named by the hash of the inputs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LIST_AS_ARCHIVE = "#!/bin/sh\nexec cat\n"
 
 @pytest.fixture
 def root(cache: Path, tmp_path: Path) -> Path:
-    """Give the root of a host image with a real, small kernel package in it."""
+    """Return the root of a host image with a small, real kernel package in it."""
     package = tmp_path / "package"
     modules = package / "lib/modules/6.1.0/kernel/drivers"
     for path, data in {
@@ -58,7 +58,7 @@ def test_boot_files_are_made_once(root: Path) -> None:
 
 
 def bz_image(payload: bytes) -> bytes:
-    """Make what a bzImage is to who unpacks it: header fields, set-up sectors, a payload."""
+    """Return what unpacking needs of a bzImage: header fields, set-up sectors, a payload."""
     header = bytearray(0x260)
     header[0x1F1] = 2  # set-up sectors, besides the boot sector
     header[0x202:0x206] = b"HdrS"

@@ -1,4 +1,4 @@
-"""The lab's certificate authority: what it signs holds, for what it is meant and no longer."""
+"""Tests of the lab's authority: certificates are valid for their name, purpose and time only."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def shake_hands(
     client: Credentials,
     name: str,
 ) -> None:
-    """Let a client and a server, each with its own certificate, meet by TLS.
+    """Connect a client and a server, each with its own certificate, by TLS.
 
     Raises:
         ssl.SSLError: One of them does not accept the other.
@@ -72,12 +72,14 @@ def shake_hands(
 
 @pytest.fixture
 def authority() -> Authority:
-    """Give an authority."""
+    """Return an authority."""
     return Authority.new("of a test")
 
 
 @pytest.mark.parametrize("name", ["host-b", "10.11.0.2"])
-def test_both_sides_accept_each_other(tmp_path: Path, authority: Authority, name: str) -> None:
+def test_server_and_client_accept_each_other(
+    tmp_path: Path, authority: Authority, name: str
+) -> None:
     """A server and a client of one authority connect, by the server's name and by its address."""
     shake_hands(
         tmp_path,
@@ -89,7 +91,7 @@ def test_both_sides_accept_each_other(tmp_path: Path, authority: Authority, name
     )
 
 
-def test_another_name_is_refused(tmp_path: Path, authority: Authority) -> None:
+def test_client_refuses_another_name(tmp_path: Path, authority: Authority) -> None:
     """A client refuses the certificate of another host."""
     with pytest.raises(ssl.SSLCertVerificationError, match="host-b"):
         shake_hands(
@@ -102,7 +104,7 @@ def test_another_name_is_refused(tmp_path: Path, authority: Authority) -> None:
         )
 
 
-def test_another_authority_is_refused(tmp_path: Path, authority: Authority) -> None:
+def test_client_refuses_an_unknown_authority(tmp_path: Path, authority: Authority) -> None:
     """A client refuses a certificate of an unknown authority."""
     with pytest.raises(ssl.SSLCertVerificationError):
         shake_hands(
@@ -115,7 +117,9 @@ def test_another_authority_is_refused(tmp_path: Path, authority: Authority) -> N
         )
 
 
-def test_a_strange_client_is_refused(tmp_path: Path, authority: Authority) -> None:
+def test_server_refuses_a_client_of_an_unknown_authority(
+    tmp_path: Path, authority: Authority
+) -> None:
     """A server refuses a client of an unknown authority."""
     with pytest.raises(ssl.SSLError):
         shake_hands(
@@ -128,7 +132,9 @@ def test_a_strange_client_is_refused(tmp_path: Path, authority: Authority) -> No
         )
 
 
-def test_a_server_is_no_client(tmp_path: Path, authority: Authority) -> None:
+def test_server_refuses_a_servers_certificate_as_a_clients(
+    tmp_path: Path, authority: Authority
+) -> None:
     """A server's certificate is refused as a client's."""
     with pytest.raises(ssl.SSLError):
         shake_hands(
@@ -181,5 +187,5 @@ def test_loaded_authority_is_the_same(tmp_path: Path, authority: Authority) -> N
 
 
 def test_repr_has_no_key(authority: Authority) -> None:
-    """An authority shows its name, not its key."""
+    """The repr of an authority has its name, not its key."""
     assert repr(authority) == "Authority('CN=of a test,O=migrationlab')"

@@ -1,4 +1,4 @@
-"""Guests: what can be one, and that all it is made of stands in its domain XML."""
+"""Tests of guests: which are possible, and what their domain XML has."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_workload_takes_rates_in_pages(rate: Rate, pages: int) -> None:
 
 
 def test_possible_guests_are_accepted() -> None:
-    """Values are accepted up to the limits: the memory holds working set and system, no more."""
+    """Values up to the limits are accepted, also memory for just the working set and the system."""
     SPEC.require_possible()
     FASTEST.require_possible()
     WITH_DISK.require_possible()
@@ -63,7 +63,7 @@ def test_possible_guests_are_accepted() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "-", "a b", "a/../b", "<a>", "x" * 61, "é"])
-def test_names_that_no_guest_can_have_are_refused(name: str) -> None:
+def test_bad_names_are_refused(name: str) -> None:
     """A name that is no plain word of at most 60 letters is refused."""
     with pytest.raises(GuestError, match="letters, digits and hyphens") as caught:
         require_name(name)
@@ -74,7 +74,7 @@ def test_names_that_no_guest_can_have_are_refused(name: str) -> None:
     "rate", [-1, -0.001, 100_001, math.inf, math.nan, "fast", "40", "", True, None, [40]]
 )
 def test_bad_dirty_rates_are_refused(rate: object) -> None:
-    """A rate that is negative, absurd or no number is refused with what is allowed."""
+    """The error of a rate that is negative, too large or no number says what is allowed."""
     message = r"dirty_mib_s must be a number from 0 to 100000 MiB/s or 'max' \(got "
     with pytest.raises(GuestError, match=message):
         dataclasses.replace(SPEC, dirty_mib_s=rate).require_possible()
@@ -111,15 +111,15 @@ def test_bad_disk_rates_are_refused(rate: object) -> None:
     ],
 )
 def test_impossible_guests_are_refused(changes: dict[str, object], message: str) -> None:
-    """A value that is not allowed is refused by its field's name, with what is allowed."""
+    """The error of a value that is not allowed has its field's name and what is allowed."""
     with pytest.raises(GuestError) as caught:
         dataclasses.replace(SPEC, **changes).require_possible()
     assert message in str(caught.value)
     assert caught.value.hint.startswith("Give ")
 
 
-def test_the_workload_is_told_all() -> None:
-    """The kernel command line has all that guest-init.sh hands to the workload."""
+def test_command_line_has_the_workloads_settings() -> None:
+    """The kernel command line has everything that guest-init.sh passes to the workload."""
     assert command_line(SPEC) == {
         "guest": "7",
         "pages": "16384",
@@ -143,8 +143,8 @@ def test_domain_xml_follows_the_accelerator() -> None:
 
 
 @pytest.mark.parametrize("mode", ["host-model", "host-passthrough", "maximum"])
-def test_a_processor_is_a_mode_or_a_model(mode: str) -> None:
-    """A processor is said by libvirt's modes where it is one of them, else as a model's name."""
+def test_cpu_is_a_mode_or_a_model(mode: str) -> None:
+    """A name of a mode of libvirt's is a mode in the XML; any other name is a model."""
     by_mode = fromstring(domain_xml(dataclasses.replace(SPEC, cpu=mode), UUID)).find("cpu")
     assert by_mode.attrib == {"mode": mode}
     by_model = fromstring(domain_xml(WITH_DISK, UUID)).find("cpu")
@@ -159,8 +159,8 @@ def test_a_processor_is_a_mode_or_a_model(mode: str) -> None:
         ("shared", "raw", "/var/lib/migrationlab/guests/guest-7.raw"),
     ],
 )
-def test_a_disk_stands_in_the_xml(kind: str, form: str, path: str) -> None:
-    """A disk's file, format and cache mode are libvirt's to know, its rate the workload's."""
+def test_disk_is_in_the_xml(kind: str, form: str, path: str) -> None:
+    """A disk's file, format and cache mode are in the XML, its rate on the command line."""
     spec = dataclasses.replace(WITH_DISK, disk=kind)
     disk = fromstring(domain_xml(spec, UUID)).find("devices/disk")
     assert disk.find("source").get("file") == path
@@ -169,14 +169,14 @@ def test_a_disk_stands_in_the_xml(kind: str, form: str, path: str) -> None:
     assert command_line(spec)["disk_rate"] == "128"
 
 
-def test_a_guest_without_a_disk_has_none() -> None:
-    """Without a disk neither libvirt nor the guest's init hears of one."""
+def test_guest_without_a_disk_has_none() -> None:
+    """Without a disk neither the XML nor the command line names one."""
     assert fromstring(domain_xml(SPEC, UUID)).find("devices/disk") is None
     assert "disk_rate" not in command_line(SPEC)
 
 
-def test_guests_differ_on_the_lan() -> None:
-    """Each guest has its own name, address, hardware address and console file."""
+def test_guests_have_unique_addresses() -> None:
+    """Each guest has its own name, address, MAC address and console file."""
     other = dataclasses.replace(SPEC, name="guest-150", number=150)
     one, two = fromstring(domain_xml(SPEC, UUID)), fromstring(domain_xml(other, UUID))
     for path, attribute in [
@@ -188,8 +188,8 @@ def test_guests_differ_on_the_lan() -> None:
     assert command_line(other)["address"] == "10.22.0.250/24"
 
 
-def test_qemu_is_to_write_down_its_downtime() -> None:
-    """Each guest's QEMU is told to, by a pattern, which one without such events passes over."""
+def test_qemu_logs_its_downtime() -> None:
+    """QEMU logs events that match a pattern; a QEMU without such events ignores the pattern."""
     words = fromstring(domain_xml(SPEC, UUID)).findall(f"{{{QEMU_NAMESPACE}}}commandline/")
     assert [word.get("value") for word in words] == ["-trace", TRACED]
     assert fnmatch.fnmatchcase("vmstate_downtime_checkpoint", TRACED)
@@ -201,8 +201,8 @@ def test_qemu_is_to_write_down_its_downtime() -> None:
     "spec",
     [SPEC, FASTEST, WITH_DISK, dataclasses.replace(SPEC, dirty_mib_s=0.25, pattern="sequential")],
 )
-def test_a_guest_is_found_again_through_libvirt(spec: BootedSpec, tmp_path: Path) -> None:
-    """What a guest was made of comes back, exactly, from the metadata that libvirt keeps."""
+def test_spec_is_read_from_libvirts_metadata(spec: BootedSpec, tmp_path: Path) -> None:
+    """The spec of a guest is read, unchanged, from the domain's metadata."""
     domain = fromstring(domain_xml(spec, UUID))
     # libvirt's test driver keeps a domain's metadata, but knows none of its devices.
     domain.set("type", "test")
@@ -219,8 +219,8 @@ def test_a_guest_is_found_again_through_libvirt(spec: BootedSpec, tmp_path: Path
     host.close()
 
 
-def test_a_guest_is_found_again_from_a_real_daemons_metadata() -> None:
-    """The metadata of a real guest, as libvirtd 11.3 gave it back, is read."""
+def test_spec_is_read_from_a_real_daemons_metadata() -> None:
+    """The spec is read from the metadata of a real guest, as libvirtd 11.3 returned it."""
     found = spec_from(
         '<guest>{"name": "guest-1", "number": 1, "memory_mib": 160, "working_set_mib": 16, '
         '"dirty_mib_s": 10, "pattern": "sequential", "accelerator": "tcg", '
@@ -232,8 +232,8 @@ def test_a_guest_is_found_again_from_a_real_daemons_metadata() -> None:
     assert found.number == 1
 
 
-def test_beats_are_those_of_one_guest(tmp_path: Path) -> None:
-    """Of a ring that all guests share, a guest's beats are its own, as signed numbers."""
+def test_beats_are_of_one_guest(tmp_path: Path) -> None:
+    """From the buffer of all guests, only the guest's own beats are read, as signed numbers."""
     path = tmp_path / "ring"
     with path.open("wb") as file:
         file.write((4).to_bytes(8, "little").ljust(HEADER, b"\0"))
@@ -247,5 +247,5 @@ def test_beats_are_those_of_one_guest(tmp_path: Path) -> None:
     assert set(frame.dtypes.astype(str)) == {"int64"}
     assert frame.to_numpy().tolist() == [[1000, 0, 0, 0], [1002, 1, 20, 200]]
     assert beats.read(4).empty
-    # All that arrived lately is none: these arrived in 1970.
+    # No beat arrived lately: these arrived in 1970.
     assert beats.place(back_s=1) == 4

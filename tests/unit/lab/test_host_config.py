@@ -1,4 +1,4 @@
-"""The settings of the two hosts: what they share, and what they must not."""
+"""Tests of the settings of the two hosts: which are the same, and which must differ."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from migrationlab.lab.layout import HOST_NAMES, LAN_ADDRESSES, WIRE_ADDRESSES, L
 
 @pytest.fixture
 def files(tmp_path: Path) -> LabFiles:
-    """Give the folder of a lab whose hosts' settings have been written."""
+    """Return the folder of a lab with the settings of its hosts."""
     lab = LabFiles(tmp_path)
     host_config.write(lab)
     return lab
 
 
 def texts(files: LabFiles, path: str) -> list[str]:
-    """Return what a file says at each host."""
+    """Return the text of a file of each host."""
     return [(files.host(name).directory / path).read_text() for name in HOST_NAMES]
 
 
@@ -36,7 +36,7 @@ def public_half(key: Path) -> list[str]:
     return done.stdout.split()[:2]
 
 
-def test_hosts_have_identities_of_their_own(files: LabFiles) -> None:
+def test_hosts_have_unique_uuids(files: LabFiles) -> None:
     """Each host has its own UUID; with equal ones libvirt treats them as the same host."""
     found = [
         re.findall(r'^host_uuid = "(.+)"$', text, re.MULTILINE)
@@ -46,14 +46,14 @@ def test_hosts_have_identities_of_their_own(files: LabFiles) -> None:
     assert found[0] != found[1]
 
 
-def test_phases_are_in_the_log(files: LabFiles) -> None:
-    """The log that capture reads is written, with the two sources that name the phases."""
+def test_log_has_the_phases(files: LabFiles) -> None:
+    """libvirtd logs the two sources that name the phases, to the file that the capture reads."""
     for text in texts(files, "etc/libvirt/libvirtd.conf"):
         assert "1:qemu.qemu_domain 1:qemu.qemu_migration" in text
         assert '"1:file:/var/log/libvirt/libvirtd.log"' in text
 
 
-def test_keys_open_what_they_should(files: LabFiles) -> None:
+def test_one_ssh_key_opens_both_hosts(files: LabFiles) -> None:
     """One key opens both hosts, and each host's own key is in the known hosts."""
     for name, address in zip(HOST_NAMES, WIRE_ADDRESSES, strict=True):
         folder = files.host(name).directory
@@ -68,7 +68,7 @@ def test_keys_open_what_they_should(files: LabFiles) -> None:
     assert a != b
 
 
-def test_names_and_addresses(files: LabFiles) -> None:
+def test_hosts_resolve_names_to_wire_addresses(files: LabFiles) -> None:
     """Both hosts resolve both names to wire addresses, and have their own addresses."""
     hosts_files = texts(files, "etc/hosts")
     assert hosts_files[0] == hosts_files[1]
@@ -81,7 +81,7 @@ def test_names_and_addresses(files: LabFiles) -> None:
         assert f"address add {lan}/24 dev lan\n" in text
 
 
-def test_hosts_prove_who_they_are(files: LabFiles) -> None:
+def test_hosts_have_certificates_of_their_names(files: LabFiles) -> None:
     """libvirtd and QEMU of a host have certificates of its name, and of the lab's authority."""
     authority = (files.authority / "cert.pem").read_text()
     seen = []
@@ -104,14 +104,14 @@ def test_hosts_prove_who_they_are(files: LabFiles) -> None:
     assert (files.pki / "cacert.pem").read_text() == authority
 
 
-def test_only_this_user_may_read_them(files: LabFiles) -> None:
+def test_only_this_user_may_read_the_files(files: LabFiles) -> None:
     """Only the owner may read the files: some are keys."""
     written = [path for path in files.directory.rglob("*") if path.is_file()]
     assert len(written) == 47
     assert {stat.S_IMODE(path.stat().st_mode) for path in written} == {0o600}
 
 
-def test_folders_for_the_daemons_are_there(files: LabFiles) -> None:
+def test_folders_of_the_daemons_are_made(files: LabFiles) -> None:
     """The folders of sockets and logs are made before the daemons start."""
     for name in HOST_NAMES:
         host = files.host(name)
@@ -119,7 +119,7 @@ def test_folders_for_the_daemons_are_there(files: LabFiles) -> None:
         assert host.log.parent.is_dir()
 
 
-def test_nothing_is_written_over(files: LabFiles) -> None:
+def test_second_write_is_refused(files: LabFiles) -> None:
     """A second write into the same folder is refused; it would replace the first lab's keys."""
     with pytest.raises(FileExistsError):
         host_config.write(files)

@@ -1,4 +1,4 @@
-"""Host images: each recipe has a name of its own, and a build that fails leaves nothing."""
+"""Tests of host images: each recipe has its own name, and a failed build leaves nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from migrationlab.errors import LabError, UsageError
 from migrationlab.lab import image
 from migrationlab.steps import Step
 
-#: mmdebstrap's words where the mirror's name does not resolve; APT's own come in between.
+#: mmdebstrap's output where the mirror's name does not resolve, with APT's messages in it.
 NO_MIRROR = """\
 #!/bin/sh
 cat >&2 <<'END'
@@ -25,7 +25,7 @@ E: apt-get update --error-on=any -oAPT::Status-Fd=<$fd> failed
 END
 exit 1
 """
-#: Puts what it runs into a folder instead of changing its root into that.
+#: Runs the program in the folder instead of changing its root to the folder.
 CHROOT = """\
 #!/bin/sh
 root=$1 interpreter=$2 options=$3
@@ -51,18 +51,18 @@ def program(folder: Path, name: str, text: str) -> None:
 
 
 def left(cache: Path) -> list[str]:
-    """Return what is in the folder of images, besides locks."""
+    """Return the names of everything in the folder of images but the locks."""
     return [path.name for path in (cache / "images").iterdir() if path.suffix != ".lock"]
 
 
-def test_only_known_releases_make_a_host() -> None:
+def test_unknown_release_is_refused() -> None:
     """An unknown release is refused, and the hint has the known ones."""
     with pytest.raises(UsageError, match="the release must be trixie or bookworm") as caught:
         image.path_of("sarge")
     assert caught.value.hint == "Choose one of trixie, bookworm."
 
 
-def test_images_are_named_for_release_and_recipe(
+def test_images_are_named_by_release_and_recipe(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each release and each recipe has its own name."""
@@ -81,7 +81,7 @@ def test_images_are_named_for_release_and_recipe(
     assert names[1].name.startswith("bookworm-")
 
 
-def test_a_failed_build_leaves_nothing(cache: Path, first_on_path: Path) -> None:
+def test_failed_build_leaves_nothing(cache: Path, first_on_path: Path) -> None:
     """A failed build is an error with mmdebstrap's message, and leaves nothing."""
     program(first_on_path, "mmdebstrap", NO_MIRROR)
     heard: list[Step] = []
@@ -101,7 +101,7 @@ def test_a_failed_build_leaves_nothing(cache: Path, first_on_path: Path) -> None
     assert {step.what for step in heard} == {"building the trixie host image"}
 
 
-def test_a_build_that_makes_no_image_leaves_nothing(cache: Path, first_on_path: Path) -> None:
+def test_invalid_archive_leaves_nothing(cache: Path, first_on_path: Path) -> None:
     """Without a valid archive there is no image."""
     program(first_on_path, "mmdebstrap", '#!/bin/sh\nfor last; do :; done\necho junk > "$last"\n')
     with pytest.raises(LabError, match="tar"):
@@ -109,7 +109,7 @@ def test_a_build_that_makes_no_image_leaves_nothing(cache: Path, first_on_path: 
     assert left(cache) == []
 
 
-def test_a_missing_builder_is_an_error(
+def test_missing_mmdebstrap_is_an_error(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without mmdebstrap the error names it, and the hint says how to install it."""
@@ -124,7 +124,7 @@ def test_a_missing_builder_is_an_error(
     assert left(cache) == []
 
 
-def test_what_a_killed_build_left_is_cleared_away(cache: Path, first_on_path: Path) -> None:
+def test_remains_of_a_killed_build_are_deleted(cache: Path, first_on_path: Path) -> None:
     """The remains of a killed build are no image, and the next build deletes them."""
     place = image.path_of("trixie")
     remains = image._partial(place)
@@ -136,7 +136,9 @@ def test_what_a_killed_build_left_is_cleared_away(cache: Path, first_on_path: Pa
     assert left(cache) == []
 
 
-def test_an_image_from_an_archive(cache: Path, first_on_path: Path, tmp_path: Path) -> None:
+def test_image_is_unpacked_from_the_archive(
+    cache: Path, first_on_path: Path, tmp_path: Path
+) -> None:
     """The archive becomes the image, without devices, and is not built twice."""
     source = tmp_path / "source"
     (source / "etc").mkdir(parents=True)
@@ -160,7 +162,7 @@ def test_an_image_from_an_archive(cache: Path, first_on_path: Path, tmp_path: Pa
     assert left(cache) == []
 
 
-def test_the_kernel_comes_along(first_on_path: Path, tmp_path: Path) -> None:
+def test_image_has_the_kernel_package(first_on_path: Path, tmp_path: Path) -> None:
     """The hook downloads the package of Debian's cloud kernel under a fixed name."""
     for name, text in {"chroot": CHROOT, "apt-cache": DEPENDS, "apt-get": DOWNLOAD}.items():
         program(first_on_path, name, text)

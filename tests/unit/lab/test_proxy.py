@@ -1,4 +1,4 @@
-"""URIs that mean something inside the lab only, and the programs that lead there."""
+"""Tests of the proxies: the URIs that are valid only inside the lab, and the programs for them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from migrationlab.lab.layout import LabFiles
 from migrationlab.lab.rack import Rack
 
 RACK = Rack(pid=1, hosts={"host-a": 11, "host-b": 12}, observer=4321)
-#: These say what they were asked, a word a line, in place of the real ones.
+#: Replacements of the real programs; they print their arguments, one a line.
 ECHO = '#!/bin/sh\nprintf "%s\\n" "${0##*/}" "$@"\n'
 ENTER = '#!/bin/sh\necho "$2"\nwhile [ "$1" != -- ]; do shift; done\nshift\nexec "$@"\n'
 
 
 @pytest.fixture
 def files(tmp_path: Path, first_on_path: Path) -> LabFiles:
-    """Give a lab's folder, of a name that wants quoting, with its routes written."""
+    """Return a lab's folder, with a name that needs quoting, and its proxy programs in it."""
     folder = tmp_path / "a lab's & more"
     folder.mkdir()
     files = LabFiles(folder)
@@ -37,7 +37,7 @@ def files(tmp_path: Path, first_on_path: Path) -> LabFiles:
 
 
 def asked(program: Path, *arguments: str) -> list[str]:
-    """Return what a route asks of the programs that it calls, line by line."""
+    """Return the arguments that a proxy passes to the programs that it calls."""
     done = subprocess.run([program, *arguments], check=True, capture_output=True, text=True)
     return done.stdout.splitlines()
 

@@ -1,4 +1,4 @@
-"""Names of labs: one owner each, for as long as it lives."""
+"""Tests of the names of labs: each has one owner, until the owner ends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from migrationlab.errors import UsageError
 from migrationlab.lab import registry
 
-#: An owner that takes a name, says so, and then holds it.
+#: An owner that takes a name, reports it, and then holds it.
 OWNER = """
 import sys
 from migrationlab.lab import registry
@@ -40,7 +40,7 @@ def test_plain_names_are_accepted(cache: Path) -> None:
         assert registry.files(name).directory == cache / "labs" / name
 
 
-def test_a_name_is_taken_once(cache: Path) -> None:
+def test_held_name_is_refused(cache: Path) -> None:
     """A held name is refused, and free again after its release."""
     first = registry.take("one")
     assert registry.is_up("one")
@@ -56,7 +56,7 @@ def test_a_name_is_taken_once(cache: Path) -> None:
 
 
 def test_only_held_names_are_up(cache: Path) -> None:
-    """Only names that are held are listed, in order; looking at one does not take it."""
+    """Only names that are held are listed, in order; listing does not take a name."""
     two, one = registry.take("two"), registry.take("one")
     (cache / "labs" / "dead.lock").touch()
     assert registry.names() == ["one", "two"]
@@ -67,7 +67,7 @@ def test_only_held_names_are_up(cache: Path) -> None:
     registry.release("two", two)
 
 
-def test_a_dead_owners_lab_is_swept(cache: Path) -> None:
+def test_lab_of_a_dead_owner_is_swept(cache: Path) -> None:
     """When the owner is killed, the name is free and the folder is deleted."""
     with subprocess.Popen(
         [sys.executable, "-c", OWNER, "gone"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -89,7 +89,7 @@ def test_state_is_that_of_labs_that_are_up(cache: Path) -> None:
     """The owner's state is returned while it runs; else the hint lists the labs that are up."""
     other, held = registry.take("other"), registry.take("one")
     with pytest.raises(UsageError, match="no lab 'one' is up"):
-        registry.state("one")  # it has not come as far
+        registry.state("one")  # its owner has not written it yet
     files = registry.files("one")
     files.directory.mkdir()
     files.state.write_text(json.dumps({"rack": 1}))

@@ -1,4 +1,4 @@
-"""The socket broker as its clients see it; ``tests/lab/test_cost.py`` uses a real one."""
+"""Tests of the socket broker's client; ``tests/lab/test_cost.py`` uses a real broker."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Behaviour = Callable[[socket.socket], None]
 
 @pytest.fixture
 def broker_answers(tmp_path: Path) -> Iterator[Callable[[Behaviour], Path]]:
-    """Give a broker that treats its first client as a test says."""
+    """Return a function that starts a broker, which treats its first client as the test says."""
     path = tmp_path / "my-lab" / "broker"
     path.parent.mkdir()
     threads: list[threading.Thread] = []
@@ -43,7 +43,7 @@ def broker_answers(tmp_path: Path) -> Iterator[Callable[[Behaviour], Path]]:
 
 
 def test_client_gets_the_socket_it_asked_for(broker_answers: Callable[[Behaviour], Path]) -> None:
-    """Network, family, type and protocol arrive as given, and the socket that comes back works."""
+    """The broker gets network, family, type and protocol as given; the returned socket works."""
     asked: list[list[object]] = []
 
     def give(client: socket.socket) -> None:
