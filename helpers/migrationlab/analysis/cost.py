@@ -266,23 +266,19 @@ def _payload(connections: pd.DataFrame) -> int | None:
 
 
 def _traffic(connections: pd.DataFrame, cable: int | None) -> pd.DataFrame:
-    columns = ["connections", "payload_bytes", "resent_bytes", "header_bytes", "total_bytes"]
-    rows: list[tuple[object, ...]] = []
-    accounted = 0
-    for purpose in PURPOSES:
-        own = connections[connections["purpose"] == purpose]
-        if not len(own):
-            continue
-        payload = int(own["sent_bytes"].sum() + own["received_bytes"].sum())
-        resent = int(own["retransmitted_bytes"].sum())
-        segments = int(own["sent_segments"].sum() + own["received_segments"].sum())
-        headers = segments * SEGMENT_HEADER_BYTES
-        total = payload + resent + headers
-        accounted += total
-        rows.append((purpose, len(own), payload, resent, headers, total))
-    if rows and cable is not None:
-        rows.append(("unaccounted", None, None, None, None, cable - accounted))
-    return table({"purpose": "str", **dict.fromkeys(columns, "Int64")}, rows)
+    parts = {
+        "payload_bytes": connections["sent_bytes"] + connections["received_bytes"],
+        "resent_bytes": connections["retransmitted_bytes"],
+        "header_bytes": SEGMENT_HEADER_BYTES
+        * (connections["sent_segments"] + connections["received_segments"]),
+    }
+    grouped = pd.DataFrame({"connections": 1, **parts}).groupby(connections["purpose"])
+    frame = grouped.sum().reindex([name for name in PURPOSES if name in grouped.groups])
+    frame["total_bytes"] = frame[list(parts)].sum(axis=1)
+    frame = frame.astype("Int64")
+    if len(frame) and cable is not None:
+        frame.loc["unaccounted", "total_bytes"] = cable - frame["total_bytes"].sum()
+    return frame.rename_axis("purpose").reset_index().astype({"purpose": "str"})
 
 
 def _ratio(amount: float | None, of: float | None) -> float | None:

@@ -64,13 +64,7 @@ class _End:
 def parts(
     events: list[Event], clocks: Clocks, *, arrivals: pd.DataFrame, basis: str
 ) -> pd.DataFrame:
-    """Split the downtime of a migration.
-
-    Args:
-        events: The recorded events, in order.
-        clocks: The clocks of the hosts.
-        arrivals: Arrivals and sequence numbers of beats, or of answers to echo requests.
-        basis: Their kind: "beats" or "echoes".
+    """Split the downtime of a migration; the arrivals' ``basis`` is "beats" or "echoes".
 
     Returns:
         A row per part, with the columns of :data:`COLUMNS`. No row if the guest did not stop at the

@@ -111,21 +111,9 @@ def downtimes(
 ) -> pd.DataFrame:
     """Return the downtimes: kind, downtime_ms, low_ms, high_ms, resolution_ms, method, reason.
 
-    Args:
-        requested_ms: The limit in force.
-        reported_ms: libvirt's figure.
-        switchover: When the guest stopped and ran again.
-        clocks: The clocks of the hosts.
-        silence: The silence around the stop.
-        arrivals: The arrivals that it was found in.
-        basis: Their kind: "beats" or "echoes"; None if there are none.
-        called_ns: When libvirt's call was made. The second before it shows the usual gap.
-        guest: How the guest's own clock went on.
-        postcopy: Whether the migration switched to post-copy.
-
-    Returns:
-        A row per kind of :data:`KINDS`. Where a figure or its error is unknown, it is NaN and
-        ``reason`` says why.
+    A row per kind of :data:`KINDS`. Where a figure or its error is unknown, it is NaN and
+    ``reason`` says why. The silence was found in arrivals whose ``basis`` is "beats" or "echoes".
+    The second before ``called_ns`` shows their usual gap.
     """
     usual_ms = beats.usual_gap_ms(arrivals, called_ns)
     jitter_ms = beats.jitter_ms(arrivals, called_ns)

@@ -41,13 +41,13 @@ class LabRecorder:
         self._tunnelled = tunnelled
         self._connections: ConnectionMeter | None = None
         self._processes = ProcessMeter({"source": source, "destination": destination}, uuid)
+        self._wire = WireMeter(source, destination)
         self._timers = (
-            PeriodicTimer("migration-wire", interval_s, self._read_wire, self.warnings),
+            PeriodicTimer("migration-wire", interval_s, self._wire.read, self.warnings),
             PeriodicTimer(
                 "migration-sample", max(interval_s, SAMPLE_INTERVAL_S), self._sample, self.warnings
             ),
         )
-        self._wire = WireMeter(source, destination)
         try:
             self._connections = ConnectionMeter(source, destination)
         except (LabError, OSError) as error:
@@ -100,12 +100,7 @@ class LabRecorder:
         if self._connections is not None:
             self._connections.close()
 
-    def _read_wire(self) -> bool:
-        self._wire.read()
-        return True
-
-    def _sample(self) -> bool:
+    def _sample(self) -> None:
         self._processes.read()
         if self._connections is not None:
             self._connections.read()
-        return True

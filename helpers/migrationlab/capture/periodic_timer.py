@@ -22,7 +22,7 @@ class PeriodicTimer:
     """
 
     def __init__(
-        self, name: str, interval_s: float, work: Callable[[], bool], warnings: list[str]
+        self, name: str, interval_s: float, work: Callable[[], object], warnings: list[str]
     ) -> None:
         self._interval_s = interval_s
         self._work = work
@@ -44,7 +44,7 @@ class PeriodicTimer:
         due = time.monotonic() + self._interval_s
         try:
             while not self._stop.wait(max(due - time.monotonic(), 0)):
-                if not self._work():
+                if self._work() is False:
                     return
                 due = next_due(due, time.monotonic(), self._interval_s)
         except Exception as error:  # noqa: BLE001 (reported in warnings)

@@ -114,11 +114,9 @@ class EchoProbe:
             return self._arrival.wait_for(lambda: self._latest_ns > since_ns, timeout_s)
 
     def stop(self) -> pd.DataFrame:
-        """Stop, and return the requests and answers. A second stop returns the same.
+        """Stop, and return the frame ``echoes``: sequence, sent_ns, arrival_ns of a first answer.
 
-        Returns:
-            The frame ``echoes`` of a run, a row per request: ``sequence``, ``sent_ns``, and
-            ``arrival_ns`` of its first answer, missing if it was lost. Times are CLOCK_REALTIME.
+        A row per request; the arrival is missing if it was lost. A second stop returns the same.
         """
         self._stop.set()
         if self._thread.ident is not None:
