@@ -29,21 +29,13 @@ JITTER_MIN_GAPS = 100  # of fewer values, the 99th percentile is just the maximu
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Silence:
-    """The time between two arrivals, or nothing where it could not be measured.
+    """The time between two arrivals, or nothing where it could not be measured."""
 
-    Attributes:
-        start_ns: The last arrival before it.
-        end_ns: The first arrival after it.
-        lost: Beats that were sent in between and never arrived.
-        set_back: Whether it is unknown because a clock was set back during it.
-        notes: Why there is no measurement, where arrivals were recorded.
-    """
-
-    start_ns: int | None = None
-    end_ns: int | None = None
-    lost: int | None = None
-    set_back: bool = False
-    notes: tuple[str, ...] = ()
+    start_ns: int | None = None  # the last arrival before it
+    end_ns: int | None = None  # the first arrival after it
+    lost: int | None = None  # beats that were sent in between and never arrived
+    set_back: bool = False  # whether it is unknown because a clock was set back during it
+    notes: tuple[str, ...] = ()  # why there is no measurement, where arrivals were recorded
 
     @property
     def duration_ms(self) -> float | None:
@@ -53,17 +45,12 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class ClockStep:
-    """A jump between this machine's clock and the guest's, from one beat to the next.
+    """A jump between this machine's clock and the guest's, from one beat to the next."""
 
-    Attributes:
-        start_ns: Arrival of the beat before.
-        end_ns: Arrival of the beat after.
-        ms: How far this machine's clock is ahead of the guest's since then: the guest was paused,
-            or this clock was set forward. Below 0 this clock was set back.
-    """
-
-    start_ns: int
-    end_ns: int
+    start_ns: int  # arrival of the beat before
+    end_ns: int  # arrival of the beat after
+    #: How far this machine's clock is ahead of the guest's since then: the guest was paused, or
+    #: this clock was set forward. Below 0 this clock was set back.
     ms: float
 
 

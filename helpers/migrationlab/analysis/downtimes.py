@@ -66,17 +66,11 @@ ARRIVALS = {"beats": "the guest's beats", "echoes": "answers to echo requests"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuestClock:
-    """How the guest's own clock went on during the silence.
+    """How the guest's own clock went on during the silence; None if no beats show it."""
 
-    Attributes:
-        gap_ms: How far it advanced in the silence; None if no beats show it.
-        behind_ms: How much less this is than the time outside.
-        usual_ms: How far it usually advances from beat to beat.
-    """
-
-    gap_ms: float | None = None
-    behind_ms: float | None = None
-    usual_ms: float | None = None
+    gap_ms: float | None = None  # how far it advanced in the silence
+    behind_ms: float | None = None  # how much less this is than the time outside
+    usual_ms: float | None = None  # how far it usually advances from beat to beat
 
 
 def guest_clock(recorded: pd.DataFrame, silence: Silence) -> GuestClock:

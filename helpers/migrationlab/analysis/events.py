@@ -23,13 +23,7 @@ HERE = "here"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Recording:
-    """What was recorded of one migration: frames and facts of a run, under its names.
-
-    Attributes:
-        completed: Whether the guest runs at the destination now.
-        offline: Whether only the domain's definition was moved.
-        mode: "normal" or "peer2peer", which says who asked for each phase.
-    """
+    """What was recorded of one migration: frames and facts of a run, under its names."""
 
     events: pd.DataFrame
     job: pd.DataFrame
@@ -38,12 +32,12 @@ class Recording:
     wire_bytes: pd.DataFrame
     called_ns: int
     returned_ns: int
-    completed: bool
+    completed: bool  # whether the guest runs at the destination now
     completed_job: Mapping[str, int | str]
     downtime_requested_ms: int | None
     clock: Mapping[str, Mapping[str, Any] | None] | None = None
-    offline: bool = False
-    mode: str | None = None
+    offline: bool = False  # whether only the domain's definition was moved
+    mode: str | None = None  # "normal" or "peer2peer", which says who asked for each phase
 
     @property
     def end_ns(self) -> int:
@@ -64,18 +58,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """How stamps of the hosts become times of this machine.
+    """How stamps of the hosts become times of this machine: in nanoseconds, by side."""
 
-    Attributes:
-        shifts: What to add to the stamps of a side, in nanoseconds.
-        errors: How wrong the shift of a side may be, in either direction, in nanoseconds; None
-            where this is not known.
-        notes: What a reader of the numbers must know.
-    """
-
-    shifts: Mapping[str, int]
-    errors: Mapping[str, int | None]
-    notes: tuple[str, ...]
+    shifts: Mapping[str, int]  # what to add to the stamps
+    errors: Mapping[str, int | None]  # how wrong this may be, in either direction; None if unknown
+    notes: tuple[str, ...]  # what a reader of the numbers must know
 
     def apart_ns(self) -> int | None:
         """Return the largest possible difference of the hosts' clocks, None if unknown."""

@@ -41,21 +41,13 @@ class Moments:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switchover:
-    """From STOP at the source to RESUME, at the destination or, after a rollback, at the source.
+    """From STOP at the source to RESUME, at the destination or, after a rollback, at the source."""
 
-    Attributes:
-        stop_ns: When the guest stopped; None if no stop was recorded.
-        resume_ns: When it ran again; None if it did not.
-        event_ms: The event downtime; None if QEMU's stamps do not give it.
-        error_ns: How wrong the offset between the two clocks may be.
-        notes: What a reader of the numbers must know.
-    """
-
-    stop_ns: int | None = None
-    resume_ns: int | None = None
-    event_ms: float | None = None
-    error_ns: int | None = None
-    notes: tuple[str, ...] = ()
+    stop_ns: int | None = None  # None if no stop was recorded
+    resume_ns: int | None = None  # None if the guest did not run again
+    event_ms: float | None = None  # the event downtime; None if QEMU's stamps do not give it
+    error_ns: int | None = None  # how wrong the offset between the two clocks may be
+    notes: tuple[str, ...] = ()  # what a reader of the numbers must know
 
 
 def find_switchover(events: list[Event], clocks: Clocks) -> Switchover:

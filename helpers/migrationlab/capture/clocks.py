@@ -28,17 +28,11 @@ _MIN_NS = 10**18  # the year 2001: a `date` without %N gives fewer digits, or le
 
 @dataclass(frozen=True, slots=True)
 class ClockOffset:
-    """How far a host's clock is ahead of this machine's.
+    """How far a host's clock is ahead of this machine's."""
 
-    Attributes:
-        offset_ms: Subtract it from the host's stamps to get this machine's time.
-        error_ms: The error of the offset, in either direction.
-        method: "same machine", which is 0 by definition, or "ssh".
-    """
-
-    offset_ms: float
-    error_ms: float
-    method: str
+    offset_ms: float  # subtract it from the host's stamps to get this machine's time
+    error_ms: float  # the error of the offset, in either direction
+    method: str  # "same machine", which is 0 by definition, or "ssh"
 
 
 def measure(host: Host) -> ClockOffset | None:

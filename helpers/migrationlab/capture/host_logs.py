@@ -22,9 +22,9 @@ libvirt always gives)::
 
     98@1795400622.075695:vmstate_downtime_checkpoint src-vm-stopped
 
-Each function reads a log from a length on that it had before. If the log is shorter now, it was
-truncated or replaced (logrotate(8) does both), and is read from its beginning. A log that does not
-exist or cannot be read has no lines.
+A log is read from a length on that it had before. If it is shorter now, it was truncated or
+replaced (logrotate(8) does both), and is read from its beginning. A log that does not exist or
+cannot be read has no lines.
 """
 
 from __future__ import annotations
@@ -47,17 +47,34 @@ _STORAGE_PORT = re.compile(r"<nbd port='(\d+)'")
 RESOLUTION_NS = 1_000_000
 
 
-def size(log: Path | None) -> int:
-    """Return the length of a log; 0 if there is none that can be read."""
-    try:
-        return log.stat().st_size if log is not None else 0
-    except OSError:
-        return 0
+class Log:
+    """A log, read from the length on that it had when this was made; without a path it is empty."""
 
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.start = self.size()
 
-def shrank(log: Path | None, start: int) -> bool:
-    """Return whether a log is shorter than it was: it was truncated or replaced."""
-    return log is not None and size(log) < start
+    def size(self) -> int:
+        """Return the log's length now; 0 if there is none that can be read."""
+        try:
+            return self.path.stat().st_size if self.path is not None else 0
+        except OSError:
+            return 0
+
+    def shrank(self) -> bool:
+        """Return whether the log is shorter than it was: it was truncated or replaced."""
+        return self.size() < self.start
+
+    def read(self) -> str:
+        """Return what was added; all of a log that shrank."""
+        if self.path is None:
+            return ""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(0 if self.shrank() else self.start)
+                return file.read().decode(errors="replace")
+        except OSError:
+            return ""
 
 
 def qemu_log(daemon_log: Path | None, name: str) -> Path | None:
@@ -68,11 +85,11 @@ def qemu_log(daemon_log: Path | None, name: str) -> Path | None:
     return None if daemon_log is None else daemon_log.parent / "qemu" / f"{name}.log"
 
 
-def phases(log: Path | None, start: int, side: str) -> list[Row]:
+def phases(log: Log, side: str) -> list[Row]:
     """Return the phases in a daemon's log: events named "phase"."""
     rows: list[Row] = []
     before = ""
-    for each in _PHASE.finditer(_text(log, start)):
+    for each in _PHASE.finditer(log.read()):
         stamp, detail = _time_ns(each[1]), json.dumps({"job": each[2], "phase": each[3]})
         if detail != before:  # a daemon sets the same phase twice in a row
             rows.append((stamp, stamp, side, "log", "phase", detail))
@@ -80,23 +97,23 @@ def phases(log: Path | None, start: int, side: str) -> list[Row]:
     return rows
 
 
-def checkpoints(log: Path | None, start: int, side: str) -> list[Row]:
+def checkpoints(log: Log, side: str) -> list[Row]:
     """Return the steps in QEMU's log: events named "downtime" whose detail has ``checkpoint``."""
     rows = []
-    for each in _CHECKPOINT.finditer(_text(log, start)):
+    for each in _CHECKPOINT.finditer(log.read()):
         stamp, detail = int(each[1] + each[2]) * 1000, json.dumps({"checkpoint": each[3]})
         rows.append((stamp, stamp, side, "log", "downtime", detail))
     return rows
 
 
-def hidden_reason(log: Path | None, start: int, since_ns: int, reported: str) -> str | None:
+def hidden_reason(log: Log, since_ns: int, reported: str) -> str | None:
     """Return the error that a daemon's thread met before the one that it reported, if any.
 
     Errors before ``since_ns`` (CLOCK_REALTIME) do not count.
     """
     latest: dict[str, str] = {}
     reason = None
-    for line in _text(log, start).splitlines():
+    for line in log.read().splitlines():
         found = _ERROR.match(line)
         if found is None or _time_ns(found[1]) < since_ns - RESOLUTION_NS:
             continue
@@ -108,24 +125,13 @@ def hidden_reason(log: Path | None, start: int, since_ns: int, reported: str) ->
     return reason
 
 
-def ports(log: Path | None, start: int) -> Ports:
+def ports(log: Log) -> Ports:
     """Return the ports of the destination's QEMU, from the log of the source's daemon."""
-    text = _text(log, start)
+    text = log.read()
     return Ports(
         memory=frozenset(map(int, _MEMORY_PORT.findall(text))),
         storage=frozenset(map(int, _STORAGE_PORT.findall(text))),
     )
-
-
-def _text(log: Path | None, start: int) -> str:
-    if log is None:
-        return ""
-    try:
-        with log.open("rb") as file:
-            file.seek(0 if shrank(log, start) else start)
-            return file.read().decode(errors="replace")
-    except OSError:
-        return ""
 
 
 def _time_ns(stamp: str) -> int:

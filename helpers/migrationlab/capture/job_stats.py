@@ -53,15 +53,10 @@ LEFT = (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID)
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Job statistics at one moment.
-
-    Attributes:
-        time_ns: When, CLOCK_REALTIME.
-        statistics: By the columns of :data:`STATISTICS`; libvirt leaves out what it doesn't know.
-    """
+    """Job statistics at one moment, CLOCK_REALTIME."""
 
     time_ns: int
-    statistics: dict[str, int]
+    statistics: dict[str, int]  # by column; libvirt leaves out what it doesn't know
 
 
 class JobSampler:

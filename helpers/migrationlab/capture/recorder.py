@@ -17,6 +17,7 @@ import pandas as pd
 
 from migrationlab.capture import clocks, host_logs
 from migrationlab.capture.events import EventLog
+from migrationlab.capture.host_logs import Log
 from migrationlab.capture.job_stats import DEFAULT_INTERVAL_S, JobSampler, Sample
 from migrationlab.capture.lab_recorder import LabRecorder
 from migrationlab.capture.ping import EchoProbe
@@ -80,12 +81,11 @@ class Recorder:
     ) -> None:
         self.events = EventLog(uuid)
         self._sides = {"source": source, "destination": destination}
-        self._logs = {side: host.log for side, host in self._sides.items()}
+        self._logs = {side: Log(host.log) for side, host in self._sides.items()}
         self._qemu_logs = {
-            side: host_logs.qemu_log(log, names[side]) for side, log in self._logs.items()
+            side: Log(host_logs.qemu_log(host.log, names[side]))
+            for side, host in self._sides.items()
         }
-        logs = (*self._logs.values(), *self._qemu_logs.values())
-        self._lengths = {log: host_logs.size(log) for log in logs}
         self._beats = beats if capture else None
         self._first_beat = 0
         self._echo = echo if capture else None
@@ -186,8 +186,7 @@ class Recorder:
 
         It is None if libvirtd met no other after ``since_ns``, or if its log can't be read.
         """
-        log = self._logs["source"]
-        return host_logs.hidden_reason(log, self._lengths[log], since_ns, reported)
+        return host_logs.hidden_reason(self._logs["source"], since_ns, reported)
 
     def close(self) -> None:
         """Release both hosts. A second close does nothing."""
@@ -207,21 +206,19 @@ class Recorder:
                 self.events.warnings.append(f"closing a connection failed: {error}")
 
     def _ports(self) -> Ports:
-        log = self._logs["source"]
-        return host_logs.ports(log, self._lengths[log])
+        return host_logs.ports(self._logs["source"])
 
     def _logged(self) -> list[tuple[int, int, str, str, str, str]]:
         """Return the events in the hosts' logs."""
         rows = []
         for side, log in self._logs.items():
-            if host_logs.shrank(log, self._lengths[log]):
+            if log.shrank():
                 self.events.warnings.append(
                     f"the log of the {side}'s libvirtd was truncated or replaced: the earlier "
                     "phases in it are missing"
                 )
-            rows += host_logs.phases(log, self._lengths[log], side)
-            qemu_log = self._qemu_logs[side]
-            rows += host_logs.checkpoints(qemu_log, self._lengths[qemu_log], side)
+            rows += host_logs.phases(log, side)
+            rows += host_logs.checkpoints(self._qemu_logs[side], side)
         return rows
 
     def _recorded_beats(self, source: Beats, called_ns: int) -> pd.DataFrame:

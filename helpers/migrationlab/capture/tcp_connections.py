@@ -52,21 +52,13 @@ LIBVIRT_PORTS = (22, 16509, 16514)
 
 
 class Traffic(NamedTuple):
-    """What a connection has carried.
+    """What a connection has carried: payload, and segments with pure acknowledgements."""
 
-    Attributes:
-        sent_bytes: Payload; bytes that were sent again count once.
-        received_bytes: Payload.
-        sent_segments: All segments, including pure acknowledgements.
-        received_segments: All segments, including pure acknowledgements.
-        retransmitted_bytes: Payload that was sent again.
-    """
-
-    sent_bytes: int = 0
+    sent_bytes: int = 0  # bytes that were sent again count once
     received_bytes: int = 0
     sent_segments: int = 0
     received_segments: int = 0
-    retransmitted_bytes: int = 0
+    retransmitted_bytes: int = 0  # payload that was sent again
 
 
 NOTHING = Traffic()
@@ -95,23 +87,14 @@ class Ports:
 
 @dataclass(slots=True)
 class TcpConnection:
-    """A connection, seen from the source.
-
-    Attributes:
-        local_port: Its port there.
-        remote_port: Its port at the destination.
-        latest: What it has carried.
-        opened_ns: When it was first seen; None if it was open before.
-        closed_ns: When the kernel reported its end; None while it is open.
-        first: What it had carried when it was first seen, if it was open before.
-    """
+    """A connection, seen from the source."""
 
     local_port: int
     remote_port: int
-    latest: Traffic
-    opened_ns: int | None = None
-    closed_ns: int | None = None
-    first: Traffic = NOTHING
+    latest: Traffic  # what it has carried
+    opened_ns: int | None = None  # when it was first seen; None if it was open before
+    closed_ns: int | None = None  # when the kernel reported its end; None while it is open
+    first: Traffic = NOTHING  # what it had carried when first seen, if it was open before
 
     def row(self, ports: Ports, *, tunnelled: bool = False) -> Mapping[str, int | str | None]:
         """Return its row of the frame ``connections``."""

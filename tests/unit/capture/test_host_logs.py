@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from migrationlab.capture import host_logs
+from migrationlab.capture.host_logs import Log
 from migrationlab.capture.tcp_connections import Ports
 
 #: From the log of a lab host, Debian 13's libvirtd 11.3.0: a guest left by a normal migration
@@ -47,9 +48,16 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
+def read_from(path: Path | None, start: int = 0) -> Log:
+    """Return a log that had this length before."""
+    log = Log(path)
+    log.start = start
+    return log
+
+
 def details(log: Path, start: int = 0) -> list[tuple[str, str]]:
     """Return job and phase of each row."""
-    found = [json.loads(row[5]) for row in host_logs.phases(log, start, "source")]
+    found = [json.loads(row[5]) for row in host_logs.phases(read_from(log, start), "source")]
     return [(detail["job"], detail["phase"]) for detail in found]
 
 
@@ -63,7 +71,7 @@ def test_all_phases_are_found(log: Path) -> None:
 
 def test_phases_have_time_and_side(log: Path) -> None:
     """The time is the line's, exact to the millisecond; the side is the caller's."""
-    first = host_logs.phases(log, 0, "destination")[0]
+    first = host_logs.phases(read_from(log), "destination")[0]
     moment = datetime.fromisoformat("2026-11-22T19:56:04.679+00:00")
     expected = int(moment.timestamp()) * 1_000_000_000 + 679_000_000
     assert first[:5] == (expected, expected, "destination", "log", "phase")
@@ -71,7 +79,7 @@ def test_phases_have_time_and_side(log: Path) -> None:
 
 def test_phases_before_the_start_are_not_read(log: Path) -> None:
     """Only what was added after the given length is read."""
-    before = host_logs.size(log)
+    before = Log(log).start
     assert before == len(LINES)
     assert details(log, before) == []
     with log.open("a") as file:
@@ -92,8 +100,8 @@ def test_damaged_and_incomplete_lines_are_skipped(log: Path) -> None:
 @pytest.mark.parametrize("path", [None, Path("/nowhere/libvirtd.log")])
 def test_without_a_log_there_are_no_phases(path: Path | None) -> None:
     """A log that does not exist or cannot be read has no phases."""
-    assert host_logs.size(path) == 0
-    assert host_logs.phases(path, 0, "source") == []
+    assert Log(path).start == 0
+    assert host_logs.phases(read_from(path), "source") == []
 
 
 #: From the log of the source: in peer2peer over ssh the destination's QEMU could not
@@ -123,7 +131,7 @@ FAILED = datetime.fromisoformat("2026-11-22T23:34:58+00:00").timestamp() * 1e9
 
 def hidden(path: Path | None, *, start: int = 0, since_ns: float = FAILED) -> str | None:
     """Return the reason that the log has for the reported error."""
-    return host_logs.hidden_reason(path, start, round(since_ns), REPORTED)
+    return host_logs.hidden_reason(read_from(path, start), round(since_ns), REPORTED)
 
 
 def test_hidden_reason_is_found(log: Path) -> None:
@@ -149,23 +157,23 @@ def test_lost_connection_hides_no_reason(log: Path) -> None:
 
 def test_unreadable_log_is_empty(tmp_path: Path) -> None:
     """A log that cannot be read, here a folder, has no phases and no reasons."""
-    assert host_logs.phases(tmp_path, 0, "source") == []
+    assert host_logs.phases(read_from(tmp_path), "source") == []
     assert hidden(tmp_path) is None
     assert hidden(None) is None
-    assert host_logs.size(tmp_path / "log" / "libvirtd.log") == 0
+    assert Log(tmp_path / "log" / "libvirtd.log").start == 0
 
 
 def test_truncated_log_is_noticed(log: Path) -> None:
     """A log that logrotate truncated is read from its beginning, and the gap is known."""
-    start = host_logs.size(log)
-    assert not host_logs.shrank(log, start)
+    start = Log(log).start
+    assert not read_from(log, start).shrank()
     log.write_text(log.read_text().splitlines(keepends=True)[-1])
-    assert host_logs.shrank(log, start)
+    assert read_from(log, start).shrank()
     assert details(log, start) == [("in", "finish3")]
     log.unlink()
-    assert host_logs.shrank(log, start)
+    assert read_from(log, start).shrank()
     assert details(log, start) == []
-    assert not host_logs.shrank(None, 0)
+    assert not read_from(None, 0).shrank()
 
 
 #: Lines that libvirt 11.3 wrote at the source of a peer2peer migration that copied a disk.
@@ -187,9 +195,9 @@ def test_sources_log_shows_the_ports(tmp_path: Path) -> None:
     log = tmp_path / "libvirtd.log"
     earlier = PORT_LINES.replace("4915", "4917")
     log.write_text(earlier + PORT_LINES)
-    found = host_logs.ports(log, len(earlier))
+    found = host_logs.ports(read_from(log, len(earlier)))
     assert found == Ports(memory=frozenset({49152}), storage=frozenset({49153}))
-    assert host_logs.ports(tmp_path / "none", 0) == host_logs.ports(None, 0) == Ports()
+    assert host_logs.ports(Log(tmp_path / "none")) == host_logs.ports(Log(None)) == Ports()
 
 
 #: From the log of a guest on a lab host, Debian 13's QEMU 10.0.
@@ -219,7 +227,10 @@ def guest_log(tmp_path: Path) -> Path:
 
 def checkpoints_of(log: Path | None, start: int = 0) -> list[str]:
     """Return the checkpoints of the rows."""
-    return [json.loads(row[5])["checkpoint"] for row in host_logs.checkpoints(log, start, "source")]
+    return [
+        json.loads(row[5])["checkpoint"]
+        for row in host_logs.checkpoints(read_from(log, start), "source")
+    ]
 
 
 def test_every_checkpoint_is_found(guest_log: Path) -> None:
@@ -233,7 +244,7 @@ def test_every_checkpoint_is_found(guest_log: Path) -> None:
 def test_checkpoints_are_exact_to_the_microsecond(guest_log: Path) -> None:
     """The time is the line's; the side is the caller's."""
     stamp = 1795400622_074673000
-    first = host_logs.checkpoints(guest_log, 0, "destination")[0]
+    first = host_logs.checkpoints(read_from(guest_log), "destination")[0]
     assert first[:5] == (stamp, stamp, "destination", "log", "downtime")
 
 
