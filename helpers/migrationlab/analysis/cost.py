@@ -123,7 +123,7 @@ def cost(
         notes = (*notes, "A host's figures end before the call: its processor time is not known.")
     payload = _payload(connections)
     cable = growth(wire_bytes, returned_ns, "cable_sent_bytes", "cable_received_bytes")
-    enough = payload is not None and payload >= MIN_PAYLOAD_BYTES
+    gib = None if payload is None or payload < MIN_PAYLOAD_BYTES else payload / GIB
     return Cost(
         processors=_processors(used, usual),
         memory=_memory(processes),
@@ -132,8 +132,8 @@ def cost(
         vcpu_extra_cpu_s=_rounded(sum(vcpu) if vcpu else None),
         payload_bytes=payload,
         cable_bytes=cable,
-        cpu_s_per_gib=_rounded(_ratio(migration, (payload or 0) / GIB) if enough else None),
-        cable_bytes_per_memory_byte=_rounded(_ratio(cable, memory_bytes)),
+        cpu_s_per_gib=_rounded(migration, gib),
+        cable_bytes_per_memory_byte=_rounded(cable, memory_bytes),
         notes=notes,
     )
 
@@ -281,9 +281,6 @@ def _traffic(connections: pd.DataFrame, cable: int | None) -> pd.DataFrame:
     return frame.rename_axis("purpose").reset_index().astype({"purpose": "str"})
 
 
-def _ratio(amount: float | None, of: float | None) -> float | None:
-    return None if amount is None or not of else amount / of
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
+def _rounded(amount: float | None, per: float | None = 1) -> float | None:
+    """Return an amount per something; None if one of them is unknown."""
+    return None if amount is None or not per else round(amount / per, 4)

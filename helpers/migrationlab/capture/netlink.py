@@ -47,24 +47,20 @@ def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
     Raises:
         OSError: The message is an error; with its number.
     """
-    while len(data) >= HEADER.size:
-        length, kind, *_ = HEADER.unpack_from(data)
-        body = data[HEADER.size : length]
+    for kind, body in _split(data, HEADER):
         if kind == ERROR and (number := struct.unpack_from("=i", body)[0]):
             raise OSError(-number, "netlink")
         yield kind, body
-        data = data[_aligned(max(length, HEADER.size)) :]
 
 
 def attributes(data: bytes) -> dict[int, bytes]:
     """Return the values of a message's attributes, or of a nested one's, by their types."""
-    found: dict[int, bytes] = {}
-    while len(data) >= ATTRIBUTE.size:
-        length, kind = ATTRIBUTE.unpack_from(data)
-        found[kind & TYPE_MASK] = data[ATTRIBUTE.size : length]
-        data = data[_aligned(max(length, ATTRIBUTE.size)) :]
-    return found
+    return {kind & TYPE_MASK: value for kind, value in _split(data, ATTRIBUTE)}
 
 
-def _aligned(length: int) -> int:
-    return (length + 3) & ~3
+def _split(data: bytes, head: struct.Struct) -> Iterator[tuple[int, bytes]]:
+    """Yield the type and body of each message or attribute; both begin with length and type."""
+    while len(data) >= head.size:
+        length, kind, *_ = head.unpack_from(data)
+        yield kind, data[head.size : length]
+        data = data[(max(length, head.size) + 3) & ~3 :]
