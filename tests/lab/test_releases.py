@@ -52,7 +52,7 @@ def test_guest_goes_to_the_older_release_and_back_only_on_request(mixed: Lab) ->
     assert run.outcome is Outcome.COMPLETED
     assert run.summary()["guest_intact"] is True
     assert run.destination["image"] == "bookworm"
-    with pytest.raises(PlanError, match="can corrupt the memory") as caught:
+    with pytest.raises(PlanError, match="can corrupt its memory") as caught:
         migrate(guest, to=new)
     assert "allow_unsafe_tcg" in caught.value.hint
     assert guest.host is old
