@@ -21,7 +21,7 @@ VERBS = {
     "doctor": "doctor",
     "experiment": "experiment",
     "explain": "explain",
-    "export": "export",
+    "export": "runs",
     "lab": "lab",
     "migrate": "migrate",
     "plan": "plan",

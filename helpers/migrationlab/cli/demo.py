@@ -8,18 +8,12 @@ import click
 
 from migrationlab.cli.display import StepDisplay
 from migrationlab.cli.interrupts import interrupts
-from migrationlab.cli.options import Format, answer, format_option
+from migrationlab.cli.options import Format, answer, format_option, output_option
 from migrationlab.cli.runs import table
 
 
 @click.command()
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("demo-output"),
-    show_default=True,
-    help="The folder for runs, figures and report.",
-)
+@output_option("The folder for runs, figures and report.", default="demo-output", file_okay=False)
 @click.option("--repeats", default=3, show_default=True, help="Migrations in each mode.")
 @click.option("--image", default="trixie", show_default=True, help="The hosts' Debian release.")
 @format_option

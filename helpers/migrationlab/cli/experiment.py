@@ -5,7 +5,6 @@ Owns the command's options and its output. ``migrationlab.experiment`` does the 
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ import click
 from migrationlab.cli import say_error
 from migrationlab.cli.display import StepDisplay
 from migrationlab.cli.interrupts import interrupts
-from migrationlab.cli.options import Format, format_option, text_table
+from migrationlab.cli.options import Format, answer, format_option, output_option, text_table
 from migrationlab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,12 +36,7 @@ def complete_metrics(context: click.Context, parameter: click.Parameter, begun: 
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path), metavar="FILE.toml|DIR")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The experiment's folder. [default: FILE without .toml]",
-)
+@output_option("The experiment's folder. [default: FILE without .toml]", file_okay=False)
 @click.option(
     "--dry-run", is_flag=True, help="Print the schedule and the estimated time, and do nothing."
 )
@@ -97,14 +91,11 @@ def experiment(
         # After a Ctrl-C the finished runs are shown.
         with suppress(KeyboardInterrupt), interrupts() as stop, StepDisplay() as display:
             known.run(on_step=display, stop=stop)
-    answer = _design(known) if dry_run else _results(known, metric, mixed=mixed)
-    if output_format == "json":
-        click.echo(json.dumps(answer))
-    elif dry_run:
-        _print_design(known)
-    else:
-        _print_results(known, answer)
-    refused = answer.get("refused")
+    record = _design(known) if dry_run else _results(known, metric, mixed=mixed)
+    lines = _design_lines(known) if dry_run else _result_lines(record)
+    text = "\n".join([known.question, "", *lines, f"folder   {known.directory}"])
+    answer(output_format, record, text)
+    refused = record.get("refused")
     if refused is not None:
         say_error(UsageError(refused["text"], hint=refused["hint"]))
     if not dry_run and not known.finished:
@@ -138,7 +129,7 @@ def _design(known: Experiment) -> dict[str, Any]:
 
 
 def _results(known: Experiment, metric: str, *, mixed: bool) -> dict[str, Any]:
-    answer = _facts(known) | {
+    record = _facts(known) | {
         "outcomes": _records(known.outcomes()),
         "concerns": [concern.to_dict() for concern in known.warnings()],
     }
@@ -148,8 +139,8 @@ def _results(known: Experiment, metric: str, *, mixed: bool) -> dict[str, Any]:
     except UsageError as error:
         # The environments differ. The outcomes are shown anyway.
         refused = {"text": str(error), "hint": error.hint}
-        return answer | {"summary": [], "comparisons": [], "refused": refused}
-    return answer | {
+        return record | {"summary": [], "comparisons": [], "refused": refused}
+    return record | {
         "summary": _records(summary),
         "comparisons": [each.to_dict() for each in comparisons],
         "refused": None,
@@ -162,48 +153,35 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return records
 
 
-def _print_design(known: Experiment) -> None:
+def _design_lines(known: Experiment) -> list[str]:
     from migrationlab.runs.numbers import lasting
 
-    click.echo(known.question)
-    click.echo()
-    for cell in known.cells:
-        click.echo(f"  {cell.name}")
-    click.echo()
-    repeats, warm_ups = known.design.repeats, known.design.warm_ups
-    click.echo(f"runs     {len(known.planned)}: {repeats} of each cell, after {warm_ups} warm-ups")
-    if len(known.left) < len(known.planned):
-        click.echo(f"left     {len(known.left)}")
-    click.echo(
-        f"takes    about {lasting(known.estimate_s)}, {1 + (known.room_bytes >> 20)} MiB of disk"
-    )
-    click.echo(f"folder   {known.directory}")
+    repeats, warm_ups, left = known.design.repeats, known.design.warm_ups, len(known.left)
+    return [
+        *(f"  {cell.name}" for cell in known.cells),
+        "",
+        f"runs     {len(known.planned)}: {repeats} of each cell, after {warm_ups} warm-ups",
+        *([f"left     {left}"] if left < len(known.planned) else []),
+        f"takes    about {lasting(known.estimate_s)}, {1 + (known.room_bytes >> 20)} MiB of disk",
+    ]
 
 
-def _print_results(known: Experiment, answer: dict[str, Any]) -> None:
-    click.echo(known.question)
-    click.echo()
-    click.echo(_table(known, answer))
-    click.echo()
-    for comparison in answer["comparisons"][:MOST_COMPARISONS]:
-        click.echo(comparison["text"])
-    if len(answer["comparisons"]) > MOST_COMPARISONS:
-        more = len(answer["comparisons"]) - MOST_COMPARISONS
-        click.echo(f"… and {more} more comparisons, with --format json.")
-    click.echo()
-    for concern in answer["concerns"]:
-        click.echo(f"warning  {concern['text']} {concern['advice']}")
-    click.echo(f"folder   {known.directory}")
+def _result_lines(record: dict[str, Any]) -> list[str]:
+    compared = [comparison["text"] for comparison in record["comparisons"]]
+    if more := len(compared[MOST_COMPARISONS:]):
+        compared[MOST_COMPARISONS:] = [f"… and {more} more comparisons, with --format json."]
+    warnings = [f"warning  {concern['text']} {concern['advice']}" for concern in record["concerns"]]
+    return [_table(record), "", *compared, "", *warnings]
 
 
-def _table(known: Experiment, answer: dict[str, Any]) -> str:
+def _table(record: dict[str, Any]) -> str:
     """Return medians and their intervals, a line a cell."""
     from migrationlab.experiment.results import MAIN_METRICS
 
-    found = {(row["cell"], row["metric"]): row for row in answer["summary"]}
+    found = {(row["cell"], row["metric"]): row for row in record["summary"]}
     metrics = [name for name in MAIN_METRICS if any(key[1] == name for key in found)]
     rows = [["setting", "completed", *metrics]]
-    for ends in answer["outcomes"]:
+    for ends in record["outcomes"]:
         cells = [_interval(found[ends["cell"], metric]) for metric in metrics]
         rows.append([ends["cell"], f"{ends['completed']} of {ends['made']}", *cells])
     return text_table(rows, left=1)

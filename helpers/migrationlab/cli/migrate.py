@@ -12,7 +12,7 @@ import click
 
 from migrationlab.cli.display import StepDisplay
 from migrationlab.cli.interrupts import held, interrupts
-from migrationlab.cli.options import Format, answer, format_option
+from migrationlab.cli.options import Format, answer, format_option, output_option
 from migrationlab.cli.plan_options import PlanCommand, plan_from, plan_options
 from migrationlab.cli.runs import table
 from migrationlab.errors import UsageError
@@ -42,13 +42,7 @@ _CANCELLED = {
 @click.option(
     "--probe", metavar="ADDRESS", help="Ping the guest at this address during the migration."
 )
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs"),
-    show_default=True,
-    help="The folder to store the run in.",
-)
+@output_option("The folder to store the run in.", default="runs", file_okay=False)
 @plan_options
 @format_option
 @click.pass_context

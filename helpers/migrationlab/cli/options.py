@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import click
 
+Command = TypeVar("Command", bound=Callable[..., Any])
 Format = Literal["text", "json"]
 Row = Mapping[str, Any]
 #: For each header a format of a record's values, or a function of the record.
 Columns = Mapping[str, str | Callable[[Row], str]]
 
+directory_argument = click.argument(
+    "directory", type=click.Path(path_type=Path), metavar="RUNS_DIR|EXPERIMENT_DIR"
+)
 format_option = click.option(
     "--format",
     "output_format",
@@ -21,6 +26,21 @@ format_option = click.option(
     show_default=True,
     help="Text to read, or one JSON object.",
 )
+
+
+def output_option(
+    help_text: str, *, default: str | None = None, required: bool = False, **kind: bool
+) -> Callable[[Command], Command]:
+    """Return the option for where to write; ``kind`` is what click.Path allows."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Path(path_type=Path, **kind),
+        default=default,
+        required=required,
+        show_default=default is not None,
+        help=help_text,
+    )
 
 
 def answer(output_format: Format, record: object, text: str) -> None:

@@ -81,25 +81,27 @@ def plan(
 
 def _named_destination(source: str, *uris: str | None) -> str:
     """Return the destination's name if it was not given: a URI's host, else the lab's host-b."""
-    for uri in uris:
-        host = host_of(uri) if uri and uri != AUTO else None
-        if host is not None and not is_local(host) and not same_machine(host, source):
-            return host
-    return DEFAULT_DESTINATION
+    hosts = [
+        host
+        for uri in uris
+        if (host := _host(uri)) and not is_local(host) and not same_machine(host, source)
+    ]
+    return hosts[0] if hosts else DEFAULT_DESTINATION
 
 
 def _other_hosts(asked: Plan, destination: str) -> list[str]:
     """Return a note for each URI that names another host than the given destination."""
-    notes = []
-    for name in _URIS:
-        uri = getattr(asked, name)
-        host = host_of(uri) if uri and uri != AUTO else None
-        if host is not None and not same_machine(host, destination):
-            notes.append(
-                f"{option_name(name)} names {host}, but --destination is {destination}: check that "
-                "both are names of the same host."
-            )
-    return notes
+    hosts = {name: _host(getattr(asked, name)) for name in _URIS}
+    return [
+        f"{option_name(name)} names {host}, but --destination is {destination}: check that both "
+        "are names of the same host."
+        for name, host in hosts.items()
+        if host is not None and not same_machine(host, destination)
+    ]
+
+
+def _host(uri: str | None) -> str | None:
+    return host_of(uri) if uri and uri != AUTO else None
 
 
 def _refusal_text(problems: list[Problem]) -> str:
@@ -118,12 +120,7 @@ def _record(
 ) -> dict[str, object]:
     """Return the answer as plain values.
 
-    Args:
-        shown: The plan: filled in, or as asked if it has problems.
-        domain: The guest's name.
-        notes: What the user must know.
-        problems: Why the plan cannot work.
-        mode: The mode as it was given; it can be wrong.
+    The plan is filled in, or as asked if it has problems. The mode is as given; it can be wrong.
     """
     known = not any(problem.field == "mode" for problem in problems)
     return {
@@ -178,11 +175,11 @@ def _answer_text(
         "",
         "connections",
     ]
-    for talk in talks:
-        lines.append(
-            f"  {named(talk.opened_by):<20} -> {named(talk.listener):<20}  {talk.carries:<12}  "
-            f"{talk.uri or 'chosen by the destination'}"
-        )
+    lines += [
+        f"  {named(talk.opened_by):<20} -> {named(talk.listener):<20}  {talk.carries:<12}  "
+        f"{talk.uri or 'chosen by the destination'}"
+        for talk in talks
+    ]
     lines += ["", f"the same with virsh, on {source}", f"  {shlex.join(filled.virsh(domain))}"]
     lines += ["", "notes", *(f"  - {in_options(note)}" for note in notes)]
     return "\n".join(lines)

@@ -17,18 +17,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
+from migrationlab.cli.options import Command
 from migrationlab.plan.parsing import DEFAULT, plan_of_texts
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.problem import Problem, require_none
 from migrationlab.plan.settings import Group, Setting, Shape, settings
 from migrationlab.plan.wording import quote
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 #: Settings whose option names a file.
 FILES = frozenset({"destination_xml", "persistent_xml"})
 
@@ -161,14 +161,10 @@ def _completions(about: Setting, incomplete: str) -> list[CompletionItem]:
 
 
 def _help(about: Setting) -> str:
-    notes = []
-    if about.unit and about.low is not None:
-        notes.append(about.takes)
-    if about.default not in (None, (), False, True):
-        default = about.default
-        notes.append(
-            f"default: {default:g}" if isinstance(default, float) else f"default: {default}"
-        )
+    default = about.default
+    notes = [about.takes] if about.unit and about.low is not None else []
+    if default not in (None, (), False, True):
+        notes.append(f"default: {f'{default:g}' if isinstance(default, float) else default}")
     if about.name == "compression":
         notes.append(f"the word {DEFAULT} leaves the method to libvirt")
     return in_options(about.meaning) + (f" [{'; '.join(notes)}]" if notes else "")

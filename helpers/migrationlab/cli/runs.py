@@ -1,23 +1,35 @@
-"""``migrationlab runs`` and ``migrationlab report``: stored runs as a table or as a page."""
+"""``migrationlab runs``, ``report`` and ``export``: runs as a table, a page or an RO-Crate."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from migrationlab.cli import recorded
-from migrationlab.cli.options import Columns, Format, Row, answer, columns_table, format_option
+from migrationlab.cli.options import (
+    Columns,
+    Format,
+    Row,
+    answer,
+    columns_table,
+    directory_argument,
+    format_option,
+    output_option,
+)
+
+if TYPE_CHECKING:
+    from migrationlab.experiment.results import Results
+    from migrationlab.runs.run import Runs
 
 UNKNOWN = "-"
 MIB = 1024 * 1024
 
 
 @click.command()
-@click.argument("directory", type=click.Path(path_type=Path), metavar="RUNS_DIR|EXPERIMENT_DIR")
+@directory_argument
 @click.option(
     "--format",
     "output_format",
@@ -30,7 +42,7 @@ def runs(directory: Path, output_format: Literal["text", "json", "csv"]) -> None
     """List the runs of a directory or of an experiment, oldest first."""
     from migrationlab.runs.run import Runs
 
-    found = recorded.read(directory, strict=False)
+    found = read(directory, strict=False)
     if output_format == "csv":
         from migrationlab.report.tables import runs_table
 
@@ -46,22 +58,63 @@ def runs(directory: Path, output_format: Literal["text", "json", "csv"]) -> None
 
 
 @click.command()
-@click.argument("directory", type=click.Path(path_type=Path), metavar="RUNS_DIR|EXPERIMENT_DIR")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("report.html"),
-    show_default=True,
-    help="The file to write: .html, or .pdf if a browser such as Chromium is installed.",
+@directory_argument
+@output_option(
+    "The file to write: .html, or .pdf if a browser such as Chromium is installed.",
+    default="report.html",
+    dir_okay=False,
 )
 @format_option
 def report(directory: Path, output: Path, output_format: Format) -> None:
     """Write one self-contained report of runs or of an experiment."""
     from migrationlab.report import write
 
-    written = str(write(recorded.read(directory, strict=False), output))
+    written = str(write(read(directory, strict=False), output))
     answer(output_format, {"report": written}, written)
+
+
+@click.command()
+@directory_argument
+@output_option("A new folder, or a file whose name ends in .zip.", required=True)
+@click.option("--license", "licence", metavar="URL", help="The licence of the data.")
+@click.option("--author", metavar="NAME", help="Who made the measurements.")
+@format_option
+def export(
+    directory: Path, output: Path, licence: str | None, author: str | None, output_format: Format
+) -> None:
+    """Write the runs of a folder, or an experiment, as an RO-Crate with CSV tables."""
+    from migrationlab.report import ro_crate
+
+    written = str(ro_crate.export(read(directory), output, license=licence, author=author))
+    answer(output_format, {"crate": written}, written)
+
+
+def read(folder: Path, *, strict: bool = True) -> Results | Runs:
+    """Return the experiment of a folder, or else the runs in it.
+
+    If not ``strict``, a run that cannot be read is named on standard error and left out.
+
+    Raises:
+        StoreError: The folder has neither, or it cannot be read.
+    """
+    # pandas takes half a second to load: not for --help.
+    from migrationlab.experiment.folder import MANIFEST, is_experiment
+    from migrationlab.runs.store import load_runs
+
+    place = folder.parent if folder.name == MANIFEST else folder
+    found: Results | Runs
+    if is_experiment(place):
+        # scipy takes longer than to read many runs.
+        from migrationlab.experiment.experiment import Experiment
+
+        found = Experiment.load(place, strict=strict)
+        unreadable = found.runs.unreadable
+    else:
+        found = load_runs(folder, strict=strict)
+        unreadable = found.unreadable
+    for reason in unreadable.values():
+        click.echo(f"migrationlab: left out: {reason}", err=True)
+    return found
 
 
 def table(summaries: Iterable[Mapping[str, object]]) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
+from migrationlab.cli.options import Command
 from migrationlab.plan.spec import Option, options
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def spec_options(spec: type, *, defaults: bool = True) -> Callable[[Command], Command]:

@@ -9,7 +9,6 @@ options apply.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -53,20 +52,17 @@ def shell_of(uri: str) -> Shell | None:
         return Shell() if here else None
     if parts.transport not in SSH_TRANSPORTS:
         return None
-    command = _ssh(parts.hostname, parts.port_number, parts.user, parts.options)
-    return Shell(tuple(command), over_ssh=True)
-
-
-def _ssh(host: str, port: int | None, user: str | None, query: dict[str, str]) -> Sequence[str]:
+    query, port = parts.options, parts.port_number
     unchecked = query.get("no_verify") == "1" or query.get("known_hosts_verify") == "ignore"
-    return [
+    command = [
         query.get("command", "ssh"),
         *(["-p", str(port)] if port else []),
-        *(["-l", unquote(user)] if user else []),
+        *(["-l", unquote(parts.user)] if parts.user else []),
         *(["-i", query["keyfile"]] if "keyfile" in query else []),
         *(["-o", f"UserKnownHostsFile={query['known_hosts']}"] if "known_hosts" in query else []),
         *(["-o", "StrictHostKeyChecking=no"] if unchecked else []),
         # Nobody is there to type a password.
         *("-T", "-e", "none", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"),
-        *("--", host),
+        *("--", parts.hostname),
     ]
+    return Shell(tuple(command), over_ssh=True)

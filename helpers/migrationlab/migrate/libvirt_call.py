@@ -49,14 +49,8 @@ def migration_call(
     """Return the call that migrates a domain, after checking all that can be checked before.
 
     The call blocks until the migration is over, with the interpreter free for other threads, and
-    raises libvirt's own error.
-
-    Args:
-        domain: The domain.
-        destination: A connection to the destination (normal mode), or its connection URI
-            (peer2peer).
-        parameters: The typed parameters, by libvirt's names.
-        flags: The flags, as one number.
+    raises libvirt's own error. The destination is a connection (normal mode) or a connection URI
+    (peer2peer). The parameters have libvirt's names, the flags are one number.
 
     Raises:
         PlanError: A value does not fit into the type that libvirt has for it.

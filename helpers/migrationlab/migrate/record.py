@@ -26,7 +26,6 @@ class MigrationRecord:
     Attributes:
         about: What the run says of the guest, asked before the migration: its host can be lost
             later.
-        recorder: Records the migration.
         machine: Measures this machine since a moment before the call.
         wire: What the run says of the wire.
         call: libvirt's call, on its own connection.
@@ -34,8 +33,6 @@ class MigrationRecord:
         connections: The connections to close at the end.
         undo: Restores what was set for this migration only, if the guest stays.
         downtime_limit_ms: The maximum downtime in force; None if the domain does not run.
-        called_ns: When the call was made.
-        returned_ns: When the call returned.
         error: libvirt's refusal, None if the migration completed.
         warnings: What a reader of the run must know.
     """

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 import fake_experiments
-from migrationlab.cli.export import export as command
+from migrationlab.cli.runs import export as command
 from migrationlab.cli.runs import runs as runs_command
 from migrationlab.errors import StoreError, UsageError
 from migrationlab.experiment.experiment import Experiment
