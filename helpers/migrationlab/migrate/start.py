@@ -268,8 +268,9 @@ class _Limits:
         """Restore both limits where libvirt has not done so itself."""
         if self._first and self.downtime_ms is not None:
             self._control.migrateSetMaxDowntime(self.downtime_ms)
-        if self._bandwidth not in (None, self._control.migrateGetMaxSpeed()):
-            self._control.migrateSetMaxSpeed(self._bandwidth)
+        before = self._bandwidth
+        if before is not None and before != self._control.migrateGetMaxSpeed():
+            self._control.migrateSetMaxSpeed(before)
 
 
 def _connect(to: Host, uri: str | None) -> Future[libvirt.virConnect]:
