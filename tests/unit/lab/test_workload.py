@@ -178,7 +178,8 @@ def test_max_rate_is_above_any_set_rate(program: Path, pattern: str) -> None:
         first, *_, last = workload.beats(100)
         assert (last.writes - first.writes) / (last.guest_ns - first.guest_ns) * 1e9 > 100_000
         one = assert_intact(workload)
-        workload.beats(10)
+        # On a busy machine the beats can go on for some time before the next write.
+        assert any(workload.beats(1)[0].writes > one for _ in range(10_000))
         assert last.writes < one < assert_intact(workload)
 
 
