@@ -22,11 +22,7 @@ Mistake = tuple[float | None, Feedback]
 
 
 class NotAccepted(Exception):  # noqa: N818 - no error: a learner's answer that is not right yet
-    """An answer is not accepted.
-
-    Args:
-        feedback: What to say about it.
-    """
+    """An answer is not accepted."""
 
     def __init__(self, feedback: Feedback) -> None:
         super().__init__(feedback)
@@ -54,25 +50,13 @@ def number_of(answer: object) -> float | None:
 
 
 def need(answer: object, how: str) -> None:
-    """Accept any answer that is finished.
-
-    Args:
-        answer: The answer.
-        how: What to do where there is none.
-    """
+    """Accept any answer that is finished; ``how`` says what to do where there is none."""
     if is_unfinished(answer):
         raise NotAccepted(unfinished(how))
 
 
 def need_number(answer: object, what: str, how: str, *, positive: bool = False) -> float:
-    """Return the number in an answer.
-
-    Args:
-        answer: The answer.
-        what: What the number is, for example "a rate".
-        how: What to write.
-        positive: Whether it must be above zero.
-    """
+    """Return the number in an answer; ``what`` it is reads as "a rate"."""
     number = number_of(answer)
     if number is None or (positive and number <= 0):
         raise NotAccepted(wrong(f"{answer!r} is not {what}.", how))
@@ -80,12 +64,7 @@ def need_number(answer: object, what: str, how: str, *, positive: bool = False) 
 
 
 def need_plan(answer: object, name: str) -> Plan:
-    """Return the plan of an answer.
-
-    Args:
-        answer: The answer.
-        name: The name that the lesson gives the plan.
-    """
+    """Return the plan of an answer, which has a name in the lesson."""
     how = f"{name} = mig.Plan(…)"
     need(answer, f"Put a plan in the place of the three dots: {how}.")
     if not isinstance(answer, Plan):
@@ -94,12 +73,7 @@ def need_plan(answer: object, name: str) -> Plan:
 
 
 def need_run(run: object, call: str = "lesson.check(…, run)") -> Run:
-    """Return the run that a check needs besides the answer.
-
-    Args:
-        run: The run.
-        call: How to call the check.
-    """
+    """Return the run that a check, called so, needs besides the answer."""
     if not isinstance(run, Run):
         raise NotAccepted(wrong("The check got no run.", f"Give the run too: {call}."))
     return run

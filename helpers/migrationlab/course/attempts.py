@@ -140,7 +140,7 @@ def try_fault(
 
     Args:
         lab: The lab.
-        guest: The guest, which is to leave its host; some faults boot a guest of their own.
+        guest: Leaves its host; some faults boot a guest of their own.
         case_id: The fault's name.
         mode: The mode of the attempt; it replaces that of the fault's plan.
         control: Another transport for the connection URI, for example "tls".
@@ -215,34 +215,18 @@ def _lines(host: Host, wanted: Iterable[Log]) -> list[tuple[str, tuple[str, ...]
 
 def save_attempts(attempts: Iterable[Attempt], path: Path) -> None:
     """Write attempts to a file."""
-    json_files.write([asdict(attempt) for attempt in attempts], path)
+    json_files.write(list(attempts), path)
 
 
 def load_attempts(name: str = FILE) -> tuple[Attempt, ...]:
-    """Return the attempts of a file of ``data/course``.
-
-    Raises:
-        StoreError: There is no such file, or its content is damaged.
-    """
-    return json_files.read(name, lambda saved: tuple(map(_read, saved)))
-
-
-def _read(saved: dict[str, Any]) -> Attempt:
-    logs = (LogLines(where=log["where"], lines=tuple(log["lines"])) for log in saved["logs"])
-    mode, stage = Mode(saved["mode"]), AttemptStage(saved["stage"])
-    return Attempt(**saved | {"mode": mode, "stage": stage, "logs": tuple(logs)})
+    """Return the attempts of a file of ``data/course``."""
+    return json_files.read(name, tuple[Attempt, ...])
 
 
 def find_attempt(
     attempts: Iterable[Attempt], case: str, mode: Mode | str, control: str = ""
 ) -> Attempt:
-    """Return the first attempt with a fault in a mode.
-
-    Args:
-        attempts: The attempts to search.
-        case: The fault's name.
-        mode: The attempt's mode.
-        control: The connection URI's transport, where it differs from the fault's plan.
+    """Return the first attempt with a fault in a mode, by the transport of its control.
 
     Raises:
         UsageError: There is no such attempt.

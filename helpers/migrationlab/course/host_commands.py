@@ -6,21 +6,22 @@ The hosts of a lab answer now; a recording answers with what its hosts said when
 from __future__ import annotations
 
 import shlex
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import ClassVar, Protocol
+
+import msgspec
 
 from migrationlab.course import json_files
 from migrationlab.errors import LabError, UsageError
-from migrationlab.hosts.program import ProgramResult
 from migrationlab.hosts.shell import Shell
 
 #: What separates processes on Linux: namespaces(7).
 KINDS = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
 #: A user's own PATH may lack sbin, where tc is.
 PATH = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
-GUEST = "guest-1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,50 +31,30 @@ class HostCommand:
     Attributes:
         key: Its name in a program.
         title: What it shows, in a few words.
-        argv: The command.
+        line: The command as typed in a shell.
         about: What to look at in its answer.
     """
 
     key: str
     title: str
-    argv: tuple[str, ...]
+    line: str
     about: str
 
-    @property
-    def line(self) -> str:
-        """The command as typed in a shell."""
-        return shlex.join(self.argv)
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command said on a host, and the exit status."""
+
+    status: int
+    text: str
 
 
 HOST_COMMANDS = tuple(
-    HostCommand(*row)
-    for row in (
-        ("guests", "guests", ("virsh", "list", "--all"),
-         "Each libvirtd knows its own guests only."),
-        ("guest", "the guest", ("virsh", "dominfo", GUEST),
-         "Only the host that the guest is on knows it."),
-        ("cards", "the guest's network card", ("virsh", "domiflist", GUEST),
-         "vnet… is the host's end of the guest's cable; it is plugged into the bridge lan."),
-        ("processes", "processes", ("ps", "-eo", "pid,ppid,comm"),
-         "A guest is one process, qemu-system-x86. The numbers begin at 1 on each host."),
-        ("addresses", "network cards", ("ip", "-brief", "address"),
-         "wire leads straight to the other host; uplink joins the bridge lan to the guests' LAN."),
-        ("names", "names", ("cat", "/etc/hosts"),
-         "The names by which the hosts find each other, and that URIs are made of."),
-        ("wire", "the wire", ("tc", "-s", "qdisc", "show", "dev", "wire"),
-         "rate is what the wire lets through; Sent counts what has passed."),
-        ("listening", "who listens", ("ss", "-tlnp"),
-         "22: sshd. 16509, 16514: libvirtd by TCP, TLS. From 49152: QEMU, while a guest arrives."),
-        ("machine", "the machine", ("virsh", "nodeinfo"),
-         "Processors and memory, as the host sees them. Compare both hosts."),
-        ("kernel", "the kernel", ("uname", "-nsr"),
-         "The host's own name, and the kernel that it runs on. Compare both hosts."),
-        ("load", "the load", ("uptime",),
-         "How long the machine has been up, and how many processes want to run. Compare."),
-        ("namespaces", "namespaces", ("readlink", *(f"/proc/self/ns/{kind}" for kind in KINDS)),
-         "Equal numbers: shared by both hosts. Different ones: each host has its own."),
-    )
-)  # fmt: skip
+    HostCommand(key, **about)
+    for key, about in tomllib.loads(
+        Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
+    ).items()
+)
 BY_KEY = {command.key: command for command in HOST_COMMANDS}
 
 
@@ -88,7 +69,7 @@ class Hosts(Protocol):
     def live(self) -> bool:
         """Whether they answer now; a recording does not."""
 
-    def ask(self, host: str, command: str) -> ProgramResult:
+    def ask(self, host: str, command: str) -> Answer:
         """Return a host's answer to the command with this key."""
 
 
@@ -118,17 +99,8 @@ class LiveHosts:
     def __repr__(self) -> str:
         return f"LiveHosts({', '.join(self.names)})"
 
-    def ask(self, host: str, command: str) -> ProgramResult:
-        """Run a command of the list on a host.
-
-        Args:
-            host: The host's name.
-            command: The command's key.
-
-        Raises:
-            LabError: The lab is down.
-            UsageError: There is no such host, or no such command in the list.
-        """
+    def ask(self, host: str, command: str) -> Answer:
+        """Run a command of the list on a host."""
         _check_names(host, self.names, command)
         found = next((each for each in self._lab.hosts if each.name == host), None)
         if found is None or found.shell is None or not self._lab.alive:
@@ -136,77 +108,43 @@ class LiveHosts:
                 "the lab is down",
                 hint="Run the cell with mig.Lab(…) again, then the cells after it.",
             )
-        return found.shell.run("env", PATH, *BY_KEY[command].argv)
+        result = found.shell.run("env", PATH, *shlex.split(BY_KEY[command].line))
+        return Answer(result.status, result.text)
 
 
-class RecordedHosts:
+class RecordedHosts(msgspec.Struct, frozen=True):
     """The recorded answers of a lab's hosts.
 
-    Args:
-        answers: By host, and then by the command's key.
+    Attributes:
+        hosts: The answers by host, and then by the command's key.
         wire: Measurements of the wire: the rate that was set, and the payload that came through.
     """
 
-    live = False
+    hosts: Mapping[str, Mapping[str, Answer]]
+    wire: Sequence[Mapping[str, float]]
+    live: ClassVar[bool] = False
 
-    def __init__(
-        self,
-        answers: Mapping[str, Mapping[str, ProgramResult]],
-        wire: Sequence[Mapping[str, float]] = (),
-    ) -> None:
-        self._answers = answers
-        self.wire = tuple(dict(row) for row in wire)
-        self.names = tuple(answers)
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(self.hosts)
 
     def __repr__(self) -> str:
         return f"RecordedHosts({', '.join(self.names)})"
 
     @classmethod
     def load(cls, name: str = "host_commands") -> RecordedHosts:
-        """Return a recording of ``data/course``.
-
-        Args:
-            name: Its file, without the ending.
-
-        Raises:
-            StoreError: There is no such file, or its content is damaged.
-        """
-
-        def make(saved: Any) -> RecordedHosts:
-            answers = {
-                host: {
-                    key: ProgramResult(answer["status"], answer["text"])
-                    for key, answer in commands.items()
-                }
-                for host, commands in saved["hosts"].items()
-            }
-            return cls(answers, saved["wire"])
-
-        return json_files.read(name, make)
+        """Return a recording of ``data/course``, by its file without the ending."""
+        return json_files.read(name, cls)
 
     def save(self, path: Path) -> None:
         """Write the recording to a file."""
-        answers = {
-            host: {
-                key: {"status": answer.status, "text": answer.text}
-                for key, answer in commands.items()
-            }
-            for host, commands in self._answers.items()
-        }
-        json_files.write({"hosts": answers, "wire": self.wire}, path)
+        json_files.write(self, path)
 
-    def ask(self, host: str, command: str) -> ProgramResult:
-        """Return a host's recorded answer.
-
-        Args:
-            host: The host's name.
-            command: The command's key.
-
-        Raises:
-            UsageError: There is no such host, or no such command in the list.
-        """
+    def ask(self, host: str, command: str) -> Answer:
+        """Return a host's recorded answer."""
         _check_names(host, self.names, command)
-        return self._answers[host][command]
+        return self.hosts[host][command]
 
 
 def record(hosts: Hosts, wire: Sequence[Mapping[str, float]]) -> RecordedHosts:

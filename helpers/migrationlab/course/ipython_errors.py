@@ -35,23 +35,14 @@ _MISSING_FIGURE_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeErro
 
 @dataclass(frozen=True, slots=True)
 class DefiningCell:
-    """A cell that defines a name.
-
-    Attributes:
-        heading: The heading above it.
-        only_live: Whether it defines the name only with a lab.
-    """
+    """A cell that defines a name."""
 
     heading: str
     only_live: bool
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """Handle undefined names, migrationlab's errors, and those of missing figures.
-
-    Args:
-        shell: IPython's ``InteractiveShell``.
-    """
+    """Handle undefined names, migrationlab's errors, and those of missing figures."""
     shell.set_custom_exc((NameError, MigrationLabError, *_MISSING_FIGURE_ERRORS), _handle)
 
 
@@ -105,13 +96,7 @@ def _names_used(traceback: TracebackType) -> Iterator[str]:
 
 
 def explain_name_error(name: str, notebook: Path | None, names: Names) -> list[str]:
-    """Return which cell defines a name; nothing where no cell does.
-
-    Args:
-        name: The undefined name.
-        notebook: The notebook's file, where it is known.
-        names: All names that are defined.
-    """
+    """Return which cell defines a name; nothing where no cell does."""
     cell = find_definitions(notebook).get(name) if notebook else None
     if cell is None:
         return []
@@ -127,13 +112,7 @@ def explain_name_error(name: str, notebook: Path | None, names: Names) -> list[s
 
 
 def explain_error(error: MigrationLabError, notebook: Path | None, names: Names) -> list[str]:
-    """Return the message and the hint of an error, and which cell starts a lab that is down.
-
-    Args:
-        error: The error.
-        notebook: The notebook's file, where it is known.
-        names: All names that are defined.
-    """
+    """Return the message and the hint of an error, and which cell starts a lab that is down."""
     lines = [f"{type(error).__name__}: {error}"]
     if error.hint:
         lines.append(f"→ {error.hint}")
@@ -143,13 +122,7 @@ def explain_error(error: MigrationLabError, notebook: Path | None, names: Names)
 
 
 def explain_missing_figures(used: Iterable[str], notebook: Path | None, names: Names) -> list[str]:
-    """Return which run that a cell uses did not complete, and so lacks figures, if any.
-
-    Args:
-        used: The names that the cell uses.
-        notebook: The notebook's file, where it is known.
-        names: All names that are defined.
-    """
+    """Return which run that a cell uses did not complete, and so lacks figures, if any."""
     cells = find_definitions(notebook) if notebook else {}
     for name, run in _runs(used, names):
         if run.outcome == "completed" or name not in cells:
@@ -205,21 +178,13 @@ def _lab_that_is_down(names: Names) -> str | None:
 
 
 def find_notebook(names: Names) -> Path | None:
-    """Return the file of the kernel's notebook, where its server or editor names it.
-
-    Args:
-        names: All names that are defined in the kernel.
-    """
+    """Return the file of the kernel's notebook, where its server or editor names it."""
     path = Path(names.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME") or "")
     return path if path.suffix == ".ipynb" and path.is_file() else None
 
 
 def find_definitions(notebook: Path) -> dict[str, DefiningCell]:
-    """Return for each name of a notebook the first cell that defines it, without a lab if any.
-
-    Args:
-        notebook: The notebook's file. A damaged file defines nothing.
-    """
+    """Return for each name of a notebook the first cell that defines it, without a lab if any."""
     found: dict[str, DefiningCell] = {}
     heading = "its first heading"
     try:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
+
+import msgspec
 
 from migrationlab.course.lesson import find_data
 from migrationlab.errors import StoreError
@@ -16,23 +16,19 @@ T = TypeVar("T")
 def write(value: object, path: Path) -> None:
     """Write a value as JSON that people can read too."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n")
 
 
-def read(name: str, make: Callable[[Any], T]) -> T:
-    """Return what ``make`` makes of a file's content.
-
-    Args:
-        name: The file, without its ending.
-        make: Makes the result.
+def read(name: str, kind: type[T]) -> T:
+    """Return the content of a file, which is named without its ending, as a value of a type.
 
     Raises:
         StoreError: There is no such file, or its content is damaged.
     """
     path = find_data("course") / f"{name}.json"
     try:
-        return make(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.DecodeError) as error:
         raise StoreError(
             f"reading {path.name} failed: {error!r}", hint="Get the file from the project again."
         ) from error

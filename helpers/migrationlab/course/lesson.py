@@ -44,30 +44,18 @@ class Lesson:
         return f"Lesson({self.number!r}, {'live' if self.live else 'recorded'})"
 
     def recorded(self, name: str) -> Run:
-        """Return the only run in a folder of ``data/lessons``.
-
-        Raises:
-            StoreError: There is no such folder, or no single run in it, or it cannot be read.
-        """
+        """Return the only run in a folder of ``data/lessons``."""
         runs = self.recorded_runs(name)
         if len(runs) != 1:
             raise StoreError(f"{name} has {len(runs)} runs", hint="Use recorded_runs().")
         return next(iter(runs))
 
     def recorded_runs(self, name: str) -> Runs:
-        """Return the runs in a folder of ``data/lessons``, oldest first.
-
-        Raises:
-            StoreError: There is no such folder, or a run cannot be read.
-        """
+        """Return the runs in a folder of ``data/lessons``, oldest first."""
         return load_runs(find_data("lessons", name))
 
     def runs(self) -> Runs:
-        """Return six runs of the demo: three in each mode, over a wire of 1 Gbit/s.
-
-        Raises:
-            StoreError: They are missing, or cannot be read.
-        """
+        """Return six runs of the demo: three in each mode, over a wire of 1 Gbit/s."""
         return load_runs(find_data("runs"))
 
     def experiment(self, name: str) -> Experiment:
@@ -82,15 +70,7 @@ class Lesson:
         return Experiment.load(find_data("experiments", name))
 
     def check(self, exercise: str, *answers: object) -> Feedback:
-        """Check an answer to an exercise of this lesson.
-
-        Args:
-            exercise: Its name in the lesson.
-            answers: The learner's answer, and the runs that the check needs.
-
-        Raises:
-            UsageError: The lesson has no such exercise.
-        """
+        """Check an answer to an exercise of this lesson; some checks need runs too."""
         module = f"migrationlab.course.exercises.lesson_{self.number}"
         checks = importlib.import_module(module).CHECKS
         if exercise not in checks:
@@ -140,11 +120,7 @@ def _why_not() -> str:
 
 
 def find_data(*names: str) -> Path:
-    """Find a folder of data/: in migrationlab's own checkout, else above the current folder.
-
-    Raises:
-        StoreError: There is none.
-    """
+    """Find a folder of data/: in migrationlab's own checkout, else above the current folder."""
     for root in (Path(__file__).parents[3], Path.cwd(), *Path.cwd().parents):
         folder = root.joinpath("data", *names)
         if folder.is_dir():

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from migrationlab.checks.diagnosis import Check, Diagnosis, Messages, Status
+from migrationlab.checks.diagnosis import Diagnosis
 from migrationlab.course import json_files
 
 #: The faults of the lab that the preflight of lesson 09 looks for.
@@ -24,18 +22,9 @@ WELL = "well"
 
 def save_preflights(preflights: Mapping[str, Diagnosis], path: Path) -> None:
     """Write preflights, by their faults, to a file."""
-    json_files.write({fault: asdict(found) for fault, found in preflights.items()}, path)
+    json_files.write(preflights, path)
 
 
 def load_preflights(name: str = "preflights") -> dict[str, Diagnosis]:
-    """Return the preflights of a file of ``data/course``, by their faults.
-
-    Raises:
-        StoreError: There is no such file, or its content is damaged.
-    """
-    return json_files.read(name, lambda saved: {fault: _read(one) for fault, one in saved.items()})
-
-
-def _read(saved: dict[str, Any]) -> Diagnosis:
-    checks = (Check(**check | {"status": Status(check["status"])}) for check in saved["checks"])
-    return Diagnosis(tuple(checks), Messages(**saved["messages"]))
+    """Return the preflights of a file of ``data/course``, by their faults."""
+    return json_files.read(name, dict[str, Diagnosis])

@@ -14,11 +14,7 @@ Job = Callable[[], object]
 
 
 class BackgroundRenderer:
-    """Does the newest of the jobs that are asked for.
-
-    Args:
-        name: The thread's name.
-    """
+    """Does the newest of the jobs that are asked for."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -68,11 +64,7 @@ class BackgroundRenderer:
 
 
 class Worker:
-    """Does one job, and refuses another one while it runs.
-
-    Args:
-        name: The thread's name.
-    """
+    """Does one job, and refuses another one while it runs."""
 
     def __init__(self, name: str) -> None:
         self._name = name

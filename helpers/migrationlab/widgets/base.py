@@ -67,11 +67,7 @@ class LiveWidget(ABC):
         self._renderer.ask(job)
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until everything is drawn; return whether that came.
-
-        Args:
-            timeout_s: The longest time to wait; None is without limit.
-        """
+        """Wait until everything is drawn; return whether that came."""
         return self._renderer.wait(timeout_s)
 
     def close(self) -> None:

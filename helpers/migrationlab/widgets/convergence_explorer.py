@@ -129,11 +129,7 @@ class ConvergenceExplorer(LiveWidget):
                 self._live_run.cancel()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until nothing runs and everything is drawn; return whether that came.
-
-        Args:
-            timeout_s: The longest time to wait for each of the two.
-        """
+        """Wait, so long for each, until nothing runs and all is drawn; return whether that came."""
         over = self._live_run is None or self._live_run.wait(timeout_s)
         return over and super().wait(timeout_s)
 

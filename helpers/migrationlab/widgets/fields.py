@@ -15,15 +15,7 @@ def text(
     label: str = "10em",
     width: str = "98%",
 ) -> widgets.Text:
-    """Return a field for a line of text.
-
-    Args:
-        description: The field's label.
-        value: Its content.
-        placeholder: What an empty field shows.
-        label: The label's width.
-        width: The field's width with the label.
-    """
+    """Return a field for a line of text."""
     return widgets.Text(
         value=value,
         description=description,
@@ -85,16 +77,7 @@ def number(
     label: str = "14em",
     width: str = "21em",
 ) -> widgets.BoundedIntText:
-    """Return a field for a whole number.
-
-    Args:
-        description: The field's label, with the unit.
-        value: Its content.
-        bounds: The smallest and the largest number.
-        step: By how much the arrows change it.
-        label: The label's width.
-        width: The field's width with the label.
-    """
+    """Return a field for a whole number."""
     return widgets.BoundedIntText(
         value=value,
         min=bounds[0],

@@ -50,11 +50,7 @@ class HostShell(LiveWidget):
         return answer
 
     def ask(self, key: str) -> None:
-        """Ask the chosen host, or both, in place of any question that waits; return at once.
-
-        Args:
-            key: The command's key.
-        """
+        """Ask the chosen host, or both, in place of any question that waits; return at once."""
         self._command = command = BY_KEY[key]
         names = self._hosts.names if self.host.value == BOTH else (self.host.value,)
         self.answer.value = messages.status(f"Asking {', '.join(names)}: {command.line}")

@@ -19,11 +19,6 @@ class HostsForm(LiveWidget):
     """Shows for two hosts and a guest which side connects to which, and gives the commands.
 
     Nothing is resolved or connected; the form needs no lab and no libvirt.
-
-    Args:
-        source_uri: How this machine reaches the source's libvirtd.
-        destination_uri: The connection URI of the destination's libvirtd.
-        domain: The guest's name.
     """
 
     def __init__(

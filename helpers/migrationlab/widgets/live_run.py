@@ -45,13 +45,7 @@ class Callbacks:
 
 
 class LiveRun:
-    """Migrates a guest of the lab with settings to try, one migration at a time.
-
-    Args:
-        guest: The guest.
-        callbacks: What to call.
-        start: Starts a migration, as ``migrationlab.start`` does.
-    """
+    """Migrates a guest of the lab with settings to try, one migration at a time."""
 
     def __init__(
         self,
@@ -74,15 +68,7 @@ class LiveRun:
         return self._worker.running
 
     def begin(self, settings: Precopy, deadline_s: float) -> bool:
-        """Begin a migration; return at once. Does nothing while one runs, or once closed.
-
-        Args:
-            settings: Dirty rate, wire, downtime limit. The guest's memory stays as it is.
-            deadline_s: After how many seconds it is cancelled.
-
-        Returns:
-            Whether it was begun.
-        """
+        """Begin a migration, return at once; return False while one runs, or once closed."""
         if self.running:
             return False
         self._stop.clear()  # a cancel of the run before

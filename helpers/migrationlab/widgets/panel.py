@@ -141,14 +141,7 @@ class MigrationPanel(LiveWidget):
             self._refresh()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until nothing runs; an interrupt of the kernel cancels what runs.
-
-        Args:
-            timeout_s: The longest time to wait.
-
-        Returns:
-            Whether nothing runs.
-        """
+        """Return whether nothing runs by then; an interrupt of the kernel cancels what runs."""
         try:
             return self._worker.wait(timeout_s)
         except KeyboardInterrupt:

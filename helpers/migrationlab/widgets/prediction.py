@@ -94,14 +94,7 @@ class Prediction(widgets.VBox):  # type: ignore[misc]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
-    """A guess beside the truth; a notebook shows both.
-
-    Attributes:
-        question: The question.
-        guess: The learner's guess, or None.
-        truth: What was measured; None or NaN where it was not.
-        unit: The unit of numbers.
-    """
+    """A guess beside the truth; a notebook shows both."""
 
     question: str
     guess: float | str | None

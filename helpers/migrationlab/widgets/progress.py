@@ -25,11 +25,7 @@ class _Line:
 
 
 class StepList:
-    """A list of steps; call it with each :class:`~migrationlab.steps.Step`.
-
-    Args:
-        clock: Returns the time in seconds.
-    """
+    """A list of steps; call it with each :class:`~migrationlab.steps.Step`."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

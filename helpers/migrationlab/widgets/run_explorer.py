@@ -49,11 +49,7 @@ _FIGURES = {
 
 
 class RunExplorer(LiveWidget):
-    """Shows runs: a list to tick one to three in, and tables and figures of those.
-
-    Args:
-        runs: The runs.
-    """
+    """Shows runs: a list to tick one to three in, and tables and figures of those."""
 
     def __init__(self, runs: Iterable[Run]) -> None:
         super().__init__()
@@ -221,12 +217,7 @@ class RunExplorer(LiveWidget):
 def _sort_out(
     runs: Mapping[int, Run], read: Callable[[Run], object]
 ) -> tuple[dict[int, Run], list[str]]:
-    """Return the runs that can be read, and the errors of the others.
-
-    Args:
-        runs: The runs, by their numbers in the list.
-        read: Reads what is to be shown of one.
-    """
+    """Return the runs that can be read, and the errors of the others."""
     readable, errors = {}, []
     for number, run in runs.items():
         try:

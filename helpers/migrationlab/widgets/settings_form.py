@@ -20,11 +20,7 @@ _LABEL = "10em"
 
 
 class SettingsForm:
-    """The fields, in a box.
-
-    Args:
-        changed: Is called whenever a value changes.
-    """
+    """The fields, in a box."""
 
     def __init__(self, changed: Callable[[], object]) -> None:
         self.mode = fields.radio("Mode", fields.named(Mode), label=_LABEL, width="100%")
@@ -80,13 +76,7 @@ class SettingsForm:
         return FormValues(mode=self.mode.value, **values).read(hosts)
 
     def explain(self, reading: Reading, hosts: HostPair, good: Plan) -> None:
-        """Show at each field what it is for and what is wrong with it.
-
-        Args:
-            reading: What the fields say.
-            hosts: The hosts.
-            good: A plan for them; its URIs are shown where a field is empty.
-        """
+        """Show at each field what it is for and what is wrong with it."""
         ordered = uri_fields(self.mode.value, hosts)
         for name, text in ordered:
             self.notes[name].value = messages.note(text)

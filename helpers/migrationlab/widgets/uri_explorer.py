@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ipywidgets as widgets
 
-from migrationlab.errors import PlanError
 from migrationlab.plan.plan import Mode
+from migrationlab.plan.problem import require_none
 from migrationlab.plan.uris import validate_hosts
 from migrationlab.widgets import fields
 from migrationlab.widgets.base import LiveWidget
@@ -37,8 +37,7 @@ class UriExplorer(LiveWidget):
         destination: str = "host-b",
     ) -> None:
         super().__init__()
-        if problems := validate_hosts(source, destination):
-            raise PlanError(problems[0].reason, hint=problems[0].hint)
+        require_none(validate_hosts(source, destination))
         self._hosts = (source, destination)
         examples = ((f"{one.text}  ({one.about})", one.text) for one in EXAMPLES)
         self.uri = fields.text("URI", text, placeholder="empty: left out", label=_LABEL)

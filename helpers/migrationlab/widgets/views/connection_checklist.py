@@ -12,8 +12,8 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from migrationlab.errors import PlanError
 from migrationlab.plan.plan import Connection, Endpoint, Mode, Plan, Problem
+from migrationlab.plan.problem import require_none
 from migrationlab.plan.uris import (
     ConnectionUri,
     MigrationUri,
@@ -100,26 +100,17 @@ class MigrationForm:
         """Return the plan, with what is left out filled in.
 
         Raises:
-            PlanError: It cannot work; the message is the first problem's.
+            PlanError: It cannot work; the message lists the problems.
         """
-        if problems := self.problems():
-            raise PlanError(problems[0].reason, hint=problems[0].hint)
+        require_none(self.problems())
         return self._plan().filled(destination=self.destination)
 
     def checks(self) -> tuple[ConnectionCheck, ...]:
-        """Return the connections of the migration, in the order in which they are opened.
-
-        Raises:
-            PlanError: As for :meth:`plan`.
-        """
+        """Return the connections of the migration, in the order in which they are opened."""
         return tuple(map(self._check, self.plan().connections(source_uri=self.source_uri)))
 
     def commands(self) -> tuple[tuple[str, list[str]], ...]:
-        """Return the commands to type on this machine: what each does, and its words.
-
-        Raises:
-            PlanError: As for :meth:`plan`.
-        """
+        """Return the commands to type on this machine: what each does, and its words."""
         plan = self.plan()
         ends = ["--from", self.source_uri, "--to", self.destination_uri]
         more = ["--mode", str(self.mode)]

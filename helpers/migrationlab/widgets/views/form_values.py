@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
-from migrationlab.errors import PlanError
 from migrationlab.plan.parsing import plan_of_texts
 from migrationlab.plan.plan import Mode, Plan, Problem
+from migrationlab.plan.problem import require_none
 
 #: What the fields beside the URIs are for.
 NOTES = {
@@ -77,18 +77,9 @@ class Reading:
 
 
 def whole_number(field: str, text: str) -> int:
-    """Return the whole number in a text.
-
-    Args:
-        field: The setting that it is a value of, which has the unit in its name.
-        text: What is typed.
-
-    Raises:
-        PlanError: It is no whole number.
-    """
+    """Return the whole number in a text as the value of a setting, or raise PlanError."""
     plan, problems = plan_of_texts({field: text.strip()})
-    if problems:
-        raise PlanError(problems[0].reason, hint=problems[0].hint)
+    require_none(problems)
     value = getattr(plan, field)
     assert isinstance(value, int)
     return value

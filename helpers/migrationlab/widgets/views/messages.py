@@ -25,12 +25,7 @@ def status(text: str, *, hint: str = "", bad: bool = False) -> str:
 
 
 def failed(error: BaseException, what: str = "") -> str:
-    """Return why something failed: an error of migrationlab with its hint, or a bug.
-
-    Args:
-        error: The reason.
-        what: What failed, for example "run 2"; empty where that is clear.
-    """
+    """Return why something failed: an error of migrationlab with its hint, or a bug."""
     prefix = f"{what}: " if what else ""
     if isinstance(error, MigrationLabError):
         return status(f"{prefix}{error}", hint=error.hint, bad=True)
@@ -54,10 +49,6 @@ def virsh_line(plan: Plan, domain: str) -> str:
 
 
 def command_lines(commands: Iterable[tuple[str, Iterable[str]]]) -> str:
-    """Return command lines, each below what it does.
-
-    Args:
-        commands: What a command does, or "", and its words.
-    """
+    """Return command lines as their words, each below what it does, if that is not ""."""
     quoted = [(about, [shlex.quote(word) for word in words]) for about, words in commands]
     return fill("commands.html", commands=quoted)

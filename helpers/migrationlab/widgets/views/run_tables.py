@@ -107,11 +107,7 @@ def label(number: int, run: Run) -> str:
 
 
 def numbers(runs: Mapping[int, Run]) -> str:
-    """Return what was set and measured, a column for each run.
-
-    Args:
-        runs: The runs, by their numbers in the list.
-    """
+    """Return what was set and measured, a column for each run, by its number in the list."""
     rows = [
         ("mode", [str(run.plan.mode) for run in runs.values()]),
         ("outcome", [OUTCOMES[run.outcome].lower() for run in runs.values()]),
@@ -130,11 +126,7 @@ def numbers(runs: Mapping[int, Run]) -> str:
 
 
 def downtimes(runs: Mapping[int, Run]) -> str:
-    """Return each run's downtimes with their bounds and methods, a column for each run.
-
-    Args:
-        runs: The runs, by their numbers in the list.
-    """
+    """Return each run's downtimes with their bounds and methods, a column for each run."""
     tables = [run.timeline().downtimes.set_index("kind") for run in runs.values()]
     rows = []
     for kind in map(str, tables[0].index):
@@ -147,10 +139,7 @@ def downtimes(runs: Mapping[int, Run]) -> str:
 def forecasts(runs: Sequence[Run], memory_mib: float, caption: str) -> str:
     """Return what was measured of runs, and what the model of pre-copy says of each.
 
-    Args:
-        runs: The runs.
-        memory_mib: How much memory of their guest is in use.
-        caption: Which runs they are.
+    ``memory_mib`` is how much memory of their guest is in use.
     """
     records = list(compare(runs, memory_mib).to_dict(orient="records"))
     ends = {True: "it ends in time", False: "it does not end in time"}

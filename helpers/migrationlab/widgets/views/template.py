@@ -11,12 +11,7 @@ _FOLDER = Path(__file__).parents[1] / "templates"
 
 
 def fill(template: str, **values: object) -> str:
-    """Return a template's text with these values in it.
-
-    Args:
-        template: The file's name.
-        values: What the template names.
-    """
+    """Return a template's text with these values in it."""
     return _environment().get_template(template).render(**values)
 
 

@@ -34,13 +34,7 @@ _HOSTS: tuple[Box, Box] = ((12, 98, 160, 190), (428, 98, 160, 190))
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Drawing:
-    """Who connects to whom; a notebook shows the drawing and, below it, the sentences.
-
-    Attributes:
-        title: What the drawing shows.
-        sentences: One for each arrow, in the order of their numbers.
-        svg: The drawing, with title and description for people who cannot see it.
-    """
+    """Who connects to whom; a notebook shows the drawing and, below it, the sentences."""
 
     title: str
     sentences: tuple[str, ...]
@@ -66,14 +60,7 @@ class Drawing:
 def draw(
     plan: Plan, *, source: str, destination: str, source_uri: str = "qemu:///system"
 ) -> Drawing:
-    """Draw who connects to whom under a plan.
-
-    Args:
-        plan: The plan; a URI that it leaves out is not drawn.
-        source: The source host's name.
-        destination: The destination host's name.
-        source_uri: How the client connects to the source's libvirtd.
-    """
+    """Draw who connects to whom under a plan."""
     connections = plan.connections(source_uri=source_uri)
     names = {
         Endpoint.CLIENT: "the client",

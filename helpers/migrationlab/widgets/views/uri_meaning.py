@@ -115,16 +115,7 @@ class Meaning:
 def meanings(
     text: str, *, source: str = "host-a", destination: str = "host-b"
 ) -> tuple[Meaning, ...]:
-    """Return what a text means in each mode and place; normal first, the migration URI first.
-
-    Args:
-        text: Any text; blanks around it do not count.
-        source: The source host's name.
-        destination: The destination host's name.
-
-    Raises:
-        PlanError: A host's name is not valid.
-    """
+    """Return what a text, without blanks around it, means in each mode and place."""
     hosts = (source, destination)
     return tuple(_meaning(text.strip(), mode, place, hosts) for mode in Mode for place in Place)
 
