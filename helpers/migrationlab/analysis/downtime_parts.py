@@ -38,7 +38,8 @@ is unknown, duration and error are missing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -52,8 +53,7 @@ COLUMNS |= {"duration_ms": "float64", "basis": "str", "error_ms": "float64"}
 JOINED = " + "
 
 
-@dataclass(frozen=True, slots=True)
-class _End:
+class _End(NamedTuple):
     """Where a part ends, how this is known, and whose clock says so."""
 
     time_ns: int
@@ -71,11 +71,9 @@ def parts(
         source and run again at the destination, as in a failed migration.
     """
     stop = last_stop(events)
-    if stop is None:
-        return table(COLUMNS)
-    after = [event for event in _corrected(events, clocks) if event.time_ns >= stop]
+    after = [e for e in _corrected(events, clocks) if stop is not None and e.time_ns >= stop]
     resume = first(after, origin="qemu", name="RESUME", side="destination")
-    if resume is None:
+    if stop is None or resume is None:
         return table(COLUMNS)
     # A late packet was sent before the guest stopped, and does not show that it runs now.
     times, _ = in_order(arrivals)

@@ -87,10 +87,7 @@ def read_clocks(
     A measured clock is corrected by its offset. A clock that could not be measured is corrected by
     the smallest delay between stamp and receipt, with unknown error. If no measurement was tried,
     the clocks count as equal, unless that delay is more than 50 ms.
-
-    Args:
-        events: The frame of a run.
-        measured: The run's ``clock``; None if no measurement was tried.
+    ``measured`` is the run's ``clock``; None if no measurement was tried.
     """
     stamped = events[events["origin"] == "qemu"]
     delays = (stamped["received_ns"] - stamped["time_ns"]).groupby(stamped["side"]).min()
@@ -132,11 +129,8 @@ def first(
 ) -> int | None:
     """Return the time of the first event that matches, or None."""
     for event in events:
-        if (
-            (event.origin, event.name) == (origin, name)
-            and side in (None, event.side)
-            and all(event.detail.get(key) == value for key, value in detail.items())
-        ):
+        same = (event.origin, event.name) == (origin, name) and side in (None, event.side)
+        if same and all(event.detail.get(key) == value for key, value in detail.items()):
             return event.time_ns
     return None
 

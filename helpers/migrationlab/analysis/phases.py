@@ -149,11 +149,8 @@ def iterations(
 ) -> pd.DataFrame:
     """Return the iterations over memory, cut at the stop, where the guest's writing ended.
 
-    Args:
-        events: The recorded events, in order.
-        returned_ns: When libvirt's call returned.
-        stop: When the guest stopped at the source, None if it did not.
-        sent: When all memory was sent, None if that never happened.
+    ``stop`` is when the guest stopped at the source, ``sent`` when all memory was sent; each is
+    None if it did not happen.
     """
     basis, name, key = "qemu", "MIGRATION_PASS", "pass"
     if not any(event.name == name for event in events):
