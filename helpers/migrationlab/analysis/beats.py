@@ -123,8 +123,7 @@ def clock_steps(beats: pd.DataFrame) -> tuple[ClockStep, ...]:
     A late beat is alone; a step shows in all beats that follow. So the minimum difference of the
     two clocks over some beats before is compared with the minimum over some beats after.
 
-    Returns:
-        The steps of more than :data:`CLOCK_STEP_NS`, each where it was largest.
+    The steps of more than :data:`CLOCK_STEP_NS` count, each where it was largest.
     """
     ordered = beats.sort_values("sequence", kind="stable")
     times = integers(ordered["arrival_ns"])

@@ -21,9 +21,6 @@ CLOCK_SET_BACK = "This machine's clock was set back while echo requests were sen
 def latency(echoes: pd.DataFrame) -> pd.DataFrame:
     """Return the round trip of each request.
 
-    Args:
-        echoes: The frame ``echoes`` of a run.
-
     Returns:
         A row per request in the order of sending: ``sent_ns`` and ``round_trip_ms``. NaN where no
         answer came, or where the answer's stamp is before the request's (see :func:`notes`).

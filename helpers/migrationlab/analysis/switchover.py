@@ -18,25 +18,15 @@ NOTED_ERROR_NS = MS
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Moments:
-    """The moments of a migration, CLOCK_REALTIME nanoseconds of the machine that recorded.
+    """The moments of a migration, CLOCK_REALTIME nanoseconds of the machine that recorded."""
 
-    Attributes:
-        called_ns: When libvirt's call was made.
-        returned_ns: When it returned, with success or without.
-        active_ns: When the source QEMU began to send.
-        completed_ns: When the source QEMU had sent everything.
-        stop_ns: When the guest stopped at the source.
-        resume_ns: When it ran again: at the destination, or after a rollback at the source.
-        postcopy_ns: When the migration switched to post-copy.
-    """
-
-    called_ns: int
-    returned_ns: int
-    active_ns: int | None = None
-    completed_ns: int | None = None
-    stop_ns: int | None = None
-    resume_ns: int | None = None
-    postcopy_ns: int | None = None
+    called_ns: int  # when libvirt's call was made
+    returned_ns: int  # when it returned, with success or without
+    active_ns: int | None = None  # when the source QEMU began to send
+    completed_ns: int | None = None  # when the source QEMU had sent everything
+    stop_ns: int | None = None  # when the guest stopped at the source
+    resume_ns: int | None = None  # when it ran again, after a rollback at the source
+    postcopy_ns: int | None = None  # when the migration switched to post-copy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,12 +88,10 @@ def qemu_log(daemon_log: Path | None, name: str) -> Path | None:
 def phases(log: Log, side: str) -> list[Row]:
     """Return the phases in a daemon's log: events named "phase"."""
     rows: list[Row] = []
-    before = ""
     for each in _PHASE.finditer(log.read()):
         stamp, detail = _time_ns(each[1]), json.dumps({"job": each[2], "phase": each[3]})
-        if detail != before:  # a daemon sets the same phase twice in a row
+        if not rows or detail != rows[-1][-1]:  # a daemon sets the same phase twice in a row
             rows.append((stamp, stamp, side, "log", "phase", detail))
-        before = detail
     return rows
 
 

@@ -15,7 +15,6 @@ class PeriodicTimer:
     when they would have come anyway.
 
     Args:
-        name: The thread's name.
         interval_s: The time from one call to the next, and from the start to the first.
         work: The function. If it returns False, it is not called again.
         warnings: Where to say what ended it early, if anything does.

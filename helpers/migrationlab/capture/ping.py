@@ -50,8 +50,6 @@ class EchoProbe:
     """Sends echo requests to an address from :meth:`start` to :meth:`stop`.
 
     Args:
-        address: The guest's address, or its name.
-        interval_s: The time from one request to the next.
         opened: An ICMP datagram socket on the network of the address; None to open one on this
             machine's own. The probe closes it.
 

@@ -56,7 +56,6 @@ class Recorder:
 
     Args:
         names: The domain's name at the source, and at the destination.
-        interval_s: The time from one sample to the next.
         tunnelled: Whether memory goes between the daemons.
         capture: Whether to record everything; else only libvirt's own events.
         sample: Whether to sample the job anyway, for a plan that acts on samples.
