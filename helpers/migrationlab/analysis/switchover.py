@@ -25,7 +25,8 @@ class Moments:
     active_ns: int | None = None  # when the source QEMU began to send
     completed_ns: int | None = None  # when the source QEMU had sent everything
     stop_ns: int | None = None  # when the guest stopped at the source
-    resume_ns: int | None = None  # when it ran again, after a rollback at the source
+    #: When it ran again: at the destination, or after a rollback at the source.
+    resume_ns: int | None = None
     postcopy_ns: int | None = None  # when the migration switched to post-copy
 
 
