@@ -13,16 +13,33 @@ from collections.abc import Callable
 Job = Callable[[], object]
 
 
-class BackgroundRenderer:
-    """Does the newest of the jobs that are asked for."""
+class _Background:
+    """What begins threads of a name, one at a time, until it is closed."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._lock = threading.Lock()
         self._idle = threading.Event()
         self._idle.set()
-        self._next: Job | None = None
         self._closed = False
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until there is nothing to do; return whether that came."""
+        return self._idle.wait(timeout_s)
+
+    def close(self) -> None:
+        """Begin nothing more; a job that runs is finished."""
+        with self._lock:
+            self._closed = True
+
+    def _begin(self, work: Job) -> None:
+        threading.Thread(target=work, name=self._name, daemon=True).start()
+
+
+class BackgroundRenderer(_Background):
+    """Does the newest of the jobs that are asked for."""
+
+    _next: Job | None = None
 
     def ask(self, job: Job) -> None:
         """Do a job, in place of any that waits; return at once."""
@@ -33,20 +50,13 @@ class BackgroundRenderer:
             if not self._idle.is_set():
                 return
             self._idle.clear()
-        self._begin()
-
-    def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until there is nothing to do; return whether that came."""
-        return self._idle.wait(timeout_s)
+        self._begin(self._work)
 
     def close(self) -> None:
-        """Begin nothing more; a job that runs is finished."""
+        """Begin nothing more, also not what waits; a job that runs is finished."""
+        super().close()
         with self._lock:
-            self._closed = True
             self._next = None
-
-    def _begin(self) -> None:
-        threading.Thread(target=self._work, name=self._name, daemon=True).start()
 
     def _work(self) -> None:
         while True:
@@ -59,19 +69,12 @@ class BackgroundRenderer:
                 job()
             except BaseException:
                 # This thread ends with the error; another one does what was asked for meanwhile.
-                self._begin()
+                self._begin(self._work)
                 raise
 
 
-class Worker:
+class Worker(_Background):
     """Does one job, and refuses another one while it runs."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._lock = threading.Lock()
-        self._idle = threading.Event()
-        self._idle.set()
-        self._closed = False
 
     @property
     def running(self) -> bool:
@@ -84,17 +87,8 @@ class Worker:
             if self.running or self._closed:
                 return False
             self._idle.clear()
-        threading.Thread(target=self._work, args=[job], name=self._name, daemon=True).start()
+        self._begin(lambda: self._work(job))
         return True
-
-    def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until nothing runs; return whether that came."""
-        return self._idle.wait(timeout_s)
-
-    def close(self) -> None:
-        """Begin nothing more; a job that runs is finished."""
-        with self._lock:
-            self._closed = True
 
     def _work(self, job: Job) -> None:
         try:

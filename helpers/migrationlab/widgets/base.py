@@ -8,9 +8,10 @@ of an HTML widget; the threads print nothing and never touch pyplot.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
@@ -21,6 +22,7 @@ from migrationlab.widgets.views import messages
 
 if TYPE_CHECKING:
     from migrationlab.lab.guest import Guest
+    from migrationlab.migrate.migration import Migration, Progress
 
 _NOTE = "This is a live widget: run this cell to use it."
 
@@ -81,6 +83,14 @@ def close_all(widget: widgets.Widget) -> None:
     for child in widget.children if isinstance(widget, widgets.Box) else ():
         close_all(child)
     widget.close()
+
+
+def poll(migration: Migration, interval_s: float) -> Iterator[Progress]:
+    """Yield the progress of a migration, at this interval, until it is over."""
+    while not migration.done:
+        yield migration.progress()
+        with contextlib.suppress(TimeoutError):
+            migration.wait(interval_s)
 
 
 def lab_down() -> LabError:

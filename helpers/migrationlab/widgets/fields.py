@@ -18,11 +18,9 @@ def text(
     """Return a field for a line of text."""
     return widgets.Text(
         value=value,
-        description=description,
         placeholder=placeholder,
         continuous_update=True,
-        style={"description_width": label},
-        layout=widgets.Layout(width=width),
+        **_labelled(description, label, width),
     )
 
 
@@ -37,9 +35,7 @@ def dropdown(
     """Return a field to choose one of many."""
     return widgets.Dropdown(
         options=list(options),
-        description=description,
-        style={"description_width": label},
-        layout=widgets.Layout(width=width),
+        **_labelled(description, label, width),
         **more,
     )
 
@@ -55,10 +51,8 @@ def radio(
     """Return a field to choose one of a few, side by side."""
     return widgets.RadioButtons(
         options=list(options),
-        description=description,
         orientation="horizontal",
-        style={"description_width": label},
-        layout=widgets.Layout(width=width),
+        **_labelled(description, label, width),
         **more,
     )
 
@@ -83,9 +77,7 @@ def number(
         min=bounds[0],
         max=bounds[1],
         step=step,
-        description=description,
-        style={"description_width": label},
-        layout=widgets.Layout(width=width),
+        **_labelled(description, label, width),
     )
 
 
@@ -120,3 +112,9 @@ def on_change(call: Callable[[], object], *fields: widgets.Widget) -> None:
     """Call a function whenever a field's value changes."""
     for field in fields:
         field.observe(lambda _change: call(), names="value")
+
+
+def _labelled(description: str, label: str, width: str | None) -> dict[str, object]:
+    """Return how a field with its label looks: the widths of the label, and of both."""
+    style, layout = {"description_width": label}, widgets.Layout(width=width)
+    return {"description": description, "style": style, "layout": layout}

@@ -21,7 +21,7 @@ from migrationlab.migrate.start import start as start_migration
 from migrationlab.plan.plan import Mode, Plan
 from migrationlab.runs.run import Run
 from migrationlab.widgets.background import Worker
-from migrationlab.widgets.base import cause, lab_down
+from migrationlab.widgets.base import cause, lab_down, poll
 
 #: How often the progress is reported.
 PROGRESS_INTERVAL_S = 0.3
@@ -129,10 +129,8 @@ class LiveRun:
                 self._migration = migration
                 if self._stop.is_set():
                     migration.cancel()
-            while not migration.done:
-                self._callbacks.progress(migration.progress())
-                with contextlib.suppress(TimeoutError):
-                    migration.wait(PROGRESS_INTERVAL_S)
+            for progress in poll(migration, PROGRESS_INTERVAL_S):
+                self._callbacks.progress(progress)
             # Before anything is set back: if that fails, the run is not lost.
             self._callbacks.run(migration.wait())
 

@@ -27,7 +27,7 @@ from migrationlab.plan.plan import Plan
 from migrationlab.runs.run import Outcome, Run, Runs
 from migrationlab.widgets import fields
 from migrationlab.widgets.background import Worker
-from migrationlab.widgets.base import LiveWidget, cause, lab_down
+from migrationlab.widgets.base import LiveWidget, cause, lab_down, poll
 from migrationlab.widgets.settings_form import SettingsForm
 from migrationlab.widgets.steering_bar import SteeringBar
 from migrationlab.widgets.views import messages, progress_svg, run_tables
@@ -240,9 +240,7 @@ class MigrationPanel(LiveWidget):
     def _watch(self, migration: Migration) -> None:
         """Show the progress until the migration is over."""
         points: list[progress_svg.Point] = []
-        polls = 0
-        while not migration.done:
-            progress = migration.progress()
+        for polls, progress in enumerate(poll(migration, POLL_INTERVAL_S)):
             if (point := progress_svg.point(progress)) is not None:
                 points.append(point)
             if polls % POLLS_PER_REDRAW == 0:
@@ -252,9 +250,6 @@ class MigrationPanel(LiveWidget):
                 self.curves.value = progress_svg.draw_curves(points)
                 words = progress_svg.words(progress)
                 self.progress.value = messages.progress(words, progress.fraction)
-            polls += 1
-            with contextlib.suppress(TimeoutError):
-                migration.wait(POLL_INTERVAL_S)
 
     def _end(self, message: str) -> None:
         """Show how it ended: from here on there is nothing to cancel."""

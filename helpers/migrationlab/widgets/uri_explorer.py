@@ -39,7 +39,7 @@ class UriExplorer(LiveWidget):
         super().__init__()
         require_none(validate_hosts(source, destination))
         self._hosts = (source, destination)
-        examples = ((f"{one.text}  ({one.about})", one.text) for one in EXAMPLES)
+        examples = ((f"{text}  ({about})", text) for text, about in EXAMPLES.items())
         self.uri = fields.text("URI", text, placeholder="empty: left out", label=_LABEL)
         self.examples = fields.dropdown(
             "Examples", [("choose an example", ""), *examples], label=_LABEL
@@ -100,8 +100,7 @@ class UriExplorer(LiveWidget):
         """Show what the text means; called for every keystroke."""
         found = self.meanings()
         if self.examples.value != found[0].text:
-            known = {one.text for one in EXAMPLES}
-            self.examples.value = found[0].text if found[0].text in known else ""
+            self.examples.value = found[0].text if found[0].text in EXAMPLES else ""
         self.verdict.value = messages.status(uri_meaning.verdict(found))
         self.table.value = uri_meaning.table(found)
         wanted = [*uri_meaning.suggestions(found), *[""] * MAX_SUGGESTIONS]

@@ -5,13 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 
-from migrationlab.course.answers import (
-    is_unfinished,
-    need,
-    need_number,
-    number_of,
-    refuse_mistakes,
-)
+from migrationlab.course.answers import is_unfinished, need, need_number, number_of, refuse_mistakes
 from migrationlab.course.feedback import Feedback, Texts, unfinished
 from migrationlab.course.host_commands import KINDS
 

@@ -7,13 +7,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from migrationlab.course.answers import (
-    need,
-    need_number,
-    need_places,
-    need_run,
-    refuse_mistakes,
-)
+from migrationlab.course.answers import need, need_number, need_places, need_run, refuse_mistakes
 from migrationlab.course.feedback import Feedback, Texts
 
 #: The phase that sends memory.

@@ -8,13 +8,7 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 
 from migrationlab.analysis.downtimes import KINDS
-from migrationlab.course.answers import (
-    need,
-    need_number,
-    need_places,
-    need_run,
-    refuse_mistakes,
-)
+from migrationlab.course.answers import need, need_number, need_places, need_run, refuse_mistakes
 from migrationlab.course.feedback import Feedback, Texts
 from migrationlab.runs.run import Run
 

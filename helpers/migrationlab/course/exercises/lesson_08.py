@@ -11,13 +11,7 @@ import numpy as np
 from migrationlab.course.answers import is_unfinished, need, need_number
 from migrationlab.course.feedback import Feedback, Texts, unfinished
 from migrationlab.experiment.results import Results
-from migrationlab.experiment.statistics import (
-    MIN_FOR_INTERVAL,
-    Verdict,
-    compare,
-    estimate,
-    min_p,
-)
+from migrationlab.experiment.statistics import MIN_FOR_INTERVAL, Verdict, compare, estimate, min_p
 
 METRIC = "total_ms"
 BLOCKS = 3

@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from pathlib import Path
 
 from migrationlab.plan.plan import Connection, Endpoint, Mode, Plan, Problem
 from migrationlab.plan.uris import connection_notes, migration_notes
@@ -28,30 +29,10 @@ class Place(StrEnum):
         return str(self).replace("_uri", " URI")
 
 
-class UriExample(NamedTuple):
-    """A text to try, and why."""
-
-    text: str
-    about: str
-
-
-#: For a destination host-b.
-EXAMPLES = (
-    UriExample("qemu+ssh://root@host-b/system", "a libvirtd, by ssh"),
-    UriExample("tcp://host-b", "a QEMU, on a port that libvirt chooses"),
-    UriExample("tcp://host-b:49200", "a QEMU, on a port of your choice"),
-    UriExample("qemu:///system", "a libvirtd, but on which host?"),
-    UriExample("host-b", "a name and nothing else"),
-    UriExample("tcp:host-b:49200", "the old form"),
-    UriExample("qemu+tls://host-b/system", "a libvirtd, by TLS"),
-    UriExample("tls://host-b", "a transport and no driver"),
-    UriExample("qemu+tcp://host-b/system", "a libvirtd, by plain TCP"),
-    UriExample("rdma://host-b", "a QEMU, by RDMA"),
-    UriExample("unix:///var/lib/libvirt/qemu/migrate.sock", "a QEMU, behind a socket"),
-    UriExample("tcp://localhost", "a name that each machine has"),
-    UriExample("tcp://host-a", "the source itself"),
+#: Texts to try, for a destination host-b, and what each is.
+EXAMPLES: dict[str, str] = tomllib.loads(
+    Path(__file__).with_name("uri_examples.toml").read_text(encoding="utf-8")
 )
-
 _LISTENERS = {
     Place.MIGRATION: Endpoint.DESTINATION_QEMU,
     Place.CONNECTION: Endpoint.DESTINATION_LIBVIRTD,
