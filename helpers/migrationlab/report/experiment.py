@@ -1,4 +1,4 @@
-"""Gather what a report says of an experiment: design, metrics with figures, comparisons."""
+"""Gather the values of an experiment's report: design, metrics with figures, comparisons."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from migrationlab.experiment.design import Cell
     from migrationlab.experiment.results import Results
 
-#: What is drawn; everything measured is in the tables.
+#: The metrics that have figures. The tables have all of them.
 DRAWN = (
     "downtime_event_ms", "downtime_network_ms", "total_ms", "transferred_bytes", "cpu_s_per_gib",
     "cable_bytes_per_memory_byte", "workload_sending_mib_s",
 )  # fmt: skip
-#: More comparisons than this nobody reads; a grid has one for each pair of neighbours.
+#: A page shows no more comparisons than this. A grid has one for each pair of neighbours.
 MOST_COMPARED = 40
-#: How far off another number may be is no result by itself.
+#: Ends of names of errors and bounds: they have no table.
 _BOUNDS = ("_error_ms", "_low_ms", "_high_ms")
 _VERDICTS = {
     Verdict.DIFFERENT: "they differ",
     Verdict.EQUIVALENT: "equivalent within 5 %",
-    Verdict.UNCLEAR: "not told apart",
+    Verdict.UNCLEAR: "no clear difference",
     Verdict.TOO_FEW: "too few runs",
 }
 
@@ -50,7 +50,7 @@ def page(recorded: Results) -> dict[str, object]:
         "message": recorded.question,
         "downtime": None,
         "medians": [],
-        # What could not be read is told of with the reasons.
+        # The page lists unreadable runs with their reasons.
         "concerns": [
             each for each in recorded.warnings() if each.kind is not WarningKind.UNREADABLE
         ],
@@ -62,7 +62,7 @@ def page(recorded: Results) -> dict[str, object]:
 
 
 def method(recorded: Results) -> dict[str, object]:
-    """Gather what the report says of how an experiment was made."""
+    """Gather what the report says about the method of an experiment."""
     design = recorded.design
     if design.hosts is not None:
         place = f"the hosts {design.hosts.source} and {design.hosts.to}"
@@ -90,22 +90,22 @@ def method(recorded: Results) -> dict[str, object]:
 
 
 def _directions(recorded: Results) -> str:
-    """Return how often each setting was measured in either direction."""
+    """Return a sentence about how often each cell was measured in each direction."""
     ways: dict[str, Counter[str]] = {cell.name: Counter() for cell in recorded.cells}
     for run in recorded.measured:
         ways[str(placement(run)["cell"])][str(run.source["name"])] += 1
     names = sorted({name for way in ways.values() for name in way})
     if len(names) < 2:
-        return f"the guest went from {names[0]} only" if names else "the guest goes to and fro"
+        return f"the guest went from {names[0]} only" if names else "the guest goes back and forth"
     apart = {cell: abs(way[names[0]] - way[names[1]]) for cell, way in ways.items()}
     worst = max(apart, key=apart.__getitem__)
     if apart[worst] > 1:
         counts = ", ".join(f"{ways[worst][name]} times from {name}" for name in names)
-        return f"the guest went to and fro, {worst} unevenly: {counts}"
-    once = " but for one time" if apart[worst] else ""
+        return f"the guest went back and forth, {worst} unevenly: {counts}"
+    once = ", except for one run" if apart[worst] else ""
     return (
-        "the guest went to and fro, so that each setting was measured in one direction as often "
-        f"as in the other{once}"
+        "the guest went back and forth, so that each setting was measured equally often in both "
+        f"directions{once}"
     )
 
 
@@ -120,7 +120,7 @@ def _cell(cell: Cell) -> dict[str, str]:
 
 
 def _of_guest(workload: GuestSpec) -> dict[str, object]:
-    # A guest without a disk has no size, rate and cache of one.
+    # A guest without a disk has no settings of one.
     skipped = "disk" if workload.disk is None else " "
     return {
         name: value
@@ -147,13 +147,13 @@ def _outcomes(recorded: Results) -> list[dict[str, object]]:
 
 
 def results(recorded: Results) -> list[dict[str, object]]:
-    """Return the metrics that have values: for each its table, comparisons, and maybe a figure.
+    """Return for each metric that has values its table, its comparisons, and a figure if drawn.
 
-    Runs of differing environments are put together here: the report says where they differ.
+    Runs of different environments are pooled here: the report says where they differ.
     """
     table = recorded.summary(mixed=True)
     known = [str(name) for name in table["metric"].unique() if not str(name).endswith(_BOUNDS)]
-    # Those that are drawn first, in the order that the question is likely to be asked in.
+    # Metrics with a figure come first, the most important one at the top.
     order = [name for name in DRAWN if name in known]
     order += [name for name in known if name not in DRAWN]
     return [_metric(recorded, name, table[table["metric"] == name]) for name in order]
@@ -208,5 +208,5 @@ def _verdict(found: CellComparison) -> str:
         return "one never completed" if found.n_a or found.n_b else "neither completed"
     alone = found.verdict is Verdict.DIFFERENT
     if alone and found.p_adjusted is not None and found.p_adjusted >= statistics.ALPHA:
-        return "may be chance, of so many"
+        return "may be chance among so many comparisons"
     return _VERDICTS[found.verdict]

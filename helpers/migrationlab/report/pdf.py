@@ -1,6 +1,6 @@
-"""Print a page to PDF with a browser that is installed on this machine.
+"""Print a page to PDF with a browser of this machine.
 
-Without a browser there is no PDF: nothing is fetched or installed.
+Nothing is downloaded or installed: without a browser there is no PDF.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from pathlib import Path
 
 from migrationlab.errors import StoreError
 from migrationlab.hosts.program import run_program
+from migrationlab.runs.atomic_write import refused
 
-#: All of one family, which can print without a window (``--headless``).
+#: Browsers of one family, which can print without a window (``--headless``).
 BROWSERS = (
     "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge",
     "brave-browser",
@@ -26,8 +27,8 @@ def print_page(html: str, path: Path) -> bytes:
 
     Args:
         html: The page, which needs no other file.
-        path: Where the PDF is to be: beside it the browser works, since one that is confined (as
-            Ubuntu's snap is) sees the user's folders and no ``/tmp``.
+        path: The place of the PDF. The browser works beside it, because a confined browser (such
+            as Ubuntu's snap) can read the user's folders, and cannot read ``/tmp``.
 
     Raises:
         StoreError: There is no browser, or it did not print.
@@ -35,29 +36,22 @@ def print_page(html: str, path: Path) -> bytes:
     browser = find()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # No hidden name either: a confined browser would not see that.
+        # The name is not hidden: a confined browser could not read a hidden folder.
         with tempfile.TemporaryDirectory(dir=path.parent, prefix="printing-") as made:
             return _printed(browser, html, Path(made).resolve())
     except OSError as error:
-        raise StoreError(
-            f"{path} could not be written: {error.strerror or error}",
-            hint="Free some space there, or choose a place that you may write to.",
-        ) from error
+        raise refused(f"{path} could not be written", error) from error
 
 
 def find() -> str:
-    """Return the browser that there is.
-
-    Raises:
-        StoreError: There is none.
-    """
+    """Return the path of a browser, or raise a StoreError if there is none."""
     for name in BROWSERS:
         if found := shutil.which(name):
             return found
     raise StoreError(
-        "no browser is here to print the report to PDF",
+        "printing the report to PDF failed: this machine has no browser",
         hint="Install Chromium (on Debian: apt install chromium), or write report.html and print "
-        "it elsewhere.",
+        "it on another machine.",
     )
 
 
@@ -69,12 +63,12 @@ def _printed(browser: str, html: str, folder: Path) -> bytes:
         f"--user-data-dir={folder / 'profile'}", f"--print-to-pdf={printed}", page.as_uri(),
     ]  # fmt: skip
     if os.geteuid() == 0:
-        # Chromium refuses to run as root otherwise; the page is our own, and loads nothing.
+        # Without it, Chromium refuses to run as root. The page is our own, and loads nothing.
         arguments.insert(1, "--no-sandbox")
     result = run_program(arguments, timeout_s=LIMIT_S)
     if result.status != 0 or not printed.is_file():
         raise StoreError(
-            f"{browser} did not print the report (exit status {result.status}): {result.text}",
-            hint="Write report.html, and print it from a browser's window.",
+            f"printing with {browser} failed: exit status {result.status}: {result.text}",
+            hint="Write report.html, and print it from a window of the browser.",
         )
     return printed.read_bytes()

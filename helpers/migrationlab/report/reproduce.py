@@ -1,4 +1,4 @@
-"""Find how to repeat runs: by the demo, by an experiment's file, or by no single command."""
+"""Find the command that repeats some runs: the demo, an experiment, or none."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from migrationlab.plan.uris import Mode
 from migrationlab.plan.wire_spec import WireSpec
 from migrationlab.runs.run import Run
 
-#: Which Debian the hosts of a demo have where nobody says.
+#: The default image of the demo.
 _DEMO_IMAGE = "trixie"
-#: What a lab fills in by itself.
+#: Settings that a lab fills in.
 _PLACES = ("migration_uri", "connection_uri")
 _NAME = "again"
 
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """What makes the like of some runs.
+    """A command that repeats some runs.
 
     Attributes:
-        command: The command line; empty where no one command does.
-        toml: The file that it needs, empty where it needs none.
-        name: That file's name without its ``.toml``, and its folder's.
+        command: The command line; empty if no single command repeats them.
+        toml: The content of the file that the command needs; empty if it needs none.
+        name: The name of that file without ``.toml``, and of its folder.
     """
 
     command: str = ""
@@ -40,11 +40,11 @@ class Repeat:
 
 
 def repeat(runs: Sequence[Run]) -> Repeat:
-    """Return what makes the like of some runs.
+    """Return the command that repeats some runs.
 
-    A lab's runs of one guest over one wire can be made by an experiment; those that are all by
-    default, in both modes, by the demo. migrationlab cannot make the guest of a real host. Runs
-    that differ in their guests or wires have no common command.
+    The demo repeats runs with default settings in both modes. An experiment repeats other runs of
+    one guest of a lab over one wire. No single command repeats runs of several guests or wires, or
+    runs between real hosts, whose guests migrationlab cannot make.
     """
     guests = {_plain(_workload(run)) for run in runs}
     wires = {_plain(_wire(run)) for run in runs}
@@ -66,7 +66,7 @@ def repeat(runs: Sequence[Run]) -> Repeat:
         again = max(counted.values())
         return Repeat(f"migrationlab demo --repeats {again}{image} --output DIRECTORY")
     spec = {
-        "question": "What do these settings come to?",
+        "question": "How do these settings compare?",
         "name": _NAME,
         "repeats": max(counted.values()),
         "plans": {_named(plan): plan for plan in plans},
@@ -76,16 +76,16 @@ def repeat(runs: Sequence[Run]) -> Repeat:
     }
     try:
         read(spec)
-    except (PlanError, UsageError):  # a plan that was tried because it cannot work
+    except (PlanError, UsageError):  # a plan that was tried although it cannot work
         return Repeat()
     return Repeat(f"migrationlab experiment {_NAME}.toml", to_toml(spec))
 
 
 def _workload(run: Run) -> dict[str, Any] | None:
-    """Return what a lab's guest was made of; None for another guest, or one that cannot be told."""
+    """Return the settings of a lab's guest; None if they are not known, or it is no lab's."""
     if run.wire is None or "working_set_mib" not in run.guest:
         return None
-    # The machine type is left out: it is the newest that the hosts had.
+    # The machine type is left out: a lab takes the newest one that its hosts have.
     given: dict[str, Any] = {"machine": None, "accelerator": run.accelerator}
     names = (name for name in factors(GuestSpec()) if name in run.guest and name not in given)
     return _given(GuestSpec(**given, **{name: run.guest[name] for name in names}))

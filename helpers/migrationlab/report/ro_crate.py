@@ -1,10 +1,10 @@
-"""Runs as a research object: an RO-Crate that others can read, cite and check.
+"""Export runs as a research object: an RO-Crate that others can read, cite and check.
 
-The crate follows the profile Process Run Crate 0.5 (https://w3id.org/ro/wfrun/process/0.5, upon
-RO-Crate 1.1): each migration is a ``CreateAction`` whose ``instrument`` is migrationlab with the
-libvirt and QEMU that it drove, whose ``object`` is what was set, and whose ``result`` is the run's
-folder. What an experiment holds besides, and tables of all runs in CSV with a dictionary of their
-columns, lie beside them. A crate appears whole or not at all.
+The crate follows the profile Process Run Crate 0.5 (https://w3id.org/ro/wfrun/process/0.5), which
+extends RO-Crate 1.1. Each migration is a ``CreateAction``. Its ``instrument`` is migrationlab with
+the libvirt and QEMU that it used, its ``object`` is what was set, and its ``result`` is the run's
+folder. The crate also has the other files of an experiment, and tables of all runs in CSV with a
+dictionary of their columns. A crate appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from migrationlab.report.tables import (
     settings_of_guest,
 )
 from migrationlab.runs import store
+from migrationlab.runs.atomic_write import refused
 from migrationlab.runs.run import Outcome, Run, Runs
 
 if TYPE_CHECKING:
@@ -44,10 +45,10 @@ CRATE_VERSION = "1.1"
 
 README = "README.md"
 RUNS_TABLE = "runs.csv"
-#: What migrationlab itself keeps of an experiment beside its runs.
+#: The files of an experiment beside its runs.
 OWN_FILES = {
     MANIFEST: "the experiment as migrationlab reads it: design, seed, schedule",
-    BEGUN: "a line for each trial that was begun",
+    BEGUN: "a line for each planned run that was begun",
 }
 SUMMARY_TABLE = "summary.csv"
 DICTIONARY = "data-dictionary.csv"
@@ -60,17 +61,17 @@ def export(
     recorded: Results | Iterable[Run],
     path: str | Path,
     *,
-    license: str | None = None,  # noqa: A002 (the word that RO-Crate and everybody has for it)
+    license: str | None = None,  # noqa: A002 (the usual word, also in RO-Crate)
     author: str | None = None,
 ) -> Path:
     """Write runs, or an experiment with all of its runs, as an RO-Crate.
 
     Args:
         recorded: The experiment, or some runs.
-        path: A folder that is not there yet; or, if it ends in ``.zip``, such a file.
+        path: A folder that does not exist yet, or such a file if the name ends in ``.zip``.
         license: The address of the licence under which others may use the data, as
-            "https://creativecommons.org/licenses/by/4.0/"; without one the crate says that none
-            was given.
+            "https://creativecommons.org/licenses/by/4.0/". Without one, the crate says that no
+            licence was given.
         author: Who made the measurements.
 
     Returns:
@@ -78,29 +79,24 @@ def export(
 
     Raises:
         UsageError: ``license`` is no address.
-        StoreError: There are no runs, ``path`` is there already, a run cannot be read, or the disk
-            refused. Nothing is left half-made.
+        StoreError: There are no runs, ``path`` exists, a run cannot be read, or the disk refused.
+            No part of the crate is left.
     """
     place = Path(path)
     known: Runs | Results
-    if isinstance(recorded, Iterable) and not isinstance(recorded, Runs):
-        known = Runs(recorded)
-    else:  # Runs as they are, for they say what could not be read
-        known = recorded
+    # Runs stay as they are: they list the unreadable ones, too.
+    plain = isinstance(recorded, Iterable) and not isinstance(recorded, Runs)
+    known = Runs(recorded) if plain else recorded
     runs = known if isinstance(known, Runs) else known.runs
     if license is not None and not urlsplit(license).scheme.startswith("http"):
         raise UsageError(
-            f"{license!r} is no address of a licence",
-            hint="Give one such as https://creativecommons.org/licenses/by/4.0/",
+            f"license must be an address (got {license!r})",
+            hint="Give an address such as https://creativecommons.org/licenses/by/4.0/",
         )
     if not runs:
-        raise StoreError(
-            "there are no runs to export", hint="StoredExperiment some: migrationlab demo does."
-        )
+        raise StoreError("there are no runs to export", hint="Record some runs: migrationlab demo")
     if place.exists():
-        raise StoreError(
-            f"{place} is there already", hint="Delete it first, or choose another name."
-        )
+        raise StoreError(f"{place} exists already", hint="Delete it, or choose another name.")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.") as made:
@@ -112,10 +108,7 @@ def export(
             else:
                 folder.rename(place)
     except OSError as error:
-        raise StoreError(
-            f"{place} could not be written: {error.strerror or error}",
-            hint="Free some space there, or choose a place that you may write to.",
-        ) from error
+        raise refused(f"{place} could not be written", error) from error
     return place
 
 
@@ -128,7 +121,7 @@ def _fill(folder: Path, recorded: Runs | Results, runs: Runs) -> None:
     tables = {RUNS_TABLE: runs_table(recorded)}
     if not isinstance(recorded, Runs):
         (folder / DESIGN).write_text(recorded.toml(), encoding="utf-8")
-        # With these it is the experiment still, for migrationlab to read.
+        # With these, migrationlab can load the experiment from the crate.
         for name in OWN_FILES:
             if (recorded.directory / name).is_file():
                 shutil.copyfile(recorded.directory / name, folder / name)
@@ -144,33 +137,33 @@ def _readme(recorded: Runs | Results, runs: Runs) -> str:
     lines += ["| file | what it is |", "|---|---|"]
     lines += [f"| `{name}` | {what} |" for name, what, _ in _files(recorded)]
     lines += [
-        "| `runs/` | a folder a run: `run.json` for what it is, Parquet for what was recorded |",
-        "| `ro-crate-metadata.json` | all of this for programs (RO-Crate, Process Run Crate) |",
+        "| `runs/` | a folder per run: `run.json` has its facts, Parquet files what was recorded |",
+        "| `ro-crate-metadata.json` | the same for programs (RO-Crate, Process Run Crate) |",
         "",
-        "Units stand in the names of columns; an empty field is a value that is not known. Any",
-        "program reads these files. With migrationlab, `migrationlab report runs` makes a page of",
-        "them and `migrationlab.load_runs('runs')` gives them to Python.",
+        "Units stand in the names of columns. An empty field is a value that is not known. Any",
+        "program can read these files. `migrationlab report runs` makes a page of them, and",
+        "`migrationlab.load_runs('runs')` reads them in Python.",
     ]
     if not isinstance(recorded, Runs):
-        lines += ["", f"To measure it again: `migrationlab experiment {DESIGN}`."]
+        lines += ["", f"To repeat it: `migrationlab experiment {DESIGN}`."]
     if found := concerns(recorded):
-        lines += ["", "## Before these figures are believed", ""]
+        lines += ["", "## Warnings about these figures", ""]
         lines += [f"- {concern}" for concern in found]
     return "\n".join(lines) + "\n"
 
 
 def _files(recorded: Runs | Results) -> Iterator[tuple[str, str, str]]:
-    """Return the files beside the runs: name, what it is, media type."""
-    yield RUNS_TABLE, "a row a run: its main numbers, and what it was made on", "text/csv"
+    """Yield the files beside the runs: name, description, media type."""
+    yield RUNS_TABLE, "a row per run: its main numbers and its facts", "text/csv"
     if not isinstance(recorded, Runs):
-        yield SUMMARY_TABLE, "a row a cell and metric: median and 95 % interval", "text/csv"
+        yield SUMMARY_TABLE, "a row per cell and metric: median and 95 % interval", "text/csv"
         yield DESIGN, "the design: what is compared, how often, in which order", "application/toml"
         for name, what in OWN_FILES.items():
             if (recorded.directory / name).is_file():
                 yield name, what, "application/json"
     yield (
         DICTIONARY,
-        "what each column of these tables, and of the runs' Parquet files, means, and its unit",
+        "meaning and unit of each column of these tables and of the runs' Parquet files",
         "text/csv",
     )
 
@@ -187,19 +180,19 @@ def _abstract(recorded: Runs | Results, runs: Runs) -> str:
     if isinstance(recorded, Runs):
         return text
     return (
-        f"{text} An experiment of {len(recorded.cells)} cells, each to be measured "
-        f"{recorded.design.repeats} times; {len(recorded.measured)} of {len(recorded.planned)} "
-        "trials are done, warm-ups and stopped runs not counted."
+        f"{text} An experiment of {len(recorded.cells)} cells with {recorded.design.repeats} "
+        f"planned runs each: {len(recorded.measured)} of {len(recorded.planned)} are done. "
+        "Warm-ups and stopped runs are not counted."
     )
 
 
-# --- what they are ------------------------------------------------------------------------------
+# --- their description --------------------------------------------------------------------------
 
 
 def _describe(
     folder: Path, recorded: Runs | Results, runs: Runs, licence: str | None, author: str | None
 ) -> None:
-    # Slow to load, and needed to export only.
+    # Slow to import, and only an export needs it.
     from rocrate.model import Person  # noqa: PLC0415
     from rocrate.rocrate import ROCrate  # noqa: PLC0415
 
@@ -207,12 +200,13 @@ def _describe(
     crate.name = _title(recorded)
     crate.description = _abstract(recorded, runs)
     crate.license = _licence(crate, licence)
-    crate.root_dataset["conformsTo"] = _profile(crate)
+    profile = {"@type": "CreativeWork", "name": "Process Run Crate", "version": PROFILE_VERSION}
+    crate.root_dataset["conformsTo"] = _entity(crate, PROFILE, profile)
     agent = None
     if author is not None:
         agent = crate.add(Person(crate, "#author", properties={"name": author}))
         crate.root_dataset["author"] = agent
-    sources = [(README, "what is in this crate", "text/markdown"), *_files(recorded)]
+    sources = [(README, "the contents of this crate", "text/markdown"), *_files(recorded)]
     files = {
         name: crate.add_file(
             dest_path=name,
@@ -247,15 +241,6 @@ def _describe(
     crate.metadata.write(folder)
 
 
-def _profile(crate: ROCrate) -> ContextEntity:
-    properties = {
-        "@type": "CreativeWork",
-        "name": "Process Run Crate",
-        "version": PROFILE_VERSION,
-    }
-    return _entity(crate, PROFILE, properties)
-
-
 def _licence(crate: ROCrate, address: str | None) -> ContextEntity:
     name, description = "No licence given", "Ask those who made the data before you reuse them."
     if address is not None:
@@ -265,7 +250,7 @@ def _licence(crate: ROCrate, address: str | None) -> ContextEntity:
 
 
 def _instruments(crate: ROCrate, run: Run, known: dict[str, ContextEntity]) -> list[ContextEntity]:
-    """Return the programs that a run was made with, each version described once."""
+    """Return the programs that made a run. Each version is described once."""
     used: set[tuple[str, str | None]] = {("migrationlab", run.migrationlab_version)}
     for host in (run.source, run.destination):
         used |= {("libvirt", host.get("libvirt_version")), ("QEMU", host.get("qemu_version"))}
@@ -282,11 +267,11 @@ def _instruments(crate: ROCrate, run: Run, known: dict[str, ContextEntity]) -> l
 
 
 def _settings(crate: ROCrate, run: Run) -> Iterator[ContextEntity]:
-    """Return what was set for a run, each value described once in the crate."""
+    """Yield what was set for a run. Each value is described once in the crate."""
     groups = {
         "plan": {"mode": str(run.plan.mode)} | run.plan.changed(),
         "guest": settings_of_guest(run),
-        # What it was measured to carry is a result, though not of the migration.
+        # The measured rate is no setting.
         "wire": {key: value for key, value in (run.wire or {}).items() if key != "measured_mbit_s"},
     }
     for group, values in groups.items():

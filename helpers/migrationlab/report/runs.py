@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -16,17 +16,31 @@ from migrationlab import plots
 from migrationlab.analysis.timeline import Timeline
 from migrationlab.errors import StoreError
 from migrationlab.experiment import statistics
-from migrationlab.experiment.grouping import facts_of, group
+from migrationlab.experiment.grouping import group
 from migrationlab.experiment.warnings import WarningKind, find
 from migrationlab.plots.picture import Picture
 from migrationlab.report.figures import Figure, embed
 from migrationlab.report.reproduce import repeat
 from migrationlab.runs.numbers import UNKNOWN, interval, moment, number
 from migrationlab.runs.run import Outcome, Run, Runs
-from migrationlab.runs.summary import DOWNTIMES
+from migrationlab.runs.schema import DOWNTIMES
 
 #: With more runs than this, only typical ones are drawn, to keep the page small.
 MOST_DRAWN = 12
+#: Facts that differ in every run.
+_CHANGING = frozenset(
+    {"load_1min", "cpu_busy_percent", "measured_mbit_s", "number", "name", "uuid"}
+)
+#: What a page says of a host.
+_HOST = {
+    "libvirt_version": "libvirt",
+    "qemu_version": "QEMU",
+    "image": "image",
+    "kernel": "kernel",
+    "cpu_model": "CPU",
+    "cpus": "CPUs",
+    "memory_mib": "memory MiB",
+}
 
 
 def page(runs: Runs) -> dict[str, object]:
@@ -269,12 +283,26 @@ def remarks(runs: Runs) -> list[tuple[str, str, list[str]]]:
 
 
 def facts(runs: Runs) -> dict[str, list[str]]:
-    """Return the runs' environments: each fact with its different values."""
+    """Return what is known of the runs' hosts, guests, wires and machines: each fact's values."""
     gathered: dict[str, dict[str, None]] = {}  # a dict keeps the order of the values
     for run in runs:
-        for name, value in facts_of(run).items():
+        for name, value in _facts(run):
             gathered.setdefault(name, {})[UNKNOWN if value is None else str(value)] = None
     return {name: list(values) for name, values in gathered.items()}
+
+
+def _facts(run: Run) -> Iterator[tuple[str, object]]:
+    for host in sorted((run.source, run.destination), key=lambda host: str(host["name"])):
+        known = [
+            f"{label} {host[key]}" for key, label in _HOST.items() if host.get(key) is not None
+        ]
+        yield f"host {host['name']}", ", ".join(known)
+    yield "accelerator", run.accelerator
+    for title, known in (("guest", run.guest), ("wire", run.wire or {}), ("", run.environment)):
+        for name, value in known.items():
+            if name not in _CHANGING:
+                yield f"{title} {name}".strip(), value
+    yield "migrationlab", run.migrationlab_version
 
 
 def medians(runs: Runs, group_of: Mapping[str, str]) -> list[dict[str, str | int]]:

@@ -1,17 +1,18 @@
-"""Decide which runs may be pooled: find the environment of each, and where two differ.
+"""Decide which runs may be pooled: compare their environments and their settings.
 
 Theory of operation. As pyperf does with its checked metadata (``_CHECKED_METADATA`` in its
 ``pyperf/_metadata.py``), some facts of a run are *checked*: the machine that recorded, both
-hosts, the hypervisors, the accelerator, the machine type, migrationlab's code. Runs that differ in
-these answer different questions, so :func:`require_same` refuses to pool them until the caller
-allows the difference. What an experiment varies (plan, workload, wire) is no environment. What
-differs in every run (load, time, a guest's name) is none either.
+hosts, the hypervisors, the accelerator, the machine type, migrationlab's code. These are the run's
+*environment*. Runs that differ in it answer different questions, so :func:`require_same` refuses to
+pool them until the caller allows the difference. What an experiment varies on purpose (plan,
+guest, wire) are the run's *settings*: :func:`differences` compares them, too, if asked. Facts that
+differ in every run (load, time, a guest's name) are neither.
 
 Hosts are identified by their names, not by their role, so that a guest may go there and back. The
 domain's hash is compared among guests of the same settings only: a grid over memory sizes moves
 several kinds of domain on purpose.
 
-An unknown fact counts as a value of its own.
+An unknown fact of an environment counts as a value.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from migrationlab.errors import UsageError
 
-Facts = Mapping[str, Any]
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from migrationlab.runs.run import Run
 
 #: Of the machine that recorded.
 MACHINE = (
@@ -38,50 +40,20 @@ HOST = (
     *("hostname", "libvirt_version", "qemu_version", "image"),
     *("kernel", "cpu_model", "cpus", "memory_mib"),
 )
-#: Facts of a guest that are no settings.
-_NAMES = frozenset({"name", "uuid", "number", "machine", "xml_sha256"})
 DOMAIN = "guest.xml_sha256"
+#: Facts of the plan, the guest and the wire that are no settings: where the guest went, which of
+#: several it was, what is compared as environment, and what was measured.
+_NO_SETTINGS = {
+    "plan": frozenset({"mode", "migration_uri", "connection_uri"}),
+    "guest": frozenset({"name", "uuid", "number", "accelerator", "machine", "xml_sha256"}),
+    "wire": frozenset({"measured_mbit_s"}),
+}
 ID_DIGITS = 8
 _SHOWN_RUNS = 3
 
 
-class Identified(Protocol):
-    """What a run says of its environment; see ``runs.Run``."""
-
-    @property
-    def run_id(self) -> str:
-        """Return its name."""
-
-    @property
-    def migrationlab_version(self) -> str:
-        """Return the version of migrationlab."""
-
-    @property
-    def accelerator(self) -> str:
-        """Return what ran the guest."""
-
-    @property
-    def environment(self) -> Facts:
-        """Return what is known of the machine that recorded."""
-
-    @property
-    def source(self) -> Facts:
-        """Return what is known of the source host."""
-
-    @property
-    def destination(self) -> Facts:
-        """Return what is known of the destination host."""
-
-    @property
-    def guest(self) -> Facts:
-        """Return what is known of the guest."""
-
-
-def environment(run: Identified) -> dict[str, Any]:
+def environment(run: Run) -> dict[str, Any]:
     """Return the checked facts of a run by their names, such as ``host-a.qemu_version``.
-
-    Args:
-        run: The run.
 
     Returns:
         The same names in the same order for runs between the same hosts; None: not known.
@@ -97,7 +69,21 @@ def environment(run: Identified) -> dict[str, Any]:
     return {name: _simple(value) for name, value in facts.items()}
 
 
-def environment_id(run: Identified) -> str:
+def settings(run: Run) -> dict[str, Any]:
+    """Return what was set for a run, besides the mode, as ``guest.memory_mib``.
+
+    An unknown fact is left out, and so is a setting of the plan that has its default.
+    """
+    groups = {"guest": run.guest, "wire": run.wire or {}, "plan": run.plan.changed()}
+    return {
+        f"{group}.{name}": value
+        for group, facts in groups.items()
+        for name, value in facts.items()
+        if value is not None and name not in _NO_SETTINGS[group]
+    }
+
+
+def environment_id(run: Run) -> str:
     """Return a short name of a run's environment, the same on every machine.
 
     It ignores unknown facts, so that it stays when a later version records more.
@@ -108,17 +94,18 @@ def environment_id(run: Identified) -> str:
     return "e" + hashlib.sha256(text.encode()).hexdigest()[:ID_DIGITS]
 
 
-def environments(runs: Iterable[Identified]) -> pd.DataFrame:
+def environments(runs: Iterable[Run]) -> pd.DataFrame:
     """Return the environments of runs, a row each, the most frequent first.
 
     Returns:
         ``environment_id``, ``runs`` (how many), and a column for each checked fact.
     """
-    counts: Counter[str] = Counter()
+    import pandas as pd  # noqa: PLC0415 (takes half a second or more to import; most uses of runs need none)
+
     facts: dict[str, dict[str, Any]] = {}
+    counts: Counter[str] = Counter()
     for run in runs:
-        name = environment_id(run)
-        counts[name] += 1
+        counts[name := environment_id(run)] += 1
         facts.setdefault(name, environment(run))
     rows = [
         {"environment_id": name, "runs": count, **facts[name]}
@@ -129,11 +116,14 @@ def environments(runs: Iterable[Identified]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns or ["environment_id", "runs"], dtype=object)
 
 
-def differences(runs: Iterable[Identified]) -> dict[str, dict[Any, list[str]]]:
-    """Return the checked facts in which runs differ.
+def differences(
+    runs: Iterable[Run], *, with_settings: bool = False
+) -> dict[str, dict[Any, list[str]]]:
+    """Return the facts in which runs differ. Runs without differences may be pooled.
 
     Args:
         runs: The runs.
+        with_settings: Whether to compare the settings, too.
 
     Returns:
         For each such fact its values, and for each value the ids of the runs that have it. The
@@ -142,9 +132,10 @@ def differences(runs: Iterable[Identified]) -> dict[str, dict[Any, list[str]]]:
     given = list(runs)
     by_fact: dict[str, dict[Any, list[str]]] = {}
     for run in given:
-        for name, value in environment(run).items():
-            by_fact.setdefault(name, {}).setdefault(value, []).append(run.run_id)
-    # A fact of a host that only some of the runs used differs, too.
+        facts = environment(run) | (settings(run) if with_settings else {})
+        for name, value in facts.items():
+            by_fact.setdefault(name, {}).setdefault(_simple(value), []).append(run.run_id)
+    # A fact that only some of the runs have (of a host, of a plan) differs, too.
     found = {
         name: values
         for name, values in by_fact.items()
@@ -155,7 +146,7 @@ def differences(runs: Iterable[Identified]) -> dict[str, dict[Any, list[str]]]:
     return found
 
 
-def require_same(runs: Sequence[Identified], *, allow: Iterable[str] = ()) -> None:
+def require_same(runs: Sequence[Run], *, allow: Iterable[str] = ()) -> None:
     """Refuse to pool runs whose environments differ.
 
     Args:
@@ -170,7 +161,8 @@ def require_same(runs: Sequence[Identified], *, allow: Iterable[str] = ()) -> No
     differing = {
         name: values
         for name, values in differences(runs).items()
-        if allowed.isdisjoint({name, *_parts(name)})
+        # The last dot separates: a host's name can have dots.
+        if allowed.isdisjoint({name, *name.rpartition(".")[::2]})
     }
     if not differing:
         return
@@ -182,18 +174,18 @@ def require_same(runs: Sequence[Identified], *, allow: Iterable[str] = ()) -> No
     )
 
 
-def _domains(runs: Sequence[Identified]) -> dict[Any, list[str]]:
-    """Return the runs by their domains' hashes, of guests that have the same settings."""
-    equivalent: dict[str, dict[Any, list[str]]] = {}
+def _domains(runs: Sequence[Run]) -> dict[Any, list[str]]:
+    """Return the runs by their domains' hashes, if guests of the same settings differ in them."""
+    by_setting: dict[str, dict[Any, list[str]]] = {}
     for run in runs:
-        setting = {key: value for key, value in run.guest.items() if key not in _NAMES}
+        guest = {name: value for name, value in settings(run).items() if name.startswith("guest.")}
         # Another version of libvirt can write the same domain differently.
         writer = run.source.get("libvirt_version")
-        key = json.dumps([setting, writer], sort_keys=True, default=dict)
-        found = equivalent.setdefault(key, {})
-        found.setdefault(_simple(run.guest.get("xml_sha256")), []).append(run.run_id)
+        key = json.dumps([guest, run.accelerator, writer], sort_keys=True, default=dict)
+        digest = _simple(run.guest.get("xml_sha256"))
+        by_setting.setdefault(key, {}).setdefault(digest, []).append(run.run_id)
     differing: dict[Any, list[str]] = {}
-    for values in equivalent.values():
+    for values in by_setting.values():
         if len(values) > 1:
             for value, ids in values.items():
                 differing.setdefault(value, []).extend(ids)
@@ -205,12 +197,6 @@ def _simple(value: Any) -> Any:
     if isinstance(value, str | int | float | None):
         return value
     return json.dumps(value, sort_keys=True, default=dict)
-
-
-def _parts(name: str) -> tuple[str, str]:
-    # The last dot: a host's name can have dots.
-    place, _, fact = name.rpartition(".")
-    return place, fact
 
 
 def _described(values: Mapping[Any, Sequence[str]]) -> str:

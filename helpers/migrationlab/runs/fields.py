@@ -10,13 +10,14 @@ import functools
 import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Self, get_type_hints, overload
+from typing import TYPE_CHECKING, Any, Self, get_type_hints, overload
 
 import msgspec
-import numpy as np
-import pandas as pd
 
 from migrationlab.runs.schema import FRAMES, conform
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Keys that a summary needs.
 NEEDED: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -87,7 +88,7 @@ def frozen(value: Any) -> Any:
         return MappingProxyType({str(key): frozen(item) for key, item in value.items()})
     if isinstance(value, (list, tuple)):
         return tuple(frozen(item) for item in value)
-    if isinstance(value, np.generic):
+    if type(value).__module__ == "numpy":  # a number of numpy, which is slow to import
         return frozen(value.item())
     if isinstance(value, float) and not math.isfinite(value):
         return None

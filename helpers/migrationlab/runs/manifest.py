@@ -8,17 +8,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import pandas as pd
 
 from migrationlab.errors import StoreError
 from migrationlab.runs.atomic_write import RESTORE, damaged, refused
 from migrationlab.runs.fields import facts_type
 from migrationlab.runs.run import Run
-from migrationlab.runs.schema import SUMMARY
-from migrationlab.runs.summary import DEFINITION
+from migrationlab.runs.schema import DEFINITION, SUMMARY
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMAT = "migrationlab-run"
 VERSION = 4

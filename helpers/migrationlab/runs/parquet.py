@@ -7,16 +7,15 @@ import hashlib
 import io
 from collections.abc import Callable
 from pathlib import Path
-
-import pandas as pd
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from migrationlab.runs.atomic_write import damaged, refused
 from migrationlab.runs.manifest import Manifest
 from migrationlab.runs.schema import FRAMES, conform
 
-#: What pandas and pyarrow raise for a file that migrationlab did not write.
-_FOREIGN = (pa.ArrowException, KeyError, OSError, OverflowError, TypeError, ValueError)
+if TYPE_CHECKING:
+    import pandas as pd
+
 #: How many frames stay in memory once they are read: those of about nine runs.
 CACHED_FRAMES = 64
 
@@ -68,6 +67,9 @@ def _read(path: Path, name: str, checksum: str) -> pd.DataFrame:
     Raises:
         StoreError: It is not what the run was saved with.
     """
+    import pandas as pd  # noqa: PLC0415 (takes half a second or more to import; a stored summary needs no frame)
+    import pyarrow as pa  # noqa: PLC0415
+
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -76,5 +78,6 @@ def _read(path: Path, name: str, checksum: str) -> pd.DataFrame:
         raise damaged(path, "its checksum differs")
     try:
         return conform(name, pd.read_parquet(io.BytesIO(content), engine="pyarrow"))
-    except _FOREIGN as error:
+    # What pandas and pyarrow raise for a file that migrationlab did not write.
+    except (pa.ArrowException, KeyError, OSError, OverflowError, TypeError, ValueError) as error:
         raise damaged(path, error) from error

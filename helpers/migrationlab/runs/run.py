@@ -3,6 +3,9 @@
 A run does not change. Its mappings are read-only, and each access to a frame gives a fresh copy,
 so that nothing done in a notebook cell changes the record. Its summary is computed once; a stored
 summary of the same definition replaces the computation (:func:`remember`).
+
+Methods that compute import what they need: pandas takes half a second or more to import, and most
+commands read stored summaries only.
 """
 
 from __future__ import annotations
@@ -10,24 +13,26 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Annotated, Any, overload
+from typing import TYPE_CHECKING, Annotated, Any, overload
 
-import pandas as pd
 from msgspec import Meta
 
-from migrationlab.analysis.cost import Cost, cost
-from migrationlab.analysis.timeline import Recording, Timeline, build
-from migrationlab.analysis.workload import Workload, workload
 from migrationlab.errors import StoreError
 from migrationlab.plan.plan import Plan
 from migrationlab.runs import environment as identity
 from migrationlab.runs.fields import FrameField, settle
 from migrationlab.runs.schema import SUMMARY
-from migrationlab.runs.summary import downtime_table, summed_up
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from migrationlab.analysis.cost import Cost
+    from migrationlab.analysis.timeline import Timeline
+    from migrationlab.analysis.workload import Workload
 
 Facts = Mapping[str, Any]
 RunId = Annotated[str, Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,79}\Z")]
@@ -81,13 +86,12 @@ class RunError:
 class Run:
     """The record of one migration. Runs with the same ``run_id`` are equal.
 
-    ``data/README.md`` lists the keys of each mapping and the columns of each frame.
+    ``schema.RECORDED`` describes the frames; ``data/README.md`` also the keys of each mapping.
 
     Attributes:
         run_id: Its name, and that of its folder: see :func:`new_run_id`.
         created: When the call was made, ISO 8601 in UTC.
-        migrationlab_version: The version of migrationlab that recorded it.
-        outcome: How the migration ended.
+        migrationlab_version: The version that recorded it.
         error: Why it did not complete; None if it did.
         plan: How the guest was migrated, with the URIs that were left out filled in.
         guest: What the guest was, and what its workload did.
@@ -110,13 +114,6 @@ class Run:
             recorded it. None: not known.
         experiment: The run's place in its experiment; None if it belongs to none.
         warnings: What a reader of this run must know.
-        events: What happened, a row per event.
-        job: libvirt's job statistics, a row per sample.
-        beats: The guest's datagrams, a row each.
-        echoes: Echo requests to the guest, a row each.
-        wire_bytes: The wire's counters, a row per sample.
-        connections: TCP connections over the wire, a row each.
-        processes: QEMU and libvirtd, a row per sample of a process or thread.
     """
 
     run_id: RunId
@@ -175,59 +172,30 @@ class Run:
                     return str(host["name"])
         return None
 
-    def timeline(self) -> Timeline:
-        """Compute phases, iterations, downtimes and rates from the recorded frames."""
-        if _TIMELINE not in self.__dict__:
-            self.__dict__[_TIMELINE] = self._timeline()
-        line: Timeline = self.__dict__[_TIMELINE]
-        # Its frames can be changed, so each caller gets copies of them.
-        values = {field.name: getattr(line, field.name) for field in fields(line)}
-        frames = {name: v.copy() for name, v in values.items() if isinstance(v, pd.DataFrame)}
-        return replace(line, **frames)
-
-    def _timeline(self) -> Timeline:
-        recording = Recording(
-            events=self.events,
-            job=self.job,
-            beats=self.beats,
-            echoes=self.echoes,
-            clock=self.clock,
-            wire_bytes=self.wire_bytes,
-            called_ns=self.called_ns,
-            returned_ns=self.returned_ns,
-            completed=self.outcome is Outcome.COMPLETED,
-            offline=self.plan.offline,
-            mode=str(self.plan.mode),
-            completed_job=self.completed_job,
-            downtime_requested_ms=self.downtime_requested_ms,
-        )
-        return build(recording)
-
     @property
     def environment_id(self) -> str:
         """Return the short name of the run's machines and software."""
         return identity.environment_id(self)
 
+    def timeline(self) -> Timeline:
+        """Compute phases, iterations, downtimes and rates from the recorded frames."""
+        from migrationlab.runs import summary as compute  # noqa: PLC0415
+
+        if _TIMELINE not in self.__dict__:
+            self.__dict__[_TIMELINE] = compute.timeline_of(self)
+        return compute.copied(self.__dict__[_TIMELINE])
+
     def cost(self) -> Cost:
         """Compute what it cost: processor time on both hosts, memory, bytes by purpose."""
-        return self._cost(self.timeline())
+        from migrationlab.runs import summary as compute  # noqa: PLC0415
 
-    def _cost(self, line: Timeline) -> Cost:
-        return cost(
-            processes=self.processes,
-            connections=self.connections,
-            wire_bytes=self.wire_bytes,
-            moments=line,
-            moved=self.outcome in (Outcome.COMPLETED, Outcome.INTERRUPTED),
-            memory_bytes=int(self.guest.get("memory_mib") or 0) << 20 or None,
-        )
+        return compute.cost_of(self, self.timeline())
 
     def workload(self) -> Workload:
         """Compute how fast the guest wrote its memory before, during and after."""
-        return self._workload(self.timeline())
+        from migrationlab.runs import summary as compute  # noqa: PLC0415
 
-    def _workload(self, line: Timeline) -> Workload:
-        return workload(beats=self.beats, iterations=line.iterations, moments=line)
+        return compute.workload_of(self, self.timeline())
 
     def summary(self) -> dict[str, Any]:
         """Return the run's main numbers: the keys of ``SUMMARY``, plain values; None: not known.
@@ -236,27 +204,23 @@ class Run:
             StoreError: The record is not as a recorder writes it.
         """
         if _SUMMARY not in self.__dict__:
+            from migrationlab.runs import summary as compute  # noqa: PLC0415
+
             try:
-                line = self._timeline()  # not stored: of thousands of runs it is much
-                figures = summed_up(self, line, self._cost(line), self._workload(line))
+                self.__dict__[_SUMMARY] = compute.summarize(self)
             except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
                 raise StoreError(
                     f"the summary of run {self.run_id} failed: {error!r}",
                     hint="Restore the run from a copy: its record is not as it was written.",
                 ) from error
-            self.__dict__[_SUMMARY] = figures
         return dict(self.__dict__[_SUMMARY])
 
 
 class Runs(Sequence[Run]):
     """Runs, oldest first.
 
-    Args:
-        runs: The runs.
-        unreadable: For each run that could not be read, its name and the reason.
-
     Attributes:
-        unreadable: The same mapping.
+        unreadable: For each run that could not be read, its name and the reason.
     """
 
     def __init__(
@@ -285,6 +249,8 @@ class Runs(Sequence[Run]):
 
     def frame(self) -> pd.DataFrame:
         """Return the runs' summaries, a row per run."""
+        import pandas as pd  # noqa: PLC0415
+
         rows = [run.summary() for run in self._runs]
         return pd.DataFrame(rows, columns=list(SUMMARY)).astype(dict(SUMMARY))
 
@@ -301,7 +267,9 @@ class Runs(Sequence[Run]):
         A row per number. The true value is from ``low_ms`` to ``high_ms``: see
         :mod:`migrationlab.analysis.downtimes`.
         """
-        return downtime_table(self.frame())
+        from migrationlab.runs import summary as compute  # noqa: PLC0415
+
+        return compute.downtime_table(self.frame())
 
 
 def remember(run: Run, summary: Mapping[str, Any]) -> None:

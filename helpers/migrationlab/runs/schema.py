@@ -15,11 +15,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 MIB = 1024 * 1024
+#: The number of the definition of all numbers. Raise it when the meaning of a number changes, so
+#: that stored summaries are computed again. ``tests/unit/runs/test_summary.py`` notices a change.
+DEFINITION = 1
+DOWNTIMES = ("requested", "reported", "event", "network")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +127,8 @@ def frame(name: str, rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     Returns:
         The frame, with the columns and types of ``FRAMES``.
     """
+    import pandas as pd  # noqa: PLC0415 (takes half a second or more to import; the schema itself needs none)
+
     given = list(rows)
     # Each column gets its type at once: a detour by floats would round large integers.
     return pd.DataFrame(
@@ -138,6 +145,8 @@ def conform(name: str, given: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ValueError: A column is missing or unknown, or its values are not of its type.
     """
+    import pandas as pd  # noqa: PLC0415 (as above)
+
     columns = FRAMES[name]
     # Most frames have the right types already, and a copy is faster than a conversion.
     types = [(column, str(kind)) for column, kind in given.dtypes.items()]

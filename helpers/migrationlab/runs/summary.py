@@ -1,35 +1,64 @@
-"""Compute the summary of a run: its main numbers in one row, as ``schema.METRICS`` lists them."""
+"""Compute the figures of a run: its timeline, and its summary as ``schema.METRICS`` lists it.
+
+Needs pandas, numpy and :mod:`migrationlab.analysis`. A run imports this module when it computes.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields, replace
+from typing import Any
 
 import pandas as pd
 
-from migrationlab.analysis.cost import Cost
-from migrationlab.analysis.timeline import Timeline
-from migrationlab.analysis.workload import Workload
-from migrationlab.runs.schema import SUMMARY
-
-if TYPE_CHECKING:
-    from migrationlab.runs.run import Run
-
-#: The number of the definition of all numbers. Raise it when the meaning of a number changes, so
-#: that stored summaries are computed again. ``tests/unit/runs/test_summary.py`` notices a change.
-DEFINITION = 1
-
-DOWNTIMES = ("requested", "reported", "event", "network")
+from migrationlab.analysis.cost import Cost, cost
+from migrationlab.analysis.timeline import Recording, Timeline, build
+from migrationlab.analysis.workload import Workload, workload
+from migrationlab.runs.run import Outcome, Run
+from migrationlab.runs.schema import DOWNTIMES, SUMMARY
 
 
-def summed_up(run: Run, line: Timeline, took: Cost, work: Workload) -> dict[str, Any]:
-    """Return the keys of ``SUMMARY`` with plain values; None: not known.
+def timeline_of(run: Run) -> Timeline:
+    """Compute a run's timeline."""
+    same = {field.name for field in fields(Recording)} - {"completed", "offline", "mode"}
+    facts: dict[str, Any] = {name: getattr(run, name) for name in same}
+    return build(
+        Recording(
+            **facts,
+            completed=run.outcome is Outcome.COMPLETED,
+            offline=run.plan.offline,
+            mode=str(run.plan.mode),
+        )
+    )
 
-    Args:
-        run: The run.
-        line: Its timeline.
-        took: Its cost.
-        work: What it did to the guest's workload.
-    """
+
+def copied(line: Timeline) -> Timeline:
+    """Return a timeline with copies of its frames, which a caller can change."""
+    values = {field.name: getattr(line, field.name) for field in fields(line)}
+    frames = {name: v.copy() for name, v in values.items() if isinstance(v, pd.DataFrame)}
+    return replace(line, **frames)
+
+
+def cost_of(run: Run, line: Timeline) -> Cost:
+    """Compute what a run cost."""
+    return cost(
+        processes=run.processes,
+        connections=run.connections,
+        wire_bytes=run.wire_bytes,
+        moments=line,
+        moved=run.outcome in (Outcome.COMPLETED, Outcome.INTERRUPTED),
+        memory_bytes=int(run.guest.get("memory_mib") or 0) << 20 or None,
+    )
+
+
+def workload_of(run: Run, line: Timeline) -> Workload:
+    """Compute what a run did to the guest's workload."""
+    return workload(beats=run.beats, iterations=line.iterations, moments=line)
+
+
+def summarize(run: Run) -> dict[str, Any]:
+    """Return the keys of ``SUMMARY`` with plain values; None: not known."""
+    line = timeline_of(run)  # the run does not keep it: of thousands of runs it is much
+    parts = (line, cost_of(run, line), work := workload_of(run, line))
     sure = line.downtimes.astype(object).where(line.downtimes.notna(), None).set_index("kind")
     reported, event, network = (sure.loc[kind] for kind in ("reported", "event", "network"))
     known: dict[str, Any] = {
@@ -53,7 +82,7 @@ def summed_up(run: Run, line: Timeline, took: Cost, work: Workload) -> dict[str,
     def value(key: str) -> Any:
         if key in known:
             return known[key]
-        return next(getattr(part, key) for part in (line, took, work) if hasattr(part, key))
+        return next(getattr(part, key) for part in parts if hasattr(part, key))
 
     return {key: value(key) for key in SUMMARY}
 
@@ -68,33 +97,22 @@ def downtime_table(summaries: pd.DataFrame) -> pd.DataFrame:
         A row per known number.
     """
     done = summaries.query("outcome == 'completed'")
-    requested = done["downtime_requested_ms"]
-    bounds = {
-        # A limit is not measured, so it has no error.
-        "requested": (requested, requested),
-        **{kind: _within(done, kind) for kind in ("reported", "event")},
-        "network": (done["downtime_network_low_ms"], done["downtime_network_high_ms"]),
-    }
     numbers = ["downtime_ms", "low_ms", "high_ms"]
-    table = pd.concat(
-        pd.DataFrame(
-            {
-                "run_id": done["run_id"],
-                "mode": done["mode"],
-                "kind": pd.Series(kind, index=done.index, dtype="str"),
-                "downtime_ms": done[f"downtime_{kind}_ms"],
-                "low_ms": low,
-                "high_ms": high,
-            }
-        ).astype(dict.fromkeys(numbers, "Float64"))
-        for kind, (low, high) in bounds.items()
-    )
-    return table.dropna(subset="downtime_ms", ignore_index=True)
-
-
-def _within(done: pd.DataFrame, kind: str) -> tuple[pd.Series, pd.Series]:
-    value, error = done[f"downtime_{kind}_ms"], done[f"downtime_{kind}_error_ms"]
-    return value - error, value + error
+    tables = []
+    for kind in DOWNTIMES:
+        value = done[f"downtime_{kind}_ms"]
+        match kind:
+            case "requested":  # a limit is not measured, so it has no error
+                low = high = value
+            case "network":
+                low, high = done["downtime_network_low_ms"], done["downtime_network_high_ms"]
+            case _:
+                error = done[f"downtime_{kind}_error_ms"]
+                low, high = value - error, value + error
+        table = done[["run_id", "mode"]].assign(kind=kind, downtime_ms=value, low_ms=low)
+        table = table.assign(high_ms=high).astype(dict.fromkeys(numbers, "Float64"))
+        tables.append(table.astype({"kind": "str"}))
+    return pd.concat(tables).dropna(subset="downtime_ms", ignore_index=True)
 
 
 def _apart(high: float | None, value: float | None) -> float | None:

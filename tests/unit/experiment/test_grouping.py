@@ -39,10 +39,10 @@ def test_changing_facts_do_not_separate_runs(make_run: MakeRun) -> None:
     ("changes", "source", "differing"),
     [
         # Nothing else explains why the domains differ.
-        ({}, {}, ("guest xml_sha256",)),
+        ({}, {}, ("guest.xml_sha256",)),
         # More memory explains it, and so does another libvirt that wrote the XML.
-        ({"memory_mib": 512}, {}, ("guest memory_mib",)),
-        ({}, {"libvirt_version": "9.0.0"}, ("host host-a",)),
+        ({"memory_mib": 512}, {}, ("guest.memory_mib",)),
+        ({}, {"libvirt_version": "9.0.0"}, ("host-a.libvirt_version",)),
     ],
 )
 def test_domain_hash_separates_runs_only_alone(

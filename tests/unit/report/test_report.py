@@ -31,7 +31,7 @@ MakeRun = Callable[..., Run]
 
 
 class Page(HTMLParser):
-    """What a page holds: its tags with their attributes, and its text."""
+    """The tags of a page with their attributes, and its text."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class Page(HTMLParser):
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Keep the tag, and that it is open."""
+        """Store the tag, and that it is open."""
         self.tags.append((tag, dict(attrs)))
         if tag not in {"meta", "img", "br"}:
             self.open.append(tag)
@@ -51,17 +51,17 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        """Keep the text."""
+        """Store the text."""
         self.text += data
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
-        """Give the attributes of all tags of a kind."""
+        """Return the attributes of all tags of a kind."""
         return [attributes for name, attributes in self.tags if name == tag]
 
 
 @pytest.fixture(scope="module")
 def six(make_run: MakeRun) -> list[Run]:
-    """Give three runs in each mode."""
+    """Return three runs in each mode."""
     return [
         make_run(mode=mode, number=number, downtime_ms=300.0 + 10 * number)
         for number, mode in enumerate(["normal", "peer2peer"] * 3, start=1)
@@ -70,12 +70,12 @@ def six(make_run: MakeRun) -> list[Run]:
 
 @pytest.fixture(scope="module")
 def html(six: list[Run]) -> str:
-    """Give the report of the six: one rendering for the tests that only look at it."""
+    """Return the report of the six runs, rendered once for all tests that only read it."""
     return render(six)
 
 
-def test_the_report_is_one_file_that_needs_no_other(html: str) -> None:
-    """Opened offline or sent by mail, nothing is missing: no address, script or file outside."""
+def test_report_is_one_file_that_loads_nothing(html: str) -> None:
+    """The page can be opened offline: it uses no address, script or file outside of it."""
     page = Page(html)
     assert page.open == []
     assert not page.all("script")
@@ -87,8 +87,8 @@ def test_the_report_is_one_file_that_needs_no_other(html: str) -> None:
     assert "http" not in page.text
 
 
-def test_the_report_can_be_read_without_seeing_it(html: str) -> None:
-    """Language, headings in order, captions, heads of rows and columns, words for each figure."""
+def test_report_is_accessible(html: str) -> None:
+    """It has a language, ordered headings, captions, heads of tables, and texts of figures."""
     page = Page(html)
     assert page.all("html")[0]["lang"] == "en"
     assert len(page.all("caption")) == len(page.all("table"))
@@ -97,8 +97,8 @@ def test_the_report_can_be_read_without_seeing_it(html: str) -> None:
     assert [tag for tag, _ in page.tags if tag in {"h1", "h2", "h3"}][:2] == ["h1", "h2"]
 
 
-def test_the_report_gives_medians_with_n_and_spread(html: str) -> None:
-    """A median never stands alone; of three runs there is no interval, but their range."""
+def test_medians_have_n_and_spread(html: str) -> None:
+    """Each median has its n and range. Three runs have no interval."""
     assert "Downtimes of the completed runs, in milliseconds" in html
     assert (
         '<th scope="row">event</th><td>normal</td><td class="number">3</td>'
@@ -108,7 +108,7 @@ def test_the_report_gives_medians_with_n_and_spread(html: str) -> None:
 
 
 def test_six_runs_have_an_interval(make_run: MakeRun) -> None:
-    """From six runs on the median has its 95 % interval, within their range."""
+    """From six runs on the median has a 95 % interval, within the range."""
     made = [make_run(number=number, downtime_ms=300.0 + 10 * number) for number in range(1, 7)]
     assert (
         '<td>normal</td><td class="number">6</td><td class="number">335.0</td>'
@@ -116,8 +116,8 @@ def test_six_runs_have_an_interval(make_run: MakeRun) -> None:
     ) in render(made)
 
 
-def test_the_report_names_each_run_and_how_to_repeat_it(six: list[Run], html: str) -> None:
-    """Each run has its table row, its section with figures, and its line for virsh."""
+def test_report_names_each_run_and_how_to_repeat_it(six: list[Run], html: str) -> None:
+    """Each run has a table row, a section with figures, and a command line of virsh."""
     page = Page(html)
     for run in six:
         assert {"id": f"run-{run.run_id}"} in page.all("section")
@@ -129,12 +129,12 @@ def test_the_report_names_each_run_and_how_to_repeat_it(six: list[Run], html: st
     assert "Example CPU" in page.text
 
 
-def test_runs_that_differ_are_told_of_and_not_pooled(html: str, make_run: MakeRun) -> None:
-    """Numbers of two settings have a row each, and a warning; the load alone is no matter."""
+def test_runs_of_different_settings_are_not_pooled(html: str, make_run: MakeRun) -> None:
+    """Two settings have a row each, and a warning. A different load has neither."""
     assert "differ in more than their mode" not in html
     two = [make_run(), make_run(number=2, dirty_mib_s=80.0)]
     made = render([*two, make_run(number=3, dirty_mib_s=20.0, outcome="cancelled")])
-    assert "differ in more than their mode: guest dirty_mib_s." in " ".join(Page(made).text.split())
+    assert "differ in more than their mode: guest.dirty_mib_s." in " ".join(Page(made).text.split())
     for rate in ("40", "80"):
         assert f'<td>normal, guest writing {rate} MiB/s</td><td class="number">1</td>' in made
     # What a plan leaves out is not said.
@@ -144,16 +144,16 @@ def test_runs_that_differ_are_told_of_and_not_pooled(html: str, make_run: MakeRu
     assert "<td>normal, guest writing 80 MiB/s, bandwidth 50 MiB/s</td>" in made
 
 
-def test_a_report_says_what_stands_against_its_figures(html: str) -> None:
-    """Concerns come before the figures, each with what to do about it."""
+def test_warnings_stand_before_the_figures(html: str) -> None:
+    """Each warning says what to do about it."""
     text = Page(html).text
     assert "(TCG)" in text
     assert "machine with /dev/kvm" in text
-    assert text.index("Before these figures are believed") < text.index("Downtimes of the")
+    assert text.index("Warnings about these figures") < text.index("Downtimes of the")
 
 
-def test_of_many_runs_the_typical_ones_are_drawn(make_run: MakeRun) -> None:
-    """A page of a thousand runs can be sent: all are in its table, one of each kind is drawn."""
+def test_typical_ones_of_many_runs_are_drawn(make_run: MakeRun) -> None:
+    """The table has all of many runs, and figures are drawn for one of each kind only."""
     made = [
         make_run(number=number, downtime_ms=300.0 + number) for number in range(1, MOST_DRAWN + 2)
     ]
@@ -166,8 +166,8 @@ def test_of_many_runs_the_typical_ones_are_drawn(make_run: MakeRun) -> None:
     assert "2 of 14 runs. The table above has all runs" in " ".join(page.text.split())
 
 
-def test_what_cannot_be_read_is_told_of(make_run: MakeRun, tmp_path: Path) -> None:
-    """A damaged run is named with the reason, and the others are reported all the same."""
+def test_unreadable_run_is_listed_with_the_reason(make_run: MakeRun, tmp_path: Path) -> None:
+    """The other runs are reported as usual."""
     for number in (1, 2, 3):
         store.save_run(make_run(number=number), tmp_path)
     good, damaged, broken = sorted(tmp_path.iterdir())
@@ -184,8 +184,8 @@ def test_what_cannot_be_read_is_told_of(make_run: MakeRun, tmp_path: Path) -> No
     assert [tag["id"] for tag in page.all("section") if tag.get("id")] == [f"run-{good.name}"]
 
 
-def test_the_report_tells_of_failures_and_escapes_what_it_quotes(make_run: MakeRun) -> None:
-    """A cancelled run stands in it with error and hint, and no text becomes markup."""
+def test_report_shows_failures_and_escapes_text(make_run: MakeRun) -> None:
+    """A cancelled run has its error and hint, and no text becomes markup."""
     run = make_run(outcome="timed_out")
     assert run.error is not None
     run = dataclasses.replace(
@@ -205,8 +205,8 @@ def test_the_report_tells_of_failures_and_escapes_what_it_quotes(make_run: MakeR
 
 
 @pytest.fixture(scope="module")
-def trials(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Experiment:
-    """Give an experiment of two settings, six times each; a trial failed, and one is odd."""
+def measured(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    """Return an experiment of two cells with six runs each: one failed, and one is an outlier."""
     return fake_experiments.experiment(
         tmp_path_factory.mktemp("modes"),
         make_run,
@@ -222,13 +222,13 @@ def trials(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Exper
 
 
 @pytest.fixture(scope="module")
-def answer(trials: Experiment) -> str:
-    """Give the report of the experiment."""
-    return render(trials)
+def answer(measured: Experiment) -> str:
+    """Return the report of the experiment."""
+    return render(measured)
 
 
-def test_the_report_of_an_experiment_answers_its_question(trials: Experiment, answer: str) -> None:
-    """Question, method, how trials ended, medians with intervals, and comparisons in one page."""
+def test_report_of_experiment_answers_its_question(measured: Experiment, answer: str) -> None:
+    """One page has question, method, outcomes, medians with intervals, and comparisons."""
     page = Page(answer)
     assert page.open == []
     assert not page.all("b")
@@ -236,7 +236,7 @@ def test_the_report_of_an_experiment_answers_its_question(trials: Experiment, an
     assert "Is <b>peer2peer</b> slower?" in text
     assert "2 settings were to be measured 7 times each" in text
     assert "14 of 14 runs are done" in text
-    row = trials.summary(["downtime_event_ms"]).iloc[1]
+    row = measured.summary(["downtime_event_ms"]).iloc[1]
     assert (
         f'<th scope="row">mode=peer2peer</th><td class="number">{row["n"]} of 7</td>'
         f'<td class="number">{row["median"]:.0f}</td>'
@@ -248,26 +248,26 @@ def test_the_report_of_an_experiment_answers_its_question(trials: Experiment, an
     assert {cell["scope"] for cell in page.all("th")} == {"row", "col"}
 
 
-def test_the_report_of_an_experiment_has_every_run_and_how_to_repeat_it(
-    trials: Experiment, answer: str, tmp_path: Path
+def test_report_of_experiment_has_every_run_and_how_to_repeat_it(
+    measured: Experiment, answer: str, tmp_path: Path
 ) -> None:
-    """Each run with its setting; and a design that, saved from the page, is the same."""
+    """Each run has its cell. The design that the page shows can be saved and is the same."""
     page = Page(answer)
-    for run in trials.runs:
+    for run in measured.runs:
         assert run.run_id in page.text
     assert "migrationlab experiment modes.toml" in page.text
     start = page.text.index("question = ")
     copied = tmp_path / "copied.toml"
     copied.write_text(page.text[start : page.text.index("migrationlab experiment modes.toml")])
     again = Experiment.load(copied)
-    assert again.cells == trials.cells
-    assert again.question == trials.question
+    assert again.cells == measured.cells
+    assert again.question == measured.question
 
 
 def test_warm_ups_and_stopped_runs_are_listed_and_not_counted(
     make_run: MakeRun, tmp_path: Path
 ) -> None:
-    """Every run is in the report; one that does not count is marked, and no median has it."""
+    """The report has every run. Runs that do not count are marked, and no median counts them."""
     made = fake_experiments.experiment(
         tmp_path, make_run, **{**fake_experiments.GRID, "repeats": 1}
     )
@@ -287,10 +287,10 @@ def test_warm_ups_and_stopped_runs_are_listed_and_not_counted(
 
 
 @pytest.mark.parametrize("verb", [commands.runs, commands.report])
-def test_an_experiment_with_a_damaged_run_is_shown(
+def test_experiment_with_a_damaged_run_has_a_report(
     verb: click.Command, make_run: MakeRun, tmp_path: Path
 ) -> None:
-    """The other runs are listed and reported, and the damaged one is named there and then."""
+    """The other runs are listed and reported, and the damaged one is named at once."""
     made = fake_experiments.experiment(
         tmp_path / "some", make_run, **{**fake_experiments.GRID, "repeats": 1}
     )
@@ -306,15 +306,15 @@ def test_an_experiment_with_a_damaged_run_is_shown(
     assert (shown.count(f"{damaged.run_id} could not be read completely:") == 1) == bool(more)
 
 
-def test_an_experiment_without_runs_has_no_report(tmp_path: Path) -> None:
-    """There is nothing to report yet: an error, and no empty page."""
+def test_experiment_without_runs_has_no_report(tmp_path: Path) -> None:
+    """It is an error to report on no runs."""
     planned = Experiment("Does it?", directory=tmp_path / "planned")
     with pytest.raises(StoreError, match="no runs"):
         render(planned)
 
 
-def test_a_report_says_nothing_that_is_not_so_of_its_runs(make_run: MakeRun) -> None:
-    """Runs between real hosts, in one mode and tunnelled, are told as what they are."""
+def test_report_explains_only_what_its_runs_have(make_run: MakeRun) -> None:
+    """Runs between real hosts, of one mode, and tunnelled are described as such."""
     runs = [
         dataclasses.replace(
             run,
@@ -334,10 +334,10 @@ def test_a_report_says_nothing_that_is_not_so_of_its_runs(make_run: MakeRun) -> 
     assert "migrationlab demo" not in text
 
 
-def test_runs_of_one_guest_can_be_made_again_as_an_experiment(
+def test_runs_of_one_guest_can_be_repeated_by_an_experiment(
     make_run: MakeRun, tmp_path: Path
 ) -> None:
-    """What the demo does not make has a file that makes it: the same plans, guest and wire."""
+    """If the demo cannot repeat runs, a file does: with the same plans, guest and wire."""
     plain = [make_run(number=n, dirty_mib_s=80.0) for n in (1, 2, 3)]
     slow = dataclasses.replace(plain[2].plan, bandwidth_mib_s=50)
     page = Page(render([*plain[:2], dataclasses.replace(plain[2], plan=slow)]))
@@ -355,24 +355,24 @@ def test_runs_of_one_guest_can_be_made_again_as_an_experiment(
 
 
 @pytest.mark.parametrize(
-    ("repeats", "trials", "said"),
+    ("repeats", "measured", "said"),
     [
-        (2, 8, "measured in one direction as often as in the other"),
-        (3, 12, "measured in one direction as often as in the other but for one time"),
+        (2, 8, "measured equally often in both directions"),
+        (3, 12, "measured equally often in both directions, except for one run"),
         (2, 1, "the guest went from host-a only"),
-        (2, 0, "the guest goes to and fro"),
+        (2, 0, "the guest goes back and forth"),
     ],
 )
-def test_the_directions_are_those_that_were_measured(
-    make_run: MakeRun, tmp_path: Path, repeats: int, trials: int, said: str
+def test_directions_are_those_that_were_measured(
+    make_run: MakeRun, tmp_path: Path, repeats: int, measured: int, said: str
 ) -> None:
-    """Whether both directions are alike is counted, and not taken from the plan."""
+    """The report counts the runs of each direction, whatever was planned."""
     made = fake_experiments.experiment(
-        tmp_path, make_run, runs=trials, **{**fake_experiments.GRID, "repeats": repeats}
+        tmp_path, make_run, runs=measured, **{**fake_experiments.GRID, "repeats": repeats}
     )
     assert experiment._directions(made).endswith(said)
     if repeats == 3:
-        # As real hosts do whose guest a failure has left where it was.
+        # On real hosts, a failed migration leaves the guest at the source.
         for run in made.runs:
             turned = dataclasses.replace(run, source=run.destination, destination=run.source)
             stays = run.source["name"] == "host-a" or run == made.runs[-1]
@@ -380,22 +380,22 @@ def test_the_directions_are_those_that_were_measured(
         assert re.search(r"unevenly: \d times from host-a", experiment._directions(made))
 
 
-def test_what_was_begun_for_nothing_may_still_be_made(make_run: MakeRun, tmp_path: Path) -> None:
-    """Of an experiment that is not at its end nobody says that all was made again."""
+def test_unfinished_experiment_may_still_make_its_cut_short_runs(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    """The report of an unfinished experiment does not say that all runs were made again."""
     made = fake_experiments.experiment(
         tmp_path, make_run, runs=3, **{**fake_experiments.GRID, "repeats": 1}
     )
-    for trial in (1, 2, 3, 4):
-        folder.record_start(made.directory, trial)
+    for number in (1, 2, 3, 4):
+        folder.record_start(made.directory, number)
     text = " ".join(Page(render(Experiment.load(made.directory))).text.split())
     assert "Once a run was stopped or crashed" in text
     assert "it was, or will be, made again" in text
 
 
-def test_runs_that_do_not_count_are_not_left_out_as_untypical(
-    make_run: MakeRun, tmp_path: Path
-) -> None:
-    """Where all that count are shown, nobody is told that they were chosen by a median."""
+def test_runs_that_do_not_count_are_not_called_untypical(make_run: MakeRun, tmp_path: Path) -> None:
+    """If all runs that count are shown, the text does not say that they were chosen."""
     made = fake_experiments.experiment(
         tmp_path, make_run, **{**fake_experiments.GRID, "repeats": 1}
     )
@@ -407,8 +407,8 @@ def test_runs_that_do_not_count_are_not_left_out_as_untypical(
     assert "Typical runs" not in text
 
 
-def test_of_more_kinds_than_can_be_drawn_the_report_says_so(make_run: MakeRun) -> None:
-    """Settings beyond the most that are drawn are in the table, and the text counts them."""
+def test_report_counts_the_kinds_that_are_not_drawn(make_run: MakeRun) -> None:
+    """The table has all settings, and the text says how many of them are drawn."""
     many = MOST_DRAWN + 2
     made = Runs(make_run(number=n, dirty_mib_s=float(n)) for n in range(1, many + 1))
     chosen = closely(made, {run.run_id: run.run_id for run in made})
@@ -418,8 +418,8 @@ def test_of_more_kinds_than_can_be_drawn_the_report_says_so(make_run: MakeRun) -
 
 
 @pytest.mark.skipif(not any(map(shutil.which, pdf.BROWSERS)), reason="no Chromium is here")
-def test_a_report_is_printed_to_pdf(make_run: MakeRun, tmp_path: Path) -> None:
-    """A browser lays it out; beside the PDF nothing is left."""
+def test_report_is_printed_to_pdf(make_run: MakeRun, tmp_path: Path) -> None:
+    """A browser prints it, and leaves nothing beside the PDF."""
     path = write([make_run()], tmp_path / "out" / "report.pdf")
     content = path.read_bytes()
     assert content.startswith(b"%PDF-")
@@ -427,10 +427,10 @@ def test_a_report_is_printed_to_pdf(make_run: MakeRun, tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_without_a_browser_there_is_a_hint(
+def test_missing_browser_is_an_error_with_a_hint(
     make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is fetched or installed: the error says what would help, before anything is drawn."""
+    """The error comes before anything is drawn. Nothing is downloaded or installed."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(StoreError, match="no browser") as caught:
         write([make_run()], tmp_path / "report.pdf")
@@ -445,10 +445,10 @@ def test_without_a_browser_there_is_a_hint(
         ("exit 0", r"exit status 0"),
     ],
 )
-def test_a_browser_that_prints_nothing_is_an_error(
+def test_browser_that_prints_nothing_is_an_error(
     make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, said: str
 ) -> None:
-    """What it said is passed on, and no empty PDF is left; success without a file is none."""
+    """The error has the browser's words, and no empty PDF is left, also after exit status 0."""
     tools = tmp_path / "tools"
     tools.mkdir()
     browser = tools / "chromium"
@@ -461,21 +461,21 @@ def test_a_browser_that_prints_nothing_is_an_error(
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_another_kind_of_file_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
-    """A page under a name that says something else would mislead: the known suffixes are named."""
+def test_other_suffixes_are_refused(make_run: MakeRun, tmp_path: Path) -> None:
+    """The error names the suffixes that a report can have."""
     with pytest.raises(StoreError) as caught:
         write([make_run()], tmp_path / "report.docx")
     assert caught.value.hint == "Let the name end in .html or .pdf."
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_same_runs_give_the_same_report(six: list[Run]) -> None:
-    """Nothing of the time or the machine of writing gets into it."""
+def test_same_runs_give_the_same_report(six: list[Run]) -> None:
+    """The page holds nothing of the time or the machine of writing."""
     assert render(six[:2]) == render(reversed(six[:2]))
 
 
-def test_a_report_on_nothing_is_refused(tmp_path: Path) -> None:
-    """No runs: an error with a hint, and no empty page."""
+def test_report_of_no_runs_is_refused(tmp_path: Path) -> None:
+    """The error has a hint, and no page is written."""
     with pytest.raises(StoreError) as caught:
         write([], tmp_path / "report.html")
     assert "migrationlab demo" in caught.value.hint
@@ -483,15 +483,15 @@ def test_a_report_on_nothing_is_refused(tmp_path: Path) -> None:
 
 
 def test_real_recordings_make_a_report() -> None:
-    """What the lab recorded goes through all of it."""
+    """A report can be made of what the lab recorded."""
     page = Page(render(store.load_runs(RECORDINGS)))
     assert page.open == []
     assert "unsupported scheme" in page.text
     assert "This plan cannot work" in page.text
 
 
-def test_the_runs_command_prints_a_table(six: list[Run], tmp_path: Path) -> None:
-    """One line a run, the same width everywhere, and numbers that can be compared."""
+def test_runs_command_prints_a_table(six: list[Run], tmp_path: Path) -> None:
+    """It prints a line per run, with aligned columns."""
     for run in six:
         store.save_run(run, tmp_path)
     result = CliRunner().invoke(commands.runs, [str(tmp_path)], catch_exceptions=False)
@@ -503,8 +503,8 @@ def test_the_runs_command_prints_a_table(six: list[Run], tmp_path: Path) -> None
     assert len(rest) == len(six) - 1
 
 
-def test_the_runs_command_gives_all_summaries_as_json(make_run: MakeRun, tmp_path: Path) -> None:
-    """For scripts: one object, the summaries in it, null for what is not known."""
+def test_runs_command_prints_all_summaries_as_json(make_run: MakeRun, tmp_path: Path) -> None:
+    """It prints one object with the summaries; what is not known is null."""
     run = make_run(outcome="cancelled")
     store.save_run(run, tmp_path)
     result = CliRunner().invoke(
@@ -513,8 +513,8 @@ def test_the_runs_command_gives_all_summaries_as_json(make_run: MakeRun, tmp_pat
     assert json.loads(result.output) == {"runs": [run.summary()]}
 
 
-def test_the_runs_command_says_when_there_are_none(tmp_path: Path) -> None:
-    """An empty directory is no error; one that is not there is."""
+def test_runs_command_of_an_empty_directory_is_no_error(tmp_path: Path) -> None:
+    """An empty directory is no error, and a missing one is."""
     result = CliRunner().invoke(commands.runs, [str(tmp_path)], catch_exceptions=False)
     assert result.output == f"No runs in {tmp_path}.\n"
     with pytest.raises(StoreError):
@@ -522,10 +522,10 @@ def test_the_runs_command_says_when_there_are_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("output_format", ["text", "json"])
-def test_the_report_command_writes_the_file_and_says_where(
+def test_report_command_writes_the_file_and_prints_its_path(
     make_run: MakeRun, tmp_path: Path, output_format: str
 ) -> None:
-    """The path is all it prints, so that a script can go on with it."""
+    """It prints the path only, so that a script can use it."""
     store.save_run(make_run(), tmp_path / "runs")
     path = tmp_path / "out" / "page.html"
     result = CliRunner().invoke(

@@ -1,4 +1,4 @@
-"""The export: an RO-Crate by its profile's requirements, and tables that anybody can read."""
+"""An export is an RO-Crate of its profile, with tables that any program can read."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SMALL = {**fake_experiments.GRID, "repeats": 2}
 
 
 def graph(folder: Path) -> Graph:
-    """Give the entities of a crate by their identities, of which none may be there twice."""
+    """Return the entities of a crate by their identities, which must be unique."""
     content = json.loads((folder / "ro-crate-metadata.json").read_text(encoding="utf-8"))
     assert content["@context"] == "https://w3id.org/ro/crate/1.1/context"
     entities = {entity["@id"]: entity for entity in content["@graph"]}
@@ -44,7 +44,7 @@ def graph(folder: Path) -> Graph:
 
 
 def references(value: object) -> list[str]:
-    """Give the identities that a value refers to."""
+    """Return the identities that a value refers to."""
     if isinstance(value, dict):
         return [value["@id"]] if set(value) == {"@id"} else []
     return [name for item in value for name in references(item)] if isinstance(value, list) else []
@@ -52,13 +52,13 @@ def references(value: object) -> list[str]:
 
 @pytest.fixture(scope="module")
 def real() -> Runs:
-    """Give real recordings, of several outcomes."""
+    """Return real recordings of several outcomes."""
     return store.load_runs(RECORDINGS)
 
 
 @pytest.fixture(scope="module")
 def exported(real: Runs, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the crate of the real recordings."""
+    """Return the crate of the real recordings."""
     return ro_crate.export(
         real,
         tmp_path_factory.mktemp("crate") / "runs",
@@ -68,15 +68,15 @@ def exported(real: Runs, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trials(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Experiment:
-    """Give an experiment, one of whose trials timed out."""
+def measured(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    """Return an experiment with one run that timed out."""
     return fake_experiments.experiment(
         tmp_path_factory.mktemp("modes"), make_run, outcomes={3: "timed_out"}, **SMALL
     )
 
 
-def test_the_crate_is_one_by_its_specification(exported: Path) -> None:
-    """RO-Crate 1.1: descriptor and root with all that they must have, every reference resolved."""
+def test_crate_follows_the_specification(exported: Path) -> None:
+    """RO-Crate 1.1: descriptor and root have what they must have, and every reference resolves."""
     entities = graph(exported)
     descriptor, root = entities["ro-crate-metadata.json"], entities["./"]
     assert descriptor["@type"] == "CreativeWork"
@@ -102,8 +102,8 @@ def test_the_crate_is_one_by_its_specification(exported: Path) -> None:
         assert quote(entity["@id"], safe="/:#=+@%.,-_~") == entity["@id"]
 
 
-def test_all_its_files_are_there_and_described(exported: Path) -> None:
-    """Each part is a file or folder on the disk, and nothing lies there that is no part."""
+def test_all_files_of_the_crate_are_described(exported: Path) -> None:
+    """Each part is a file or folder on the disk, and each file there is a part."""
     entities = graph(exported)
     parts = references(entities["./"]["hasPart"])
     for name in parts:
@@ -115,12 +115,12 @@ def test_all_its_files_are_there_and_described(exported: Path) -> None:
     there = {
         path.relative_to(exported).as_posix() for path in exported.rglob("*") if path.is_file()
     }
-    told = {name for name in there if any(name == p or name.startswith(p) for p in parts)}
-    assert there - told == {"ro-crate-metadata.json"}
+    found = {name for name in there if any(name == p or name.startswith(p) for p in parts)}
+    assert there - found == {"ro-crate-metadata.json"}
 
 
-def test_each_migration_is_an_action_by_the_profile(real: Runs, exported: Path) -> None:
-    """Process Run Crate 0.5: what the profile's table says must or should be said of a run is."""
+def test_each_migration_is_an_action_of_the_profile(real: Runs, exported: Path) -> None:
+    """Process Run Crate 0.5: an action has what the profile's table says it must or should have."""
     entities = graph(exported)
     root = entities["./"]
     profile = entities[root["conformsTo"]["@id"]]
@@ -154,8 +154,8 @@ def test_each_migration_is_an_action_by_the_profile(real: Runs, exported: Path) 
         assert ("error" in action) is not completed
 
 
-def test_what_was_exported_can_be_loaded(real: Runs, exported: Path) -> None:
-    """The runs in the crate are the runs: nothing is lost on the way to others."""
+def test_exported_runs_can_be_loaded(real: Runs, exported: Path) -> None:
+    """The runs in the crate equal the runs that were exported."""
     found = store.load_runs(exported / "runs")
     assert list(found) == list(real)
     for before, after in zip(real, found, strict=True):
@@ -163,8 +163,8 @@ def test_what_was_exported_can_be_loaded(real: Runs, exported: Path) -> None:
         assert before.summary() == after.summary()
 
 
-def test_the_table_says_what_is_known_and_leaves_the_rest_empty(real: Runs, exported: Path) -> None:
-    """One row a run; a number that was not measured is an empty field, and never a 0."""
+def test_unknown_values_are_empty_in_the_table(real: Runs, exported: Path) -> None:
+    """The table has a row per run. A number that was not measured is an empty field, never 0."""
     with (exported / "runs.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["run_id"] for row in rows] == [run.run_id for run in real]
@@ -177,15 +177,15 @@ def test_the_table_says_what_is_known_and_leaves_the_rest_empty(real: Runs, expo
         assert row["cpu_busy_percent"] == ""
 
 
-def test_what_could_not_be_read_is_told_in_the_crate(make_run: MakeRun, tmp_path: Path) -> None:
-    """Whoever gets a crate of the runs that are whole learns that there were others."""
+def test_crate_names_unreadable_runs(make_run: MakeRun, tmp_path: Path) -> None:
+    """The README of a crate of the whole runs says that there were others."""
     whole = Runs([make_run()], unreadable={"run-2": "run-2/job.parquet is damaged"})
     folder = ro_crate.export(whole, tmp_path / "crate")
     assert "1 run could not be read: run-2." in (folder / "README.md").read_text()
 
 
 def test_named_plans_do_not_hide_their_settings(make_run: MakeRun, tmp_path: Path) -> None:
-    """Of plans that are compared the table has the names, and beside them what they set."""
+    """The table has the names of plans that are compared, and their settings beside them."""
     design = {"question": "Which?", "plans": {"plain": Plan(), "post": Plan(postcopy=True)}}
     made = fake_experiments.experiment(tmp_path / "plans", make_run, **design, repeats=1)
     table = runs_table(made)
@@ -193,82 +193,80 @@ def test_named_plans_do_not_hide_their_settings(make_run: MakeRun, tmp_path: Pat
     assert {json.loads(text)["mode"] for text in table["plan_settings"]} == {"normal"}
 
 
-def test_the_dictionary_has_every_column(trials: Experiment, tmp_path: Path) -> None:
-    """Whoever opens a table finds type, unit and meaning of each column beside it."""
-    folder = ro_crate.export(trials, tmp_path / "crate")
+def test_dictionary_has_every_column(measured: Experiment, tmp_path: Path) -> None:
+    """The dictionary beside the tables has type, unit and meaning of each column."""
+    folder = ro_crate.export(measured, tmp_path / "crate")
     with (folder / "data-dictionary.csv").open(encoding="utf-8", newline="") as file:
-        told = {(row["file"], row["column"]): row for row in csv.DictReader(file)}
+        found = {(row["file"], row["column"]): row for row in csv.DictReader(file)}
     for name, columns in FRAMES.items():
         read = list(pd.read_parquet(next(folder.glob(f"runs/*/{name}.parquet"))).columns)
-        assert [column for file, column in told if file == f"runs/*/{name}.parquet"] == read
+        assert [column for file, column in found if file == f"runs/*/{name}.parquet"] == read
         assert read == list(columns)
-    assert told["runs/*/job.parquet", "memory_bps"]["unit"] == "byte/s"
-    assert told["runs/*/job.parquet", "memory_bps"]["type"] == "integer"
+    assert found["runs/*/job.parquet", "memory_bps"]["unit"] == "byte/s"
+    assert found["runs/*/job.parquet", "memory_bps"]["type"] == "integer"
     for name in ("runs.csv", "summary.csv"):
         with (folder / name).open(encoding="utf-8", newline="") as file:
             columns = next(csv.reader(file))
-        assert {column for file, column in told if file == name} == set(columns)
-    assert all(row["meaning"] for row in told.values())
-    assert told["runs.csv", "call_ms"]["type"] == "number"
-    assert told["runs.csv", "call_ms"]["unit"] == "ms"
-    assert told["runs.csv", "throughput_bytes_per_s"]["unit"] == "byte/s"
-    assert told["runs.csv", "warm_up"]["type"] == "boolean"
-    assert told["runs.csv", "dirty_mib_s"]["meaning"].startswith("setting in which")
+        assert {column for file, column in found if file == name} == set(columns)
+    assert all(row["meaning"] for row in found.values())
+    assert found["runs.csv", "call_ms"]["type"] == "number"
+    assert found["runs.csv", "call_ms"]["unit"] == "ms"
+    assert found["runs.csv", "throughput_bytes_per_s"]["unit"] == "byte/s"
+    assert found["runs.csv", "warm_up"]["type"] == "boolean"
+    assert found["runs.csv", "dirty_mib_s"]["meaning"].startswith("setting in which")
 
 
 @pytest.mark.parametrize("key", SUMMARY)
-def test_every_number_of_a_summary_has_a_meaning_of_its_own(key: str) -> None:
-    """A key that is new to the summary cannot be exported without words for it."""
+def test_every_number_of_a_summary_has_a_meaning(key: str) -> None:
+    """A new key of the summary cannot be exported without a description."""
     assert key in MEANINGS
     assert key not in FACTS
 
 
-def test_a_column_without_values_has_no_type() -> None:
-    """What nobody measured is neither text nor number."""
+def test_column_without_values_has_no_type() -> None:
+    """A column that nobody measured is neither text nor number."""
     table = pd.DataFrame({"call_ms": pd.Series([None, None], dtype="Float64")})
     assert dictionary({"runs.csv": table})["type"].tolist()[0] == ""
 
 
-def test_an_experiment_goes_with_its_design_and_what_stands_against_it(
-    trials: Experiment, tmp_path: Path
+def test_crate_of_experiment_has_its_design_and_warnings(
+    measured: Experiment, tmp_path: Path
 ) -> None:
-    """Others get the question, the file to repeat it with, medians, and the concerns."""
-    folder = ro_crate.export(trials, tmp_path / "crate")
+    """It has the question, the file to repeat it with, medians, and the warnings."""
+    folder = ro_crate.export(measured, tmp_path / "crate")
     entities = graph(folder)
-    assert entities["./"]["name"] == trials.question
+    assert entities["./"]["name"] == measured.question
     assert "experiment.toml" in references(entities["./"]["hasPart"])
     one = next(e for e in entities.values() if e["@type"] == "CreateAction")
     assert "experiment.toml" in references(one["object"])
-    assert Experiment.load(folder / "experiment.toml").cells == trials.cells
+    assert Experiment.load(folder / "experiment.toml").cells == measured.cells
     summary = pd.read_csv(folder / "summary.csv").set_index(["cell", "metric"])
     row = summary.loc[("mode=normal, dirty_mib_s=20", "downtime_event_ms")]
-    expected = trials.summary(["downtime_event_ms"]).iloc[0]
+    expected = measured.summary(["downtime_event_ms"]).iloc[0]
     assert row["median"] == pytest.approx(expected["median"])
     readme = (folder / "README.md").read_text(encoding="utf-8")
-    assert readme.startswith(f"# {trials.question}\n")
+    assert readme.startswith(f"# {measured.question}\n")
     assert "1 of 8 migrations did not complete (1 timed out)" in readme
     assert "migrationlab experiment experiment.toml" in readme
-    assert runs_table(trials)["cell"].nunique() == 4
+    assert runs_table(measured)["cell"].nunique() == 4
 
 
-def test_a_crate_is_the_experiment_still(trials: Experiment, tmp_path: Path) -> None:
-    """Loaded from its crate, the experiment gives the same answer as where it was measured."""
-    again = Experiment.load(ro_crate.export(trials, tmp_path / "crate"))
-    assert again.id == trials.id
-    assert again.left == trials.left
-    assert list(again.runs) == list(trials.runs)
-    pd.testing.assert_frame_equal(again.summary(), trials.summary())
-    pd.testing.assert_frame_equal(again.frame(everything=True), trials.frame(everything=True))
-    assert again.comparisons() == trials.comparisons()
-    assert again.warnings() == trials.warnings()
+def test_experiment_can_be_loaded_from_its_crate(measured: Experiment, tmp_path: Path) -> None:
+    """Loaded from its crate, the experiment gives the same answer as before."""
+    again = Experiment.load(ro_crate.export(measured, tmp_path / "crate"))
+    assert again.id == measured.id
+    assert again.left == measured.left
+    assert list(again.runs) == list(measured.runs)
+    pd.testing.assert_frame_equal(again.summary(), measured.summary())
+    pd.testing.assert_frame_equal(again.frame(everything=True), measured.frame(everything=True))
+    assert again.comparisons() == measured.comparisons()
+    assert again.warnings() == measured.warnings()
 
 
-def test_what_was_set_is_an_input_and_what_was_measured_is_none(
-    make_run: MakeRun, tmp_path: Path
-) -> None:
-    """The guest's disk and what ran it were given to the migration; the wire's real rate was not.
+def test_settings_are_inputs_and_measurements_are_not(make_run: MakeRun, tmp_path: Path) -> None:
+    """The guest's disk and accelerator are inputs. The wire's measured rate is none.
 
-    Of a guest without a disk nothing is said of one.
+    A guest without a disk has no settings of one.
     """
     disk = {"disk": "local", "disk_mib": 32, "disk_mib_s": 1, "disk_cache": "none"}
     runs = []
@@ -292,10 +290,8 @@ def test_what_was_set_is_an_input_and_what_was_measured_is_none(
 
 
 @pytest.mark.parametrize("key", ["warm_up", "stopped"])
-def test_what_does_not_count_is_no_result_like_the_others(
-    make_run: MakeRun, tmp_path: Path, key: str
-) -> None:
-    """A warm-up and a stopped run say at action and folder that they do not count."""
+def test_runs_that_do_not_count_are_marked(make_run: MakeRun, tmp_path: Path, key: str) -> None:
+    """Action and folder of a warm-up and of a stopped run say that it does not count."""
     made = fake_experiments.experiment(
         tmp_path / "made", make_run, **{**fake_experiments.GRID, "repeats": 1}
     )
@@ -307,16 +303,16 @@ def test_what_does_not_count_is_no_result_like_the_others(
     assert telling == {f"#migration-{run.run_id}", f"runs/{run.run_id}/"}
 
 
-def test_a_crate_without_a_licence_says_so(make_run: MakeRun, tmp_path: Path) -> None:
-    """Nobody is told that they may reuse what its makers said nothing of."""
+def test_crate_without_a_licence_says_so(make_run: MakeRun, tmp_path: Path) -> None:
+    """The crate does not claim a licence that nobody gave."""
     entities = graph(ro_crate.export([make_run()], tmp_path / "crate"))
     licence = entities[entities["./"]["license"]["@id"]]
     assert licence["name"] == "No licence given"
     assert "agent" not in next(e for e in entities.values() if e["@type"] == "CreateAction")
 
 
-def test_a_zip_holds_the_same_as_a_folder(make_run: MakeRun, tmp_path: Path) -> None:
-    """The suffix decides; what is in it is the same, and can be read again from there."""
+def test_zip_holds_the_same_as_a_folder(make_run: MakeRun, tmp_path: Path) -> None:
+    """The suffix decides. The content is the same, and can be read again."""
     run = make_run()
     folder = ro_crate.export([run], tmp_path / "crate")
     packed = ro_crate.export([run], tmp_path / "crate.zip")
@@ -328,12 +324,12 @@ def test_a_zip_holds_the_same_as_a_folder(make_run: MakeRun, tmp_path: Path) -> 
     assert sorted(p.name for p in tmp_path.iterdir()) == ["crate", "crate.zip", "unpacked"]
 
 
-def test_nothing_is_overwritten_and_nothing_half_made_is_left(
+def test_export_overwrites_nothing_and_leaves_nothing_unfinished(
     make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is there stays; a disk that refuses half-way leaves no crate and no scraps."""
+    """An existing file stays. A disk that refuses leaves no part of a crate."""
     (tmp_path / "there").mkdir()
-    with pytest.raises(StoreError, match="is there already") as caught:
+    with pytest.raises(StoreError, match="exists already") as caught:
         ro_crate.export([make_run()], tmp_path / "there")
     assert caught.value.hint
     (tmp_path / "file").write_text("")
@@ -350,29 +346,29 @@ def test_nothing_is_overwritten_and_nothing_half_made_is_left(
 
 
 @pytest.mark.parametrize("licence", ["MIT", "cc-by", "", "file:///LICENSE"])
-def test_a_licence_that_is_no_address_is_refused(
+def test_licence_that_is_no_address_is_refused(
     make_run: MakeRun, tmp_path: Path, licence: str
 ) -> None:
-    """A name can mean several texts: the crate's licence is an address, or none is claimed."""
-    with pytest.raises(UsageError, match="no address of a licence"):
+    """A name can mean several texts, so a licence must be an address."""
+    with pytest.raises(UsageError, match="license must be an address"):
         ro_crate.export([make_run()], tmp_path / "crate", license=licence)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_export_of_nothing_is_refused(tmp_path: Path) -> None:
-    """No runs: an error with a hint, and no empty crate."""
+def test_export_of_no_runs_is_refused(tmp_path: Path) -> None:
+    """The error has a hint, and no crate is written."""
     with pytest.raises(StoreError) as caught:
         ro_crate.export([], tmp_path / "crate")
     assert "migrationlab demo" in caught.value.hint
 
 
 @pytest.mark.parametrize("output_format", ["text", "json"])
-def test_the_export_command_takes_runs_and_experiments(
-    make_run: MakeRun, trials: Experiment, tmp_path: Path, output_format: str
+def test_export_command_takes_runs_and_experiments(
+    make_run: MakeRun, measured: Experiment, tmp_path: Path, output_format: str
 ) -> None:
-    """One verb for both: it says where the crate is, and nothing else."""
+    """It prints the crate's path, and nothing else."""
     store.save_run(make_run(), tmp_path / "runs")
-    for source in (tmp_path / "runs", trials.directory):
+    for source in (tmp_path / "runs", measured.directory):
         target = tmp_path / f"{source.name}.zip"
         result = CliRunner().invoke(
             command,
@@ -384,10 +380,10 @@ def test_the_export_command_takes_runs_and_experiments(
         assert zipfile.is_zipfile(target)
 
 
-def test_the_runs_command_gives_the_table_as_csv(
-    make_run: MakeRun, trials: Experiment, tmp_path: Path
+def test_runs_command_prints_the_table_as_csv(
+    make_run: MakeRun, measured: Experiment, tmp_path: Path
 ) -> None:
-    """A spreadsheet gets a row a run with all that is known of it, of an experiment too."""
+    """A spreadsheet gets a row per run with all that is known of it, also of an experiment."""
     store.save_run(make_run(), tmp_path)
     result = CliRunner().invoke(
         runs_command, [str(tmp_path), "--format", "csv"], catch_exceptions=False
@@ -396,8 +392,8 @@ def test_the_runs_command_gives_the_table_as_csv(
     assert row["downtime_event_ms"] == "330.0"
     assert row["wire_rate_mbit_s"] == "1000"
     result = CliRunner().invoke(
-        runs_command, [str(trials.directory), "--format", "csv"], catch_exceptions=False
+        runs_command, [str(measured.directory), "--format", "csv"], catch_exceptions=False
     )
     rows = list(csv.DictReader(result.output.splitlines()))
     assert len(rows) == 8
-    assert {row["cell"] for row in rows} == {cell.name for cell in trials.cells}
+    assert {row["cell"] for row in rows} == {cell.name for cell in measured.cells}

@@ -1,4 +1,4 @@
-"""Which runs can be pooled, and what is said of those that cannot."""
+"""Which runs may be pooled, and what the error about other runs says."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrationlab.errors import UsageError
+from migrationlab.plan.plan import Plan
 from migrationlab.runs import environment as identity
 from migrationlab.runs.run import Run, Runs
 from migrationlab.runs.store import load_run
@@ -22,7 +23,7 @@ HASH, OTHER_HASH = "0f" * 32, "1e" * 32
 
 
 def changed(run: Run, mapping: str, /, **facts: Any) -> Run:
-    """Give a copy of a run in which one of its mappings says something else."""
+    """Return a copy of a run with other facts in one of its mappings."""
     return dataclasses.replace(run, **{mapping: {**getattr(run, mapping), **facts}})
 
 
@@ -39,18 +40,18 @@ def changed(run: Run, mapping: str, /, **facts: Any) -> Run:
         ("guest", {"machine": "pc-q35-9.2"}),
     ],
 )
-def test_what_figures_hang_on_is_told_when_it_differs(
+def test_error_names_each_fact_that_differs(
     make_run: MakeRun, name: str, facts: dict[str, str]
 ) -> None:
-    """Machine, hosts, versions, code, machine type are checked: each is named with both values."""
+    """Machine, hosts, versions, code and machine type are checked. The error has both values."""
     one, other = make_run(number=1), changed(make_run(number=2), name, **facts)
     assert one.environment_id != other.environment_id
     with pytest.raises(UsageError, match="environments differ") as caught:
         identity.require_same([one, other])
     ((key, value),) = facts.items()
     assert f".{key}: " in str(caught.value)
-    for told in (value, one.run_id, other.run_id):
-        assert told in str(caught.value)
+    for named in (value, one.run_id, other.run_id):
+        assert named in str(caught.value)
     assert "allow=" in caught.value.hint
     for allowed in (f"{_place(one, name)}.{key}", key, _place(one, name)):
         identity.require_same([one, other], allow=[allowed])
@@ -59,13 +60,13 @@ def test_what_figures_hang_on_is_told_when_it_differs(
 
 
 def _place(run: Run, name: str) -> str:
-    """Give the part before the dot of a fact of one of a run's mappings."""
+    """Return the part before the dot of a fact's name."""
     hosts = {"source": run.source["name"], "destination": run.destination["name"]}
     return str(hosts.get(name, {"environment": "machine"}.get(name, name)))
 
 
-def test_accelerator_and_kit_are_checked(make_run: MakeRun) -> None:
-    """Two runs by KVM and TCG, or by two versions of the kit, are not pooled."""
+def test_accelerator_and_version_are_checked(make_run: MakeRun) -> None:
+    """Runs of KVM and TCG are not pooled, nor runs of two versions of migrationlab."""
     for change in ({"accelerator": "kvm"}, {"migrationlab_version": "0.2.0"}):
         runs = [make_run(), dataclasses.replace(make_run(number=2), **change)]
         with pytest.raises(UsageError, match=next(iter(change))):
@@ -82,17 +83,17 @@ def test_accelerator_and_kit_are_checked(make_run: MakeRun) -> None:
         ("wire", {"rate_mbit_s": 100, "measured_mbit_s": 95.1}),
     ],
 )
-def test_what_is_varied_or_varies_is_no_environment(
+def test_settings_and_changing_facts_are_no_environment(
     make_run: MakeRun, name: str, facts: dict[str, object]
 ) -> None:
-    """Load, time, names, workload and wire differ between runs that belong together."""
+    """Load, names, workload and wire differ between runs of one environment."""
     one, other = make_run(), changed(make_run(number=2, mode="peer2peer"), name, **facts)
     assert one.environment_id == other.environment_id
     identity.require_same([one, other])
 
 
-def test_there_and_back_is_one_environment(make_run: MakeRun) -> None:
-    """A guest that goes home moves between the same hosts, also where these are not alike."""
+def test_both_directions_are_one_environment(make_run: MakeRun) -> None:
+    """A guest that goes back moves between the same hosts, even if these differ."""
     there = changed(make_run(), "destination", qemu_version="9.2.0")
     back = dataclasses.replace(
         make_run(number=2), source=there.destination, destination=there.source
@@ -102,14 +103,14 @@ def test_there_and_back_is_one_environment(make_run: MakeRun) -> None:
 
 
 def test_a_third_host_is_another_environment(make_run: MakeRun) -> None:
-    """Runs between other hosts are told apart by their names, though all else is the same."""
+    """Runs between hosts of other names differ, even if all other facts are the same."""
     third = changed(make_run(number=2), "destination", name="host-c", hostname="host-c")
     with pytest.raises(UsageError, match=r"host-b\.hostname.*host-c\.hostname"):
         identity.require_same([make_run(), third])
 
 
-def test_not_known_is_not_the_same_as_known(make_run: MakeRun) -> None:
-    """A run that does not say its kernel is not taken for one that says it."""
+def test_unknown_fact_differs_from_known_one(make_run: MakeRun) -> None:
+    """A run with an unknown kernel is not pooled with a run whose kernel is known."""
     silent = make_run()
     environment = {key: value for key, value in silent.environment.items() if key != "kernel"}
     silent = dataclasses.replace(silent, environment=environment)
@@ -118,7 +119,7 @@ def test_not_known_is_not_the_same_as_known(make_run: MakeRun) -> None:
 
 
 def test_domains_are_compared_where_guests_have_the_same_settings(make_run: MakeRun) -> None:
-    """Another domain with the same settings is told; one of another size is meant to be another."""
+    """Two domains of the same settings are an error. Domains of two sizes differ on purpose."""
     one = changed(make_run(), "guest", xml_sha256=HASH)
     like = changed(make_run(number=2), "guest", xml_sha256=OTHER_HASH)
     with pytest.raises(UsageError, match=r"guest\.xml_sha256: 0f0f.*1e1e") as caught:
@@ -129,8 +130,8 @@ def test_domains_are_compared_where_guests_have_the_same_settings(make_run: Make
     identity.require_same([one, changed(like, "guest", memory_mib=512)])
 
 
-def test_a_domain_is_written_otherwise_by_another_libvirt(make_run: MakeRun) -> None:
-    """Between two releases, each host writes the same domain in its own way: no difference."""
+def test_domains_written_by_two_libvirt_versions_are_the_same(make_run: MakeRun) -> None:
+    """Two versions of libvirt write the same domain differently. That is no difference."""
     there = changed(make_run(), "destination", libvirt_version="9.0.0")
     there = changed(there, "guest", xml_sha256=HASH)
     back = dataclasses.replace(
@@ -141,8 +142,8 @@ def test_a_domain_is_written_otherwise_by_another_libvirt(make_run: MakeRun) -> 
     identity.require_same([there, back])
 
 
-def test_a_fact_that_no_kit_writes_is_compared_too(make_run: MakeRun) -> None:
-    """A file from elsewhere can hold a list or an object where a word should be."""
+def test_fact_of_another_type_is_compared(make_run: MakeRun) -> None:
+    """A file of another program can hold a list or an object instead of a text."""
     one = changed(make_run(), "environment", kernel={"a": ["b", {}]})
     one = changed(one, "guest", xml_sha256=[1], disk={"a": 1})
     identity.require_same([one, one])
@@ -152,8 +153,8 @@ def test_a_fact_that_no_kit_writes_is_compared_too(make_run: MakeRun) -> None:
         identity.require_same([one, other])
 
 
-def test_many_runs_are_told_by_their_number(make_run: MakeRun) -> None:
-    """The error stays readable, however many runs there are on each side."""
+def test_error_about_many_runs_is_short(make_run: MakeRun) -> None:
+    """The error names three runs of each value and counts the others."""
     runs = [make_run(number=number) for number in range(1, 10)]
     runs.append(changed(make_run(number=10), "environment", kernel="6.19.0"))
     with pytest.raises(UsageError, match="and 6 more") as caught:
@@ -161,15 +162,15 @@ def test_many_runs_are_told_by_their_number(make_run: MakeRun) -> None:
     assert len(str(caught.value)) < 400
 
 
-def test_none_and_one_are_the_same(make_run: MakeRun) -> None:
-    """Of fewer than two runs nothing differs."""
+def test_no_run_and_one_run_have_no_differences(make_run: MakeRun) -> None:
+    """Fewer than two runs have no differences."""
     identity.require_same([])
     identity.require_same(Runs([make_run()]))
     assert identity.differences([make_run()]) == {}
 
 
-def test_the_frame_of_environments(make_run: MakeRun) -> None:
-    """A row an environment, the most frequent first, with its facts as they are."""
+def test_frame_of_environments(make_run: MakeRun) -> None:
+    """The frame has a row per environment, the most frequent first, with its facts."""
     other = changed(make_run(number=3), "environment", kernel="6.19.0")
     table = Runs([make_run(number=1), make_run(number=2), other]).environments()
     assert table["runs"].tolist() == [2, 1]
@@ -179,8 +180,8 @@ def test_the_frame_of_environments(make_run: MakeRun) -> None:
     assert list(Runs().environments().columns) == ["environment_id", "runs"]
 
 
-def test_the_id_is_the_same_years_later() -> None:
-    """It hangs on no machine, hash seed or order of keys, so that it can be printed in a paper."""
+def test_environment_id_never_changes() -> None:
+    """The id depends on no machine, hash seed or order of keys, so that papers can print it."""
     run = load_run(RECORDINGS / "20261122-192728-594178")
     backwards = dict(reversed(run.environment.items()))
     assert run.environment_id == "ef73235af"
@@ -192,10 +193,11 @@ def test_the_id_is_the_same_years_later() -> None:
         st.sampled_from(identity.MACHINE), st.none() | st.text() | st.integers() | st.booleans()
     )
 )
-def test_the_same_id_is_the_same_facts(facts: dict[str, Any]) -> None:
-    """Whatever a machine says of itself: ids are equal just where nothing that is known differs."""
+def test_ids_are_equal_if_known_facts_are(facts: dict[str, Any]) -> None:
+    """For any facts of a machine: ids are equal if and only if all known facts are."""
     host = {"name": "node1"}
     others = {"migrationlab_version": "1", "accelerator": "kvm", "guest": {}}
+    others |= {"wire": None, "plan": Plan()}
     one, other = (
         SimpleNamespace(run_id=name, source=host, destination=host, environment=known, **others)
         for name, known in (("1", {}), ("2", facts))

@@ -1,4 +1,4 @@
-"""Numbers in text: one format everywhere."""
+"""Numbers have one format in all texts."""
 
 from __future__ import annotations
 

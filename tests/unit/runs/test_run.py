@@ -1,4 +1,4 @@
-"""What a run is: unchangeable, plain, and one line to look at."""
+"""Runs cannot be changed, hold plain values, and show as one line."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ SUMMARY_KEYS = (
 )
 
 
-def test_a_summary_has_its_keys_in_their_order_and_plain_values(make_run: MakeRun) -> None:
-    """The summary is the kit's promise to scripts: its keys, their order, and JSON's own types."""
+def test_summary_has_ordered_keys_and_plain_values(make_run: MakeRun) -> None:
+    """Scripts rely on the summary's keys, their order, and JSON's own types."""
     summary = make_run().summary()
     assert ", ".join(summary) == SUMMARY_KEYS
     assert summary.pop("postcopy_ms") is None  # there was none
@@ -37,10 +37,8 @@ def test_a_summary_has_its_keys_in_their_order_and_plain_values(make_run: MakeRu
 
 
 @pytest.mark.parametrize("outcome", ["cancelled", "timed_out", "diverged", "failed"])
-def test_a_summary_of_what_did_not_complete_says_null_and_not_zero(
-    make_run: MakeRun, outcome: str
-) -> None:
-    """A migration that never stopped the guest has no downtime, which is not one of 0 ms."""
+def test_summary_of_incomplete_run_has_null_downtime(make_run: MakeRun, outcome: str) -> None:
+    """A migration that never paused the guest has no downtime, rather than one of 0 ms."""
     summary = make_run(outcome=outcome).summary()
     assert summary["outcome"] == outcome
     for kind in ("reported", "event", "network"):
@@ -49,8 +47,8 @@ def test_a_summary_of_what_did_not_complete_says_null_and_not_zero(
     assert summary["transferred_bytes"] > 0
 
 
-def test_nothing_recorded_gives_a_summary_all_the_same(make_run: MakeRun) -> None:
-    """A migration refused at once has empty frames, and still is a run with a summary."""
+def test_run_without_recorded_frames_has_a_summary(make_run: MakeRun) -> None:
+    """A migration that was refused at once has empty frames, and still has a summary."""
     empty = {name: frame(name, []) for name in FRAMES}
     run = dataclasses.replace(
         make_run(), outcome=Outcome.FAILED, completed_job={}, guest_check=None, **empty
@@ -72,30 +70,30 @@ def test_nothing_recorded_gives_a_summary_all_the_same(make_run: MakeRun) -> Non
         ("failed", ("unknown", "absent"), None),
     ],
 )
-def test_a_run_knows_where_the_guest_was_found(
+def test_found_at_follows_the_domain_states(
     make_run: MakeRun, outcome: str, states: tuple[str, str], host: str | None
 ) -> None:
-    """By what both hosts said afterwards, and not by what should have become of it."""
+    """The states that both hosts reported afterwards decide, not the outcome."""
     found = dict(zip(("source", "destination"), states, strict=True))
     run = dataclasses.replace(make_run(outcome=outcome), domain_states=found)
     assert run.found_at == host
 
 
-def test_a_run_that_did_not_look_takes_the_outcomes_word(make_run: MakeRun) -> None:
-    """Runs of version 1 did not ask the hosts, so what became of the migration must do."""
+def test_found_at_follows_the_outcome_without_domain_states(make_run: MakeRun) -> None:
+    """Old recordings did not ask the hosts, so the outcome decides."""
     assert dataclasses.replace(make_run(), domain_states=None).found_at == "host-b"
     failed = dataclasses.replace(make_run(outcome="failed"), domain_states=None)
     assert failed.found_at == "host-a"
 
 
-def test_a_run_shows_as_one_line(make_run: MakeRun) -> None:
-    """The repr names run, mode, outcome and way, and holds no address of memory."""
+def test_repr_of_run_is_one_line(make_run: MakeRun) -> None:
+    """The repr names run, mode, outcome and both hosts, and holds no memory address."""
     run = make_run(mode="peer2peer")
     assert repr(run) == ("Run('20261122-180100-000001', peer2peer, completed, host-a → host-b)")
 
 
-def test_what_is_done_to_a_frame_does_not_reach_the_run(make_run: MakeRun) -> None:
-    """Each access gives a copy: values, columns and rows can be changed without harm."""
+def test_changing_a_frame_does_not_change_the_run(make_run: MakeRun) -> None:
+    """Each access returns a copy: values, columns and rows can be changed without harm."""
     empty = {name for name in FRAMES if getattr(make_run(), name).empty}
     rows = {name: frame(name, [_row(name)]) for name in empty}
     run = dataclasses.replace(make_run(), **rows)
@@ -109,12 +107,12 @@ def test_what_is_done_to_a_frame_does_not_reach_the_run(make_run: MakeRun) -> No
 
 
 def _row(name: str) -> dict[str, int | str]:
-    """Give a row of a frame, of whatever values its columns can have."""
+    """Return a row of a frame with values that its columns can have."""
     return {column: "x" if kind == "str" else 1 for column, kind in FRAMES[name].items()}
 
 
-def test_the_frame_given_stays_the_givers(make_run: MakeRun) -> None:
-    """A recorder may go on using its frame: the run took a copy of it."""
+def test_run_copies_the_given_frame(make_run: MakeRun) -> None:
+    """A recorder may go on using its frame, because the run has a copy of it."""
     given = make_run().beats
     run = dataclasses.replace(make_run(), beats=given)
     given["sequence"] = 0
@@ -122,13 +120,13 @@ def test_the_frame_given_stays_the_givers(make_run: MakeRun) -> None:
 
 
 @pytest.mark.parametrize("name", ["outcome", "events", "guest"])
-def test_a_runs_fields_cannot_be_set(make_run: MakeRun, name: str) -> None:
-    """Assigning to a field is an error, for frames as for the rest."""
+def test_fields_of_run_cannot_be_set(make_run: MakeRun, name: str) -> None:
+    """Assigning to a field is an error, also for frames."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(make_run(), name, None)
 
 
-def test_a_runs_mappings_cannot_be_changed(make_run: MakeRun) -> None:
+def test_mappings_of_run_cannot_be_changed(make_run: MakeRun) -> None:
     """Guest, hosts, environment and statistics are read-only, and hold plain types only."""
     environment = {"load": np.float64(0.5), "lost": float("nan"), "modules": ["a", "b"]}
     run = dataclasses.replace(make_run(), environment=environment)
@@ -139,37 +137,37 @@ def test_a_runs_mappings_cannot_be_changed(make_run: MakeRun) -> None:
         run.guest["name"] = "other"  # type: ignore[index]
 
 
-def test_a_run_refuses_what_json_cannot_hold(make_run: MakeRun) -> None:
-    """An object that could not be stored is refused when the run is made, not when saved."""
+def test_run_refuses_what_json_cannot_hold(make_run: MakeRun) -> None:
+    """An object that could not be stored is refused when the run is made, not when it is saved."""
     with pytest.raises(TypeError, match="cannot hold a datetime"):
         dataclasses.replace(make_run(), environment={"now": datetime.now(UTC)})
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "../x", ".hidden", "a b", "x" * 81, "a\n"])
-def test_a_run_id_is_a_plain_name(make_run: MakeRun, name: str) -> None:
-    """The id becomes a folder's name, so it must be no path and not hidden."""
+def test_run_id_is_a_plain_name(make_run: MakeRun, name: str) -> None:
+    """The id becomes the name of a folder, so it must be no path and not hidden."""
     with pytest.raises(ValueError, match="matching regex"):
         dataclasses.replace(make_run(), run_id=name)
 
 
 def test_new_ids_sort_by_time_and_differ() -> None:
-    """Two runs of the same second still have two names."""
+    """Two runs of the same second have two names."""
     moment = datetime(2026, 11, 22, 18, 36, 15, tzinfo=UTC)
     first, second = new_run_id(moment), new_run_id(moment)
     assert first.startswith("20261122-183615-")
     assert first != second
 
 
-def test_a_frame_has_its_columns_and_knows_missing_values() -> None:
-    """A value left out of a sample is missing, and the types are those that are documented."""
+def test_frame_has_its_columns_and_missing_values() -> None:
+    """A value that a sample lacks is missing, and the types are the documented ones."""
     job = frame("job", [{"time_ns": 1, "iteration": 2}])
     assert dict(job.dtypes.astype(str)) == dict(FRAMES["job"])
     assert job["memory_bps"].isna().all()
     assert job["iteration"].iloc[0] == 2
 
 
-def test_a_frame_with_foreign_columns_is_refused(make_run: MakeRun) -> None:
-    """A recorder that forgets or invents a column is told which."""
+def test_frame_with_wrong_columns_is_refused(make_run: MakeRun) -> None:
+    """The error names the column that is missing or unknown."""
     run = make_run()
     with pytest.raises(ValueError, match="writes"):
         dataclasses.replace(run, beats=run.beats.drop(columns="writes"))
@@ -178,7 +176,7 @@ def test_a_frame_with_foreign_columns_is_refused(make_run: MakeRun) -> None:
 
 
 def test_runs_are_equal_by_name(make_run: MakeRun) -> None:
-    """A run loaded from disk equals the one that was saved, and can be found in a set."""
+    """A run loaded from disk equals the saved one, and can be found in a set."""
     assert make_run(number=1) == make_run(number=1)
     assert make_run(number=1) != make_run(number=2)
     assert len({make_run(number=1), make_run(number=1)}) == 1
@@ -186,7 +184,7 @@ def test_runs_are_equal_by_name(make_run: MakeRun) -> None:
 
 
 def test_runs_sort_by_time_and_show_as_one_line(make_run: MakeRun) -> None:
-    """Whatever order they came in, runs stand in the order of their making."""
+    """Runs are sorted by the time when they were made, in whatever order they are given."""
     runs = Runs([make_run(number=2, mode="peer2peer"), make_run(number=1), make_run(number=3)])
     assert [run.run_id[-1] for run in runs] == ["1", "2", "3"]
     assert repr(runs) == "Runs(2 normal, 1 peer2peer; 3 completed)"
@@ -194,8 +192,8 @@ def test_runs_sort_by_time_and_show_as_one_line(make_run: MakeRun) -> None:
     assert repr(runs[:1]) == "Runs(1 normal; 1 completed)"
 
 
-def test_a_summary_is_worked_out_once(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run cannot change, so neither can its summary; a changed copy has another one."""
+def test_summary_is_computed_once(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run cannot change, so its summary cannot change either. A changed copy has another one."""
     run = make_run()
     first = run.summary()
     first["call_ms"] = -1.0
@@ -205,8 +203,8 @@ def test_a_summary_is_worked_out_once(make_run: MakeRun, monkeypatch: pytest.Mon
     assert run.summary()["call_ms"] > 0
 
 
-def test_a_summary_with_other_keys_is_no_summary(make_run: MakeRun) -> None:
-    """What was worked out by another definition cannot be given to a run."""
+def test_summary_with_other_keys_is_refused(make_run: MakeRun) -> None:
+    """A run does not accept a summary that was computed by another definition."""
     run = make_run()
     summary = run.summary()
     remember(run, summary | {"call_ms": 1.0})
@@ -215,8 +213,8 @@ def test_a_summary_with_other_keys_is_no_summary(make_run: MakeRun) -> None:
         remember(run, summary | {"more": 1})
 
 
-def test_the_frame_of_runs_has_a_row_a_run_and_keeps_types(make_run: MakeRun) -> None:
-    """Whole numbers stay whole beside missing ones, which plain pandas would make floats."""
+def test_frame_of_runs_has_a_row_per_run_and_keeps_types(make_run: MakeRun) -> None:
+    """Integers stay integers beside missing values, and do not become floats."""
     table = Runs([make_run(), make_run(number=2, outcome="cancelled")]).frame()
     assert list(table.columns) == list(SUMMARY)
     assert table["downtime_reported_ms"].dtype == "Int64"
@@ -224,8 +222,8 @@ def test_the_frame_of_runs_has_a_row_a_run_and_keeps_types(make_run: MakeRun) ->
     assert dict(Runs().frame().dtypes.astype(str)) == dict(SUMMARY)
 
 
-def test_downtimes_are_a_row_a_number_of_the_completed(make_run: MakeRun) -> None:
-    """The long table leaves out what did not complete and what was not measured."""
+def test_downtimes_have_a_row_per_number_of_completed_runs(make_run: MakeRun) -> None:
+    """The long table leaves out incomplete runs and numbers that were not measured."""
     table = Runs(
         [make_run(), make_run(number=2, with_beats=False), make_run(number=3, outcome="failed")]
     ).downtimes()

@@ -1,4 +1,4 @@
-"""Runs on disk: whole or not at all, and never read as what they are not."""
+"""Runs on disk are whole or not there at all, and damage is always found."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ANYTHING = st.recursive(
 
 
 def edited(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    """Change what a run's ``run.json`` says, and its checksum with it, as a careful forger does."""
+    """Change a run's ``run.json`` and its checksum."""
     manifest = json.loads((folder / "run.json").read_text())
     manifest.pop("sha256", None)
     change(manifest)
@@ -46,8 +46,8 @@ def edited(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
 
 
 @pytest.mark.parametrize("outcome", ["completed", "cancelled", "timed_out", "failed"])
-def test_a_run_comes_back_as_it_was(make_run: MakeRun, tmp_path: Path, outcome: str) -> None:
-    """Saving and loading changes nothing, whatever became of the migration."""
+def test_loaded_run_equals_the_saved_one(make_run: MakeRun, tmp_path: Path, outcome: str) -> None:
+    """Saving and loading changes nothing, for each outcome."""
     run = make_run(outcome=outcome, mode="peer2peer")
     again = store.load_run(store.save_run(run, tmp_path))
     assert again == run
@@ -73,7 +73,7 @@ def test_pandas_alone_reads_a_stored_run(make_run: MakeRun, tmp_path: Path) -> N
 
 
 def test_every_column_and_key_is_described(make_run: MakeRun, tmp_path: Path) -> None:
-    """data/README.md names all that a run holds, so that nobody needs the code to read it."""
+    """data/README.md names everything that a run holds."""
     text = (DATA / "README.md").read_text()
     manifest = json.loads((store.save_run(make_run(), tmp_path) / "run.json").read_text())
     names = [*manifest, *manifest["run"], *SUMMARY]
@@ -90,8 +90,8 @@ def test_recorded_run_has_todays_format(folder: Path) -> None:
         assert list(getattr(run, name)) == list(columns)
 
 
-def test_a_stored_run_is_never_overwritten(make_run: MakeRun, tmp_path: Path) -> None:
-    """Saving the same run twice is refused, and the first stays as it is."""
+def test_stored_run_is_never_overwritten(make_run: MakeRun, tmp_path: Path) -> None:
+    """Saving the same run twice is refused, and the first copy stays unchanged."""
     folder = store.save_run(make_run(), tmp_path)
     before = (folder / "run.json").read_bytes()
     with pytest.raises(StoreError, match="already") as caught:
@@ -101,10 +101,10 @@ def test_a_stored_run_is_never_overwritten(make_run: MakeRun, tmp_path: Path) ->
     assert [entry.name for entry in tmp_path.iterdir()] == [folder.name]
 
 
-def test_a_broken_write_leaves_nothing(
+def test_interrupted_write_leaves_nothing(
     make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C at the last moment before the rename leaves no folder, whole or half."""
+    """Ctrl-C at the last moment before the rename leaves no folder."""
 
     def interrupted(_: Path) -> None:
         raise KeyboardInterrupt
@@ -140,7 +140,7 @@ else:
 """
 
 
-def test_a_full_disk_is_said_and_leaves_nothing(make_run: MakeRun, tmp_path: Path) -> None:
+def test_full_disk_is_an_error_and_leaves_nothing(make_run: MakeRun, tmp_path: Path) -> None:
     """A real file system without room gives an error with a hint, and no part of the run."""
     folder = store.save_run(make_run(), tmp_path / "runs")
     disk = tmp_path / "disk"
@@ -165,8 +165,8 @@ def test_a_full_disk_is_said_and_leaves_nothing(make_run: MakeRun, tmp_path: Pat
     assert finished.returncode == 0
 
 
-def test_a_limit_on_file_size_is_a_full_disk_too(make_run: MakeRun, tmp_path: Path) -> None:
-    """EFBIG, which a quota can give where there is no small disk, is told in the same way."""
+def test_limit_on_file_size_is_an_error_like_a_full_disk(make_run: MakeRun, tmp_path: Path) -> None:
+    """EFBIG, which a quota can give instead of ENOSPC, has the same hint."""
     folder = store.save_run(make_run(), tmp_path / "runs")
     limited = (
         "import resource, signal\n"
@@ -183,8 +183,8 @@ def test_a_limit_on_file_size_is_a_full_disk_too(make_run: MakeRun, tmp_path: Pa
     assert list((tmp_path / "new").iterdir()) == []
 
 
-def test_a_place_that_is_no_directory_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
-    """A file where the directory should be gives a hint, not a traceback."""
+def test_file_instead_of_a_directory_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
+    """A file in the place of the directory gives a hint, not a traceback."""
     (tmp_path / "file").touch()
     with pytest.raises(StoreError) as caught:
         store.save_run(make_run(), tmp_path / "file")
@@ -192,8 +192,10 @@ def test_a_place_that_is_no_directory_is_refused(make_run: MakeRun, tmp_path: Pa
 
 
 @pytest.mark.parametrize("frame", FRAMES)
-def test_a_cut_or_lost_file_is_told_at_once(make_run: MakeRun, tmp_path: Path, frame: str) -> None:
-    """Before anything is made of a run, each of its files is there and as long as it was."""
+def test_cut_or_lost_file_is_an_error_at_once(
+    make_run: MakeRun, tmp_path: Path, frame: str
+) -> None:
+    """Loading a run checks that each of its files exists and has its size."""
     path = store.save_run(make_run(), tmp_path) / f"{frame}.parquet"
     content = path.read_bytes()
     for damaged in (content[: len(content) // 2], content + b"x", b""):
@@ -207,10 +209,10 @@ def test_a_cut_or_lost_file_is_told_at_once(make_run: MakeRun, tmp_path: Path, f
 
 
 @pytest.mark.parametrize("frame", FRAMES)
-def test_a_changed_file_is_told_when_it_is_read(
+def test_changed_file_is_an_error_when_it_is_read(
     make_run: MakeRun, tmp_path: Path, frame: str
 ) -> None:
-    """A byte that differs is an error of the frame that has it, and of no other."""
+    """A changed byte is an error of the frame that has it, and of no other."""
     path = store.save_run(make_run(), tmp_path) / f"{frame}.parquet"
     content = path.read_bytes()
     path.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
@@ -222,14 +224,14 @@ def test_a_changed_file_is_told_when_it_is_read(
         assert getattr(run, other).equals(getattr(make_run(), other))
 
 
-def test_a_frame_of_a_foreign_writer_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
-    """A file with a column too few, or with no table at all, is an error that names the file."""
+def test_frame_of_another_program_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
+    """A file that lacks a column, or has no table, is an error that names the file."""
     folder = store.save_run(make_run(), tmp_path)
     path = folder / "beats.parquet"
     for content in (make_run().beats.drop(columns="writes").to_parquet(), b"PAR1 and no more"):
         path.write_bytes(content)
-        told = {"rows": 1, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-        edited(folder, lambda manifest, told=told: manifest["files"].update({path.name: told}))  # type: ignore[misc]
+        about = {"rows": 1, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        edited(folder, lambda manifest, about=about: manifest["files"].update({path.name: about}))  # type: ignore[misc]
         run = store.load_run(folder)
         with pytest.raises(StoreError, match=r"beats.parquet is damaged: .") as caught:
             _ = run.beats
@@ -238,8 +240,10 @@ def test_a_frame_of_a_foreign_writer_is_refused(make_run: MakeRun, tmp_path: Pat
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(places=st.lists(st.integers(1, 2500), min_size=1, max_size=4), byte=st.binary(min_size=4))
-def test_whatever_stands_in_a_table(tmp_path: Path, places: list[int], byte: bytes) -> None:
-    """Of bytes changed at will, checksum and all, comes a frame or an error that is ours."""
+def test_any_bytes_in_a_table_give_a_frame_or_our_error(
+    tmp_path: Path, places: list[int], byte: bytes
+) -> None:
+    """Bytes that were changed together with their checksum give a frame or a StoreError."""
     folder = tmp_path / FIRST.name
     if not folder.exists():
         shutil.copytree(FIRST, folder)
@@ -247,15 +251,15 @@ def test_whatever_stands_in_a_table(tmp_path: Path, places: list[int], byte: byt
     for place, value in zip(places, byte, strict=False):
         content[-(place % len(content))] = value
     (folder / "wire_bytes.parquet").write_bytes(content)
-    told = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    edited(folder, lambda manifest: manifest["files"]["wire_bytes.parquet"].update(told))
+    about = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    edited(folder, lambda manifest: manifest["files"]["wire_bytes.parquet"].update(about))
     run = store.load_run(folder)
     with contextlib.suppress(StoreError):
         assert dict(run.wire_bytes.dtypes.astype(str)) == dict(FRAMES["wire_bytes"])
 
 
-def test_frames_are_read_when_they_are_asked_for(make_run: MakeRun, tmp_path: Path) -> None:
-    """To list a run takes ``run.json`` alone; what is read then is read from where it was."""
+def test_frames_are_read_when_they_are_needed(make_run: MakeRun, tmp_path: Path) -> None:
+    """Listing a run reads ``run.json`` only. A frame is read later, from the same folder."""
     folder = store.save_run(make_run(), tmp_path / "runs")
     before = Path.cwd()
     os.chdir(tmp_path)
@@ -273,10 +277,8 @@ def test_frames_are_read_when_they_are_asked_for(make_run: MakeRun, tmp_path: Pa
     assert caught.value.hint == "Check the path."
 
 
-def test_a_summary_is_kept_with_the_definition_of_its_numbers(
-    make_run: MakeRun, tmp_path: Path
-) -> None:
-    """A stored summary is taken as it is, so that its frames need not be read."""
+def test_stored_summary_is_used(make_run: MakeRun, tmp_path: Path) -> None:
+    """The frames of a run with a stored summary need not be read."""
     folder = store.save_run(make_run(), tmp_path)
 
     def forge(manifest: dict[str, Any]) -> None:
@@ -296,10 +298,10 @@ def test_a_summary_is_kept_with_the_definition_of_its_numbers(
         lambda manifest: manifest.pop("summary"),
     ],
 )
-def test_a_summary_of_another_definition_is_worked_out_anew(
+def test_summary_of_another_definition_is_computed_again(
     make_run: MakeRun, tmp_path: Path, change: Callable[[dict[str, Any]], object]
 ) -> None:
-    """Numbers of another meaning, too few or too many of them, or none: they are made again."""
+    """A summary of another definition, with missing or unknown numbers, or none, is not used."""
     folder = store.save_run(make_run(), tmp_path)
 
     def both(manifest: dict[str, Any]) -> None:
@@ -310,8 +312,8 @@ def test_a_summary_of_another_definition_is_worked_out_anew(
     assert store.load_run(folder).summary() == make_run().summary()
 
 
-def test_a_cut_manifest_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
-    """At whatever byte run.json ends, the answer is a StoreError."""
+def test_cut_manifest_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
+    """A ``run.json`` that ends at any byte before its end gives a StoreError."""
     folder = store.save_run(make_run(), tmp_path)
     content = (folder / "run.json").read_bytes()
     for length in range(0, len(content) - 2, 97):
@@ -320,8 +322,8 @@ def test_a_cut_manifest_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
             store.load_run(folder)
 
 
-def test_a_changed_manifest_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
-    """A figure changed by hand in run.json is damage, and so is a checksum taken away."""
+def test_changed_manifest_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
+    """A figure that was changed by hand in run.json is damage, and so is a removed checksum."""
     path = store.save_run(make_run(), tmp_path) / "run.json"
     content = path.read_bytes()
     assert content.count(b'"downtime": 330') == 1
@@ -335,12 +337,12 @@ def test_a_changed_manifest_is_refused(make_run: MakeRun, tmp_path: Path) -> Non
             store.load_run(path.parent)
 
 
-def test_the_checksum_of_the_manifest_needs_no_kit(make_run: MakeRun, tmp_path: Path) -> None:
-    """What ``data/README.md`` says of it is true: it is that of all lines but the last two."""
+def test_checksum_of_manifest_is_as_documented(make_run: MakeRun, tmp_path: Path) -> None:
+    """``data/README.md`` is right: it is the checksum of all lines but the last two."""
     path = store.save_run(make_run(), tmp_path) / "run.json"
     head = subprocess.run(["head", "-n", "-2", str(path)], capture_output=True, check=True)
-    told = json.loads(path.read_bytes())["sha256"]
-    assert hashlib.sha256(head.stdout).hexdigest() == told
+    about = json.loads(path.read_bytes())["sha256"]
+    assert hashlib.sha256(head.stdout).hexdigest() == about
 
 
 @pytest.mark.parametrize(
@@ -358,10 +360,10 @@ def test_the_checksum_of_the_manifest_needs_no_kit(make_run: MakeRun, tmp_path: 
         ({"run": []}, "does not describe a run"),
     ],
 )
-def test_foreign_and_newer_runs_are_refused(
+def test_files_of_other_formats_and_versions_are_refused(
     make_run: MakeRun, tmp_path: Path, change: dict[str, object], said: str
 ) -> None:
-    """What this version cannot know is not guessed at."""
+    """migrationlab does not guess the content of formats and versions that it does not know."""
     folder = store.save_run(make_run(), tmp_path)
     edited(folder, lambda manifest: manifest.update(change))
     with pytest.raises(StoreError, match=said) as caught:
@@ -389,10 +391,10 @@ def test_foreign_and_newer_runs_are_refused(
         ("unknown", 1),
     ],
 )
-def test_a_wrong_fact_is_refused(
+def test_fact_of_wrong_type_is_refused(
     make_run: MakeRun, tmp_path: Path, key: str, value: object
 ) -> None:
-    """An edited run.json never gets past loading with a fact of the wrong kind."""
+    """An edited run.json with a fact of a wrong type cannot be loaded."""
     folder = store.save_run(make_run(), tmp_path)
     edited(folder, lambda manifest: manifest["run"].update({key: value}))
     with pytest.raises(StoreError, match="does not describe a run"):
@@ -401,7 +403,9 @@ def test_a_wrong_fact_is_refused(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
-def test_whatever_stands_in_a_manifest(tmp_path: Path, data: st.DataObject) -> None:
+def test_any_value_in_a_manifest_gives_a_run_or_our_error(
+    tmp_path: Path, data: st.DataObject
+) -> None:
     """Any value anywhere in run.json gives a run, or an error of migrationlab."""
     folder = tmp_path / FIRST.name
     if not folder.exists():
@@ -421,10 +425,8 @@ def test_whatever_stands_in_a_manifest(tmp_path: Path, data: st.DataObject) -> N
         assert run.environment_id
 
 
-def test_a_directory_gives_its_runs_and_passes_over_the_rest(
-    make_run: MakeRun, tmp_path: Path
-) -> None:
-    """Leftovers of stopped writes, files and other folders do not disturb."""
+def test_directory_gives_its_runs_and_skips_the_rest(make_run: MakeRun, tmp_path: Path) -> None:
+    """Remains of stopped writes, files and other folders are skipped."""
     for number in (2, 1):
         store.save_run(make_run(number=number), tmp_path)
     leftover = tmp_path / ".20261122-180300-000003.0a1b2c3d.part"
@@ -435,8 +437,8 @@ def test_a_directory_gives_its_runs_and_passes_over_the_rest(
     assert [run.run_id[-1] for run in store.load_runs(tmp_path)] == ["1", "2"]
 
 
-def test_what_can_be_read_is_read(make_run: MakeRun, tmp_path: Path) -> None:
-    """One damaged run is an error, or, where that is wanted, told beside those that are whole."""
+def test_whole_runs_are_read_beside_damaged_ones(make_run: MakeRun, tmp_path: Path) -> None:
+    """One damaged run is an error. With strict=False it is listed beside the whole ones."""
     for number in (1, 2, 3):
         store.save_run(make_run(number=number), tmp_path)
     bad = tmp_path / make_run(number=2).run_id
@@ -450,8 +452,8 @@ def test_what_can_be_read_is_read(make_run: MakeRun, tmp_path: Path) -> None:
     assert repr(runs) == "Runs(2 normal; 2 completed; 1 unreadable)"
 
 
-def test_damage_that_only_the_summary_meets_is_told_too(make_run: MakeRun, tmp_path: Path) -> None:
-    """A run of an older kit, whose numbers are worked out anew, spoils the others no more."""
+def test_damage_that_only_the_summary_meets_is_listed(make_run: MakeRun, tmp_path: Path) -> None:
+    """A damaged run whose summary must be computed again does not prevent reading the others."""
     for number in (1, 2, 3):
         store.save_run(make_run(number=number), tmp_path)
     bad = tmp_path / make_run(number=2).run_id
@@ -465,8 +467,8 @@ def test_damage_that_only_the_summary_meets_is_told_too(make_run: MakeRun, tmp_p
     assert list(runs.frame()["run_id"]) == [run.run_id for run in runs]
 
 
-def test_a_copied_run_does_not_count_twice(make_run: MakeRun, tmp_path: Path) -> None:
-    """A folder copied within its directory is refused: it would make n one larger than it is."""
+def test_copied_run_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
+    """A folder copied within its directory is an error, because the run would count twice."""
     folder = store.save_run(make_run(), tmp_path)
     shutil.copytree(folder, tmp_path / "copy")
     with pytest.raises(StoreError, match="the same run") as caught:
@@ -475,10 +477,10 @@ def test_a_copied_run_does_not_count_twice(make_run: MakeRun, tmp_path: Path) ->
     assert "twice" in caught.value.hint
 
 
-def test_a_recording_that_nobody_can_evaluate_is_kept(
+def test_run_without_computable_summary_is_stored(
     make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where its numbers cannot be worked out, a run is stored without; then as soon as they can."""
+    """A run whose summary fails is stored without one. It has one as soon as it can be computed."""
 
     def fails(run: Run) -> None:
         raise ZeroDivisionError
@@ -491,8 +493,8 @@ def test_a_recording_that_nobody_can_evaluate_is_kept(
     assert store.load_run(folder).summary() == make_run().summary()
 
 
-def test_no_directory_or_a_run_given_for_one_is_said(make_run: MakeRun, tmp_path: Path) -> None:
-    """The two slips of the hand with a path each get their own hint."""
+def test_missing_directory_and_single_run_have_hints(make_run: MakeRun, tmp_path: Path) -> None:
+    """The two usual mistakes with a path have a hint each."""
     with pytest.raises(StoreError) as caught:
         store.load_runs(tmp_path / "none")
     assert caught.value.hint == "Check the path."
@@ -502,7 +504,7 @@ def test_no_directory_or_a_run_given_for_one_is_said(make_run: MakeRun, tmp_path
     assert store.load_run(folder / "run.json") == make_run()
 
 
-def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+def test_file_is_replaced_whole(tmp_path: Path) -> None:
     """The report's file is new or as before, with nothing beside it."""
     path = tmp_path / "deep" / "report.html"
     store.write_file(path, b"one")
