@@ -84,9 +84,10 @@ def export(
     """
     place = Path(path)
     known: Runs | Results
-    # Runs stay as they are: they list the unreadable ones, too.
-    plain = isinstance(recorded, Iterable) and not isinstance(recorded, Runs)
-    known = Runs(recorded) if plain else recorded
+    if isinstance(recorded, Iterable) and not isinstance(recorded, Runs):
+        known = Runs(recorded)
+    else:  # Runs stay as they are: they list the unreadable ones, too
+        known = recorded
     runs = known if isinstance(known, Runs) else known.runs
     if license is not None and not urlsplit(license).scheme.startswith("http"):
         raise UsageError(

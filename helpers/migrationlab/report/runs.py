@@ -293,10 +293,8 @@ def facts(runs: Runs) -> dict[str, list[str]]:
 
 def _facts(run: Run) -> Iterator[tuple[str, object]]:
     for host in sorted((run.source, run.destination), key=lambda host: str(host["name"])):
-        known = [
-            f"{label} {host[key]}" for key, label in _HOST.items() if host.get(key) is not None
-        ]
-        yield f"host {host['name']}", ", ".join(known)
+        about = {label: host[key] for key, label in _HOST.items() if host.get(key) is not None}
+        yield f"host {host['name']}", ", ".join(f"{label} {it}" for label, it in about.items())
     yield "accelerator", run.accelerator
     for title, known in (("guest", run.guest), ("wire", run.wire or {}), ("", run.environment)):
         for name, value in known.items():
