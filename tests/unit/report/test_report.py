@@ -441,7 +441,7 @@ def test_missing_browser_is_an_error_with_a_hint(
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        ("echo 'cannot open display' >&2; exit 3", r"exit status 3\): cannot open display"),
+        ("echo 'cannot open display' >&2; exit 3", r"exit status 3: cannot open display"),
         ("exit 0", r"exit status 0"),
     ],
 )
