@@ -9,14 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from migrationlab.plan.problem import Problem
 from migrationlab.plan.uris import AUTO, Mode
 from migrationlab.plan.wording import in_words
 
-if TYPE_CHECKING:
-    from migrationlab.plan.settings import Settings
+
+class PlanLike(Protocol):
+    """A plan: terms read its settings by their names."""
+
+    @property
+    def mode(self) -> Mode:
+        """The mode."""
+
+    @property
+    def offline(self) -> bool:
+        """Whether only the definition moves."""
+
 
 #: How the sources begin of rules that libvirt itself does not have.
 _NOT_LIBVIRT = ("tools/virsh", "migrationlab")
@@ -49,7 +59,7 @@ class Part(NamedTuple):
             return _EXAMPLES.get(self.field, self.field)
         return in_words([f"{self.field}={_literal(self.field, word)}" for word in self.words])
 
-    def holds(self, plan: Settings) -> bool:
+    def holds(self, plan: PlanLike) -> bool:
         """Return whether it is true of a plan."""
         value = getattr(plan, self.field)
         if not self.words:
@@ -61,7 +71,7 @@ class Part(NamedTuple):
         schemes = tuple(word for word in self.words if word.endswith(":"))
         return str(value) in self.words or str(value).startswith(schemes)
 
-    def shown(self, plan: Settings) -> str:
+    def shown(self, plan: PlanLike) -> str:
         """Return it with the value that a plan has."""
         value = getattr(plan, self.field)
         text = ascii(value.value if isinstance(value, Mode) else value)
@@ -118,12 +128,12 @@ class Term:
         """Return what the reference text calls its parts."""
         return tuple(part.field if part.any_value else part.code for part in self.parts)
 
-    def holds(self, plan: Settings) -> bool:
+    def holds(self, plan: PlanLike) -> bool:
         """Return whether it is true of a plan."""
         check = all if self.joined == "and" else any
         return check(part.holds(plan) for part in self.parts)
 
-    def shown(self, plan: Settings) -> str:
+    def shown(self, plan: PlanLike) -> str:
         """Return those of its parts that are true of a plan, with their values."""
         return in_words([part.shown(plan) for part in self.parts if part.holds(plan)], "and")
 
@@ -169,7 +179,7 @@ class Rule:
         terms = (self.subject, self.other, self.when)
         return tuple(part.field for term in terms if term for part in term.parts)
 
-    def broken(self, plan: Settings) -> bool:
+    def broken(self, plan: PlanLike) -> bool:
         """Return whether a plan breaks it."""
         # An offline migration starts no QEMU, and has no Perform phase, but in peer2peer all phases
         # are inside it. Another rule says that it sends nothing.
@@ -182,7 +192,7 @@ class Rule:
             return self.wrong(getattr(plan, self.subject.parts[0].field))
         return self.other is not None and self.other.holds(plan) is not self.needed
 
-    def problem(self, plan: Settings) -> Problem:
+    def problem(self, plan: PlanLike) -> Problem:
         """Return what is wrong with a plan that breaks it."""
         first = self.subject.parts[0]
         field = next((part.field for part in self.subject.parts if part.holds(plan)), first.field)
