@@ -93,10 +93,7 @@ class WireMeter:
 
     def start(self) -> None:
         """Count from here."""
-        try:
-            self._first = self._sent()
-        except LabError as error:
-            self._end(error)
+        self._first = self._sent()
         self._queued_first = self._queued = self._queue_bytes()
         self.read()
 
@@ -105,13 +102,12 @@ class WireMeter:
         if self._first is None:
             return
         now = time.time_ns()
-        try:
-            sent = self._sent()
-        except LabError as error:
-            self._end(error)
-            return
-        grown = [*map(operator.sub, sent, self._first), *self._grown()]
-        self.rows.append({"time_ns": now, **dict(zip(_COLUMNS, grown, strict=True))})
+        sent = self._sent()
+        if sent is None:
+            self._first = None
+        else:
+            grown = [*map(operator.sub, sent, self._first), *self._grown()]
+            self.rows.append({"time_ns": now, **dict(zip(_COLUMNS, grown, strict=True))})
 
     def close(self) -> None:
         """Release both hosts' networks. A second close does nothing."""
@@ -119,8 +115,12 @@ class WireMeter:
             cable.close()
         self._cables.clear()
 
-    def _sent(self) -> tuple[int, ...]:
-        return tuple(counters.sent_bytes() for counters in self._counters)
+    def _sent(self) -> tuple[int, ...] | None:
+        try:
+            return tuple(counters.sent_bytes() for counters in self._counters)
+        except LabError as error:
+            self.warnings.append(f"the bytes on the wire end early: {error}")
+            return None
 
     def _grown(self) -> list[int | None]:
         """Return the growth of each queue since the start; None if it is unknown."""
@@ -143,10 +143,6 @@ class WireMeter:
         except OSError as error:
             self._without_cables(f"ends early: {error}")
         return [None, None]
-
-    def _end(self, error: LabError) -> None:
-        self.warnings.append(f"the bytes on the wire end early: {error}")
-        self._first = None
 
     def _without_cables(self, why: str) -> None:
         self.close()
