@@ -462,7 +462,7 @@ def test_figure_says_what_was_not_recorded(make_run: MakeRun) -> None:
     """There is no bar of length 0."""
     nothing = {name: frame(name, []) for name in ("processes", "connections", "wire_bytes")}
     picture = plots.cost([dataclasses.replace(make_run(), **nothing)])
-    assert picture.title == "What it cost is not known"
+    assert picture.title == "The cost is unknown"
     assert words(picture).count("not recorded") == 2
     assert not [bar for axes in picture.figure.axes for bar in axes.patches]
 

@@ -248,7 +248,7 @@ def test_figure_is_drawn_for_every_outcome(make_run: MakeRun, outcome: str) -> N
     picture = plots.workload(make_run(outcome=outcome))
     (axes,) = picture.figure.axes
     assert axes.get_ylabel() == "written (MiB/s)"
-    assert picture.title.startswith("40 MiB/s written before, 40 until it stopped")
+    assert picture.title.startswith("40 MiB/s written before, 40 until the pause")
     assert "iteration 1 40.0 MiB/s" in picture.alt
 
 
@@ -257,7 +257,7 @@ def test_figure_shows_the_recovery(make_run: MakeRun) -> None:
     run = make_run()
     picture, found = plots.workload(run), run.workload()
     assert found.recovery_ms is not None
-    assert picture.title.endswith(f"; as before {found.recovery_ms:.0f} ms after it ran again")
+    assert picture.title.endswith(f"; back to normal {found.recovery_ms:.0f} ms after RESUME")
     (line,) = [
         line for line in picture.figure.axes[0].lines if line.get_label() == "as fast as before"
     ]
@@ -270,6 +270,6 @@ def test_figure_shows_the_recovery(make_run: MakeRun) -> None:
 def test_figure_without_beats_gives_the_reason(make_run: MakeRun) -> None:
     """Without beats there is no curve."""
     picture = plots.workload(make_run(with_beats=False))
-    assert picture.title == "What the migration did to the guest's work is not known"
+    assert picture.title == "The effect on the guest's workload is unknown"
     assert "No beats were recorded" in picture.alt
     assert not picture.figure.axes[0].lines
