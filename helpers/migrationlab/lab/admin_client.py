@@ -49,7 +49,7 @@ class AdminClient:
         self._labs = files.directory.parent
         self._directory.mkdir(exist_ok=True, mode=0o700)
         self._process: subprocess.Popen[str] | None = None
-        self._lock = registry.try_lock(self._directory / "lock", create=True)
+        self._lock = registry.try_lock(files.directory / f"{NAME}.lock", create=True)
         if self._lock is None:
             raise LabError(
                 f"the lab {files.directory.name} has an admin client already",
