@@ -1,4 +1,4 @@
-"""Records what libvirt says of each broken case, in both modes, for lesson 07 without a lab.
+"""Record libvirt's answer to each fault, in both modes, for lesson 07 without a lab.
 
 ``python data/record_attempts.py`` writes ``data/course/attempts.json``: two labs, about a minute.
 """

@@ -1,4 +1,4 @@
-"""Records what lessons 02 and 09 show without a lab, besides runs that need no client machine.
+"""Record what lessons 02 and 09 show without a lab.
 
 ``python data/record_hosts.py`` writes ``data/course`` (the hosts' answers, what the wire lets
 through, preflights) and the run ``data/lessons/09-rehearsal``.

@@ -1,7 +1,7 @@
-"""Records the runs that lessons play on without a lab, as lessons.toml names them.
+"""Record the runs of ``lessons.toml``, which lessons show without a lab.
 
-``python data/record_lessons.py [NAME …]``: those that are named, else those that are missing.
-Delete a folder of ``data/lessons`` to record it anew. Each table gets a lab of its own.
+``python data/record_lessons.py [NAME …]`` records the named runs, or else the missing ones. Delete
+a folder of ``data/lessons`` to record it again. Each table of the file has a new lab.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
-"""Records one real migration of each outcome, for the tests to replay.
+"""Record one real migration of each outcome for the tests.
 
-``python tests/recordings/record.py [NAME…]`` makes each anew in a lab of its own, or those that are
-named, and writes it over the one in ``outcomes/NAME``; the folders' names stay, the runs' change.
-Then run ``python tests/unit/runs/test_summary.py``, which writes down what their summaries say.
+``python tests/recordings/record.py [NAME…]`` records all of them, or the named ones. Each has a new
+lab, and replaces the recording in ``outcomes/NAME``: the folder's name stays, and the run's id
+changes. Then run ``python tests/unit/runs/test_summary.py``, which stores the summaries.
 
-Guests and times are as small as the outcome allows. A recording that names this machine or its
-user, or did not come out as it should, is not kept. Post-copy needs root, or
-vm.unprivileged_userfaultfd=1.
+Guests and times are as small as the outcome allows. A recording is discarded if it names this
+machine or its user, or has another outcome. Post-copy needs root, or vm.unprivileged_userfaultfd=1.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ from migrationlab.steps import Step
 OUTCOMES = Path(__file__).parent / "outcomes"
 SUMMARIES = Path(__file__).parent / "summaries.json"
 PATIENCE_S = 60
-#: So slow that something can be done to a migration long before it is over.
+#: Slow enough to change or cancel a migration long before it ends.
 SLOW: Mapping[str, Any] = MappingProxyType({"bandwidth_mib_s": 4})
 SMALL: Mapping[str, Any] = MappingProxyType(
     {"memory_mib": 128, "working_set_mib": 16, "dirty_mib_s": 5}
@@ -52,12 +51,12 @@ STUBBORN: Mapping[str, Any] = MappingProxyType(
 
 
 def sending(migration: Migration) -> bool:
-    """Return whether memory has been on its way for so long that QEMU can tell how fast."""
+    """Return whether memory has been sent for long enough that QEMU knows the rate."""
     return bool(migration.progress().throughput_bytes_per_s)
 
 
 def gone_over(migration: Migration) -> bool:
-    """Return whether the guest runs at the destination, its memory following."""
+    """Return whether the guest runs at the destination while its memory is still sent."""
     return migration.progress().state == "post-copy"
 
 
@@ -178,7 +177,7 @@ def private() -> frozenset[str]:
     return frozenset(found - {"root", "/root", "/tmp", "localhost"})
 
 
-def told(run: Run) -> str:
+def text_of(run: Run) -> str:
     """Return every text in a run's folder, as it is read again."""
     frames = (getattr(run, name).select_dtypes("str") for name in FRAMES)
     return "\n".join(str(text) for frame in frames for text in frame.to_numpy().ravel())
@@ -196,7 +195,7 @@ def keep(name: str, run: Run) -> Path:
     place = OUTCOMES / name
     with tempfile.TemporaryDirectory(dir=OUTCOMES, prefix=".") as partial:
         made = save_run(run, partial)
-        text = (made / MANIFEST).read_text() + told(load_run(made))
+        text = (made / MANIFEST).read_text() + text_of(load_run(made))
         # Not "vm" in "src-vm-stopped", where a machine is called so.
         searches = (rf".*(?<![\w-]){re.escape(word)}(?![\w-]).*" for word in private())
         found = [match.group().strip() for each in searches if (match := re.search(each, text))]
