@@ -107,7 +107,7 @@ def experiment(
 
 def _facts(known: Experiment) -> dict[str, Any]:
     return {
-        "experiment": known.id,
+        "experiment": known.manifest.id,
         "name": known.name,
         "question": known.question,
         "directory": str(known.directory),

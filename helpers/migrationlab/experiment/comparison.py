@@ -12,12 +12,7 @@ from migrationlab.runs.numbers import amount
 
 
 class Completion(NamedTuple):
-    """How many migrations of a cell completed.
-
-    Attributes:
-        made: How many were made.
-        completed: How many of them completed.
-    """
+    """How many migrations of a cell completed."""
 
     made: int
     completed: int
@@ -147,13 +142,7 @@ def adjust_for_multiple_comparisons(
     metric: str,
     completions: Mapping[str, Completion],
 ) -> list[CellComparison]:
-    """Return comparisons of cells, adjusted for being made together.
-
-    Args:
-        comparisons: The comparisons, by the names of the two cells.
-        metric: The metric that was compared.
-        completions: How many migrations of each cell completed.
-    """
+    """Return comparisons by the names of two cells, adjusted for being made together."""
     adjusted = holm([each.p_value for each in comparisons.values()])
     tested = sum(each.p_value is not None for each in comparisons.values())
     never = {name: each.never for name, each in completions.items()}

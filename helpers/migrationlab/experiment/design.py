@@ -59,11 +59,8 @@ KEYS = (
 class RealHosts:
     """The hosts of an experiment without a lab; the domain moves back and forth between them.
 
-    Attributes:
-        source: The connection URI of one host.
-        to: The connection URI of the other host.
-        domain: The domain's name or UUID.
-        probe: An address of the guest to which echo requests go, None for none.
+    ``source`` and ``to`` are connection URIs, ``domain`` is a name or UUID, and ``probe`` is an
+    address of the guest to which echo requests go.
     """
 
     source: str
@@ -128,11 +125,7 @@ class Design:
         return len(self.cells) * self.repeats
 
     def cell(self, name: str) -> Cell:
-        """Return the cell of that name.
-
-        Raises:
-            UsageError: The design has no such cell.
-        """
+        """Return the cell of that name."""
         for cell in self.cells:
             if cell.name == name:
                 return cell

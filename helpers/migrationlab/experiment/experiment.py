@@ -165,9 +165,6 @@ class Experiment(Results):
             stop: Once it is set, the migration under way is cancelled and no other begins. Call
                 this method again to continue.
 
-        Returns:
-            All runs of the experiment.
-
         Raises:
             KeyboardInterrupt: Ctrl-C, which does the same as ``stop``.
             UsageError: Another process runs it, or ``lab`` does not fit the design.
@@ -191,11 +188,7 @@ class Experiment(Results):
 
 
 def _manifest(design: Design, folder: Path) -> ExperimentManifest:
-    """Return the manifest of a design: the one in the folder, or else a new one.
-
-    Raises:
-        UsageError: The folder has another experiment, or one with more repeats.
-    """
+    """Return the manifest of a design: the one in the folder, or else a new one."""
     require_possible(design)
     names = [cell.name for cell in design.cells]
     wanted = ExperimentManifest(
@@ -238,11 +231,7 @@ def _named(plans: Mapping[str, Plan] | Sequence[Plan]) -> dict[str, dict[str, ob
 def _merged(
     found: ExperimentManifest, wanted: ExperimentManifest, folder: Path
 ) -> ExperimentManifest:
-    """Return the manifest that was found, with the repeats of the wanted one where it has more.
-
-    Raises:
-        UsageError: They are of different experiments.
-    """
+    """Return the manifest that was found, with the repeats of the wanted one where it has more."""
     changed = [
         what
         for what in ("question", "cells", "seed", "images", "hosts")

@@ -18,12 +18,7 @@ SPARE_BYTES = 64 << 20
 
 
 def require_possible(design: Design) -> None:
-    """Refuse a design that no lab can carry out.
-
-    Raises:
-        GuestError: The guest of a cell is not possible.
-        UsageError: The wire of a cell is not possible, or a host's image is unknown.
-    """
+    """Refuse a design that no lab can carry out."""
     if design.images is None:
         return
     for release in design.images:
@@ -49,16 +44,7 @@ def _require_cell(cell: Cell) -> None:
 
 
 def require_room(design: Design, directory: Path, *, runs: int) -> None:
-    """Refuse to begin where the disk has too little room.
-
-    Args:
-        design: What is measured.
-        directory: Where the runs are written; it exists.
-        runs: How many runs are left.
-
-    Raises:
-        StoreError: The disk has too little room.
-    """
+    """Refuse to begin where the disk has too little room."""
     needed = room_bytes(design) * runs // max(design.total, 1) + SPARE_BYTES
     free = shutil.disk_usage(directory).free
     if runs and free < needed:

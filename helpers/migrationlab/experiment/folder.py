@@ -58,11 +58,7 @@ def is_experiment(folder: Path) -> bool:
 
 
 def write_manifest(folder: Path, manifest: ExperimentManifest) -> None:
-    """Write the manifest of an experiment.
-
-    Raises:
-        StoreError: The file could not be written.
-    """
+    """Write the manifest of an experiment."""
     content = {
         "format": FORMAT,
         "version": VERSION,
@@ -78,11 +74,7 @@ def write_manifest(folder: Path, manifest: ExperimentManifest) -> None:
 
 
 def read_manifest(folder: Path) -> ExperimentManifest:
-    """Read the manifest of an experiment.
-
-    Raises:
-        StoreError: It is missing, damaged, not of migrationlab, or of an unknown version.
-    """
+    """Read the manifest of an experiment."""
     path = folder / MANIFEST
     try:
         content = json.loads(path.read_bytes())
@@ -126,11 +118,7 @@ def _require_consistent(planned: Sequence[PlannedRun], design: Design) -> None:
 
 
 def record_start(folder: Path, number: int) -> None:
-    """Record that a planned run begins, before it begins.
-
-    Raises:
-        StoreError: The file could not be written.
-    """
+    """Record that a planned run begins, before it begins."""
     line = json.dumps({"run_number": number, "at": datetime.now(UTC).isoformat()}) + "\n"
     try:
         with (folder / BEGUN).open("a+b") as file:  # opened at its end
@@ -153,9 +141,6 @@ def count_starts(folder: Path) -> Counter[int]:
     """Return how often each planned run was begun.
 
     A line that a power cut left incomplete is ignored.
-
-    Raises:
-        StoreError: The file cannot be read.
     """
     try:
         lines = (folder / BEGUN).read_text(encoding="utf-8", errors="replace").splitlines()
@@ -179,12 +164,7 @@ def _started(line: str) -> int | None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Prevent another process from running the same experiment at the same time.
-
-    Raises:
-        UsageError: Another process runs it.
-        StoreError: The folder cannot be written to.
-    """
+    """Prevent another process from running the same experiment at the same time."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("w", encoding="utf-8")

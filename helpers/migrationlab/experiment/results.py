@@ -69,7 +69,7 @@ class Results(StoredExperiment):
         for column, kind in PLACEMENT_COLUMNS.items():
             table[column] = pd.Series([placement(run)[column] for run in runs], dtype=kind)
         settings = {cell.name: cell.setting for cell in self.cells}
-        for factor in self.factors:
+        for factor in self.design.factors:
             if factor not in table:  # the mode is in every run's summary
                 values = [settings[cell][factor] for cell in table["cell"]]
                 table[factor] = pd.Series(values, dtype="object").infer_objects()
@@ -127,7 +127,7 @@ class Results(StoredExperiment):
                     "outliers": sum(found.outliers),
                 }
                 rows.append({"cell": cell.name, **cell.setting, "metric": metric, **row})
-        columns = ["cell", *self.factors, "metric", *_STATISTICS]
+        columns = ["cell", *self.design.factors, "metric", *_STATISTICS]
         return pd.DataFrame(rows, columns=columns).astype(_STATISTICS)
 
     def points(self, metric: str, *, mixed: bool = False) -> pd.DataFrame:
@@ -135,13 +135,6 @@ class Results(StoredExperiment):
 
         Its columns: ``run_id``, ``cell``, one for each factor, ``run_number``, ``value``,
         ``outlier``.
-
-        Args:
-            metric: Which metric.
-            mixed: As for :meth:`summary`.
-
-        Raises:
-            UsageError: As for :meth:`summary`.
         """
         self.require_metric(metric)
         table = self._comparable(mixed=mixed)
@@ -150,7 +143,7 @@ class Results(StoredExperiment):
         table["outlier"] = False
         for _, group in table.groupby("cell"):
             table.loc[group.index, "outlier"] = list(statistics.outliers(group["value"].tolist()))
-        return table[["run_id", "cell", *self.factors, "run_number", "value", "outlier"]]
+        return table[["run_id", "cell", *self.design.factors, "run_number", "value", "outlier"]]
 
     def compare(
         self,
@@ -167,9 +160,6 @@ class Results(StoredExperiment):
             b: The other cell, in the same way.
             metric: The metric to compare.
             mixed: As for :meth:`summary`.
-
-        Raises:
-            UsageError: A cell or the metric is unknown, or the runs' environments differ.
         """
         one, other = self.cell(a), self.cell(b)
         if one == other:
@@ -183,7 +173,7 @@ class Results(StoredExperiment):
     def pairs(self) -> Iterator[tuple[Cell, Cell]]:
         """Yield the pairs of cells that differ in one factor only, which can be compared."""
         for one, other in itertools.combinations(self.cells, 2):
-            if sum(one.setting[key] != other.setting[key] for key in self.factors) == 1:
+            if sum(one.setting[key] != other.setting[key] for key in self.design.factors) == 1:
                 yield one, other
 
     def comparisons(
@@ -193,13 +183,6 @@ class Results(StoredExperiment):
 
         The more comparisons there are, the more cells seem to differ by chance alone:
         ``p_adjusted`` allows for it.
-
-        Args:
-            metric: The metric to compare.
-            mixed: As for :meth:`summary`.
-
-        Raises:
-            UsageError: As for :meth:`summary`.
         """
         self.require_metric(metric)
         return self._compared(self._comparable(mixed=mixed), self.pairs(), metric)
@@ -215,17 +198,13 @@ class Results(StoredExperiment):
         )
 
     def strayed(self, runs: Sequence[Run]) -> list[str]:
-        """Return in which facts the environments of runs differ, except facts that are compared.
-
-        Args:
-            runs: Runs of this experiment.
-        """
+        """Return in which facts the environments of runs differ, except facts that are compared."""
         return sorted(differences(runs).keys() - self._compared_facts)
 
     @property
     def _compared_facts(self) -> frozenset[str]:
         # The accelerator of the guest can be a factor.
-        return frozenset({"accelerator"}) & frozenset(self.factors)
+        return frozenset({"accelerator"}) & frozenset(self.design.factors)
 
     def _compared(
         self, table: pd.DataFrame, pairs: Iterable[tuple[Cell, Cell]], metric: str
@@ -264,11 +243,7 @@ class Results(StoredExperiment):
         return values
 
     def require_metric(self, metric: str) -> None:
-        """Refuse an unknown metric.
-
-        Raises:
-            UsageError: No run has such a metric.
-        """
+        """Refuse an unknown metric."""
         if metric not in self.metrics:
             raise UsageError(
                 f"metric must be a number of a run's summary (got {metric!r})",

@@ -41,12 +41,6 @@ def run_experiment(
 ) -> None:
     """Run what is left of an experiment, until it is done or ``stop`` is set.
 
-    Args:
-        experiment: The experiment.
-        lab: The lab to use; None for a new lab, or the design's real hosts.
-        on_step: Hears how it goes.
-        stop: Once it is set, the migration under way is cancelled and no other begins.
-
     Raises:
         KeyboardInterrupt: Ctrl-C; the migration under way was cancelled, and written.
         MigrationLabError: An error of the testbed, or of :func:`migrationlab.start`.
@@ -56,16 +50,7 @@ def run_experiment(
 
 
 class Runner:
-    """Runs the planned runs of an experiment on a testbed.
-
-    Args:
-        experiment: The experiment.
-        testbed: Where it runs.
-        on_step: Hears how it goes.
-        stop: Once it is set, nothing more is begun.
-        begin: Starts a migration.
-        clock: Returns the time, in seconds.
-    """
+    """Runs the planned runs of an experiment on a testbed."""
 
     def __init__(
         self,
@@ -191,7 +176,7 @@ class Runner:
         placed = replace(
             run,
             experiment={
-                "id": self._experiment.id,
+                "id": self._experiment.manifest.id,
                 "name": self._experiment.name,
                 "cell": cell.name,
                 "setting": dict(cell.setting),

@@ -87,9 +87,6 @@ def compare_cumulatively(
         metric: The metric to compare, a number of the runs' summaries.
         pair: The names of two cells; by default the first two that differ in one setting.
         seed: The seed of the order of the blocks; 0 for the order in which they were made.
-
-    Raises:
-        UsageError: A cell, the metric or the pair is unknown, or the runs' environments differ.
     """
     if pair is None:
         first = next(recorded.pairs(), None)

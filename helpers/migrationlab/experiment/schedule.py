@@ -51,13 +51,7 @@ class PlannedRun:
 
 
 def schedule(cells: Sequence[str], repeats: int, seed: int) -> tuple[PlannedRun, ...]:
-    """Return the planned runs of an experiment, in order.
-
-    Args:
-        cells: The names of the cells.
-        repeats: The number of blocks.
-        seed: The seed of the random order.
-    """
+    """Return the planned runs of an experiment, in order."""
     orders = itertools.islice(_blocks(cells, seed), repeats)
     placed = ((block, cell) for block, order in enumerate(orders, 1) for cell in order)
     return tuple(
@@ -87,11 +81,7 @@ def _blocks(cells: Sequence[str], seed: int) -> Iterator[list[str]]:
 
 
 class Pace:
-    """Estimate how long runs take: from the design at first, then from what was measured.
-
-    Args:
-        design: The design of the experiment.
-    """
+    """Estimate how long runs take: from the design at first, then from what was measured."""
 
     def __init__(self, design: Design) -> None:
         self._cells = {cell.name: cell for cell in design.cells}
@@ -111,11 +101,7 @@ class Pace:
         return guess_s(self._cells[cell]) * (measured / guessed if guessed else 1.0)
 
     def left_s(self, counts: Mapping[str, int]) -> float:
-        """Return how long the remaining runs take.
-
-        Args:
-            counts: How many runs are left of each cell.
-        """
+        """Return how long the remaining runs take."""
         return sum(self.run_s(cell) * count for cell, count in counts.items())
 
 

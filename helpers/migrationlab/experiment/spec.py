@@ -36,11 +36,7 @@ def slug(text: str) -> str:
 
 
 def require_known(given: Mapping[str, object], names: Iterable[str], path: str) -> None:
-    """Refuse unknown keys, and suggest the closest name.
-
-    Raises:
-        UsageError: A key is unknown.
-    """
+    """Refuse unknown keys, and suggest the closest name."""
     for key in given:
         if key not in names:
             near = nearest(str(key), names)
@@ -51,11 +47,7 @@ def require_known(given: Mapping[str, object], names: Iterable[str], path: str) 
 
 
 def integer_at(value: object, path: str, low: int, high: int) -> int:
-    """Return a value that must be an integer of a range.
-
-    Raises:
-        UsageError: It is not.
-    """
+    """Return a value that must be an integer of a range."""
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise UsageError(
             f"{path} must be an integer from {low} to {high} (got {value!r})",
@@ -90,11 +82,7 @@ def _plain_value(value: object, path: str) -> Any:
 
 
 def table_at(value: object, path: str) -> dict[str, Any]:
-    """Return a value that must be a table.
-
-    Raises:
-        UsageError: It is not.
-    """
+    """Return a value that must be a table."""
     if not isinstance(value, dict):
         raise UsageError(
             f"{path} must be a table (got {value!r})", hint=f"Write its settings below [{path}]."
@@ -103,11 +91,7 @@ def table_at(value: object, path: str) -> dict[str, Any]:
 
 
 def text_at(value: object, path: str) -> str:
-    """Return a value that must be a text.
-
-    Raises:
-        UsageError: It is not.
-    """
+    """Return a value that must be a text."""
     if not isinstance(value, str):
         raise UsageError(
             f"{path} must be a text (got {value!r})", hint='Write it in quotes, as "web1".'
@@ -121,11 +105,7 @@ def join(path: str, key: object) -> str:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Return the content of a TOML file.
-
-    Raises:
-        UsageError: The file cannot be read, or is not TOML.
-    """
+    """Return the content of a TOML file."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

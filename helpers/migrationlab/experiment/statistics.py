@@ -63,10 +63,8 @@ class Estimate:
     Attributes:
         n: The number of values.
         median: The median; None without values.
-        low: The lower end of its 95 % interval; None for fewer than six values.
-        high: The upper end; None for fewer than six values.
-        min: The smallest value.
-        max: The largest value.
+        low, high: The ends of its 95 % interval; None for fewer than six values.
+        min, max: The smallest and the largest value.
         relative_mad_percent: The relative MAD: 1.4826 times the median absolute deviation (which
             estimates the standard deviation of normal values), as a share of the median; None for
             fewer than two values.
@@ -74,13 +72,13 @@ class Estimate:
     """
 
     n: int
-    median: float | None
-    low: float | None
-    high: float | None
-    min: float | None
-    max: float | None
-    relative_mad_percent: float | None
-    outliers: tuple[bool, ...]
+    median: float | None = None
+    low: float | None = None
+    high: float | None = None
+    min: float | None = None
+    max: float | None = None
+    relative_mad_percent: float | None = None
+    outliers: tuple[bool, ...] = ()
 
 
 class Verdict(StrEnum):
@@ -101,17 +99,13 @@ class Comparison:
     """How the values of a setting b differ from those of a setting a.
 
     Attributes:
-        n_a: The number of values of a.
-        n_b: The number of values of b.
-        median_a: The median of a; None without values.
-        median_b: The median of b; None without values.
+        n_a, n_b: The numbers of values.
+        median_a, median_b: The medians; None without values.
         difference: ``median_b`` minus ``median_a``.
-        low: The lower end of the difference's 95 % interval; None if a or b has fewer than six
+        low, high: The ends of the difference's 95 % interval; None if a or b has fewer than six
             values.
-        high: The upper end of that interval.
-        percent: The difference as a share of ``median_a``; None where that is 0.
-        low_percent: ``low`` as such a share.
-        high_percent: ``high`` as such a share.
+        percent, low_percent, high_percent: The difference and the ends of its interval as shares
+            of ``median_a``; None where that is 0.
         p_value: The probability of ranks this different if there is no difference (two-sided
             Mann-Whitney); None where so few values cannot give a p below 0.05.
         superiority: The probability that a value of b exceeds a value of a; ties count half.
@@ -124,24 +118,20 @@ class Comparison:
     n_b: int
     median_a: float | None
     median_b: float | None
-    difference: float | None
-    low: float | None
-    high: float | None
-    percent: float | None
-    low_percent: float | None
-    high_percent: float | None
-    p_value: float | None
-    superiority: float | None
-    verdict: Verdict
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    percent: float | None = None
+    low_percent: float | None = None
+    high_percent: float | None = None
+    p_value: float | None = None
+    superiority: float | None = None
+    verdict: Verdict = Verdict.TOO_FEW
     more_runs: int | None
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Return the statistics of values.
-
-    Args:
-        values: The values of one setting, without missing ones.
-    """
+    """Return the statistics of values."""
     return _estimate(tuple(values))
 
 
@@ -149,24 +139,17 @@ def estimate(values: Sequence[float]) -> Estimate:
 def _estimate(values: tuple[float, ...]) -> Estimate:
     found = _array(values)
     if not len(found):
-        return Estimate(
-            n=0, median=None, low=None, high=None, min=None, max=None,
-            relative_mad_percent=None, outliers=(),
-        )  # fmt: skip
-    median = float(np.median(found))
+        return Estimate(n=0)
+    min_, median, max_ = float(found.min()), float(np.median(found)), float(found.max())
     low, high = _interval((found,))
-    # Quantiles are interpolated: for equal numbers they can lie a rounding error beyond them.
-    low, high = (
-        None if end is None else float(np.clip(end, found.min(), found.max()))
-        for end in (low, high)
-    )
+    # Quantiles are interpolated: a rounding error can put them beyond the median or the values.
     return Estimate(
         n=len(found),
         median=median,
-        low=low,
-        high=high,
-        min=float(found.min()),
-        max=float(found.max()),
+        low=None if low is None else min(max(low, min_), median),
+        high=None if high is None else max(min(high, max_), median),
+        min=min_,
+        max=max_,
         relative_mad_percent=relative_mad_percent(found),
         outliers=outliers(found),
     )
@@ -178,8 +161,6 @@ def relative_mad_percent(values: Sequence[float] | Values) -> float | None:
     median = float(np.median(found)) if len(found) else 0.0
     if len(found) < 2 or median == 0:
         return None
-    # The median distance from the median, scaled so that it is the standard deviation of a normal
-    # distribution.
     distance = np.median(np.abs(found - median)) / NormalDist().inv_cdf(0.75)
     return float(100 * distance / abs(median))
 
@@ -199,12 +180,7 @@ def outliers(values: Sequence[float] | Values) -> tuple[bool, ...]:
 
 
 def compare(a: Sequence[float], b: Sequence[float]) -> Comparison:
-    """Return how the values of b differ from those of a, and how certain that is.
-
-    Args:
-        a: The values of one setting, without missing ones.
-        b: The values of the other setting.
-    """
+    """Return how the values of b differ from those of a, and how certain that is."""
     return _compare(tuple(a), tuple(b))
 
 
@@ -216,10 +192,12 @@ def _compare(a: tuple[float, ...], b: tuple[float, ...]) -> Comparison:
     median_b = float(np.median(theirs)) if n_b else None
     if median_a is None or median_b is None:
         return Comparison(
-            n_a=n_a, n_b=n_b, median_a=median_a, median_b=median_b, difference=None, low=None,
-            high=None, percent=None, low_percent=None, high_percent=None, p_value=None,
-            superiority=None, verdict=Verdict.TOO_FEW, more_runs=more_runs(None, n_a, n_b),
-        )  # fmt: skip
+            n_a=n_a,
+            n_b=n_b,
+            median_a=median_a,
+            median_b=median_b,
+            more_runs=more_runs(None, n_a, n_b),
+        )
     low, high = _interval((ours, theirs))
     p_value = _p_value(ours, theirs)
     superiority = _superiority(ours, theirs)

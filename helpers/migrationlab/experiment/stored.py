@@ -52,16 +52,6 @@ class StoredExperiment:
         return f"{type(self).__name__}({self.name!r}, {cells}, {self.design.repeats} times each)"
 
     @property
-    def id(self) -> str:
-        """Return the experiment's own id, which its runs name too."""
-        return self.manifest.id
-
-    @property
-    def created(self) -> str:
-        """Return when it was made, ISO 8601 in UTC."""
-        return self.manifest.created
-
-    @property
     def design(self) -> Design:
         """Return its design: what is compared, and how often."""
         return self.manifest.design
@@ -85,11 +75,6 @@ class StoredExperiment:
     def cells(self) -> tuple[Cell, ...]:
         """Return its cells: what is compared."""
         return self.design.cells
-
-    @property
-    def factors(self) -> tuple[str, ...]:
-        """Return the names of the settings in which the cells differ."""
-        return self.design.factors
 
     @property
     def runs(self) -> Runs:
@@ -160,17 +145,14 @@ class StoredExperiment:
 
         Args:
             which: Its name, or values of factors that only this cell has, as {"mode": "normal"}.
-
-        Raises:
-            UsageError: No cell fits, or more than one.
         """
         if isinstance(which, str):
             return self.design.cell(which)
-        if unknown := [key for key in which if key not in self.factors]:
+        if unknown := [key for key in which if key not in self.design.factors]:
             raise UsageError(
                 f"{unknown[0]} must be a factor of the design",
-                hint=f"Use one of: {', '.join(self.factors)}."
-                if self.factors
+                hint=f"Use one of: {', '.join(self.design.factors)}."
+                if self.design.factors
                 else "Leave it out: the design has one cell and no factors.",
             )
         fitting = [
@@ -216,7 +198,7 @@ class StoredExperiment:
     def _require_own(self, run: Run, place: Path) -> None:
         """Refuse a run that is not of this experiment, or does not say which run it is."""
         says = run.experiment or {}
-        if says.get("id") != self.id:
+        if says.get("id") != self.manifest.id:
             raise StoreError(
                 f"{place} must be a run of the experiment {self.name!r}",
                 hint="Move it to another folder. A folder holds the runs of one experiment.",

@@ -27,14 +27,7 @@ from migrationlab.steps import Listener, ignore
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MigrationArgs:
-    """The arguments of :func:`migrationlab.start`: what is migrated, and where to.
-
-    Attributes:
-        guest: The guest, or the name of a domain.
-        to: The destination.
-        source: The source, where the domain is given by name.
-        probe: An address of the guest to which echo requests go.
-    """
+    """The arguments of :func:`migrationlab.start`; a guest given by name needs its source."""
 
     guest: GuestLike | str
     to: Host
@@ -54,19 +47,7 @@ class Testbed(Protocol):
 
 @contextmanager
 def open_testbed(design: Design, lab: Lab | None, on_step: Listener) -> Iterator[Testbed]:
-    """Open the testbed of a design, and close it afterwards.
-
-    Args:
-        design: What is measured.
-        lab: The lab to use; None to make one here and end it here.
-        on_step: Hears how the lab comes up.
-
-    Raises:
-        PlanError: A cell's plan is not valid with these hosts.
-        UsageError: ``lab`` does not fit the design.
-        HostError: A real host cannot be reached.
-        LabError: The lab did not come up, or its wire cannot do what a cell needs.
-    """
+    """Open the testbed of a design, in ``lab`` or else a new lab; close it afterwards."""
     with contextlib.ExitStack() as stack:
         if design.hosts is not None:
             if lab is not None:
@@ -115,11 +96,7 @@ def _validate_plans(design: Design, first: Host, second: Host) -> None:
 
 
 class LabTestbed:
-    """A lab with one guest at a time.
-
-    Args:
-        lab: The lab.
-    """
+    """A lab with one guest at a time."""
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
@@ -178,13 +155,7 @@ def _shape(workload: GuestSpec) -> GuestSpec:
 
 
 class HostsTestbed:
-    """Two real hosts, between which a domain moves back and forth.
-
-    Args:
-        hosts: What the design says of them.
-        first: One host.
-        second: The other host.
-    """
+    """Two real hosts, between which a domain moves back and forth."""
 
     def __init__(self, hosts: RealHosts, first: Host, second: Host) -> None:
         self._hosts = hosts

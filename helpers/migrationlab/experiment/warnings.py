@@ -57,13 +57,7 @@ class WarningKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ExperimentWarning:
-    """One limit of the figures, and what to do about it.
-
-    Attributes:
-        kind: What it is about.
-        text: The fact.
-        advice: What to do next.
-    """
+    """One limit of the figures, and what to do about it."""
 
     kind: WarningKind
     text: str

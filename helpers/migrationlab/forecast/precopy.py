@@ -235,10 +235,6 @@ def memory_in_use_mib(runs: Iterable[Run]) -> float | None:
 def precopy_of(run: Run, memory_mib: float) -> Precopy | None:
     """Return what the model needs to know of a run.
 
-    Args:
-        run: The run.
-        memory_mib: The guest's memory in use.
-
     Returns:
         None if the run does not say how fast its guest wrote, or the rate of the wire.
     """

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from migrationlab.forecast.precopy import (
     ENDLESS_ITERATIONS,
@@ -22,8 +21,7 @@ from migrationlab.forecast.precopy import (
     Precopy,
     precopy_of,
 )
-from migrationlab.plots import palette
-from migrationlab.plots.picture import OUTCOMES, WIDTH_INCHES, Picture, duration, head, style
+from migrationlab.plots import palette, picture
 from migrationlab.runs.run import Outcome, Run
 
 MARKS = {
@@ -44,7 +42,7 @@ def convergence(
     *,
     own: Sequence[Run] = (),
     deadline_s: float | None = None,
-) -> Picture:
+) -> picture.Picture:
     """Draw a forecast, and runs beside it.
 
     Args:
@@ -54,13 +52,13 @@ def convergence(
         deadline_s: The deadline of the runs; the model's border for it is drawn too.
     """
     title = _title(forecast)
-    with style():
-        figure = Figure(figsize=(WIDTH_INCHES, 5.0))
-        left, right = figure.subplots(1, 2, width_ratios=[1, 1.15])
+    with picture.drawing(
+        5.0, title, _subtitle(forecast.precopy), _alt(forecast, (*runs, *own), deadline_s)
+    ) as drawn:
+        left, right = drawn.figure.subplots(1, 2, width_ratios=[1, 1.15])
         _draw_iterations(left, forecast)
         _draw_plane(right, forecast.precopy, (tuple(runs), tuple(own)), deadline_s)
-        head(figure, title, _subtitle(forecast.precopy))
-    return Picture(figure, title, _alt(forecast, (*runs, *own), deadline_s))
+    return drawn
 
 
 def _draw_iterations(axes: Axes, forecast: Forecast) -> None:
@@ -120,7 +118,7 @@ def _draw_plane(
                 at[0] + aside, at[1], marker, color=colour, markersize=13 if large else 8,
                 markeredgecolor=palette.INK if large else "white",
                 markeredgewidth=1.6 if large else 0.6,
-                label="_" if run.outcome in labelled else OUTCOMES[run.outcome].lower(),
+                label="_" if run.outcome in labelled else picture.OUTCOMES[run.outcome].lower(),
                 linestyle="none", zorder=5 if large else 4, clip_on=False,
             )  # fmt: skip
             labelled.add(run.outcome)
@@ -160,7 +158,7 @@ def _title(forecast: Forecast) -> str:
     seconds, downtime_ms = forecast.seconds, forecast.downtime_ms
     if seconds is None or downtime_ms is None:
         return "The model: this migration never ends by itself"
-    still = f"the guest is paused for {duration(downtime_ms)}"
+    still = f"the guest is paused for {picture.duration(downtime_ms)}"
     return f"The model: it ends after {forecast.count} and {seconds:.1f} s; {still}"
 
 
@@ -185,6 +183,6 @@ def _alt(forecast: Forecast, runs: Sequence[Run], deadline_s: float | None) -> s
     if deadline_s is not None:
         text += f" Within {deadline_s:g} s it ends up to {asked.most_mib_s(deadline_s):.0f} MiB/s."
     counted = Counter(run.outcome for run in runs)
-    said = ", ".join(f"{counted[one]} {words.lower()}" for one, words in OUTCOMES.items()
+    said = ", ".join(f"{counted[one]} {words.lower()}" for one, words in picture.OUTCOMES.items()
                      if counted[one])  # fmt: skip
     return f"{text} Runs as points: {said}." if said else text

@@ -9,24 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from migrationlab.analysis.cost import Cost
 from migrationlab.experiment.grouping import settings_of
-from migrationlab.plots import palette
-from migrationlab.plots.picture import (
-    MIB,
-    OUTCOMES,
-    WIDTH_INCHES,
-    Picture,
-    head,
-    legend,
-    no_data,
-    rows,
-    spread,
-    style,
-)
+from migrationlab.plots import palette, picture
 from migrationlab.runs.numbers import near
 from migrationlab.runs.run import Outcome, Run, Runs
 
@@ -74,7 +61,7 @@ class _Row:
     sums: tuple[float, ...]
 
 
-def cost(runs: Iterable[Run]) -> Picture:
+def cost(runs: Iterable[Run]) -> picture.Picture:
     """Draw what runs cost, by setting: means, because only means add up; each run's sum is a point.
 
     Runs of an experiment are grouped by their setting, without warm-ups; other runs by their
@@ -90,17 +77,15 @@ def cost(runs: Iterable[Run]) -> Picture:
     counted = [_Counted(run, run.cost(), settings[run.run_id]) for run in known]
     groups, pooled = _groups(counted)
     cpu, wire = _cpu_rows(groups), _wire_rows(groups)
-    with style():
-        heights = [max(len(bars), 2) * ROW_INCHES for bars in (cpu, wire)]
-        figure = Figure(figsize=(WIDTH_INCHES, sum(heights) + 3.4))
-        above, below = figure.subplots(2, 1, height_ratios=[height + 0.4 for height in heights])
+    # What an incomplete migration cost depends on when it was stopped.
+    whole = [each for each in counted if each.run.outcome is Outcome.COMPLETED]
+    subtitle = _subtitle(len(counted), len(whole), pooled=pooled)
+    heights = [max(len(bars), 2) * ROW_INCHES + 0.4 for bars in (cpu, wire)]
+    with picture.drawing(sum(heights) + 2.6, _title(whole), subtitle, _alt(cpu, wire)) as drawn:
+        above, below = drawn.figure.subplots(2, 1, height_ratios=heights)
         _draw(above, cpu, USERS, "CPU time from the call to its return (s)")
         _draw(below, wire, PURPOSES, "on the wire, both ways (MiB)")
-        # What an incomplete migration cost depends on when it was stopped.
-        whole = [each for each in counted if each.run.outcome is Outcome.COMPLETED]
-        title = _title(whole)
-        head(figure, title, _subtitle(len(counted), len(whole), pooled=pooled))
-    return Picture(figure, title, _alt(cpu, wire))
+    return drawn
 
 
 def _groups(counted: Sequence[_Counted]) -> tuple[dict[str, list[Cost]], int]:
@@ -108,7 +93,7 @@ def _groups(counted: Sequence[_Counted]) -> tuple[dict[str, list[Cost]], int]:
     by_setting: dict[str, list[Cost]] = {}
     by_mode: dict[str, list[Cost]] = {}
     for each in counted:
-        outcome = OUTCOMES[each.run.outcome].lower()
+        outcome = picture.OUTCOMES[each.run.outcome].lower()
         setting = each.setting
         if each.run.experiment is None:
             setting = f"{setting}, {outcome}"
@@ -162,9 +147,11 @@ def _wire_rows(groups: Mapping[str, Sequence[Cost]]) -> list[_Row]:
 
 def _carried(traffic: pd.DataFrame) -> Parts:
     known = traffic[traffic["purpose"] != "unaccounted"].set_index("purpose")
-    carried = {str(purpose): float(each) / MIB for purpose, each in known["payload_bytes"].items()}
+    carried = {
+        str(purpose): float(each) / picture.MIB for purpose, each in known["payload_bytes"].items()
+    }
     extra = known["header_bytes"].sum() + known["resent_bytes"].sum()
-    return {**carried, "headers": float(extra) / MIB}
+    return {**carried, "headers": float(extra) / picture.MIB}
 
 
 def _row(name: str, parts: Sequence[Parts]) -> _Row:
@@ -181,7 +168,7 @@ def _draw(
 ) -> None:
     axes.set_xlabel(label)
     if not bars:
-        no_data(axes, "not recorded")
+        picture.no_data(axes, "not recorded")
         return
     for place, row in enumerate(bars):
         left = 0.0
@@ -193,17 +180,17 @@ def _draw(
                 )  # fmt: skip
                 left += width
         if len(row.sums) > 1:
-            places = place + spread(len(row.sums), 0.2)
+            places = place + picture.spread(len(row.sums), 0.2)
             axes.plot(
                 row.sums, places, "o", color=palette.INK, markersize=5, markeredgecolor="white"
             )
         said = f"  mean {near(left)}" if len(row.sums) > 1 else f"  {near(left)}"
         axes.text(max(left, *row.sums), place, said, va="center", fontsize=11)
     axes.margins(x=0.34)  # room for the numbers
-    rows(axes, [_two_lines(row.name) for row in bars])
+    picture.rows(axes, [_two_lines(row.name) for row in bars])
     shown = [part for part in parts if any(row.parts.get(part) for row in bars)]
     handles = [Patch(color=parts[part][1], label=parts[part][0]) for part in shown]
-    legend(axes, handles, handlelength=1.2)
+    picture.legend(axes, handles, handlelength=1.2)
 
 
 def _two_lines(name: str) -> str:

@@ -11,11 +11,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from migrationlab.experiment.grouping import settings_of
-from migrationlab.plots import palette
-from migrationlab.plots.picture import WIDTH_INCHES, Picture, head, legend, spread, style
+from migrationlab.plots import palette, picture
 from migrationlab.runs.run import Run, Runs
 
 MODE_MARKS = {"normal": (palette.BLUE, "o"), "peer2peer": (palette.VERMILION, "s")}
@@ -27,7 +25,7 @@ KINDS = {
 }
 
 
-def downtime(runs: Iterable[Run]) -> Picture:
+def downtime(runs: Iterable[Run]) -> picture.Picture:
     """Draw every completed run's downtimes by kind and mode, with their medians.
 
     The bar of a point is its measurement error, if that is known.
@@ -41,9 +39,10 @@ def downtime(runs: Iterable[Run]) -> Picture:
     table = table.sort_values("setting", kind="stable")
     modes = [mode for mode in MODE_MARKS if (table["mode"] == mode).any()]
     title = _title(table, modes)
-    with style():
-        figure = Figure(figsize=(WIDTH_INCHES, 5.2))
-        axes = figure.subplots()
+    bars = "; its bar is the measurement error" if table["low_ms"].notna().any() else ""
+    subtitle = f"each point is a completed run{bars}"
+    with picture.drawing(5.2, title, subtitle, _alt(title, table, modes)) as drawn:
+        axes = drawn.figure.subplots()
         for index, mode in enumerate(modes):
             offset = (index - (len(modes) - 1) / 2) * 0.4
             _draw_mode(axes, table[table["mode"] == mode], mode, offset)
@@ -58,10 +57,8 @@ def downtime(runs: Iterable[Run]) -> Picture:
                 several = any(_settings(table, mode) > 1 for mode in modes)
                 label = "median of a setting" if several else "median"
                 axes.plot([], color=palette.INK, linewidth=2.2, label=label)
-            legend(axes)
-        bars = "; its bar is the measurement error" if table["low_ms"].notna().any() else ""
-        head(figure, title, f"each point is a completed run{bars}")
-    return Picture(figure, title, _alt(title, table, modes))
+            picture.legend(axes)
+    return drawn
 
 
 def _draw_mode(axes: Axes, table: pd.DataFrame, mode: str, offset: float) -> None:
@@ -73,7 +70,7 @@ def _draw_mode(axes: Axes, table: pd.DataFrame, mode: str, offset: float) -> Non
         if not len(values):
             continue
         centre = index + offset
-        places = centre + spread(len(values), 0.1)
+        places = centre + picture.spread(len(values), 0.1)
         bounds = mine[["low_ms", "high_ms"]].to_numpy(dtype=np.float64)
         axes.vlines(places, bounds[:, 0], bounds[:, 1], color=palette.INK, linewidth=1.3, zorder=3)
         axes.plot(

@@ -5,20 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from migrationlab.plots import palette
-from migrationlab.plots.picture import (
-    WIDTH_INCHES,
-    Picture,
-    describe,
-    head,
-    legend,
-    no_data,
-    rows,
-    style,
-)
+from migrationlab.plots import palette, picture
 from migrationlab.runs.run import Run
 
 #: How the end of a part was measured, and its colour and hatch.
@@ -30,19 +19,19 @@ BASES = {
 }
 
 
-def downtime_parts(run: Run) -> Picture:
+def downtime_parts(run: Run) -> picture.Picture:
     """Draw the parts of a run's downtime, and how each was measured."""
     table = run.timeline().parts
     title = _title(table)
-    with style():
-        figure = Figure(figsize=(WIDTH_INCHES, 2.1 + 0.46 * max(len(table), 2)))
-        axes = figure.subplots()
+    with picture.drawing(
+        2.1 + 0.46 * max(len(table), 2), title, picture.describe(run), _alt(title, table)
+    ) as drawn:
+        axes = drawn.figure.subplots()
         if len(table):
             _draw(axes, table)
         else:
-            no_data(axes, "no downtime was measured")
-        head(figure, title, describe(run))
-    return Picture(figure, title, _alt(title, table))
+            picture.no_data(axes, "no downtime was measured")
+    return drawn
 
 
 def _draw(axes: Axes, table: pd.DataFrame) -> None:
@@ -61,7 +50,7 @@ def _draw(axes: Axes, table: pd.DataFrame) -> None:
         axes.text(end + span * 0.01, row, _length(part.duration_ms, part.error_ms), va="center")
         if row:
             axes.vlines(start, row - 1, row, color=palette.INK, linewidth=0.8, linestyle=":")
-    rows(axes, list(table["part"]))
+    picture.rows(axes, list(table["part"]))
     axes.set_xlim(0, span * 1.16)
     axes.set_xlabel("time since STOP (ms)")
     used = dict.fromkeys(BASES[basis] for basis in table["basis"])
@@ -69,7 +58,7 @@ def _draw(axes: Axes, table: pd.DataFrame) -> None:
         Patch(facecolor=colour, edgecolor=palette.INK, hatch=hatch, label=label, linewidth=0.6)
         for label, colour, hatch in used
     ]
-    legend(axes, handles, title="its end is known")
+    picture.legend(axes, handles, title="its end is known")
 
 
 def _length(duration_ms: float, error_ms: float) -> str:

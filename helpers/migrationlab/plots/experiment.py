@@ -17,21 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from migrationlab.plots import palette
-from migrationlab.plots.picture import (
-    WIDTH_INCHES,
-    Picture,
-    draw_estimate,
-    estimate_handles,
-    head,
-    legend,
-    rows,
-    spread,
-    style,
-)
+from migrationlab.plots import palette, picture
 from migrationlab.runs.numbers import spoken
 from migrationlab.runs.run import Outcome
 
@@ -59,18 +46,11 @@ class Panel:
     rows: tuple[tuple[str, str], ...]
 
 
-def experiment(recorded: Results, metric: str, *, mixed: bool = False) -> Picture:
+def experiment(recorded: Results, metric: str, *, mixed: bool = False) -> picture.Picture:
     """Draw a metric of an experiment's completed runs by cell.
 
     Outliers are marked, and count like all others. Text counts the runs that did not complete.
-
-    Args:
-        recorded: The experiment.
-        metric: A number of the runs' summaries, as ``downtime_event_ms``.
-        mixed: Whether to draw runs of different environments together.
-
-    Raises:
-        UsageError: The metric is unknown, or the runs' environments differ.
+    ``mixed`` draws runs of different environments together.
     """
     points = recorded.points(metric, mixed=mixed)
     table = recorded.summary([metric], mixed=mixed).set_index("cell")
@@ -83,25 +63,25 @@ def experiment(recorded: Results, metric: str, *, mixed: bool = False) -> Pictur
     title = _title(recorded, metric, table, mixed=mixed)
     panels = arrange(recorded)
     count = sum(len(panel.rows) for panel in panels)
-    with style():
-        titled = sum(bool(panel.title) for panel in panels)
-        figure = Figure(figsize=(WIDTH_INCHES, 2.3 + ROW_INCHES * count + PANEL_INCHES * titled))
-        drawn = figure.subplots(
-            len(panels), 1, sharex=True, squeeze=False,
-            height_ratios=[len(panel.rows) for panel in panels],
-        )[:, 0]  # fmt: skip
-        for axes, panel in zip(drawn, panels, strict=True):
+    titled = sum(bool(panel.title) for panel in panels)
+    height = 2.3 + ROW_INCHES * count + PANEL_INCHES * titled
+    alt = _alt(recorded, metric, table, ends)
+    with picture.drawing(height, title, _subtitle(recorded), alt) as drawn:
+        ratios = [len(panel.rows) for panel in panels]
+        every = drawn.figure.subplots(
+            len(panels), 1, sharex=True, squeeze=False, height_ratios=ratios
+        )[:, 0]
+        for axes, panel in zip(every, panels, strict=True):
             _draw(axes, panel, points=points, table=table, ends=ends, divisor=divisor)
-        _scale(drawn[-1], points["value"] / divisor)
-        drawn[-1].set_xlabel(_label(words, unit, drawn[-1]))
-        _legend(drawn[0], points, table)
-        head(figure, title, _subtitle(recorded))
-    return Picture(figure, title, _alt(recorded, metric, table, ends))
+        _scale(every[-1], points["value"] / divisor)
+        every[-1].set_xlabel(_label(words, unit, every[-1]))
+        _legend(every[0], points, table)
+    return drawn
 
 
 def arrange(recorded: Results) -> list[Panel]:
     """Return panels of cells that differ only in the first factor."""
-    first, *others = recorded.factors or ("",)
+    first, *others = recorded.design.factors or ("",)
     groups: dict[tuple[str, ...], list[Cell]] = {}
     for cell in recorded.cells:
         groups.setdefault(tuple(_said(cell, key) for key in others), []).append(cell)
@@ -144,7 +124,7 @@ def _draw(
         mine = points[points["cell"] == name]
         values = mine["value"].to_numpy(dtype=np.float64) / divisor
         # In the order of the runs, so that a drift is visible too.
-        heights = place + spread(len(values), 0.28)
+        heights = place + picture.spread(len(values), 0.28)
         odd = mine["outlier"].to_numpy(dtype=bool)
         for marked, colour, marker in ((~odd, palette.BLUE, "o"), (odd, palette.VERMILION, "D")):
             axes.plot(
@@ -152,12 +132,12 @@ def _draw(
                 alpha=0.7, markersize=6, mew=0,
             )  # fmt: skip
         row = table.loc[name]
-        draw_estimate(axes, place, *(row[["median", "low", "high"]] / divisor))
+        picture.draw_estimate(axes, place, *(row[["median", "low", "high"]] / divisor))
         axes.annotate(
             _counted(row, ends.loc[name]), (1.0, place), xycoords=("axes fraction", "data"),
             xytext=(8, 0), textcoords="offset points", va="center", fontsize=11, color=palette.INK,
         )  # fmt: skip
-    rows(axes, [label for label, _ in panel.rows])
+    picture.rows(axes, [label for label, _ in panel.rows])
     axes.set_title(panel.title, loc="left", fontsize=11.5, color="#555555")
 
 
@@ -196,13 +176,11 @@ def _label(words: str, unit: str, axes: Axes) -> str:
 
 
 def _legend(axes: Axes, points: pd.DataFrame, table: pd.DataFrame) -> None:
-    handles = [Line2D([], [], color=palette.BLUE, marker="o", linestyle="", label="a run")]
+    handles = [picture.point(palette.BLUE, "o", "a run")]
     if points["outlier"].any():
-        handles += [
-            Line2D([], [], color=palette.VERMILION, marker="D", linestyle="", label="outlier")
-        ]
-    estimates = estimate_handles(interval=bool(table["low"].notna().any()))
-    legend(axes, [*handles, *estimates], columns=4)
+        handles += [picture.point(palette.VERMILION, "D", "outlier")]
+    estimates = picture.estimate_handles(interval=bool(table["low"].notna().any()))
+    picture.legend(axes, [*handles, *estimates], columns=4)
 
 
 # --- words --------------------------------------------------------------------------------------

@@ -3,58 +3,36 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from migrationlab.analysis.timeline import Timeline
-from migrationlab.plots import palette
-from migrationlab.plots.picture import (
-    WIDTH_INCHES,
-    Picture,
-    describe,
-    head,
-    legend,
-    no_data,
-    second,
-    style,
-    time_axis,
-)
+from migrationlab.plots import palette, picture
 from migrationlab.runs.run import Run
 
-Numbers = npt.NDArray[np.float64]
 
-
-def latency(run: Run) -> Picture:
+def latency(run: Run) -> picture.Picture:
     """Draw the round trip of each echo request over time; requests without an answer are ticks."""
     line = run.timeline()
     table = line.latency
-    at = (table["sent_ns"].to_numpy(dtype=np.int64) - run.called_ns) / 1e9
+    at = picture.seconds(run, table["sent_ns"])
     trips = table["round_trip_ms"].to_numpy(dtype=np.float64)
     title = _title(run, trips, at)
-    with style():
-        figure = Figure(figsize=(WIDTH_INCHES, 4.4))
-        axes = figure.subplots()
+    with picture.drawing(4.4, title, picture.describe(run), _alt(title, at, trips, line)) as drawn:
+        axes = drawn.figure.subplots()
         _draw(axes, at, trips)
-        if line.stop_ns is not None:
-            end = line.returned_ns if line.resume_ns is None else line.resume_ns
-            axes.axvspan(
-                second(run, line.stop_ns), second(run, end), color=palette.VERMILION, alpha=0.2,
-                linewidth=0, label="guest is paused",
-            )  # fmt: skip
+        picture.shade_pause(axes, run, line)
         axes.axvline(0, color=palette.INK, linewidth=1)
-        time_axis(axes, run, "time since the call, at which the request was sent")
+        picture.time_axis(axes, run, "time since the call, at which the request was sent")
         axes.set_ylabel("round trip (ms)")
         if len(at):
-            legend(axes)
+            picture.legend(axes)
         else:
-            no_data(axes, "not measured", keep_x=True)
-        head(figure, title, describe(run))
-    return Picture(figure, title, _alt(title, at, trips, line))
+            picture.no_data(axes, "not measured", keep_x=True)
+    return drawn
 
 
-def _draw(axes: Axes, at: Numbers, trips: Numbers) -> None:
+def _draw(axes: Axes, at: picture.Numbers, trips: picture.Numbers) -> None:
     heard = ~np.isnan(trips)
     if heard.any():
         # Only a logarithmic scale shows both a millisecond and the whole downtime.
@@ -65,14 +43,14 @@ def _draw(axes: Axes, at: Numbers, trips: Numbers) -> None:
             label="answered",
         )  # fmt: skip
     if (~heard).any():
+        top = np.full(int((~heard).sum()), 0.985)
         axes.plot(
-            at[~heard], np.full(int((~heard).sum()), 0.985), "|", color=palette.INK,
-            markersize=12, mew=1.8,
-            transform=axes.get_xaxis_transform(), label="no answer",
+            at[~heard], top, "|", color=palette.INK, markersize=12, mew=1.8, label="no answer",
+            transform=axes.get_xaxis_transform(),
         )  # fmt: skip
 
 
-def _title(run: Run, trips: Numbers, at: Numbers) -> str:
+def _title(run: Run, trips: picture.Numbers, at: picture.Numbers) -> str:
     if not len(trips):
         return "What a client saw is unknown: no echo requests were sent"
     during = at >= 0
@@ -84,7 +62,7 @@ def _title(run: Run, trips: Numbers, at: Numbers) -> str:
     return f"A client waited up to {heard.max():.0f} ms for an answer; {lost_said}"
 
 
-def _alt(title: str, at: Numbers, trips: Numbers, line: Timeline) -> str:
+def _alt(title: str, at: picture.Numbers, trips: picture.Numbers, line: Timeline) -> str:
     if not len(at):
         return f"{title}. An empty plot."
     usual = pd.Series(trips[at < 0]).dropna()

@@ -29,10 +29,13 @@ from matplotlib.lines import Line2D
 from matplotlib.textpath import TextPath
 from PIL import Image
 
+from migrationlab.analysis.timeline import Timeline
 from migrationlab.errors import StoreError
 from migrationlab.plots import palette
 from migrationlab.runs import store
 from migrationlab.runs.run import Outcome, Run
+
+Numbers = npt.NDArray[np.float64]
 
 #: The settings of all figures; sizes and colours of single parts are in the modules.
 STYLE = Path(__file__).with_name("migrationlab.mplstyle")
@@ -89,10 +92,8 @@ def _style() -> mpl.RcParams:
 class Picture:
     """A figure with its message and its description; a notebook shows both.
 
-    Attributes:
-        figure: The Matplotlib figure, which you can change or save yourself.
-        title: The message of the figure, in one sentence.
-        alt: What the figure shows, for readers who cannot see it.
+    ``figure`` is a Matplotlib figure, which you can change or save yourself. ``title`` is its
+    message in one sentence; ``alt`` says what it shows, for readers who cannot see it.
     """
 
     figure: Figure
@@ -147,11 +148,7 @@ class Picture:
         return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
     def save(self, path: str | Path) -> Path:
-        """Write the figure to a file whose name ends in .png, .svg or .pdf.
-
-        Raises:
-            StoreError: The name has another ending, or the file could not be written.
-        """
+        """Write the figure to a file whose name ends in .png, .svg or .pdf."""
         kind = Path(path).suffix.lstrip(".")
         if kind not in KINDS:
             raise StoreError(
@@ -160,6 +157,15 @@ class Picture:
                 hint=f"Write {Path(path).with_suffix('.png').name}.",
             )
         return store.write_file(path, self.render(kind))
+
+
+@contextmanager
+def drawing(height_inches: float, title: str, subtitle: str, alt: str) -> Iterator[Picture]:
+    """Draw a figure in migrationlab's style; its title is added at the end."""
+    with style():
+        drawn = Picture(Figure(figsize=(WIDTH_INCHES, height_inches)), title, alt)
+        yield drawn
+        head(drawn.figure, title, subtitle)
 
 
 def head(figure: Figure, title: str, subtitle: str) -> None:
@@ -235,9 +241,24 @@ def estimate_handles(*, interval: bool = True) -> list[Artist]:
     return handles
 
 
-def spread(count: int, half: float) -> npt.NDArray[np.float64]:
+def spread(count: int, half: float) -> Numbers:
     """Return offsets for points of a row: by order, not by chance, so a figure stays the same."""
     return np.linspace(-half, half, count) if count > 1 else np.zeros(count)
+
+
+def point(colour: str, marker: str, label: str, edge: str | None = None) -> Artist:
+    """Return a legend's entry for points; ``edge`` is the colour of their edges."""
+    return Line2D(
+        [], [], color=colour, marker=marker, linestyle="", label=label, markeredgecolor=edge
+    )
+
+
+def shade_pause(axes: Axes, run: Run, line: Timeline, label: str = "guest is paused") -> None:
+    """Shade the time in which the guest was paused."""
+    if line.stop_ns is not None:
+        end = second(run, line.returned_ns if line.resume_ns is None else line.resume_ns)
+        start = second(run, line.stop_ns)
+        axes.axvspan(start, end, color=palette.VERMILION, alpha=0.25, linewidth=0, label=label)
 
 
 def time_axis(axes: Axes, run: Run, label: str = "time since the call") -> None:
@@ -251,6 +272,12 @@ def time_axis(axes: Axes, run: Run, label: str = "time since the call") -> None:
 def duration(ms: float) -> str:
     """Return a duration in seconds or milliseconds."""
     return f"{ms / 1000:.2f} s" if ms >= 1000 else f"{ms:.0f} ms"
+
+
+def seconds(run: Run, times_ns: pd.Series[int]) -> Numbers:
+    """Return moments as seconds since the run's call."""
+    found: Numbers = (times_ns.to_numpy(dtype=np.int64) - run.called_ns) / 1e9
+    return found
 
 
 def second(run: Run, time_ns: float) -> float:

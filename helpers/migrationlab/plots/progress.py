@@ -3,68 +3,50 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from migrationlab.analysis.timeline import Timeline
-from migrationlab.plots import palette
-from migrationlab.plots.picture import (
-    MIB,
-    OUTCOMES,
-    WIDTH_INCHES,
-    Picture,
-    describe,
-    duration,
-    head,
-    legend,
-    no_data,
-    second,
-    style,
-    time_axis,
-)
+from migrationlab.plots import palette, picture
+from migrationlab.plots.picture import MIB, Numbers
 from migrationlab.runs.run import Outcome, Run
 
 BIN_MS = 50.0
 MOST_TIMES = 4.0
 PAGE_BYTES = 4096  # what the workload of a lab's guest counts in its writes
 
-Numbers = npt.NDArray[np.float64]
 
-
-def progress(run: Run) -> Picture:
+def progress(run: Run) -> picture.Picture:
     """Draw the memory left to send and, below it, how fast it was sent and written, over time."""
     line = run.timeline()
     samples = run.job.dropna(subset=["memory_remaining_bytes", "data_processed_bytes"])
-    seconds = _seconds(run, samples["time_ns"])
-    left = samples["memory_remaining_bytes"].to_numpy(dtype=np.float64) / MIB
-    sent_at, sent = _rates(
-        seconds, samples["data_processed_bytes"].to_numpy(dtype=np.float64) / MIB
+    seconds = picture.seconds(run, samples["time_ns"])
+    left, processed = (
+        samples[name].to_numpy(dtype=np.float64) / MIB
+        for name in ("memory_remaining_bytes", "data_processed_bytes")
     )
+    sent_at, sent = _rates(seconds, processed)
     wrote_at, wrote = _write_rates(run)
-    with style():
-        figure = Figure(figsize=(WIDTH_INCHES, 5.8))
-        above, below = figure.subplots(2, 1, sharex=True)
+    title = _title(run, line)
+    alt = _alt(title, left, sent, wrote)
+    with picture.drawing(5.8, title, picture.describe(run), alt) as drawn:
+        above, below = drawn.figure.subplots(2, 1, sharex=True)
         above.plot(seconds, left, ".-", color=palette.BLUE, label="left to send")
         above.fill_between(seconds, left, color=palette.BLUE, alpha=0.15, linewidth=0)
         above.set_ylabel("memory (MiB)")
         below.plot(sent_at, sent, ".-", color=palette.GREEN, label="sent over the wire")
         _draw_writing(below, wrote_at, wrote, sent)
         below.set_ylabel("rate (MiB/s)")
-        time_axis(below, run)
-        below.set_xlim(0, second(run, line.returned_ns))
+        picture.time_axis(below, run)
+        below.set_xlim(0, picture.second(run, line.returned_ns))
         for axes, label in ((above, "guest is paused"), (below, "_")):
             axes.set_ylim(bottom=0)
             axes.yaxis.set_major_formatter("{x:,g}")
-            _mark_stop(axes, run, line, label)
+            picture.shade_pause(axes, run, line, label)
             if axes.get_lines()[0].get_xdata().size:
-                legend(axes)
+                picture.legend(axes)
             else:
-                no_data(axes, "not sampled", keep_x=True)
-        title = _title(run, line)
-        head(figure, title, describe(run))
-    return Picture(figure, title, _alt(title, left, sent, wrote))
+                picture.no_data(axes, "not sampled", keep_x=True)
+    return drawn
 
 
 def _rates(seconds: Numbers, amounts: Numbers) -> tuple[Numbers, Numbers]:
@@ -79,7 +61,7 @@ def _write_rates(run: Run) -> tuple[Numbers, Numbers]:
     """Return how fast the guest wrote, from the count of writes that its beats carry."""
     beats = run.beats
     within = beats[beats["arrival_ns"].between(run.called_ns, run.returned_ns)]
-    heard = _seconds(run, within["arrival_ns"])
+    heard = picture.seconds(run, within["arrival_ns"])
     if not len(heard):
         return heard, heard
     # Nothing is written in a silence, and the straight line between its ends shows that.
@@ -102,17 +84,6 @@ def _draw_writing(axes: Axes, at: Numbers, wrote: Numbers, sent: Numbers) -> Non
         axes.step(at, wrote, "--", where="mid", color=palette.ORANGE, label=label)
 
 
-def _mark_stop(axes: Axes, run: Run, line: Timeline, label: str) -> None:
-    if line.stop_ns is None:
-        return
-    end = line.returned_ns if line.resume_ns is None else line.resume_ns
-    axes.axvspan(
-        second(run, line.stop_ns), second(run, end), color=palette.VERMILION, alpha=0.25,
-        linewidth=0,
-        label=label,
-    )  # fmt: skip
-
-
 def _title(run: Run, line: Timeline) -> str:
     count = len(line.iterations)
     iterations = f"{count} iteration{'' if count == 1 else 's'}"
@@ -123,7 +94,7 @@ def _title(run: Run, line: Timeline) -> str:
     if run.outcome not in (Outcome.COMPLETED, Outcome.INTERRUPTED) and size is not None:
         return f"After {iterations} about {size:.0f} MiB were still left to send each time"
     how_far = f"in {iterations}" if count else "before any memory was sent"
-    return f"{OUTCOMES[run.outcome]} after {duration(line.call_ms)}, {how_far}"
+    return f"{picture.OUTCOMES[run.outcome]} after {picture.duration(line.call_ms)}, {how_far}"
 
 
 def _late_iteration_mib(run: Run) -> float | None:
@@ -144,8 +115,3 @@ def _alt(title: str, left: Numbers, *rates: Numbers) -> str:
         if len(rate):
             text += f" Rate {name}: up to {rate.max():.0f} MiB/s."
     return text
-
-
-def _seconds(run: Run, times_ns: pd.Series[int]) -> Numbers:
-    seconds: Numbers = (times_ns.to_numpy(dtype=np.int64) - run.called_ns) / 1e9
-    return seconds

@@ -10,23 +10,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from migrationlab.errors import UsageError
-from migrationlab.plots import palette
-from migrationlab.plots.picture import (
-    INTERVAL,
-    WIDTH_INCHES,
-    Picture,
-    draw_estimate,
-    estimate_handles,
-    head,
-    legend,
-    rows,
-    spread,
-    style,
-)
+from migrationlab.plots import palette, picture
 from migrationlab.runs.numbers import spoken
 
 if TYPE_CHECKING:
@@ -48,16 +35,8 @@ MARKS = {"different": ("D", palette.ORANGE), "equivalent": ("s", palette.GREEN)}
 UNDECIDED = ("o", "white")
 
 
-def sample_size(grown: CumulativeComparison, n: int) -> Picture:
-    """Draw two settings of an experiment after ``n`` of its blocks.
-
-    Args:
-        grown: The settings, block by block.
-        n: How many blocks are counted; from 1 to all.
-
-    Raises:
-        UsageError: The experiment does not have so many.
-    """
+def sample_size(grown: CumulativeComparison, n: int) -> picture.Picture:
+    """Draw two settings of an experiment after ``n`` of its blocks."""
     if not 1 <= n <= len(grown.order):
         raise UsageError(
             f"n must be an integer from 1 to {len(grown.order)} (got {n})",
@@ -66,9 +45,9 @@ def sample_size(grown: CumulativeComparison, n: int) -> Picture:
     words, unit, divisor = spoken(grown.metric)
     found = grown.comparisons[n - 1]
     title = f"{words.capitalize()} with {n} runs of each: {VERDICTS[found.verdict.value]}"
-    with style():
-        figure = Figure(figsize=(WIDTH_INCHES, 6.2))
-        above, below = figure.subplots(2, 1, height_ratios=[2, 3])
+    subtitle = f"{grown.b} minus {grown.a}; blocks in the order {_order(grown)}"
+    with picture.drawing(6.2, title, subtitle, _alt(grown, n, found)) as drawn:
+        above, below = drawn.figure.subplots(2, 1, height_ratios=[2, 3])
         _draw_runs(above, grown, n, divisor)
         label = f"{words} ({unit})" if unit else words
         cut = above.get_xlim()[0] > 0
@@ -76,14 +55,13 @@ def sample_size(grown: CumulativeComparison, n: int) -> Picture:
         _draw_differences(below, grown.comparisons, n, divisor)
         below.set_ylabel(f"difference ({unit})" if unit else "difference")
         below.set_xlabel("runs of each")
-        head(figure, title, f"{grown.b} minus {grown.a}; blocks in the order {_order(grown)}")
-    return Picture(figure, title, _alt(grown, n, found))
+    return drawn
 
 
 def _draw_runs(axes: Axes, grown: CumulativeComparison, n: int, divisor: int) -> None:
     estimates = grown.estimates(n)
     for place, values in enumerate((grown.values_a, grown.values_b)):
-        heights = place + spread(max(len(values), 2), 0.25)[: len(values)]
+        heights = place + picture.spread(max(len(values), 2), 0.25)[: len(values)]
         for number, (value, height) in enumerate(zip(values, heights, strict=True)):
             if value is None:
                 continue
@@ -95,22 +73,16 @@ def _draw_runs(axes: Axes, grown: CumulativeComparison, n: int, divisor: int) ->
             )  # fmt: skip
         found = estimates[place]
         ends = (found.median, found.low, found.high)
-        draw_estimate(axes, place, *(None if end is None else end / divisor for end in ends))
-    rows(axes, [grown.a, grown.b])
+        picture.draw_estimate(
+            axes, place, *(None if end is None else end / divisor for end in ends)
+        )
+    picture.rows(axes, [grown.a, grown.b])
     axes.margins(x=0.06)
     handles = [
-        Line2D([], [], color=palette.BLUE, marker="o", linestyle="", label="counted"),
-        Line2D(
-            [],
-            [],
-            color="none",
-            markeredgecolor=palette.GREY,
-            marker="o",
-            linestyle="",
-            label="not yet",
-        ),
+        picture.point(palette.BLUE, "o", "counted"),
+        picture.point("none", "o", "not yet", palette.GREY),
     ]
-    legend(axes, [*handles, *estimate_handles()], columns=4)
+    picture.legend(axes, [*handles, *picture.estimate_handles()], columns=4)
 
 
 def _draw_differences(axes: Axes, told: Sequence[CellComparison], n: int, divisor: int) -> None:
@@ -119,7 +91,7 @@ def _draw_differences(axes: Axes, told: Sequence[CellComparison], n: int, diviso
     for number, found in enumerate(told, start=1):
         if found.low is not None and found.high is not None:
             ends = [found.low / divisor, found.high / divisor]
-            axes.plot([number, number], ends, "-", **INTERVAL)
+            axes.plot([number, number], ends, "-", **picture.INTERVAL)
         if found.difference is not None:
             marker, colour = MARKS.get(found.verdict.value, UNDECIDED)
             axes.plot(
@@ -134,19 +106,10 @@ def _draw_differences(axes: Axes, told: Sequence[CellComparison], n: int, diviso
         "undecided": UNDECIDED,
     }
     handles = [
-        Line2D(
-            [],
-            [],
-            color=colour,
-            markeredgecolor=palette.INK,
-            marker=marker,
-            linestyle="",
-            label=what,
-        )
-        for what, (marker, colour) in looks.items()
+        picture.point(colour, marker, what, palette.INK) for what, (marker, colour) in looks.items()
     ]
-    handles += [Line2D([], [], label="95 % interval", **INTERVAL)]
-    legend(axes, handles, columns=4)
+    handles += [Line2D([], [], label="95 % interval", **picture.INTERVAL)]
+    picture.legend(axes, handles, columns=4)
 
 
 def _order(grown: CumulativeComparison) -> str:
@@ -155,15 +118,10 @@ def _order(grown: CumulativeComparison) -> str:
 
 
 def _alt(grown: CumulativeComparison, n: int, found: CellComparison) -> str:
-    first = next(
-        (
-            number
-            for number, one in enumerate(grown.comparisons, 1)
-            if one.verdict.value == "different"
-        ),
-        None,
-    )
-    since = "at no number of runs" if first is None else f"for the first time with {first} of each"
+    verdicts = [one.verdict.value for one in grown.comparisons]
+    since = "at no number of runs"
+    if "different" in verdicts:
+        since = f"for the first time with {verdicts.index('different') + 1} of each"
     return (
         f"Above, the runs of {grown.a} and of {grown.b} as points, the first {n} of each filled. "
         f"{found.text} Below, the difference after each number of runs: it is shown "

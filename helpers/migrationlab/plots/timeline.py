@@ -8,23 +8,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from migrationlab.analysis.timeline import Timeline
-from migrationlab.plots import palette
-from migrationlab.plots.picture import (
-    OUTCOMES,
-    WIDTH_INCHES,
-    Picture,
-    describe,
-    duration,
-    head,
-    second,
-    style,
-    time_axis,
-)
+from migrationlab.plots import palette, picture
 from migrationlab.runs.run import Outcome, Run
 
 PHASE_COLOURS = {
@@ -59,7 +47,7 @@ MIN_SHOWN_NS = 10_000_000
 LETTERS_ACROSS = 95
 
 
-def timeline(run: Run) -> Picture:
+def timeline(run: Run) -> picture.Picture:
     """Draw a run's phases, its iterations over memory, and where the guest ran.
 
     Actions during the migration are numbered on a lane above, and named in the legend. If the guest
@@ -67,19 +55,17 @@ def timeline(run: Run) -> Picture:
     """
     line = run.timeline()
     stopped = line.stop_ns is not None and line.resume_ns is not None
-    with style():
-        height = 6.4 if stopped else 3.7
-        if steered := min(len(line.steering), MAX_LABELLED_ACTIONS):
-            height += 0.9 + 0.1 * steered
-        figure = Figure(figsize=(WIDTH_INCHES, height))
+    height = 6.4 if stopped else 3.7
+    if steered := min(len(line.steering), MAX_LABELLED_ACTIONS):
+        height += 0.9 + 0.1 * steered
+    title = _title(run, line)
+    with picture.drawing(height, title, picture.describe(run), _alt(run, line)) as drawn:
         ratios = [1.0, 1.0] if stopped else [1.0]
-        axes = figure.subplots(len(ratios), 1, height_ratios=ratios, squeeze=False)[:, 0]
+        axes = drawn.figure.subplots(len(ratios), 1, height_ratios=ratios, squeeze=False)[:, 0]
         _draw_migration(axes[0], run, line)
         if stopped:
             _draw_stop(axes[1], run, line)
-        title = _title(run, line)
-        head(figure, title, describe(run))
-    return Picture(figure, title, _alt(run, line))
+    return drawn
 
 
 def _draw_migration(axes: Axes, run: Run, line: Timeline) -> None:
@@ -87,7 +73,7 @@ def _draw_migration(axes: Axes, run: Run, line: Timeline) -> None:
     handles: list[Artist] = []
     begun = line.phases["start_ns"].min()  # missing if no phase was recorded
     if pd.notna(begun) and begun - line.called_ns > MIN_SHOWN_NS:
-        before = duration((begun - line.called_ns) / 1e6)
+        before = picture.duration((begun - line.called_ns) / 1e6)
         _bar(axes, 2, _span(run, line.called_ns, begun), palette.PALE, edge=palette.PALE)
         handles.append(Patch(facecolor=palette.PALE, label=f"before Begin {before}"))
     for row in line.phases.dropna(subset=["start_ns"]).itertuples():
@@ -95,7 +81,7 @@ def _draw_migration(axes: Axes, run: Run, line: Timeline) -> None:
         _bar(axes, 2, _span(run, row.start_ns, row.end_ns), colour, edge=colour)
         _name(axes, 2, run, (row.start_ns, row.end_ns), row.phase)
         state = "" if row.state == "complete" else f", {row.state}"
-        label = f"{row.phase} {duration(row.duration_ms)}{state}"
+        label = f"{row.phase} {picture.duration(row.duration_ms)}{state}"
         handles.append(Patch(facecolor=colour, label=label))
     numbered = len(line.iterations) <= MAX_NUMBERED_ITERATIONS
     for index, row in enumerate(line.iterations.itertuples()):
@@ -109,7 +95,7 @@ def _draw_migration(axes: Axes, run: Run, line: Timeline) -> None:
         )
         # A number wants about a fortieth of the width.
         if numbered and (row.end_ns - row.start_ns) * 40 > line.returned_ns - line.called_ns:
-            middle = second(run, (row.start_ns + row.end_ns) / 2)
+            middle = picture.second(run, (row.start_ns + row.end_ns) / 2)
             axes.text(middle, 1, str(row[1]), ha="center", va="center", fontsize=11)
     handles += _draw_guest(axes, run, line)
     handles += _draw_actions(axes, run, line)
@@ -117,10 +103,10 @@ def _draw_migration(axes: Axes, run: Run, line: Timeline) -> None:
     axes.set_yticks(range(len(lanes)), lanes)
     axes.set_ylim(-0.6, len(lanes) - 0.4)
     room = 1.02 if len(line.steering) else 1.0  # for a number at the very end
-    axes.set_xlim(0, max(second(run, line.returned_ns) * room, 1e-3))
+    axes.set_xlim(0, max(picture.second(run, line.returned_ns) * room, 1e-3))
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
-    time_axis(axes, run)
+    picture.time_axis(axes, run)
     axes.legend(
         handles=handles,
         ncols=3 if len(line.steering) else 4,
@@ -136,7 +122,7 @@ def _draw_actions(axes: Axes, run: Run, line: Timeline) -> list[Artist]:
     """Number what was done to the migration on a lane of its own; give each number's meaning."""
     handles: list[Artist] = []
     for number, action in enumerate(line.steering.itertuples(), start=1):
-        at = second(run, action.time_ns)
+        at = picture.second(run, action.time_ns)
         colour = palette.VERMILION if action.refused else palette.INK
         axes.axvline(at, color=colour, linewidth=0.9, linestyle=":", zorder=3)
         circle = {"boxstyle": "circle", "facecolor": "white", "edgecolor": colour}
@@ -259,23 +245,25 @@ def _name(
     start, end = span_ns
     whole = run.returned_ns - run.called_ns
     if (end - start) * LETTERS_ACROSS > whole * len(words):
-        middle = second(run, (start + end) / 2)
+        middle = picture.second(run, (start + end) / 2)
         axes.text(middle, lane, words, ha="center", va="center", fontsize=11, color=colour)
 
 
 def _span(run: Run, start_ns: int, end_ns: int) -> tuple[float, float]:
-    return second(run, start_ns), second(run, end_ns)
+    return picture.second(run, start_ns), picture.second(run, end_ns)
 
 
 def _title(run: Run, line: Timeline) -> str:
-    took = duration(line.call_ms)
+    took = picture.duration(line.call_ms)
     if run.outcome is not Outcome.COMPLETED and run.plan.offline:
-        return f"{OUTCOMES[run.outcome]} after {took}: the domain's definition was not moved"
+        return (
+            f"{picture.OUTCOMES[run.outcome]} after {took}: the domain's definition was not moved"
+        )
     if run.outcome is not Outcome.COMPLETED:
         there = run.found_at
         known = f"runs on at {there}" if there else "was not found afterwards"
         still = "never stopped" if line.stop_ns is None and there else known
-        return f"{OUTCOMES[run.outcome]} after {took}: the guest {still}"
+        return f"{picture.OUTCOMES[run.outcome]} after {took}: the guest {still}"
     still_ms = line.downtime_event_ms
     if run.plan.offline:
         return f"The domain's definition was moved in {took}"
@@ -286,7 +274,7 @@ def _title(run: Run, line: Timeline) -> str:
 
 def _alt(run: Run, line: Timeline) -> str:
     phases = ", ".join(
-        f"{row.phase} {duration(row.duration_ms)}"
+        f"{row.phase} {picture.duration(row.duration_ms)}"
         for row in line.phases.dropna(subset=["start_ns"]).itertuples()
     )
     downs = ", ".join(

@@ -2,66 +2,54 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from migrationlab.analysis.workload import CURVE_MS, RECOVERED, Workload
-from migrationlab.plots import palette
-from migrationlab.plots.picture import (
-    WIDTH_INCHES,
-    Picture,
-    describe,
-    duration,
-    head,
-    legend,
-    no_data,
-    second,
-    style,
-    time_axis,
-)
+from migrationlab.plots import palette, picture
 from migrationlab.runs.run import Run
 
+#: The label, colour, hatch and opacity of the parts that are no iterations.
+PARTS = {
+    "paused": ("guest is paused", palette.VERMILION, "xx", 0.35),
+    "post-copy": ("memory still arriving", palette.GREEN, "//", 0.25),
+}
 #: Bursts above so many times the usual rate are cut off.
 MOST_TIMES = 2.5
 
 
-def workload(run: Run) -> Picture:
+def workload(run: Run) -> picture.Picture:
     """Draw how fast the guest wrote before, during and after its migration."""
     work = run.workload()
-    with style():
-        figure = Figure(figsize=(WIDTH_INCHES, 4.6))
-        axes = figure.subplots()
-        time_axis(axes, run)
+    title = _title(work)
+    with picture.drawing(4.6, title, picture.describe(run), _alt(work)) as drawn:
+        axes = drawn.figure.subplots()
+        picture.time_axis(axes, run)
         axes.set_ylabel("written (MiB/s)")
         axes.yaxis.set_major_formatter("{x:,g}")
         if len(work.curve):
             _draw_parts(axes, run, work)
             _draw_rates(axes, run, work)
-            legend(axes)
+            picture.legend(axes)
         else:
-            no_data(axes, "not known")
-        title = _title(work)
-        head(figure, title, describe(run))
-    return Picture(figure, title, _alt(work))
+            picture.no_data(axes, "not known")
+    return drawn
 
 
 def _draw_parts(axes: Axes, run: Run, work: Workload) -> None:
     """Shade iterations over memory alternately, the pause, and post-copy."""
-    iterations = 0
+    shades = itertools.cycle((palette.SKY, palette.GREY))
     labelled = set()
     for row in work.rates.itertuples():
         if str(row.part).startswith("iteration "):
-            iterations += 1
-            colour = palette.SKY if iterations % 2 else palette.GREY
-            label, hatch, alpha = "iterations over memory", "", 0.25
-        elif row.part == "paused":
-            label, colour, hatch, alpha = "guest is paused", palette.VERMILION, "xx", 0.35
-        elif row.part == "post-copy":
-            label, colour, hatch, alpha = "memory still arriving", palette.GREEN, "//", 0.25
+            label, colour, hatch, alpha = "iterations over memory", next(shades), "", 0.25
+        elif row.part in PARTS:
+            label, colour, hatch, alpha = PARTS[row.part]
         else:
             continue
-        start, end = second(run, row.start_ns), second(run, row.end_ns)
+        start, end = picture.second(run, row.start_ns), picture.second(run, row.end_ns)
         shown = "_" if label in labelled else label
         axes.axvspan(
             start, end, facecolor=colour, alpha=alpha, linewidth=0, label=shown, hatch=hatch,
@@ -71,16 +59,13 @@ def _draw_parts(axes: Axes, run: Run, work: Workload) -> None:
 
 
 def _draw_rates(axes: Axes, run: Run, work: Workload) -> None:
-    seconds = (work.curve["time_ns"].to_numpy(dtype=np.int64) - run.called_ns) / 1e9
+    seconds = picture.seconds(run, work.curve["time_ns"])
     rates = work.curve["mib_s"].to_numpy(dtype=np.float64)
     axes.plot(
         seconds, rates, "-", color=palette.BLUE, linewidth=1, alpha=0.7, label=f"in {CURVE_MS} ms"
     )
     known = work.rates.dropna(subset=["mib_s"])
-    starts, ends = (
-        (known[name].to_numpy(dtype=np.int64) - run.called_ns) / 1e9
-        for name in ("start_ns", "end_ns")
-    )
+    starts, ends = (picture.seconds(run, known[name]) for name in ("start_ns", "end_ns"))
     means = known["mib_s"].to_numpy(dtype=np.float64)
     axes.hlines(
         means, starts, ends, color=palette.ORANGE, linewidth=2.6, zorder=3, label="mean of a part"
@@ -92,7 +77,7 @@ def _draw_rates(axes: Axes, run: Run, work: Workload) -> None:
         top = min(top, MOST_TIMES * fastest) or top
     resumed = work.rates.loc[work.rates["part"] == "paused", "end_ns"]
     if work.recovery_ms is not None and len(resumed):
-        at = second(run, int(resumed.iloc[0])) + work.recovery_ms / 1e3
+        at = picture.second(run, int(resumed.iloc[0])) + work.recovery_ms / 1e3
         axes.axvline(at, color=palette.GREEN, linewidth=1.8, label="as fast as before")
     axes.axvline(0, color=palette.INK, linewidth=1)
     axes.set_ylim(0, max(top * 1.1, 1.0))
@@ -106,7 +91,7 @@ def _title(work: Workload) -> str:
     text = f"{before:,.0f} MiB/s written before, {sending:,.0f} until the pause"
     if work.recovery_ms is None:
         return text
-    return f"{text}; back to normal {duration(work.recovery_ms)} after RESUME"
+    return f"{text}; back to normal {picture.duration(work.recovery_ms)} after RESUME"
 
 
 def _alt(work: Workload) -> str:
