@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -55,6 +55,36 @@ class WarningKind(StrEnum):
     NOTED = "noted"
 
 
+#: What to do about each kind of warning.
+ADVICE = {
+    WarningKind.DAMAGE: "This must never happen: look at these runs before anything else, and "
+    "report a bug.",
+    WarningKind.UNREADABLE: "No figure counts them: restore them from a copy.",
+    WarningKind.ENVIRONMENT: "Measure again in one environment. If the difference does not matter, "
+    "pool the runs with mixed.",
+    WarningKind.EMULATED: "Compare settings with each other. For durations as on real hosts, "
+    "measure on a machine with /dev/kvm.",
+    WarningKind.BUSY: "Stop other programs there, lower dirty_mib_s, or use a machine with more "
+    "CPUs.",
+    WarningKind.LOAD: "Stop other programs on the machine, and measure again.",
+    WarningKind.CLOCK: "Synchronise both hosts by NTP or PTP, and connect by ssh, which is needed "
+    "to measure the clocks.",
+    WarningKind.WORKLOAD: "Use workload_before_mib_s, the measured rate, or lower dirty_mib_s.",
+    WarningKind.UNFINISHED: "Run the experiment again: it continues where it stopped.",
+    WarningKind.NOT_COMPLETED: "Report both figures together: a setting that completes less often "
+    "is not faster.",
+    WarningKind.CUT_SHORT: "Do nothing, unless the same setting crashes each time: see "
+    "begun.jsonl.",
+    WarningKind.FEW: f"Raise repeats until each setting has {MIN_FOR_INTERVAL} completed runs: the "
+    "runs made so far still count.",
+    WarningKind.SPREAD: "Stop other programs on the machine, or add repeats until the intervals "
+    "are narrow enough.",
+    WarningKind.DRIFT: "Find what changed (heat, other load), or raise warm_ups. Comparisons stay "
+    "fair, because each block has every cell.",
+    WarningKind.NOTED: "Check whether it matters for the question: see the warnings of each run.",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class ExperimentWarning:
     """One limit of the figures, and what to do about it."""
@@ -96,76 +126,58 @@ def find(
         groups = group(done).of
         table = table[table["outcome"] == str(Outcome.COMPLETED)]
         table = table.assign(cell=[groups[name] for name in table["run_id"]])
-    found = [warning for check in _RUN_CHECKS for warning in check(runs)]
-    found += [*_mixed(sorted(differences(runs)) if differing is None else differing)]
-    found += [*_unfinished(runs, planned, cut_short)]
     done_table = table[table["outcome"] == str(Outcome.COMPLETED)]
-    found += [*_few(table, done_table), *_spread(table, done_table), *_drift(done_table)]
-    order = list(WarningKind)
-    return tuple(sorted(found, key=lambda warning: order.index(warning.kind)))
+    cells = list(table["cell"].unique())
+    texts = {kind: [*check(runs)] for kind, check in _RUN_CHECKS.items()}
+    texts |= {kind: [*check(done_table, cells)] for kind, check in _FIGURE_CHECKS.items()}
+    if differs := sorted(differences(runs)) if differing is None else differing:
+        texts[WarningKind.ENVIRONMENT] = [
+            f"The environments of the runs differ in {_some(differs)}."
+        ]
+    # A run that cannot be read may be one of the planned runs, or a warm-up.
+    missing = 0 if planned is None else planned - len(runs) - len(runs.unreadable)
+    if missing > 0:
+        texts[WarningKind.UNFINISHED] = [f"{missing} of {planned} planned runs are not done yet."]
+    if cut_short:
+        times = "once" if cut_short == 1 else f"{cut_short} times"
+        texts[WarningKind.CUT_SHORT] = [f"A run was cut short {times}; it is made again."]
+    return tuple(
+        ExperimentWarning(kind, text, ADVICE[kind])
+        for kind in WarningKind
+        for text in texts.get(kind, ())
+    )
 
 
-# --- checks of the runs -------------------------------------------------------------------------
+# --- checks of the runs: each yields the texts of its warnings ----------------------------------
 
 
-def _damaged(runs: Runs) -> Iterator[ExperimentWarning]:
+def _damaged(runs: Runs) -> Iterator[str]:
     bad = [run.run_id for run in runs if run.guest_check and run.guest_check["intact"] is False]
     if bad:
-        yield ExperimentWarning(
-            WarningKind.DAMAGE,
-            f"The guest's memory was damaged in {len(bad)} of {len(runs)} runs: {_some(bad)}.",
-            "This must never happen: look at these runs before anything else, and report a bug.",
-        )
+        yield f"The guest's memory was damaged in {len(bad)} of {len(runs)} runs: {_some(bad)}."
 
 
-def _unreadable(runs: Runs) -> Iterator[ExperimentWarning]:
+def _unreadable(runs: Runs) -> Iterator[str]:
     if bad := list(runs.unreadable):
-        one = len(bad) == 1
-        yield ExperimentWarning(
-            WarningKind.UNREADABLE,
-            f"{len(bad)} {'run' if one else 'runs'} could not be read: {_some(bad)}.",
-            f"No figure counts {'it' if one else 'them'}: restore {'it' if one else 'them'} from "
-            "a copy.",
-        )
+        yield f"{len(bad)} {'run' if len(bad) == 1 else 'runs'} could not be read: {_some(bad)}."
 
 
-def _mixed(differing: Sequence[str]) -> Iterator[ExperimentWarning]:
-    if differing:
-        yield ExperimentWarning(
-            WarningKind.ENVIRONMENT,
-            f"The environments of the runs differ in {_some(differing)}.",
-            "Measure again in one environment. If the difference does not matter, pool the runs "
-            "with mixed.",
-        )
-
-
-def _emulated(runs: Runs) -> Iterator[ExperimentWarning]:
+def _emulated(runs: Runs) -> Iterator[str]:
     if any(run.accelerator == "tcg" for run in runs):
-        yield ExperimentWarning(
-            WarningKind.EMULATED,
-            "QEMU emulated the guest's CPUs (TCG), so the guest and the migration shared CPU time.",
-            "Compare settings with each other. For durations as on real hosts, measure on a "
-            "machine with /dev/kvm.",
-        )
+        yield "QEMU emulated the guest's CPUs (TCG): guest and migration shared CPU time."
 
 
-def _busy(runs: Runs) -> Iterator[ExperimentWarning]:
-    high = [
-        float(percent)
-        for run in runs
-        if (percent := run.environment.get("cpu_busy_percent")) is not None
-        and percent > BUSY_PERCENT
-    ]
+def _busy(runs: Runs) -> Iterator[str]:
+    known = (run.environment.get("cpu_busy_percent") for run in runs)
+    high = [float(percent) for percent in known if percent is not None and percent > BUSY_PERCENT]
     if high:
-        yield ExperimentWarning(
-            WarningKind.BUSY,
+        yield (
             f"The machine's CPUs were more than {BUSY_PERCENT:.0f} % busy in {len(high)} of "
-            f"{len(runs)} runs (at most {max(high):.0f} %).",
-            "Stop other programs there, lower dirty_mib_s, or use a machine with more CPUs.",
+            f"{len(runs)} runs (at most {max(high):.0f} %)."
         )
 
 
-def _loaded(runs: Runs) -> Iterator[ExperimentWarning]:
+def _loaded(runs: Runs) -> Iterator[str]:
     loads = [
         float(run.environment["load_1min"]) / max(int(run.environment["cpus"]), 1)
         for run in runs
@@ -173,30 +185,24 @@ def _loaded(runs: Runs) -> Iterator[ExperimentWarning]:
     ]
     high = [load for load in loads if load > 1]
     if high:
-        yield ExperimentWarning(
-            WarningKind.LOAD,
+        yield (
             f"Load average was above the number of CPUs before {len(high)} of {len(runs)} runs "
-            f"(up to {max(high):.1f} per CPU).",
-            "Stop other programs on the machine, and measure again.",
+            f"(up to {max(high):.1f} per CPU)."
         )
 
 
-def _clocks(runs: Runs) -> Iterator[ExperimentWarning]:
+def _clocks(runs: Runs) -> Iterator[str]:
     errors = [error for run in runs if (error := _clock_error_ms(run)) is not None]
-    unknown = sum(math.isinf(error) for error in errors)
-    if unknown:
-        yield ExperimentWarning(
-            WarningKind.CLOCK,
-            f"The offset between the hosts' clocks is unknown in {unknown} of {len(runs)} runs.",
-            "Do not trust their event downtimes. Synchronise both hosts by NTP or PTP, and connect "
-            "by ssh, which is needed to measure the clocks.",
+    if unknown := sum(math.isinf(error) for error in errors):
+        yield (
+            f"The offset between the hosts' clocks is unknown in {unknown} of {len(runs)} runs: "
+            "do not trust their event downtimes."
         )
-    known = [error for error in errors if math.isfinite(error)]
-    if known and max(known) > CLOCK_ERROR_MS:
-        yield ExperimentWarning(
-            WarningKind.CLOCK,
-            f"The offset between the hosts' clocks is known only to {max(known):.1f} ms.",
-            "The event downtime can be wrong by as much. Synchronise both hosts by NTP or PTP.",
+    known = max(filter(math.isfinite, errors), default=0.0)
+    if known > CLOCK_ERROR_MS:
+        yield (
+            f"The offset between the hosts' clocks is known only to {known:.1f} ms: the event "
+            "downtime can be wrong by as much."
         )
 
 
@@ -210,7 +216,7 @@ def _clock_error_ms(run: Run) -> float | None:
     return sum(float(side["error_ms"]) for side in sides if side is not None)
 
 
-def _slow_guests(runs: Runs) -> Iterator[ExperimentWarning]:
+def _slow_guests(runs: Runs) -> Iterator[str]:
     shares = [
         rate / asked
         for run in runs
@@ -220,84 +226,58 @@ def _slow_guests(runs: Runs) -> Iterator[ExperimentWarning]:
     ]
     short = [share for share in shares if share < MIN_RATE]
     if short:
-        yield ExperimentWarning(
-            WarningKind.WORKLOAD,
+        yield (
             f"The guest wrote more slowly than requested before {len(short)} of {len(runs)} "
-            f"migrations (at worst at {100 * min(short):.0f} % of the rate).",
-            "Use workload_before_mib_s, the measured rate, or lower dirty_mib_s.",
+            f"migrations (at worst at {100 * min(short):.0f} % of the rate)."
         )
 
 
-def _noted(runs: Runs) -> Iterator[ExperimentWarning]:
+def _noted(runs: Runs) -> Iterator[str]:
     counted = Counter(warning for run in runs for warning in set(run.warnings))
     for warning, count in counted.most_common(5):
-        yield ExperimentWarning(
-            WarningKind.NOTED,
-            f"{count} of {len(runs)} runs {'has' if count == 1 else 'have'} the note: {warning}",
-            "Check whether it matters for the question.",
-        )
+        yield f"{count} of {len(runs)} runs {'has' if count == 1 else 'have'} the note: {warning}"
     if len(counted) > 5:
-        yield ExperimentWarning(
-            WarningKind.NOTED,
-            f"{len(counted) - 5} more such notes exist.",
-            "See the warnings of each run.",
-        )
+        yield f"{len(counted) - 5} more such notes exist."
 
 
-def _not_completed(runs: Runs) -> Iterator[ExperimentWarning]:
+def _not_completed(runs: Runs) -> Iterator[str]:
     ends = Counter(run.outcome for run in runs if run.outcome is not Outcome.COMPLETED)
     if ends:
         parts = ", ".join(f"{count} {str(end).replace('_', ' ')}" for end, count in ends.items())
-        yield ExperimentWarning(
-            WarningKind.NOT_COMPLETED,
+        yield (
             f"{ends.total()} of {len(runs)} migrations did not complete ({parts}); the medians are "
-            "those of the others.",
-            "Report both figures together: a setting that completes less often is not faster.",
+            "those of the others."
         )
 
 
-_RUN_CHECKS: Sequence[Callable[[Runs], Iterator[ExperimentWarning]]] = (
-    _damaged, _unreadable, _emulated, _busy, _loaded, _clocks, _slow_guests, _noted,
-    _not_completed,
-)  # fmt: skip
-
-
-def _unfinished(runs: Runs, planned: int | None, cut_short: int) -> Iterator[ExperimentWarning]:
-    # A run that cannot be read may be one of the planned runs, or a warm-up.
-    there = len(runs) + len(runs.unreadable)
-    if planned is not None and there < planned:
-        yield ExperimentWarning(
-            WarningKind.UNFINISHED,
-            f"{planned - there} of {planned} planned runs are not done yet.",
-            "Run the experiment again: it continues where it stopped.",
-        )
-    if cut_short:
-        times = "once" if cut_short == 1 else f"{cut_short} times"
-        yield ExperimentWarning(
-            WarningKind.CUT_SHORT,
-            f"A run was cut short {times}; it is made again.",
-            "Do nothing, unless the same setting crashes each time: see begun.jsonl.",
-        )
+_RUN_CHECKS: Mapping[WarningKind, Callable[[Runs], Iterator[str]]] = {
+    WarningKind.DAMAGE: _damaged,
+    WarningKind.UNREADABLE: _unreadable,
+    WarningKind.EMULATED: _emulated,
+    WarningKind.BUSY: _busy,
+    WarningKind.LOAD: _loaded,
+    WarningKind.CLOCK: _clocks,
+    WarningKind.WORKLOAD: _slow_guests,
+    WarningKind.NOT_COMPLETED: _not_completed,
+    WarningKind.NOTED: _noted,
+}
 
 
 # --- checks of the figures ----------------------------------------------------------------------
 
 
-def _few(table: pd.DataFrame, done: pd.DataFrame) -> Iterator[ExperimentWarning]:
-    counts = done.groupby("cell").size().reindex(table["cell"].unique(), fill_value=0)
+def _few(done: pd.DataFrame, cells: Sequence[str]) -> Iterator[str]:
+    counts = done.groupby("cell").size()
     # A cell that never completes gets no median from more repeats.
-    few = counts[(counts > 0) & (counts < MIN_FOR_INTERVAL)]
+    few = counts[counts < MIN_FOR_INTERVAL]
     if len(few):
-        yield ExperimentWarning(
-            WarningKind.FEW,
-            f"{_cells(list(few.index), len(counts))} fewer than {MIN_FOR_INTERVAL} completed "
-            "runs, too few for a 95 % interval of the median.",
-            f"Raise repeats by {MIN_FOR_INTERVAL - int(few.min())} or more: the runs made so far "
-            "still count.",
+        yield (
+            f"{_cells(list(few.index), len(cells))} fewer than {MIN_FOR_INTERVAL} completed runs, "
+            "too few for a 95 % interval of the median."
         )
 
 
-def _spread(table: pd.DataFrame, done: pd.DataFrame) -> Iterator[ExperimentWarning]:
+def _spread(done: pd.DataFrame, cells: Sequence[str]) -> Iterator[str]:
     for metric in WATCHED:
         wide: dict[str, float] = {}
         for cell, values in done.groupby("cell")[metric]:
@@ -306,17 +286,13 @@ def _spread(table: pd.DataFrame, done: pd.DataFrame) -> Iterator[ExperimentWarni
                 wide[str(cell)] = share
         if wide:
             worst = max(wide, key=wide.__getitem__)
-            yield ExperimentWarning(
-                WarningKind.SPREAD,
-                f"The relative MAD of {metric} is above {MAX_SPREAD_PERCENT:.0f} % in "
-                f"{len(wide)} of {table['cell'].nunique()} settings, highest with {worst} "
-                f"({wide[worst]:.0f} %).",
-                "Stop other programs on the machine, or add repeats until the intervals are "
-                "narrow enough.",
+            yield (
+                f"The relative MAD of {metric} is above {MAX_SPREAD_PERCENT:.0f} % in {len(wide)} "
+                f"of {len(cells)} settings, highest with {worst} ({wide[worst]:.0f} %)."
             )
 
 
-def _drift(done: pd.DataFrame) -> Iterator[ExperimentWarning]:
+def _drift(done: pd.DataFrame, cells: Sequence[str]) -> Iterator[str]:
     for metric in WATCHED:
         values = done[["cell", metric]].dropna()
         medians = values.groupby("cell")[metric].transform("median").astype("float64")
@@ -328,13 +304,17 @@ def _drift(done: pd.DataFrame) -> Iterator[ExperimentWarning]:
         change = 100 * scipy.stats.theilslopes(shares, order).slope * (len(shares) - 1)
         p_value = scipy.stats.kendalltau(order, shares).pvalue
         if p_value < DRIFT_P and abs(change) > DRIFT_PERCENT:
-            yield ExperimentWarning(
-                WarningKind.DRIFT,
+            yield (
                 f"{metric} {'rose' if change > 0 else 'fell'} by {abs(change):.0f} % from the "
-                f"first run to the last (p = {p_value:.1g}).",
-                "Find what changed (heat, other load), or raise warm_ups. Comparisons stay fair, "
-                "because each block has every cell.",
+                f"first run to the last (p = {p_value:.1g})."
             )
+
+
+_FIGURE_CHECKS: Mapping[WarningKind, Callable[[pd.DataFrame, Sequence[str]], Iterator[str]]] = {
+    WarningKind.FEW: _few,
+    WarningKind.SPREAD: _spread,
+    WarningKind.DRIFT: _drift,
+}
 
 
 # --- words --------------------------------------------------------------------------------------
