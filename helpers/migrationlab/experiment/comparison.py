@@ -29,13 +29,11 @@ class CellComparison(Comparison):
 
     Attributes:
         metric: The metric, a column of the experiment's frame.
-        a: The name of one cell.
-        b: The name of the other cell.
+        a, b: The names of the cells.
         comparisons: How many comparisons are made together. Of twenty comparisons without any real
             difference, one seems different by chance; ``more_runs`` allows for it.
         p_adjusted: ``p_value``, adjusted for the number of comparisons (Holm 1979).
-        ends_a: How many migrations of ``a`` completed.
-        ends_b: How many migrations of ``b`` completed.
+        ends_a, ends_b: How many migrations of each completed.
     """
 
     metric: str

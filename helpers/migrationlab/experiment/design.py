@@ -69,16 +69,13 @@ class RealHosts:
     probe: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Cell:
     """One combination of settings; a design has one or more.
 
-    Attributes:
-        name: Its name, made of the values of its setting.
-        setting: A value for each factor: what distinguishes it from other cells.
-        plan: How its guest is migrated.
-        workload: What its guest does; None on real hosts, which have a guest already.
-        wire: The wire between the hosts; None on real hosts.
+    Its name is made of the values of its setting, which has a value for each factor: what
+    distinguishes it from other cells. Real hosts have a guest and a wire already, so there
+    ``workload`` and ``wire`` are None.
     """
 
     name: str
@@ -93,9 +90,7 @@ class Design:
     """What is compared, and how often.
 
     Attributes:
-        question: The question that the experiment answers.
         name: A short name, which can also name a folder.
-        cells: What is compared.
         repeats: How often each cell is measured.
         warm_ups: How many migrations are made before the first that counts, at each start.
         seed: The seed of the random order within the blocks.
@@ -243,13 +238,8 @@ def _cells(spec: Spec, *, real: bool) -> Iterator[Cell]:
                 hint="Give alternatives that differ. To measure a cell more often, raise repeats.",
             )
         names.add(name)
-        yield Cell(
-            name=name,
-            setting=MappingProxyType(own),
-            plan=plan,
-            workload=None if real else workload,
-            wire=None if real else wire,
-        )
+        guest, cable = (None, None) if real else (workload, wire)
+        yield Cell(name, MappingProxyType(own), plan, guest, cable)
 
 
 def _name(setting: Setting) -> str:

@@ -36,13 +36,8 @@ _RESTORE = "Restore it from a copy. The runs beside it can be read without it."
 class ExperimentManifest:
     """The content of ``experiment.json``.
 
-    Attributes:
-        id: The experiment's own id, which its runs name too: the UTC time at which it was made,
-            and three random bytes.
-        created: When it was made, ISO 8601 in UTC.
-        migrationlab_version: The version of migrationlab that made it.
-        design: What is compared.
-        planned: The planned runs, in order.
+    Its runs name its ``id`` too: the UTC time at which it was made, and three random bytes.
+    ``created`` is that time in ISO 8601.
     """
 
     id: str
@@ -138,10 +133,7 @@ def record_start(folder: Path, number: int) -> None:
 
 
 def count_starts(folder: Path) -> Counter[int]:
-    """Return how often each planned run was begun.
-
-    A line that a power cut left incomplete is ignored.
-    """
+    """Return how often each planned run was begun; ignore a line that a power cut left half."""
     try:
         lines = (folder / BEGUN).read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:

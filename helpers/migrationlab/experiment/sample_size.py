@@ -29,13 +29,10 @@ class CumulativeComparison:
 
     Attributes:
         metric: The metric that is compared.
-        a: The name of one cell.
-        b: The name of the other cell.
+        a, b: The names of the cells.
         order: The numbers of the blocks, in the order in which they are added.
-        values_a: The value of ``a`` for each block in that order, None where it has none.
-        values_b: The value of ``b`` for each block.
-        ends_a: For each block whether ``a`` was made, and completed.
-        ends_b: For each block whether ``b`` was made, and completed.
+        values_a, values_b: The value of each block in that order, None where it has none.
+        ends_a, ends_b: For each block whether the cell was made, and completed.
     """
 
     metric: str

@@ -37,11 +37,7 @@ RUN_BYTES, RUN_BYTES_PER_S = 100_000, 60_000
 class PlannedRun:
     """One migration that the schedule plans and that counts.
 
-    Attributes:
-        number: Its number, from 1.
-        block: The number of its block, from 1.
-        cell: The name of its cell.
-        backwards: Whether the guest goes from the second host to the first.
+    It and its block are numbered from 1. ``backwards``: from the second host to the first.
     """
 
     number: int

@@ -59,17 +59,12 @@ ENDLESS_ITERATIONS = 8
 MAX_ITERATIONS = 2000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Iteration:
     """An iteration over memory in the model.
 
-    Attributes:
-        number: 1 for the first.
-        start_s: When it begins, in seconds from the first byte.
-        end_s: When it ends.
-        start_mib: What is left to send when it begins.
-        end_mib: What is left when it ends.
-        guest_running: Whether the guest runs meanwhile; in the last iteration it is paused.
+    Its number counts from 1. Its times are in seconds from the first byte, and its sizes are what
+    is left to send. The guest runs meanwhile, except in the last iteration.
     """
 
     number: int
@@ -133,13 +128,8 @@ class Precopy:
         left, now = float(self.memory_mib), 0.0
 
         def add(end_mib: float, *, guest_running: bool) -> float:
-            end = now + (left - end_mib) / rate
-            iterations.append(
-                Iteration(
-                    number=len(iterations) + 1, start_s=now, end_s=end,
-                    start_mib=left, end_mib=end_mib, guest_running=guest_running,
-                )
-            )  # fmt: skip
+            end, number = now + (left - end_mib) / rate, len(iterations) + 1
+            iterations.append(Iteration(number, now, end, left, end_mib, guest_running))
             return end
 
         while left > threshold and len(iterations) < MAX_ITERATIONS:
@@ -157,13 +147,7 @@ class Precopy:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Forecast:
-    """The forecast of a migration.
-
-    Attributes:
-        precopy: What the forecast is for.
-        iterations: The iterations; only the first ones if the migration does not end.
-        ends: Whether it ends by itself.
-    """
+    """The forecast of a migration: its iterations, only the first ones if it does not end."""
 
     precopy: Precopy
     iterations: tuple[Iteration, ...]
@@ -219,10 +203,7 @@ def memory_in_use_mib(runs: Iterable[Run]) -> float | None:
     """Return how much memory of a guest is in use, as migrations of such guests show.
 
     Each page that is not all zeros is sent at least once. So it is the smallest amount that a
-    completed run sent (libvirt's ``memory_normal_bytes``).
-
-    Returns:
-        None if no run shows it.
+    completed run sent (libvirt's ``memory_normal_bytes``); None if no run shows it.
     """
     sent = (
         int(run.completed_job["memory_normal_bytes"]) / MIB
@@ -233,11 +214,7 @@ def memory_in_use_mib(runs: Iterable[Run]) -> float | None:
 
 
 def precopy_of(run: Run, memory_mib: float) -> Precopy | None:
-    """Return what the model needs to know of a run.
-
-    Returns:
-        None if the run does not say how fast its guest wrote, or the rate of the wire.
-    """
+    """Return what the model needs of a run; None if its dirty rate or wire is not known."""
     dirty, working_set = run.guest.get("dirty_mib_s"), run.guest.get("working_set_mib")
     wire = None if run.wire is None else run.wire["rate_mbit_s"]
     limit = run.downtime_requested_ms
@@ -286,8 +263,8 @@ def compare(runs: Iterable[Run], memory_mib: float) -> pd.DataFrame:
         ``forecast_downtime_ms`` and ``downtime_event_ms``.
     """
     rows = []
-    for run in runs:
-        asked = precopy_of(run, memory_mib)
+    asked_of = ((run, precopy_of(run, memory_mib)) for run in runs)
+    for run, asked in asked_of:
         if asked is None:
             continue
         forecast, summary = asked.forecast(), run.summary()

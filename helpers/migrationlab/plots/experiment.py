@@ -35,12 +35,7 @@ LONGEST_TITLE = 64
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """Cells that are drawn together.
-
-    Attributes:
-        title: What they share; empty for nothing.
-        rows: The label and the name of each.
-    """
+    """Cells that are drawn together: what they share, and the label and name of each."""
 
     title: str
     rows: tuple[tuple[str, str], ...]

@@ -74,29 +74,23 @@ def _draw_migration(axes: Axes, run: Run, line: Timeline) -> None:
     begun = line.phases["start_ns"].min()  # missing if no phase was recorded
     if pd.notna(begun) and begun - line.called_ns > MIN_SHOWN_NS:
         before = picture.duration((begun - line.called_ns) / 1e6)
-        _bar(axes, 2, _span(run, line.called_ns, begun), palette.PALE, edge=palette.PALE)
+        _bar(axes, 2, run, (line.called_ns, begun), palette.PALE, edge=palette.PALE)
         handles.append(Patch(facecolor=palette.PALE, label=f"before Begin {before}"))
     for row in line.phases.dropna(subset=["start_ns"]).itertuples():
         colour = PHASE_COLOURS[row.phase]
-        _bar(axes, 2, _span(run, row.start_ns, row.end_ns), colour, edge=colour)
-        _name(axes, 2, run, (row.start_ns, row.end_ns), row.phase)
+        _bar(axes, 2, run, (row.start_ns, row.end_ns), colour, words=row.phase, edge=colour)
         state = "" if row.state == "complete" else f", {row.state}"
         label = f"{row.phase} {picture.duration(row.duration_ms)}{state}"
         handles.append(Patch(facecolor=colour, label=label))
     numbered = len(line.iterations) <= MAX_NUMBERED_ITERATIONS
     for index, row in enumerate(line.iterations.itertuples()):
         shade = "#7E97AD" if index % 2 else "#B9C8D6"
-        _bar(
-            axes,
-            1,
-            _span(run, row.start_ns, row.end_ns),
-            shade,
-            edge="white" if numbered else "none",
-        )
+        edge = "white" if numbered else "none"
+        _bar(axes, 1, run, (row.start_ns, row.end_ns), shade, edge=edge)
         # A number wants about a fortieth of the width.
         if numbered and (row.end_ns - row.start_ns) * 40 > line.returned_ns - line.called_ns:
             middle = picture.second(run, (row.start_ns + row.end_ns) / 2)
-            axes.text(middle, 1, str(row[1]), ha="center", va="center", fontsize=11)
+            _name(axes, middle, 1, str(row[1]))
     handles += _draw_guest(axes, run, line)
     handles += _draw_actions(axes, run, line)
     lanes = ["guest", "iterations", "phases", *(["actions"] if len(line.steering) else [])]
@@ -107,15 +101,10 @@ def _draw_migration(axes: Axes, run: Run, line: Timeline) -> None:
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
     picture.time_axis(axes, run)
-    axes.legend(
-        handles=handles,
-        ncols=3 if len(line.steering) else 4,
-        loc="lower left",
-        bbox_to_anchor=(-0.01, 1.0),
-        fontsize=10.5,
-        handlelength=1.2,
-        columnspacing=1.4,
-    )
+    picture.legend(
+        axes, handles, columns=3 if len(line.steering) else 4, loc="lower left",
+        bbox_to_anchor=(-0.01, 1.0), fontsize=10.5, handlelength=1.2, columnspacing=1.4,
+    )  # fmt: skip
 
 
 def _draw_actions(axes: Axes, run: Run, line: Timeline) -> list[Artist]:
@@ -126,9 +115,7 @@ def _draw_actions(axes: Axes, run: Run, line: Timeline) -> list[Artist]:
         colour = palette.VERMILION if action.refused else palette.INK
         axes.axvline(at, color=colour, linewidth=0.9, linestyle=":", zorder=3)
         circle = {"boxstyle": "circle", "facecolor": "white", "edgecolor": colour}
-        axes.text(
-            at, 3, str(number), ha="center", va="center", fontsize=11, color=colour, bbox=circle
-        )
+        _name(axes, at, 3, str(number), color=colour, bbox=circle)
         if number <= MAX_LABELLED_ACTIONS:
             label = f"{number} {_action(action)}"
             handles.append(Line2D([], [], color=colour, linestyle=":", label=label))
@@ -154,30 +141,26 @@ def _draw_guest(axes: Axes, run: Run, line: Timeline) -> list[Patch]:
         return []
     at_source = Patch(facecolor=palette.BLUE, label=f"guest runs at {source}")
     until = line.returned_ns if stop is None else stop
-    _bar(axes, 0, _span(run, line.called_ns, until), palette.BLUE)
-    _name(axes, 0, run, (line.called_ns, until), f"runs at {source}", colour="white")
+    _bar(
+        axes, 0, run, (line.called_ns, until), palette.BLUE, words=f"runs at {source}", ink="white"
+    )
     if stop is None:
         return [at_source]
     still = Patch(facecolor=palette.VERMILION, label="guest is paused")
     until = line.returned_ns if resume is None else resume
-    _bar(axes, 0, _span(run, stop, until), palette.VERMILION)
-    _name(axes, 0, run, (stop, until), "paused")
+    _bar(axes, 0, run, (stop, until), palette.VERMILION, words="paused")
     if resume is None:
         return [at_source, still]
     if run.outcome not in (Outcome.COMPLETED, Outcome.INTERRUPTED):
-        _bar(axes, 0, _span(run, resume, line.returned_ns), palette.BLUE)
+        _bar(axes, 0, run, (resume, line.returned_ns), palette.BLUE)
         return [at_source, still]
-    handles = [
-        at_source,
-        still,
-        Patch(facecolor=palette.GREEN, label=f"guest runs at {destination}"),
-    ]
-    _bar(axes, 0, _span(run, resume, line.returned_ns), palette.GREEN)
-    if line.postcopy_ns is None:
-        _name(axes, 0, run, (resume, line.returned_ns), f"runs at {destination}")
-    else:
-        until = line.completed_ns or line.returned_ns
-        start, end = _span(run, resume, until)
+    there = Patch(facecolor=palette.GREEN, label=f"guest runs at {destination}")
+    handles = [at_source, still, there]
+    name = f"runs at {destination}" if line.postcopy_ns is None else ""
+    _bar(axes, 0, run, (resume, line.returned_ns), palette.GREEN, words=name)
+    if line.postcopy_ns is not None:
+        start = picture.second(run, resume)
+        end = picture.second(run, line.completed_ns or line.returned_ns)
         axes.barh(0, end - start, left=start, height=0.72, color="none", edgecolor="white",
                   hatch="////", linewidth=0)  # fmt: skip
         label = "memory still arriving"
@@ -226,31 +209,21 @@ def _draw_stop(axes: Axes, run: Run, line: Timeline) -> None:
 
 
 def _bar(
-    axes: Axes, lane: int, span: tuple[float, float], colour: str, *, edge: str = "white"
-) -> None:
-    width = span[1] - span[0]
-    axes.barh(lane, width, left=span[0], height=0.72, color=colour, edgecolor=edge, linewidth=0.8)
+    axes: Axes, lane: int, run: Run, span_ns: tuple[int, int], colour: str, *, words: str = "",
+    edge: str = "white", ink: str = palette.INK,
+) -> None:  # fmt: skip
+    """Draw a bar, and write its name into it if there is room: then the reader needs no colour."""
+    start, end = (picture.second(run, at) for at in span_ns)
+    axes.barh(
+        lane, end - start, left=start, height=0.72, color=colour, edgecolor=edge, linewidth=0.8
+    )
+    letters = LETTERS_ACROSS * (end - start) / max(picture.second(run, run.returned_ns), 1e-9)
+    if words and letters > len(words):
+        _name(axes, (start + end) / 2, lane, words, color=ink)
 
 
-def _name(
-    axes: Axes,
-    lane: int,
-    run: Run,
-    span_ns: tuple[int, int],
-    words: str,
-    *,
-    colour: str = palette.INK,
-) -> None:
-    """Write the name of a bar into it, if there is room: then the reader needs no colour."""
-    start, end = span_ns
-    whole = run.returned_ns - run.called_ns
-    if (end - start) * LETTERS_ACROSS > whole * len(words):
-        middle = picture.second(run, (start + end) / 2)
-        axes.text(middle, lane, words, ha="center", va="center", fontsize=11, color=colour)
-
-
-def _span(run: Run, start_ns: int, end_ns: int) -> tuple[float, float]:
-    return picture.second(run, start_ns), picture.second(run, end_ns)
+def _name(axes: Axes, at: float, lane: int, words: str, **look: Any) -> None:
+    axes.text(at, lane, words, ha="center", va="center", fontsize=11, **look)
 
 
 def _title(run: Run, line: Timeline) -> str:
@@ -277,11 +250,8 @@ def _alt(run: Run, line: Timeline) -> str:
         f"{row.phase} {picture.duration(row.duration_ms)}"
         for row in line.phases.dropna(subset=["start_ns"]).itertuples()
     )
-    downs = ", ".join(
-        f"{kind} {getattr(line, f'downtime_{kind}_ms'):.0f} ms"
-        for kind in DOWNTIMES
-        if getattr(line, f"downtime_{kind}_ms") is not None
-    )
+    lengths = {kind: getattr(line, f"downtime_{kind}_ms") for kind in DOWNTIMES}
+    downs = ", ".join(f"{kind} {ms:.0f} ms" for kind, ms in lengths.items() if ms is not None)
     actions = "; ".join(
         f"{_action(action)}, by {action.by or 'the user'}" for action in line.steering.itertuples()
     )
