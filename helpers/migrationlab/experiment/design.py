@@ -185,10 +185,7 @@ def read(spec: Mapping[str, Any]) -> Design:
 def read_file(path: Path) -> Design:
     """Read a design from a TOML file.
 
-    Raises:
-        PlanError: The plan of a cell is not valid.
-        UsageError: The file cannot be read, or is not valid; the message begins with the file's
-            path, and then the path of the key.
+    The message of an error begins with the file's path, and then has the path of the key.
     """
     try:
         return read(read_toml(path))

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from migrationlab.errors import GuestError, StoreError, UsageError
-from migrationlab.experiment.design import Cell, Design
+from migrationlab.experiment.design import Design
 from migrationlab.experiment.schedule import room_bytes
 from migrationlab.lab import image
 
@@ -27,20 +27,13 @@ def require_possible(design: Design) -> None:
         except UsageError as error:
             raise UsageError(f"lab.images: {error}", hint=error.hint) from error
     for cell in design.cells:
-        _require_cell(cell)
-
-
-def _require_cell(cell: Cell) -> None:
-    assert cell.workload is not None
-    assert cell.wire is not None
-    try:
-        cell.workload.require_possible()
-    except GuestError as error:
-        raise GuestError(f"workload, cell {cell.name!r}: {error}", hint=error.hint) from error
-    try:
-        cell.wire.require_possible()
-    except UsageError as error:
-        raise UsageError(f"wire, cell {cell.name!r}: {error}", hint=error.hint) from error
+        for what, spec in (("workload", cell.workload), ("wire", cell.wire)):
+            assert spec is not None
+            try:
+                spec.require_possible()
+            except (GuestError, UsageError) as error:
+                where = f"{what}, cell {cell.name!r}"
+                raise type(error)(f"{where}: {error}", hint=error.hint) from error
 
 
 def require_room(design: Design, directory: Path, *, runs: int) -> None:

@@ -61,8 +61,7 @@ class Results(StoredExperiment):
         ``attempt`` (1, or more where earlier attempts were cut short), ``warm_up``, ``stopped``;
         and one for each factor.
 
-        Args:
-            everything: Also warm-ups, and runs that were stopped and made again.
+        With ``everything`` it has warm-ups too, and runs that were stopped and made again.
         """
         runs = self.runs if everything else self.measured
         table = runs.frame()
@@ -105,12 +104,8 @@ class Results(StoredExperiment):
         ``relative_mad_percent`` (1.4826 times the median absolute deviation, as a share of the
         median), ``outliers`` (how many; they count like all other values).
 
-        Args:
-            metrics: Which metrics; by default all that have a value.
-            mixed: Whether to pool runs of different machines or software.
-
-        Raises:
-            UsageError: A metric is unknown, or the runs' environments differ.
+        By default it has all metrics that have a value. ``mixed`` pools runs of different machines
+        or software; without it they are an error.
         """
         wanted = self.metrics if metrics is None else tuple(metrics)
         table = self._comparable(mixed=mixed)
@@ -153,13 +148,10 @@ class Results(StoredExperiment):
         *,
         mixed: bool = False,
     ) -> CellComparison:
-        """Return how a metric of one cell differs from another's, and how certain that is.
+        """Return how a metric of cell ``b`` differs from that of ``a``, and how certain that is.
 
-        Args:
-            a: One cell: its name, or values of factors that only this cell has.
-            b: The other cell, in the same way.
-            metric: The metric to compare.
-            mixed: As for :meth:`summary`.
+        A cell is given by its name, or by values of factors that only this cell has. ``mixed`` is
+        as for :meth:`summary`.
         """
         one, other = self.cell(a), self.cell(b)
         if one == other:

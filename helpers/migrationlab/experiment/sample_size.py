@@ -79,11 +79,8 @@ def compare_cumulatively(
 ) -> CumulativeComparison:
     """Compare two cells of an experiment block by block.
 
-    Args:
-        recorded: The experiment.
-        metric: The metric to compare, a number of the runs' summaries.
-        pair: The names of two cells; by default the first two that differ in one setting.
-        seed: The seed of the order of the blocks; 0 for the order in which they were made.
+    By default these are the first two that differ in one setting. With the seed 0 the blocks keep
+    the order in which they were made.
     """
     if pair is None:
         first = next(recorded.pairs(), None)

@@ -32,11 +32,9 @@ PLACEMENT_COLUMNS: Mapping[str, str] = {
 class StoredExperiment:
     """An experiment on disk: its design, and its runs.
 
-    Attributes:
-        manifest: The content of its ``experiment.json``, written or still to be written.
-        directory: Its folder.
-        strict: Whether a run that cannot be read is an error. Otherwise :attr:`runs` leaves it out,
-            and ``runs.unreadable`` says why.
+    ``manifest`` is the content of its ``experiment.json``, written or still to be written. With
+    ``strict`` a run that cannot be read is an error. Otherwise :attr:`runs` leaves it out, and
+    ``runs.unreadable`` says why.
     """
 
     def __init__(

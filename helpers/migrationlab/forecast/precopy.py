@@ -250,11 +250,9 @@ def sending_s(run: Run) -> float | None:
 
 
 def compare(runs: Iterable[Run], memory_mib: float) -> pd.DataFrame:
-    """Compare the model with runs.
+    """Compare the model with runs, except runs that do not say what the model needs.
 
-    Args:
-        runs: The runs; a run that does not say what the model needs is left out.
-        memory_mib: The guest's memory in use: see :func:`memory_in_use_mib`.
+    ``memory_mib`` is the guest's memory in use: see :func:`memory_in_use_mib`.
 
     Returns:
         One row a run: ``run_id``, ``dirty_mib_s``, ``wire_mbit_s``, ``outcome``;

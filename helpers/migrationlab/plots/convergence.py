@@ -43,13 +43,9 @@ def convergence(
     own: Sequence[Run] = (),
     deadline_s: float | None = None,
 ) -> picture.Picture:
-    """Draw a forecast, and runs beside it.
+    """Draw a forecast, and runs to compare it with; ``own`` are more runs, drawn larger.
 
-    Args:
-        forecast: The forecast.
-        runs: Runs to compare it with.
-        own: More runs, drawn larger.
-        deadline_s: The deadline of the runs; the model's border for it is drawn too.
+    The model's border for the runs' deadline is drawn too.
     """
     title = _title(forecast)
     with picture.drawing(

@@ -19,7 +19,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from migrationlab.plots import palette, picture
-from migrationlab.runs.numbers import spoken
+from migrationlab.runs.numbers import SECONDS_FROM_MS, amount, setting, spoken
 from migrationlab.runs.run import Outcome
 
 if TYPE_CHECKING:
@@ -51,8 +51,6 @@ def experiment(recorded: Results, metric: str, *, mixed: bool = False) -> pictur
     table = recorded.summary([metric], mixed=mixed).set_index("cell")
     ends = recorded.outcomes().set_index("cell")
     words, unit, divisor = spoken(metric)
-    from migrationlab.runs.numbers import SECONDS_FROM_MS  # noqa: PLC0415 (as below)
-
     if unit == "ms" and points["value"].max() >= SECONDS_FROM_MS:
         unit, divisor = "s", 1000
     title = _title(recorded, metric, table, mixed=mixed)
@@ -95,7 +93,6 @@ def _short(cell: Cell) -> str:
 
 def _said(cell: Cell, factor: str) -> str:
     from migrationlab.experiment.design import shown  # noqa: PLC0415 (only for an experiment)
-    from migrationlab.runs.numbers import setting  # noqa: PLC0415 (likewise)
 
     value = shown(cell.setting[factor])
     if factor in ("plan", "mode"):
@@ -183,7 +180,6 @@ def _legend(axes: Axes, points: pd.DataFrame, table: pd.DataFrame) -> None:
 
 def _title(recorded: Results, metric: str, table: pd.DataFrame, *, mixed: bool) -> str:
     from migrationlab.experiment.statistics import ALPHA, Verdict, min_p  # noqa: PLC0415 (scipy)
-    from migrationlab.runs.numbers import amount  # noqa: PLC0415 (only for an experiment)
 
     words = spoken(metric)[0]
     medians = table["median"].dropna().astype("float64")
@@ -225,7 +221,6 @@ def _subtitle(recorded: Results) -> str:
 
 
 def _alt(recorded: Results, metric: str, table: pd.DataFrame, ends: pd.DataFrame) -> str:
-    from migrationlab.runs.numbers import amount  # noqa: PLC0415 (only for an experiment)
 
     def row(name: str) -> Iterator[str]:
         found = table.loc[name]
