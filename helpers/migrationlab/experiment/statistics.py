@@ -191,13 +191,8 @@ def _compare(a: tuple[float, ...], b: tuple[float, ...]) -> Comparison:
     median_a = float(np.median(ours)) if n_a else None
     median_b = float(np.median(theirs)) if n_b else None
     if median_a is None or median_b is None:
-        return Comparison(
-            n_a=n_a,
-            n_b=n_b,
-            median_a=median_a,
-            median_b=median_b,
-            more_runs=more_runs(None, n_a, n_b),
-        )
+        more = more_runs(None, n_a, n_b)
+        return Comparison(n_a=n_a, n_b=n_b, median_a=median_a, median_b=median_b, more_runs=more)
     low, high = _interval((ours, theirs))
     p_value = _p_value(ours, theirs)
     superiority = _superiority(ours, theirs)

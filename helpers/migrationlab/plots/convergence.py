@@ -61,14 +61,12 @@ def _draw_iterations(axes: Axes, forecast: Forecast) -> None:
     drawn = _drawn(forecast)
     for index, one in enumerate(drawn):
         colour = palette.BLUE if one.guest_running else palette.VERMILION
-        axes.fill_between([one.start_s, one.end_s], [one.start_mib, one.end_mib], color=colour,
-                          alpha=0.18, linewidth=0)  # fmt: skip
-        axes.plot([one.start_s, one.end_s], [one.start_mib, one.end_mib], "-", color=colour,
-                  linewidth=2.2)  # fmt: skip
+        times, sizes = [one.start_s, one.end_s], [one.start_mib, one.end_mib]
+        axes.fill_between(times, sizes, color=colour, alpha=0.18, linewidth=0)
+        axes.plot(times, sizes, "-", color=colour, linewidth=2.2)
         if index:
-            before = drawn[index - 1]
-            axes.plot([one.start_s] * 2, [before.end_mib, one.start_mib], ":", color=palette.INK,
-                      linewidth=1)  # fmt: skip
+            before = drawn[index - 1].end_mib
+            axes.vlines(one.start_s, before, one.start_mib, palette.INK, ":", linewidth=1)
     threshold = forecast.precopy.threshold_mib
     end = drawn[-1].end_s
     axes.plot([], "-", color=palette.BLUE, linewidth=2.2, label="guest runs")
@@ -128,9 +126,7 @@ def _draw_plane(
     axes.set_ylim(0, height)
     axes.set_xlabel("wire (Mbit/s)")
     axes.set_ylabel("written by the guest (MiB/s)")
-    axes.legend(
-        loc="lower right", bbox_to_anchor=(1.02, 1.0), ncols=2, columnspacing=1.0, markerscale=0.6
-    )
+    picture.legend(axes, columns=2, columnspacing=1.0, markerscale=0.6)
 
 
 def _draw_border(

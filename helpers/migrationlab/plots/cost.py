@@ -232,11 +232,8 @@ def _span(counted: Sequence[_Counted], metric: Callable[[Cost], float | None], d
     for each in counted:
         if (value := metric(each.cost)) is not None:
             values.setdefault(each.setting, []).append(value)
-    if not values:
-        return ""
     medians = [float(np.median(found)) for found in values.values()]
-    low, high = (f"{end:.{digits}f}" for end in (min(medians), max(medians)))
-    return low if low == high else f"{low} to {high}"
+    return picture.between(medians, digits) if medians else ""
 
 
 def _alt(cpu: Sequence[_Row], wire: Sequence[_Row]) -> str:

@@ -83,7 +83,7 @@ def _draw_mode(axes: Axes, table: pd.DataFrame, mode: str, offset: float) -> Non
             if len(values) > 1:
                 axes.hlines(median, own[0] - 0.06, own[-1] + 0.06, color=palette.INK, linewidth=2.2)
         axes.annotate(
-            _span(medians),
+            picture.between(medians),
             (centre, np.nanmax([values.max(), *bounds[:, 1]])),
             xytext=(0, 9), textcoords="offset points", ha="center", color=colour,
             fontweight="bold",
@@ -98,12 +98,6 @@ def _settings(table: pd.DataFrame, mode: str) -> int:
     return int(table.loc[table["mode"] == mode, "setting"].nunique())
 
 
-def _span(medians: pd.Series) -> str:
-    """Return the medians of settings in words: one median, or their range."""
-    low, high = f"{medians.min():.0f}", f"{medians.max():.0f}"
-    return low if low == high else f"{low} to {high}"
-
-
 def _medians(table: pd.DataFrame, mode: str, kind: str) -> pd.Series:
     """Return the median of each setting."""
     mine = table[(table["mode"] == mode) & (table["kind"] == kind)]
@@ -115,7 +109,7 @@ def _title(table: pd.DataFrame, modes: Sequence[str]) -> str:
     for mode in modes:
         for kind in ("event", "reported", "network"):
             if len(medians := _medians(table, mode, kind)):
-                parts.append(f"{_span(medians)} ms in {mode}")
+                parts.append(f"{picture.between(medians)} ms in {mode}")
                 break
     if not parts:
         return "No run completed, so there is no downtime to compare"
@@ -133,7 +127,7 @@ def _alt(title: str, table: pd.DataFrame, modes: Sequence[str]) -> str:
     text = f"{title}. Points by kind of downtime and by mode."
     for mode in modes:
         medians = (
-            f"{kind} {_span(found)} ms"
+            f"{kind} {picture.between(found)} ms"
             for kind in KINDS
             if len(found := _medians(table, mode, kind))
         )

@@ -10,7 +10,7 @@ import functools
 import html
 import io
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -267,6 +267,13 @@ def time_axis(axes: Axes, run: Run, label: str = "time since the call") -> None:
     if short:
         axes.xaxis.set_major_formatter(lambda seconds, _place: f"{seconds * 1000:g}")
     axes.set_xlabel(f"{label} ({'ms' if short else 's'})")
+
+
+def between(values: Iterable[float], digits: int = 0) -> str:
+    """Return the range of values in words, or one number if both ends read the same."""
+    ends = list(values)
+    low, high = (f"{end:.{digits}f}" for end in (min(ends), max(ends)))
+    return low if low == high else f"{low} to {high}"
 
 
 def duration(ms: float) -> str:
