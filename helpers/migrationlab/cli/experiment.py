@@ -107,7 +107,7 @@ def experiment(
 
 def _facts(known: Experiment) -> dict[str, Any]:
     return {
-        "experiment": known.manifest.id,
+        "experiment": known.id,
         "name": known.name,
         "question": known.question,
         "directory": str(known.directory),

@@ -176,7 +176,7 @@ class Runner:
         placed = replace(
             run,
             experiment={
-                "id": self._experiment.manifest.id,
+                "id": self._experiment.id,
                 "name": self._experiment.name,
                 "cell": cell.name,
                 "setting": dict(cell.setting),

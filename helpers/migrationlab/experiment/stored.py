@@ -50,6 +50,11 @@ class StoredExperiment:
         return f"{type(self).__name__}({self.name!r}, {cells}, {self.design.repeats} times each)"
 
     @property
+    def id(self) -> str:
+        """Return the experiment's own id, which its runs name too."""
+        return self.manifest.id
+
+    @property
     def design(self) -> Design:
         """Return its design: what is compared, and how often."""
         return self.manifest.design
@@ -196,7 +201,7 @@ class StoredExperiment:
     def _require_own(self, run: Run, place: Path) -> None:
         """Refuse a run that is not of this experiment, or does not say which run it is."""
         says = run.experiment or {}
-        if says.get("id") != self.manifest.id:
+        if says.get("id") != self.id:
             raise StoreError(
                 f"{place} must be a run of the experiment {self.name!r}",
                 hint="Move it to another folder. A folder holds the runs of one experiment.",

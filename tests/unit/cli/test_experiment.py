@@ -54,7 +54,7 @@ def makes(monkeypatch: pytest.MonkeyPatch, make_run: Callable[..., Run]) -> Call
             write_manifest(self.directory, self.manifest)
             for trial in self.left[:count]:
                 place = {
-                    "id": self.manifest.id, "name": self.name, "cell": trial.cell, "setting": {},
+                    "id": self.id, "name": self.name, "cell": trial.cell, "setting": {},
                     "block": trial.block, "run_number": trial.number, "attempt": 1,
                     "warm_up": False, "stopped": False,
                 }  # fmt: skip

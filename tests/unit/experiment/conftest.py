@@ -38,7 +38,7 @@ def keep(make_run: Callable[..., Run]) -> Keep:
         planned = {one.number: one for one in experiment.planned}
         name = cell or (planned[number].cell if number else experiment.cells[0].name)
         own = {
-            "id": experiment.manifest.id, "name": experiment.name, "cell": name,
+            "id": experiment.id, "name": experiment.name, "cell": name,
             "setting": dict(experiment.design.cell(name).setting),
             "block": planned[number].block if number else None, "run_number": number,
             "attempt": attempt, "warm_up": number is None, "stopped": stopped,

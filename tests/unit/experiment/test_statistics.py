@@ -381,3 +381,12 @@ def test_doubt_in_words(
 def test_amounts_have_units(metric: str, value: float, text: str) -> None:
     """A value has the unit of its metric, and three digits."""
     assert amount(metric, value) == text
+
+
+def test_interval_encloses_its_median_in_spite_of_rounding() -> None:
+    """Interpolated quantiles of nearly equal values never lie beyond the median."""
+    found = estimate([1.0, *[322280.0] * 3, *[322279.8301694792] * 3])
+    assert found.low is not None
+    assert found.median is not None
+    assert found.high is not None
+    assert found.low <= found.median <= found.high

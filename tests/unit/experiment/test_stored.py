@@ -46,7 +46,7 @@ def test_what_is_on_disk_decides_what_is_left(tmp_path: Path, keep: Keep) -> Non
     assert len(experiment.measured) == 2
     again = Experiment.load(tmp_path)
     assert again.left == experiment.left
-    assert again.manifest.id == experiment.manifest.id
+    assert again.id == experiment.id
     keep(again, 2, serial=92, attempt=2)
     assert 2 not in [planned.number for planned in experiment.left]
 
