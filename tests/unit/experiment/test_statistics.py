@@ -229,7 +229,7 @@ def test_same_values_are_bootstrapped_once(monkeypatch: pytest.MonkeyPatch) -> N
     def again(*_: object, **__: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(statistics.stats, "bootstrap", again)
+    monkeypatch.setattr(statistics.scipy.stats, "bootstrap", again)
     assert estimate(tuple(values)) == first
     assert compare(values, others) == compared
     with pytest.raises(AssertionError):
