@@ -486,7 +486,7 @@ def test_run_without_computable_summary_is_stored(
         raise ZeroDivisionError
 
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "timeline", fails)
+        patch.setattr("migrationlab.runs.summary.timeline_of", fails)
         folder = store.save_run(make_run(), tmp_path)
         with pytest.raises(StoreError, match="failed: ZeroDivisionError"):
             store.load_run(folder).summary()
