@@ -1,6 +1,6 @@
-"""The course: what a lesson starts with, the recorded runs it uses, and the checks of exercises.
+"""Run the course: the start of a lesson, its recorded runs, and the checks of its exercises.
 
-It starts no lab and shows nothing by itself. A notebook calls ``lesson = course.start("04")``.
+This package starts no lab and shows nothing. A notebook calls ``lesson = course.start("04")``.
 """
 
 from migrationlab.course.lesson import Lesson, start

@@ -1,4 +1,4 @@
-"""Reads learners' answers: numbers, plans, runs, dictionaries.
+"""Read learners' answers: numbers, plans, runs, dictionaries.
 
 A reader returns the value, or raises :class:`NotAccepted` with the feedback for the learner, which
 ``Lesson.check`` returns. So a check never shows a traceback.
@@ -14,15 +14,15 @@ from migrationlab.course.feedback import Feedback, unfinished, wrong
 from migrationlab.plan.plan import Plan
 from migrationlab.runs.run import Run
 
-#: As migrationlab writes large numbers: 1,836. None begins with 0, so 0,345 is a decimal.
+#: migrationlab writes large numbers as 1,836. None begins with 0, so 0,345 is a decimal.
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
 
-#: A wrong number, and what to say about it.
+#: A wrong number, and the feedback about it.
 Mistake = tuple[float | None, Feedback]
 
 
-class NotAccepted(Exception):  # noqa: N818 - no error: a learner's answer that is not right yet
-    """An answer is not accepted."""
+class NotAccepted(Exception):  # noqa: N818 - not an error: a learner's answer is not right yet
+    """The refusal of an answer, with the feedback for the learner."""
 
     def __init__(self, feedback: Feedback) -> None:
         super().__init__(feedback)
@@ -30,12 +30,12 @@ class NotAccepted(Exception):  # noqa: N818 - no error: a learner's answer that 
 
 
 def is_unfinished(answer: object) -> bool:
-    """Return whether an answer is still as the lesson left it: ``...``, None or empty."""
+    """Return whether an answer is still unchanged: ``...``, None or empty."""
     return answer is ... or answer is None or (isinstance(answer, str) and not answer.strip())
 
 
 def number_of(answer: object) -> float | None:
-    """Return the number in an answer, also in a text; None where there is none.
+    """Return the number in an answer, which may be a text; None if there is none.
 
     Commas between groups of three digits are left out, as in migrationlab's tables; any other
     comma is a decimal point.
@@ -50,13 +50,13 @@ def number_of(answer: object) -> float | None:
 
 
 def need(answer: object, how: str) -> None:
-    """Accept any answer that is finished; ``how`` says what to do where there is none."""
+    """Accept any finished answer; ``how`` is the advice for an unfinished one."""
     if is_unfinished(answer):
         raise NotAccepted(unfinished(how))
 
 
 def need_number(answer: object, what: str, how: str, *, positive: bool = False) -> float:
-    """Return the number in an answer; ``what`` it is reads as "a rate"."""
+    """Return the number in an answer; ``what`` names the quantity, for example "a rate"."""
     number = number_of(answer)
     if number is None or (positive and number <= 0):
         raise NotAccepted(wrong(f"{answer!r} is not {what}.", how))
@@ -64,7 +64,7 @@ def need_number(answer: object, what: str, how: str, *, positive: bool = False) 
 
 
 def need_plan(answer: object, name: str) -> Plan:
-    """Return the plan of an answer, which has a name in the lesson."""
+    """Return the plan in an answer; the plan has a name in the lesson."""
     how = f"{name} = mig.Plan(…)"
     need(answer, f"Put a plan in the place of the three dots: {how}.")
     if not isinstance(answer, Plan):
@@ -73,19 +73,19 @@ def need_plan(answer: object, name: str) -> Plan:
 
 
 def need_run(run: object, call: str = "lesson.check(…, run)") -> Run:
-    """Return the run that a check, called so, needs besides the answer."""
+    """Return the run that a check needs besides the answer; ``call`` shows how to pass the run."""
     if not isinstance(run, Run):
         raise NotAccepted(wrong("The check got no run.", f"Give the run too: {call}."))
     return run
 
 
 def need_places(answer: object, names: Sequence[str], of_each: str = "") -> Mapping[str, object]:
-    """Return an answer that has several places, each filled in.
+    """Return an answer with several places, all filled in.
 
     Args:
         answer: The answer; it must be a dictionary.
         names: Its keys.
-        of_each: What is given for a name, where it is not the thing itself: "a place for ".
+        of_each: The words before a name, if the value is not the thing itself: "a place for ".
     """
     given = dict.fromkeys(names, ...) if is_unfinished(answer) else answer
     if not isinstance(given, Mapping):
@@ -99,13 +99,13 @@ def need_places(answer: object, names: Sequence[str], of_each: str = "") -> Mapp
 def refuse_mistakes(
     number: float, mistakes: Iterable[Mistake], *, rel_tol: float, abs_tol: float = 0
 ) -> None:
-    """Refuse a number that is a typical mistake; the first that fits is reported.
+    """Refuse a number that is a typical mistake; report the first mistake that fits.
 
     Args:
         number: The learner's number.
-        mistakes: The mistakes; one without a number cannot be made with this run.
-        rel_tol: How near a number must be, relative to the mistake.
-        abs_tol: How near it must be, at least.
+        mistakes: The mistakes; a mistake without a number is impossible with this run.
+        rel_tol: The largest difference from the mistake, relative to the mistake.
+        abs_tol: The absolute difference that always counts as near.
     """
     for value, feedback in mistakes:
         if value is not None and math.isclose(number, value, rel_tol=rel_tol, abs_tol=abs_tol):

@@ -1,8 +1,8 @@
-"""What libvirt says while the lab has a fault: tried for real, saved in a file, and read again.
+"""Record libvirt's messages while the lab has a fault: try for real, save to a file, read again.
 
-An *attempt* is one try to migrate with a fault: the error of libvirt, where the guest was found
-afterwards, and the new lines of the logs. The explorer of lesson 07 shows an attempt in the same
-way, whether it was made a moment ago or recorded elsewhere.
+An *attempt* is one try to migrate with a fault: the error of libvirt, the guest's host afterwards,
+and the new lines of the logs. The explorer of lesson 07 shows new and recorded attempts in the same
+way.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ if TYPE_CHECKING:
     from migrationlab.lab.lab import Lab
 
 FILE = "attempts"
-#: A migration in a mode that does not meet the fault could run for good.
+#: A migration in a mode that does not meet the fault could run without end.
 DEADLINE_S = 30.0
-#: So many lines of a log are saved.
+#: The number of saved lines of a log.
 MAX_LINES = 8
 _SOURCE_LOGS = frozenset({Log.SOURCE_DAEMON, Log.SOURCE_QEMU})
 _DESTINATION_LOGS = frozenset({Log.DESTINATION_DAEMON, Log.DESTINATION_QEMU})
 
 
 class AttemptStage(StrEnum):
-    """How far an attempt came."""
+    """The stage that an attempt reached."""
 
-    #: A host could not be connected: no migration was begun.
+    #: The connection to a host failed: no migration was begun.
     CONNECTING = "connecting"
     #: A migration was begun, and failed.
     MIGRATING = "migrating"
-    #: It completed: its mode does not depend on the fault.
+    #: The migration completed: its mode does not depend on the fault.
     COMPLETED = "completed"
 
 
@@ -68,17 +68,17 @@ class Attempt:
     Attributes:
         case: The fault's name.
         title: The fault in a few words.
-        broken: What was changed in the lab.
+        broken: The change to the lab.
         mode: The mode of the attempt.
-        control: The connection URI's transport, where it differs from the fault's plan: "tls".
-        stage: How far it came.
-        text: libvirt's message; empty where it completed.
+        control: The connection URI's transport, if it differs from the fault's plan: "tls".
+        stage: The stage that the attempt reached.
+        text: libvirt's message; empty if the migration completed.
         code: libvirt's error number, or None.
         domain: libvirt's error domain, or None.
-        cause_id: The explanation's id at the time: it was made with the logs too.
-        found_at: The host on which the guest ran afterwards; None where it was found on none.
-        intact: Whether its memory was intact; None where that could not be checked.
-        logs: The new lines in the logs of both libvirtds, and in those of QEMU that say more.
+        cause_id: The explanation's id at the time; the explanation used the logs too.
+        found_at: The host on which the guest ran afterwards; None if it ran on no host.
+        intact: Whether the guest's memory was intact; None if the check was impossible.
+        logs: The new lines in the logs of both libvirtds, and in the QEMU logs that say more.
     """
 
     case: str
@@ -100,7 +100,7 @@ class Attempt:
 
     @property
     def explanation(self) -> Explanation | None:
-        """What the message means; None where the migration completed."""
+        """Return the meaning of the message; None if the migration completed."""
         if self.stage is AttemptStage.COMPLETED:
             return None
         opening = self.stage is AttemptStage.CONNECTING
@@ -113,7 +113,7 @@ class Attempt:
         )
         if self.cause_id in (None, found.id):
             return found
-        # Over ssh another message may hide the reason, which was found in a log at the time.
+        # Over ssh another message may hide the reason. A log showed the reason at the time.
         cause = next(cause for cause in causes() if cause.id == self.cause_id)
         return dataclasses.replace(
             found, known=True, id=cause.id, cause=cause.cause, fix=cause.fix, logs=cause.logs
@@ -121,7 +121,7 @@ class Attempt:
 
     @property
     def noticed_by(self) -> str:
-        """Who noticed the fault, in the words of an explanation; "nobody" where it completed."""
+        """Return who noticed the fault, in the words of an explanation; "nobody" after success."""
         found = self.explanation
         if found is None:
             return "nobody"
@@ -136,18 +136,18 @@ def try_fault(
     mode: Mode | str = Mode.PEER2PEER,
     control: str = "",
 ) -> Attempt:
-    """Break a lab, migrate a guest of it, and fix the lab again.
+    """Break a lab, migrate one of its guests, and fix the lab again.
 
     Args:
         lab: The lab.
-        guest: Leaves its host; some faults boot a guest of their own.
+        guest: The guest to migrate; some faults boot their own guest.
         case_id: The fault's name.
-        mode: The mode of the attempt; it replaces that of the fault's plan.
+        mode: The mode of the attempt; it replaces the mode of the fault's plan.
         control: Another transport for the connection URI, for example "tls".
 
     Raises:
-        UsageError: There is no such fault, or this lab cannot have it.
-        LabError: The lab could not be broken, or not fixed.
+        UsageError: There is no such fault, or the fault is impossible in this lab.
+        LabError: Breaking or fixing the lab failed.
     """
     with lab.broken(case_id, source=guest.host) as broken:
         return _attempt(broken, broken.guest or guest, Mode(mode), control)
@@ -188,7 +188,7 @@ def _attempt(broken: ActiveFault, guest: Guest, mode: Mode, control: str) -> Att
     )
     if attempt.explanation is None:
         return attempt
-    # Both libvirtds' in any case: their times say which side noticed the fault first.
+    # Always the logs of both libvirtds: their times show which side noticed the fault first.
     wanted = {*attempt.explanation.logs, Log.SOURCE_DAEMON, Log.DESTINATION_DAEMON}
     logs = []
     for host, old, own in zip(hosts, before, (_SOURCE_LOGS, _DESTINATION_LOGS), strict=True):
@@ -226,7 +226,7 @@ def load_attempts(name: str = FILE) -> tuple[Attempt, ...]:
 def find_attempt(
     attempts: Iterable[Attempt], case: str, mode: Mode | str, control: str = ""
 ) -> Attempt:
-    """Return the first attempt with a fault in a mode, by the transport of its control.
+    """Return the first attempt with this fault, mode, and transport of the control connection.
 
     Raises:
         UsageError: There is no such attempt.

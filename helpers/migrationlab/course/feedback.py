@@ -1,4 +1,4 @@
-"""What a check says about a learner's answer."""
+"""Represent a check's feedback on a learner's answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 class AnswerState(StrEnum):
-    """What a check thinks of an answer."""
+    """The state of an answer after a check."""
 
     RIGHT = "right"
     WRONG = "wrong"
@@ -28,12 +28,12 @@ _LOOKS = {
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Feedback:
-    """What a check found; a notebook shows it.
+    """The result of a check; a notebook shows it.
 
     Attributes:
         state: Whether the answer is right.
-        text: What is right or wrong about it.
-        hint: What to look at next; empty for a right answer.
+        text: The reason why the answer is right or wrong.
+        hint: The next thing to look at; empty for a right answer.
     """
 
     state: AnswerState
@@ -42,7 +42,7 @@ class Feedback:
 
     @property
     def passed(self) -> bool:
-        """Whether the answer is right."""
+        """Return whether the answer is right."""
         return self.state is AnswerState.RIGHT
 
     def __repr__(self) -> str:
@@ -60,22 +60,22 @@ class Feedback:
 
 
 def right(text: str) -> Feedback:
-    """Return that an answer is right, and why."""
+    """Return the feedback on a right answer, with the reason."""
     return Feedback(AnswerState.RIGHT, text)
 
 
 def wrong(text: str, hint: str) -> Feedback:
-    """Return what is wrong, and what to look at."""
+    """Return the feedback on a wrong answer, with a hint."""
     return Feedback(AnswerState.WRONG, text, hint)
 
 
 def unfinished(hint: str) -> Feedback:
-    """Return that there is no answer yet, and where it goes."""
+    """Return the feedback on a missing answer, with the place for it."""
     return Feedback(AnswerState.UNFINISHED, "There is no answer here yet.", hint)
 
 
 class Texts:
-    """What the checks of a lesson say, from the TOML file beside their module.
+    """The texts of a lesson's checks, from the TOML file beside their module.
 
     Args:
         module: The module's file.
@@ -87,10 +87,10 @@ class Texts:
         self._shared = shared
 
     def right(self, key: str, /, **values: object) -> Feedback:
-        """Return that an answer is right, in the words of this key."""
+        """Return the feedback on a right answer, with the text of this key."""
         return right(self._texts["right"][key].format(**self._shared | values))
 
     def wrong(self, key: str, /, **values: object) -> Feedback:
-        """Return what is wrong, and what to look at, in the words of this key."""
+        """Return the feedback on a wrong answer, with the text and the hint of this key."""
         said, known = self._texts["wrong"][key], self._shared | values
         return wrong(said["text"].format(**known), said["hint"].format(**known))

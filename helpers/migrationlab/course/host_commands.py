@@ -1,6 +1,6 @@
-"""Commands that read the state of a host: a fixed list, and hosts that answer them.
+"""Read the state of a host with commands from a fixed list, on live or recorded hosts.
 
-The hosts of a lab answer now; a recording answers with what its hosts said when it was made.
+The hosts of a lab run the command. A recording has the answers that its hosts gave earlier.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from migrationlab.course import json_files
 from migrationlab.errors import LabError, UsageError
 from migrationlab.hosts.shell import Shell
 
-#: What separates processes on Linux: namespaces(7).
+#: The kinds of namespace, which separate processes on Linux: namespaces(7).
 KINDS = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
 #: A user's own PATH may lack sbin, where tc is.
 PATH = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
@@ -26,13 +26,13 @@ PATH = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
 
 @dataclass(frozen=True, slots=True)
 class HostCommand:
-    """A command that reads, and changes nothing.
+    """A command that only reads.
 
     Attributes:
-        key: Its name in a program.
-        title: What it shows, in a few words.
-        line: The command as typed in a shell.
-        about: What to look at in its answer.
+        key: The command's name in a program.
+        title: The content of its answer, in a few words.
+        line: The command line for a shell.
+        about: The part of its answer to look at.
     """
 
     key: str
@@ -43,7 +43,7 @@ class HostCommand:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a command said on a host, and the exit status."""
+    """The output of a command on a host, and its exit status."""
 
     status: int
     text: str
@@ -67,7 +67,7 @@ class Hosts(Protocol):
 
     @property
     def live(self) -> bool:
-        """Whether they answer now; a recording does not."""
+        """Return whether the hosts are live; those of a recording are not."""
 
     def ask(self, host: str, command: str) -> Answer:
         """Return a host's answer to the command with this key."""
@@ -117,7 +117,7 @@ class RecordedHosts(msgspec.Struct, frozen=True):
 
     Attributes:
         hosts: The answers by host, and then by the command's key.
-        wire: Measurements of the wire: the rate that was set, and the payload that came through.
+        wire: Measurements of the wire: the set rate, and the payload that arrived.
     """
 
     hosts: Mapping[str, Mapping[str, Answer]]
@@ -148,7 +148,7 @@ class RecordedHosts(msgspec.Struct, frozen=True):
 
 
 def record(hosts: Hosts, wire: Sequence[Mapping[str, float]]) -> RecordedHosts:
-    """Ask every host every command, and return the answers with measurements of the wire."""
+    """Run every command on every host; return the answers with measurements of the wire."""
     answers = {
         host: {command.key: hosts.ask(host, command.key) for command in HOST_COMMANDS}
         for host in hosts.names

@@ -1,4 +1,4 @@
-"""An IPython extension that says what to do about a cell that cannot run.
+"""Explain a failed cell and name the cell to run first: an IPython extension.
 
 Every kernel of this environment loads it (``etc/ipython/ipython_kernel_config.py``), so it also
 works in a kernel that was restarted and has run nothing yet. It handles three errors:
@@ -29,7 +29,7 @@ Names = Mapping[str, Any]
 
 _ALL_ABOVE = "or all cells above this one: menu Run ▸ Run All Above Selected Cell"
 _OWN_SCOPES = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Lambda)
-#: What a computation with a missing figure (None, or no such row) raises.
+#: The errors that a computation with a missing figure (None, or no such row) raises.
 _MISSING_FIGURE_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
@@ -42,12 +42,12 @@ class DefiningCell:
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """Handle undefined names, migrationlab's errors, and those of missing figures."""
+    """Handle undefined names, migrationlab's errors, and errors from missing figures."""
     shell.set_custom_exc((NameError, MigrationLabError, *_MISSING_FIGURE_ERRORS), _handle)
 
 
 def unload_ipython_extension(shell: Any) -> None:
-    """Let IPython show all errors itself again."""
+    """Give all errors back to IPython."""
     shell.set_custom_exc((), None)
 
 
@@ -96,7 +96,7 @@ def _names_used(traceback: TracebackType) -> Iterator[str]:
 
 
 def explain_name_error(name: str, notebook: Path | None, names: Names) -> list[str]:
-    """Return which cell defines a name; nothing where no cell does."""
+    """Return a text with the cell that defines a name; empty if no cell does."""
     cell = find_definitions(notebook).get(name) if notebook else None
     if cell is None:
         return []
@@ -112,7 +112,7 @@ def explain_name_error(name: str, notebook: Path | None, names: Names) -> list[s
 
 
 def explain_error(error: MigrationLabError, notebook: Path | None, names: Names) -> list[str]:
-    """Return the message and the hint of an error, and which cell starts a lab that is down."""
+    """Return the message and the hint of an error, and the cell that starts a lab that is down."""
     lines = [f"{type(error).__name__}: {error}"]
     if error.hint:
         lines.append(f"→ {error.hint}")
@@ -122,7 +122,7 @@ def explain_error(error: MigrationLabError, notebook: Path | None, names: Names)
 
 
 def explain_missing_figures(used: Iterable[str], notebook: Path | None, names: Names) -> list[str]:
-    """Return which run that a cell uses did not complete, and so lacks figures, if any."""
+    """Return a text about a run in the cell that did not complete, and so lacks figures, if any."""
     cells = find_definitions(notebook) if notebook else {}
     for name, run in _runs(used, names):
         if run.outcome == "completed" or name not in cells:
@@ -136,7 +136,7 @@ def explain_missing_figures(used: Iterable[str], notebook: Path | None, names: N
 
 
 def _runs(used: Iterable[str], names: Names) -> Iterator[tuple[str, Any]]:
-    """Yield the runs that a cell uses: single ones, collections of runs, or by a timeline."""
+    """Yield the runs that a cell uses: single runs, collections of runs, or runs of a timeline."""
     for name in used:
         value: Any = names.get(name)
         kind = type(value).__name__  # as for labs: nothing is imported to find out
@@ -154,7 +154,7 @@ def _runs(used: Iterable[str], names: Names) -> Iterator[tuple[str, Any]]:
 
 
 def _explain_lab(notebook: Path | None, names: Names) -> list[str]:
-    """Return which cell starts the lab, if the lab is down."""
+    """Return a text with the cell that starts the lab, if the lab is down."""
     name = _lab_that_is_down(names)
     if name is None:
         return []
@@ -164,7 +164,7 @@ def _explain_lab(notebook: Path | None, names: Names) -> list[str]:
 
 
 def _lab_that_is_down(names: Names) -> str | None:
-    """Return the name of a lab that is down; None where there is none, or another one is up."""
+    """Return the name of a lab that is down; None if there is none, or if another lab is up."""
     # By the name of the type: a kernel that never had a lab does not import what makes one.
     # A name that begins with _ is IPython's memory of outputs.
     labs = {
@@ -178,13 +178,13 @@ def _lab_that_is_down(names: Names) -> str | None:
 
 
 def find_notebook(names: Names) -> Path | None:
-    """Return the file of the kernel's notebook, where its server or editor names it."""
+    """Return the file of the kernel's notebook, if the notebook's server or editor names it."""
     path = Path(names.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME") or "")
     return path if path.suffix == ".ipynb" and path.is_file() else None
 
 
 def find_definitions(notebook: Path) -> dict[str, DefiningCell]:
-    """Return for each name of a notebook the first cell that defines it, without a lab if any."""
+    """Return the first cell that defines each name of a notebook, preferably without a lab."""
     found: dict[str, DefiningCell] = {}
     heading = "its first heading"
     try:
@@ -205,7 +205,7 @@ def find_definitions(notebook: Path) -> dict[str, DefiningCell]:
 
 
 def _definitions(source: str) -> Iterator[tuple[str, bool]]:
-    """Yield the names that a cell defines, and whether only with a lab."""
+    """Yield the names that a cell defines, and whether each definition needs a lab."""
     try:
         tree = ast.parse(source)
     except SyntaxError:  # a magic, or a learner's own
@@ -219,7 +219,7 @@ def _definitions(source: str) -> Iterator[tuple[str, bool]]:
 
 
 def _bound_names(node: ast.AST) -> Iterator[str]:
-    """Yield the names that a statement binds, without those in scopes of their own."""
+    """Yield the names that a statement binds, without the names of inner scopes."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         yield node.name
         return

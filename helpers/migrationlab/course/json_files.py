@@ -1,4 +1,4 @@
-"""The files of ``data/course``: recorded facts about hosts, as JSON."""
+"""Read and write the files of ``data/course``: recorded facts about hosts, as JSON."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ T = TypeVar("T")
 
 
 def write(value: object, path: Path) -> None:
-    """Write a value as JSON that people can read too."""
+    """Write a value as readable JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n")
 
 
 def read(name: str, kind: type[T]) -> T:
-    """Return the content of a file, which is named without its ending, as a value of a type.
+    """Return the content of a file as a value of a type; ``.json`` is added to the name.
 
     Raises:
         StoreError: There is no such file, or its content is damaged.

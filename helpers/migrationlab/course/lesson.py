@@ -1,4 +1,4 @@
-"""A lesson: whether it can use a lab here, and the runs that are recorded for it.
+"""Represent a lesson: whether it can use a lab here, and its recorded runs.
 
 This module answers "live or recorded?" and finds ``data/``. It starts no lab, and loads libvirt
 only to see whether it is installed.
@@ -31,9 +31,9 @@ class Lesson:
     """A lesson of the course.
 
     Attributes:
-        number: Its number, of two digits.
+        number: The lesson's number, in two digits.
         live: Whether its live cells run here.
-        why: Why they do not; empty where they do.
+        why: The reason why they do not run; empty if they run.
     """
 
     number: str
@@ -89,8 +89,8 @@ def start(number: str, *, live: bool | None = None) -> Lesson:
     """Begin a lesson: find out whether a lab can run here, and print it in one line.
 
     Args:
-        number: The lesson's number, of two digits.
-        live: Whether to use a lab; by default wherever one can run, unless the environment
+        number: The lesson's number, in two digits.
+        live: Whether to use a lab; by default if a lab can run, unless the environment
             variable ``MIGRATIONLAB_LIVE`` is 0.
     """
     why = "" if live else "this notebook needs no lab." if live is False else _why_not()
@@ -104,7 +104,7 @@ def start(number: str, *, live: bool | None = None) -> Lesson:
 
 
 def _why_not() -> str:
-    """Return why no lab can run on this machine; empty where one can."""
+    """Return the reason why no lab can run on this machine; empty if a lab can run."""
     if os.environ.get(SWITCH) == "0":
         return f"{SWITCH} is 0."
     try:

@@ -1,4 +1,4 @@
-"""Recorded preflights of two hosts: what lesson 09 shows without a lab."""
+"""Read and write recorded preflights of two hosts, for lesson 09 without a lab."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The widgets of the notebooks: panels to play with, steps as they happen, drawings.
+"""Show panels, progress and drawings in the notebooks.
 
-A widget decides, measures and migrates nothing: it calls what a script could call. ``base`` has
-what they share, ``views`` and ``templates`` what they show. Names are loaded when first used, so
-that widgets of recorded runs need no libvirt; ``__init__.pyi`` lists them.
+A widget decides, measures and migrates nothing: it calls functions that a script could call.
+``base`` has the shared parts; ``views`` and ``templates`` make the HTML. Names are loaded when
+first used, so that widgets of recorded runs need no libvirt; ``__init__.pyi`` lists the names.
 """
 
 import lazy_loader

@@ -1,8 +1,8 @@
-"""Threads beside the notebook's kernel, for widgets whose callbacks must return at once.
+"""Run threads beside the notebook's kernel, so that callbacks of widgets return at once.
 
-``BackgroundRenderer`` draws: one job at a time, and of the jobs that wait only the newest, because
-nobody wants to see the others any more. ``Worker`` acts: one job at a time, and no other job while
-one runs. A thread ends when it has nothing to do, or with a job's error.
+``BackgroundRenderer`` draws one job at a time. Of the waiting jobs it does only the newest, because
+the others are out of date. ``Worker`` acts: it does one job at a time, and refuses a second job
+while one runs. A thread ends when it has no job, or with a job's error.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Job = Callable[[], object]
 
 
 class _Background:
-    """What begins threads of a name, one at a time, until it is closed."""
+    """Begins threads of one name, one at a time, until it is closed."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -24,11 +24,11 @@ class _Background:
         self._closed = False
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until there is nothing to do; return whether that came."""
+        """Wait until no job is left; return False after the time limit."""
         return self._idle.wait(timeout_s)
 
     def close(self) -> None:
-        """Begin nothing more; a job that runs is finished."""
+        """Begin no more jobs; finish the running job."""
         with self._lock:
             self._closed = True
 
@@ -37,12 +37,12 @@ class _Background:
 
 
 class BackgroundRenderer(_Background):
-    """Does the newest of the jobs that are asked for."""
+    """Does the newest of the requested jobs."""
 
     _next: Job | None = None
 
     def ask(self, job: Job) -> None:
-        """Do a job, in place of any that waits; return at once."""
+        """Request a job, in place of a waiting one; return at once."""
         with self._lock:
             if self._closed:
                 return
@@ -53,7 +53,7 @@ class BackgroundRenderer(_Background):
         self._begin(self._work)
 
     def close(self) -> None:
-        """Begin nothing more, also not what waits; a job that runs is finished."""
+        """Begin no more jobs, not even a waiting one; finish the running job."""
         super().close()
         with self._lock:
             self._next = None
@@ -68,7 +68,7 @@ class BackgroundRenderer(_Background):
             try:
                 job()
             except BaseException:
-                # This thread ends with the error; another one does what was asked for meanwhile.
+                # This thread ends with the error; another one does the jobs requested meanwhile.
                 self._begin(self._work)
                 raise
 
@@ -78,11 +78,11 @@ class Worker(_Background):
 
     @property
     def running(self) -> bool:
-        """Whether a job runs."""
+        """Return whether a job runs."""
         return not self._idle.is_set()
 
     def begin(self, job: Job) -> bool:
-        """Begin a job and return at once; return whether it was begun."""
+        """Begin a job and return at once: True if the job was begun."""
         with self._lock:
             if self.running or self._closed:
                 return False

@@ -1,4 +1,4 @@
-"""The base of every live widget: how a notebook shows and saves it, its lock, its drawing thread.
+"""Provide the base of every live widget: its display, its saved form, its lock, its drawing thread.
 
 Theory of operation. Depending on the version of ipykernel, a widget's callbacks run on the main
 thread after the cell, or on another one beside it. So a callback is short: it takes the lock, reads
@@ -30,12 +30,12 @@ _NOTE = "This is a live widget: run this cell to use it."
 class LiveWidget(ABC):
     """A box of fields and HTML on the page of a notebook.
 
-    A subclass makes its parts, hands them to :meth:`_lay_out`, and says in :meth:`_static_html`
-    what stays readable in a saved notebook.
+    A subclass makes its parts and passes them to :meth:`_lay_out`. Its :meth:`_static_html`
+    returns the content for a saved notebook.
     """
 
     def __init__(self) -> None:
-        # Setting a trait calls observers in the same thread, so the lock must let it in again.
+        # Setting a trait calls observers in the same thread, so the lock must be reentrant.
         self._lock = threading.RLock()
         self._renderer = BackgroundRenderer(type(self).__name__)
 
@@ -45,7 +45,7 @@ class LiveWidget(ABC):
 
     @abstractmethod
     def _static_html(self) -> str:
-        """Return what readers of a saved notebook see."""
+        """Return the HTML for readers of a saved notebook."""
 
     def _repr_mimebundle_(self, **_options: object) -> dict[str, Any]:
         """Return the live widget, and its static form for readers of a saved notebook."""
@@ -55,7 +55,7 @@ class LiveWidget(ABC):
         return {**live, "text/plain": repr(self), "text/html": static}
 
     def _draw_into(self, shown: widgets.HTML, draw: Callable[[], str]) -> None:
-        """Make HTML in the background and show it, or why that failed; return at once."""
+        """Make HTML in the background and show it, or the error; return at once."""
 
         def job() -> None:
             try:
@@ -69,11 +69,11 @@ class LiveWidget(ABC):
         self._renderer.ask(job)
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until everything is drawn; return whether that came."""
+        """Wait until everything is drawn; return False after the time limit."""
         return self._renderer.wait(timeout_s)
 
     def close(self) -> None:
-        """Draw nothing more, and take the widget off the page."""
+        """Stop drawing, and take the widget off the page."""
         self._renderer.close()
         close_all(self._box)
 
@@ -86,7 +86,7 @@ def close_all(widget: widgets.Widget) -> None:
 
 
 def poll(migration: Migration, interval_s: float) -> Iterator[Progress]:
-    """Yield the progress of a migration, at this interval, until it is over."""
+    """Yield the progress of a migration at this interval, until the migration is over."""
     while not migration.done:
         yield migration.progress()
         with contextlib.suppress(TimeoutError):
@@ -102,5 +102,5 @@ def lab_down() -> LabError:
 
 
 def cause(error: MigrationLabError, guest: Guest) -> MigrationLabError:
-    """Return why something failed: the error itself, or that the guest's lab is down."""
+    """Return the reason of a failure: the error of a lab that is down, or the error itself."""
     return error if guest.lab.alive else lab_down()

@@ -1,8 +1,8 @@
-"""An explorer of convergence: sliders, what the model of pre-copy says, and what runs did.
+"""Explore convergence: sliders, the forecast of the pre-copy model, and the results of runs.
 
 Theory of operation. A slider's callback computes the forecast, which takes a millisecond, shows it
-in words, and hands figure and tables to the background renderer. A ``LiveRun`` migrates for real in
-a thread of its own, and calls back.
+in words, and passes figure and tables to the background renderer. A ``LiveRun`` makes a real
+migration in its own thread, and calls back.
 
 ``forecast.precopy`` is the model. libvirt is needed only with a guest.
 """
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from migrationlab.migrate.migration import Migration, Progress
 
 CLOSE_TIMEOUT_S = 15.0
-#: The table shows so many own runs, the newest.
+#: The number of own runs in the table, the newest.
 MAX_OWN_RUNS = 3
 _CANCELLING = "Cancelling…"
 
 
 class ConvergenceExplorer(LiveWidget):
-    """Shows whether a migration ends by the model of pre-copy, beside recorded runs.
+    """Shows whether the model of pre-copy predicts an end of a migration, beside recorded runs.
 
     Args:
         experiment: Recorded runs of plain pre-copy.
@@ -108,11 +108,11 @@ class ConvergenceExplorer(LiveWidget):
 
     @property
     def runs(self) -> Runs:
-        """Return the runs that were made here."""
+        """Return the runs made with this explorer."""
         return Runs(self._own)
 
     def start(self) -> None:
-        """Migrate for real with the settings; return at once. Does nothing while a run is made."""
+        """Migrate for real with the settings; return at once. Do nothing while a run is made."""
         with self._lock:
             live = self._live_run
             if live is not None and live.begin(self.settings, self.deadline.value):
@@ -129,12 +129,12 @@ class ConvergenceExplorer(LiveWidget):
                 self._live_run.cancel()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait, so long for each, until nothing runs and all is drawn; return whether that came."""
+        """Wait for the run and the drawing, this time each at most; return whether both ended."""
         over = self._live_run is None or self._live_run.wait(timeout_s)
         return over and super().wait(timeout_s)
 
     def close(self) -> None:
-        """Cancel what runs, draw nothing more, and take the explorer off the page."""
+        """Cancel the run, stop drawing, and take the explorer off the page."""
         if self._live_run is not None:
             self._live_run.close(CLOSE_TIMEOUT_S)
         super().close()
@@ -147,7 +147,7 @@ class ConvergenceExplorer(LiveWidget):
         _set(self.working_set, recorded)
         if guest is not None:
             _set(self.working_set, guest.spec.working_set_mib)
-            self.working_set.disabled = True  # it was set when the guest was booted
+            self.working_set.disabled = True  # the working set was fixed when the guest was booted
         # The rest, the guest's system, is the same for any working set.
         _set(self.memory, round(used) + self.working_set.value - recorded)
 
@@ -159,7 +159,7 @@ class ConvergenceExplorer(LiveWidget):
             self._draw_into(self.results, lambda: self._drawn(settings))
 
     def _drawn(self, settings: Precopy) -> str:
-        """Return figure and tables."""
+        """Return the figure and the tables."""
         near = nearest(settings, self._recorded)
         used = self._recorded_mib or settings.memory_mib
         parts = [
@@ -204,7 +204,7 @@ class ConvergenceExplorer(LiveWidget):
 
 
 def _differences(settings: Precopy, near: tuple[Run, ...]) -> str:
-    """Return where the recorded runs differ from the settings, besides dirty rate and wire."""
+    """Return the settings, besides dirty rate and wire, in which the recorded runs differ."""
     if not near:
         return messages.note("No recorded run has a known dirty rate and wire.")
     run = near[0]
@@ -217,7 +217,7 @@ def _differences(settings: Precopy, near: tuple[Run, ...]) -> str:
 
 
 def _set(number: widgets.BoundedIntText, value: int) -> None:
-    """Set a field to a value, also where that is beyond its usual bounds."""
+    """Set a field to a value, even beyond the field's usual bounds."""
     number.max = max(number.max, value)
     number.min = min(number.min, value)
     number.value = value

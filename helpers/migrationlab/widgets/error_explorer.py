@@ -1,8 +1,8 @@
-"""An explorer of error messages: paste one, choose a fault, or break the lab for real.
+"""Explore error messages: paste a message, choose a fault, or break the lab for real.
 
-Theory of operation. Typing explains at once: that takes a millisecond. A chosen fault shows the
-recorded attempt, or the learner's own once there is one. Breaking the lab for real happens in a
-worker thread, one fault at a time; the button comes back when the lab is fixed.
+Theory of operation. A typed message is explained at once: this takes a millisecond. A chosen fault
+shows the learner's own attempt, or else the recorded one. A worker thread breaks the lab for real,
+one fault at a time; the button is enabled again when the lab is fixed.
 
 ``explain`` knows the messages, and ``course.attempts`` breaks and fixes the lab.
 """
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from migrationlab.lab.guest import Guest
 
 CLOSE_TIMEOUT_S = 30.0
-#: Who connects to the destination's libvirtd, for a message that leaves it open.
+#: The side that connects to the destination's libvirtd, for a message that does not name it.
 OPENED_BY = {Mode.NORMAL: NoticedBy.CLIENT, Mode.PEER2PEER: NoticedBy.SOURCE_DAEMON}
 OWN_MESSAGE = ("a message of your own", "")
 _LABEL = "7em"
 
 
 class ErrorExplorer(LiveWidget):
-    """Shows what a message of libvirt or QEMU means, who noticed the fault, and how to fix it.
+    """Shows the meaning of a libvirt or QEMU message, who noticed the fault, and the fix.
 
     Args:
         guest: A guest of a running lab, to break the lab for real; without a guest the explorer
@@ -95,19 +95,19 @@ class ErrorExplorer(LiveWidget):
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
-        """Return the attempts that were made here, oldest first."""
+        """Return the attempts made with this explorer, oldest first."""
         return self._own
 
     @property
     def explanation(self) -> Explanation | None:
-        """Return what the message means; None where there is none."""
+        """Return the explanation of the message; None without a message."""
         if self._shown is not None:
             return self._shown.explanation
         text = self.message.value
         return explain(text, opened_by=OPENED_BY[self.mode.value]) if text.strip() else None
 
     def start(self) -> None:
-        """Try the chosen fault for real; return at once. Does nothing while one is tried."""
+        """Try the chosen fault for real; return at once. Do nothing while a fault is tried."""
         guest = self._guest
         with self._lock:
             case, mode = self.case.value, self.mode.value
@@ -119,11 +119,11 @@ class ErrorExplorer(LiveWidget):
                 self.status.value = messages.status(text)
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until no fault is tried here; return whether that came."""
+        """Wait until no fault is tried; return False after the time limit."""
         return self._worker.wait(timeout_s)
 
     def close(self) -> None:
-        """Try nothing more, wait until the lab is fixed, and take the explorer off the page."""
+        """Try no more faults, wait until the lab is fixed, and take the explorer off the page."""
         self._worker.close()
         self.wait(CLOSE_TIMEOUT_S)
         super().close()
@@ -146,7 +146,7 @@ class ErrorExplorer(LiveWidget):
                 self.status.value = result
 
     def _choose(self, *, busy: bool | None = None) -> None:
-        """Show the attempt of the chosen fault and mode: the newest own one, or else recorded."""
+        """Show the attempt of the chosen fault and mode: the learner's newest, or else recorded."""
         with self._lock:
             busy = self._worker.running if busy is None else busy
             self.break_button.disabled = not self.case.value or busy
@@ -163,7 +163,7 @@ class ErrorExplorer(LiveWidget):
             return None
 
     def _typed(self) -> None:
-        """Explain what was typed; a message that is changed no longer belongs to the fault."""
+        """Explain the typed message; a changed message no longer belongs to the fault."""
         with self._lock:
             if self._shown is not None and self.message.value != self._shown.text:
                 self._shown = None
@@ -171,7 +171,7 @@ class ErrorExplorer(LiveWidget):
             self._refresh()
 
     def _refresh(self) -> None:
-        """Show what the message means; called for every keystroke."""
+        """Show the meaning of the message; called for every keystroke."""
         shown = self._shown
         if shown is None:
             self.about.value = messages.note("Paste a message below, or choose a fault.")

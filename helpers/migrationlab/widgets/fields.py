@@ -1,4 +1,4 @@
-"""Fields and rows as all widgets have them: a label of one width, and notice of each change."""
+"""Make the fields and rows of all widgets: labels of one width, and a callback for each change."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def dropdown(
     width: str | None = "98%",
     **more: object,
 ) -> widgets.Dropdown:
-    """Return a field to choose one of many."""
+    """Return a field to choose one of many options."""
     return widgets.Dropdown(
         options=list(options),
         **_labelled(description, label, width),
@@ -48,7 +48,7 @@ def radio(
     width: str | None = None,
     **more: object,
 ) -> widgets.RadioButtons:
-    """Return a field to choose one of a few, side by side."""
+    """Return a field to choose one of a few options, side by side."""
     return widgets.RadioButtons(
         options=list(options),
         orientation="horizontal",
@@ -104,7 +104,7 @@ def button(description: str, press: Callable[[], object], **more: object) -> wid
 
 
 def row(*children: widgets.Widget) -> widgets.HBox:
-    """Return widgets side by side, on more than one line where they do not fit."""
+    """Return widgets side by side, on several lines if they do not fit on one."""
     return widgets.HBox(children, layout=widgets.Layout(flex_flow="row wrap"))
 
 
@@ -115,6 +115,6 @@ def on_change(call: Callable[[], object], *fields: widgets.Widget) -> None:
 
 
 def _labelled(description: str, label: str, width: str | None) -> dict[str, object]:
-    """Return how a field with its label looks: the widths of the label, and of both."""
+    """Return the style and layout of a labelled field: the widths of the label, and of both."""
     style, layout = {"description_width": label}, widgets.Layout(width=width)
     return {"description": description, "style": style, "layout": layout}

@@ -1,7 +1,7 @@
-"""Commands that only read, run on one host or on both, with the answers side by side.
+"""Run commands that only read, on one host or on both, and show the answers side by side.
 
-``course.host_commands`` owns the commands and the hosts that answer. Hosts are asked in the
-background, so that a slow one blocks nobody; only the newest question is answered.
+``course.host_commands`` owns the commands and the hosts. Hosts are asked in the background, so that
+a slow host does not block the notebook; only the newest question is answered.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from migrationlab.widgets.views import messages
 from migrationlab.widgets.views.template import fill
 
 BOTH = "both"
-#: A saved notebook shows the first answer; so long is it waited for.
+#: The time to wait for the first answer, which a saved notebook shows.
 FIRST_ANSWER_S = 10
 
 
@@ -50,7 +50,7 @@ class HostShell(LiveWidget):
         return answer
 
     def ask(self, key: str) -> None:
-        """Ask the chosen host, or both, in place of any question that waits; return at once."""
+        """Ask the chosen host, or both, in place of a waiting question; return at once."""
         self._command = command = BY_KEY[key]
         names = self._hosts.names if self.host.value == BOTH else (self.host.value,)
         self.answer.value = messages.status(f"Asking {', '.join(names)}: {command.line}")

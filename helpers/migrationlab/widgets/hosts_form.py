@@ -1,4 +1,4 @@
-"""A form for one's own hosts: two URIs and a guest in; connections and commands out."""
+"""Show a form for the user's own hosts: two URIs and a guest in; connections and commands out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LABEL = "9em"
 class HostsForm(LiveWidget):
     """Shows for two hosts and a guest which side connects to which, and gives the commands.
 
-    Nothing is resolved or connected; the form needs no lab and no libvirt.
+    The form resolves no name and opens no connection. It needs no lab and no libvirt.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class HostsForm(LiveWidget):
 
     @property
     def form(self) -> MigrationForm:
-        """The content of the fields, as a script has it."""
+        """Return the content of the fields, as a script has it."""
         return MigrationForm(
             source_uri=self.source.value.strip(),
             destination_uri=self.destination.value.strip(),
@@ -57,7 +57,7 @@ class HostsForm(LiveWidget):
         )
 
     def _refresh(self) -> None:
-        """Show what the fields mean; called for every keystroke."""
+        """Show the connections and commands; called for every keystroke."""
         self.result.value = self._html()
 
     def _static_html(self) -> str:

@@ -1,7 +1,7 @@
-"""A real migration with the settings of the convergence explorer: begun, observed, cancelled.
+"""Begin, observe and cancel a real migration with the settings of the convergence explorer.
 
-It sets the guest's workload and the lab's wire, migrates in a worker thread, and sets both back.
-It decides nothing about migrations: it calls what a script would call.
+``LiveRun`` sets the guest's workload and the lab's wire, migrates in a worker thread, and sets both
+back. It decides nothing about migrations: it calls functions that a script would call.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ PROGRESS_INTERVAL_S = 0.3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Callbacks:
-    """What a live run calls, from its own thread.
+    """The functions that a live run calls, from its own thread.
 
     Attributes:
-        progress: While it runs, with its progress; None before the first.
-        run: When the migration is over, with its run.
-        error: When no migration was made, or when the lab could not be set back after it.
-        idle: At the end in any case.
+        progress: Called during the run, with its progress; None before the first.
+        run: Called after the migration, with its run.
+        error: Called if no migration was made, or if the lab could not be set back afterwards.
+        idle: Called at the end in any case.
     """
 
     progress: Callable[[Progress | None], object]
@@ -45,7 +45,7 @@ class Callbacks:
 
 
 class LiveRun:
-    """Migrates a guest of the lab with settings to try, one migration at a time."""
+    """Migrates a guest of the lab with trial settings, one migration at a time."""
 
     def __init__(
         self,
@@ -64,29 +64,29 @@ class LiveRun:
 
     @property
     def running(self) -> bool:
-        """Whether one runs."""
+        """Return whether a migration runs."""
         return self._worker.running
 
     def begin(self, settings: Precopy, deadline_s: float) -> bool:
-        """Begin a migration, return at once; return False while one runs, or once closed."""
+        """Begin a migration and return at once; return False during a migration, or once closed."""
         if self.running:
             return False
-        self._stop.clear()  # a cancel of the run before
+        self._stop.clear()  # remove the cancel of the previous run
         return self._worker.begin(lambda: self._work(settings, deadline_s))
 
     def cancel(self) -> None:
-        """Cancel what runs; return at once."""
+        """Cancel the running migration; return at once."""
         with self._lock:
             self._stop.set()
             if self._migration is not None:
                 self._migration.cancel()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until nothing runs; return whether that came."""
+        """Wait until no migration runs; return False after the time limit."""
         return self._worker.wait(timeout_s)
 
     def close(self, timeout_s: float) -> bool:
-        """Cancel what runs, begin nothing more, and wait for the end; return whether it came."""
+        """Cancel the migration, begin no more, and wait for the end; return whether it came."""
         self._worker.close()
         self.cancel()
         return self.wait(timeout_s)
@@ -117,7 +117,7 @@ class LiveRun:
             lab.wire.set(settings.wire_mbit_s)
             guest.set_workload(settings.dirty_mib_s)
             plan = Plan(
-                mode=Mode.PEER2PEER,  # as the recorded runs
+                mode=Mode.PEER2PEER,  # like the recorded runs
                 max_downtime_ms=round(settings.max_downtime_ms),
                 deadline_s=deadline_s,
             )
@@ -131,12 +131,12 @@ class LiveRun:
                     migration.cancel()
             for progress in poll(migration, PROGRESS_INTERVAL_S):
                 self._callbacks.progress(progress)
-            # Before anything is set back: if that fails, the run is not lost.
+            # Reported before anything is set back, so that a failure there does not lose the run.
             self._callbacks.run(migration.wait())
 
 
 def _set_back(lab: LabBase, set_it: Callable[[], object]) -> None:
-    """Set something of a lab back; a lab that is down has nothing to set."""
+    """Set a part of a lab back; a lab that is down has nothing to set."""
     try:
         set_it()
     except MigrationLabError:

@@ -1,12 +1,12 @@
-"""A panel to migrate a guest of the lab: choose, read, start, watch, steer, cancel.
+"""Show a panel to migrate a guest of the lab: choose, read, start, watch, steer, cancel.
 
 Theory of operation. A callback reads the fields (``views.form_values``, under a millisecond),
 changes the state, or starts the worker, under the widget's lock. The worker calls
 ``migrationlab.start`` as a script would, polls the migration until it is over, and draws.
-It receives no steps: those are reported on the thread that samples, which the page must not hold
-up. Figures, and with them Matplotlib, are loaded for the first results (``mig.plots``).
+The worker receives no steps: the sampling thread reports them, and the page must not delay that
+thread. Figures, and with them Matplotlib, are loaded for the first results (``mig.plots``).
 
-``settings_form`` has the fields, ``steering_bar`` the buttons that act on what runs.
+``settings_form`` has the fields, ``steering_bar`` the buttons for the running migration.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from migrationlab.widgets.views.topology_svg import draw
 
 CLOSE_TIMEOUT_S = 15.0
 POLL_INTERVAL_S = 0.1
-#: The page is redrawn at each third poll, some three times a second.
+#: The page is redrawn at each third poll, about three times a second.
 POLLS_PER_REDRAW = 3
 
 
 class PanelState(Enum):
-    """What the panel is doing."""
+    """The activity of the panel."""
 
     IDLE = auto()
     MIGRATING = auto()
@@ -111,13 +111,13 @@ class MigrationPanel(LiveWidget):
     def start(self) -> None:
         """Start the migration of the fields; return at once.
 
-        Does nothing while one runs, while a field is wrong, or once the panel is closed.
+        Do nothing while a migration runs, while a field is wrong, or once the panel is closed.
         """
         with self._lock:
             reading, hosts = self._read(), (self._source, self._destination)
             if reading.problems or self._state is not PanelState.IDLE:
                 return
-            # The worker touches the page under the lock only, so after what follows here.
+            # The worker touches the page under the lock only, so after the next lines.
             if self._worker.begin(lambda: self._work(reading.plan, hosts)):
                 self._state = PanelState.MIGRATING
                 self.message.value = ""
@@ -141,7 +141,7 @@ class MigrationPanel(LiveWidget):
             self._refresh()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Return whether nothing runs by then; an interrupt of the kernel cancels what runs."""
+        """Wait; return whether no migration runs then. A kernel interrupt cancels the migration."""
         try:
             return self._worker.wait(timeout_s)
         except KeyboardInterrupt:
@@ -149,9 +149,9 @@ class MigrationPanel(LiveWidget):
             raise
 
     def close(self) -> None:
-        """Cancel what runs, and take the panel off the page for good.
+        """Cancel the migration, and take the panel off the page for good.
 
-        A migration in post-copy cannot be cancelled: it is waited for, for some seconds.
+        A migration in post-copy cannot be cancelled: the panel waits some seconds for its end.
         """
         self.cancel()
         self.wait(CLOSE_TIMEOUT_S)
@@ -160,7 +160,7 @@ class MigrationPanel(LiveWidget):
         super().close()
 
     def _find(self) -> tuple[Host, Host]:
-        """Return the host that the guest is on, and the other one."""
+        """Return the guest's current host, and the other host."""
         lab = self._guest.lab
         if not lab.alive:
             raise lab_down()
@@ -175,7 +175,7 @@ class MigrationPanel(LiveWidget):
         return self.form.read(self._hosts())
 
     def _refresh(self) -> None:
-        """Show what the fields mean; called for every keystroke."""
+        """Show the meaning of the fields; called for every keystroke."""
         with self._lock:
             hosts, mode, reading = self._hosts(), self.form.mode.value, self._read()
             valid, idle = not reading.problems, self._state is PanelState.IDLE
@@ -232,7 +232,7 @@ class MigrationPanel(LiveWidget):
         with self._lock:
             self._migration = migration
             if self._state in (PanelState.CANCELLING, PanelState.CLOSED):
-                with contextlib.suppress(UsageError):  # it can only complete by now
+                with contextlib.suppress(UsageError):  # by now the migration can only complete
                     migration.cancel()
         self._watch(migration)
         return migration.wait()
@@ -252,7 +252,7 @@ class MigrationPanel(LiveWidget):
                 self.progress.value = messages.progress(words, progress.fraction)
 
     def _end(self, message: str) -> None:
-        """Show how it ended: from here on there is nothing to cancel."""
+        """Show the outcome: from here on there is nothing to cancel."""
         with self._lock:
             self._become(PanelState.DRAWING)
             self._migration = None
@@ -260,7 +260,7 @@ class MigrationPanel(LiveWidget):
             self._refresh()
 
     def _show(self, run: Run) -> None:
-        """Show how it ended, the table and the figures, and turn to the way back."""
+        """Show the outcome, the table and the figures, and set the form to the way back."""
         self._runs = (*self._runs, run)
         verdict = run_tables.verdict(run)
         self._end(verdict)
@@ -276,7 +276,7 @@ class MigrationPanel(LiveWidget):
         self.results.value = "".join([run_tables.overview(self.runs), *html])
 
     def _turn(self, hosts: tuple[Host, Host]) -> None:
-        """Set the form to the next migration; URIs that name the wrong host now are emptied."""
+        """Set the form to the next migration; empty the URIs that name the wrong host now."""
         with self._lock:
             self._source, self._destination = hosts
             self.form.empty_wrong_uris(self._read())

@@ -1,6 +1,6 @@
-"""A guess, made before the measurement: a field to write it down, and a comparison afterwards.
+"""Ask for a guess before a measurement, and compare the guess with the measurement afterwards.
 
-A guess is never demanded: without one, the comparison shows the measurement alone.
+A guess is optional: without one, the comparison shows the measurement alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from migrationlab.widgets import fields
 from migrationlab.widgets.views import messages
 from migrationlab.widgets.views.template import fill
 
-#: A guess that is off by less than this factor is close.
+#: A guess is close if it is wrong by less than this factor.
 CLOSE = 1.25
 
 
@@ -24,7 +24,7 @@ class Prediction(widgets.VBox):  # type: ignore[misc]
     """A question, and the learner's guess.
 
     Args:
-        question: What to guess.
+        question: The question.
         unit: The unit of a number, for example "ms"; empty for a choice.
         choices: The answers to choose from; None for a number.
     """
@@ -58,11 +58,11 @@ class Prediction(widgets.VBox):  # type: ignore[misc]
 
     @property
     def guess(self) -> float | str | None:
-        """The guess; None while there is none, or none that can be read."""
+        """Return the guess; None while the field is empty or cannot be read."""
         value = self._field.value
         if isinstance(self._field, widgets.RadioButtons):
             return str(value) if value is not None else None
-        # A number as people write it: 300, 0.3, 0,3, 1,500, 300 ms.
+        # People write a number as 300, 0.3, 0,3, 1,500 or 300 ms.
         return number_of(value.strip().removesuffix(self._unit))
 
     @guess.setter
@@ -73,11 +73,11 @@ class Prediction(widgets.VBox):  # type: ignore[misc]
             self._field.value = "" if value is None else f"{value}"
 
     def against(self, truth: float | str | None) -> Comparison:
-        """Compare the guess with what was measured.
+        """Compare the guess with the measurement.
 
         Args:
             truth: The measurement, in the unit of the question, or the right choice; None or NaN
-                where nothing was measured, as for a migration that did not complete.
+                if nothing was measured, for example because a migration did not complete.
         """
         return Comparison(self._question, self.guess, truth, self._unit)
 

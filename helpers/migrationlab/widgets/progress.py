@@ -1,7 +1,7 @@
-"""Steps as they happen, on the page of a notebook: which step, how far, how long it took.
+"""Show steps on the page of a notebook while they happen: name, progress and duration.
 
-The list is plain HTML that is redrawn in place, so it stays readable in a saved notebook. Steps
-may come from any thread.
+The list is plain HTML that is redrawn in place, so a saved notebook stays readable. Steps may come
+from any thread.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class StepList:
         self._redraw: Callable[[StepList], object] | None = None
 
     def show(self) -> None:
-        """Show the list in this cell, and redraw it for each step from now on."""
+        """Show the list in this cell, and redraw the list for each later step."""
         handle = display(self, display_id=True)  # type: ignore[no-untyped-call]
         self._redraw = None if handle is None else handle.update
 
     def __call__(self, step: Step) -> None:
-        """Take a step."""
+        """Add a step to the list, or update it."""
         now = self._clock()
         with self._lock:
             known = self._lines.get(step.what)

@@ -1,11 +1,11 @@
-"""An explorer of runs: choose up to three of many, and see them side by side.
+"""Explore runs: choose up to three of many, and see them side by side.
 
-Theory of operation. A callback reads what is chosen, shows "drawing…", and hands the work to the
-background renderer. Figures go into the trait of an HTML widget; a figure that was made once is
+Theory of operation. A callback reads the choice, shows "drawing…", and passes the work to the
+background renderer. Figures go into the trait of an HTML widget. Each figure is drawn once and then
 cached.
 
 Runs are chosen by check boxes: JupyterLab takes a list box's arrow keys for itself, to move from
-cell to cell, so nobody could use a list box by keyboard.
+cell to cell, so a list box would not work by keyboard.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from migrationlab.widgets import fields
 from migrationlab.widgets.base import LiveWidget
 from migrationlab.widgets.views import messages, run_tables
 
-#: More do not fit beside each other.
+#: More runs do not fit side by side.
 MAX_RUNS = 3
 CACHED_FIGURES = 48
 ALL = "all"
 
 
 class View(StrEnum):
-    """What is shown of the runs that are chosen."""
+    """The view of the chosen runs."""
 
     TIMELINE = "timeline"
     DOWNTIMES = "downtimes"
@@ -49,7 +49,7 @@ _FIGURES = {
 
 
 class RunExplorer(LiveWidget):
-    """Shows runs: a list to tick one to three in, and tables and figures of those."""
+    """Shows runs: a list to tick one to three runs in, and tables and figures of these."""
 
     def __init__(self, runs: Iterable[Run]) -> None:
         super().__init__()
@@ -104,11 +104,11 @@ class RunExplorer(LiveWidget):
 
     @property
     def chosen(self) -> Runs:
-        """Return the runs that are shown."""
+        """Return the chosen runs."""
         return Runs(self._chosen().values())
 
     def choose(self, *numbers: int) -> None:
-        """Tick the runs of these numbers, and no others.
+        """Tick the runs with these numbers, and no others.
 
         Raises:
             UsageError: There is no run with such a number.
@@ -122,8 +122,8 @@ class RunExplorer(LiveWidget):
             self._refresh()
 
     def close(self) -> None:
-        """Draw nothing more, and take the explorer off the page."""
-        self.list.children = tuple(self.boxes.values())  # also those that are not listed
+        """Stop drawing, and take the explorer off the page."""
+        self.list.children = tuple(self.boxes.values())  # also those of unlisted runs
         super().close()
 
     def _ticked(self) -> list[int]:
@@ -143,7 +143,7 @@ class RunExplorer(LiveWidget):
             self._ticking = False
 
     def _filter(self) -> None:
-        """List the runs of the chosen mode and outcome; those that stay listed stay ticked."""
+        """List the runs of the chosen mode and outcome; runs that stay listed stay ticked."""
         with self._lock:
             listed = [
                 number
@@ -156,7 +156,7 @@ class RunExplorer(LiveWidget):
             self._refresh()
 
     def _refresh(self) -> None:
-        """Draw what is chosen."""
+        """Draw the chosen runs."""
         with self._lock:
             if self._ticking:
                 return
@@ -185,14 +185,14 @@ class RunExplorer(LiveWidget):
         self._show(wanted, messages.status(text), shown)
 
     def _show(self, wanted: tuple[dict[int, Run], View], message: str, shown: str) -> None:
-        """Show what was drawn, unless something else is wanted by now."""
+        """Show the drawing, unless the choice has changed since."""
         with self._lock:
             if self._wanted is wanted:
                 self.results.value = shown
                 self.message.value = message
 
     def _parts(self, chosen: Mapping[int, Run], view: View) -> Iterator[str]:
-        """Yield the tables and figures of a view; the error of a damaged run."""
+        """Yield the tables and figures of a view; for a damaged run, its error."""
         read = Run.timeline if view is View.DOWNTIMES else Run.summary
         readable, errors = _sort_out(chosen, read)
         yield from errors
@@ -217,7 +217,7 @@ class RunExplorer(LiveWidget):
 def _sort_out(
     runs: Mapping[int, Run], read: Callable[[Run], object]
 ) -> tuple[dict[int, Run], list[str]]:
-    """Return the runs that can be read, and the errors of the others."""
+    """Return the readable runs, and the errors of the others."""
     readable, errors = {}, []
     for number, run in runs.items():
         try:
@@ -230,7 +230,7 @@ def _sort_out(
 
 
 def _figure(view: View, runs: tuple[Run, ...], until_s: float | None) -> str:
-    """Draw one figure, of one run or of all."""
+    """Draw one figure of one run or of all chosen runs."""
     if view is View.DOWNTIMES:
         return plots.downtime(runs)._repr_html_()
     picture = _FIGURES[view](runs[0])

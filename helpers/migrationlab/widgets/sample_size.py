@@ -1,8 +1,8 @@
-"""How many runs? A slider takes more and more blocks of an experiment, and the verdict changes.
+"""Show how many runs an experiment needs: a slider adds blocks, and the verdict changes.
 
 ``experiment.sample_size`` takes the blocks and compares them. A callback shows the verdict in words
-at once; the figure is drawn in the background. Another order of the blocks shows another experiment
-that could have been made.
+at once; the figure is drawn in the background. Another order of the blocks shows another possible
+experiment.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from migrationlab.widgets.views import messages
 if TYPE_CHECKING:
     from migrationlab.experiment.results import Results
 
-#: The metrics to choose from; a metric that no run has a value of is left out.
+#: The metrics to choose from; a metric without values is left out.
 METRICS = (
     "total_ms",
     "downtime_event_ms",
@@ -33,15 +33,15 @@ MIN_BLOCKS = 2
 
 
 class SampleSize(LiveWidget):
-    """Shows what an experiment would have said after fewer runs.
+    """Shows the result of an experiment after fewer runs.
 
     Args:
-        experiment: The experiment, of at least two blocks.
+        experiment: The experiment, with at least two blocks.
         metric: The metric to begin with.
         pair: The names of two cells; by default the first two that differ in one setting.
 
     Raises:
-        UsageError: It has no runs yet, or there is no such metric or pair.
+        UsageError: The experiment has no runs, or there is no such metric or pair.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class SampleSize(LiveWidget):
 
     @property
     def grown(self) -> CumulativeComparison:
-        """Return what is shown: the two cells, block by block."""
+        """Return the shown comparison of the two cells, block by block."""
         return self._grown
 
     def again(self) -> None:
@@ -121,7 +121,7 @@ class SampleSize(LiveWidget):
             self._refresh()
 
     def _refresh(self) -> None:
-        """Show the verdict of the runs that are taken, and draw the figure."""
+        """Show the verdict of the counted runs, and draw the figure."""
         with self._lock:
             grown, number = self._grown, self.number.value
             self.verdict.value = messages.status(str(grown.at(number)))

@@ -1,7 +1,7 @@
-"""The fields of the panel: mode, URIs, the usual settings and, folded, some more.
+"""Make the fields of the panel: mode, URIs, the usual settings and, folded, further settings.
 
-Each field has a note beneath it, shows what is wrong with its content, and offers a URI that works.
-``views.form_values`` decides what is wrong; this module only places it on the page.
+Each field has a note and shows the problems of its content below it. A URI field offers a URI that
+works. ``views.form_values`` finds the problems; this module only places them on the page.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LABEL = "10em"
 
 
 class SettingsForm:
-    """The fields, in a box."""
+    """A box with the fields."""
 
     def __init__(self, changed: Callable[[], object]) -> None:
         self.mode = fields.radio("Mode", fields.named(Mode), label=_LABEL, width="100%")
@@ -76,7 +76,7 @@ class SettingsForm:
         return FormValues(mode=self.mode.value, **values).read(hosts)
 
     def explain(self, reading: Reading, hosts: HostPair, good: Plan) -> None:
-        """Show at each field what it is for and what is wrong with it."""
+        """Show each field's purpose and problems."""
         ordered = uri_fields(self.mode.value, hosts)
         for name, text in ordered:
             self.notes[name].value = messages.note(text)
@@ -97,7 +97,7 @@ class SettingsForm:
             self.more.value = True
 
     def empty_wrong_uris(self, reading: Reading) -> None:
-        """Empty the URIs that do not work for where the guest is now."""
+        """Empty the URIs that do not work for the guest's current host."""
         for name in URIS:
             if reading.problems_of(name):
                 self.fields[name].value = ""
@@ -112,7 +112,7 @@ class SettingsForm:
         return [*row, self.fixes[name]] if name in self.fixes else row
 
     def _fix_button(self, name: str) -> widgets.Button:
-        """Return the button that puts a URI that works into its field."""
+        """Return the button that puts a working URI into its field."""
 
         def use() -> None:
             self.fields[name].value = self._suggested[name]
@@ -121,7 +121,7 @@ class SettingsForm:
 
     def _fold(self) -> None:
         self._folded.layout.display = None if self.more.value else "none"
-        # In words, as a screen reader reads no icon.
+        # In words, because a screen reader reads no icon.
         self.more.description = "Fewer settings" if self.more.value else "More settings"
 
 
@@ -130,7 +130,7 @@ def _switch(description: str) -> widgets.Checkbox:
 
 
 def _beneath(**layout: str) -> widgets.Layout:
-    """Return the layout of what stands beneath a field: in line with it, not with its label."""
+    """Return the layout of a note below a field, aligned with the field and not with the label."""
     return widgets.Layout(
         **{"margin": f"0 0 0 {_LABEL}", "width": f"calc(98% - {_LABEL})"} | layout
     )

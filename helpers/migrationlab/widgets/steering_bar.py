@@ -1,7 +1,7 @@
-"""Buttons that act on a running migration; each is on while it can act, with the answer in words.
+"""Make the buttons that act on a running migration, and show libvirt's answer in words.
 
-A button may wait some seconds for libvirt, so a press starts a thread and returns. ``Migration``
-decides what makes sense, and reports what libvirt refuses.
+A button is enabled while it can act. It may wait some seconds for libvirt, so a press starts a
+thread and returns. ``Migration`` decides which actions make sense, and reports libvirt's refusals.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _WIDE = widgets.Layout(width="14em")
 
 
 class SteeringBar:
-    """The buttons, in a box; all are off until :meth:`show` says what runs."""
+    """A box with the buttons; all are disabled until :meth:`show` gets a migration."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -51,7 +51,7 @@ class SteeringBar:
         self.show(None)
 
     def show(self, migration: Migration | None) -> None:
-        """Turn on what can act now; None is for no migration, or one that is cancelled."""
+        """Enable the buttons that can act now; None means no migration, or a cancelled one."""
         state = "" if migration is None else migration.progress().state
         with self._lock:
             if migration is not None and migration is not self._migration:
@@ -85,7 +85,7 @@ class SteeringBar:
         ).start()
 
     def _do(self, migration: Migration, action: Callable[[Migration], str]) -> None:
-        """Act, and show the answer; the body of a thread."""
+        """Do the action, and show the answer; the body of a thread."""
         answer = messages.status("A bug in migrationlab: it was not done.", bad=True)
         try:
             answer = messages.status(action(migration))
@@ -93,7 +93,7 @@ class SteeringBar:
             answer = messages.status(f"Not done: {error}.", hint=error.hint, bad=True)
         finally:
             with self._lock:
-                # Before the answer: who sees it may press again at once.
+                # Before the answer: a user who sees the answer may press again at once.
                 self._asking = False
                 self.message.value = answer
 
@@ -113,7 +113,7 @@ class SteeringBar:
     def _set_bandwidth(self, migration: Migration) -> str:
         text = self.bandwidth.value
         limit = whole_number("bandwidth_mib_s", text) if text.strip() else None
-        # Post-copy has a limit of its own; the other one has no effect any more.
+        # Post-copy has its own limit; the limit of pre-copy has no effect any more.
         migration.set_bandwidth(limit, postcopy=self._state == _POSTCOPY)
         return f"The bandwidth is {'without limit' if limit is None else f'{limit} MiB/s'} now."
 

@@ -1,4 +1,4 @@
-"""Any URI, typed or chosen, and at once what it means in each mode and place."""
+"""Explain a typed or chosen URI at once, in each mode and place."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_SUGGESTIONS = 3
 
 
 class UriExplorer(LiveWidget):
-    """Shows what a text means as each URI of a migration, in each mode; needs no lab.
+    """Shows the meaning of a text as each URI of a migration, in each mode; needs no lab.
 
     Args:
         text: The content of the field at first.
@@ -72,7 +72,7 @@ class UriExplorer(LiveWidget):
         return f"{self.verdict.value}{self.table.value}{self._drawn._repr_html_()}"
 
     def meanings(self) -> tuple[Meaning, ...]:
-        """Return what the text means in each place, as a script gets it."""
+        """Return the text's meaning in each place, as a script gets it."""
         source, destination = self._hosts
         return uri_meaning.meanings(self.uri.value, source=source, destination=destination)
 
@@ -90,14 +90,14 @@ class UriExplorer(LiveWidget):
         return button
 
     def _typed(self) -> None:
-        """Turn to a place where the text works, if there is one, and show what it means."""
+        """Choose a place where the text works, if there is one, and show the meaning."""
         working = [one.place for one in self.meanings() if one.works]
         if working and self.place.value not in working:
             self.place.value = working[0]
         self._refresh()
 
     def _refresh(self) -> None:
-        """Show what the text means; called for every keystroke."""
+        """Show the meaning of the text; called for every keystroke."""
         found = self.meanings()
         if self.examples.value != found[0].text:
             self.examples.value = found[0].text if found[0].text in EXAMPLES else ""

@@ -1,4 +1,4 @@
-"""The check of lesson 00: a number read off a table."""
+"""Check the exercise of lesson 00: a number read from a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checks of lesson 01: a migration URI, a peer2peer plan, and a pair of runs to compare."""
+"""Check the exercises of lesson 01: a migration URI, a peer2peer plan, and a pair of runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from migrationlab.plan.uris import (
 from migrationlab.runs.run import Outcome, Run
 
 SOURCE, DESTINATION = "node1", "node2"
-#: The address of node2 on the migration network, and that of node1.
+#: The addresses of node2 and node1 on the migration network.
 ADDRESS, SOURCE_ADDRESS = "10.0.0.2", "10.0.0.1"
 say = Texts(__file__, address=ADDRESS, destination=DESTINATION)
 
@@ -108,7 +108,7 @@ def _settings(run: Run) -> set[tuple[str, str]]:
 
 
 def _check_migration_uri(text: str, mode: Mode) -> Feedback | None:
-    """Return what is wrong with a migration URI; None where nothing is."""
+    """Return the feedback on a wrong migration URI; None for a right one."""
     host = host_of(text)
     if host in {SOURCE, SOURCE_ADDRESS}:
         return say.wrong("source")

@@ -1,4 +1,4 @@
-"""The checks of lesson 02: what separates the two hosts, and the rate that a wire needs."""
+"""Check the exercises of lesson 02: the separation of the two hosts, and the rate of a wire."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from migrationlab.course.answers import is_unfinished, need, need_number, number
 from migrationlab.course.feedback import Feedback, Texts, unfinished
 from migrationlab.course.host_commands import KINDS
 
-#: The namespaces that a host is started with (``lab/payload/rack_init.py``, start_host).
+#: The namespaces of a new host (``lab/payload/rack_init.py``, start_host).
 OWN = frozenset({"ipc", "mnt", "net", "pid", "uts"})
 SIZE_GIB, SECONDS = 1, 20
 _BITS = SIZE_GIB * 2**30 * 8
@@ -17,7 +17,7 @@ say = Texts(__file__, kinds=", ".join(KINDS), seconds=SECONDS)
 
 
 def check_separate(answer: object) -> Feedback:
-    """Check which kinds of namespace each host has for itself."""
+    """Check which kinds of namespace are private to each host."""
     how = "Put the names into the braces, as own = {'net', …}."
     need(answer, how)
     if isinstance(answer, str):
@@ -40,7 +40,7 @@ def check_separate(answer: object) -> Feedback:
 
 
 def check_rate(answer: object, share: object = None) -> Feedback:
-    """Check the rate in Mbit/s of a wire that carries 1 GiB in 20 s; share of it is payload."""
+    """Check the rate in Mbit/s of a wire that carries 1 GiB in 20 s; ``share`` is its payload."""
     need(answer, "Put a number in the place of the three dots: a rate in Mbit/s.")
     how = "Write a number of Mbit/s, or an expression."
     number = need_number(answer, "a rate", how, positive=True)

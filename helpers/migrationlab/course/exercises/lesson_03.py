@@ -1,4 +1,4 @@
-"""The checks of lesson 03: a phase read off a run, and how long the call outlasts the downtime."""
+"""Check the exercises of lesson 03: a phase of a run, and the time from RESUME to the return."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from migrationlab.course.feedback import Feedback, Texts
 
 #: The phase that sends memory.
 SENDING = "Perform"
-#: A figure's legend has three digits; a length read off the axis is less exact.
+#: A figure's legend has three digits; a length read from the axis is less exact.
 READ_OFF = 0.1
 KEYS = ("phase", "by", "ms")
 say = Texts(__file__, sending=SENDING)
 
 
 def check_phase(answer: object, run: object = None) -> Feedback:
-    """Check which phase took longest of those that send no memory, who worked, and how long."""
+    """Check the longest phase that sends no memory: its name, who worked, and its length."""
     places, run = need_places(answer, KEYS), need_run(run)
     table = run.timeline().phases.set_index("phase")
     wanted = str(table["duration_ms"].drop(SENDING).idxmax())
@@ -37,7 +37,7 @@ def check_phase(answer: object, run: object = None) -> Feedback:
 
 
 def _check_by(by: str, table: pd.DataFrame, wanted: str) -> Feedback | None:
-    """Return what is wrong with who worked in the phase; None where nothing is."""
+    """Return the feedback on a wrong worker of the phase; None for the right one."""
     true = str(table.loc[wanted, "by"])
     if by == true:
         return None

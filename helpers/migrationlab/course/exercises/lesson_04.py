@@ -1,4 +1,4 @@
-"""The checks of lesson 04: a downtime computed from events, and one for a change request."""
+"""Check the exercises of lesson 04: a downtime from events, and a downtime for a change request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from migrationlab.course.answers import need, need_number, need_places, need_run
 from migrationlab.course.feedback import Feedback, Texts
 from migrationlab.runs.run import Run
 
-#: What a change request says of the downtime.
+#: The words of a change request about the downtime.
 KEYS = ("kind", "downtime_ms", "low_ms", "high_ms")
 #: A number read off a table may be rounded.
 ROUNDED_MS = 1.0
@@ -20,7 +20,7 @@ say = Texts(__file__, kinds=", ".join(KINDS))
 
 
 def check_event(answer: object, run: object = None) -> Feedback:
-    """Check the event downtime, as computed from a run's events."""
+    """Check the event downtime that the learner computed from a run's events."""
     need(answer, "Put an expression in the place of the dots: milliseconds.")
     run = need_run(run)
     number = need_number(answer, "a length of time", "Write a number, or an expression.")
@@ -88,7 +88,7 @@ def _check_numbers(
 
 
 def _known(run: Run) -> dict[str, float]:
-    """Return the downtimes that are known, by their kinds."""
+    """Return the known downtimes by their kinds."""
     table = run.timeline().downtimes.dropna(subset=["downtime_ms"])
     return {str(row.kind): float(row.downtime_ms) for row in table.itertuples()}
 

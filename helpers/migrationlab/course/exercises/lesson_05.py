@@ -1,4 +1,4 @@
-"""The checks of lesson 05: a plan for half a wire, a sender's idle time, a forecast."""
+"""Check the exercises of lesson 05: a plan for half a wire, a sender's busy time, a forecast."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ say = Texts(
 
 
 def on_the_wire_mbit_s(payload_mib_s: float) -> float:
-    """Return what a wire carries for a rate of payload, headers included."""
+    """Return the rate on the wire for a rate of payload, headers included."""
     return payload_mib_s * MIB * 8 / 1e6 / PAYLOAD_SHARE
 
 
@@ -52,7 +52,7 @@ def check_half(answer: object) -> Feedback:
 
 
 def _check_too_much(limit: int) -> Feedback | None:
-    """Return why a limit lets more through than half of the wire; None where it does not."""
+    """Return the feedback on a limit above half of the wire; None for a lower limit."""
     used = on_the_wire_mbit_s(limit)
     if used <= HALF_MBIT_S:
         return None
@@ -71,7 +71,7 @@ def _check_too_much(limit: int) -> Feedback | None:
 
 
 def check_busy(answer: object, run: object = None) -> Feedback:
-    """Check for how much of the time a run's sending thread was busy."""
+    """Check the share of the time in which a run's sending thread was busy."""
     need(answer, "Put a number in the place of the dots, or an expression: a share in %.")
     run = need_run(run, 'lesson.check("busy", busy, plain)')
     number = need_number(answer, "a share", "Write a number of percent, or an expression.")
@@ -107,7 +107,7 @@ def _shares(run: Run) -> dict[tuple[str, str, str], float]:
 
 
 def check_seconds(answer: object) -> Feedback:
-    """Check how long it takes to send 12 GiB at 400 MiB/s."""
+    """Check the time to send 12 GiB at 400 MiB/s."""
     need(answer, "Put a number in the place of the dots: seconds.")
     how = "Write a number of seconds, or an expression."
     number = need_number(answer, "a time", how, positive=True)

@@ -1,4 +1,4 @@
-"""The checks of lesson 06: which migrations end, by the model; and a fix, by recorded runs."""
+"""Check the exercises of lesson 06: which migrations end in the model, and a fix."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ GUESTS: Mapping[str, Precopy] = MappingProxyType(
     }
 )
 
-#: Exercise 2: what the fix must reach.
+#: Exercise 2: the goals of the fix.
 WITHIN_S, MAX_DOWNTIME_MS = 15, 500
 #: The recorded fixes that an answer is compared with.
 FIXES = {"post-copy", "auto-converge"}
 #: The guest and the wire of the recorded experiment.
 BUSY = Precopy(dirty_mib_s=80, wire_mbit_s=500)
-#: How long it takes to send the working set.
+#: The time to send the working set.
 _ITERATION_S = BUSY.working_set_mib / BUSY.bandwidth_mib_s
 say = Texts(
     __file__,
@@ -47,7 +47,7 @@ say = Texts(
 
 
 def check_ends(answer: object) -> Feedback:
-    """Check for which guests the migration ends by itself."""
+    """Check the choice of guests whose migration ends by itself."""
     need(answer, "Write True or False for each guest.")
     if not isinstance(answer, Mapping):
         return say.wrong("ends-kind")
@@ -98,7 +98,7 @@ def _check_postcopy(plan: Plan, fixes: Experiment) -> Feedback:
 
 
 def _check_long_downtime(plan: Plan) -> Feedback | None:
-    """Return what is wrong with a plan that ends by a long downtime; None for other plans."""
+    """Return the feedback on a plan that ends by a long downtime; None for other plans."""
     suspends = (plan.suspend_after_iteration, plan.suspend_after_s) != (None, None)
     paused = not plan.live or suspends
     limit = plan.max_downtime_ms

@@ -1,4 +1,4 @@
-"""The checks of lesson 07: where to fix a fault, and a plan that gets past a firewall."""
+"""Check the exercises of lesson 07: where to fix a fault, and a plan that gets past a firewall."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PLACES = ("client", "source", "destination", "plan")
 SOURCE, DESTINATION = "host-a", "host-b"
 #: The destination's address on the wire, which works as well as its name.
 ADDRESS = WIRE_ADDRESSES[1]
-#: The ports that libvirt uses where a plan names none (qemu.conf, migration_port_min and _max).
+#: libvirt's ports for a plan that names none (qemu.conf, migration_port_min and _max).
 LIBVIRTS_PORTS = range(49152, 49216)
 #: The ports that the firewall of the exercise lets through.
 OPEN_PORTS = range(49300, 49311)
@@ -38,7 +38,7 @@ MESSAGES = {
 }
 #: Where to fix the fault behind each message.
 TURNS = {"A": "client", "B": "source", "C": "destination", "D": "plan"}
-#: What to look at after a wrong answer.
+#: The hints after a wrong answer.
 _HINTS = {
     "A": "Who connects to the destination's libvirtd in normal mode? That machine lacks the name.",
     "B": "The text is that of A, but in peer2peer another machine connects.",
@@ -79,7 +79,7 @@ def check_fix(answer: object, run: object = None) -> Feedback:
 
 
 def _check_port(plan: Plan) -> Feedback:
-    """Check to which port the memory goes."""
+    """Check the port for the memory."""
     if plan.migration_uri in (None, "auto"):
         if plan.connection_uri and ConnectionUri.parse(plan.connection_uri).port in OPEN_PORTS:
             return say.wrong("connection-port")

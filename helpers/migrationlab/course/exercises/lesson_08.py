@@ -1,4 +1,4 @@
-"""The checks of lesson 08: what a few runs allow to claim, and how a figure stands in a report."""
+"""Check the exercises of lesson 08: a claim from a few runs, and a figure for a report."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ say = Texts(__file__, words=_WORDS, min_n=MIN_FOR_INTERVAL)
 
 
 def check_claim(answer: object, recorded: object = None) -> Feedback:
-    """Check what the first three blocks of the experiment allow to claim about the total time."""
+    """Check the claim about the total time that the experiment's first three blocks allow."""
     need(answer, f"Put one of {_WORDS} in the place of the three dots.")
     if not _is_modes(recorded):
         return say.wrong("no-experiment")
@@ -37,7 +37,7 @@ def check_claim(answer: object, recorded: object = None) -> Feedback:
 
 
 def check_figure(answer: object, recorded: object = None) -> Feedback:
-    """Check the total time of the peer2peer runs, as it stands in a report."""
+    """Check the total time of the peer2peer runs in the form for a report."""
     need(answer, "Fill in four numbers.")
     if not _is_modes(recorded):
         return say.wrong("no-experiment")

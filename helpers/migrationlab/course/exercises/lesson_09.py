@@ -1,4 +1,4 @@
-"""The checks of lesson 09: a plan for two real hosts, and where to fix faults."""
+"""Check the exercises of lesson 09: a plan for two real hosts, and where to fix faults."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from migrationlab.plan.uris import ConnectionUri, MigrationUri, host_of, migrati
 SOURCE, DESTINATION = "node1", "node2"
 ADDRESS, PORT = "10.0.5.2", 49160
 PLACES = ("source", "destination", "plan")
-#: Where to fix each fault, and the question that leads there.
+#: The place to fix each fault, and the question that leads there.
 FIXES = {
     "host-key-unknown": ("source", "Who connects in peer2peer, and whose known_hosts is read?"),
     "port-closed": ("destination", "Whose ports does it say to open?"),
     "disk-not-shared": ("plan", "It names a setting that takes the disk along."),
 }
-#: What also fixes it: a migration URI with a port that is open.
+#: Another fix: a migration URI with an open port.
 ALSO = {("port-closed", "plan")}
 SSH = ("ssh", "libssh", "libssh2")
 say = Texts(

@@ -1,6 +1,6 @@
-"""What the widgets show, as HTML and SVG, and the facts behind it: records in, text out.
+"""Make the HTML and SVG of the widgets, and the facts behind it: records in, text out.
 
 ``template`` fills the templates of ``widgets/templates``, which escape every value. Each other
-module owns one subject: messages, tables of runs, a failed attempt, URIs, two hosts of one's own,
+module owns one subject: messages, tables of runs, a failed attempt, URIs, the user's own two hosts,
 a topology, the progress of a migration.
 """

@@ -1,6 +1,6 @@
-"""A migration between two hosts of one's own: every connection it needs, and how to try each.
+"""List the connections of a migration between the user's own two hosts, with commands to try them.
 
-``Plan.connections()`` says who connects to whom, and ``Plan.problems()`` what cannot work. This
+``Plan.connections()`` returns the connections, and ``Plan.problems()`` the problems of a plan. This
 module adds ports, logins and command lines. It resolves no name and opens no connection.
 
 Sources: libvirt's ``docs/uri.rst`` and ``docs/remote.rst`` (transports and their ports),
@@ -23,7 +23,7 @@ from migrationlab.plan.uris import (
 )
 
 SSH = ("ssh", "libssh", "libssh2")
-#: libvirt's own ports; ssh's is what ssh's configuration says, usually 22.
+#: libvirt's own ports; the port of ssh is in ssh's configuration, usually 22.
 TCP_PORT, TLS_PORT = 16509, 16514
 FIRST_PORT, LAST_PORT = 49152, 49215
 HERE = "this machine"
@@ -32,11 +32,11 @@ SOCKET = "a socket"
 
 @dataclass(frozen=True, slots=True)
 class ConnectionCheck:
-    """One connection of a migration, with what it takes to open it.
+    """One connection of a migration, with everything that is needed to open it.
 
     Attributes:
         opened_by: The machine that connects: its names and keys count.
-        listener: Which program listens, and on which machine.
+        listener: The program that listens, and its machine.
         port: The port.
         identity: The login.
         uri: The URI.
@@ -58,11 +58,11 @@ class MigrationForm:
     """The content of the form: two hosts, a guest, a mode.
 
     Attributes:
-        source_uri: How this machine reaches the source's libvirtd.
+        source_uri: The URI by which this machine reaches the source's libvirtd.
         destination_uri: The connection URI of the destination's libvirtd.
         domain: The guest's name.
-        mode: Who controls the migration.
-        migration_uri: Where the memory goes; empty for the destination's own name.
+        mode: The mode: the side that controls the migration.
+        migration_uri: The address for the memory; empty for the destination's own name.
     """
 
     source_uri: str
@@ -73,16 +73,16 @@ class MigrationForm:
 
     @property
     def source(self) -> str:
-        """The source's name in its URI; this machine where the URI names none."""
+        """Return the source's name in its URI; this machine if the URI names no host."""
         return host_of(self.source_uri) or HERE
 
     @property
     def destination(self) -> str:
-        """The destination's name in its URI."""
+        """Return the destination's name in its URI."""
         return host_of(self.destination_uri) or "destination"
 
     def problems(self) -> tuple[Problem, ...]:
-        """Return everything that is wrong; empty where it can work."""
+        """Return all problems; empty if the migration can work."""
         found: list[Problem] = []
         # The source may be this machine.
         if not self.source_uri.startswith("qemu:///"):
@@ -97,20 +97,20 @@ class MigrationForm:
         return tuple(found)
 
     def plan(self) -> Plan:
-        """Return the plan, with what is left out filled in.
+        """Return the plan, with the left-out values filled in.
 
         Raises:
-            PlanError: It cannot work; the message lists the problems.
+            PlanError: The plan cannot work; the message lists the problems.
         """
         require_none(self.problems())
         return self._plan().filled(destination=self.destination)
 
     def checks(self) -> tuple[ConnectionCheck, ...]:
-        """Return the connections of the migration, in the order in which they are opened."""
+        """Return the connections of the migration, in the order of opening."""
         return tuple(map(self._check, self.plan().connections(source_uri=self.source_uri)))
 
     def commands(self) -> tuple[tuple[str, list[str]], ...]:
-        """Return the commands to type on this machine: what each does, and its words."""
+        """Return the commands to type on this machine: their purposes and their words."""
         plan = self.plan()
         ends = ["--from", self.source_uri, "--to", self.destination_uri]
         more = ["--mode", str(self.mode)]

@@ -1,4 +1,4 @@
-"""An attempt to migrate with a fault in the lab: the fault, the guest afterwards, the logs."""
+"""Show an attempt to migrate with a fault in the lab: the fault, the guest afterwards, the logs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from migrationlab.explain.explanation import Explanation
 from migrationlab.widgets.views import messages
 from migrationlab.widgets.views.template import fill
 
-#: How far an attempt came, in words.
+#: The stages of an attempt, in words.
 STAGES = {
     AttemptStage.CONNECTING: "no migration began: a host could not be connected",
     AttemptStage.MIGRATING: "the migration failed",
@@ -16,7 +16,7 @@ STAGES = {
 
 
 def outcome(attempt: Attempt) -> str:
-    """Return how an attempt ended, where the guest runs, and whether its memory is intact."""
+    """Return the outcome of an attempt, the guest's host, and the state of the guest's memory."""
     still = "" if attempt.stage is AttemptStage.COMPLETED else "still "
     where = f"{still}runs on {attempt.found_at}" if attempt.found_at else "was found on no host"
     memory = {
@@ -28,17 +28,17 @@ def outcome(attempt: Attempt) -> str:
 
 
 def fault(attempt: Attempt) -> str:
-    """Return what is broken in the lab."""
+    """Return the fault in the lab, in words."""
     return messages.note(f"{attempt.title}. {attempt.broken}")
 
 
 def meaning(explanation: Explanation | None) -> str:
-    """Return an explanation as a table; a sentence where there is no message."""
+    """Return an explanation as a table; a sentence if there is no message."""
     if explanation is None:
         return messages.note("There is no message to explain.")
     return fill("explanation.html", explanation=explanation)
 
 
 def logs(attempt: Attempt) -> str:
-    """Return the new lines of the logs, folded; empty where there are none."""
+    """Return the new lines of the logs, folded; empty if there are none."""
     return fill("attempt_logs.html", logs=attempt.logs) if attempt.logs else ""

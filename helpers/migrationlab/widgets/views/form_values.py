@@ -1,6 +1,6 @@
-"""The panel's fields as plain text, and the plan that they make, or what is wrong with them.
+"""Read the panel's fields, which are plain text, as a plan or as a list of problems.
 
-``plan.parsing`` and ``Plan.problems()`` decide what is wrong. This module owns the texts beside the
+``plan.parsing`` and ``Plan.problems()`` find the problems. This module owns the texts beside the
 fields in each mode.
 """
 
@@ -12,7 +12,7 @@ from migrationlab.plan.parsing import plan_of_texts
 from migrationlab.plan.plan import Mode, Plan, Problem
 from migrationlab.plan.problem import require_none
 
-#: What the fields beside the URIs are for.
+#: The purposes of the fields beside the URIs.
 NOTES = {
     "postcopy": "Allows a switch: the guest continues at the destination, its memory follows.",
     "auto_converge": "Slows the guest's processors down until sending is faster than writing.",
@@ -23,7 +23,7 @@ NOTES = {
 
 @dataclass(frozen=True, slots=True)
 class HostPair:
-    """The two hosts of the next migration, by the names and the URI that others use for them."""
+    """The two hosts of the next migration: the names and the URI that others use for them."""
 
     source: str
     destination: str
@@ -32,7 +32,7 @@ class HostPair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormValues:
-    """The content of the fields; empty, or off, for what is left out."""
+    """The content of the fields; a left-out value is empty, or off."""
 
     mode: Mode
     migration_uri: str = ""
@@ -61,11 +61,11 @@ class FormValues:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the fields say.
+    """The plan of the fields, and its problems.
 
     Attributes:
         plan: The plan, with left-out URIs filled in; unusable while there are problems.
-        problems: What is wrong; empty where the plan can work.
+        problems: The problems; empty if the plan can work.
     """
 
     plan: Plan
@@ -86,7 +86,7 @@ def whole_number(field: str, text: str) -> int:
 
 
 def uri_fields(mode: Mode, hosts: HostPair) -> tuple[tuple[str, str], ...]:
-    """Return the two URI fields, the one to ask for first at the head, each with its note."""
+    """Return the two URI fields with their notes, the more important field first."""
     source, destination = hosts.source, hosts.destination
     memory = (
         "migration_uri",
@@ -100,7 +100,7 @@ def uri_fields(mode: Mode, hosts: HostPair) -> tuple[tuple[str, str], ...]:
 
 
 def meaning(mode: Mode, hosts: HostPair) -> str:
-    """Return what a mode is."""
+    """Return the meaning of a mode."""
     if mode is Mode.PEER2PEER:
         text = (
             f"The client talks only to {hosts.source}'s libvirtd, which controls "

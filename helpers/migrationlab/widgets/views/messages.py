@@ -1,7 +1,7 @@
-"""The short pieces that every widget shows: notes, messages, problems, progress, commands.
+"""Make the short pieces of every widget: notes, messages, problems, progress, commands.
 
-Each can be read without eyes or colours. Nothing here imports pandas: every widget would wait for
-it. Tables of runs are in ``run_tables``.
+Each piece can be read without eyes or colours. This module does not import pandas, because every
+widget would wait for the import. Tables of runs are in ``run_tables``.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ def note(text: str) -> str:
 
 
 def status(text: str, *, hint: str = "", bad: bool = False) -> str:
-    """Return a message that a screen reader reads out when it appears."""
+    """Return a message that a screen reader reads out when the message appears."""
     return fill("status.html", text=text, hint=hint, bad=bad)
 
 
 def failed(error: BaseException, what: str = "") -> str:
-    """Return why something failed: an error of migrationlab with its hint, or a bug."""
+    """Return the reason of a failure: an error of migrationlab with its hint, or a bug."""
     prefix = f"{what}: " if what else ""
     if isinstance(error, MigrationLabError):
         return status(f"{prefix}{error}", hint=error.hint, bad=True)
@@ -33,13 +33,13 @@ def failed(error: BaseException, what: str = "") -> str:
 
 
 def problems_of(problems: Iterable[Problem]) -> str:
-    """Return what is wrong with a field and how to fix it; empty where nothing is wrong."""
+    """Return the problems of a field and their fixes; empty if there are none."""
     found = tuple(problems)
     return fill("problems.html", problems=found) if found else ""
 
 
 def progress(text: str, fraction: float | None) -> str:
-    """Return a bar and the same in words."""
+    """Return a progress bar, with the same progress in words."""
     return fill("progress.html", text=text, fraction=fraction)
 
 
@@ -49,6 +49,6 @@ def virsh_line(plan: Plan, domain: str) -> str:
 
 
 def command_lines(commands: Iterable[tuple[str, Iterable[str]]]) -> str:
-    """Return command lines as their words, each below what it does, if that is not ""."""
+    """Return command lines as their words, each below its purpose, if that is not ""."""
     quoted = [(about, [shlex.quote(word) for word in words]) for about, words in commands]
     return fill("commands.html", commands=quoted)

@@ -1,4 +1,4 @@
-"""The progress of a migration as two curves and in words: memory left, and throughput.
+"""Draw the progress of a migration as two curves, memory left and throughput, and say it in words.
 
 The curves are SVG: Matplotlib would take a tenth of a second of processor time for each redraw.
 """
@@ -19,12 +19,12 @@ MAX_POINTS = 200
 BLUE, GREEN = "#0072B2", "#00694D"
 WIDTH, HEIGHT = 600, 240
 _LEFT, _RIGHT = 62, 588
-#: Where each curve has its upper and its lower end.
+#: The upper and the lower end of each curve.
 _MEMORY, _THROUGHPUT = (28, 106), (146, 212)
 
 
 class ProgressLike(Protocol):
-    """What is used of ``migrationlab.Progress``."""
+    """The used part of ``migrationlab.Progress``."""
 
     @property
     def state(self) -> str: ...  # noqa: D102 - as Progress has it, here and below
@@ -40,7 +40,7 @@ class ProgressLike(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """How far a migration was at one moment."""
+    """The progress of a migration at one moment."""
 
     seconds: float
     left_mib: float
@@ -67,7 +67,7 @@ def point(progress: ProgressLike) -> Point | None:
 
 
 def words(progress: ProgressLike) -> str:
-    """Return how far a migration is, in words."""
+    """Return the progress of a migration, in words."""
     seconds = f"{progress.elapsed_ms / 1000:.1f} s"
     now = point(progress)
     if now is None:
@@ -113,7 +113,7 @@ def _curve(
     colour: str,
     title: str,
 ) -> dict[str, object]:
-    """Return what the template draws of a curve."""
+    """Return the template's values for a curve."""
     top, bottom = box
     highest = _round_up(max((value for _, value in values), default=1))
     places = [
@@ -136,7 +136,7 @@ def _x(seconds: float, span: float) -> float:
 
 
 def _round_up(value: float) -> float:
-    """Return the end of an axis: a short number, at least 1, little above the value."""
+    """Return the end of an axis: a short number, at least 1, a little above the value."""
     if value <= 1:
         return 1
     power = 10.0 ** math.floor(math.log10(value))

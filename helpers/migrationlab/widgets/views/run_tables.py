@@ -1,7 +1,7 @@
-"""Runs in words and tables: how one ended, many at a glance, a few side by side.
+"""Show runs in words and tables: the outcome of one, many at a glance, a few side by side.
 
-The tables side by side have a column for each run: what was set and measured, the downtimes with
-their bounds, and the measurements beside the model of pre-copy.
+The tables side by side have a column for each run: the settings and measurements, the downtimes
+with their bounds, and the measurements beside the model of pre-copy.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _FORECAST = (
 
 
 def verdict(run: Run) -> str:
-    """Return how a run ended, as a message."""
+    """Return a run's outcome as a message."""
     seconds = run.summary()["call_ms"] / 1000
     words = {
         Outcome.COMPLETED: f"completed in {seconds:.1f} s: it {_arrival(run)}",
@@ -60,7 +60,7 @@ def verdict(run: Run) -> str:
         Outcome.FAILED: f"failed after {seconds:.1f} s",
     }
     text = f"{run.guest['name']}: {words[run.outcome]}"
-    # A domain that does not run anywhere does not continue anywhere.
+    # A domain that runs nowhere does not continue.
     if run.outcome is not Outcome.COMPLETED and not run.plan.offline:
         at = run.found_at
         text += f"; it continues at {at}" if at else "; it was found on neither host"
@@ -76,7 +76,7 @@ def verdict(run: Run) -> str:
 
 
 def _arrival(run: Run) -> str:
-    """Return in which state a guest arrived at the destination."""
+    """Return the state in which a guest arrived at the destination."""
     state = "running" if run.domain_states is None else run.domain_states["destination"]
     words = {"running": "runs on", "paused": "is paused on", "shut off": "is defined on"}
     return f"{words.get(state, 'went to')} {run.destination['name']}"
@@ -97,7 +97,7 @@ def overview(runs: Runs) -> str:
 
 
 def label(number: int, run: Run) -> str:
-    """Return what a list of runs calls a run: its number, its outcome, and what sets it apart."""
+    """Return a run's label in a list: number, mode, outcome, main settings, and duration."""
     parts = [f"{number}", str(run.plan.mode), OUTCOMES[run.outcome].lower()]
     if run.guest.get("dirty_mib_s") is not None:
         parts.append(f"{run.guest['dirty_mib_s']} MiB/s written")
@@ -107,7 +107,7 @@ def label(number: int, run: Run) -> str:
 
 
 def numbers(runs: Mapping[int, Run]) -> str:
-    """Return what was set and measured, a column for each run, by its number in the list."""
+    """Return settings and measurements, a column for each run, by its number in the list."""
     rows = [
         ("mode", [str(run.plan.mode) for run in runs.values()]),
         ("outcome", [OUTCOMES[run.outcome].lower() for run in runs.values()]),
@@ -137,9 +137,9 @@ def downtimes(runs: Mapping[int, Run]) -> str:
 
 
 def forecasts(runs: Sequence[Run], memory_mib: float, caption: str) -> str:
-    """Return what was measured of runs, and what the model of pre-copy says of each.
+    """Return the measurements of runs beside the forecasts of the pre-copy model.
 
-    ``memory_mib`` is how much memory of their guest is in use.
+    ``memory_mib`` is the memory in use in their guest.
     """
     records = list(compare(runs, memory_mib).to_dict(orient="records"))
     ends = {True: "it ends in time", False: "it does not end in time"}

@@ -1,4 +1,4 @@
-"""Fills a template of ``widgets/templates`` with values; every value is escaped."""
+"""Fill a template of ``widgets/templates`` with values; every value is escaped."""
 
 from __future__ import annotations
 

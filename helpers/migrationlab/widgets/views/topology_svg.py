@@ -1,7 +1,7 @@
-"""Who connects to whom in a migration: a drawing, and the same in sentences.
+"""Draw who connects to whom in a migration, and say the same in sentences.
 
-It draws the connections of a plan and nothing else. An arrow points from the side that connects to
-the side that listens, and has the number of its sentence.
+The drawing has the connections of a plan and nothing else. An arrow points from the side that
+connects to the side that listens, and has the number of its sentence.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _HOSTS: tuple[Box, Box] = ((12, 98, 160, 190), (428, 98, 160, 190))
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Drawing:
-    """Who connects to whom; a notebook shows the drawing and, below it, the sentences."""
+    """A drawing of who connects to whom; a notebook shows it with the sentences below."""
 
     title: str
     sentences: tuple[str, ...]
@@ -52,7 +52,7 @@ class Drawing:
         return fill("drawing.html", drawing=self, image="")
 
     def _repr_html_(self) -> str:
-        # In a notebook that isn't trusted yet, Jupyter strips SVG elements, but no images.
+        # In a notebook that is not trusted yet, Jupyter strips SVG elements, but no images.
         image = base64.b64encode(self.svg.encode()).decode()
         return fill("drawing.html", drawing=self, image=image)
 
@@ -100,7 +100,7 @@ def _sentence(connection: Connection, names: dict[Endpoint, str]) -> str:
 
 
 def _arrow(connection: Connection) -> dict[str, object]:
-    """Return what the template draws of a connection."""
+    """Return the template's values for a connection."""
     memory = connection.listener is Endpoint.DESTINATION_QEMU
     width = 6 if memory else 2.5
     (x1, y1), (x2, y2) = _ends(_BOXES[connection.opened_by], _BOXES[connection.listener])
@@ -135,7 +135,7 @@ def _arrow(connection: Connection) -> dict[str, object]:
 
 
 def _ends(who: Box, to: Box) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return where an arrow leaves one box and meets another."""
+    """Return the points where an arrow leaves one box and meets another."""
     (x1, y1), (x2, y2) = ((box[0] + box[2] / 2, box[1] + box[3] / 2) for box in (who, to))
     side = 1 if x2 > x1 else -1
     if y1 == y2:

@@ -1,7 +1,7 @@
-"""What a text means as each of the two URIs, in each of the two modes.
+"""Explain the meaning of a text as each of the two URIs, in each of the two modes.
 
-``Plan.problems()`` says whether it works, ``Plan.connections()`` who would connect to it, and
-``plan.uris`` what else there is to know.
+``Plan.problems()`` says whether the URI works, ``Plan.connections()`` who would connect to it, and
+``plan.uris`` gives further notes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from migrationlab.widgets.views.template import fill
 
 
 class Place(StrEnum):
-    """The field of a plan that a URI stands in."""
+    """A field of a plan that holds a URI."""
 
     MIGRATION = "migration_uri"
     CONNECTION = "connection_uri"
@@ -29,7 +29,7 @@ class Place(StrEnum):
         return str(self).replace("_uri", " URI")
 
 
-#: Texts to try, for a destination host-b, and what each is.
+#: Texts to try, for a destination host-b, and their meanings.
 EXAMPLES: dict[str, str] = tomllib.loads(
     Path(__file__).with_name("uri_examples.toml").read_text(encoding="utf-8")
 )
@@ -45,17 +45,17 @@ _PURPOSES = {
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a text is in one place of a plan of one mode.
+    """The meaning of a text in one place of a plan of one mode.
 
     Attributes:
         mode: The plan's mode.
-        place: Where in the plan the text stands.
+        place: The text's place in the plan.
         text: The text, without blanks around it; empty for a URI that is left out.
-        problems: Why it does not work there; empty where it does.
-        notes: What to know of one that works.
-        instead: A URI that works there; None where the text works, or where none can be derived.
+        problems: The reasons why the text does not work there; empty if it works.
+        notes: Facts to know about a text that works.
+        instead: A URI that works there; None if the text works, or if none can be derived.
         plan: A plan that works: with the text, or else with ``instead``; other URIs are filled in.
-        connection: Who connects to it, in that plan.
+        connection: The connection to the URI in that plan.
         hosts: The names of source and destination.
     """
 
@@ -81,7 +81,7 @@ class Meaning:
 
     @property
     def opened_by(self) -> str:
-        """Return in a sentence who would connect to it, and why."""
+        """Return a sentence about who would connect to the URI, and why."""
         source, destination = self.hosts
         names = {
             Endpoint.CLIENT: "The client (this notebook, or virsh)",
@@ -96,7 +96,7 @@ class Meaning:
 def meanings(
     text: str, *, source: str = "host-a", destination: str = "host-b"
 ) -> tuple[Meaning, ...]:
-    """Return what a text, without blanks around it, means in each mode and place."""
+    """Return the meaning of a text, without blanks around it, in each mode and place."""
     hosts = (source, destination)
     return tuple(_meaning(text.strip(), mode, place, hosts) for mode in Mode for place in Place)
 
@@ -134,7 +134,7 @@ def _plan(mode: Mode, place: Place, text: str) -> Plan:
 
 
 def verdict(found: tuple[Meaning, ...]) -> str:
-    """Return in one sentence where a text works."""
+    """Return one sentence about the places where a text works."""
     text = found[0].text
     if not text:
         return "Nothing is given: a URI that is left out is filled in."
@@ -154,7 +154,7 @@ def verdict(found: tuple[Meaning, ...]) -> str:
 
 
 def drawn(meaning: Meaning) -> str:
-    """Return what the drawing of a meaning's plan shows: the text, or what works instead."""
+    """Return the caption of the drawing of a meaning's plan, with the URI in that plan."""
     if meaning.works:
         return f"A {meaning.mode} migration with {meaning.text or 'no URI given'}:"
     instead = meaning.instead or meaning.connection.uri
@@ -162,7 +162,7 @@ def drawn(meaning: Meaning) -> str:
 
 
 def suggestions(found: tuple[Meaning, ...]) -> tuple[str, ...]:
-    """Return each URI that would work somewhere instead, once."""
+    """Return the URIs that would work instead in some place, without repeats."""
     return tuple(dict.fromkeys(meaning.instead for meaning in found if meaning.instead))
 
 
