@@ -1,4 +1,4 @@
-"""What a check makes of an answer before it looks at it, and how it says what it found."""
+"""How a check reads an answer, and how it reports its result."""
 
 from __future__ import annotations
 
@@ -23,43 +23,41 @@ from migrationlab.course.feedback import right, unfinished, wrong
         ("0,345", 0.345),
     ],
 )
-def test_a_number_is_read_as_people_and_migrationlab_write_it(
-    answer: object, number: float
-) -> None:
-    """A decimal comma is one, and commas between groups of digits are none."""
+def test_number_is_read_in_usual_notations(answer: object, number: float) -> None:
+    """A decimal comma is read as one, and commas between groups of digits are not."""
     assert number_of(answer) == number
 
 
 @pytest.mark.parametrize("answer", ["", "300 ms", "1,5,2", (1, 500), True, None, "nan", "inf", ...])
-def test_what_is_no_number_is_none(answer: object) -> None:
+def test_value_that_is_no_number_is_none(answer: object) -> None:
     """Words, pairs (1,500 without quotes), truth values and infinities are no numbers."""
     assert number_of(answer) is None
 
 
-def test_an_answer_of_several_places_is_whole() -> None:
-    """One that is filled in comes back as it is, with whatever else it has."""
+def test_complete_answer_is_returned_unchanged() -> None:
+    """A complete answer is returned with all of its keys."""
     whole = {"A": "client", "B": False, "C": 0, "note": ...}
     assert need_places(whole, ("A", "B", "C")) is whole
 
 
 @pytest.mark.parametrize("answer", [..., None, {}, {"A": ...}, {"A": "", "B": None}])
-def test_all_places_are_asked_for_where_none_is_filled_in(answer: object) -> None:
-    """The dots, nothing, and a dictionary of dots are the same: each place is named."""
+def test_empty_answer_lists_all_places(answer: object) -> None:
+    """The dots, None and a dictionary of dots are the same: each place is named."""
     with pytest.raises(NotAccepted) as caught:
         need_places(answer, ("A", "B"), "a place for ")
     assert caught.value.feedback == unfinished("Fill in a place for A, B.")
 
 
-def test_only_places_without_an_answer_are_asked_for() -> None:
-    """What is filled in already is not asked for again."""
+def test_partial_answer_lists_the_missing_places() -> None:
+    """Places that have an answer are not named."""
     with pytest.raises(NotAccepted) as caught:
         need_places({"A": 1, "B": ...}, ("A", "B"))
     assert caught.value.feedback == unfinished("Fill in B.")
 
 
 @pytest.mark.parametrize("answer", [["A", "B"], 5, "A and B", True])
-def test_several_places_are_a_dictionary(answer: object) -> None:
-    """Anything else is wrong, and it is said what it is, and what to write."""
+def test_answer_of_several_places_must_be_a_dictionary(answer: object) -> None:
+    """For another type the error states the type and what to write."""
     with pytest.raises(NotAccepted) as caught:
         need_places(answer, ("A", "B"))
     assert caught.value.feedback == wrong(
@@ -68,8 +66,8 @@ def test_several_places_are_a_dictionary(answer: object) -> None:
     )
 
 
-def test_what_is_found_can_be_read_without_colours() -> None:
-    """Mark and word say the state; text keeps the page's colour, and is escaped."""
+def test_result_can_be_read_without_colours() -> None:
+    """Mark and word state the result; text keeps the page's colour, and is escaped."""
     for checked, mark, word in (
         (right("5 < 6"), "✓", "Right"),
         (wrong("5 < 6", "Count again."), "✗", "Wrong"),

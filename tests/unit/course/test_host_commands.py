@@ -1,4 +1,4 @@
-"""Looking around on hosts: the list, live and recorded answers, and the widget without a page."""
+"""Commands on hosts: the list, live and recorded answers, and the widget without a browser."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Standing:
 
 
 class Rack:
-    """A lab that a test can take down."""
+    """A lab that a test can shut down."""
 
     def __init__(self, folder: Path) -> None:
         self.alive = True
@@ -42,7 +42,7 @@ class Rack:
 
 
 class Slow:
-    """Hosts that answer when they are let."""
+    """Hosts that answer only when the test lets them."""
 
     names = ("host-a", "host-b")
     live = True
@@ -58,8 +58,8 @@ class Slow:
         return Answer(0, f"{host}: {look} <b>")
 
 
-def test_live_hosts_run_what_the_list_says(tmp_path: Path) -> None:
-    """A look is run by the host's own shell, word for word."""
+def test_live_hosts_run_the_commands_of_the_list(tmp_path: Path) -> None:
+    """The host's own shell runs each command of the list, unchanged."""
     hosts = LiveHosts(Rack(tmp_path))
     assert hosts.names == ("host-a", "host-b")
     for look in HOST_COMMANDS:
@@ -67,8 +67,8 @@ def test_live_hosts_run_what_the_list_says(tmp_path: Path) -> None:
         assert (answer.status, answer.text) == (0, f"host-b runs {look.line}")
 
 
-def test_a_lab_that_is_down_is_reported(tmp_path: Path) -> None:
-    """Asking hosts that are gone says which cell brings new ones."""
+def test_lab_that_is_down_is_reported(tmp_path: Path) -> None:
+    """The error names the cell that starts new hosts."""
     lab = Rack(tmp_path)
     hosts = LiveHosts(lab)
     lab.alive = False
@@ -81,15 +81,15 @@ def test_a_lab_that_is_down_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("asked", [("host-c", "guests"), ("host-a", "rm")])
-def test_nothing_but_the_list_is_run(tmp_path: Path, asked: tuple[str, str]) -> None:
-    """A host or a command that is not of the list is refused."""
+def test_unlisted_host_or_command_is_refused(tmp_path: Path, asked: tuple[str, str]) -> None:
+    """Only hosts and commands of the list are run."""
     for hosts in (LiveHosts(Rack(tmp_path)), RecordedHosts.load()):
         with pytest.raises(UsageError, match="there is no"):
             hosts.ask(*asked)
 
 
-def test_a_recording_says_the_same_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was recorded is what is read back, wire and all."""
+def test_recording_survives_a_round_trip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loaded recording equals the saved one, with its wire."""
     live = LiveHosts(Rack(tmp_path))
     wire = [{"rate_mbit_s": 50.0, "payload_mbit_s": 47.0}]
     record(live, wire).save(tmp_path / "data" / "course" / "mine.json")
@@ -104,8 +104,8 @@ def test_a_recording_says_the_same_again(tmp_path: Path, monkeypatch: pytest.Mon
             assert (then.status, then.text) == (now.status, now.text)
 
 
-def test_the_committed_recording_has_an_answer_to_everything() -> None:
-    """No look is missing, and only the guest is unknown where it is not."""
+def test_committed_recording_has_every_answer() -> None:
+    """No answer is missing, and only the guest is unknown on the host without it."""
     hosts = RecordedHosts.load()
     failed = {
         (name, look.key)
@@ -117,10 +117,10 @@ def test_the_committed_recording_has_an_answer_to_everything() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"hosts": {"a": 1}}', '{"wire": []}'])
-def test_a_damaged_file_is_reported(
+def test_damaged_file_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
-    """What is no recording is refused with what to do, of hosts and of preflights alike."""
+    """A damaged recording of hosts or of preflights is refused with a hint."""
     (tmp_path / "spoilt.json").write_text(text)
     monkeypatch.setattr("migrationlab.course.json_files.find_data", lambda *names: tmp_path)
     with pytest.raises(StoreError, match=r"spoilt\.json"):
@@ -129,16 +129,16 @@ def test_a_damaged_file_is_reported(
         load_preflights("spoilt")
 
 
-def test_preflights_are_read_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A diagnosis goes to a file and back, with its verdict."""
+def test_preflights_survive_a_round_trip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loaded diagnosis equals the saved one, with its verdict."""
     findings = load_preflights()
     save_preflights(findings, tmp_path / "again.json")
     monkeypatch.setattr("migrationlab.course.json_files.find_data", lambda *names: tmp_path)
     assert load_preflights("again") == findings
 
 
-def test_the_committed_preflights_are_those_of_the_lesson() -> None:
-    """Each fault of the list is there, and only the certificate's goes unseen."""
+def test_committed_preflights_are_those_of_the_lesson() -> None:
+    """Each fault of the list is recorded, and only the certificate's is not detected."""
     findings = load_preflights()
     assert tuple(findings) == (WELL, *FAULTS)
     unseen = {name for name, diagnosis in findings.items() if diagnosis.ok}
@@ -147,8 +147,8 @@ def test_the_committed_preflights_are_those_of_the_lesson() -> None:
         assert [c.status for c in findings[name].checks].count(Status.FAIL) == 1
 
 
-def test_the_widget_shows_both_hosts_or_one() -> None:
-    """A button asks both hosts; a choice of one asks the same of that one."""
+def test_widget_shows_both_hosts_or_one() -> None:
+    """A button asks both hosts; choosing a host asks only that host."""
     shell = HostShell(RecordedHosts.load(), "kernel")
     assert repr(shell) == "HostShell(host-a, host-b, recorded)"
     assert shell.wait(10)
@@ -169,8 +169,8 @@ def test_the_widget_shows_both_hosts_or_one() -> None:
     assert 'role="status"' in html
 
 
-def test_a_slow_host_holds_nobody_up() -> None:
-    """A press returns at once and is answered; of those that wait only the last is asked."""
+def test_slow_host_does_not_block_a_press() -> None:
+    """A press returns at once, and only the last waiting command is run."""
     hosts = Slow()
     shell = HostShell(hosts)
     assert not shell.wait(0)
@@ -187,8 +187,8 @@ def test_a_slow_host_holds_nobody_up() -> None:
     assert ("host-a", "wire") not in hosts.asked
 
 
-def test_a_fault_is_shown_in_place_of_an_answer() -> None:
-    """An unexpected error is shown: an earlier answer does not stay."""
+def test_unexpected_error_replaces_the_answer() -> None:
+    """The page shows the unexpected error instead of an earlier answer."""
 
     class Faulty(Slow):
         def ask(self, host: str, look: str) -> Answer:
@@ -200,8 +200,8 @@ def test_a_fault_is_shown_in_place_of_an_answer() -> None:
     assert 'role="status"' in shell.answer.value
 
 
-def test_the_widget_reports_a_lab_that_is_down(tmp_path: Path) -> None:
-    """When the lab is gone the widget says so, and what brings it back."""
+def test_widget_reports_a_lab_that_is_down(tmp_path: Path) -> None:
+    """The page states that the lab is down and names the cell that starts a new one."""
     lab = Rack(tmp_path)
     shell = HostShell(LiveHosts(lab))
     assert shell.wait(10)
@@ -212,8 +212,8 @@ def test_the_widget_reports_a_lab_that_is_down(tmp_path: Path) -> None:
     assert "mig.Lab" in shell.answer.value
 
 
-def test_the_wires_figure_says_its_message() -> None:
-    """Title and description have the shares; a wire without a limit has none."""
+def test_wire_figure_states_shares() -> None:
+    """Title and description have the shares; a wire without a limit has no shares."""
     picture = plots.wire([50, 100], [47.8, 95.6])
     assert picture.title == "A TCP stream receives 96 % of the wire's rate"
     assert "50 Mbit/s: 47.8 Mbit/s, 95.6 %" in picture.alt

@@ -1,4 +1,4 @@
-"""What a reader sees of a cell that cannot run."""
+"""What a reader sees under a cell that raised an error."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LESSON = [
 
 @pytest.fixture
 def notebook(tmp_path: Path) -> Path:
-    """Give the file of a small lesson."""
+    """Return the file of a small lesson."""
     path = tmp_path / "lesson.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=LESSON), path)
     return path
@@ -57,32 +57,32 @@ def notebook(tmp_path: Path) -> Path:
         ("Thing", "One migration", False),
     ],
 )
-def test_names_are_found_where_they_are_made(
+def test_name_is_found_in_the_cell_that_assigns_it(
     notebook: Path, name: str, heading: str, only_live: bool
 ) -> None:
-    """The first cell that makes a name counts, and whether it needs a lab."""
+    """The first cell that assigns a name counts, and whether the cell needs a lab."""
     assert ipython_errors.find_definitions(notebook)[name] == ipython_errors.DefiningCell(
         heading, only_live
     )
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"cells": 3}', '{"cells": [{}]}'])
-def test_a_file_that_is_no_notebook_makes_nothing(tmp_path: Path, text: str) -> None:
-    """What cannot be read never hides the error that was to be reported."""
+def test_unreadable_notebook_assigns_no_names(tmp_path: Path, text: str) -> None:
+    """An unreadable file never hides the original error."""
     path = tmp_path / "odd.ipynb"
     path.write_text(text)
     assert ipython_errors.find_definitions(path) == {}
     assert ipython_errors.find_definitions(tmp_path / "none.ipynb") == {}
 
 
-def test_a_name_that_no_cell_makes_is_left_to_python(notebook: Path) -> None:
-    """A misspelt name is Python's to explain."""
+def test_name_that_no_cell_assigns_gets_no_hint(notebook: Path) -> None:
+    """Python's own error explains a misspelt name."""
     assert ipython_errors.explain_name_error("misspelt", notebook, {}) == []
     assert ipython_errors.explain_name_error("guest", None, {}) == []
 
 
-def test_what_needs_a_lab_can_be_skipped_without_one(notebook: Path) -> None:
-    """On recorded runs nobody is sent to a cell that would make nothing there."""
+def test_cells_that_need_a_lab_can_be_skipped(notebook: Path) -> None:
+    """With recorded runs no reader is sent to a cell that needs a lab."""
     lesson = SimpleNamespace(live=False)
     (line,) = ipython_errors.explain_name_error("guest", notebook, {"lesson": lesson})
     assert "can be skipped" in line
@@ -97,14 +97,14 @@ def test_what_needs_a_lab_can_be_skipped_without_one(notebook: Path) -> None:
 
 
 class Lab:
-    """Stands for a lab that is up or down: the guide asks for nothing else."""
+    """Stands for a lab that is up or down: the hint uses nothing else."""
 
     def __init__(self, *, alive: bool) -> None:
         self.alive = alive
 
 
-def test_a_lab_that_died_is_made_again_where_it_was(notebook: Path) -> None:
-    """Besides the error's own hint there is the cell to run again; while it is up, there is not."""
+def test_error_of_a_dead_lab_names_the_cell(notebook: Path) -> None:
+    """The error's own hint is followed by the cell to run, only while the lab is down."""
     error = LabError("nothing there", hint="look elsewhere")
     down = ipython_errors.explain_error(error, notebook, {"lab": Lab(alive=False)})
     assert down[:2] == ["LabError: nothing there", "→ look elsewhere"]
@@ -118,8 +118,8 @@ def test_a_lab_that_died_is_made_again_where_it_was(notebook: Path) -> None:
     assert "mig.Lab()" in ipython_errors.explain_error(error, None, {"lab": Lab(alive=False)})[2]
 
 
-def test_a_lab_that_was_closed_for_another_is_no_lab_that_is_down(notebook: Path) -> None:
-    """While some lab is up it is not to blame; what cells have shown is no name of the notebook."""
+def test_closed_lab_beside_a_running_one_gets_no_hint(notebook: Path) -> None:
+    """While any lab is up, a closed one and shown results cause no hint."""
     error = LabError("nothing there", hint="look elsewhere")
     names = {"lab": Lab(alive=False), "other": Lab(alive=True)}
     assert len(ipython_errors.explain_error(error, notebook, names)) == 2
@@ -127,8 +127,8 @@ def test_a_lab_that_was_closed_for_another_is_no_lab_that_is_down(notebook: Path
     assert len(ipython_errors.explain_error(error, notebook, {"_": Lab(alive=False), **names})) == 2
 
 
-def test_names_within_something_are_not_the_notebooks(tmp_path: Path) -> None:
-    """What a comprehension, a function or a class calls something is gone after it."""
+def test_local_names_are_not_names_of_the_notebook(tmp_path: Path) -> None:
+    """Names inside a comprehension, a function or a class are not the notebook's."""
     source = """
 made = [inner for inner in range(3)]
 pairs = {key: value for key, value in made}
@@ -148,16 +148,18 @@ with open("x") as file:
     }  # fmt: skip
 
 
-def test_the_lab_is_known_by_its_true_name() -> None:
-    """The stand-in above has the name and the attribute of the real one."""
+def test_real_lab_has_the_name_of_the_stand_in() -> None:
+    """The stand-in above has the name and the attribute of the real class."""
     from migrationlab.lab.lab import Lab as Real
 
     assert Real.__name__ == Lab.__name__
     assert hasattr(Real, "alive")
 
 
-def test_a_kernel_says_what_to_run_first(notebook: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a real kernel that has run nothing, the extension names the cell; others' errors stay."""
+def test_kernel_names_the_cell_to_run_first(
+    notebook: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a new real kernel the extension names the cell; other errors stay unchanged."""
     monkeypatch.setenv("JPY_SESSION_NAME", str(notebook))
     ran = nbformat.v4.new_notebook(
         cells=[
@@ -182,7 +184,7 @@ def test_a_kernel_says_what_to_run_first(notebook: Path, monkeypatch: pytest.Mon
 
 @dataclass
 class Run:
-    """Stands for a run: the guide asks for nothing else."""
+    """Stands for a run: the hint uses nothing else."""
 
     outcome: str = "failed"
     error: SimpleNamespace | None = None
@@ -205,10 +207,10 @@ class Timeline:
         ("line", {"line": Timeline(), "_3": Run("completed", called_ns=2), "run": Run()}),
     ],
 )
-def test_a_run_that_did_not_complete_is_named_with_the_cell_that_made_it(
+def test_incomplete_run_is_named_with_its_cell(
     notebook: Path, name: str, names: dict[str, object]
 ) -> None:
-    """Where a cell fails for want of figures, the reader learns which migration to make again."""
+    """If a cell fails because figures are missing, the hint names the run's cell."""
     lines = ipython_errors.explain_missing_figures([name, "print"], notebook, names)
     assert lines[1].startswith("run has a migration that did not complete (failed), so")
     again = "run the cell under “One migration” again, then this one."
@@ -229,18 +231,18 @@ def test_a_run_that_did_not_complete_is_named_with_the_cell_that_made_it(
         (["run"], {}),
     ],
 )
-def test_an_error_that_no_run_is_to_blame_for_stays_alone(
+def test_error_without_an_incomplete_run_gets_no_hint(
     notebook: Path, used: list[str], names: dict[str, object]
 ) -> None:
-    """A cell whose runs completed, or that uses none, or the learner's own, has Python's words."""
+    """A cell whose runs completed, or that uses no run, has only Python's error."""
     assert ipython_errors.explain_missing_figures(used, notebook, names) == []
     assert ipython_errors.explain_missing_figures(["run"], None, {"run": Run()}) == []
 
 
-def test_a_kernel_names_the_run_under_the_error(
+def test_kernel_names_the_run_below_the_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a real kernel, with a real recording of a migration that failed; the traceback stays."""
+    """In a real kernel, with a recorded failed migration, the traceback stays."""
     recordings = RECORDINGS
     failed = next(run for run in load_runs(recordings) if run.outcome == "failed")
     cells = [
@@ -265,16 +267,16 @@ def test_a_kernel_names_the_run_under_the_error(
     assert "did not complete" not in "\n".join(ran.cells[5].outputs[0]["traceback"])
 
 
-def test_the_run_is_known_by_its_true_name() -> None:
-    """The stand-ins above have names and attributes of the real ones."""
+def test_real_run_has_the_name_of_the_stand_in() -> None:
+    """The stand-ins above have the names and attributes of the real classes."""
     for stand_in, real in ((Run, runs.Run), (Timeline, timeline.Timeline)):
         assert real.__name__ == stand_in.__name__
         assert {one.name for one in fields(stand_in)} <= {one.name for one in fields(real)}
     assert runs.Runs.__name__ == "Runs"
 
 
-def test_every_kernel_of_the_environment_has_it() -> None:
-    """The file that the installation puts in place names an extension that there is."""
+def test_every_kernel_loads_the_extension() -> None:
+    """The installed configuration names an extension that exists."""
     loaded: list[str] = []
     root = ROOT
     source = (root / "helpers/etc/ipython/ipython_kernel_config.py").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What a lesson starts with: live or not, what was recorded, and its checks."""
+"""How a lesson starts: live or recorded, with its records and its checks."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ LINUX_ONLY = ("libvirt", "libvirt_qemu", "fcntl", "termios")
 
 
 @pytest.mark.parametrize("status", Status)
-def test_it_is_live_where_the_doctor_finds_nothing_in_the_way(
+def test_lesson_is_live_if_the_doctor_finds_no_failure(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], status: Status
 ) -> None:
-    """A failed check keeps a lab away and is named; a warning does not."""
+    """A failed check prevents a live lesson and is named; a warning does not."""
     monkeypatch.delenv(module.SWITCH, raising=False)
     found = Diagnosis((Check("namespaces", status, "none can be made", "ask"),))
     monkeypatch.setitem(
@@ -39,10 +39,10 @@ def test_it_is_live_where_the_doctor_finds_nothing_in_the_way(
 
 
 @pytest.mark.parametrize(("live", "switch", "is_live"), [(False, "1", False), (None, "0", False)])
-def test_it_can_be_switched_off(
+def test_live_lessons_can_be_switched_off(
     monkeypatch: pytest.MonkeyPatch, live: bool | None, switch: str, is_live: bool
 ) -> None:
-    """By an argument, or for all lessons by the environment."""
+    """An argument or an environment variable for all lessons switches them off."""
     monkeypatch.setenv(module.SWITCH, switch)
     lesson = course.start("04", live=live)
     assert lesson.live is is_live
@@ -50,8 +50,8 @@ def test_it_can_be_switched_off(
     assert repr(lesson) == "Lesson('04', recorded)"
 
 
-def test_it_plays_where_neither_libvirt_nor_linux_is() -> None:
-    """Recorded runs and experiments are read and drawn without any module that only Linux has."""
+def test_recorded_lesson_needs_neither_libvirt_nor_linux() -> None:
+    """Recorded runs and experiments are drawn without any module that only Linux has."""
     script = f"""
 import sys
 for name in {LINUX_ONLY!r}:
@@ -74,8 +74,8 @@ print(mig.Experiment("Which?", grid={{"mode": ["normal", "peer2peer"]}}, directo
     assert "Picture(" in done.stdout
 
 
-def test_what_was_not_recorded_is_reported() -> None:
-    """A name that has no runs, or many where one is wanted, is an error with a hint."""
+def test_missing_recording_is_reported() -> None:
+    """A name without runs, or with many instead of one, is an error with a hint."""
     lesson = course.Lesson("04", live=False)
     with pytest.raises(StoreError, match="there is no folder data/lessons/nowhere") as caught:
         lesson.recorded("nowhere")
@@ -85,7 +85,7 @@ def test_what_was_not_recorded_is_reported() -> None:
 def test_data_is_found_from_a_folder_of_the_checkout(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A package that was installed without its checkout finds the data above the notebook."""
+    """An installed package finds the data in a folder above the notebook."""
     monkeypatch.setattr(module, "__file__", str(tmp_path / "site" / "a" / "b" / "c.py"))
     (tmp_path / "project/data/runs").mkdir(parents=True)
     below = tmp_path / "project/notebooks"
@@ -95,7 +95,7 @@ def test_data_is_found_from_a_folder_of_the_checkout(
 
 
 def test_checks_are_found_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lesson's checks get what the learner found; one that there is not is reported."""
+    """A lesson's checks get the learner's answer; an unknown check is reported."""
     checks = {"sum": lambda a, b: right("so it is") if a + b == 3 else wrong("no", "count")}
     monkeypatch.setitem(
         sys.modules,
@@ -110,8 +110,8 @@ def test_checks_are_found_by_their_names(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "sum" in caught.value.hint
 
 
-def test_what_a_check_says_can_be_read_and_heard() -> None:
-    """AnswerState and hint stand in words, in text as in the page, and nothing of it is markup."""
+def test_result_of_a_check_is_accessible_text() -> None:
+    """State and hint are words, in text and in HTML, and are escaped."""
     said = wrong("3 < 4", "count <again>")
     assert repr(said) == "✗ 3 < 4\n  → count <again>"
     assert "3 &lt; 4" in said._repr_html_()
@@ -125,13 +125,13 @@ def test_what_a_check_says_can_be_read_and_heard() -> None:
 @pytest.mark.parametrize(
     ("answer", "expected"), [(..., True), (None, True), ("  ", True), (0, False), ("x", False)]
 )
-def test_an_answer_that_is_not_there_yet_is_known(answer: object, expected: bool) -> None:
-    """What a lesson leaves in an answer's place is no answer; a zero is one."""
+def test_placeholder_is_no_answer(answer: object, expected: bool) -> None:
+    """The placeholder of a lesson is no answer; a zero is an answer."""
     assert is_unfinished(answer) is expected
 
 
-def test_the_command_line_says_what_is_missing_without_libvirt() -> None:
-    """What migrates names the package and how to have it; what reads files works without."""
+def test_command_line_names_the_missing_package() -> None:
+    """Commands that migrate name the package to install; commands that read files work."""
     program = [str(Path(sys.executable).with_name("migrationlab"))]
     root = ROOT
     environment = os.environ | {"PYTHONPATH": str(root / "tests/notebooks/without_libvirt")}

@@ -46,15 +46,15 @@ precopies = st.builds(
 
 @functools.cache
 def held() -> pd.DataFrame:
-    """Hold the model against the recorded experiment."""
+    """Compare the model with the recorded experiment."""
     recorded = Experiment.load(DATA)
     memory_mib = precopy.memory_in_use_mib(recorded.measured)
     assert memory_mib is not None
     return precopy.compare(recorded.measured, memory_mib)
 
 
-def test_by_hand() -> None:
-    """A guest that doesn't write, over 100 MiB/s: all but the threshold runs, the rest stands."""
+def test_forecast_equals_one_by_hand() -> None:
+    """A guest that writes nothing is paused for the threshold; it runs during the rest."""
     wire = 100 * 2**20 * 8 / 1e6 / precopy.PAYLOAD_SHARE
     told = Precopy(dirty_mib_s=0, wire_mbit_s=wire, memory_mib=230, max_downtime_ms=300).forecast()
     first, last = told.iterations
@@ -66,8 +66,8 @@ def test_by_hand() -> None:
     assert told.downtime_ms == pytest.approx(275)
 
 
-def test_what_is_written_in_a_pass_is_sent_in_the_next() -> None:
-    """The second iteration begins with what was left over and what was written in the first."""
+def test_written_memory_is_sent_in_the_next_iteration() -> None:
+    """The second iteration sends the remainder and what the guest wrote in the first."""
     asked = Precopy(dirty_mib_s=20, wire_mbit_s=500)
     first, second = asked.forecast().iterations[:2]
     assert second.start_mib == pytest.approx(first.end_mib + 20 * first.end_s)
@@ -75,8 +75,8 @@ def test_what_is_written_in_a_pass_is_sent_in_the_next() -> None:
 
 
 @given(precopies)
-def test_a_forecast_keeps_the_laws_of_the_model(asked: Precopy) -> None:
-    """Iterations are contiguous, later ones fit the working set, and the last pauses the guest."""
+def test_forecast_follows_the_laws_of_the_model(asked: Precopy) -> None:
+    """Iterations are contiguous, later ones fit the working set, the last pauses the guest."""
     told = asked.forecast()
     for one, following in zip(told.iterations, told.iterations[1:], strict=False):
         assert following.start_s == one.end_s
@@ -91,7 +91,7 @@ def test_a_forecast_keeps_the_laws_of_the_model(asked: Precopy) -> None:
 
 
 @given(precopies)
-def test_the_border_is_where_it_stops_to_end(asked: Precopy) -> None:
+def test_border_separates_migrations_that_converge(asked: Precopy) -> None:
     """Well below the border every migration ends, and well above it none does."""
     border = asked.border_mib_s
     if math.isinf(border):
@@ -103,8 +103,8 @@ def test_the_border_is_where_it_stops_to_end(asked: Precopy) -> None:
 
 
 @given(precopies)
-def test_writing_faster_never_ends_sooner(asked: Precopy) -> None:
-    """Where a guest that writes faster ends, one that writes more slowly ends too, and no later."""
+def test_faster_writing_never_ends_sooner(asked: Precopy) -> None:
+    """If a fast-writing guest's migration ends, a slower guest's ends too, and no later."""
     faster = dataclasses.replace(asked, dirty_mib_s=asked.dirty_mib_s + 10).forecast()
     slower = asked.forecast()
     if faster.seconds is not None:
@@ -113,8 +113,8 @@ def test_writing_faster_never_ends_sooner(asked: Precopy) -> None:
 
 
 @pytest.mark.parametrize("deadline_s", [2.0, 10.0])
-def test_the_fastest_writing_within_a_deadline(deadline_s: float) -> None:
-    """At that rate it ends in time, and at 2 % more not."""
+def test_highest_dirty_rate_within_a_deadline(deadline_s: float) -> None:
+    """At the returned rate the migration ends in time, and at 2 % more it does not."""
     asked = Precopy(dirty_mib_s=0, wire_mbit_s=700)
     most = asked.most_mib_s(deadline_s)
     assert dataclasses.replace(asked, dirty_mib_s=most).forecast().within(deadline_s)
@@ -122,8 +122,8 @@ def test_the_fastest_writing_within_a_deadline(deadline_s: float) -> None:
     assert Precopy(dirty_mib_s=0, wire_mbit_s=50).most_mib_s(deadline_s) == 0
 
 
-def test_a_forecast_is_said_in_words_with_its_reason() -> None:
-    """The text says whether it ends, after how long, with which downtime; or why not."""
+def test_forecast_text_has_its_reason() -> None:
+    """The text has the duration and the downtime, or the reason why it does not end."""
     ends = str(Precopy(dirty_mib_s=20, wire_mbit_s=1000).forecast())
     assert ends.startswith(
         "It ends, after 3 iterations and 1.2 s, and the guest is paused for about"
@@ -133,22 +133,22 @@ def test_a_forecast_is_said_in_words_with_its_reason() -> None:
     assert "more than the limit of 300 ms" in never
 
 
-def test_the_recorded_settings_are_all_held_against_it() -> None:
-    """Each of the 12 settings has its three runs, so that no error below is told of fewer."""
+def test_all_recorded_settings_are_compared() -> None:
+    """Each of the 12 settings has its three runs, so no error is computed from fewer."""
     counted = held().groupby(["dirty_mib_s", "wire_mbit_s"]).size()
     assert dict(counted) == dict.fromkeys(ENDS, 3)
 
 
 @pytest.mark.parametrize("cell", ENDS, ids=str)
-def test_it_foretells_which_recorded_runs_end(cell: tuple[int, int]) -> None:
-    """In each of the 12 settings forecast and record say the same: in time, or not."""
+def test_forecast_predicts_which_recorded_runs_end(cell: tuple[int, int]) -> None:
+    """In each of the 12 settings forecast and record agree on whether it ends in time."""
     runs = held().query("dirty_mib_s == @cell[0] and wire_mbit_s == @cell[1]")
     assert list(runs["outcome"] == "completed") == [ENDS[cell]] * 3
     assert list(runs["forecast_ends"]) == [ENDS[cell]] * 3
 
 
-def test_its_errors_are_those_of_its_docstring() -> None:
-    """Times to 5 %, near the border 25 %; downtimes to 70 ms, without writing 190 ms too much."""
+def test_errors_are_those_of_the_docstring() -> None:
+    """Times are within 5 %, near the border 25 %; downtimes within 70 ms, or 190 ms idle."""
     done = held()[held()["outcome"] == "completed"]
     error = (done["forecast_s"] / done["sending_s"] - 1).abs()
     near = (done["dirty_mib_s"] == NEAR_BORDER[0]) & (done["wire_mbit_s"] == NEAR_BORDER[1])
@@ -162,8 +162,8 @@ def test_its_errors_are_those_of_its_docstring() -> None:
     assert apart[~writing].between(-70, 190).all()
 
 
-def test_what_a_run_does_not_say_is_not_guessed(make_run: Callable[..., Run]) -> None:
-    """A run over a wire without limit, or of an unknown workload, has no place in the model."""
+def test_run_with_unknown_facts_has_no_forecast(make_run: Callable[..., Run]) -> None:
+    """A run over a wire without limit, or of an unknown workload, is left out."""
     run = make_run()
     assert precopy.precopy_of(run, 118) is not None
     for gap in (
@@ -178,8 +178,8 @@ def test_what_a_run_does_not_say_is_not_guessed(make_run: Callable[..., Run]) ->
     assert precopy.memory_in_use_mib([make_run(outcome="cancelled")]) is None
 
 
-def test_the_nearest_runs_are_all_of_the_nearest_setting(make_run: Callable[..., Run]) -> None:
-    """Of equally near runs each is given, of others none; without runs there is none."""
+def test_nearest_runs_are_all_of_one_setting(make_run: Callable[..., Run]) -> None:
+    """All runs of the nearest setting are returned, and none of others."""
     runs = [
         make_run(number=number, dirty_mib_s=rate) for number, rate in enumerate((20, 40, 40), 1)
     ]
@@ -188,8 +188,8 @@ def test_the_nearest_runs_are_all_of_the_nearest_setting(make_run: Callable[...,
     assert precopy.nearest(asked, []) == ()
 
 
-def test_the_figure_says_what_the_model_says(make_run: Callable[..., Run]) -> None:
-    """Title and description have the forecast, the border, the deadline, and the runs counted."""
+def test_figure_states_the_forecast(make_run: Callable[..., Run]) -> None:
+    """Title and description have the forecast, the border, the deadline and the run counts."""
     runs = [make_run(), make_run(number=2, outcome="timed_out")]
     drawn = plots.convergence(
         Precopy(dirty_mib_s=40, wire_mbit_s=500).forecast(), runs, deadline_s=10
@@ -206,15 +206,15 @@ def test_the_figure_says_what_the_model_says(make_run: Callable[..., Run]) -> No
     assert "as the working set fits in the downtime limit" in fits.alt
 
 
-def test_each_outcome_has_a_shape_and_a_colour_of_its_own() -> None:
-    """Who sees no colours tells outcomes by their shapes."""
+def test_each_outcome_has_its_shape_and_colour() -> None:
+    """A reader who sees no colours distinguishes outcomes by their shapes."""
     marks = MARKS
     assert set(marks) == set(Outcome)
     assert len({shape for _, shape in marks.values()}) == len(Outcome)
 
 
 def test_every_run_is_a_point_in_the_figure(make_run: Callable[..., Run]) -> None:
-    """Runs of one setting stand beside each other, so that each is seen; own ones are larger."""
+    """Runs of one setting are drawn side by side; the reader's own runs are larger."""
     runs = [make_run(number=number) for number in (1, 2, 3)]
     drawn = plots.convergence(
         Precopy(dirty_mib_s=40, wire_mbit_s=500).forecast(), runs, own=[make_run(number=4)]
@@ -229,8 +229,8 @@ def test_every_run_is_a_point_in_the_figure(make_run: Callable[..., Run]) -> Non
     assert len({point.get_xdata()[0] for point in points if point.get_markersize() == 8}) == 3
 
 
-def test_two_threads_that_draw_leave_no_look_behind() -> None:
-    """A widget draws while a cell does: when both are done, Matplotlib's settings are as before."""
+def test_two_drawing_threads_restore_the_settings() -> None:
+    """After two threads have drawn, Matplotlib's settings are as before."""
     before = dict(mpl.rcParams)
     inside, leave = threading.Event(), threading.Event()
 

@@ -1,4 +1,4 @@
-"""The style of all figures, and of a learner's own."""
+"""The style of all figures, and of a learner's own figures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def grey(colour: str) -> float:
     return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
-def test_the_look_holds_inside_and_nowhere_else() -> None:
+def test_style_holds_only_inside_its_context() -> None:
     """The style holds inside the context, and the settings outside stay as they were."""
     before = dict(mpl.rcParams)
     with plots.style():
@@ -30,14 +30,14 @@ def test_the_look_holds_inside_and_nowhere_else() -> None:
     assert dict(mpl.rcParams) == before
 
 
-def test_the_style_file_holds_all_of_it_and_is_good_for_matplotlib_alone() -> None:
+def test_style_file_equals_the_style() -> None:
     """The style file alone gives the same settings as style()."""
     alone = mpl.rc_params_from_file(STYLE, use_default_template=False)
     with plots.style():
         assert {name: mpl.rcParams[name] for name in alone} == dict(alone)
 
 
-def test_lines_are_told_apart_without_their_colours() -> None:
+def test_lines_differ_without_colours() -> None:
     """No two neighbours of the cycle have the same dash; no colour is too light for paper."""
     with style():
         each = list(mpl.rcParams["axes.prop_cycle"])
@@ -48,7 +48,7 @@ def test_lines_are_told_apart_without_their_colours() -> None:
 
 
 @pytest.mark.parametrize("length", [10, 70, 90, 120])
-def test_a_title_stays_within_the_figure(length: int) -> None:
+def test_title_stays_within_the_figure(length: int) -> None:
     """The end of a title of any length is inside the figure."""
     with style():
         figure = Figure(figsize=(WIDTH_INCHES, 4))
@@ -64,7 +64,7 @@ def test_a_title_stays_within_the_figure(length: int) -> None:
 
 
 @pytest.mark.parametrize(("call_ms", "unit"), [(18, "(ms)"), (2500, "(s)")])
-def test_a_time_is_in_the_unit_that_people_read(
+def test_time_axis_has_a_readable_unit(
     recording: type, call_ms: int, unit: str, make_run: Callable[..., Run]
 ) -> None:
     """A run of a few milliseconds has an axis in milliseconds."""

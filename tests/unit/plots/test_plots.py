@@ -53,17 +53,15 @@ def check(picture: plots.Picture) -> None:
 
 @drawn_from_a_run
 @pytest.mark.parametrize("outcome", [str(outcome) for outcome in Outcome])
-def test_a_figure_is_drawn_of_every_outcome(
+def test_every_outcome_can_be_drawn(
     make_run: MakeRun, draw: Callable[[Run], plots.Picture], outcome: str
 ) -> None:
-    """Every outcome can be drawn."""
+    """Each figure is drawn of a run of each outcome."""
     check(draw(make_run(outcome=outcome)))
 
 
 @drawn_from_a_run
-def test_a_figure_is_drawn_of_a_run_with_nothing_in_it(
-    make_run: MakeRun, draw: Callable[[Run], plots.Picture]
-) -> None:
+def test_empty_run_can_be_drawn(make_run: MakeRun, draw: Callable[[Run], plots.Picture]) -> None:
     """A migration that was refused at once has empty frames, which can be drawn."""
     empty = {name: frame(name, []) for name in FRAMES}
     check(draw(dataclasses.replace(make_run(outcome="failed"), **empty)))
@@ -71,10 +69,8 @@ def test_a_figure_is_drawn_of_a_run_with_nothing_in_it(
 
 @drawn_from_a_run
 @pytest.mark.parametrize("run", REAL, ids=repr)
-def test_a_figure_is_drawn_of_real_recordings(
-    run: Run, draw: Callable[[Run], plots.Picture]
-) -> None:
-    """Real recordings can be drawn and rendered."""
+def test_real_recordings_can_be_drawn(run: Run, draw: Callable[[Run], plots.Picture]) -> None:
+    """Each figure of a real recording is drawn and rendered."""
     picture = draw(run)
     check(picture)
     assert picture.render("png").startswith(b"\x89PNG")
@@ -121,7 +117,7 @@ def test_missing_downtime_is_text_not_an_empty_bar(make_run: MakeRun) -> None:
 @pytest.mark.parametrize(
     ("state", "label"), [("shut off", False), ("running", True), ("unknown", False)]
 )
-def test_an_offline_migration_draws_a_guest_only_where_one_ran(
+def test_offline_migration_draws_no_running_guest(
     make_run: MakeRun, state: str, label: bool
 ) -> None:
     """An offline migration moves a definition; a guest that was off is not drawn as running."""
@@ -139,14 +135,14 @@ def test_an_offline_migration_draws_a_guest_only_where_one_ran(
     assert picture.title == "Failed after 4.03 s: the domain's definition was not moved"
 
 
-def test_progress_of_what_was_interrupted_says_so(make_run: MakeRun) -> None:
-    """The title of a run interrupted in post-copy says so."""
+def test_progress_title_states_the_interruption(make_run: MakeRun) -> None:
+    """The title of a run interrupted in post-copy states the interruption."""
     title = plots.progress(make_run(outcome="interrupted")).title
     assert title.startswith("Interrupted in post-copy after")
 
 
-def test_progress_says_what_does_not_converge(make_run: MakeRun) -> None:
-    """The title of a migration that does not converge has the amount left in each iteration."""
+def test_progress_title_states_missing_convergence(make_run: MakeRun) -> None:
+    """The title of a migration that does not converge has the rest of each iteration."""
     picture = plots.progress(make_run(outcome="timed_out", dirty_mib_s=110))
     assert re.fullmatch(
         r"After \d+ iterations about \d+ MiB were still left to send each time", picture.title
@@ -154,13 +150,13 @@ def test_progress_says_what_does_not_converge(make_run: MakeRun) -> None:
     assert plots.progress(make_run()).title == "240 MiB were sent at 112 MiB/s, in 3 iterations"
 
 
-def test_writing_far_faster_than_the_wire_goes_off_the_scale(make_run: MakeRun) -> None:
+def test_high_dirty_rate_is_cut_off_at_the_axis(make_run: MakeRun) -> None:
     """A guest that rewrites the same pages does not flatten the line of the wire."""
     picture = plots.progress(make_run(dirty_mib_s=20000, outcome="timed_out"))
     assert "20,000 MiB/s, off the scale" in words(picture.figure)
 
 
-def test_downtime_draws_every_run_and_marks_medians(make_run: MakeRun) -> None:
+def test_downtime_figure_has_every_run_and_medians(make_run: MakeRun) -> None:
     """Each completed run is a point in each kind; the medians are written as numbers."""
     runs = [
         make_run(mode=mode, number=number, downtime_ms=300.0 + 10 * number)
@@ -181,7 +177,7 @@ def test_downtime_draws_every_run_and_marks_medians(make_run: MakeRun) -> None:
 
 
 def test_one_run_has_no_median(make_run: MakeRun) -> None:
-    """A single run is named as such, and no median is drawn."""
+    """A single run is described as one run, and no median is drawn."""
     picture = plots.downtime([make_run(number=1)])
     assert picture.title.endswith("(one run)")
     assert "edian" not in picture.alt
@@ -190,8 +186,8 @@ def test_one_run_has_no_median(make_run: MakeRun) -> None:
     assert labels == ["normal (n = 1)"]
 
 
-def test_downtimes_of_different_settings_have_no_median_together(make_run: MakeRun) -> None:
-    """Each of two workloads has its own median, and the title has their range."""
+def test_downtimes_of_different_settings_are_not_pooled(make_run: MakeRun) -> None:
+    """Each of two workloads has its own median, and the title has the medians' range."""
     runs = [
         make_run(
             number=n, downtime_ms=(100.0 if n < 4 else 900.0), dirty_mib_s=20.0 if n < 4 else 40
@@ -235,7 +231,7 @@ def test_costs_of_different_settings_are_not_pooled(make_run: MakeRun) -> None:
     assert not re.search(r"\de\+\d", words(plots.cost([big, make_run(number=4)]).figure))
 
 
-def test_each_downtime_has_a_bar_for_how_far_off_it_may_be(make_run: MakeRun) -> None:
+def test_each_downtime_has_an_error_bar(make_run: MakeRun) -> None:
     """The bars are the bounds of the timeline: one millisecond for libvirt's own figure."""
     run = make_run()
     (axes,) = plots.downtime([run]).figure.axes
@@ -253,14 +249,14 @@ def test_each_downtime_has_a_bar_for_how_far_off_it_may_be(make_run: MakeRun) ->
     assert "measurement error" in words(axes.figure)
 
 
-def test_downtime_of_no_completed_run_says_so(make_run: MakeRun) -> None:
-    """Without a completed run the figure says so; it is not an error."""
+def test_downtime_figure_without_completed_runs_says_so(make_run: MakeRun) -> None:
+    """Without a completed run the figure states that there is none; it is not an error."""
     picture = plots.downtime([make_run(outcome="failed")])
     check(picture)
     assert picture.title == "No run completed, so there is no downtime to compare"
 
 
-def test_a_notebook_shows_a_picture_with_its_description(make_run: MakeRun) -> None:
+def test_notebook_shows_figure_with_alternative_text(make_run: MakeRun) -> None:
     """The HTML has the image and the alternative text, escaped."""
     run = make_run()
     run = dataclasses.replace(run, source={**run.source, "name": '<"host">'})
@@ -274,7 +270,7 @@ def test_a_notebook_shows_a_picture_with_its_description(make_run: MakeRun) -> N
 @pytest.mark.parametrize(
     ("name", "start"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml"), ("a.pdf", b"%PDF")]
 )
-def test_a_picture_is_saved_by_its_suffix_and_always_the_same(
+def test_saved_figure_is_reproducible(
     make_run: MakeRun, tmp_path: Path, name: str, start: bytes
 ) -> None:
     """The same run gives the same bytes, so a figure in git changes only with its data."""
@@ -283,17 +279,15 @@ def test_a_picture_is_saved_by_its_suffix_and_always_the_same(
     assert plots.progress(make_run()).save(tmp_path / name).read_bytes() == first
 
 
-def test_an_unknown_kind_of_file_is_refused_with_the_known_ones(
-    make_run: MakeRun, tmp_path: Path
-) -> None:
-    """An unknown suffix is refused before anything is written."""
+def test_unknown_suffix_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
+    """The error lists the known suffixes, and nothing is written."""
     with pytest.raises(StoreError) as caught:
         plots.progress(make_run()).save(tmp_path / "figure.docx")
     assert ".png" in caught.value.hint
     assert list(tmp_path.iterdir()) == []
 
 
-def test_drawing_touches_no_pyplot_and_no_global_style() -> None:
+def test_drawing_loads_no_pyplot() -> None:
     """Drawing and rendering load neither pyplot nor IPython nor libvirt."""
     code = (
         "import sys, matplotlib\n"
@@ -319,7 +313,7 @@ def recorded(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Exp
     )
 
 
-def test_an_experiment_draws_every_run_with_median_and_interval(recorded: Experiment) -> None:
+def test_experiment_figure_has_runs_medians_and_intervals(recorded: Experiment) -> None:
     """Each completed run is a point; each setting of the second factor has a panel."""
     picture = plots.experiment(recorded, "downtime_event_ms")
     assert picture.title in words(picture.figure)
@@ -362,7 +356,7 @@ def test_an_experiment_draws_every_run_with_median_and_interval(recorded: Experi
     assert sorted(medians) == pytest.approx(sorted(summary["median"]))
 
 
-def test_what_did_not_complete_is_counted_in_words(recorded: Experiment) -> None:
+def test_incomplete_runs_are_counted_in_the_text(recorded: Experiment) -> None:
     """A failed migration has no value, and is counted in the text."""
     picture = plots.experiment(recorded, "total_ms")
     text = words(picture.figure)
@@ -381,7 +375,7 @@ def test_what_did_not_complete_is_counted_in_words(recorded: Experiment) -> None
         ({1: 5.0, 2: 900.0}, "event downtime (ms), logarithmic"),
     ],
 )
-def test_the_axis_says_where_it_begins(
+def test_axis_label_states_a_cut_or_logarithmic_axis(
     make_run: MakeRun, tmp_path: Path, downtimes_ms: dict[int, float], label: str
 ) -> None:
     """The label says if the axis is cut or logarithmic."""
@@ -398,9 +392,7 @@ def test_the_axis_says_where_it_begins(
     assert "n = 2" in words(picture.figure)
 
 
-def test_an_experiment_of_which_nothing_completed_says_so(
-    make_run: MakeRun, tmp_path: Path
-) -> None:
+def test_experiment_without_completed_runs_can_be_drawn(make_run: MakeRun, tmp_path: Path) -> None:
     """Without values there are no points and no ticks; the outcomes are still counted."""
     made = fake_experiments.experiment(
         tmp_path,
@@ -418,7 +410,7 @@ def test_an_experiment_of_which_nothing_completed_says_so(
     assert "mode=normal: no value" in picture.alt
 
 
-def test_the_title_says_what_two_settings_come_to(make_run: MakeRun, tmp_path: Path) -> None:
+def test_title_compares_two_settings(make_run: MakeRun, tmp_path: Path) -> None:
     """The title has both medians with their settings, or says that the runs are too few."""
     design = {"question": "Which?", "grid": {"mode": ["normal", "peer2peer"]}}
     steady = dict(zip(range(1, 15), [300.0, 310.0] * 7, strict=True))
@@ -451,10 +443,10 @@ def test_the_title_says_what_two_settings_come_to(make_run: MakeRun, tmp_path: P
         ),
     ],
 )
-def test_extremes_of_many_settings_are_adjusted_for(
+def test_p_of_extremes_is_adjusted_for_all_pairs(
     make_run: MakeRun, tmp_path: Path, low: Sequence[float], high: Sequence[float], title: str
 ) -> None:
-    """The two extremes of five settings were chosen out of ten pairs, and p is adjusted for it.
+    """The two extremes of five settings are one pair of ten, and p is adjusted for all ten.
 
     Compared alone, each of these pairs differs.
     """
@@ -474,7 +466,7 @@ def test_extremes_of_many_settings_are_adjusted_for(
     assert plots.experiment(made, "downtime_event_ms").title == title
 
 
-def test_settings_that_are_not_crossed_share_one_panel(make_run: MakeRun, tmp_path: Path) -> None:
+def test_uncrossed_settings_share_one_panel(make_run: MakeRun, tmp_path: Path) -> None:
     """Two wires that differ in two settings are two rows of one panel."""
     made = fake_experiments.experiment(
         tmp_path,
@@ -516,7 +508,7 @@ def with_echoes(run: Run, *, late_ms: float = 15.0) -> Run:
     return dataclasses.replace(run, echoes=frame("echoes", rows))
 
 
-def test_the_latency_shows_what_was_answered_late_and_what_never(make_run: MakeRun) -> None:
+def test_latency_shows_late_and_lost_answers(make_run: MakeRun) -> None:
     """Each answered request is a point, each lost one a tick; the title has the worst."""
     run = with_echoes(make_run())
     picture = plots.latency(run)
@@ -536,15 +528,15 @@ def test_the_latency_shows_what_was_answered_late_and_what_never(make_run: MakeR
     assert "Before the call the median was 0.50 ms" in picture.alt
 
 
-def test_without_echoes_the_latency_is_not_known(make_run: MakeRun) -> None:
-    """Without echo requests the plot is empty and says so."""
+def test_latency_without_echoes_is_unknown(make_run: MakeRun) -> None:
+    """Without echo requests the plot is empty and states that there are none."""
     picture = plots.latency(make_run())
     check(picture)
     assert "unknown" in picture.title
     assert "not measured" in words(picture.figure)
 
 
-def test_the_parts_of_the_downtime_are_drawn_one_after_the_other(make_run: MakeRun) -> None:
+def test_downtime_parts_are_drawn_in_sequence(make_run: MakeRun) -> None:
     """Each bar begins where the one before it ended, and has its duration."""
     run = make_run()
     table = run.timeline().parts
@@ -562,8 +554,8 @@ def test_the_parts_of_the_downtime_are_drawn_one_after_the_other(make_run: MakeR
     assert picture.title == f"Of {table['duration_ms'].sum():.0f} ms of downtime, {took}"
 
 
-def test_a_part_between_two_unknown_clocks_has_no_length(make_run: MakeRun) -> None:
-    """If a clock is unknown, the bar is grey and says so."""
+def test_part_across_an_unknown_clock_has_no_duration(make_run: MakeRun) -> None:
+    """If a clock is unknown, the bar is grey and has a text instead of a duration."""
     made = make_run()
     run = dataclasses.replace(
         made,
@@ -574,7 +566,7 @@ def test_a_part_between_two_unknown_clocks_has_no_length(make_run: MakeRun) -> N
     assert "unknown: between two clocks" in words(picture.figure)
 
 
-def test_where_the_guest_never_stopped_there_are_no_parts(make_run: MakeRun) -> None:
+def test_run_without_a_stop_has_no_downtime_parts(make_run: MakeRun) -> None:
     """A cancelled migration has no parts of the downtime."""
     picture = plots.downtime_parts(make_run(outcome="timed_out"))
     check(picture)

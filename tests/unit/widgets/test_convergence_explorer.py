@@ -45,7 +45,7 @@ class FakeWire:
     def set(
         self, rate_mbit_s: float | None, *, delay_ms: float = 0, loss_percent: float = 0
     ) -> WireSpec:
-        """Take it down."""
+        """Note the settings."""
         self.settings = WireSpec(rate_mbit_s, delay_ms=delay_ms, loss_percent=loss_percent)
         self.set_to.append(self.settings)
         return self.settings
@@ -70,7 +70,7 @@ class FakeGuest:
     def set_workload(
         self, dirty_mib_s: float, pattern: str | None = None, *, disk_mib_s: float | None = None
     ) -> None:
-        """Take it down."""
+        """Note the workload."""
         self.spec.dirty_mib_s = dirty_mib_s
 
 
@@ -96,7 +96,7 @@ class FakeMigration:
         )  # fmt: skip
 
     def cancel(self) -> None:
-        """Be over, cancelled."""
+        """End the migration as cancelled."""
         self.outcome = "cancelled"
         self.ended.set()
 
@@ -151,7 +151,7 @@ class Stage:
 
 @pytest.fixture
 def playground(make_run: MakeRun) -> Iterator[ConvergenceExplorer]:
-    """Return an explorer on two recorded runs, drawn; close it."""
+    """Return a drawn explorer of two recorded runs; close it afterwards."""
     recorded = [make_run(), make_run(number=2, dirty_mib_s=80, outcome="timed_out")]
     made = ConvergenceExplorer(SimpleNamespace(measured=recorded))  # type: ignore[arg-type]
     assert made.wait(TIMEOUT_S)
@@ -161,7 +161,7 @@ def playground(make_run: MakeRun) -> Iterator[ConvergenceExplorer]:
 
 
 class Outline:
-    """Stands in for a figure: says of how many runs it would be."""
+    """Stands in for a figure and states of how many runs the figure would be."""
 
     def __init__(self, *given: object, own: Sequence[Run], **others: object) -> None:
         self.own = own
@@ -172,7 +172,7 @@ class Outline:
 
 @pytest.fixture
 def stage(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    """Give a stage whose figures are outlines, and close its explorer."""
+    """Return a stage whose figures are outlines; close its explorer afterwards."""
     monkeypatch.setattr(plots, "convergence", Outline)
     made = Stage(make_run)
     yield made
@@ -185,8 +185,8 @@ def stage(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]
     ("fake", "real"),
     [(FakeWire, Wire), (FakeLab, Lab), (FakeGuest, Guest), (FakeMigration, Migration)],
 )
-def test_fakes_answer_to_the_calls_of_what_they_stand_for(fake: type, real: type) -> None:
-    """Each method of a fake exists in truth, and takes the same arguments."""
+def test_fakes_have_the_methods_of_the_real_classes(fake: type, real: type) -> None:
+    """Each method of a fake exists in the real class and takes the same arguments."""
     for name, function in inspect.getmembers(fake, inspect.isfunction):
         if not name.startswith("_"):
             taken = inspect.signature(getattr(real, name)).parameters
@@ -199,8 +199,8 @@ def test_fakes_answer_to_the_calls_of_what_they_stand_for(fake: type, real: type
 # Without a guest
 
 
-def test_it_shows_and_draws_the_forecast(playground: ConvergenceExplorer) -> None:
-    """In words, in the figure's title and description, and beside the recorded runs."""
+def test_forecast_is_shown_in_words_and_in_the_figure(playground: ConvergenceExplorer) -> None:
+    """The forecast is in the text, in the figure's title and description, and beside the runs."""
     assert repr(playground) == "ConvergenceExplorer(2 recorded runs)"
     assert "It ends, after 12 iterations" in playground.forecast.value
     shown = playground.results.value
@@ -209,10 +209,10 @@ def test_it_shows_and_draws_the_forecast(playground: ConvergenceExplorer) -> Non
     assert "<td>40 MiB/s</td>" in shown
 
 
-def test_a_slider_changes_words_at_once_and_the_figure_after(
+def test_slider_changes_text_at_once_and_figure_later(
     playground: ConvergenceExplorer,
 ) -> None:
-    """Each setting reaches the model; the nearest runs are others then."""
+    """Each setting reaches the model, and another setting has other nearest runs."""
     playground.dirty.value = 80
     assert "It does not end: the guest writes 80 MiB/s" in playground.forecast.value
     assert playground.wait(TIMEOUT_S)
@@ -231,8 +231,8 @@ def test_a_slider_changes_words_at_once_and_the_figure_after(
     )
 
 
-def test_a_slider_and_its_field_are_one(playground: ConvergenceExplorer) -> None:
-    """A reader who moves the slider or types the number asks for the same; both are bounded."""
+def test_slider_and_its_field_have_the_same_value(playground: ConvergenceExplorer) -> None:
+    """A moved slider and a typed number give the same value, within the same bounds."""
     row = next(
         row
         for row in playground._box.children
@@ -245,16 +245,16 @@ def test_a_slider_and_its_field_are_one(playground: ConvergenceExplorer) -> None
     assert slider.value == playground.settings.wire_mbit_s == 1200
 
 
-def test_a_working_set_is_no_more_than_the_memory(playground: ConvergenceExplorer) -> None:
-    """Sliders that contradict each other ask for what can be."""
+def test_working_set_is_limited_to_the_memory(playground: ConvergenceExplorer) -> None:
+    """If sliders contradict each other, the working set is limited to the guest's memory."""
     playground.memory.value = 40
     assert playground.settings.working_set_mib == 40
 
 
-def test_while_it_draws_only_the_newest_setting_waits(
+def test_only_the_newest_setting_waits_for_drawing(
     playground: ConvergenceExplorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A slider that is dragged doesn't queue figures, nor wait for them."""
+    """Dragging a slider neither queues figures nor waits for them."""
     begun, go_on = threading.Event(), threading.Event()
     drawn: list[float] = []
     whole = playground._picture
@@ -275,8 +275,8 @@ def test_while_it_draws_only_the_newest_setting_waits(
     assert drawn == [10, 50]
 
 
-def test_a_saved_explorer_shows_its_figure(playground: ConvergenceExplorer) -> None:
-    """A reader without a kernel sees figure and words, without an address."""
+def test_saved_explorer_shows_its_figure(playground: ConvergenceExplorer) -> None:
+    """Without a kernel the notebook shows the figure and the text, and no memory address."""
     bundle = playground._repr_mimebundle_()
     assert bundle["text/plain"] == "ConvergenceExplorer(2 recorded runs)"
     assert "run this cell" in bundle["text/html"]
@@ -284,16 +284,16 @@ def test_a_saved_explorer_shows_its_figure(playground: ConvergenceExplorer) -> N
     assert "<img" in bundle["text/html"]
 
 
-def test_without_a_guest_nothing_is_started(playground: ConvergenceExplorer) -> None:
-    """There is no button, and to call for a trial does nothing."""
+def test_explorer_without_a_guest_starts_nothing(playground: ConvergenceExplorer) -> None:
+    """Without a guest there is no button, and starting a trial does nothing."""
     playground.start()
     playground.cancel()
     assert len(playground.runs) == 0
     assert playground.start_button not in playground._box.children
 
 
-def test_it_plays_where_there_is_no_libvirt() -> None:
-    """Explorer and playground of recorded runs load neither libvirt nor the lab."""
+def test_explorer_needs_no_libvirt() -> None:
+    """An explorer of recorded runs loads neither libvirt nor the lab."""
     code = (
         "import sys\n"
         "from types import SimpleNamespace\n"
@@ -307,8 +307,8 @@ def test_it_plays_where_there_is_no_libvirt() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=TIMEOUT_S * 3)
 
 
-def test_a_table_has_what_was_measured_and_what_the_model_says(make_run: MakeRun) -> None:
-    """Both stand in one cell; of a run that did not end, what there is."""
+def test_table_has_measured_and_forecast_values(make_run: MakeRun) -> None:
+    """A cell has the measured and the forecast value, also for a run that did not complete."""
     runs = [make_run(), make_run(number=2, dirty_mib_s=150, outcome="timed_out")]
     table = run_tables.forecasts(runs, 118, "Two runs")
     assert "completed (the model: it ends in time)" in table
@@ -319,8 +319,8 @@ def test_a_table_has_what_was_measured_and_what_the_model_says(make_run: MakeRun
 # With a guest
 
 
-def test_a_setting_is_tried_for_real(stage: Stage) -> None:
-    """Workload and wire are set, it migrates under the limit and deadline, and is a point."""
+def test_trial_migrates_with_the_chosen_settings(stage: Stage) -> None:
+    """A trial sets workload and wire, migrates with limit and deadline, and becomes a point."""
     playground = stage.playground
     playground.dirty.value, playground.wire.value = 60, 900
     playground.max_downtime.value, playground.deadline.value = 500, 20
@@ -342,18 +342,18 @@ def test_a_setting_is_tried_for_real(stage: Stage) -> None:
     assert playground.cancel_button.disabled
 
 
-def test_lab_and_guest_are_as_before_after_a_trial(stage: Stage) -> None:
-    """The wire has its rate and delay again, and the guest its workload."""
+def test_trial_restores_wire_and_workload(stage: Stage) -> None:
+    """After a trial the wire has its former rate and delay, and the guest its former workload."""
     stage.begin()
     stage.end()
     assert stage.guest.lab.wire.set_to[-1] == WireSpec(800.0, delay_ms=2)
     assert stage.guest.spec.dirty_mib_s == 25
 
 
-def test_what_cannot_be_set_back_is_reported_and_the_rest_is_set_back(
+def test_failed_restore_is_reported_and_the_rest_is_restored(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A wire that refuses leaves no trial's workload behind, and the reader sees why."""
+    """If the wire cannot be restored, the workload still is, and the page shows the reason."""
 
     def refuse(*_rate: float, **_more: float) -> None:
         if stage.asked.is_set():
@@ -369,16 +369,16 @@ def test_what_cannot_be_set_back_is_reported_and_the_rest_is_set_back(
     assert [run.outcome for run in stage.playground.runs] == [Outcome.COMPLETED]
 
 
-def test_a_guest_says_how_much_it_writes_and_needs(stage: Stage) -> None:
-    """The working set is the guest's, and cannot be changed while it runs."""
+def test_working_set_of_a_running_guest_is_fixed(stage: Stage) -> None:
+    """The explorer shows the guest's working set, which cannot change while the guest runs."""
     assert stage.playground.working_set.value == 32
     assert stage.playground.working_set.disabled
     # Recorded guests have a working set of 64 MiB, and 118 in use.
     assert stage.playground.memory.value == 118 - 32
 
 
-def test_a_great_guest_is_not_taken_for_a_smaller_one(make_run: MakeRun) -> None:
-    """Memory beyond the slider's usual end is shown as it is, on field and slider."""
+def test_memory_beyond_the_slider_is_shown_as_it_is(make_run: MakeRun) -> None:
+    """If a guest has more memory than the slider's usual end, field and slider show all of it."""
     guest = FakeGuest()
     guest.spec.working_set_mib = 1000
     recorded = SimpleNamespace(measured=[make_run()])
@@ -390,10 +390,10 @@ def test_a_great_guest_is_not_taken_for_a_smaller_one(make_run: MakeRun) -> None
     assert playground.wait(TIMEOUT_S)
 
 
-def test_a_drawing_that_is_refused_is_reported_with_its_hint(
+def test_refused_drawing_is_reported_with_its_hint(
     playground: ConvergenceExplorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What migrationlab refuses is no fault of migrationlab."""
+    """An error of migrationlab is shown with its hint, and not as a defect of migrationlab."""
 
     def refuse(*_: object, **__: object) -> None:
         raise LabError("nothing to draw", hint="look elsewhere")
@@ -406,8 +406,8 @@ def test_a_drawing_that_is_refused_is_reported_with_its_hint(
     assert "fault" not in playground.results.value
 
 
-def test_a_trial_is_cancelled_and_another_started(stage: Stage) -> None:
-    """Cancel ends it and it is a point too; then the button works again."""
+def test_another_trial_starts_after_a_cancel(stage: Stage) -> None:
+    """A cancelled trial becomes a point, and the button works again."""
     stage.begin()
     stage.playground.cancel_button.click()
     assert stage.playground.wait(TIMEOUT_S)
@@ -421,8 +421,8 @@ def test_a_trial_is_cancelled_and_another_started(stage: Stage) -> None:
     assert outcomes == [Outcome.CANCELLED, Outcome.COMPLETED]
 
 
-def test_a_cancel_before_there_is_anything_to_cancel_is_not_lost(stage: Stage) -> None:
-    """While it still connects, Cancel is pressed: what comes of it is cancelled."""
+def test_cancel_while_connecting_is_not_lost(stage: Stage) -> None:
+    """If Cancel is pressed while a trial connects, its migration is cancelled once it starts."""
     stage.connected.clear()
     stage.begin()
     stage.playground.cancel_button.click()
@@ -431,16 +431,16 @@ def test_a_cancel_before_there_is_anything_to_cancel_is_not_lost(stage: Stage) -
     assert [run.outcome for run in stage.playground.runs] == [Outcome.CANCELLED]
 
 
-def test_a_second_press_starts_nothing(stage: Stage) -> None:
-    """While one is under way there is only one."""
+def test_second_press_starts_nothing(stage: Stage) -> None:
+    """During a trial a second press starts no other trial."""
     stage.begin()
     stage.playground.start()
     stage.end()
     assert len(stage.plans) == 1
 
 
-def test_a_refusal_is_shown_with_its_hint(stage: Stage) -> None:
-    """What the host says and what to do about it; and it can be tried again."""
+def test_refusal_is_shown_with_its_hint(stage: Stage) -> None:
+    """The page shows the host's error and its hint, and a trial can be started again."""
     stage.refusal = HostError("no room", hint="Make room.")
     stage.begin()
     assert stage.playground.wait(TIMEOUT_S)
@@ -449,8 +449,8 @@ def test_a_refusal_is_shown_with_its_hint(stage: Stage) -> None:
     assert not stage.playground.start_button.disabled
 
 
-def test_a_lab_that_died_is_named_with_the_cell_to_run(stage: Stage) -> None:
-    """Before a trial and in the middle of one."""
+def test_dead_lab_is_reported_with_the_cell_to_run(stage: Stage) -> None:
+    """The error names the cell to run if the lab died before or during a trial."""
     stage.begin()
     stage.guest.lab.alive = False
     stage.migration.failure = LabError("gone")
@@ -464,8 +464,8 @@ def test_a_lab_that_died_is_named_with_the_cell_to_run(stage: Stage) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_fault_of_migrationlab_is_shown_and_the_explorer_lives_on(stage: Stage) -> None:
-    """What nobody expected is reported, and the button works again."""
+def test_unexpected_error_is_shown_and_explorer_still_works(stage: Stage) -> None:
+    """An unexpected error is shown on the page, and the button works again."""
     stage.refusal = ValueError("no ink")
     stage.begin()
     assert stage.playground.wait(TIMEOUT_S)
@@ -473,8 +473,8 @@ def test_a_fault_of_migrationlab_is_shown_and_the_explorer_lives_on(stage: Stage
     assert not stage.playground.start_button.disabled
 
 
-def test_close_cancels_what_runs_and_starts_nothing_more(stage: Stage) -> None:
-    """Nothing is left running, and a press afterwards begins nothing."""
+def test_close_cancels_the_trial_and_prevents_others(stage: Stage) -> None:
+    """Closing cancels the running trial, and a later press starts nothing."""
     stage.begin()
     stage.playground.close()
     assert [run.outcome for run in stage.playground.runs] == [Outcome.CANCELLED]

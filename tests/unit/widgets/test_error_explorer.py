@@ -31,7 +31,7 @@ CLOSED = find_attempt(RECORDED, "port-closed", "peer2peer")
 
 
 def guest(*, alive: bool = True) -> Any:
-    """Give what the explorer asks of a guest."""
+    """Return what the explorer asks of a guest."""
     return SimpleNamespace(lab=SimpleNamespace(alive=alive))
 
 
@@ -39,7 +39,7 @@ def guest(*, alive: bool = True) -> Any:
 
 
 def test_each_fault_was_tried_in_each_mode() -> None:
-    """The records have all cases of the lab, and in peer2peer each was refused as its name says."""
+    """The records have each fault of the lab in each mode; peer2peer refused each as expected."""
     assert {(met.case, met.mode) for met in RECORDED} == {
         (case.id, mode) for case in CASES for mode in Mode
     }
@@ -51,15 +51,15 @@ def test_each_fault_was_tried_in_each_mode() -> None:
         assert (met.title, met.broken) == (case.title, case.broken)
 
 
-def test_a_refused_guest_goes_on_at_the_source() -> None:
-    """Of all that was refused the guest was found where it had been, and whole."""
+def test_refused_migration_leaves_guest_on_source() -> None:
+    """After each refused migration the guest was at the source with intact memory."""
     for met in RECORDED:
         assert met.found_at == ("host-b" if met.stage is AttemptStage.COMPLETED else "host-a")
         assert met.intact
 
 
-def test_one_fault_is_noticed_by_whoever_meets_it() -> None:
-    """A certificate is refused by the client, by the source's libvirtd, or by QEMU."""
+def test_same_fault_is_reported_by_different_programs() -> None:
+    """The client, the source's libvirtd or QEMU reports the faulty certificate."""
     case = "certificate-wrong-name"
     noticed = [
         find_attempt(RECORDED, case, mode, control).noticed_by
@@ -68,8 +68,8 @@ def test_one_fault_is_noticed_by_whoever_meets_it() -> None:
     assert noticed == [NoticedBy.CLIENT, NoticedBy.SOURCE_DAEMON, NoticedBy.QEMU]
 
 
-def test_what_is_saved_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file gives back the attempts that were written to it; a damaged one is named."""
+def test_saved_attempts_can_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loaded file has the attempts that were saved; a damaged file is named."""
     monkeypatch.setattr(json_files, "find_data", lambda _name: tmp_path)
     save_attempts(RECORDED, tmp_path / "met.json")
     assert load_attempts("met") == RECORDED
@@ -80,14 +80,14 @@ def test_what_is_saved_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
         load_attempts("none")
 
 
-def test_an_attempt_that_was_not_made_is_not_found() -> None:
-    """A case that was not met is refused by name."""
+def test_missing_attempt_is_refused() -> None:
+    """A case without a record is refused, and the error names the case."""
     with pytest.raises(UsageError, match="no attempt with gremlins in normal mode"):
         find_attempt(RECORDED, "gremlins", "normal")
 
 
-def test_a_reason_that_the_message_hides_is_reported() -> None:
-    """Where migrationlab had the reason from a log, the explanation is that of the reason."""
+def test_reason_from_the_log_is_explained() -> None:
+    """If only a log had the reason, migrationlab explains that reason."""
     hidden = dataclasses.replace(
         CLOSED, text="End of file while reading data: Input/output error", code=38, domain=7
     )
@@ -97,8 +97,8 @@ def test_a_reason_that_the_message_hides_is_reported() -> None:
 
 
 @pytest.mark.parametrize("met", RECORDED, ids=repr)
-def test_logs_name_their_host_and_no_path_of_a_machine(met: Attempt) -> None:
-    """What is kept of the logs says whose it is, and nothing of where the lab stood."""
+def test_logs_name_their_host_and_no_local_path(met: Attempt) -> None:
+    """The recorded logs name their host, and no path of the recording machine."""
     for log in met.logs:
         assert log.where.startswith(("host-a, ", "host-b, "))
         assert log.lines
@@ -108,8 +108,8 @@ def test_logs_name_their_host_and_no_path_of_a_machine(met: Attempt) -> None:
 # --- the explorer -------------------------------------------------------------------------------
 
 
-def test_a_typed_message_is_explained_at_once() -> None:
-    """Whatever is typed is explained, unknown text too, and an empty field asks for some."""
+def test_typed_message_is_explained_at_once() -> None:
+    """Any typed text gets an explanation; an empty field asks for a message."""
     explorer = ErrorExplorer()
     assert explorer.explanation is None
     assert "Paste a message" in explorer.about.value
@@ -120,8 +120,8 @@ def test_a_typed_message_is_explained_at_once() -> None:
     assert "<b>is</b>" not in explorer.explained.value
 
 
-def test_who_connects_depends_on_the_mode() -> None:
-    """A name that is not known: the client's business in normal mode, the source's in peer2peer."""
+def test_unknown_host_name_is_reported_by_who_connects() -> None:
+    """An unknown name is the client's error in normal mode and the source's in peer2peer."""
     explorer = ErrorExplorer()
     explorer.message.value = "ssh: Could not resolve hostname node2: Name or service not known"
     noticed = []
@@ -132,8 +132,8 @@ def test_who_connects_depends_on_the_mode() -> None:
     assert noticed == [NoticedBy.CLIENT, NoticedBy.SOURCE_DAEMON]
 
 
-def test_a_chosen_case_shows_what_was_recorded() -> None:
-    """The message, what it means, what became of the guest and the logs of each case and mode."""
+def test_chosen_case_shows_its_record() -> None:
+    """Each case and mode shows the message, its explanation, the guest's state and the logs."""
     explorer = ErrorExplorer()
     for met in RECORDED:
         if met.control:
@@ -149,8 +149,8 @@ def test_a_chosen_case_shows_what_was_recorded() -> None:
             assert met.explanation.id in explorer.explained.value
 
 
-def test_a_changed_message_is_ones_own() -> None:
-    """Typing into a case's message leaves the case, and the facts about its guest."""
+def test_edited_message_is_no_longer_the_case() -> None:
+    """Editing a case's message deselects the case and hides the facts about its guest."""
     explorer = ErrorExplorer()
     explorer.case.value = CLOSED.case
     explorer.message.value = f"{CLOSED.text}."
@@ -160,8 +160,8 @@ def test_a_changed_message_is_ones_own() -> None:
     assert explorer.explanation.id == "port-closed"
 
 
-def test_without_a_guest_nothing_can_be_broken() -> None:
-    """On records alone there is no button that works, and starting does nothing."""
+def test_explorer_without_a_guest_breaks_nothing() -> None:
+    """With records alone the button is off, and starting does nothing."""
     explorer = ErrorExplorer()
     explorer.case.value = CLOSED.case
     explorer.start()
@@ -169,8 +169,8 @@ def test_without_a_guest_nothing_can_be_broken() -> None:
     assert explorer.attempts == ()
 
 
-def test_broken_for_real_in_a_thread_of_its_own() -> None:
-    """The button gives way while the lab is broken, a second press does nothing, then it's told."""
+def test_fault_is_tried_in_its_own_thread() -> None:
+    """While the lab is broken the button is off and a second press does nothing."""
     begun, go_on = threading.Event(), threading.Event()
     asked: list[tuple[str, Mode]] = []
 
@@ -205,8 +205,8 @@ def test_broken_for_real_in_a_thread_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("alive", "said"), [(True, "out of order"), (False, "Run the cell with mig.Lab")]
 )
-def test_a_lab_that_fails_is_reported(alive: bool, said: str) -> None:
-    """An error of the lab is shown with its hint; a lab that is down, with the cell to run."""
+def test_error_of_the_lab_is_shown_with_its_hint(alive: bool, said: str) -> None:
+    """An error of the lab is shown with its hint; for a lab that is down it names a cell."""
 
     def try_fault(*_args: object, **_more: object) -> Attempt:
         raise LabError("out of order", hint="mend it")
@@ -220,8 +220,8 @@ def test_a_lab_that_fails_is_reported(alive: bool, said: str) -> None:
     assert not explorer.break_button.disabled
 
 
-def test_a_closed_explorer_breaks_nothing() -> None:
-    """After closing, a press that comes late does nothing."""
+def test_closed_explorer_breaks_nothing() -> None:
+    """A press after closing does nothing."""
     explorer = ErrorExplorer(guest(), try_fault=cast("Any", None))
     explorer.case.value = CLOSED.case
     explorer.close()
@@ -229,8 +229,8 @@ def test_a_closed_explorer_breaks_nothing() -> None:
     assert explorer.wait(0)
 
 
-def test_saved_notebooks_show_what_it_says() -> None:
-    """Without a kernel there is the text, and the repr has no address."""
+def test_saved_explorer_shows_its_text() -> None:
+    """Without a kernel the notebook shows the text, and the repr has no memory address."""
     explorer = ErrorExplorer()
     explorer.case.value = CLOSED.case
     bundle = explorer._repr_mimebundle_()
@@ -241,8 +241,8 @@ def test_saved_notebooks_show_what_it_says() -> None:
     assert "application/vnd.jupyter.widget-view+json" in bundle
 
 
-def test_a_guest_that_is_lost_or_damaged_is_named() -> None:
-    """The sentence about the guest hides nothing."""
+def test_lost_or_damaged_guest_is_reported() -> None:
+    """The sentence about the guest states that the guest is lost or damaged."""
     lost = dataclasses.replace(CLOSED, found_at=None, intact=None)
     assert "found on no host, and its memory could not be checked" in failure_html.outcome(lost)
     assert "DAMAGED" in failure_html.outcome(dataclasses.replace(CLOSED, intact=False))

@@ -18,13 +18,13 @@ NODE1, NODE2 = "qemu+ssh://root@node1/system", "qemu+ssh://root@node2/system"
 
 
 def migration_form(**changes: object) -> MigrationForm:
-    """Give an migration_form from node1 to node2."""
+    """Return a form for a migration from node1 to node2."""
     told = {"source_uri": NODE1, "destination_uri": NODE2, "domain": "web1"}
     return MigrationForm(**{**told, **changes})  # type: ignore[arg-type]
 
 
-def test_the_modes_differ_in_who_connects_the_destination() -> None:
-    """This machine in normal mode, root of the source in peer2peer; the rest is the same."""
+def test_modes_differ_in_who_connects_to_the_destination() -> None:
+    """This machine connects in normal mode, the source's root in peer2peer; the rest is equal."""
     normal, peer2peer = migration_form().checks(), migration_form(mode=Mode.PEER2PEER).checks()
     assert [check.opened_by for check in normal] == ["this machine", "this machine", "node1"]
     assert [check.opened_by for check in peer2peer] == ["this machine", "node1", "node1"]
@@ -48,15 +48,15 @@ def test_the_modes_differ_in_who_connects_the_destination() -> None:
     ],
 )
 def test_each_transport_has_its_port_and_login(uri: str, port: str, identity: str) -> None:
-    """The port and the login are those that libvirt's transport has."""
+    """Port and login are those of libvirt's transport."""
     check = migration_form(destination_uri=uri).checks()[1]
     assert check.port == port
     assert identity in check.identity
     assert check.uri == uri
 
 
-def test_memory_goes_where_the_migration_uri_says() -> None:
-    """An address and a port of one's own are what is to be settings_coverage."""
+def test_migration_uri_sets_address_and_port_of_memory() -> None:
+    """The checklist has the address and the port of the migration URI."""
     told = migration_form(migration_uri="tcp://10.0.5.2:49160")
     memory = told.checks()[2]
     assert (memory.port, memory.attempt) == ("49160", "nc -zv 10.0.5.2 49160")
@@ -68,15 +68,15 @@ def test_memory_goes_where_the_migration_uri_says() -> None:
     assert (chosen.port, chosen.attempt) == ("49152 to 49215", "nc -zv node2 49152")
 
 
-def test_the_source_may_be_this_machine() -> None:
-    """A source that names no host is this machine, whose libvirtd is behind a socket."""
+def test_source_may_be_this_machine() -> None:
+    """A source URI without a host means this machine, whose libvirtd listens on a socket."""
     first, second, memory = migration_form(source_uri="qemu:///system").checks()
     assert (first.listener, first.port) == ("libvirtd of this machine", "a socket")
     assert second.opened_by == memory.opened_by == "this machine"
 
 
-def test_the_commands_are_those_of_the_command_line() -> None:
-    """What is given to type is what the programs take: every option is theirs."""
+def test_commands_have_only_known_options() -> None:
+    """Each option of the shown commands exists in the program that takes it."""
     told = migration_form(mode=Mode.PEER2PEER)
     (_, doctor), (_, migrate), (_, virsh) = told.commands()
     for line in (doctor, migrate):
@@ -102,8 +102,8 @@ def test_the_commands_are_those_of_the_command_line() -> None:
         ({"migration_uri": NODE2}, "is a libvirt connection URI"),
     ],
 )
-def test_what_cannot_work_is_reported(changes: dict[str, object], words: str) -> None:
-    """The first problem's words say what is wrong, and nothing is derived from it."""
+def test_impossible_form_reports_its_first_problem(changes: dict[str, object], words: str) -> None:
+    """The text states the first problem, and the form derives nothing from wrong input."""
     told = migration_form(**changes)
     assert any(words in problem.reason for problem in told.problems())
     for derived in (told.plan, told.checks, told.commands):
@@ -111,8 +111,8 @@ def test_what_cannot_work_is_reported(changes: dict[str, object], words: str) ->
             derived()
 
 
-def test_the_form_follows_what_is_typed() -> None:
-    """Drawing, checklist and commands, or what is wrong: for each change of a field."""
+def test_each_change_updates_the_form() -> None:
+    """Each changed field updates drawing, checklist and commands, or shows the problem."""
     form = HostsForm()
     assert repr(form) == "HostsForm('web1', node1 to node2)"
     assert "<svg" in form.result.value
@@ -132,7 +132,7 @@ def test_the_form_follows_what_is_typed() -> None:
     assert "<b>'" not in form.result.value
 
 
-def test_a_saved_form_is_readable_without_running() -> None:
+def test_saved_form_shows_drawing_and_checklist() -> None:
     """The notebook keeps the drawing as an image with its description, and the checklist."""
     bundle = HostsForm()._repr_mimebundle_()
     assert bundle["text/plain"] == "HostsForm('web1', node1 to node2)"
@@ -142,7 +142,7 @@ def test_a_saved_form_is_readable_without_running() -> None:
 
 
 def test_texts_of_the_checklist_are_escaped() -> None:
-    """What was typed is shown, and never run by the page."""
+    """Typed markup is shown as text, and the page never runs it."""
     check = ConnectionCheck("a<b", "c", "1", "d", "e", "f & g", "h")
     assert "a&lt;b" in fill("checklist.html", checks=[check])
     assert "f &amp; g" in fill("checklist.html", checks=[check])

@@ -26,7 +26,7 @@ from panel_fakes import TIMEOUT_S, FakeGuest, FakeHost, FakeLab, FakeMigration, 
 
 @pytest.fixture
 def stage(make_run: Callable[..., Run]) -> Iterator[Stage]:
-    """Give a stage, and close its panel."""
+    """Return a stage; close its panel afterwards."""
     made = Stage(make_run)
     yield made
     made.connected.set()
@@ -42,8 +42,8 @@ def stage(make_run: Callable[..., Run]) -> Iterator[Stage]:
         (FakeMigration, Migration),
     ],
 )
-def test_fakes_answer_to_the_calls_of_what_they_stand_for(fake: type, real: type) -> None:
-    """Each method of a fake exists in truth, and takes the same arguments."""
+def test_fakes_have_the_methods_of_the_real_classes(fake: type, real: type) -> None:
+    """Each method of a fake exists in the real class and takes the same arguments."""
     for name, function in inspect.getmembers(fake, inspect.isfunction):
         if not name.startswith("_"):
             taken = inspect.signature(getattr(real, name)).parameters
@@ -53,7 +53,7 @@ def test_fakes_answer_to_the_calls_of_what_they_stand_for(fake: type, real: type
     )
 
 
-def test_choosing_the_mode_changes_command_drawing_and_order(stage: Stage) -> None:
+def test_mode_changes_command_drawing_and_order_of_fields(stage: Stage) -> None:
     """Peer2peer adds --p2p, moves an arrow, and asks for the connection URI first."""
     panel = stage.panel
     normal = panel.drawing.value
@@ -67,7 +67,7 @@ def test_choosing_the_mode_changes_command_drawing_and_order(stage: Stage) -> No
 
 
 def test_wrong_input_is_explained_and_never_started(stage: Stage) -> None:
-    """Start is off while a field is wrong; the suggestion, one press away, puts it right."""
+    """Start is off while a field is wrong; a button applies the suggested value."""
     panel = stage.panel
     panel.form.migration_uri.value = "qemu+ssh://root@host-b/system"
     assert "is a libvirt connection URI" in panel.form.problems["migration_uri"].value
@@ -83,8 +83,8 @@ def test_wrong_input_is_explained_and_never_started(stage: Stage) -> None:
     assert not panel.start_button.disabled
 
 
-def test_to_the_end_and_back_again(stage: Stage) -> None:
-    """After a migration come words, table and figures, and the next one goes the other way."""
+def test_next_migration_goes_the_other_way(stage: Stage) -> None:
+    """A completed migration shows text, table and figures, and the next one goes back."""
     panel = stage.panel
     panel.form.connection_uri.value = "qemu+ssh://root@host-b/system"
     stage.begin()
@@ -109,16 +109,16 @@ def test_to_the_end_and_back_again(stage: Stage) -> None:
     assert panel.results.value.count("<img ") == 3
 
 
-def test_a_second_press_starts_nothing(stage: Stage) -> None:
-    """While one migration runs there is no other."""
+def test_second_press_starts_nothing(stage: Stage) -> None:
+    """During a migration a second press starts no other migration."""
     stage.begin()
     stage.panel.start()
     stage.end()
     assert len(stage.plans) == 1
 
 
-def test_cancel_ends_what_runs(stage: Stage) -> None:
-    """The guest stays, the form keeps its values, and Start is ready again."""
+def test_cancel_ends_the_migration(stage: Stage) -> None:
+    """The guest stays at the source, the form keeps its values, and Start is on again."""
     panel = stage.panel
     assert panel.cancel_button.disabled
     panel.form.bandwidth.value = "20"
@@ -132,8 +132,8 @@ def test_cancel_ends_what_runs(stage: Stage) -> None:
     assert not panel.start_button.disabled
 
 
-def test_cancel_waits_until_there_is_something_to_cancel(stage: Stage) -> None:
-    """A cancel while the connections are still being made is not lost."""
+def test_cancel_while_connecting_is_not_lost(stage: Stage) -> None:
+    """A cancel during the connecting cancels the migration as soon as it has started."""
     stage.connected.clear()
     stage.begin()
     stage.panel.cancel_button.click()
@@ -143,8 +143,8 @@ def test_cancel_waits_until_there_is_something_to_cancel(stage: Stage) -> None:
     assert "cancelled" in stage.panel.message.value
 
 
-def test_a_refusal_is_shown_with_its_hint(stage: Stage) -> None:
-    """What migrationlab refuses is said on the panel, not in a log."""
+def test_refusal_is_shown_with_its_hint(stage: Stage) -> None:
+    """The panel shows the error and its hint."""
     stage.refusal = HostError("Cannot recv data", hint="mend <sshd>")
     stage.begin()
     assert stage.panel.wait(TIMEOUT_S)
@@ -153,8 +153,8 @@ def test_a_refusal_is_shown_with_its_hint(stage: Stage) -> None:
     assert not stage.panel.start_button.disabled
 
 
-def test_a_lab_that_died_is_named_with_the_cell_to_run(stage: Stage) -> None:
-    """Whether it died before or during a migration, the panel says what to run again."""
+def test_dead_lab_is_reported_with_the_cell_to_run(stage: Stage) -> None:
+    """The panel names the cell to run if the lab died before or during a migration."""
     stage.begin()
     stage.migration.failure = HostError("internal error: client socket is closed")
     stage.guest.lab.alive = False
@@ -168,8 +168,8 @@ def test_a_lab_that_died_is_named_with_the_cell_to_run(stage: Stage) -> None:
     assert repr(stage.panel) == "MigrationPanel('guest-1', 0 runs)"
 
 
-def test_a_verdict_stays_where_the_guest_is_gone(stage: Stage) -> None:
-    """How the migration ended is known and shown, whatever became of the guest."""
+def test_verdict_is_shown_without_a_guest(stage: Stage) -> None:
+    """The panel shows the migration's outcome even if the guest is gone."""
     stage.begin()
     stage.guest.gone = True
     stage.end()
@@ -182,8 +182,8 @@ def test_a_verdict_stays_where_the_guest_is_gone(stage: Stage) -> None:
     assert "the guest is gone" in stage.panel.message.value
 
 
-def test_no_panel_for_a_lab_that_is_down() -> None:
-    """A panel that could do nothing is not made; the error says what to run."""
+def test_panel_for_a_lab_that_is_down_is_refused() -> None:
+    """The error names the cell to run."""
     guest = FakeGuest()
     guest.lab.alive = False
     with pytest.raises(LabError) as caught:
@@ -191,8 +191,8 @@ def test_no_panel_for_a_lab_that_is_down() -> None:
     assert "mig.Lab(…)" in caught.value.hint
 
 
-def test_a_guest_that_moved_elsewhere_is_not_migrated_unseen(stage: Stage) -> None:
-    """If another cell has moved the guest, the panel turns round and lets the user look first."""
+def test_panel_turns_round_if_another_cell_moved_the_guest(stage: Stage) -> None:
+    """If another cell moved the guest, the panel shows the new direction before it starts."""
     stage.guest.host = stage.guest.lab.hosts[1]
     stage.panel.start_button.click()
     assert stage.panel.wait(TIMEOUT_S)
@@ -201,10 +201,10 @@ def test_a_guest_that_moved_elsewhere_is_not_migrated_unseen(stage: Stage) -> No
     assert "host-b → host-a" in stage.panel.heading.value
 
 
-def test_a_fault_of_migrationlab_is_shown_and_the_panel_lives_on(
+def test_unexpected_error_is_shown_and_panel_still_works(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What nobody foresaw reaches the page and the log, and Start works again."""
+    """An unexpected error is shown on the page and logged, and Start is on again."""
     logged: list[threading.ExceptHookArgs] = []
     monkeypatch.setattr(threading, "excepthook", logged.append)
     stage.refusal = ZeroDivisionError("unforeseen")
@@ -217,18 +217,18 @@ def test_a_fault_of_migrationlab_is_shown_and_the_panel_lives_on(
     assert not stage.panel.start_button.disabled
 
 
-def test_close_cancels_what_runs(stage: Stage) -> None:
-    """A closed panel leaves no migration behind."""
+def test_close_cancels_the_migration(stage: Stage) -> None:
+    """Closing the panel cancels its migration."""
     stage.begin()
     stage.panel.close()
     assert stage.migration.outcome == "cancelled"
     assert stage.panel.wait(0)
 
 
-def test_close_while_it_still_connects_leaves_nothing_behind(
+def test_close_while_connecting_cancels_the_migration(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A migration that begins only after the panel was closed is cancelled at once."""
+    """A migration that starts after the panel was closed is cancelled at once."""
     monkeypatch.setattr(panel, "CLOSE_TIMEOUT_S", 0)
     stage.connected.clear()
     stage.begin()
@@ -238,18 +238,18 @@ def test_close_while_it_still_connects_leaves_nothing_behind(
     assert stage.migration.outcome == "cancelled"
 
 
-def test_close_says_nothing_and_starts_nothing_any_more(stage: Stage) -> None:
-    """A panel that was closed stays so, whatever a script asks of it."""
+def test_closed_panel_starts_nothing(stage: Stage) -> None:
+    """A closed panel stays closed, whatever a script calls."""
     stage.panel.close()
     stage.panel.start()
     assert stage.plans == []
     assert stage.panel.wait(0)
 
 
-def test_an_interrupt_of_the_kernel_cancels_what_is_waited_for(
+def test_kernel_interrupt_cancels_the_awaited_migration(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who waits for the panel in a cell and interrupts the kernel leaves no migration behind."""
+    """Interrupting a cell that waits for the panel cancels the migration."""
     stage.begin()
     stage.tell("running")
 
@@ -266,7 +266,7 @@ def test_an_interrupt_of_the_kernel_cancels_what_is_waited_for(
 
 
 def test_callbacks_return_at_once(stage: Stage) -> None:
-    """Pressing Start while the connections hang does not hold up the kernel."""
+    """Pressing Start does not block the kernel while the connections hang."""
     stage.connected.clear()
     stage.begin()  # returns although nothing is connected
     stage.panel.form.mode.value = Mode.PEER2PEER
@@ -275,8 +275,8 @@ def test_callbacks_return_at_once(stage: Stage) -> None:
     stage.end()
 
 
-def test_a_saved_panel_shows_its_drawing(stage: Stage) -> None:
-    """Where there is no kernel, the reader of a notebook still sees who talks to whom."""
+def test_saved_panel_shows_its_drawing(stage: Stage) -> None:
+    """Without a kernel the notebook shows the drawing of who connects to whom."""
     bundle = stage.panel._repr_mimebundle_()
     assert bundle["text/plain"] == "MigrationPanel('guest-1', 0 runs)"
     assert "run this cell" in bundle["text/html"]
@@ -287,8 +287,8 @@ def test_a_saved_panel_shows_its_drawing(stage: Stage) -> None:
 # The settings folded away
 
 
-def test_more_settings_are_folded_until_asked_for(stage: Stage) -> None:
-    """A button, which the keyboard reaches too, opens them and closes them again."""
+def test_more_settings_are_folded_at_first(stage: Stage) -> None:
+    """A button, which the keyboard reaches too, unfolds and folds the settings."""
     form = stage.panel.form
     assert form._folded.layout.display == "none"
     assert form.more.description == "More settings"
@@ -300,7 +300,7 @@ def test_more_settings_are_folded_until_asked_for(stage: Stage) -> None:
 
 
 def test_more_settings_reach_the_plan(stage: Stage) -> None:
-    """What is ticked and chosen is what is started; virsh's line says it, too."""
+    """Ticked and chosen settings are in the started plan and in virsh's command."""
     panel = stage.panel
     panel.form.postcopy.value = panel.form.auto_converge.value = True
     panel.form.compression.value = "xbzrle"
@@ -311,8 +311,8 @@ def test_more_settings_reach_the_plan(stage: Stage) -> None:
     assert (plan.postcopy, plan.auto_converge, plan.compression) == (True, True, ("xbzrle",))
 
 
-def test_a_setting_that_is_wrong_is_not_left_folded(stage: Stage) -> None:
-    """zlib wants parallel connections: it is said at the field, which opens by itself."""
+def test_wrong_setting_is_unfolded(stage: Stage) -> None:
+    """zlib needs parallel connections: the error is at the field, which unfolds."""
     panel = stage.panel
     panel.form.compression.value = "zlib"
     assert panel.form.more.value
@@ -327,14 +327,14 @@ def test_a_setting_that_is_wrong_is_not_left_folded(stage: Stage) -> None:
 
 
 def buttons(panel: MigrationPanel) -> list[bool]:
-    """Tell which of post-copy, pause, downtime and bandwidth are on."""
+    """Return which of post-copy, pause, downtime and bandwidth are on."""
     bar = panel.steering
     on = (bar.postcopy_button, bar.suspend_button, bar.downtime_button, bar.bandwidth_button)
     return [not button.disabled for button in on]
 
 
-def test_buttons_are_on_while_they_can_act(stage: Stage) -> None:
-    """Off before and after; in post-copy only the bandwidth can still be set."""
+def test_buttons_are_on_while_they_have_an_effect(stage: Stage) -> None:
+    """They are off before and after a migration; in post-copy only the bandwidth is on."""
     panel = stage.panel
     panel.form.postcopy.value = True
     assert not any(buttons(panel))
@@ -349,8 +349,8 @@ def test_buttons_are_on_while_they_can_act(stage: Stage) -> None:
     assert not any(buttons(panel))
 
 
-def test_postcopy_is_not_cancelled_and_says_so(stage: Stage) -> None:
-    """From post-copy no way leads back: the refusal is reported, and the run completes."""
+def test_cancel_in_postcopy_is_refused(stage: Stage) -> None:
+    """The refusal to cancel is shown, and the migration completes."""
     panel = stage.panel
     panel.form.postcopy.value = True
     stage.begin()
@@ -362,8 +362,8 @@ def test_postcopy_is_not_cancelled_and_says_so(stage: Stage) -> None:
     assert "completed" in panel.message.value
 
 
-def test_the_page_is_redrawn_at_each_third_look_only(stage: Stage) -> None:
-    """The panel looks ten times a second and redraws three times: the page costs little."""
+def test_page_is_redrawn_at_every_third_poll(stage: Stage) -> None:
+    """The panel polls ten times a second and redraws at every third poll, to save time."""
     drawn = []
     stage.panel.curves.observe(lambda change: drawn.append(change["new"]), names="value")
     stage.begin()

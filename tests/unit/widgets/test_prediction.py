@@ -1,4 +1,4 @@
-"""A guess, and what becomes of it."""
+"""A learner's prediction, and its comparison with the measured value."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from migrationlab.widgets.prediction import Comparison
         ("", None), ("about 300", None), ("300 s", None), ("nan", None), ("inf", None),
     ],
 )  # fmt: skip
-def test_numbers_are_read_as_people_write_them(typed: str, guess: float | None) -> None:
-    """What can be read is noted; what cannot is reported, and is no guess."""
+def test_number_is_read_in_usual_notations(typed: str, guess: float | None) -> None:
+    """A readable number is noted; unreadable text is reported and is no prediction."""
     prediction = Prediction("How long?", unit="ms")
     prediction._field.value = typed
     assert prediction.guess == guess
@@ -29,8 +29,8 @@ def test_numbers_are_read_as_people_write_them(typed: str, guess: float | None) 
     assert ("not a number" in note) == (guess is None and typed.strip() != "")
 
 
-def test_a_choice_is_none_until_it_is_made() -> None:
-    """Nothing is chosen for the learner."""
+def test_no_option_is_chosen_at_first() -> None:
+    """The widget chooses no option for the learner."""
     prediction = Prediction("Who connects?", choices=["the client", "the source's libvirtd"])
     assert prediction.guess is None
     assert "You made no guess. It is: the client." in repr(prediction.against("the client"))
@@ -52,16 +52,16 @@ def test_a_choice_is_none_until_it_is_made() -> None:
         (5.0, 0.0, "5 apart"),
     ],
 )
-def test_a_number_is_laid_beside_the_truth(guess: float, truth: float, words: str) -> None:
-    """By how much it is off is reported in the way that people compare."""
+def test_number_is_compared_with_the_measured_value(guess: float, truth: float, words: str) -> None:
+    """The text states the difference as people usually compare two numbers."""
     comparison = Comparison("How long?", guess, truth, "ms")
     assert words in repr(comparison)
     assert words in comparison._repr_html_()
 
 
 @pytest.mark.parametrize("truth", [None, math.nan, pd.NA])
-def test_what_was_not_measured_is_reported_as_such(truth: float | None) -> None:
-    """After a migration that failed there is nothing to lay beside the guess, and no error."""
+def test_unmeasured_value_is_reported(truth: float | None) -> None:
+    """After a failed migration the text states that there is no measured value."""
     prediction = Prediction("How long?", unit="ms")
     comparison = prediction.against(truth)
     assert repr(comparison) == "How long? You made no guess. It was not measured."
@@ -69,16 +69,16 @@ def test_what_was_not_measured_is_reported_as_such(truth: float | None) -> None:
     assert "You said: 300 ms. It was not measured." in prediction.against(truth)._repr_html_()
 
 
-def test_what_is_shown_is_escaped_and_read_aloud() -> None:
-    """A question is text, whatever it holds, and a screen reader says the comparison."""
+def test_question_is_escaped_and_comparison_is_read_aloud() -> None:
+    """A question never becomes markup, and a screen reader reads the comparison."""
     html = Comparison("a < b?", None, "<b>", "")._repr_html_()
     assert "a &lt; b?" in html
     assert "&lt;b&gt;" in html
     assert 'role="status"' in html
 
 
-def test_without_a_guess_the_truth_is_shown_alone() -> None:
-    """A learner who went past the question is not stopped by it."""
+def test_measured_value_is_shown_without_a_prediction() -> None:
+    """A learner who skipped the question sees the measured value alone."""
     prediction = Prediction("How long?", unit="ms")
     assert repr(prediction) == "Prediction('How long?')"
     assert repr(prediction.against(1234.4)) == "How long? You made no guess. It is: 1234 ms."

@@ -27,7 +27,7 @@ POINTS = st.builds(Point, AMOUNTS, AMOUNTS, st.none() | AMOUNTS, st.booleans())
 
 
 def places(svg: str) -> list[list[tuple[float, float]]]:
-    """Give the points of each line that is drawn."""
+    """Return the points of each drawn line."""
     lines = ET.fromstring(svg).findall(f"{SVG}polyline")
     return [
         [(float(x), float(y)) for x, y in re.findall(r"([\d.]+),([\d.]+)", line.get("points", ""))]
@@ -35,8 +35,8 @@ def places(svg: str) -> list[list[tuple[float, float]]]:
     ]
 
 
-def test_a_point_has_the_numbers_of_the_progress() -> None:
-    """Bytes become MiB; before the first sample there is no point, and no rate is not zero."""
+def test_point_has_the_numbers_of_the_progress() -> None:
+    """Bytes become MiB; before the first sample there is no point; an unknown rate is not 0."""
     assert point(Progress("starting", 20)) is None
     told = Progress("post-copy", 2500, iteration=2, memory_remaining_bytes=3 * MIB)
     assert point(told) == Point(2.5, 3.0, None, postcopy=True)
@@ -44,8 +44,8 @@ def test_a_point_has_the_numbers_of_the_progress() -> None:
     assert words(Progress("starting", 20)) == "starting, 0.0 s"
 
 
-def test_the_last_values_stand_in_words_and_as_the_name_of_the_picture() -> None:
-    """Who cannot see the curves hears the newest values, in their units."""
+def test_last_values_are_in_text_and_image_name() -> None:
+    """Readers who cannot see the curves get the newest values with their units."""
     svg = draw_curves([Point(0.5, 200, 90, postcopy=False), Point(1.5, 60, 80, postcopy=False)])
     root = ET.fromstring(svg)
     assert root.get("role") == "img"
@@ -57,8 +57,8 @@ def test_the_last_values_stand_in_words_and_as_the_name_of_the_picture() -> None
     assert "post-copy" not in shown
 
 
-def test_more_time_is_further_right_and_less_memory_lower() -> None:
-    """The curves have the directions of a usual figure: upwards is more."""
+def test_curves_have_the_usual_directions() -> None:
+    """Later points are further right, and larger values are higher."""
     left, rate = places(
         draw_curves([Point(1, 200, 10, postcopy=False), Point(4, 50, 90, postcopy=False)])
     )
@@ -67,8 +67,8 @@ def test_more_time_is_further_right_and_less_memory_lower() -> None:
     assert rate[0][1] > rate[1][1]
 
 
-def test_the_switch_to_postcopy_is_marked() -> None:
-    """A line at the first moment in post-copy, with its name."""
+def test_switch_to_postcopy_is_marked() -> None:
+    """A named line marks the first moment of post-copy."""
     svg = draw_curves([Point(s, 100 - s, 50, postcopy=s >= 6) for s in range(1, 11)])
     assert ">post-copy</text>" in svg
     (mark,) = [
@@ -78,8 +78,8 @@ def test_the_switch_to_postcopy_is_marked() -> None:
     assert float(mark.get("x1", "nan")) == pytest.approx(left[5][0])
 
 
-def test_a_long_migration_costs_no_more_than_a_short_one() -> None:
-    """However many points there are, only so many are drawn, the newest among them."""
+def test_number_of_drawn_points_is_limited() -> None:
+    """A long migration has a limited number of drawn points, with the newest one."""
     points = [Point(n / 10, n % 97, n % 13, postcopy=False) for n in range(5000)]
     left, rate = places(draw_curves(points))
     assert len(left) == len(rate) <= MAX_POINTS
@@ -88,8 +88,8 @@ def test_a_long_migration_costs_no_more_than_a_short_one() -> None:
 
 
 @given(points=st.lists(POINTS, max_size=30))
-def test_any_progress_is_drawn_within_the_picture(points: list[Point]) -> None:
-    """No number that a migration tells makes it raise, or draw beside the page."""
+def test_any_progress_is_drawn_within_the_image(points: list[Point]) -> None:
+    """No progress of a migration raises an error or draws outside the image."""
     svg = draw_curves(sorted(points, key=lambda one: one.seconds))
     if not points:
         assert svg == ""

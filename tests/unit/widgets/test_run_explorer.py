@@ -23,7 +23,7 @@ MakeRun = Callable[..., Run]
 
 @pytest.fixture
 def runs(make_run: MakeRun) -> list[Run]:
-    """Give four runs: both modes, and one that did not complete."""
+    """Return four runs of both modes, one of which did not complete."""
     return [
         make_run(number=1),
         make_run(number=2, mode="peer2peer", downtime_ms=410.0),
@@ -33,20 +33,20 @@ def runs(make_run: MakeRun) -> list[Run]:
 
 
 def outline(view: View, runs: tuple[Run, ...], until_s: float | None) -> str:
-    """Stand in for a figure: say what it would be drawn of."""
+    """Stand in for a figure: state its view and its runs."""
     return f"<figure>{view} of {', '.join(run.run_id for run in runs)} until {until_s}</figure>"
 
 
 @pytest.fixture
 def explorer(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> Iterator[RunExplorer]:
-    """Give an explorer of them, drawn in outline; close it."""
+    """Return an explorer of the runs with outlines for figures; close it afterwards."""
     monkeypatch.setattr(run_explorer, "_figure", outline)
     yield from _explorer(runs)
 
 
 @pytest.fixture
 def drawing(runs: list[Run]) -> Iterator[RunExplorer]:
-    """Give an explorer of them that draws; close it."""
+    """Return an explorer of the runs with real figures; close it afterwards."""
     yield from _explorer(runs)
 
 
@@ -66,16 +66,16 @@ def listed(explorer: RunExplorer) -> list[int]:
 # The tables
 
 
-def test_a_run_is_listed_with_what_sets_it_apart(make_run: MakeRun) -> None:
-    """Its number, mode, outcome in words, dirty rate, wire and time."""
+def test_run_is_listed_with_its_main_facts(make_run: MakeRun) -> None:
+    """The list has a run's number, mode, outcome, dirty rate, wire and time."""
     said = run_tables.label(3, make_run(mode="peer2peer", outcome="timed_out"))
     assert said.startswith("3 · peer2peer · stopped at its deadline · 40")
     assert "1000 Mbit/s" in said
     assert said.endswith(" s")
 
 
-def test_runs_stand_side_by_side_with_units(runs: list[Run]) -> None:
-    """A column a run, a row a number; what is unknown is a dash, and what nobody knows no row."""
+def test_table_has_a_column_per_run_and_a_row_per_number(runs: list[Run]) -> None:
+    """An unknown number is a dash; a number that all runs lack has no row."""
     table = run_tables.numbers({2: runs[1], 3: runs[2]})
     assert table.count('scope="col"') == 2
     assert '<th scope="col">run 3</th>' in table
@@ -84,8 +84,8 @@ def test_runs_stand_side_by_side_with_units(runs: list[Run]) -> None:
     assert "reported downtime" not in run_tables.numbers({3: runs[2]})
 
 
-def test_each_downtime_has_its_bounds_its_method_and_its_reason(runs: list[Run]) -> None:
-    """A downtime that is known has how far off it may be; one that isn't says why."""
+def test_downtime_has_bounds_and_method_or_a_reason(runs: list[Run]) -> None:
+    """A known downtime has its bounds and method; an unknown one has its reason."""
     table = run_tables.downtimes({1: runs[0], 3: runs[2]})
     assert "network: silence of the guest&#39;s beats" in table
     assert " to " in table
@@ -93,8 +93,8 @@ def test_each_downtime_has_its_bounds_its_method_and_its_reason(runs: list[Run])
     assert "requested: the limit in force</th><td>300 ms</td><td>300 ms</td>" in table
 
 
-def test_a_name_in_a_table_is_text_and_nothing_else() -> None:
-    """What looks like markup is shown, not obeyed."""
+def test_name_in_a_table_is_escaped() -> None:
+    """Markup in a name is shown as text."""
     code = "<script>"
     table = fill("table.html", caption=code, columns=[code], rows=[(code, [code])])
     assert code not in table
@@ -104,8 +104,8 @@ def test_a_name_in_a_table_is_text_and_nothing_else() -> None:
 # The explorer
 
 
-def test_it_begins_with_a_run_drawn(drawing: RunExplorer) -> None:
-    """The first run's timeline and numbers are there, without a press."""
+def test_first_run_is_drawn_at_the_start(drawing: RunExplorer) -> None:
+    """The first run's timeline and numbers are shown without a press."""
     assert repr(drawing) == "RunExplorer(4 runs)"
     assert "Shown: timeline, run 1." in drawing.message.value
     assert 'alt="The guest was paused' in drawing.results.value
@@ -113,8 +113,8 @@ def test_it_begins_with_a_run_drawn(drawing: RunExplorer) -> None:
     assert [run.run_id for run in drawing.chosen] == [drawing._runs[1].run_id]
 
 
-def test_filters_list_what_is_asked_for_and_keep_what_stays(explorer: RunExplorer) -> None:
-    """By mode and by outcome; a run that is still listed stays chosen."""
+def test_filters_keep_the_chosen_runs_that_they_list(explorer: RunExplorer) -> None:
+    """The list is filtered by mode and outcome; a chosen run in the list stays chosen."""
     explorer.choose(2, 4)
     explorer.mode.value = "peer2peer"
     assert listed(explorer) == [2, 3]
@@ -130,8 +130,8 @@ def test_filters_list_what_is_asked_for_and_keep_what_stays(explorer: RunExplore
 
 
 @pytest.mark.parametrize("view", list(View))
-def test_each_view_shows_the_runs_that_are_chosen(drawing: RunExplorer, view: View) -> None:
-    """A table and figures with alternative texts, also of a run that did not complete."""
+def test_each_view_shows_the_chosen_runs(drawing: RunExplorer, view: View) -> None:
+    """Each view has its table or figures with alternative texts, also for an incomplete run."""
     drawing.choose(2, 3)
     drawing.view.value = view
     assert drawing.wait(TIMEOUT_S)
@@ -142,8 +142,8 @@ def test_each_view_shows_the_runs_that_are_chosen(drawing: RunExplorer, view: Vi
     assert "run 3" in shown
 
 
-def test_a_tick_shows_and_hides_a_run(explorer: RunExplorer) -> None:
-    """A box is ticked as a page would tick it: the run comes beside the others, and goes again."""
+def test_checkbox_shows_and_hides_a_run(explorer: RunExplorer) -> None:
+    """Ticking a box shows its run beside the others; unticking the box hides the run."""
     explorer.boxes[4].value = True
     assert explorer.wait(TIMEOUT_S)
     assert "Shown: timeline, runs 1, 4." in explorer.message.value
@@ -152,24 +152,24 @@ def test_a_tick_shows_and_hides_a_run(explorer: RunExplorer) -> None:
     assert "Shown: timeline, run 4." in explorer.message.value
 
 
-def test_a_run_that_is_not_there_is_refused(explorer: RunExplorer) -> None:
-    """The caller hears which runs there are, and nothing has changed."""
+def test_unknown_run_is_refused(explorer: RunExplorer) -> None:
+    """The error lists the known runs, and the explorer does not change."""
     with pytest.raises(UsageError, match="there is no run 5") as raised:
         explorer.choose(1, 5)
     assert raised.value.hint == "Choose from 1 to 4."
     assert explorer._ticked() == [1]
 
 
-def test_more_runs_than_fit_are_reported(explorer: RunExplorer) -> None:
-    """The first three are shown, and it says how many are not."""
+def test_hidden_runs_are_counted(explorer: RunExplorer) -> None:
+    """The first three runs are shown, and the text states how many are not."""
     explorer.choose(1, 2, 3, 4)
     assert explorer.wait(TIMEOUT_S)
     assert len(explorer.chosen) == MAX_RUNS
     assert "1 more ticked than fit" in explorer.message.value
 
 
-def test_timelines_are_compared_by_one_time_scale(explorer: RunExplorer) -> None:
-    """All that stand beside each other reach as far as the longest of them."""
+def test_timelines_share_one_time_scale(explorer: RunExplorer) -> None:
+    """Every shown timeline is as long as the longest one."""
     explorer.choose(1, 3)
     assert explorer.wait(TIMEOUT_S)
     lengths = [(run.returned_ns - run.called_ns) / 1e9 for run in explorer.chosen]
@@ -177,18 +177,18 @@ def test_timelines_are_compared_by_one_time_scale(explorer: RunExplorer) -> None
     assert explorer.results.value.count(f"until {max(lengths)}<") == 2
 
 
-def test_a_timeline_reaches_as_far_as_it_is_reported(runs: list[Run]) -> None:
-    """The same run on a longer scale is another figure."""
+def test_timeline_is_redrawn_for_another_scale(runs: list[Run]) -> None:
+    """The same run on a longer time scale is another figure."""
     alone, beside = (
         run_explorer._figure(View.TIMELINE, (runs[0],), until) for until in (None, 9.0)
     )
     assert alone != beside
 
 
-def test_it_says_that_it_draws_and_does_not_wait_for_it(
+def test_choice_does_not_wait_for_drawing(
     explorer: RunExplorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A choice returns at once with "drawing…"; of what is chosen meanwhile only the last comes."""
+    """A choice returns at once with "drawing…"; only the last of several choices is drawn."""
     begun, go_on = threading.Event(), threading.Event()
     drawn: list[tuple[Run, ...]] = []
 
@@ -210,8 +210,8 @@ def test_it_says_that_it_draws_and_does_not_wait_for_it(
     assert "Shown: timeline, run 4." in explorer.message.value
 
 
-def test_what_was_drawn_once_is_cached(explorer: RunExplorer) -> None:
-    """To come back to a run draws nothing anew."""
+def test_drawn_figure_is_cached(explorer: RunExplorer) -> None:
+    """Choosing a run again draws nothing again."""
     for number in (2, 1, 2):
         explorer.choose(number)
         assert explorer.wait(TIMEOUT_S)
@@ -219,10 +219,10 @@ def test_what_was_drawn_once_is_cached(explorer: RunExplorer) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_fault_of_migrationlab_is_shown_and_the_explorer_lives_on(
+def test_unexpected_error_is_shown_and_explorer_still_works(
     explorer: RunExplorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A figure that cannot be drawn is reported; the next choice is drawn again."""
+    """A figure that cannot be drawn is reported, and the next choice is drawn."""
     whole = explorer._figure
 
     def broken(view: View, runs: tuple[Run, ...], until_s: float | None) -> str:
@@ -239,10 +239,10 @@ def test_a_fault_of_migrationlab_is_shown_and_the_explorer_lives_on(
 
 
 @pytest.mark.parametrize("view", View)
-def test_a_damaged_run_is_reported_and_the_others_are_shown(
+def test_damaged_run_is_reported_and_others_are_shown(
     make_run: MakeRun, tmp_path: Path, view: View
 ) -> None:
-    """One whose file was changed is named with what is to be done; beside it the other is drawn."""
+    """A changed file is named with a hint, and the other run is drawn beside the error."""
     for number in (1, 2):
         store.save_run(make_run(number=number), tmp_path)
     whole, damaged = (store.load_run(folder) for folder in sorted(tmp_path.iterdir()))
@@ -262,10 +262,8 @@ def test_a_damaged_run_is_reported_and_the_others_are_shown(
     explorer.close()
 
 
-def test_a_damaged_run_is_reported_in_a_saved_notebook_too(
-    make_run: MakeRun, tmp_path: Path
-) -> None:
-    """Where not even its summary can be had, the page still shows the explorer, and says why."""
+def test_saved_notebook_reports_a_damaged_run(make_run: MakeRun, tmp_path: Path) -> None:
+    """If a run has no readable summary, the saved page shows the explorer and the reason."""
     folder = store.save_run(make_run(), tmp_path)
     explorer = RunExplorer([store.load_run(folder)])
 
@@ -280,24 +278,24 @@ def test_a_damaged_run_is_reported_in_a_saved_notebook_too(
     explorer.close()
 
 
-def test_no_runs_are_said_to_be_none() -> None:
-    """An explorer of nothing says so, and doesn't fall over."""
+def test_explorer_without_runs_says_so() -> None:
+    """An explorer without runs states that there are none, and raises no error."""
     explorer = RunExplorer([])
     assert "There are no runs here." in explorer.message.value
     assert "text/html" in explorer._repr_mimebundle_()
     explorer.close()
 
 
-def test_a_saved_explorer_shows_its_numbers(explorer: RunExplorer) -> None:
-    """A reader without a kernel sees a table, and a line without an address."""
+def test_saved_explorer_shows_its_numbers(explorer: RunExplorer) -> None:
+    """Without a kernel the notebook shows a table, and the repr has no memory address."""
     bundle = explorer._repr_mimebundle_()
     assert bundle["text/plain"] == "RunExplorer(4 runs)"
     assert "run this cell" in bundle["text/html"]
     assert "event downtime" in bundle["text/html"]
 
 
-def test_close_takes_every_part_off_the_page(runs: list[Run]) -> None:
-    """Also the boxes of runs that are not listed just then."""
+def test_close_removes_every_part_from_the_page(runs: list[Run]) -> None:
+    """Closing also removes the boxes of runs that the filters hide."""
     explorer = RunExplorer(runs)
     explorer.mode.value = "peer2peer"
     parts = [explorer.list, explorer.results, explorer.view, *explorer.boxes.values()]
@@ -309,8 +307,8 @@ def test_close_takes_every_part_off_the_page(runs: list[Run]) -> None:
 # The renderer
 
 
-def test_a_renderer_does_the_newest_of_what_waits() -> None:
-    """One job at a time; of those that came meanwhile only the last; then its thread ends."""
+def test_renderer_does_only_the_newest_waiting_job() -> None:
+    """Jobs run one at a time, the newest replaces waiting ones, and then the thread ends."""
     painter = BackgroundRenderer("test")
     begun, go_on = threading.Event(), threading.Event()
     done: list[str] = []
@@ -330,8 +328,8 @@ def test_a_renderer_does_the_newest_of_what_waits() -> None:
     assert done == ["first", "third"]
 
 
-def test_a_job_that_fails_does_not_take_the_next_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its error is the thread's, as any other; what was asked for meanwhile is done."""
+def test_job_after_a_failed_job_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failed job's error is raised in its thread, and the waiting job is done."""
     logged: list[threading.ExceptHookArgs] = []
     monkeypatch.setattr(threading, "excepthook", logged.append)
     painter = BackgroundRenderer("test")
@@ -354,8 +352,8 @@ def test_a_job_that_fails_does_not_take_the_next_with_it(monkeypatch: pytest.Mon
     assert [args.exc_type for args in logged] == [ZeroDivisionError]
 
 
-def test_a_closed_renderer_does_nothing_more() -> None:
-    """What is asked for after the end is not begun."""
+def test_closed_renderer_starts_no_job() -> None:
+    """A job that is submitted after closing is not started."""
     painter = BackgroundRenderer("test")
     painter.close()
     done: list[int] = []

@@ -1,4 +1,4 @@
-"""How many runs? The blocks of an experiment one by one, their figure, and the slider."""
+"""The sample size explorer: the blocks of an experiment, their figure, and the slider."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ APART = CumulativeComparison(
 )  # fmt: skip
 
 
-def test_all_blocks_say_what_the_experiment_says() -> None:
-    """With every block taken, in any order, it is the experiment's own comparison."""
+def test_all_blocks_give_the_experiments_comparison() -> None:
+    """All blocks, in any order, give the experiment's own comparison."""
     whole = MODES.compare("mode=normal", "mode=peer2peer", "total_ms")
     for seed in (0, 1):
         last = compare_cumulatively(MODES, seed=seed).comparisons[-1]
@@ -37,7 +37,7 @@ def test_all_blocks_say_what_the_experiment_says() -> None:
         assert (last.difference, last.verdict) == (whole.difference, whole.verdict)
 
 
-def test_the_first_blocks_are_those_that_were_made_first() -> None:
+def test_first_blocks_were_measured_first() -> None:
     """Three blocks have the values that the experiment had after three repeats."""
     frame = MODES.frame()
     early = frame[frame["block"] <= 3]
@@ -48,7 +48,7 @@ def test_the_first_blocks_are_those_that_were_made_first() -> None:
 
 
 def test_another_order_has_the_same_blocks() -> None:
-    """A seed shuffles whole blocks: which values stand together stays."""
+    """A seed shuffles whole blocks, and each block keeps its values."""
     first, other = compare_cumulatively(MODES), compare_cumulatively(MODES, seed=1)
     assert first.order == tuple(range(1, BLOCKS + 1))
     assert other.order != first.order
@@ -58,8 +58,8 @@ def test_another_order_has_the_same_blocks() -> None:
     assert compare_cumulatively(MODES, seed=1).order == other.order
 
 
-def test_too_few_until_four_and_no_interval_until_six() -> None:
-    """Whatever the values are, three of each are too few, and five have no interval."""
+def test_three_values_are_too_few_and_five_have_no_interval() -> None:
+    """For any values, three of each are too few, and five have no interval."""
     for metric in ("total_ms", "downtime_event_ms", "transferred_bytes"):
         told = compare_cumulatively(MODES, metric).comparisons
         assert {one.verdict for one in told[:3]} == {Verdict.TOO_FEW}
@@ -67,24 +67,24 @@ def test_too_few_until_four_and_no_interval_until_six() -> None:
         assert [one.low is not None for one in told] == [n >= 6 for n in range(1, BLOCKS + 1)]
 
 
-def test_values_apart_differ_from_the_fourth_on() -> None:
-    """Complete separation is told as soon as it can be, and a missing value is not counted."""
+def test_separate_values_differ_from_four_on() -> None:
+    """Separate values differ from four blocks on, and missing values are not counted."""
     assert [one.verdict for one in APART.comparisons] == [Verdict.TOO_FEW] * 3 + [
         Verdict.DIFFERENT
     ] * 2
     assert (APART.comparisons[-1].n_a, APART.comparisons[-1].n_b) == (4, 5)
 
 
-def test_a_setting_that_never_completes_is_said_to() -> None:
-    """Without a value there is no difference, whatever the number of blocks, and a figure yet."""
+def test_setting_that_never_completes_is_reported() -> None:
+    """Without a value there is no difference for any number of blocks, but there is a figure."""
     grown = compare_cumulatively(LESSON.experiment("fixes"), pair=("nothing", "zstd"))
     assert {one.difference for one in grown.comparisons} == {None}
     assert "none of 2 migrations with nothing" in grown.comparisons[1].text
     assert "too few" in plots.sample_size(grown, 2).title
 
 
-def test_a_missing_value_is_no_migration_that_did_not_complete() -> None:
-    """What completed without a value of the metric is not reported as what never completed."""
+def test_missing_value_is_not_an_incomplete_migration() -> None:
+    """A completed run without a value of the metric is not reported as never completed."""
     nothing = replace(APART, values_b=(None,) * 5)
     assert not nothing.at(3).never_completes
     assert nothing.at(3).text == "total_ms: no value of quick, so nothing can be compared."
@@ -92,16 +92,16 @@ def test_a_missing_value_is_no_migration_that_did_not_complete() -> None:
     assert "none of 1 migrations with quick completed. That is the diff" in failed.at(3).text
 
 
-def test_an_experiment_without_runs_asks_to_be_run(tmp_path: Path) -> None:
-    """Who asks before anything is measured learns which cell comes first."""
+def test_experiment_without_runs_names_the_cell_to_run(tmp_path: Path) -> None:
+    """Before anything is measured the error names the cell to run."""
     unmade = Experiment("Which?", grid={"mode": ["normal", "peer2peer"]}, directory=tmp_path)
     with pytest.raises(UsageError, match="no runs yet") as caught:
         SampleSize(unmade)
     assert ".run()" in caught.value.hint
 
 
-def test_what_cannot_be_taken_is_refused() -> None:
-    """An unknown cell, an unknown metric, blocks that there are not: each is named."""
+def test_unknown_cell_metric_and_block_are_refused() -> None:
+    """The error names the unknown cell, the unknown metric or the missing blocks."""
     for n in (0, 6):
         with pytest.raises(UsageError, match=f"n must be an integer from 1 to 5 .got {n}"):
             plots.sample_size(APART, n)
@@ -112,7 +112,7 @@ def test_what_cannot_be_taken_is_refused() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 3, 5])
-def test_the_figure_says_how_many_and_what_that_shows(n: int) -> None:
+def test_figure_states_number_of_runs_and_verdict(n: int) -> None:
     """Title and description have the number of runs and the verdict."""
     picture = plots.sample_size(APART, n)
     assert f"with {n} runs of each" in picture.title
@@ -122,8 +122,8 @@ def test_the_figure_says_how_many_and_what_that_shows(n: int) -> None:
     assert "quick" in picture.alt
 
 
-def test_the_figure_of_a_difference_that_never_shows() -> None:
-    """Where nothing is ever told apart, the description says so."""
+def test_figure_says_if_no_difference_is_found() -> None:
+    """If no number of blocks shows a difference, the description states it."""
     values, ends = (1.0, 2.0, 3.0), (Completion(1, 1),) * 3
     same = CumulativeComparison("total_ms", "a", "b", (1, 2, 3), values, values, ends, ends)
     assert "at no number of runs" in plots.sample_size(same, 3).alt
@@ -132,8 +132,8 @@ def test_the_figure_of_a_difference_that_never_shows() -> None:
 # --- the slider ---------------------------------------------------------------------------------
 
 
-def test_the_slider_changes_what_is_said_and_drawn() -> None:
-    """With each number of runs the sentence is at once that of so many, and the figure follows."""
+def test_slider_changes_text_and_figure() -> None:
+    """For each number of runs the text changes at once, and the figure follows."""
     sizes = SampleSize(MODES)
     for number in (3, 6, BLOCKS):
         sizes.number.value = number
@@ -145,8 +145,8 @@ def test_the_slider_changes_what_is_said_and_drawn() -> None:
     sizes.close()
 
 
-def test_another_order_and_another_metric() -> None:
-    """The button takes other blocks first, a metric is compared instead; the number stays."""
+def test_order_and_metric_can_be_changed() -> None:
+    """Another order or another metric keeps the number of runs."""
     sizes = SampleSize(MODES)
     order = sizes.grown.order
     sizes.again_button.click()
@@ -161,8 +161,8 @@ def test_another_order_and_another_metric() -> None:
     sizes.close()
 
 
-def test_a_small_experiment_has_a_small_slider() -> None:
-    """An experiment of three blocks ends at three, and any pair of its cells can be had."""
+def test_slider_ends_at_the_number_of_blocks() -> None:
+    """The slider of three blocks ends at three, and each pair of cells can be chosen."""
     sizes = SampleSize(
         LESSON.experiment("compression"), "downtime_event_ms", pair=("zstd", "plain")
     )
@@ -172,8 +172,8 @@ def test_a_small_experiment_has_a_small_slider() -> None:
     sizes.close()
 
 
-def test_saved_notebooks_show_figure_and_sentence() -> None:
-    """Without a kernel there are the words and the figure, and the repr has no address."""
+def test_saved_explorer_shows_figure_and_text() -> None:
+    """Without a kernel there are text and figure, and the repr has no memory address."""
     sizes = SampleSize(MODES)
     bundle = sizes._repr_mimebundle_()
     assert bundle["text/plain"] == repr(sizes) == f"SampleSize('total_ms', 3 of {BLOCKS})"

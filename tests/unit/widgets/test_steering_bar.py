@@ -1,4 +1,4 @@
-"""The buttons that steer, pressed beside a migration that only says it is one."""
+"""The buttons that steer a migration, pressed beside a fake migration."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from panel_fakes import TIMEOUT_S, FakeMigration, says, told
 
 @pytest.fixture
 def migration(make_run: Callable[..., Run]) -> FakeMigration:
-    """Give a migration in its second iteration that may switch to post-copy."""
+    """Return a migration in its second iteration that may switch to post-copy."""
     made = FakeMigration(lambda outcome: make_run(outcome=outcome), plan=Plan(postcopy=True))
     made.told = told("running")
     return made
 
 
 def beside(migration: FakeMigration) -> SteeringBar:
-    """Give a bar that is shown beside a migration."""
+    """Return a bar that is shown beside a migration."""
     bar = SteeringBar()
     bar.show(migration)  # type: ignore[arg-type]
     return bar
 
 
-def test_switching_to_postcopy_needs_it_among_the_settings(migration: FakeMigration) -> None:
-    """Where it was not ticked the button stays off, and words say what to tick."""
+def test_postcopy_button_needs_the_setting(migration: FakeMigration) -> None:
+    """Without the setting the button is off, and a text states which setting to tick."""
     migration.plan = Plan()
     bar = beside(migration)
     assert bar.postcopy_button.disabled
@@ -37,8 +37,8 @@ def test_switching_to_postcopy_needs_it_among_the_settings(migration: FakeMigrat
     assert "tick Post-copy" in bar.note.value
 
 
-def test_nothing_can_be_pressed_before_it_runs(migration: FakeMigration) -> None:
-    """While connections are made, and where nothing runs, every button is off."""
+def test_buttons_are_off_until_the_migration_runs(migration: FakeMigration) -> None:
+    """Every button is off without a migration and while its connections are made."""
     migration.told = told("starting")
     for bar in (SteeringBar(), beside(migration)):
         assert bar.postcopy_button.disabled
@@ -57,14 +57,14 @@ def test_nothing_can_be_pressed_before_it_runs(migration: FakeMigration) -> None
         ("bandwidth_button", {}, ("bandwidth", None, False), "without limit"),
     ],
 )
-def test_a_press_is_done_and_answered(
+def test_press_acts_and_reports(
     migration: FakeMigration,
     name: str,
     typed: dict[str, str],
     asked: tuple[object, ...],
     said: str,
 ) -> None:
-    """Each button asks the migration for its own deed, and says what came of it."""
+    """Each button calls its method of the migration, and the page shows the result."""
     bar = beside(migration)
     for field, text in typed.items():
         getattr(bar, field).value = text
@@ -75,8 +75,8 @@ def test_a_press_is_done_and_answered(
     assert 'role="status"' in bar.message.value
 
 
-def test_in_postcopy_the_bandwidth_is_that_of_postcopy(migration: FakeMigration) -> None:
-    """It has a limit of its own, and the usual one would have no effect."""
+def test_bandwidth_in_postcopy_is_the_postcopy_limit(migration: FakeMigration) -> None:
+    """Post-copy has its own limit, and the usual limit would have no effect."""
     migration.told = told("post-copy")
     bar = beside(migration)
     bar.bandwidth.value = "30"
@@ -87,8 +87,8 @@ def test_in_postcopy_the_bandwidth_is_that_of_postcopy(migration: FakeMigration)
 
 
 @pytest.mark.parametrize("text", ["", "soon", "0.5"])
-def test_a_limit_that_is_no_number_is_refused_in_words(migration: FakeMigration, text: str) -> None:
-    """What is typed wrongly never reaches the migration."""
+def test_limit_that_is_no_number_is_refused(migration: FakeMigration, text: str) -> None:
+    """Wrong text never reaches the migration, and the page explains the problem."""
     bar = beside(migration)
     bar.downtime.value = text
     answered = says(bar.message, "must be a whole number of ms")
@@ -97,10 +97,10 @@ def test_a_limit_that_is_no_number_is_refused_in_words(migration: FakeMigration,
     assert migration.steered == []
 
 
-def test_a_refusal_is_reported_with_its_hint_and_the_button_works_again(
+def test_refusal_is_shown_and_button_works_again(
     migration: FakeMigration,
 ) -> None:
-    """What libvirt or migrationlab refuses is on the page, and the next press is done."""
+    """The page shows the refusal with its hint, and the next press acts."""
     migration.refusal = UsageError("the migration is over", hint="wait() gives <its> run")
     bar = beside(migration)
     refused = says(bar.message, "Not done: the migration is over")
@@ -113,8 +113,8 @@ def test_a_refusal_is_reported_with_its_hint_and_the_button_works_again(
     assert done.wait(TIMEOUT_S)
 
 
-def test_what_was_said_of_the_last_migration_goes_with_it(migration: FakeMigration) -> None:
-    """The next migration begins without the answers to the one before."""
+def test_next_migration_starts_without_old_messages(migration: FakeMigration) -> None:
+    """The next migration does not show the messages about the migration before."""
     bar = beside(migration)
     answered = says(bar.message, "is paused")
     bar.suspend_button.click()

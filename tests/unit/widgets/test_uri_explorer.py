@@ -25,13 +25,13 @@ URI_LIKE = st.one_of(
 
 
 def by_place(text: str) -> dict[tuple[Mode, Place], Meaning]:
-    """Give what a text means, by mode and place."""
+    """Return what a text means, by mode and place."""
     return {(one.mode, one.place): one for one in meanings(text)}
 
 
 @given(text=URI_LIKE)
 def test_any_text_has_a_meaning_in_each_place(text: str) -> None:
-    """Nothing raises; what works is a good plan, and what does not has a reason and a hint."""
+    """No text raises; a usable text gives a valid plan, another a reason and a hint."""
     found = meanings(text)
     assert [(one.mode, one.place) for one in found] == [(m, p) for m in Mode for p in Place]
     for one in found:
@@ -44,8 +44,8 @@ def test_any_text_has_a_meaning_in_each_place(text: str) -> None:
 
 
 @given(text=URI_LIKE)
-def test_what_would_do_instead_does(text: str) -> None:
-    """A suggestion, taken, works in the very place that it was given for."""
+def test_suggested_uri_works(text: str) -> None:
+    """A suggested URI works in the place for which it was suggested."""
     for one in meanings(text):
         if one.instead is not None:
             taken = by_place(one.instead)[one.mode, one.place]
@@ -53,8 +53,8 @@ def test_what_would_do_instead_does(text: str) -> None:
             assert taken.plan == one.plan
 
 
-def test_the_uri_of_2011_is_a_connection_uri_in_both_modes() -> None:
-    """It works where a libvirtd is asked for, and each mode has another who connects it."""
+def test_uri_of_2011_is_a_connection_uri_in_both_modes() -> None:
+    """It works where a libvirtd is asked for, and each mode has another program that connects."""
     found = by_place(SSH)
     assert {key for key, one in found.items() if one.works} == {
         (NORMAL, Place.CONNECTION),
@@ -66,8 +66,8 @@ def test_the_uri_of_2011_is_a_connection_uri_in_both_modes() -> None:
     assert "both modes" in uri_meaning.verdict(meanings(SSH))
 
 
-def test_who_connects_is_what_the_plan_says() -> None:
-    """The one who connects, and what is connected to, are those of the plan's own talks."""
+def test_who_connects_is_taken_from_the_plan() -> None:
+    """Both ends of each connection are those of the plan's own connections."""
     for text in ("", SSH, "tcp://host-b:49200"):
         for one in meanings(text):
             assert one.connection in one.plan.connections()
@@ -75,15 +75,15 @@ def test_who_connects_is_what_the_plan_says() -> None:
 
 
 @pytest.mark.parametrize("text", ["tcp://node-1", "qemu+ssh://root@node-1/system"])
-def test_the_source_itself_is_no_destination(text: str) -> None:
-    """Whatever the hosts are called, a URI that leads back to the source works nowhere."""
+def test_source_is_no_destination(text: str) -> None:
+    """A URI that leads back to the source works in no place, for any names of hosts."""
     found = meanings(text, source="node-1", destination="node-2")
     assert not any(one.works for one in found)
     assert "tcp://node-2" in uri_meaning.suggestions(found)
 
 
-def test_an_empty_text_is_a_uri_left_out() -> None:
-    """Nothing typed works everywhere, as a plan without URIs does."""
+def test_empty_text_is_a_missing_uri() -> None:
+    """An empty text works in each place, like a plan without URIs."""
     assert all(one.works for one in meanings("  "))
     assert {one.plan for one in meanings("")} == {
         Plan(mode=mode).filled(destination="host-b") for mode in Mode
@@ -92,14 +92,14 @@ def test_an_empty_text_is_a_uri_left_out() -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_each_example_shows_something_new(example: str) -> None:
-    """No two examples get the same answer, so each is worth a look."""
+def test_examples_have_different_answers(example: str) -> None:
+    """No two examples have the same answer."""
     answers = [uri_meaning.table(meanings(one)) for one in EXAMPLES if one != example]
     assert uri_meaning.table(meanings(example)) not in answers
 
 
-def test_markup_in_a_text_is_shown_and_not_obeyed() -> None:
-    """What is typed ends up on the page as text."""
+def test_markup_in_a_text_is_escaped() -> None:
+    """The page shows typed markup as text."""
     assert "<script>" not in uri_meaning.table(meanings("tcp://<script>alert(1)</script>"))
 
 
@@ -107,7 +107,7 @@ def test_markup_in_a_text_is_shown_and_not_obeyed() -> None:
 
 
 def test_typing_changes_verdict_table_and_drawing_at_once() -> None:
-    """Each keystroke is answered, in words that a screen reader reads out."""
+    """Each key press changes the text, which a screen reader reads."""
     explorer = UriExplorer()
     before = explorer.table.value
     explorer.uri.value = "tcp://host-b:49200"
@@ -118,8 +118,8 @@ def test_typing_changes_verdict_table_and_drawing_at_once() -> None:
     assert repr(explorer) == "UriExplorer('tcp://host-b:49200')"
 
 
-def test_an_example_is_put_into_the_field() -> None:
-    """Choosing one types it; typing something else lets go of it."""
+def test_chosen_example_fills_the_field() -> None:
+    """A chosen example fills the field; typing another text deselects the example."""
     explorer = UriExplorer()
     assert explorer.examples.value == SSH
     explorer.examples.value = "qemu:///system"
@@ -129,8 +129,8 @@ def test_an_example_is_put_into_the_field() -> None:
     assert explorer.uri.value == "qemu:///syste"
 
 
-def test_what_would_do_is_one_press_away() -> None:
-    """A button for each URI that would do, gone when there is none to offer."""
+def test_each_suggested_uri_has_a_button() -> None:
+    """Each suggested URI has a button, and without suggestions there is none."""
     explorer = UriExplorer("host-b")
     shown = [one for one in explorer.fixes if one.layout.display is None]
     assert [one.description for one in shown] == ["Try tcp://host-b", f"Try {SSH}"]
@@ -140,8 +140,8 @@ def test_what_would_do_is_one_press_away() -> None:
     assert all(one.layout.display == "none" for one in explorer.fixes)
 
 
-def test_the_drawing_follows_mode_and_place() -> None:
-    """What does not work is said to; a text that works is drawn where it does."""
+def test_drawing_follows_mode_and_place() -> None:
+    """The drawing shows where a text works, or states that it does not work."""
     explorer = UriExplorer(SSH)
     assert "does not work" not in explorer.drawing.value
     explorer.place.value = Place.MIGRATION
@@ -155,12 +155,12 @@ def test_the_drawing_follows_mode_and_place() -> None:
 
 
 def words(markup: str) -> str:
-    """Give what is read of a piece of HTML."""
+    """Return the text of a piece of HTML."""
     return re.sub(r"<[^>]*>", "", markup)
 
 
-def test_marks_say_without_colours_what_works() -> None:
-    """A tick and the word, a cross and the word: as many as there are places."""
+def test_marks_need_no_colours() -> None:
+    """Each place has a tick or a cross, with a word."""
     shown = UriExplorer(SSH).table.value
     read = words(shown)
     assert read.count("✓ works") == read.count("✗ does not work") == 2
@@ -168,14 +168,14 @@ def test_marks_say_without_colours_what_works() -> None:
     assert shown.count('scope="row"') == len(Place)
 
 
-def test_two_hosts_must_be_two() -> None:
-    """An explorer between one host and itself is refused when it is made."""
+def test_explorer_of_one_host_is_refused() -> None:
+    """An explorer between a host and the same host is refused when it is made."""
     with pytest.raises(PlanError, match="same host"):
         UriExplorer(source="node-1", destination="node-1")
 
 
-def test_a_saved_explorer_shows_what_it_said() -> None:
-    """Without a kernel the reader still sees the table and the drawing."""
+def test_saved_explorer_shows_its_answer() -> None:
+    """Without a kernel the notebook shows the table and the drawing."""
     bundle = UriExplorer()._repr_mimebundle_()
     assert bundle["text/plain"] == f"UriExplorer({SSH!r})"
     assert "✓ works" in words(bundle["text/html"])
@@ -183,8 +183,8 @@ def test_a_saved_explorer_shows_what_it_said() -> None:
     assert "application/vnd.jupyter.widget-view+json" in bundle
 
 
-def test_it_works_where_there_is_no_libvirt() -> None:
-    """Lesson 1 can be played on any machine, and nobody waits for what the explorer needs not."""
+def test_explorer_needs_no_libvirt() -> None:
+    """Lesson 1 works on any machine, and loads no module that it does not need."""
     absent = ["libvirt", "libvirtmod", "libvirt_qemu"]
     script = (
         f"import sys; sys.modules.update(dict.fromkeys({absent}))\n"

@@ -31,8 +31,8 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.mark.parametrize("mode", list(Mode))
-def test_drawing_has_an_arrow_and_a_sentence_for_each_talk(mode: Mode) -> None:
-    """What the plan says of who talks to whom is drawn, and said in words, all of it."""
+def test_drawing_has_an_arrow_and_a_sentence_per_connection(mode: Mode) -> None:
+    """Each connection of the plan has an arrow and a sentence."""
     plan = Plan(mode=mode).filled(destination="host-b")
     drawing = draw(plan, source="host-a", destination="host-b")
     root = ET.fromstring(drawing.svg)
@@ -44,8 +44,8 @@ def test_drawing_has_an_arrow_and_a_sentence_for_each_talk(mode: Mode) -> None:
     ]
 
 
-def test_drawings_differ_in_who_connects_the_destination() -> None:
-    """The client in normal, the source's libvirtd in peer2peer: only the second talk changes."""
+def test_drawings_differ_in_who_connects_to_the_destination() -> None:
+    """The client connects in normal mode, the source's libvirtd in peer2peer."""
     normal, peer2peer = (
         draw(Plan(mode=mode), source="host-a", destination="host-b").sentences for mode in Mode
     )
@@ -54,8 +54,8 @@ def test_drawings_differ_in_who_connects_the_destination() -> None:
     assert (normal[0], normal[2]) == (peer2peer[0], peer2peer[2])
 
 
-def test_drawing_is_named_and_described_for_who_cannot_see_it() -> None:
-    """The image's name is its title, its description the sentences, by ids of its own."""
+def test_drawing_has_a_name_and_a_description() -> None:
+    """The image's name is its title, its description the sentences, with unique ids."""
     plan = Plan(mode="peer2peer").filled(destination="host-b")
     drawing = draw(plan, source="host-a", destination="host-b")
     root = ET.fromstring(drawing.svg)
@@ -67,8 +67,8 @@ def test_drawing_is_named_and_described_for_who_cannot_see_it() -> None:
     assert ET.fromstring(other).get("aria-labelledby") not in ids
 
 
-def test_drawing_survives_in_a_notebook_that_is_not_trusted() -> None:
-    """Jupyter strips SVG elements there: the cell's output is an image, with the words as text."""
+def test_drawing_is_shown_in_an_untrusted_notebook() -> None:
+    """Jupyter removes SVG elements there, so the output is an image with alternative text."""
     drawing = draw(Plan(), source="host-a", destination="host-b")
     shown = drawing._repr_html_()
     assert "<svg" not in shown
@@ -77,8 +77,8 @@ def test_drawing_survives_in_a_notebook_that_is_not_trusted() -> None:
     assert all(sentence in html.unescape(shown) for sentence in drawing.sentences)
 
 
-def test_names_in_a_drawing_are_text_and_nothing_else() -> None:
-    """A name with markup in it is shown, not obeyed."""
+def test_names_in_a_drawing_are_escaped() -> None:
+    """Markup in a name is shown as text."""
     drawing = draw(Plan(), source="<script>a</script>", destination="b&c")
     assert "<script>" not in drawing.html() + drawing._repr_html_()
     assert "b&c" in "".join(ET.fromstring(drawing.svg).itertext())
@@ -87,15 +87,15 @@ def test_names_in_a_drawing_are_text_and_nothing_else() -> None:
 # The fields
 
 
-def test_empty_fields_are_a_good_plan_with_the_uris_filled_in() -> None:
-    """Nothing typed is the plan that a script gets from Plan().filled()."""
+def test_empty_fields_give_a_valid_plan() -> None:
+    """Empty fields give the plan that a script gets from Plan().filled()."""
     reading = FormValues(mode=Mode.NORMAL).read(ENDS)
     assert reading.problems == ()
     assert reading.plan == Plan().filled(destination="host-b")
 
 
-def test_fields_are_the_plan_that_they_say() -> None:
-    """Each field arrives in the plan, as a number where it is one."""
+def test_fields_give_the_plan() -> None:
+    """Each field is in the plan, with a number as a number."""
     form = FormValues(
         mode=Mode.PEER2PEER,
         migration_uri="tcp://host-b:49200",
@@ -128,8 +128,8 @@ def test_fields_are_the_plan_that_they_say() -> None:
         ("deadline_s", "nan"),
     ],
 )
-def test_each_wrong_field_is_explained_at_that_field(name: str, text: str) -> None:
-    """What is wrong, and what to do, stand at the field; a good URI is offered for a bad one."""
+def test_wrong_field_is_explained_at_the_field(name: str, text: str) -> None:
+    """The field shows the problem and its hint; a wrong URI has a suggestion."""
     reading = FormValues(mode=Mode.NORMAL, **{name: text}).read(ENDS)
     (problem, *_) = reading.problems_of(name)
     assert problem.reason
@@ -146,14 +146,14 @@ def test_each_wrong_field_is_explained_at_that_field(name: str, text: str) -> No
     compression=st.sampled_from(["", "xbzrle", "zlib", "zstd"]),
     bandwidth_mib_s=st.sampled_from(["", "20", "fast"]),
 )
-def test_whatever_is_wrong_has_its_place_on_the_page(**values: Any) -> None:
-    """No choice of settings is refused at a field that the panel does not have."""
+def test_every_error_belongs_to_a_field_of_the_panel(**values: Any) -> None:
+    """No combination of settings is refused at a field that the panel does not have."""
     known = {one.name for one in dataclasses.fields(FormValues)}
     assert {problem.field for problem in FormValues(**values).read(ENDS).problems} <= known
 
 
-def test_a_number_of_connections_asks_for_parallel_ones() -> None:
-    """One field stands for both settings, which only work together."""
+def test_number_of_connections_turns_on_parallel() -> None:
+    """One field sets both settings, which only work together."""
     plan = (
         FormValues(mode=Mode.NORMAL, parallel_connections="4", compression="zstd").read(ENDS).plan
     )
@@ -162,14 +162,14 @@ def test_a_number_of_connections_asks_for_parallel_ones() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "soon", "2.5"])
-def test_what_is_typed_to_steer_by_is_a_whole_number(text: str) -> None:
-    """Anything else is refused with the unit that is wanted."""
+def test_steering_value_is_an_integer(text: str) -> None:
+    """Other text is refused, and the error names the unit."""
     assert whole_number("max_downtime_ms", " 500 ") == 500
     with pytest.raises(PlanError, match="whole number of ms"):
         whole_number("max_downtime_ms", text)
 
 
-def test_mode_decides_which_uri_is_asked_for_first_and_who_connects_it() -> None:
+def test_mode_decides_the_order_of_uris_and_who_connects() -> None:
     """Normal asks for the migration URI first, peer2peer for the connection URI."""
     normal, peer2peer = (uri_fields(mode, ENDS) for mode in Mode)
     assert [name for name, _ in normal] == ["migration_uri", "connection_uri"]
@@ -182,10 +182,10 @@ def test_mode_decides_which_uri_is_asked_for_first_and_who_connects_it() -> None
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))
-def test_verdict_says_how_it_ended_where_the_guest_is_and_whether_it_is_whole(
+def test_verdict_states_outcome_place_and_memory(
     make_run: Callable[..., Run], outcome: Outcome
 ) -> None:
-    """Every outcome has its words, read out by a screen reader; a failure has libvirt's too."""
+    """Each outcome has its text, which a screen reader reads; a failure has libvirt's too."""
     run = make_run(outcome=str(outcome))
     text = run_tables.verdict(run)
     assert 'role="status"' in text
@@ -208,14 +208,16 @@ def test_verdict_says_how_it_ended_where_the_guest_is_and_whether_it_is_whole(
         ("unknown", "it went to host-b"),
     ],
 )
-def test_verdict_says_how_it_arrived(make_run: Callable[..., Run], state: str, words: str) -> None:
-    """Only a guest that was found running is said to run."""
+def test_verdict_says_running_only_of_a_running_guest(
+    make_run: Callable[..., Run], state: str, words: str
+) -> None:
+    """Only a guest that was found running is described as running."""
     states = {"source": "absent", "destination": state}
     assert words in run_tables.verdict(dataclasses.replace(make_run(), domain_states=states))
 
 
-def test_verdict_of_an_offline_migration_that_failed(make_run: Callable[..., Run]) -> None:
-    """A domain that was not to run anywhere is not said to be lost."""
+def test_verdict_of_failed_offline_migration_reports_no_loss(make_run: Callable[..., Run]) -> None:
+    """A domain that was not to run anywhere is not reported as lost."""
     made = make_run(outcome="failed")
     offline = dataclasses.replace(
         made,
@@ -227,10 +229,10 @@ def test_verdict_of_an_offline_migration_that_failed(make_run: Callable[..., Run
     assert "was found on neither" not in text
 
 
-def test_verdict_does_not_hide_damage(
+def test_verdict_reports_damaged_memory(
     recording: type[Any],
 ) -> None:
-    """A guest whose memory did not survive is called damaged, and framed as errors are."""
+    """A guest with damaged memory is called damaged, in the frame of an error."""
     check = {"intact": False, "pages": 16384, "bad_pages": 3, "writes": 40000}
     text = run_tables.verdict(recording().build(guest_check=check))
     assert "DAMAGED" in text
@@ -239,10 +241,10 @@ def test_verdict_does_not_hide_damage(
     assert "border-left" not in whole
 
 
-def test_table_has_a_row_for_each_run_and_a_dash_for_what_is_unknown(
+def test_table_has_a_row_per_run_and_dashes_for_unknowns(
     make_run: Callable[..., Run],
 ) -> None:
-    """The newest run comes first, and nothing unknown is shown as a number."""
+    """The newest run comes first, and an unknown value is never a number."""
     runs = Runs([make_run(number=1), make_run(number=2, outcome="cancelled")])
     table = run_tables.overview(runs)
     assert table.count("<tr") == 3
@@ -255,8 +257,8 @@ def test_table_has_a_row_for_each_run_and_a_dash_for_what_is_unknown(
 # The steps
 
 
-def test_steps_show_what_how_far_and_how_long() -> None:
-    """A step under way has a bar that names itself; a finished one the time that it took."""
+def test_steps_show_name_progress_and_duration() -> None:
+    """A running step has a bar with its name; a finished step has its duration."""
     now = iter([10.0, 11.0, 12.5])
     steps = StepList(clock=lambda: next(now))
     steps(Step("building the image", "started"))
@@ -271,7 +273,7 @@ def test_steps_show_what_how_far_and_how_long() -> None:
     assert repr(steps) == "StepList(building the image: done)"
 
 
-def test_a_failed_step_says_why() -> None:
+def test_failed_step_shows_its_reason() -> None:
     """The reason stays on the page, as text."""
     steps = StepList(clock=lambda: 0.0)
     steps(Step("starting", "started"))

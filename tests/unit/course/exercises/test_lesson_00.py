@@ -1,4 +1,4 @@
-"""The exercise of lesson 00: its solution passes, typical mistakes are distinguished."""
+"""The exercise of lesson 00: its solution passes, and typical mistakes have their own hints."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ LONGEST = float(TABLE["downtime_reported_ms"].max())
 
 
 @pytest.mark.parametrize("answer", [LONGEST, int(LONGEST), str(LONGEST), f"{LONGEST:.0f},0"])
-def test_the_solution_passes(answer: object) -> None:
-    """The largest number of the column is right, as a number or as people write one."""
+def test_solution_passes(answer: object) -> None:
+    """The largest number of the column is right, as a number and as text."""
     assert LESSON.check("longest", answer, TABLE).passed
 
 
@@ -33,7 +33,7 @@ def test_the_solution_passes(answer: object) -> None:
     ],
 )
 def test_typical_mistakes_are_distinguished(answer: object, said: str) -> None:
-    """Each wrong number is said to be what it is, with a hint."""
+    """Each wrong number gets its explanation and a hint."""
     checked = LESSON.check("longest", answer, TABLE)
     assert checked.state is AnswerState.WRONG
     assert said in checked.text
@@ -41,11 +41,11 @@ def test_typical_mistakes_are_distinguished(answer: object, said: str) -> None:
 
 
 @pytest.mark.parametrize("answer", [..., None, " "])
-def test_unfinished_is_reported(answer: object) -> None:
-    """An empty place is no mistake."""
+def test_missing_answer_is_reported(answer: object) -> None:
+    """A missing answer is reported as missing, and not as a mistake."""
     assert LESSON.check("longest", answer, TABLE).state is AnswerState.UNFINISHED
 
 
-def test_a_check_without_its_table_says_so() -> None:
-    """The names of cells that were not run lead to them, and not to an error."""
+def test_check_without_its_table_names_the_cell() -> None:
+    """If a cell was not run, the check names the cell and raises no error."""
     assert "Run the cell" in CHECKS["longest"](300).hint

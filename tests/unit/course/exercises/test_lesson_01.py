@@ -1,4 +1,4 @@
-"""The exercises of lesson 01: their solutions pass, typical mistakes are distinguished."""
+"""The exercises of lesson 01: solutions pass, and typical mistakes have their own hints."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ SSH = "qemu+ssh://root@node2/system"
 
 
 @pytest.mark.parametrize("answer", [WAY, f" {WAY} ", "tcp://10.0.0.2:49200"])
-def test_the_solution_for_the_uri_passes(answer: str) -> None:
-    """The address of the migration network, by TCP; a port may stand, and need not."""
+def test_solution_for_the_uri_passes(answer: str) -> None:
+    """The TCP address in the migration network is right, with and without a port."""
     assert LESSON.check("uri", answer).passed
 
 
@@ -41,8 +41,8 @@ def test_the_solution_for_the_uri_passes(answer: str) -> None:
         (22, "not a text"),
     ],
 )
-def test_mistakes_about_the_uri(answer: object, words: str) -> None:
-    """The wrong kind of URI, the wrong host, the wrong network: each is named."""
+def test_mistakes_about_the_uri_are_named(answer: object, words: str) -> None:
+    """The wrong kind of URI, the wrong host and the wrong network have their own hints."""
     checked = LESSON.check("uri", answer)
     assert checked.state is AnswerState.WRONG
     assert words in f"{checked.text} {checked.hint}"
@@ -50,15 +50,15 @@ def test_mistakes_about_the_uri(answer: object, words: str) -> None:
 
 
 @given(answer=st.one_of(st.text(), st.text().map("tcp://{}".format), st.floats(), st.binary()))
-def test_any_answer_is_reported(answer: object) -> None:
-    """Whatever a learner writes, the check answers."""
+def test_any_answer_gets_a_result(answer: object) -> None:
+    """The check has a result for any answer of a learner."""
     assert LESSON.check("uri", answer).text
     assert LESSON.check("plan", answer).text
     assert LESSON.check("pair", answer).text
 
 
-def test_the_solution_for_the_plan_passes() -> None:
-    """Two URIs, each in its place."""
+def test_solution_for_the_plan_passes() -> None:
+    """Each of the two URIs is in its place."""
     plan = Plan(mode="peer2peer", connection_uri=SSH, migration_uri=WAY)
     assert LESSON.check("plan", plan).passed
 
@@ -92,8 +92,8 @@ def test_the_solution_for_the_plan_passes() -> None:
         (WAY, "not a plan"),
     ],
 )
-def test_mistakes_about_the_plan(answer: object, words: str) -> None:
-    """Mode, connection URI and migration URI: each mistake is named."""
+def test_mistakes_about_the_plan_are_named(answer: object, words: str) -> None:
+    """Mistakes in mode, connection URI and migration URI have their own hints."""
     checked = LESSON.check("plan", answer)
     assert checked.state is AnswerState.WRONG
     assert words in f"{checked.text} {checked.hint}"
@@ -101,8 +101,8 @@ def test_mistakes_about_the_plan(answer: object, words: str) -> None:
 
 
 @pytest.mark.parametrize("rows", [(0, 2), (2, 0), (3, 1), (4, 2), (3, 5)])
-def test_the_solution_for_the_pair_passes(rows: tuple[int, int]) -> None:
-    """One run of each mode, the same way; in whatever order, and also cut out of the runs."""
+def test_solution_for_the_pair_passes(rows: tuple[int, int]) -> None:
+    """One run of each mode with the same direction is right, in any order."""
     assert LESSON.check("pair", [RUNS[row] for row in rows]).passed
     assert LESSON.check("pair", Runs(RUNS[row] for row in rows)).passed
 
@@ -125,8 +125,8 @@ def test_the_solution_for_the_pair_passes(rows: tuple[int, int]) -> None:
         ("0, 2", "not a pair"),
     ],
 )
-def test_mistakes_about_the_pair(answer: object, words: str) -> None:
-    """Another way, another plan, the same mode, numbers for runs: each mistake is named."""
+def test_mistakes_about_the_pair_are_named(answer: object, words: str) -> None:
+    """Another direction, another plan, the same mode and numbers have their own hints."""
     checked = LESSON.check("pair", answer)
     assert checked.state is AnswerState.WRONG
     assert words in f"{checked.text} {checked.hint}"
@@ -135,6 +135,6 @@ def test_mistakes_about_the_pair(answer: object, words: str) -> None:
 
 @pytest.mark.parametrize("exercise", ["uri", "plan", "pair"])
 @pytest.mark.parametrize("answer", [..., None, ""])
-def test_unfinished_is_reported(exercise: str, answer: object) -> None:
-    """An empty place is no mistake."""
+def test_missing_answer_is_reported(exercise: str, answer: object) -> None:
+    """A missing answer is reported as missing, and not as a mistake."""
     assert LESSON.check(exercise, answer).state is AnswerState.UNFINISHED

@@ -1,4 +1,4 @@
-"""The exercises of lesson 02: their solutions pass, typical mistakes are distinguished."""
+"""The exercises of lesson 02: solutions pass, and typical mistakes have their own hints."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ SHARE = 0.956
 PAYLOAD = 2**30 * 8 / 20 / 1e6
 
 
-def test_the_recorded_hosts_agree_with_the_check() -> None:
-    """What differs between the recorded hosts is what the check calls their own."""
+def test_recorded_hosts_agree_with_the_check() -> None:
+    """The recorded hosts differ in exactly the resources that the check calls separate."""
     hosts = RecordedHosts.load()
     first, second = (hosts.ask(name, "namespaces").text.splitlines() for name in hosts.names)
     assert {one.partition(":")[0] for one in set(first) - set(second)} == OWN
@@ -24,8 +24,8 @@ def test_the_recorded_hosts_agree_with_the_check() -> None:
 @pytest.mark.parametrize(
     "answer", [OWN, sorted(OWN), "net, mnt pid uts ipc", {"net:[1]", "mnt", "PID", "uts", "ipc"}]
 )
-def test_the_solution_for_what_separates_passes(answer: object) -> None:
-    """The five kinds are right, in any collection."""
+def test_solution_for_what_separates_hosts_passes(answer: object) -> None:
+    """The five kinds are right in any collection."""
     assert LESSON.check("separate", answer).passed
 
 
@@ -41,8 +41,8 @@ def test_the_solution_for_what_separates_passes(answer: object) -> None:
         (KINDS, "same number"),
     ],
 )
-def test_mistakes_about_what_separates(answer: object, said: str) -> None:
-    """Shared ones, missing ones and unknown ones are distinguished."""
+def test_mistakes_about_what_separates_hosts_are_named(answer: object, said: str) -> None:
+    """Shared, missing and unknown kinds have their own hints."""
     checked = LESSON.check("separate", answer)
     assert checked.state is AnswerState.WRONG
     assert said in checked.text
@@ -60,16 +60,16 @@ def test_mistakes_about_what_separates(answer: object, said: str) -> None:
         ("rate", None),
     ],
 )
-def test_unfinished_is_reported(exercise: str, answer: object) -> None:
-    """An empty place is no mistake."""
+def test_missing_answer_is_reported(exercise: str, answer: object) -> None:
+    """A missing answer is reported as missing, and not as a mistake."""
     assert LESSON.check(exercise, answer, *([SHARE] if exercise == "rate" else [])).state is (
         AnswerState.UNFINISHED
     )
 
 
 @pytest.mark.parametrize("answer", [PAYLOAD / SHARE, f"{PAYLOAD / SHARE:.1f}", 450])
-def test_the_solution_for_the_rate_passes(answer: object) -> None:
-    """Payload over share is right, give or take a percent."""
+def test_solution_for_the_rate_passes(answer: object) -> None:
+    """The payload divided by its share is right, within a percent."""
     assert LESSON.check("rate", answer, SHARE).passed
 
 
@@ -92,14 +92,14 @@ def test_the_solution_for_the_rate_passes(answer: object) -> None:
         (float("inf"), "not a rate"),
     ],
 )
-def test_mistakes_about_the_rate(answer: object, words: str) -> None:
-    """Bits and bytes, GiB and GB, headers and seconds: each mistake is named."""
+def test_mistakes_about_the_rate_are_named(answer: object, words: str) -> None:
+    """Bits for bytes, GB for GiB, headers and seconds have their own hints."""
     checked = LESSON.check("rate", answer, SHARE)
     assert checked.state is AnswerState.WRONG
     assert words in f"{checked.text} {checked.hint}"
 
 
 @pytest.mark.parametrize("share", [None, 95.6, "x"])
-def test_a_rate_without_a_share_asks_for_it(share: object) -> None:
-    """The share comes from a cell of the lesson, which is named where it is missing."""
+def test_rate_without_a_share_names_the_cell(share: object) -> None:
+    """If the share is missing, the check names the cell that computes the share."""
     assert "makes share" in LESSON.check("rate", 449, share).hint

@@ -1,4 +1,4 @@
-"""The exercises of lesson 03: their solutions pass, typical mistakes are distinguished."""
+"""The exercises of lesson 03: solutions pass, and typical mistakes have their own hints."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ SOLUTION = {"phase": LONGEST, "by": BY, "ms": float(LENGTHS[LONGEST])}
 EARLY_MS = (LINE.returned_ns - LINE.resume_ns) / 1e6
 
 
-def test_the_run_of_the_exercise_is_as_its_text_says() -> None:
-    """In the run that is asked about Prepare is the longest but for Perform."""
+def test_run_of_the_exercise_fits_its_text() -> None:
+    """In the run of the exercise Prepare is the longest phase except for Perform."""
     assert LENGTHS.idxmax() == "Perform"
     assert (LONGEST, BY) == ("Prepare", "destination libvirtd")
 
@@ -33,8 +33,8 @@ def test_the_run_of_the_exercise_is_as_its_text_says() -> None:
         SOLUTION | {"by": f"{RUN.destination['name']}'s libvirtd"},
     ],
 )
-def test_the_solution_for_the_phase_passes(answer: object) -> None:
-    """Phase, who works and the length, read off to within a tenth, are right."""
+def test_solution_for_the_phase_passes(answer: object) -> None:
+    """The phase, who works in it and its length within a tenth are right."""
     assert LESSON.check("phase", answer, RUN).passed
 
 
@@ -55,8 +55,8 @@ def test_the_solution_for_the_phase_passes(answer: object) -> None:
         ({"ms": "long"}, "not a length"),
     ],
 )
-def test_mistakes_about_the_phase(changed: dict[str, object], words: str) -> None:
-    """Perform, who only asks, seconds, another phase's length: each mistake is named."""
+def test_mistakes_about_the_phase_are_named(changed: dict[str, object], words: str) -> None:
+    """Perform, who only asks, seconds and another phase's length have their own hints."""
     checked = LESSON.check("phase", SOLUTION | changed, RUN)
     assert checked.state is AnswerState.WRONG
     assert words in f"{checked.text} {checked.hint}"
@@ -73,14 +73,14 @@ def test_mistakes_about_the_phase(changed: dict[str, object], words: str) -> Non
         ("early", ""),
     ],
 )
-def test_unfinished_is_reported(exercise: str, answer: object) -> None:
-    """An empty place is no mistake."""
+def test_missing_answer_is_reported(exercise: str, answer: object) -> None:
+    """A missing answer is reported as missing, and not as a mistake."""
     assert LESSON.check(exercise, answer, RUN).state is AnswerState.UNFINISHED
 
 
 @pytest.mark.parametrize("answer", [EARLY_MS, round(EARLY_MS), f"{EARLY_MS:.1f}"])
-def test_the_solution_for_the_end_passes(answer: object) -> None:
-    """From the moment that the guest ran again to the call's return is right."""
+def test_solution_for_the_end_passes(answer: object) -> None:
+    """The time from the guest's RESUME to the call's return is right."""
     assert LESSON.check("early", answer, RUN).passed
 
 
@@ -99,22 +99,22 @@ def test_the_solution_for_the_end_passes(answer: object) -> None:
         ([1], "not a length"),
     ],
 )
-def test_mistakes_about_the_end(answer: object, words: str) -> None:
-    """Units, the direction and each wrong moment are distinguished."""
+def test_mistakes_about_the_end_are_named(answer: object, words: str) -> None:
+    """Wrong units, the wrong direction and each wrong moment have their own hints."""
     checked = LESSON.check("early", answer, RUN)
     assert checked.state is AnswerState.WRONG
     assert words in checked.text
     assert checked.hint
 
 
-def test_a_run_whose_guest_did_not_arrive_is_reported() -> None:
-    """Of a cancelled run nobody can say when its guest ran at the destination."""
+def test_run_whose_guest_did_not_arrive_is_reported() -> None:
+    """A cancelled run has no moment at which its guest ran at the destination."""
     measured = LESSON.experiment("convergence").measured
     cut = next(run for run in measured if run.outcome == "timed_out")
     assert "did not arrive" in LESSON.check("early", 200, cut).text
 
 
 @pytest.mark.parametrize(("exercise", "answer"), [("phase", SOLUTION), ("early", EARLY_MS)])
-def test_a_check_without_a_run_asks_for_it(exercise: str, answer: object) -> None:
-    """The run is part of the call; where it is missing, the check says so."""
+def test_check_without_a_run_asks_for_one(exercise: str, answer: object) -> None:
+    """If the run is missing from the call, the check asks for a run."""
     assert "Give the run too" in LESSON.check(exercise, answer).hint

@@ -1,4 +1,4 @@
-"""The exercises of lesson 04: their solutions pass, typical mistakes are distinguished."""
+"""The exercises of lesson 04: solutions pass, and typical mistakes have their own hints."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ SOLUTION = {"kind": "network", **NETWORK}
 
 
 def between(origin: str, first: str, second: str, column: str) -> float:
-    """Give the milliseconds between two events, as a learner would compute them."""
+    """Return the milliseconds between two events, as a learner computes them."""
     events = RUN.events[RUN.events["origin"] == origin].set_index("name")[column]
     return float(events[second] - events[first]) / 1e6
 
 
-def test_the_recorded_runs_differ_in_their_limit_only() -> None:
-    """The three runs of the lesson were made with the limits that it names, and completed."""
+def test_recorded_runs_differ_only_in_their_limit() -> None:
+    """The three runs have the limits that the lesson names, and completed."""
     runs = [RUN, LESSON.recorded("04-limit-100"), LESSON.recorded("04-limit-1000")]
     assert [run.downtime_requested_ms for run in runs] == [300, 100, 1000]
     assert [run.outcome for run in runs] == ["completed"] * 3
@@ -36,8 +36,8 @@ def test_the_recorded_runs_differ_in_their_limit_only() -> None:
 @pytest.mark.parametrize(
     "answer", [between("qemu", "STOP", "RESUME", "time_ns"), f"{EVENT_MS:.1f}", EVENT_MS]
 )
-def test_the_solution_for_the_event_downtime_passes(answer: object) -> None:
-    """RESUME less STOP, by QEMU's own stamps, is right."""
+def test_solution_for_the_event_downtime_passes(answer: object) -> None:
+    """RESUME minus STOP, by QEMU's own stamps, is right."""
     assert LESSON.check("event", answer, RUN).passed
 
 
@@ -60,8 +60,8 @@ def test_the_solution_for_the_event_downtime_passes(answer: object) -> None:
         (float("nan"), "not a length"),
     ],
 )
-def test_mistakes_about_the_event_downtime(answer: object, words: str) -> None:
-    """Units, the direction, other stamps and other downtimes are distinguished."""
+def test_mistakes_about_the_event_downtime_are_named(answer: object, words: str) -> None:
+    """Wrong units, direction, stamps and downtimes have their own hints."""
     checked = LESSON.check("event", answer, RUN)
     assert checked.state is AnswerState.WRONG
     assert words in checked.text
@@ -72,7 +72,7 @@ def test_mistakes_about_the_event_downtime(answer: object, words: str) -> None:
     "answer",
     [SOLUTION, {key: v if key == "kind" else str(round(float(v))) for key, v in SOLUTION.items()}],
 )
-def test_the_solution_for_the_change_request_passes(answer: object) -> None:
+def test_solution_for_the_change_request_passes(answer: object) -> None:
     """The network downtime with its bounds is right, rounded or not."""
     assert LESSON.check("request", answer, RUN).passed
 
@@ -95,8 +95,10 @@ def test_the_solution_for_the_change_request_passes(answer: object) -> None:
         ({"high_ms": 5000}, "high_ms is not 5000"),
     ],
 )
-def test_mistakes_about_the_change_request(changed: dict[str, object], words: str) -> None:
-    """The wrong kind, the wrong row, seconds and careless bounds: each mistake is named."""
+def test_mistakes_about_the_change_request_are_named(
+    changed: dict[str, object], words: str
+) -> None:
+    """The wrong kind, the wrong row, seconds and wrong bounds have their own hints."""
     checked = LESSON.check("request", SOLUTION | changed, RUN)
     assert checked.state is AnswerState.WRONG
     assert words in checked.text
@@ -104,8 +106,8 @@ def test_mistakes_about_the_change_request(changed: dict[str, object], words: st
 
 
 @pytest.mark.parametrize("answer", [5, "network", [1, 2]])
-def test_what_is_no_dictionary_is_reported(answer: object) -> None:
-    """A bare number does not say which downtime it is."""
+def test_answer_that_is_no_dictionary_is_reported(answer: object) -> None:
+    """A bare number does not state which downtime it is."""
     assert "not a dictionary" in LESSON.check("request", answer, RUN).text
 
 
@@ -119,14 +121,14 @@ def test_what_is_no_dictionary_is_reported(answer: object) -> None:
         ("request", SOLUTION | {"high_ms": ...}),
     ],
 )
-def test_unfinished_is_reported(exercise: str, answer: object) -> None:
-    """An empty place is no mistake."""
+def test_missing_answer_is_reported(exercise: str, answer: object) -> None:
+    """A missing answer is reported as missing, and not as a mistake."""
     assert LESSON.check(exercise, answer, RUN).state is AnswerState.UNFINISHED
 
 
 @pytest.mark.parametrize(("exercise", "answer"), [("event", EVENT_MS), ("request", SOLUTION)])
-def test_a_check_needs_a_run_that_completed(exercise: str, answer: object) -> None:
-    """Without a run, or with one whose guest never stopped, the check says which to give."""
+def test_check_needs_a_completed_run(exercise: str, answer: object) -> None:
+    """Without a run whose guest stopped, the check states which run it needs."""
     assert "Give the run too" in LESSON.check(exercise, answer).hint
     measured = LESSON.experiment("convergence").measured
     cut = next(run for run in measured if run.outcome == "timed_out")

@@ -1,4 +1,4 @@
-"""The exercises of lesson 06: their solutions pass, typical mistakes are distinguished."""
+"""The exercises of lesson 06: solutions pass, and typical mistakes have their own hints."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def fixes() -> Experiment:
     return LESSON.experiment("fixes")
 
 
-def test_which_of_the_guests_end() -> None:
-    """Two of the four end by themselves: by their rate, and by their working set."""
+def test_solution_for_which_guests_converge_passes() -> None:
+    """Two of the four migrations end: one by its dirty rate, one by its working set."""
     assert LESSON.check("ends", ENDS).passed
 
 
@@ -33,8 +33,8 @@ def test_which_of_the_guests_end() -> None:
         ("night", "slower of wire and limit"),
     ],
 )
-def test_mistakes_about_which_end(name: str, words: str) -> None:
-    """One guest judged wrongly is named, with what was overlooked."""
+def test_mistakes_about_convergence_are_named(name: str, words: str) -> None:
+    """The check names a wrongly judged guest and the overlooked fact."""
     checked = LESSON.check("ends", ENDS | {name: not ENDS[name]})
     assert checked.state is AnswerState.WRONG
     assert checked.text.startswith(f"{name}: ")
@@ -51,8 +51,8 @@ def test_mistakes_about_which_end(name: str, words: str) -> None:
         (ENDS | {"web": 1}, "neither True nor False"),
     ],
 )
-def test_what_is_no_answer_is_reported(answer: object, said: str) -> None:
-    """Other types, other guests and other words are reported, not raised."""
+def test_invalid_answers_are_reported(answer: object, said: str) -> None:
+    """Other types, other guests and other words are reported and raise no error."""
     checked = LESSON.check("ends", answer)
     assert checked.state is AnswerState.WRONG
     assert said in checked.text
@@ -62,7 +62,7 @@ def test_what_is_no_answer_is_reported(answer: object, said: str) -> None:
 def test_postcopy_that_switches_by_itself_passes(
     switch: dict[str, float], fixes: Experiment
 ) -> None:
-    """Post-copy is over in time and with a short downtime, and the check says its price."""
+    """Post-copy ends in time with a short downtime, and the check states its cost."""
     checked = LESSON.check("fix", Plan(postcopy=True, **switch), fixes)
     assert checked.passed
     assert "lost" in checked.text
@@ -91,16 +91,18 @@ def test_postcopy_that_switches_by_itself_passes(
         ({"postcopy_after_iteration": 2}, "cannot work"),
     ],
 )
-def test_fixes_that_do_not_work(settings: dict[str, object], words: str, fixes: Experiment) -> None:
-    """Each other fix, and each wrong way to post-copy, gets the reason why not."""
+def test_wrong_fixes_get_their_reasons(
+    settings: dict[str, object], words: str, fixes: Experiment
+) -> None:
+    """Each other fix and each wrong use of post-copy gets the reason why it fails."""
     checked = LESSON.check("fix", Plan(**settings), fixes)
     assert checked.state is AnswerState.WRONG
     assert words in checked.text
     assert checked.hint
 
 
-def test_what_is_no_plan_is_refused(fixes: Experiment) -> None:
-    """What is no plan is reported, and so are missing records, and those of another experiment."""
+def test_invalid_plans_and_records_are_reported(fixes: Experiment) -> None:
+    """A value that is no plan, missing records and another experiment's are reported."""
     assert "not a plan" in LESSON.check("fix", "postcopy", fixes).text
     assert "fixes)" in LESSON.check("fix", Plan()).hint
     other = Lesson("08", live=False).experiment("modes")
@@ -119,6 +121,6 @@ def test_what_is_no_plan_is_refused(fixes: Experiment) -> None:
         ("fix", None),
     ],
 )
-def test_unfinished_is_reported(exercise: str, answer: object) -> None:
-    """An empty place is no mistake, nor are some of several."""
+def test_missing_answer_is_reported(exercise: str, answer: object) -> None:
+    """One or several missing answers are reported as missing, and not as mistakes."""
     assert LESSON.check(exercise, answer).state is AnswerState.UNFINISHED

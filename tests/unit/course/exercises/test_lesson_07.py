@@ -1,4 +1,4 @@
-"""The exercises of lesson 07: their solutions pass, typical mistakes are distinguished."""
+"""The exercises of lesson 07: solutions pass, and typical mistakes have their own hints."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ LESSON = Lesson("07", live=False)
 OPEN = "tcp://host-b:49300"
 
 
-def test_the_messages_are_known() -> None:
-    """migrationlab explains each message of the exercise, so a learner can read about it."""
+def test_messages_of_the_exercise_are_explained() -> None:
+    """migrationlab explains each message of the exercise."""
     for mode, text in MESSAGES.values():
         opened_by = NoticedBy.CLIENT if mode == "normal" else NoticedBy.SOURCE_DAEMON
         assert explain(text, opened_by=opened_by).known
     assert TURNS.keys() == MESSAGES.keys()
 
 
-def test_the_solution_for_the_turns_passes() -> None:
-    """The four places are right, however they are written."""
+def test_solution_for_the_turns_passes() -> None:
+    """The four places are right in each notation."""
     assert LESSON.check("turn", TURNS).passed
     assert LESSON.check("turn", {name: f" {place.upper()}" for name, place in TURNS.items()}).passed
 
@@ -45,8 +45,8 @@ def test_the_solution_for_the_turns_passes() -> None:
         ("client", "Keep the braces"),
     ],
 )
-def test_mistakes_about_the_turns(answer: object, words: str) -> None:
-    """The first place that is wrong is named, with what leads to the right one."""
+def test_mistakes_about_the_turns_are_named(answer: object, words: str) -> None:
+    """The check names the first wrong place and a hint to the right one."""
     checked = LESSON.check("turn", answer)
     assert checked.state is AnswerState.WRONG
     assert words in f"{checked.text} {checked.hint}"
@@ -62,8 +62,8 @@ def test_mistakes_about_the_turns(answer: object, words: str) -> None:
         Plan(mode=Mode.PEER2PEER, tunnelled=True),
     ],
 )
-def test_plans_past_the_firewall_pass(answer: Plan) -> None:
-    """An open port in the migration URI gets through in both modes, and a tunnel does."""
+def test_plans_that_pass_the_firewall_are_right(answer: Plan) -> None:
+    """An open port in the migration URI is right in both modes, and a tunnel is too."""
     assert LESSON.check("fix", answer).passed
 
 
@@ -81,16 +81,16 @@ def test_plans_past_the_firewall_pass(answer: Plan) -> None:
         (OPEN, "not a plan"),
     ],
 )
-def test_mistakes_about_the_plan(answer: object, words: str) -> None:
-    """A port that is closed, the wrong URI, the wrong host: each is named, with a hint."""
+def test_mistakes_about_the_plan_are_named(answer: object, words: str) -> None:
+    """A closed port, the wrong URI and the wrong host have their own hints."""
     checked = LESSON.check("fix", answer)
     assert checked.state is AnswerState.WRONG
     assert words in f"{checked.text} {checked.hint}"
     assert checked.hint
 
 
-def test_a_plan_that_was_tried_and_failed_is_not_right() -> None:
-    """What came of it counts more than how it looks: libvirt's words are the hint."""
+def test_plan_that_failed_is_wrong() -> None:
+    """The result of a tried plan decides, and libvirt's message is the hint."""
     plan = Plan(mode=Mode.PEER2PEER, migration_uri=OPEN)
     failed = LESSON.recorded("07-port-closed")
     checked = LESSON.check("fix", plan, failed)
@@ -104,6 +104,6 @@ def test_a_plan_that_was_tried_and_failed_is_not_right() -> None:
     ("exercise", "answer"),
     [("turn", ...), ("turn", dict.fromkeys(TURNS, ...)), ("fix", None), ("fix", ...)],
 )
-def test_unfinished_is_reported(exercise: str, answer: object) -> None:
-    """An empty place is no mistake."""
+def test_missing_answer_is_reported(exercise: str, answer: object) -> None:
+    """A missing answer is reported as missing, and not as a mistake."""
     assert LESSON.check(exercise, answer).state is AnswerState.UNFINISHED

@@ -1,4 +1,4 @@
-"""The exercises of lesson 08: their solutions pass, typical mistakes are distinguished."""
+"""The exercises of lesson 08: solutions pass, and typical mistakes have their own hints."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ ODD_FIGURE = {"n": 7.0, "median_ms": 112.0, "low_ms": 100.0, "high_ms": 120.0}
 
 
 @pytest.mark.parametrize("answer", ["too few", " Too few "])
-def test_the_solution_for_the_claim_passes(answer: str) -> None:
-    """Three of each are too few for any claim."""
+def test_solution_for_the_claim_passes(answer: str) -> None:
+    """Three runs of each setting are too few for any claim."""
     assert LESSON.check("claim", answer, MODES).passed
 
 
@@ -38,8 +38,8 @@ def test_the_solution_for_the_claim_passes(answer: str) -> None:
         (105, "none of the verdicts"),
     ],
 )
-def test_mistakes_about_the_claim(answer: object, words: str) -> None:
-    """A difference at n = 3, alike without an interval: each gets the reason why not."""
+def test_mistakes_about_the_claim_are_named(answer: object, words: str) -> None:
+    """A difference at n = 3 and equality without an interval get their reasons."""
     checked = LESSON.check("claim", answer, MODES)
     assert checked.state is AnswerState.WRONG
     assert words in f"{checked.text} {checked.hint}"
@@ -47,8 +47,8 @@ def test_mistakes_about_the_claim(answer: object, words: str) -> None:
 
 
 @pytest.mark.parametrize("answer", [RIGHT, {name: f"{value:.1f}" for name, value in RIGHT.items()}])
-def test_the_solution_for_the_figure_passes(answer: object) -> None:
-    """n, median and both ends of the interval are right, as the summary has them."""
+def test_solution_for_the_figure_passes(answer: object) -> None:
+    """n, median and both ends of the interval are right, as in the summary."""
     assert LESSON.check("figure", answer, MODES).passed
 
 
@@ -68,8 +68,8 @@ def test_the_solution_for_the_figure_passes(answer: object) -> None:
         (RIGHT | {"low_ms": 1}, "not the ends"),
     ],
 )
-def test_mistakes_about_the_figure(answer: object, words: str) -> None:
-    """A figure without n, the extremes as an interval: each is said to be what it is."""
+def test_mistakes_about_the_figure_are_named(answer: object, words: str) -> None:
+    """A figure without n and extremes instead of an interval have their own hints."""
     checked = LESSON.check("figure", answer, MODES)
     assert checked.state is AnswerState.WRONG
     assert words in f"{checked.text} {checked.hint}"
@@ -84,8 +84,8 @@ def test_mistakes_about_the_figure(answer: object, words: str) -> None:
         ({"median_ms": 110.0}, "without the outliers"),
     ],
 )
-def test_dropped_outliers_and_means_are_reported(changed: dict[str, float], words: str) -> None:
-    """Where one run is an outlier, leaving it out and the mean it pulls along are both seen."""
+def test_dropped_outlier_and_mean_are_reported(changed: dict[str, float], words: str) -> None:
+    """With one outlier the check detects a dropped run and a mean instead of a median."""
     checked = _check_numbers(ODD_FIGURE | changed, ODD)
     assert checked.state is AnswerState.WRONG
     assert words in checked.text
@@ -96,13 +96,13 @@ def test_dropped_outliers_and_means_are_reported(changed: dict[str, float], word
     ("exercise", "answer"),
     [("claim", ...), ("claim", ""), ("figure", None), ("figure", dict.fromkeys(RIGHT, ...))],
 )
-def test_unfinished_is_reported(exercise: str, answer: object) -> None:
-    """An empty place is no mistake."""
+def test_missing_answer_is_reported(exercise: str, answer: object) -> None:
+    """A missing answer is reported as missing, and not as a mistake."""
     assert LESSON.check(exercise, answer, MODES).state is AnswerState.UNFINISHED
 
 
 @pytest.mark.parametrize("exercise", ["claim", "figure"])
-def test_a_check_without_its_experiment_says_so(exercise: str) -> None:
-    """Nothing, or another experiment, in its place leads to the cell, and not to an error."""
+def test_check_without_its_experiment_names_the_cell(exercise: str) -> None:
+    """If the experiment is missing or another one, the check names the cell to run."""
     for other in (None, LESSON.experiment("fixes")):
         assert "Run the cell" in LESSON.check(exercise, "different", other).hint

@@ -1,4 +1,4 @@
-"""The exercises of lesson 09: their solutions pass, typical mistakes are distinguished."""
+"""The exercises of lesson 09: solutions pass, and typical mistakes have their own hints."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ RIGHT = {fault: place for fault, (place, _) in FIXES.items()}
 @pytest.mark.parametrize(
     "answer", [Plan(migration_uri=WAY), Plan(migration_uri=WAY, connection_uri=SSH)]
 )
-def test_the_solution_for_the_plan_passes(answer: Plan) -> None:
-    """The laptop leads, and the memory goes by the address and the port that are open."""
+def test_solution_for_the_plan_passes(answer: Plan) -> None:
+    """The laptop is the client, and memory uses the open address and port."""
     assert LESSON.check("plan", answer).passed
 
 
@@ -45,16 +45,16 @@ def test_the_solution_for_the_plan_passes(answer: Plan) -> None:
         ("tcp://10.0.5.2:49160", "not a plan"),
     ],
 )
-def test_mistakes_about_the_plan(answer: object, words: str) -> None:
-    """Mode, address, port and the two kinds of URI: each mistake is named."""
+def test_mistakes_about_the_plan_are_named(answer: object, words: str) -> None:
+    """Mistakes in mode, address, port and the two kinds of URI have their own hints."""
     checked = LESSON.check("plan", answer)
     assert checked.state is AnswerState.WRONG
     assert words in f"{checked.text} {checked.hint}"
     assert checked.hint
 
 
-def test_the_solution_for_the_fixes_passes() -> None:
-    """Source, destination, plan: each fault at its place."""
+def test_solution_for_the_fixes_passes() -> None:
+    """Each fault is at its place: source, destination or plan."""
     assert LESSON.check("fix", RIGHT).passed
     # Its hint names two ways.
     assert LESSON.check("fix", RIGHT | {"port-closed": "plan"}).passed
@@ -70,15 +70,15 @@ def test_the_solution_for_the_fixes_passes() -> None:
         ({"disk-not-shared": "laptop"}, "none of the places"),
     ],
 )
-def test_mistakes_about_the_fixes(changes: dict[str, str], words: str) -> None:
-    """A fault in the wrong place is reported with what leads to the right one."""
+def test_mistakes_about_the_fixes_are_named(changes: dict[str, str], words: str) -> None:
+    """A fault in the wrong place is reported with a hint to the right one."""
     checked = LESSON.check("fix", RIGHT | changes)
     assert checked.state is AnswerState.WRONG
     assert words in f"{checked.text} {checked.hint}"
 
 
-def test_a_list_of_fixes_is_reported() -> None:
-    """What is no mapping is said to be none."""
+def test_fixes_in_a_list_are_reported() -> None:
+    """An answer that is no mapping is reported."""
     assert "braces" in LESSON.check("fix", ["source", "destination", "plan"]).hint
 
 
@@ -86,6 +86,6 @@ def test_a_list_of_fixes_is_reported() -> None:
     ("exercise", "answer"),
     [("plan", ...), ("plan", None), ("fix", ...), ("fix", RIGHT | {"port-closed": ...})],
 )
-def test_unfinished_is_reported(exercise: str, answer: object) -> None:
-    """An empty place is no mistake."""
+def test_missing_answer_is_reported(exercise: str, answer: object) -> None:
+    """A missing answer is reported as missing, and not as a mistake."""
     assert LESSON.check(exercise, answer).state is AnswerState.UNFINISHED

@@ -1,4 +1,4 @@
-"""The texts of the checks: each is used, and each that a check names is there."""
+"""The texts of the checks: each text is used, and each text that a check names exists."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LESSONS = sorted((ROOT / "helpers/migrationlab/course/exercises").glob("lesson_*
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.stem)
 def test_checks_and_texts_have_the_same_keys(lesson: Path) -> None:
-    """A key that a check completes with a value stands for each that begins so."""
+    """A key that a check completes with a value stands for all keys with that beginning."""
     texts = tomllib.loads(lesson.with_suffix(".toml").read_text(encoding="utf-8"))
     named = re.findall(r'say\.(right|wrong)\(\s*f?"([^"]+)"', lesson.read_text(encoding="utf-8"))
     there = {(kind, key) for kind in texts for key in texts[kind]}
