@@ -1,4 +1,4 @@
-"""Compare two cells, and say the result in words."""
+"""Compare two cells, and describe the result in words."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from migrationlab.runs.numbers import amount
 
 
 class Completion(NamedTuple):
-    """How many migrations of a cell completed."""
+    """The number of completed migrations of a cell."""
 
     made: int
     completed: int
 
     @property
     def never(self) -> bool:
-        """Return whether some were made, and none completed."""
+        """Return whether migrations were made, and none completed."""
         return self.made > 0 and not self.completed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class CellComparison(Comparison):
-    """How a metric of cell ``b`` differs from that of cell ``a``: see :class:`Comparison`.
+    """A metric of cell ``b`` compared with the metric of cell ``a``: see :class:`Comparison`.
 
     Attributes:
         metric: The metric, a column of the experiment's frame.
         a, b: The names of the cells.
-        comparisons: How many comparisons are made together. Of twenty comparisons without any real
+        comparisons: The number of comparisons made together. Of twenty comparisons without any real
             difference, one seems different by chance; ``more_runs`` allows for it.
         p_adjusted: ``p_value``, adjusted for the number of comparisons (Holm 1979).
-        ends_a, ends_b: How many migrations of each completed.
+        ends_a, ends_b: The numbers of completed migrations of ``a`` and ``b``.
     """
 
     metric: str
@@ -52,7 +52,7 @@ class CellComparison(Comparison):
 
     @property
     def text(self) -> str:
-        """Return the result in words: the difference, its certainty, and what to do next."""
+        """Return the result in words: the difference, its certainty, and advice."""
         if self.median_a is None or self.median_b is None:
             return f"{self.metric}: {self._without_value()}"
         medians = (
@@ -63,14 +63,14 @@ class CellComparison(Comparison):
         return f"{medians}: {self._difference()}. {self._certainty()}"
 
     def to_dict(self) -> dict[str, object]:
-        """Return it as plain values, with its text."""
+        """Return the comparison as plain values, with its text."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values |= {key: values[key]._asdict() for key in ("ends_a", "ends_b")}
         return values | {"verdict": self.verdict.value, "text": self.text}
 
     @property
     def never_completes(self) -> bool:
-        """Return whether no migration of one cell completed, so that more runs give no value."""
+        """Return whether a cell has no completed migration, so that more runs give no value."""
         return self.ends_a.never or self.ends_b.never
 
     def _without_value(self) -> str:
@@ -140,11 +140,11 @@ def adjust_for_multiple_comparisons(
     metric: str,
     completions: Mapping[str, Completion],
 ) -> list[CellComparison]:
-    """Return comparisons by the names of two cells, adjusted for being made together."""
+    """Return comparisons by the names of two cells, with p adjusted for their number."""
     adjusted = holm([each.p_value for each in comparisons.values()])
     tested = sum(each.p_value is not None for each in comparisons.values())
     never = {name: each.never for name, each in completions.items()}
-    # With enough runs all pairs are tested, except those of a cell that never has a value.
+    # With enough runs all pairs are tested, except pairs with a cell that never has a value.
     to_test = sum(not (never[a] or never[b]) for a, b in comparisons)
     return [
         CellComparison(
@@ -165,7 +165,7 @@ def adjust_for_multiple_comparisons(
 def _more_runs(
     found: Comparison, p_adjusted: float | None, tests: int, *, never: bool
 ) -> int | None:
-    """Return how many more runs would decide, as one of the comparisons made together."""
+    """Return the number of further runs that would decide one of the comparisons made together."""
     if never:
         return None
     chance = p_adjusted is not None and p_adjusted >= ALPHA

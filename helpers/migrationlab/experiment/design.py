@@ -1,11 +1,11 @@
-"""Read the design of an experiment: the question, and which settings are compared how often.
+"""Read the design of an experiment: the question, the compared settings, and the repeats.
 
 Theory of operation. A design is read from a *spec*: plain values that are the same in Python, in a
 TOML file and in ``experiment.json``. In the tables of a spec a list stands for alternatives, which
 are crossed. A value that is not a list applies to all. So a spec spans *cells*, one for each
 combination. The settings in which the cells differ are the *factors*, and they name the cells.
 
-What only the lab can judge (is the memory enough?) is checked by ``feasibility``.
+``feasibility`` checks the limits of the lab (is the memory enough?).
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ KEYS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealHosts:
-    """The hosts of an experiment without a lab; the domain moves back and forth between them.
+    """The two hosts of an experiment without a lab; the domain moves back and forth between them.
 
     ``source`` and ``to`` are connection URIs, ``domain`` is a name or UUID, and ``probe`` is an
-    address of the guest to which echo requests go.
+    address of the guest for echo requests.
     """
 
     source: str
@@ -73,9 +73,9 @@ class RealHosts:
 class Cell:
     """One combination of settings; a design has one or more.
 
-    Its name is made of the values of its setting, which has a value for each factor: what
-    distinguishes it from other cells. Real hosts have a guest and a wire already, so there
-    ``workload`` and ``wire`` are None.
+    The setting has a value for each factor, and distinguishes the cell from other cells. The name
+    is made of these values. Real hosts have a guest and a wire already, so there ``workload`` and
+    ``wire`` are None.
     """
 
     name: str
@@ -87,12 +87,12 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Design:
-    """What is compared, and how often.
+    """The cells of an experiment, and the number of their repeats.
 
     Attributes:
         name: A short name, which can also name a folder.
-        repeats: How often each cell is measured.
-        warm_ups: How many migrations are made before the first that counts, at each start.
+        repeats: The number of runs of each cell that count.
+        warm_ups: The number of migrations before the first one that counts, at each start.
         seed: The seed of the random order within the blocks.
         images: The Debian releases of a lab's two hosts; None on real hosts.
         hosts: The real hosts; None in a lab.
@@ -116,11 +116,11 @@ class Design:
 
     @property
     def total(self) -> int:
-        """Return how many runs count: the cells times the repeats."""
+        """Return the number of runs that count: the cells times the repeats."""
         return len(self.cells) * self.repeats
 
     def cell(self, name: str) -> Cell:
-        """Return the cell of that name."""
+        """Return the cell with this name."""
         for cell in self.cells:
             if cell.name == name:
                 return cell
@@ -134,7 +134,7 @@ def read(spec: Mapping[str, Any]) -> Design:
     """Read a design from its spec.
 
     Args:
-        spec: ``question``, and every key whose default is not wanted: ``name``, ``repeats``,
+        spec: ``question``, and optional keys that replace their defaults: ``name``, ``repeats``,
             ``warm_ups``, ``seed``; ``plan`` (settings by name) or ``plans`` (several plans, each
             with a name); ``workload`` and ``wire`` (a table, or a list of tables); ``lab``
             (``images``) or ``hosts`` (``source``, ``to``, ``domain``, ``probe``).
@@ -185,7 +185,7 @@ def read(spec: Mapping[str, Any]) -> Design:
 def read_file(path: Path) -> Design:
     """Read a design from a TOML file.
 
-    The message of an error begins with the file's path, and then has the path of the key.
+    The message of an error begins with the file's path and the path of the key.
     """
     try:
         return read(read_toml(path))
@@ -194,7 +194,7 @@ def read_file(path: Path) -> Design:
 
 
 def shown(value: object) -> str:
-    """Return a setting's value as the name of a cell shows it."""
+    """Return a setting's value in the form for the name of a cell."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -248,7 +248,7 @@ def _name(setting: Setting) -> str:
 
 
 def _plans(spec: Spec) -> Iterator[tuple[dict[str, Value], Plan]]:
-    """Yield each plan, with what it adds to the setting of its cells."""
+    """Yield each plan, with its part of the setting of its cells."""
     if "plan" in spec and "plans" in spec:
         raise UsageError(
             "plan and plans must not be given together",
@@ -285,7 +285,7 @@ def _plan(values: Mapping[str, object], path: str) -> Plan:
 
 
 def _made(kind: type[Made], given: object, path: str) -> Iterator[tuple[dict[str, Value], Made]]:
-    """Yield each workload, or wire, with what it adds to the setting of its cells."""
+    """Yield each workload, or wire, with its part of the setting of its cells."""
     tables = given if isinstance(given, list) else [given]
     if not tables:
         raise UsageError(
@@ -301,7 +301,7 @@ def _made(kind: type[Made], given: object, path: str) -> Iterator[tuple[dict[str
 
 
 def _replace_words(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Replace "unlimited" by None, and leave out what is "default"."""
+    """Replace "unlimited" by None, and leave out "default" values."""
     return {
         key: None if key == "wire_mbit_s" and value == UNLIMITED else value
         for key, value in values.items()

@@ -1,4 +1,4 @@
-"""Run an experiment, and read it: a question, a grid of settings, repeats.
+"""Run and read an experiment: a question, a grid of settings, repeats.
 
 ::
 
@@ -13,8 +13,8 @@
     experiment.compare({"plan": "pre-copy", "dirty_mib_s": 40},
                        {"plan": "post-copy", "dirty_mib_s": 40}, "downtime_network_ms")
 
-The files on disk say what is left: :meth:`Experiment.run` continues an experiment that was stopped,
-or that crashed. Only :meth:`Experiment.run` needs libvirt.
+The files on disk show which runs are left: :meth:`Experiment.run` continues an experiment after a
+stop or a crash. Only :meth:`Experiment.run` needs libvirt.
 """
 
 from __future__ import annotations
@@ -50,32 +50,32 @@ Table = Mapping[str, Any]
 
 
 class Experiment(Results):
-    """A question, the cells that are compared to answer it, and their runs.
+    """A question, the cells that answer it, and their runs.
 
     In ``grid``, ``workloads`` and ``wires`` a list stands for alternatives, which are crossed; any
     other value applies to all. Every combination is a *cell*. A block has each cell once, in random
     order, and there are as many blocks as repeats.
 
-    Nothing is written until :meth:`run`. If ``directory`` has this experiment already, it is
+    Only :meth:`run` writes files. If ``directory`` has this experiment already, the experiment is
     continued, with more repeats if more are given.
 
     Args:
         question: The question that the experiment answers.
         plans: Whole plans to compare, by name or as a list; not with ``grid``.
         grid: Settings of the plan to compare, by name.
-        workloads: What the guest does: ``memory_mib``, ``working_set_mib``, ``dirty_mib_s``,
+        workloads: The guest's workload: ``memory_mib``, ``working_set_mib``, ``dirty_mib_s``,
             ``pattern``, ``disk`` and the other arguments of :meth:`Lab.boot`; or a list of such
             tables.
         wires: The wire: ``wire_mbit_s`` (None for no limit), ``delay_ms``, ``loss_percent``; or a
             list of such tables.
-        repeats: How often each cell is measured. The interval of a median needs at least six.
-        warm_ups: How many migrations are made first at each start; they are stored and not counted.
+        repeats: The number of runs of each cell. The interval of a median needs at least six.
+        warm_ups: The number of migrations before those that count, at each start; they are stored.
         seed: The seed of the random order.
         name: A short name; by default the first words of the question.
         images: The Debian release of the lab's hosts, or one release for each host.
         hosts: Real hosts instead of a lab: ``source`` and ``to`` (connection URIs), ``domain``,
             and optionally ``probe`` (an address of the guest, for echo requests).
-        directory: Its folder; by default a folder of its name in ``experiments``.
+        directory: The experiment's folder; by default a folder of its name in ``experiments``.
 
     Raises:
         PlanError: The plan of a cell is not valid.
@@ -156,13 +156,13 @@ class Experiment(Results):
         on_step: Listener = ignore,
         stop: threading.Event | None = None,
     ) -> Runs:
-        """Run what is left; each run is written to disk as soon as it is over.
+        """Make the remaining runs; each run is written to disk as soon as it is over.
 
         Args:
             lab: The lab to use, with hosts of the design's images; by default a new lab, which
                 ends with the experiment.
-            on_step: Hears how it goes, and about how long the rest takes.
-            stop: Once it is set, the migration under way is cancelled and no other begins. Call
+            on_step: Receives the progress, and an estimate of the time left.
+            stop: Setting it cancels the running migration, and no other begins. Call
                 this method again to continue.
 
         Raises:
@@ -172,12 +172,12 @@ class Experiment(Results):
             LabError: The lab did not come up, or failed.
             HostError: A host cannot be reached, or refused before a migration began.
         """
-        # Needs libvirt, which reading an experiment does not.
+        # Running an experiment needs libvirt; reading one does not.
         from migrationlab.experiment.runner import run_experiment  # noqa: PLC0415
 
         with locked(self.directory):
             if is_experiment(self.directory):
-                # Another process may have begun it meanwhile, or given it more repeats.
+                # Another process may have begun the experiment meanwhile, or added repeats.
                 found = read_manifest(self.directory)
                 self.manifest = _merged(found, self.manifest, self.directory)
             require_room(self.design, self.directory, runs=len(self.left))
@@ -213,7 +213,7 @@ def _manifest(design: Design, folder: Path) -> ExperimentManifest:
 
 
 def _named(plans: Mapping[str, Plan] | Sequence[Plan]) -> dict[str, dict[str, object]]:
-    """Return plans by their names, as a design has them."""
+    """Return plans by their names, in the form of a design."""
     if not isinstance(plans, Mapping):
         labels = [
             ", ".join(f"{key}={shown(value)}" for key, value in plan.changed().items())
@@ -231,7 +231,7 @@ def _named(plans: Mapping[str, Plan] | Sequence[Plan]) -> dict[str, dict[str, ob
 def _merged(
     found: ExperimentManifest, wanted: ExperimentManifest, folder: Path
 ) -> ExperimentManifest:
-    """Return the manifest that was found, with the repeats of the wanted one where it has more."""
+    """Return the found manifest, with the wanted one's repeats if those are more."""
     changed = [
         what
         for what in ("question", "cells", "seed", "images", "hosts")

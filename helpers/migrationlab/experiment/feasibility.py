@@ -1,6 +1,6 @@
 """Check that a design can be carried out, before anything is started.
 
-The rules of ``guest_spec``, ``wire_spec`` and ``image`` decide, and the free space of the disk.
+The rules of ``guest_spec``, ``wire_spec`` and ``image`` and the free space of the disk decide.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from migrationlab.experiment.design import Design
 from migrationlab.experiment.schedule import room_bytes
 from migrationlab.lab import image
 
-#: What stays free on a disk.
+#: The space that stays free on a disk.
 SPARE_BYTES = 64 << 20
 
 
@@ -37,7 +37,7 @@ def require_possible(design: Design) -> None:
 
 
 def require_room(design: Design, directory: Path, *, runs: int) -> None:
-    """Refuse to begin where the disk has too little room."""
+    """Refuse to begin if the disk has too little room."""
     needed = room_bytes(design) * runs // max(design.total, 1) + SPARE_BYTES
     free = shutil.disk_usage(directory).free
     if runs and free < needed:

@@ -1,9 +1,9 @@
 """Read and write the folder of an experiment.
 
-``experiment.json``, the manifest, says what is to be measured. It is replaced only when repeats are
-added. ``begun.jsonl`` gets a line before each run, so that a run which a crash or a power cut ended
-is counted too. ``runs/`` holds the runs; each says which planned run it is. So the files alone say
-what is left to do.
+``experiment.json``, the manifest, holds the design. It is replaced only when repeats are added.
+``begun.jsonl`` gets a line before each run, so that a run that ended in a crash or a power cut is
+counted too. ``runs/`` holds the runs; each run names its planned run. So the files alone show which
+runs are left.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _RESTORE = "Restore it from a copy. The runs beside it can be read without it."
 class ExperimentManifest:
     """The content of ``experiment.json``.
 
-    Its runs name its ``id`` too: the UTC time at which it was made, and three random bytes.
+    The ``id``, which its runs name too, is the UTC time of its creation and three random bytes.
     ``created`` is that time in ISO 8601.
     """
 
@@ -113,10 +113,10 @@ def _require_consistent(planned: Sequence[PlannedRun], design: Design) -> None:
 
 
 def record_start(folder: Path, number: int) -> None:
-    """Record that a planned run begins, before it begins."""
+    """Record the start of a planned run, before the run begins."""
     line = json.dumps({"run_number": number, "at": datetime.now(UTC).isoformat()}) + "\n"
     try:
-        with (folder / BEGUN).open("a+b") as file:  # opened at its end
+        with (folder / BEGUN).open("a+b") as file:  # opened at the end of the file
             if file.tell():
                 file.seek(-1, os.SEEK_END)
                 if file.read() != b"\n":
@@ -133,7 +133,7 @@ def record_start(folder: Path, number: int) -> None:
 
 
 def count_starts(folder: Path) -> Counter[int]:
-    """Return how often each planned run was begun; ignore a line that a power cut left half."""
+    """Return the number of starts of each planned run; ignore a line that a power cut left half."""
     try:
         lines = (folder / BEGUN).read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
@@ -169,7 +169,7 @@ def locked(folder: Path) -> Iterator[None]:
 
     with lock:
         try:
-            # The kernel releases the lock when the process ends, however it ends.
+            # The kernel releases the lock when the process ends, even in a crash.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise UsageError(

@@ -17,10 +17,10 @@ from migrationlab.runs.run import Run
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Groups of runs that may be pooled.
+    """The groups of runs that may be pooled.
 
     Attributes:
-        of: The name of its group for each run's id.
+        of: The name of the group for each run's id.
         differing: The facts in which the groups differ, besides the mode.
     """
 
@@ -36,7 +36,7 @@ def group(runs: Iterable[Run]) -> Groups:
 
 
 def _name(run: Run, differing: Iterable[str]) -> str:
-    """Return the name of a run's group: its mode, and its values of the facts that differ."""
+    """Return the name of a run's group: the run's mode, and its values of the differing facts."""
     facts: dict[str, object] = environment.environment(run) | environment.settings(run)
     facts[environment.DOMAIN] = run.guest.get("xml_sha256")
     words = [
@@ -58,7 +58,7 @@ def _spaced(name: str) -> str:
 
 
 def settings_of(runs: Iterable[Run]) -> Mapping[str, str]:
-    """Return the setting of each run, by its id: its experiment's cell, or else its group."""
+    """Return each run's setting by the run's id: its experiment's cell, or else its group."""
     given = list(runs)
     groups = group(run for run in given if run.experiment is None).of
     return {

@@ -28,7 +28,7 @@ from migrationlab.runs.schema import SUMMARY
 
 #: The metrics that a summary shows first.
 MAIN_METRICS = ("total_ms", "downtime_event_ms", "downtime_network_ms", "transferred_bytes")
-#: Numbers of a run that were set, not measured.
+#: Numbers of a run that are settings, not measurements.
 _NO_METRICS = frozenset({"downtime_requested_ms"})
 #: The columns of a summary that hold statistics, and their types.
 _STATISTICS = {
@@ -47,7 +47,7 @@ def metrics() -> tuple[str, ...]:
 
 
 class Results(StoredExperiment):
-    """An experiment, and what its runs say."""
+    """An experiment, and the results of its runs."""
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -148,10 +148,10 @@ class Results(StoredExperiment):
         *,
         mixed: bool = False,
     ) -> CellComparison:
-        """Return how a metric of cell ``b`` differs from that of ``a``, and how certain that is.
+        """Compare a metric of cell ``b`` with that of ``a``: the difference and its certainty.
 
-        A cell is given by its name, or by values of factors that only this cell has. ``mixed`` is
-        as for :meth:`summary`.
+        A cell is given by its name, or by values of factors that only this cell has. For ``mixed``
+        see :meth:`summary`.
         """
         one, other = self.cell(a), self.cell(b)
         if one == other:
@@ -163,7 +163,7 @@ class Results(StoredExperiment):
         return self._compared(self._comparable(mixed=mixed), [(one, other)], metric)[0]
 
     def pairs(self) -> Iterator[tuple[Cell, Cell]]:
-        """Yield the pairs of cells that differ in one factor only, which can be compared."""
+        """Yield the pairs of cells that differ in one factor only."""
         for one, other in itertools.combinations(self.cells, 2):
             if sum(one.setting[key] != other.setting[key] for key in self.design.factors) == 1:
                 yield one, other
@@ -173,14 +173,14 @@ class Results(StoredExperiment):
     ) -> list[CellComparison]:
         """Return the comparisons of all :meth:`pairs` of cells.
 
-        The more comparisons there are, the more cells seem to differ by chance alone:
+        With more comparisons, more cells seem to differ by chance alone:
         ``p_adjusted`` allows for it.
         """
         self.require_metric(metric)
         return self._compared(self._comparable(mixed=mixed), self.pairs(), metric)
 
     def warnings(self) -> tuple[ExperimentWarning, ...]:
-        """Return what limits the trust in the figures, and what to do about it."""
+        """Return warnings about the limits of the figures, with advice."""
         return find(
             self.measured,
             self.frame(),
@@ -190,7 +190,7 @@ class Results(StoredExperiment):
         )
 
     def strayed(self, runs: Sequence[Run]) -> list[str]:
-        """Return in which facts the environments of runs differ, except facts that are compared."""
+        """Return the facts in which the environments of runs differ, except compared facts."""
         return sorted(differences(runs).keys() - self._compared_facts)
 
     @property
@@ -215,7 +215,7 @@ class Results(StoredExperiment):
         return adjust_for_multiple_comparisons(found, metric, completions)
 
     def _comparable(self, *, mixed: bool) -> pd.DataFrame:
-        """Return the frame, if its runs may be pooled."""
+        """Return the frame if its runs may be pooled; refuse otherwise."""
         runs = self.measured
         if not mixed:
             try:
@@ -244,5 +244,5 @@ class Results(StoredExperiment):
 
 
 def _completed(table: pd.DataFrame) -> pd.Series:
-    """Return which runs completed: the time until a migration was stopped is not a result."""
+    """Return which runs completed: the time until a stop is not a result."""
     return table["outcome"] == str(Outcome.COMPLETED)

@@ -1,6 +1,6 @@
 """Run the planned runs of an experiment, one after the other.
 
-Theory of operation. The files on disk say what is left. For each planned run the testbed prepares
+Theory of operation. The files on disk show which runs are left. For each run the testbed prepares
 guest, wire and direction. A pause lets the guest's beats of the new workload arrive. The start is
 recorded; then the guest is migrated, and the run is written at once, with its place in the design.
 So a stop or a crash loses one migration at most.
@@ -32,14 +32,14 @@ from migrationlab.runs.store import save_run
 from migrationlab.steps import Listener, Step, step
 
 POLL_S = 0.1
-#: The time before a call of which a run keeps the beats, and a little more.
+#: The wait before a call: the time whose beats a run keeps, and a little more.
 SETTLE_S = BEFORE_NS / 1e9 + 0.1
 
 
 def run_experiment(
     experiment: Results, *, lab: Lab | None, on_step: Listener, stop: threading.Event
 ) -> None:
-    """Run what is left of an experiment, until it is done or ``stop`` is set.
+    """Make the remaining runs of an experiment, until it is done or ``stop`` is set.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; the migration under way was cancelled, and written.
@@ -77,7 +77,7 @@ class Runner:
         self._strayed: list[str] = []
 
     def run(self) -> None:
-        """Run the warm-ups, and then what is left of each block."""
+        """Run the warm-ups, and then the remaining runs of each block."""
         self._warm_up()
         left = self._experiment.left
         for block, group in groupby(left, key=lambda planned: planned.block):
@@ -123,7 +123,7 @@ class Runner:
             self._on_step(Step(self._what, "done", detail, 1.0))
 
     def _run(self, cell: Cell, planned: PlannedRun | None, *, backwards: bool) -> Run | None:
-        """Make one planned run, or a warm-up; return None where it was stopped."""
+        """Make one planned run, or a warm-up; return None if it was stopped."""
         began = self._clock()
         args = self._testbed.ready(cell, backwards=backwards)
         if self._stop.wait(SETTLE_S):
@@ -210,7 +210,7 @@ class Runner:
 
 
 def _ended(migration: Migration) -> Run:
-    """Return the run of a migration; cancel it where it is not over. Ctrl-C does not hurry it."""
+    """Return the run of a migration; cancel an unfinished one. Ctrl-C does not end the wait."""
     while True:
         try:
             if not migration.done:

@@ -1,7 +1,7 @@
 """Compare two cells of an experiment as it grows: after one block, after two, and so on.
 
-A block has each cell once. So any blocks of an experiment form a smaller experiment: the first
-three blocks, in whatever order, are an experiment of three repeats.
+A block has each cell once. So any blocks of an experiment form a smaller experiment: for example,
+any three blocks are an experiment of three repeats.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class CumulativeComparison:
     Attributes:
         metric: The metric that is compared.
         a, b: The names of the cells.
-        order: The numbers of the blocks, in the order in which they are added.
-        values_a, values_b: The value of each block in that order, None where it has none.
+        order: The numbers of the blocks, in the order of adding.
+        values_a, values_b: The value of each block in that order, None for a block without one.
         ends_a, ends_b: For each block whether the cell was made, and completed.
     """
 
@@ -60,7 +60,7 @@ class CumulativeComparison:
         return adjust_for_multiple_comparisons(found, self.metric, completions)[0]
 
     def estimates(self, n: int) -> tuple[Estimate, Estimate]:
-        """Return what the first ``n`` blocks say of each cell."""
+        """Return the statistics of both cells in the first ``n`` blocks."""
         a, b = self.first(n)
         return statistics.estimate(a), statistics.estimate(b)
 

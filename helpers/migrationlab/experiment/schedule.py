@@ -2,12 +2,12 @@
 
 The schedule uses randomised complete blocks. Each block has every cell once, in random order. So a
 slow change (the machine warms up, a neighbour's load rises) affects all cells equally. A guest that
-has arrived goes back to where it came from, so directions alternate. Blocks come in pairs: in the
+has arrived goes back to its first host, so directions alternate. Blocks come in pairs: in the
 second block of a pair each cell has the direction that it did not have in the first. So each cell
 is measured equally often in both directions, except for one run where repeats are odd.
 
 A block depends only on the cells, the seed and its own number. An experiment that gets more repeats
-later continues as if it had had them from the start.
+later has the same schedule as one with these repeats from the start.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from statistics import fmean
 
 from migrationlab.experiment.design import Cell, Design
 
-#: What a run takes besides the migration: to start or change the guest, to wait before the call,
+#: The time of a run besides the migration: to start or change the guest, to wait before the call,
 #: to check the guest's memory, and to write the run to disk. Measured in labs of two cores.
 OVERHEAD_S = 3.5
-#: What a lab takes to come up.
+#: The time that a lab takes to start.
 LAB_S = 3.0
 #: The shortest migration, from the call to its return.
 MIN_CALL_S = 0.7
-#: What QEMU sends over a wire without a limit: a cautious figure for TCG on two cores.
+#: QEMU's sending rate over a wire without a limit: a cautious figure for TCG on two cores.
 UNLIMITED_MIB_S = 300.0
 #: The size of a run on disk: a fixed part, and what is recorded each second.
 RUN_BYTES, RUN_BYTES_PER_S = 100_000, 60_000
@@ -35,7 +35,7 @@ RUN_BYTES, RUN_BYTES_PER_S = 100_000, 60_000
 
 @dataclass(frozen=True, slots=True)
 class PlannedRun:
-    """One migration that the schedule plans and that counts.
+    """One planned migration that counts.
 
     It and its block are numbered from 1. ``backwards``: from the second host to the first.
     """
@@ -77,18 +77,18 @@ def _blocks(cells: Sequence[str], seed: int) -> Iterator[list[str]]:
 
 
 class Pace:
-    """Estimate how long runs take: from the design at first, then from what was measured."""
+    """Estimates the durations of runs: from the design at first, then from measured durations."""
 
     def __init__(self, design: Design) -> None:
         self._cells = {cell.name: cell for cell in design.cells}
         self._took: dict[str, list[float]] = {}
 
     def note(self, cell: str, seconds: float) -> None:
-        """Record how long a whole run of a cell took."""
+        """Record the duration of a whole run of a cell."""
         self._took.setdefault(cell, []).append(seconds)
 
     def run_s(self, cell: str) -> float:
-        """Return how long a run of a cell takes."""
+        """Return the estimated duration of a run of a cell."""
         if took := self._took.get(cell):
             return fmean(took)
         # The error of the guesses for other cells corrects the guess for this one.
@@ -97,22 +97,22 @@ class Pace:
         return guess_s(self._cells[cell]) * (measured / guessed if guessed else 1.0)
 
     def left_s(self, counts: Mapping[str, int]) -> float:
-        """Return how long the remaining runs take."""
+        """Return the estimated duration of the remaining runs."""
         return sum(self.run_s(cell) * count for cell, count in counts.items())
 
 
 def guess_s(cell: Cell) -> float:
-    """Guess how long a run of a cell takes, before one was made."""
+    """Guess the duration of a run of a cell, before the first one."""
     return OVERHEAD_S + call_guess_s(cell)
 
 
 def call_guess_s(cell: Cell) -> float:
-    """Guess how long the migration of a cell takes, before one was made.
+    """Guess the duration of a migration of a cell, before the first one.
 
     The memory is sent once, and then again for as long as pre-copy takes. The iterations form a
     geometric series: each is as long as the one before, times the dirty rate over the sending rate
     (Clark et al., "Live Migration of Virtual Machines", NSDI 2005, section 5). A migration that
-    cannot end so ends at its deadline, or when post-copy takes over.
+    does not end in this way ends at its deadline, or when post-copy takes over.
     """
     deadline_s = cell.plan.deadline_s
     workload, wire = cell.workload, cell.wire
@@ -136,7 +136,7 @@ def call_guess_s(cell: Cell) -> float:
 
 
 def room_bytes(design: Design) -> int:
-    """Return about how much the runs of an experiment take on disk."""
+    """Estimate the disk space that the runs of an experiment need."""
     return sum(
         round(RUN_BYTES + RUN_BYTES_PER_S * call_guess_s(cell)) * design.repeats
         for cell in design.cells

@@ -1,7 +1,7 @@
 """Check the plain values of a design, and read and write them as TOML.
 
-A *spec* is plain values from Python, JSON or TOML: see ``design``. A TOML file holds a spec as it
-is. TOML has no null, so two words stand for it: "default" for a setting that is left out, and
+A *spec* is plain values from Python, JSON or TOML: see ``design``. A TOML file holds a spec without
+changes. TOML has no null, so two words replace it: "default" for a setting that is left out, and
 "unlimited" for a wire without a limit. Each error begins with the path of the key.
 """
 

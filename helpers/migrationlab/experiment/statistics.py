@@ -90,13 +90,13 @@ class Verdict(StrEnum):
     EQUIVALENT = "equivalent"
     #: Neither is certain.
     UNCLEAR = "unclear"
-    #: So few runs that no difference could be found.
+    #: Too few runs to find any difference.
     TOO_FEW = "too few"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """How the values of a setting b differ from those of a setting a.
+    """The values of a setting b compared with the values of a setting a.
 
     Attributes:
         n_a, n_b: The numbers of values.
@@ -110,8 +110,8 @@ class Comparison:
             Mann-Whitney); None where so few values cannot give a p below 0.05.
         superiority: The probability that a value of b exceeds a value of a; ties count half.
         verdict: The result.
-        more_runs: About how many more runs of each would decide (power 80 %), if the difference is
-            as great as it seems; 0 where it is decided, None where more than 1000.
+        more_runs: About how many more runs of each setting would decide (power 80 %), if the true
+            difference is the observed one; 0 if decided already, None if more than 1000.
     """
 
     n_a: int
@@ -180,7 +180,7 @@ def outliers(values: Sequence[float] | Values) -> tuple[bool, ...]:
 
 
 def compare(a: Sequence[float], b: Sequence[float]) -> Comparison:
-    """Return how the values of b differ from those of a, and how certain that is."""
+    """Compare the values of b with those of a: the difference and its certainty."""
     return _compare(tuple(a), tuple(b))
 
 
@@ -217,21 +217,21 @@ def _compare(a: tuple[float, ...], b: tuple[float, ...]) -> Comparison:
 
 
 def more_runs(superiority: float | None, n_a: int, n_b: int, *, tests: int = 1) -> int | None:
-    """Return how many more runs of each would show a difference as great as the one seen.
+    """Return the number of further runs of each setting that would show the observed difference.
 
     Noether 1987, equation 3, for groups of one size: N values in all,
     N = (z_alpha/2 + z_beta)**2 / (12 c (1 - c) (P - 1/2)**2), with c = 1/2.
 
     Args:
-        superiority: The observed :attr:`Comparison.superiority`; None where one has no value yet,
+        superiority: The observed :attr:`Comparison.superiority`; None if a or b has no value yet,
             so that only the minimum is known.
         n_a: The number of values of a.
         n_b: The number of values of b.
-        tests: How many comparisons are made together: each needs a p that many times smaller
+        tests: The number of comparisons made together: each needs a p that many times smaller
             (Bonferroni, which Holm's procedure requires of the smallest p).
 
     Returns:
-        The number, at least 1; None where it is more than :data:`MOST_MORE`.
+        The number, at least 1; None if it is more than :data:`MOST_MORE`.
     """
     alpha = ALPHA / tests
     have = min(n_a, n_b)
@@ -295,19 +295,19 @@ def _p_value(a: Values, b: Values) -> float | None:
     if min_p(len(a), len(b)) >= ALPHA:
         return None
     both = np.concatenate([a, b])
-    method: Any = "auto"  # exact where one has eight values or fewer
+    method: Any = "auto"  # exact if a or b has eight values or fewer
     if len(np.unique(both)) < len(both) and min(len(a), len(b)) <= 8:
         method = scipy.stats.PermutationMethod(n_resamples=RESAMPLES, rng=np.random.default_rng(0))
     return float(scipy.stats.mannwhitneyu(a, b, alternative="two-sided", method=method).pvalue)
 
 
 def min_p(n_a: int, n_b: int) -> float:
-    """Return the smallest p that so many values can have: two of all their orders."""
+    """Return the smallest possible p for these numbers of values: two of all their orders."""
     return min(2 / math.comb(n_a + n_b, n_a), 1.0)
 
 
 def _min_each(alpha: float = ALPHA) -> int:
-    """Return the number of values of each below which no difference can be found."""
+    """Return the smallest number of values of each setting that can show a difference."""
     return next(n for n in range(1, 100) if min_p(n, n) < alpha)
 
 

@@ -1,6 +1,6 @@
-"""Read an experiment from disk: its design, its runs, and what is left to run.
+"""Read an experiment from disk: its design, its runs, and the runs that are left.
 
-Reads the folder anew each time, because another process may be running the experiment.
+The folder is read anew each time, because another process may be running the experiment.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from migrationlab.experiment.spec import to_toml
 from migrationlab.runs.run import Run, Runs
 from migrationlab.runs.store import load_run
 
-#: What a run says of its place in the experiment, as columns of a frame.
+#: A run's place in the experiment, as columns of a frame.
 PLACEMENT_COLUMNS: Mapping[str, str] = {
     "cell": "str",
     "block": "Int64",
@@ -51,12 +51,12 @@ class StoredExperiment:
 
     @property
     def id(self) -> str:
-        """Return the experiment's own id, which its runs name too."""
+        """Return the experiment's id, which its runs name too."""
         return self.manifest.id
 
     @property
     def design(self) -> Design:
-        """Return its design: what is compared, and how often."""
+        """Return the design of the experiment."""
         return self.manifest.design
 
     @property
@@ -66,22 +66,22 @@ class StoredExperiment:
 
     @property
     def name(self) -> str:
-        """Return its short name."""
+        """Return the experiment's short name."""
         return self.design.name
 
     @property
     def question(self) -> str:
-        """Return the question that it answers."""
+        """Return the question of the experiment."""
         return self.design.question
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        """Return its cells: what is compared."""
+        """Return the cells, which the experiment compares."""
         return self.design.cells
 
     @property
     def runs(self) -> Runs:
-        """Return all its runs on disk: those that count, warm-ups, and stopped runs.
+        """Return all runs on disk: those that count, warm-ups, and stopped runs.
 
         Raises:
             StoreError: A run cannot be read, or belongs to another experiment, and ``strict`` is
@@ -133,9 +133,9 @@ class StoredExperiment:
 
     @property
     def cut_short(self) -> int:
-        """Return how many runs were begun without a result: stopped, or lost in a crash.
+        """Return the number of runs without a result: stopped, or lost in a crash.
 
-        Each was run again, or will be. A run that cannot be read is not one of them.
+        Each of these runs is made again. The number does not include unreadable runs.
         """
         measured = self.measured
         done = Counter(placement(run)["run_number"] for run in measured)
@@ -172,7 +172,7 @@ class StoredExperiment:
         return fitting[0]
 
     def pace(self) -> Pace:
-        """Return an estimate of how long runs take, corrected by the runs so far."""
+        """Return the estimator of durations, corrected by the runs so far."""
         pace = Pace(self.design)
         for run in self.measured:
             called_s = (run.returned_ns - run.called_ns) / 1e9
@@ -181,7 +181,7 @@ class StoredExperiment:
 
     @property
     def estimate_s(self) -> float:
-        """Return about how long the remaining runs take."""
+        """Return the estimated duration of the remaining runs."""
         if not self.left:
             return 0.0
         cells = [run.cell for run in self.left]
@@ -191,15 +191,15 @@ class StoredExperiment:
 
     @property
     def room_bytes(self) -> int:
-        """Return about how much all its runs take on disk."""
+        """Return the estimated disk space of all runs."""
         return room_bytes(self.design)
 
     def toml(self) -> str:
-        """Return the design as the text of a TOML file, from which it can be repeated."""
+        """Return the design as the text of a TOML file that repeats the experiment."""
         return to_toml(self.design.spec)
 
     def _require_own(self, run: Run, place: Path) -> None:
-        """Refuse a run that is not of this experiment, or does not say which run it is."""
+        """Refuse a run of another experiment, or a run that does not name its planned run."""
         says = run.experiment or {}
         if says.get("id") != self.id:
             raise StoreError(
@@ -215,6 +215,6 @@ class StoredExperiment:
 
 
 def placement(run: Run) -> Mapping[str, object]:
-    """Return what a run says of its place in the experiment."""
+    """Return the run's place in the experiment."""
     assert run.experiment is not None  # callers have checked its id
     return run.experiment

@@ -1,7 +1,7 @@
 """Provide the place where an experiment runs: a lab, or two real hosts.
 
-A testbed prepares everything for one migration, and says which guest goes where. It hears of each
-run, so that a damaged guest is not used again.
+A testbed prepares everything for one migration, and returns the guest and the hosts. It receives
+each run, so that a damaged guest is not used again.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Testbed(Protocol):
         """Prepare a migration of a cell."""
 
     def over(self, run: Run) -> None:
-        """Hear how the migration ended."""
+        """Receive the run of the migration."""
 
 
 @contextmanager
@@ -110,7 +110,7 @@ class LabTestbed:
         assert cell.wire is not None
         self._lab.wire.set(**dataclasses.asdict(cell.wire))
         if self._lab.wire.settings not in self._lab.wire_checks:
-            # Measured once for each setting, so that every run says what its wire really carries.
+            # Measured once for each setting, so that every run has the real rate of its wire.
             self._lab.measure_wire()
         source = self._lab.hosts[int(backwards)]
         guest = self._usable(cell.workload, source)
@@ -127,7 +127,7 @@ class LabTestbed:
         return MigrationArgs(guest=guest, to=self._lab.other(source))
 
     def _usable(self, workload: GuestSpec, source: Host) -> Guest | None:
-        """Return the guest of the run before, if it fits this run too."""
+        """Return the guest of the previous run, if the guest fits this run too."""
         if self._guest is None or self._shape != _shape(workload):
             return None
         return self._guest if self._guest.host is source and not self._guest.paused else None
@@ -150,7 +150,7 @@ class LabTestbed:
 
 
 def _shape(workload: GuestSpec) -> GuestSpec:
-    """Return what of a workload cannot be changed while the guest runs."""
+    """Return the settings of a workload that cannot be changed while the guest runs."""
     return dataclasses.replace(workload, dirty_mib_s=0, pattern="sequential", disk_mib_s=0)
 
 
@@ -162,7 +162,7 @@ class HostsTestbed:
         self._pair = (first, second)
 
     def ready(self, cell: Cell, *, backwards: bool) -> MigrationArgs:
-        """Find the domain; where it is decides the direction, also after a failed migration."""
+        """Find the domain; its host decides the direction, also after a failed migration."""
         for source, to in (self._pair, self._pair[::-1]):
             with contextlib.suppress(GuestError):
                 source.domain(self._hosts.domain)

@@ -1,4 +1,4 @@
-"""Find what limits the trust in the figures of some runs, and say what to do about it.
+"""Find the limits of the figures of some runs, and give advice.
 
 Each warning is one sentence of fact and one of advice, as in pyperf. A warning removes nothing from
 any figure.
@@ -22,14 +22,14 @@ from migrationlab.runs.environment import differences
 from migrationlab.runs.run import Outcome, Run, Runs
 
 MAX_SPREAD_PERCENT = 10.0
-#: Above it a migration sometimes waits for a CPU.
+#: Above this load a migration sometimes waits for a CPU.
 BUSY_PERCENT = 90.0
 #: A trend within one experiment that occurs by chance once in a hundred experiments.
 DRIFT_P = 0.01
 DRIFT_PERCENT = 5.0
 #: The highest acceptable error of the offset between two hosts' clocks.
 CLOCK_ERROR_MS = 5.0
-#: Below this share of the requested rate, a workload is a different workload.
+#: Below this share of the requested rate, a workload counts as a different workload.
 MIN_RATE = 0.9
 #: The metrics whose spread and drift are checked; all are durations.
 WATCHED = ("total_ms", "downtime_event_ms", "downtime_network_ms")
@@ -55,7 +55,7 @@ class WarningKind(StrEnum):
     NOTED = "noted"
 
 
-#: What to do about each kind of warning.
+#: The advice for each kind of warning.
 ADVICE = {
     WarningKind.DAMAGE: "This must never happen: look at these runs before anything else, and "
     "report a bug.",
@@ -87,7 +87,7 @@ ADVICE = {
 
 @dataclass(frozen=True, slots=True)
 class ExperimentWarning:
-    """One limit of the figures, and what to do about it."""
+    """One limit of the figures, with advice."""
 
     kind: WarningKind
     text: str
@@ -97,7 +97,7 @@ class ExperimentWarning:
         return f"{self.text} {self.advice}"
 
     def to_dict(self) -> dict[str, str]:
-        """Return it as plain values."""
+        """Return the warning as plain values."""
         return {"kind": self.kind.value, "text": self.text, "advice": self.advice}
 
 
@@ -115,8 +115,8 @@ def find(
         runs: The runs.
         table: Their frame. Its column ``cell`` says which runs belong together; without that column
             their guest, wire, plan and environment do.
-        planned: How many runs were planned; None for runs without a plan.
-        cut_short: How many runs were begun without a result.
+        planned: The number of planned runs; None for runs without a schedule.
+        cut_short: The number of runs without a result.
         differing: The facts in which the runs' environments differ without intention; None for all
             facts in which they differ.
     """
@@ -207,7 +207,7 @@ def _clocks(runs: Runs) -> Iterator[str]:
 
 
 def _clock_error_ms(run: Run) -> float | None:
-    """Return the error of the offset between the hosts' clocks; None where there is one clock."""
+    """Return the error of the offset between the hosts' clocks; None if there is one clock."""
     if run.clock is None:
         return None
     sides = [run.clock.get(side) for side in ("source", "destination")]

@@ -1,4 +1,4 @@
-"""Say what a migration will do before it starts.
+"""Forecast a migration before it starts.
 
 Owns the model of pre-copy.
 """

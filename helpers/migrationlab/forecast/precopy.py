@@ -63,8 +63,8 @@ MAX_ITERATIONS = 2000
 class Iteration:
     """An iteration over memory in the model.
 
-    Its number counts from 1. Its times are in seconds from the first byte, and its sizes are what
-    is left to send. The guest runs meanwhile, except in the last iteration.
+    Its number counts from 1. Its times are in seconds from the first byte. Its sizes are the
+    memory left to send. The guest runs meanwhile, except in the last iteration.
     """
 
     number: int
@@ -77,7 +77,7 @@ class Iteration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Precopy:
-    """What decides whether a plain pre-copy migration ends.
+    """The quantities that decide whether a plain pre-copy migration ends.
 
     Attributes:
         dirty_mib_s: How fast the guest writes its memory.
@@ -95,12 +95,12 @@ class Precopy:
 
     @property
     def bandwidth_mib_s(self) -> float:
-        """Return how much memory the wire carries in a second."""
+        """Return the memory that the wire carries in a second."""
         return self.wire_mbit_s * 1e6 / 8 / MIB * PAYLOAD_SHARE
 
     @property
     def threshold_mib(self) -> float:
-        """Return how much memory may be left when the guest is paused."""
+        """Return the memory that may be left when QEMU pauses the guest."""
         return self.bandwidth_mib_s * self.max_downtime_ms / 1000
 
     @property
@@ -180,17 +180,17 @@ class Forecast:
 
     @property
     def seconds(self) -> float | None:
-        """Return the time from the first byte until the guest runs; None if it never ends."""
+        """Return the time from the first byte until the guest runs; None if that never happens."""
         return self.iterations[-1].end_s if self.ends else None
 
     @property
     def downtime_ms(self) -> float | None:
-        """Return how long the guest is paused; None if it never ends."""
+        """Return how long the guest is paused; None if the migration never ends."""
         last = self.iterations[-1]
         return (last.end_s - last.start_s) * 1000 if self.ends else None
 
     def within(self, deadline_s: float | None) -> bool:
-        """Return whether it ends before a deadline; None for no deadline."""
+        """Return whether the migration ends before a deadline; None means no deadline."""
         seconds = self.seconds
         return seconds is not None and (deadline_s is None or seconds <= deadline_s)
 
@@ -200,7 +200,7 @@ class Forecast:
 
 
 def memory_in_use_mib(runs: Iterable[Run]) -> float | None:
-    """Return how much memory of a guest is in use, as migrations of such guests show.
+    """Return a guest's memory in use, from migrations of such guests.
 
     Each page that is not all zeros is sent at least once. So it is the smallest amount that a
     completed run sent (libvirt's ``memory_normal_bytes``); None if no run shows it.
@@ -214,7 +214,7 @@ def memory_in_use_mib(runs: Iterable[Run]) -> float | None:
 
 
 def precopy_of(run: Run, memory_mib: float) -> Precopy | None:
-    """Return what the model needs of a run; None if its dirty rate or wire is not known."""
+    """Return the model's input from a run; None if its dirty rate or wire is not known."""
     dirty, working_set = run.guest.get("dirty_mib_s"), run.guest.get("working_set_mib")
     wire = None if run.wire is None else run.wire["rate_mbit_s"]
     limit = run.downtime_requested_ms
@@ -242,7 +242,7 @@ def nearest(asked: Precopy, runs: Iterable[Run]) -> tuple[Run, ...]:
 
 
 def sending_s(run: Run) -> float | None:
-    """Return how long a completed run took, measured as in the model; None if unknown."""
+    """Return a completed run's duration, with the model's ends; None if unknown."""
     line = run.timeline()
     if line.resume_ns is None or not len(line.iterations):
         return None
@@ -250,7 +250,7 @@ def sending_s(run: Run) -> float | None:
 
 
 def compare(runs: Iterable[Run], memory_mib: float) -> pd.DataFrame:
-    """Compare the model with runs, except runs that do not say what the model needs.
+    """Compare the model with runs, except runs without the model's input.
 
     ``memory_mib`` is the guest's memory in use: see :func:`memory_in_use_mib`.
 

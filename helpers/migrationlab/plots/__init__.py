@@ -1,4 +1,4 @@
-"""Draw figures of runs. Each has its message as title, and a text for readers who cannot see it.
+"""Draw figures of runs, with the message as title and a text for readers who cannot see them.
 
 Figures are drawn on ``matplotlib.figure.Figure``, never with pyplot: pyplot keeps state between
 calls, and a widget's thread must not touch it. Nothing here measures; ``analysis`` does.

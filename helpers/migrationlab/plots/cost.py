@@ -77,7 +77,7 @@ def cost(runs: Iterable[Run]) -> picture.Picture:
     counted = [_Counted(run, run.cost(), settings[run.run_id]) for run in known]
     groups, pooled = _groups(counted)
     cpu, wire = _cpu_rows(groups), _wire_rows(groups)
-    # What an incomplete migration cost depends on when it was stopped.
+    # The cost of an incomplete migration depends on the time of its stop.
     whole = [each for each in counted if each.run.outcome is Outcome.COMPLETED]
     subtitle = _subtitle(len(counted), len(whole), pooled=pooled)
     heights = [max(len(bars), 2) * ROW_INCHES + 0.4 for bars in (cpu, wire)]
@@ -89,7 +89,7 @@ def cost(runs: Iterable[Run]) -> picture.Picture:
 
 
 def _groups(counted: Sequence[_Counted]) -> tuple[dict[str, list[Cost]], int]:
-    """Return the costs of each bar, and how many settings share a bar (1 for none)."""
+    """Return the costs by bar, and the number of settings that share a bar (1 for none)."""
     by_setting: dict[str, list[Cost]] = {}
     by_mode: dict[str, list[Cost]] = {}
     for each in counted:
@@ -116,7 +116,7 @@ def _cpu_rows(groups: Mapping[str, Sequence[Cost]]) -> list[_Row]:
 
 
 def _used(processors: pd.DataFrame, side: str) -> Parts:
-    """Return the CPU time at a side, by the names of ``USERS``."""
+    """Return the CPU time at one side, by the names of ``USERS``."""
     at_side = processors[processors["side"] == side]
     table = at_side.set_index(["process", "group"])
     used: dict[str, float] = {}

@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 from migrationlab.plots import palette, picture
 from migrationlab.runs.run import Run
 
-#: How the end of a part was measured, and its colour and hatch.
+#: The sources of a part's end, with their words, colours and hatches.
 BASES = {
     "log": ("by QEMU's log", palette.VERMILION, ""),
     "events": ("by events", palette.SKY, "//"),
@@ -20,7 +20,7 @@ BASES = {
 
 
 def downtime_parts(run: Run) -> picture.Picture:
-    """Draw the parts of a run's downtime, and how each was measured."""
+    """Draw the parts of a run's downtime, with the sources of their ends."""
     table = run.timeline().parts
     title = _title(table)
     with picture.drawing(

@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from migrationlab.experiment.design import Cell
     from migrationlab.experiment.results import Results
 
-#: The axis is logarithmic if the maximum is more than so many times the minimum.
+#: The axis is logarithmic if the maximum is more than this many times the minimum.
 LOGARITHMIC_FROM = 30.0
 ROW_INCHES, PANEL_INCHES = 0.44, 0.62
-#: How many letters fit beside the rest of a title.
+#: The number of letters that fit beside the rest of a title.
 LONGEST_TITLE = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """Cells that are drawn together: what they share, and the label and name of each."""
+    """Cells that are drawn together: their common settings, and their labels and names."""
 
     title: str
     rows: tuple[tuple[str, str], ...]
@@ -134,7 +134,7 @@ def _draw(
 
 
 def _counted(row: pd.Series, ends: pd.Series) -> str:
-    """Return how many runs a row is drawn from, and the outcomes of the others."""
+    """Return the number of runs in a row, and the outcomes of the others."""
     n, made = int(row["n"]), int(ends["made"])
     parts = [f"n = {n}" if n == made else f"n = {n} of {made}"]
     parts += [
@@ -202,7 +202,7 @@ def _title(recorded: Results, metric: str, table: pd.DataFrame, *, mixed: bool) 
         said = f"{words.capitalize()}: {least} to {most} {over}"
     found = recorded.compare(low, high, metric, mixed=mixed)
     verdict = found.verdict
-    # The two are the extremes of so many pairs, so p is adjusted for them (Bonferroni).
+    # The two cells are the extremes of many pairs, so p is adjusted for all pairs (Bonferroni).
     pairs = math.comb(len(medians), 2)
     if verdict is Verdict.DIFFERENT and (found.p_value or 0.0) * pairs >= ALPHA:
         few = min_p(found.n_a, found.n_b) * pairs >= ALPHA

@@ -1,4 +1,4 @@
-"""Draw what a client of the guest saw: round trips of echo requests, and lost requests."""
+"""Draw a client's view of the guest: round trips of echo requests, and lost requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Share what all figures have: their style, their title, and what a notebook shows.
+"""Provide the common parts of all figures: style, title, and display in a notebook.
 
 A notebook calls ``_repr_html_``, so IPython is not needed.
 """
@@ -44,7 +44,7 @@ TITLE_POINTS = 16.0
 #: A page shows a figure at most 960 CSS pixels wide.
 PAGE_DPI = 110
 PAGE_COLOURS = 128
-#: A title of so few letters always fits.
+#: A title with this number of letters always fits.
 SHORT_TITLE_LETTERS = 50
 _BOLD = FontProperties(weight="bold")
 KINDS = ("png", "svg", "pdf")
@@ -93,7 +93,7 @@ class Picture:
     """A figure with its message and its description; a notebook shows both.
 
     ``figure`` is a Matplotlib figure, which you can change or save yourself. ``title`` is its
-    message in one sentence; ``alt`` says what it shows, for readers who cannot see it.
+    message in one sentence; ``alt`` describes it for readers who cannot see it.
     """
 
     figure: Figure
@@ -169,7 +169,7 @@ def drawing(height_inches: float, title: str, subtitle: str, alt: str) -> Iterat
 
 
 def head(figure: Figure, title: str, subtitle: str) -> None:
-    """Write the title above a figure, and below the title, smaller, what it is drawn from."""
+    """Write the title above a figure, and below the title, smaller, the source of the data."""
     height = float(figure.get_figheight())
     engine = figure.get_layout_engine()
     assert engine is not None
@@ -184,7 +184,7 @@ def head(figure: Figure, title: str, subtitle: str) -> None:
 
 
 def describe(run: Run) -> str:
-    """Return in one line which run a figure is drawn from."""
+    """Return one line that names the run of a figure."""
     way = f"{run.source['name']} → {run.destination['name']}"
     parts = [str(run.plan.mode), way]
     if "memory_mib" in run.guest:
@@ -216,7 +216,7 @@ def rows(axes: Axes, labels: Sequence[str]) -> None:
 
 
 def no_data(axes: Axes, words: str, *, keep_x: bool = False) -> None:
-    """Say in empty axes why they are empty."""
+    """Write into empty axes why they are empty."""
     axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", va="center")
     axes.set_yticks([])
     if not keep_x:
@@ -234,7 +234,7 @@ def draw_estimate(
 
 
 def estimate_handles(*, interval: bool = True) -> list[Artist]:
-    """Return the legend's entries for what :func:`draw_estimate` draws."""
+    """Return the legend's entries for :func:`draw_estimate`."""
     handles: list[Artist] = [Line2D([], [], color=palette.INK, linewidth=2.4, label="median")]
     if interval:
         handles.append(Line2D([], [], label="its 95 % interval", **INTERVAL))

@@ -12,11 +12,11 @@ from migrationlab.runs.run import Outcome, Run
 
 BIN_MS = 50.0
 MOST_TIMES = 4.0
-PAGE_BYTES = 4096  # what the workload of a lab's guest counts in its writes
+PAGE_BYTES = 4096  # the unit in which a lab's workload counts its writes
 
 
 def progress(run: Run) -> picture.Picture:
-    """Draw the memory left to send and, below it, how fast it was sent and written, over time."""
+    """Draw the memory left to send and, below, the rates of sending and writing, over time."""
     line = run.timeline()
     samples = run.job.dropna(subset=["memory_remaining_bytes", "data_processed_bytes"])
     seconds = picture.seconds(run, samples["time_ns"])
@@ -58,7 +58,7 @@ def _rates(seconds: Numbers, amounts: Numbers) -> tuple[Numbers, Numbers]:
 
 
 def _write_rates(run: Run) -> tuple[Numbers, Numbers]:
-    """Return how fast the guest wrote, from the count of writes that its beats carry."""
+    """Return the guest's write rates, from the count of writes in its beats."""
     beats = run.beats
     within = beats[beats["arrival_ns"].between(run.called_ns, run.returned_ns)]
     heard = picture.seconds(run, within["arrival_ns"])
@@ -98,7 +98,7 @@ def _title(run: Run, line: Timeline) -> str:
 
 
 def _late_iteration_mib(run: Run) -> float | None:
-    """Return how much the last iterations had to send: if it does not fall, it never ends."""
+    """Return the memory of the last iterations: if it does not fall, the migration never ends."""
     samples = run.job.dropna(subset=["iteration", "memory_remaining_bytes"])
     later = samples[samples["iteration"] > 1].groupby("iteration")["memory_remaining_bytes"]
     # The last iteration may have been cut before its first sample.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from migrationlab.experiment.comparison import CellComparison
     from migrationlab.experiment.sample_size import CumulativeComparison
 
-#: What a title says of each verdict.
+#: The words of a title for each verdict.
 VERDICTS = {
     "different": "they differ",
     "equivalent": "equivalent, within 5 %",
@@ -28,7 +28,7 @@ VERDICTS = {
     "too few": "too few to tell",
 }
 
-#: How many blocks the subtitle names.
+#: The number of blocks that the subtitle names.
 MOST_NAMED = 12
 #: The mark and colour of a clear verdict.
 MARKS = {"different": ("D", palette.ORANGE), "equivalent": ("s", palette.GREEN)}

@@ -43,7 +43,7 @@ DONE = {
 MAX_LABELLED_ACTIONS = 8
 MAX_NUMBERED_ITERATIONS = 12
 MIN_SHOWN_NS = 10_000_000
-#: So many letters fit across the lanes.
+#: The number of letters that fit across the lanes.
 LETTERS_ACROSS = 95
 
 
@@ -108,7 +108,7 @@ def _draw_migration(axes: Axes, run: Run, line: Timeline) -> None:
 
 
 def _draw_actions(axes: Axes, run: Run, line: Timeline) -> list[Artist]:
-    """Number what was done to the migration on a lane of its own; give each number's meaning."""
+    """Number the actions on the migration on their own lane; return the meanings of the numbers."""
     handles: list[Artist] = []
     for number, action in enumerate(line.steering.itertuples(), start=1):
         at = picture.second(run, action.time_ns)
@@ -126,7 +126,7 @@ def _draw_actions(axes: Axes, run: Run, line: Timeline) -> list[Artist]:
 
 
 def _action(action: Any) -> str:
-    """Say what was done, in a few words: what, how much, and whether it was refused."""
+    """Return an action in a few words: its name, its value, and whether it was refused."""
     what, unit = DONE[action.name]
     known = not pd.isna(action.value)
     value = f" {action.value:,} {unit}" if known else (" without limit" if unit else "")
@@ -212,7 +212,7 @@ def _bar(
     axes: Axes, lane: int, run: Run, span_ns: tuple[int, int], colour: str, *, words: str = "",
     edge: str = "white", ink: str = palette.INK,
 ) -> None:  # fmt: skip
-    """Draw a bar, and write its name into it if there is room: then the reader needs no colour."""
+    """Draw a bar, and write its name into it if there is room, so that no colour is needed."""
     start, end = (picture.second(run, at) for at in span_ns)
     axes.barh(
         lane, end - start, left=start, height=0.72, color=colour, edgecolor=edge, linewidth=0.8

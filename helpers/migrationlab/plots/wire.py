@@ -1,4 +1,4 @@
-"""Draw what a wire carries: for each rate, the share that a TCP stream received."""
+"""Draw the share of a wire's rate that a TCP stream received, for several rates."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PAYLOAD_SHARE = 1448 / 1514
 
 
 def wire(rates_mbit_s: list[float], payloads_mbit_s: list[float]) -> picture.Picture:
-    """Draw what a TCP stream received through a wire, as a share of the wire's rate."""
+    """Draw a TCP stream's rate through a wire, as a share of the wire's rate."""
     rates = list(rates_mbit_s)
     if not rates or len(rates) != len(payloads_mbit_s) or not all(rates):
         raise UsageError(

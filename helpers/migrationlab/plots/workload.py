@@ -1,4 +1,4 @@
-"""Draw what a migration did to the guest's workload: how fast it wrote memory, over time."""
+"""Draw the effect of a migration on the guest's workload: the rate of writing, over time."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ PARTS = {
     "paused": ("guest is paused", palette.VERMILION, "xx", 0.35),
     "post-copy": ("memory still arriving", palette.GREEN, "//", 0.25),
 }
-#: Bursts above so many times the usual rate are cut off.
+#: Bursts above this many times the usual rate are cut off.
 MOST_TIMES = 2.5
 
 
 def workload(run: Run) -> picture.Picture:
-    """Draw how fast the guest wrote before, during and after its migration."""
+    """Draw the guest's rate of writing before, during and after its migration."""
     work = run.workload()
     title = _title(work)
     with picture.drawing(4.6, title, picture.describe(run), _alt(work)) as drawn:

@@ -30,7 +30,7 @@ DRAWN = (
     "downtime_event_ms", "downtime_network_ms", "total_ms", "transferred_bytes", "cpu_s_per_gib",
     "cable_bytes_per_memory_byte", "workload_sending_mib_s",
 )  # fmt: skip
-#: A page shows no more comparisons than this. A grid has one for each pair of neighbours.
+#: The largest number of comparisons on a page. A grid has one for each pair of neighbours.
 MOST_COMPARED = 40
 #: Ends of names of errors and bounds: they have no table.
 _BOUNDS = ("_error_ms", "_low_ms", "_high_ms")
@@ -62,7 +62,7 @@ def page(recorded: Results) -> dict[str, object]:
 
 
 def method(recorded: Results) -> dict[str, object]:
-    """Gather what the report says about the method of an experiment."""
+    """Gather the method of an experiment for its report."""
     design = recorded.design
     if design.hosts is not None:
         place = f"the hosts {design.hosts.source} and {design.hosts.to}"
@@ -120,7 +120,7 @@ def _cell(cell: Cell) -> dict[str, str]:
 
 
 def _of_guest(workload: GuestSpec) -> dict[str, object]:
-    # A guest without a disk has no settings of one.
+    # A guest without a disk has no disk settings.
     skipped = "disk" if workload.disk is None else " "
     return {
         name: value
@@ -147,7 +147,7 @@ def _outcomes(recorded: Results) -> list[dict[str, object]]:
 
 
 def results(recorded: Results) -> list[dict[str, object]]:
-    """Return for each metric that has values its table, its comparisons, and a figure if drawn.
+    """Return the table, comparisons and figure, if drawn, of each metric with values.
 
     Runs of different environments are pooled here: the report says where they differ.
     """

@@ -9,11 +9,11 @@ from migrationlab.plots.picture import Picture
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure as a page has it.
+    """A figure in the form for a page.
 
     Attributes:
         data: The picture as a data URI.
-        alt: Its title, and what it shows.
+        alt: The title and the description of the picture.
     """
 
     data: str
@@ -21,5 +21,5 @@ class Figure:
 
 
 def embed(picture: Picture) -> Figure:
-    """Return a picture as a page has it."""
+    """Return a picture in the form for a page."""
     return Figure(picture.data_uri(), f"{picture.title}. {picture.alt}")

@@ -1,4 +1,4 @@
-"""Print a page to PDF with a browser of this machine.
+"""Print a page to PDF with a browser on this machine.
 
 Nothing is downloaded or installed: without a browser there is no PDF.
 """

@@ -82,7 +82,7 @@ def repeat(runs: Sequence[Run]) -> Repeat:
 
 
 def _workload(run: Run) -> dict[str, Any] | None:
-    """Return the settings of a lab's guest; None if they are not known, or it is no lab's."""
+    """Return the settings of a lab's guest; None for unknown settings or a guest outside a lab."""
     if run.wire is None or "working_set_mib" not in run.guest:
         return None
     # The machine type is left out: a lab takes the newest one that its hosts have.

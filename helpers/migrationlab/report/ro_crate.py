@@ -2,7 +2,7 @@
 
 The crate follows the profile Process Run Crate 0.5 (https://w3id.org/ro/wfrun/process/0.5), which
 extends RO-Crate 1.1. Each migration is a ``CreateAction``. Its ``instrument`` is migrationlab with
-the libvirt and QEMU that it used, its ``object`` is what was set, and its ``result`` is the run's
+the libvirt and QEMU that it used, its ``object`` has the settings, and its ``result`` is the run's
 folder. The crate also has the other files of an experiment, and tables of all runs in CSV with a
 dictionary of their columns. A crate appears whole or not at all.
 """
@@ -69,16 +69,16 @@ def export(
     Args:
         recorded: The experiment, or some runs.
         path: A folder that does not exist yet, or such a file if the name ends in ``.zip``.
-        license: The address of the licence under which others may use the data, as
+        license: The address of the licence under which others may use the data, for example
             "https://creativecommons.org/licenses/by/4.0/". Without one, the crate says that no
             licence was given.
-        author: Who made the measurements.
+        author: The author of the measurements.
 
     Returns:
         The folder, or the file.
 
     Raises:
-        UsageError: ``license`` is no address.
+        UsageError: ``license`` is not an address.
         StoreError: There are no runs, ``path`` exists, a run cannot be read, or the disk refused.
             No part of the crate is left.
     """
@@ -251,7 +251,7 @@ def _licence(crate: ROCrate, address: str | None) -> ContextEntity:
 
 
 def _instruments(crate: ROCrate, run: Run, known: dict[str, ContextEntity]) -> list[ContextEntity]:
-    """Return the programs that made a run. Each version is described once."""
+    """Return the programs that made a run. The crate describes every version once."""
     used: set[tuple[str, str | None]] = {("migrationlab", run.migrationlab_version)}
     for host in (run.source, run.destination):
         used |= {("libvirt", host.get("libvirt_version")), ("QEMU", host.get("qemu_version"))}
@@ -268,11 +268,11 @@ def _instruments(crate: ROCrate, run: Run, known: dict[str, ContextEntity]) -> l
 
 
 def _settings(crate: ROCrate, run: Run) -> Iterator[ContextEntity]:
-    """Yield what was set for a run. Each value is described once in the crate."""
+    """Yield the settings of a run. The crate describes every value once."""
     groups = {
         "plan": {"mode": str(run.plan.mode)} | run.plan.changed(),
         "guest": settings_of_guest(run),
-        # The measured rate is no setting.
+        # The measured rate is not a setting.
         "wire": {key: value for key, value in (run.wire or {}).items() if key != "measured_mbit_s"},
     }
     for group, values in groups.items():

@@ -1,4 +1,4 @@
-"""Gather what a report says of runs: their numbers, one section per run, and their environment."""
+"""Gather the content of a report about runs: numbers, one section per run, and environment."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from migrationlab.runs.numbers import UNKNOWN, interval, moment, number
 from migrationlab.runs.run import Outcome, Run, Runs
 from migrationlab.runs.schema import DOWNTIMES
 
-#: With more runs than this, only typical ones are drawn, to keep the page small.
+#: With more runs than this, only typical runs are drawn, to keep the page small.
 MOST_DRAWN = 12
 #: Facts that differ in every run.
 _CHANGING = frozenset(
     {"load_1min", "cpu_busy_percent", "measured_mbit_s", "number", "name", "uuid"}
 )
-#: What a page says of a host.
+#: The facts about a host on a page.
 _HOST = {
     "libvirt_version": "libvirt",
     "qemu_version": "QEMU",
@@ -65,12 +65,12 @@ def page(runs: Runs) -> dict[str, object]:
 
 
 def about_all(runs: Runs, chosen: Chosen, *, of: int) -> dict[str, object]:
-    """Gather what every report says of its runs.
+    """Gather the part about runs that every report has.
 
     Args:
         runs: All runs.
         chosen: The runs to show in detail.
-        of: From how many they were chosen: the runs that count.
+        of: The number of runs that count, from which these were chosen.
     """
     planned = any(run.experiment for run in runs)
     sections, unreadable = [], dict(runs.unreadable)
@@ -103,7 +103,7 @@ def about_all(runs: Runs, chosen: Chosen, *, of: int) -> dict[str, object]:
 
 
 def _sections(runs: tuple[Run, ...]) -> list[dict[str, object] | str]:
-    """Return each run's section, or why it cannot be made; made side by side on all CPUs."""
+    """Return each run's section, or the error; make the sections side by side on all CPUs."""
     count = min(os.cpu_count() or 1, len(runs))
     # A fork copies only the thread that forks: a lock of another thread would stay locked.
     if sys.platform != "linux" or count < 2 or threading.active_count() > 1:
@@ -129,7 +129,7 @@ def _section(run: Run) -> dict[str, object] | str:
 
 
 def _which(chosen: Chosen, total: int, counted: int) -> str:
-    """Return which runs are shown in detail; empty if all are."""
+    """Return a sentence on which runs are shown in detail; empty if all are."""
     if len(chosen.runs) == total:
         return ""
     if len(chosen.runs) == counted:
@@ -165,7 +165,7 @@ def cells(run: Run) -> dict[str, str]:
 
 
 def place(run: Run) -> str:
-    """Return which cell of its experiment a run measured, and whether it counts."""
+    """Return a run's cell in its experiment, and whether the run counts."""
     facts = run.experiment or {}
     marks = [
         word for key, word in (("warm_up", "warm-up"), ("stopped", "stopped")) if facts.get(key)
@@ -174,7 +174,7 @@ def place(run: Run) -> str:
 
 
 def section(run: Run) -> dict[str, object]:
-    """Gather what the report says of a run that it shows in detail."""
+    """Gather the section of a run that is shown in detail."""
     line = run.timeline()
     problems = run.plan.problems()
     phases = line.phases.astype(object).where(line.phases.notna(), None)
@@ -210,7 +210,7 @@ def _between(low: float, high: float) -> str:
 
 
 def _figures(run: Run, line: Timeline) -> list[Figure]:
-    """Draw what was recorded: a migration that was refused at once has no progress."""
+    """Draw the recorded data: a migration that was refused at once has no progress."""
     draws: list[tuple[Callable[[Run], Picture], bool]] = [
         (plots.timeline, True),
         (plots.progress, len(run.job) > 0),
@@ -233,7 +233,7 @@ class Chosen:
 
     Attributes:
         runs: The runs.
-        kinds: How many combinations of setting and outcome there are.
+        kinds: The number of combinations of setting and outcome.
     """
 
     runs: tuple[Run, ...]
@@ -241,11 +241,11 @@ class Chosen:
 
 
 def closely(runs: Runs, group_of: Mapping[str, str]) -> Chosen:
-    """Choose the runs to show in detail: all, or of many runs the typical one of each group.
+    """Choose the runs to show in detail: all of few runs, or a typical run per group of many.
 
     Args:
         runs: The runs.
-        group_of: For each run's id the name of its group.
+        group_of: The name of the group for each run's id.
 
     Returns:
         At most ``MOST_DRAWN``, oldest first.
@@ -260,7 +260,7 @@ def closely(runs: Runs, group_of: Mapping[str, str]) -> Chosen:
 
 
 def _typical(runs: Sequence[Run]) -> Run:
-    """Return the run whose time is next to the median."""
+    """Return the run whose time is closest to the median."""
     took = pd.Series([(run.returned_ns - run.called_ns) / 1e6 for run in runs])
     return runs[int((took - took.median()).abs().idxmin())]
 
@@ -283,7 +283,7 @@ def remarks(runs: Runs) -> list[tuple[str, str, list[str]]]:
 
 
 def facts(runs: Runs) -> dict[str, list[str]]:
-    """Return what is known of the runs' hosts, guests, wires and machines: each fact's values."""
+    """Return the known facts of the runs' hosts, guests, wires and machines, with all values."""
     gathered: dict[str, dict[str, None]] = {}  # a dict keeps the order of the values
     for run in runs:
         for name, value in _facts(run):

@@ -1,7 +1,7 @@
 """Make tables of runs and experiments for export, and a dictionary of their columns.
 
-A table of runs has for each run its summary and the facts that tell it from others: the guest, the
-wire, the plan, the software. What was recorded during the run stays in the run's own folder.
+A table of runs has each run's summary and the facts in which runs can differ: the guest, the wire,
+the plan, the software. The frames recorded during the run stay in the run's own folder.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from migrationlab.experiment.results import Results
     from migrationlab.experiment.warnings import ExperimentWarning
 
-#: What of a guest somebody sets.
+#: The settings of a guest.
 GUEST_SETTINGS = (
     *("memory_mib", "working_set_mib", "dirty_mib_s", "pattern"),
     *("disk", "disk_mib", "disk_mib_s", "disk_cache", "cpu", "persistent"),
@@ -29,7 +29,7 @@ _MARKS = {
     "warm_up": "a warm-up, which does not count",
     "stopped": "stopped by the user and made again: it does not count",
 }
-#: What each column means, by its name.
+#: The meanings of the columns, by name.
 MEANINGS: Mapping[str, str] = MappingProxyType(
     {
         column.name: column.meaning.replace("`", "")
@@ -90,13 +90,13 @@ def dictionary(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def meaning(column: str) -> str:
-    """Return what a column means."""
+    """Return the meaning of a column."""
     # A column that is not in the schema is a factor of the experiment.
     return MEANINGS.get(column, "setting in which the cells of the experiment differ")
 
 
 def settings_of_guest(run: Run) -> dict[str, object]:
-    """Return what was set for a run's guest and its workload."""
+    """Return the settings of a run's guest and its workload."""
     given = {name: run.guest.get(name) for name in GUEST_SETTINGS}
     if run.guest.get("disk") is None:
         # The settings of a disk mean nothing if there is none.
@@ -105,7 +105,7 @@ def settings_of_guest(run: Run) -> dict[str, object]:
 
 
 def mark(run: Run) -> str:
-    """Return why a run of an experiment does not count; empty if it counts."""
+    """Return the reason why a run of an experiment does not count; empty if it counts."""
     place = run.experiment or {}
     return next((text for key, text in _MARKS.items() if place.get(key)), "")
 

@@ -28,9 +28,9 @@ def write(recorded: Results | Iterable[Run], path: str | Path) -> Path:
     """Write the report of some runs, or of an experiment.
 
     Args:
-        recorded: What it is about: an experiment, or at least one run.
-        path: A file whose name ends in ``.html``, or in ``.pdf`` where a browser is on this
-            machine; one that is there is replaced.
+        recorded: The subject: an experiment, or at least one run.
+        path: A file whose name ends in ``.html``, or in ``.pdf`` if this machine has a
+            browser. An existing file is replaced.
 
     Returns:
         The file.
@@ -49,7 +49,7 @@ def write(recorded: Results | Iterable[Run], path: str | Path) -> Path:
         return store.write_file(place, render(recorded).encode())
     from migrationlab.report import pdf  # noqa: PLC0415 (for a PDF only)
 
-    pdf.find()  # before the page is made, which takes a while
+    pdf.find()  # checked before the page is made, which takes a while
     return store.write_file(place, pdf.print_page(render(recorded), place))
 
 
@@ -79,5 +79,5 @@ def render(recorded: Results | Iterable[Run]) -> str:
 
 def _runs(recorded: Results | Iterable[Run]) -> Runs:
     if isinstance(recorded, Runs):
-        return recorded  # it has the unreadable runs, too
+        return recorded  # the result has the unreadable runs, too
     return Runs(recorded) if isinstance(recorded, Iterable) else recorded.runs

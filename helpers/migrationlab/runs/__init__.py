@@ -1,7 +1,7 @@
 """Keep the record of a migration.
 
-Owns what a run holds, the schema of its frames and of its summary, which runs may be pooled, and
-the format on disk.
+Owns the content of a run, the schema of its frames and of its summary, the rule which runs may be
+pooled, and the format on disk.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Write files that appear whole or not at all, and name the error of a disk that refuses."""
+"""Write files that appear whole or not at all, and explain the error of a disk that refuses."""
 
 from __future__ import annotations
 

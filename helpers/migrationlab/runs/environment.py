@@ -4,8 +4,8 @@ Theory of operation. As pyperf does with its checked metadata (``_CHECKED_METADA
 ``pyperf/_metadata.py``), some facts of a run are *checked*: the machine that recorded, both
 hosts, the hypervisors, the accelerator, the machine type, migrationlab's code. These are the run's
 *environment*. Runs that differ in it answer different questions, so :func:`require_same` refuses to
-pool them until the caller allows the difference. What an experiment varies on purpose (plan,
-guest, wire) are the run's *settings*: :func:`differences` compares them, too, if asked. Facts that
+pool them until the caller allows the difference. An experiment varies the run's *settings* (plan,
+guest, wire) on purpose: :func:`differences` compares them, too, if asked. Facts that
 differ in every run (load, time, a guest's name) are neither.
 
 Hosts are identified by their names, not by their role, so that a guest may go there and back. The
@@ -41,8 +41,8 @@ HOST = (
     *("kernel", "cpu_model", "cpus", "memory_mib"),
 )
 DOMAIN = "guest.xml_sha256"
-#: Facts of the plan, the guest and the wire that are no settings: where the guest went, which of
-#: several it was, what is compared as environment, and what was measured.
+#: Facts of the plan, the guest and the wire that are no settings: the guest's destination, its
+#: name, facts of the environment, and measurements.
 _NO_SETTINGS = {
     "plan": frozenset({"mode", "migration_uri", "connection_uri"}),
     "guest": frozenset({"name", "uuid", "number", "accelerator", "machine", "xml_sha256"}),
@@ -70,7 +70,7 @@ def environment(run: Run) -> dict[str, Any]:
 
 
 def settings(run: Run) -> dict[str, Any]:
-    """Return what was set for a run, besides the mode, as ``guest.memory_mib``.
+    """Return the settings of a run, besides the mode, by names such as ``guest.memory_mib``.
 
     An unknown fact is left out, and so is a setting of the plan that has its default.
     """
@@ -86,7 +86,7 @@ def settings(run: Run) -> dict[str, Any]:
 def environment_id(run: Run) -> str:
     """Return a short name of a run's environment, the same on every machine.
 
-    It ignores unknown facts, so that it stays when a later version records more.
+    The name ignores unknown facts, so that it stays when a later version records more.
     """
     known = {name: value for name, value in environment(run).items() if value is not None}
     text = json.dumps(known, sort_keys=True, separators=(",", ":"))
@@ -98,7 +98,7 @@ def environments(runs: Iterable[Run]) -> pd.DataFrame:
     """Return the environments of runs, a row each, the most frequent first.
 
     Returns:
-        ``environment_id``, ``runs`` (how many), and a column for each checked fact.
+        ``environment_id``, ``runs`` (their number), and a column for each checked fact.
     """
     import pandas as pd  # noqa: PLC0415 (takes half a second or more to import; most uses of runs need none)
 
@@ -155,7 +155,7 @@ def require_same(runs: Sequence[Run], *, allow: Iterable[str] = ()) -> None:
             ``machine.kernel``, ``machine``, ``kernel``.
 
     Raises:
-        UsageError: They differ elsewhere; it names every fact, its values and their runs.
+        UsageError: The runs differ in other facts; the message lists them with values and runs.
     """
     allowed = frozenset([allow] if isinstance(allow, str) else allow)
     differing = {

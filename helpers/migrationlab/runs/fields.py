@@ -1,7 +1,7 @@
 """Check the fields of a run, and keep them unchanged.
 
-The annotations of ``Run`` say what each field must be, and msgspec checks them. Mappings and lists
-become read-only copies. A frame can be given as a function that reads it when it is needed.
+The annotations of ``Run`` give the type of each field, and msgspec checks them. Mappings and lists
+become read-only copies. A frame can be given as a function, which reads the frame when needed.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ NEEDED: Mapping[str, frozenset[str]] = MappingProxyType(
 
 
 class FrameField:
-    """A field that holds a frame: copies what is set and what is read.
+    """A field that holds a frame, and copies it at each assignment and each access.
 
-    It can be set to a function that returns the frame, and is called at each access.
+    The field can be set to a function that returns the frame. Each access calls the function.
     """
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -83,7 +83,7 @@ def settle(run: Any) -> None:
 
 
 def frozen(value: Any) -> Any:
-    """Return a read-only copy that consists of what JSON can hold."""
+    """Return a read-only copy with JSON types only."""
     if isinstance(value, Mapping):
         return MappingProxyType({str(key): frozen(item) for key, item in value.items()})
     if isinstance(value, (list, tuple)):

@@ -37,14 +37,14 @@ class File(msgspec.Struct):
 
 
 class StoredSummary(msgspec.Struct):
-    """A summary, and the number of the definition that it was computed by."""
+    """A summary, and the number of its definition."""
 
     definition: int
     values: dict[str, Any]
 
 
 class Manifest(msgspec.Struct):
-    """What a ``run.json`` has. Its ``run`` has the facts of a ``Run`` by their names."""
+    """The content of a ``run.json``. Its ``run`` has the facts of a ``Run`` by their names."""
 
     format: str
     version: int
@@ -54,7 +54,7 @@ class Manifest(msgspec.Struct):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Return the run's facts, each of its type.
+        """Return the run's facts, converted to their types.
 
         Raises:
             msgspec.ValidationError: A fact is missing, unknown, or has a wrong type.
@@ -63,7 +63,7 @@ class Manifest(msgspec.Struct):
 
     @property
     def known_summary(self) -> dict[str, Any] | None:
-        """Return the summary; None if there is none of today's definition."""
+        """Return the summary; None if there is none with the current definition."""
         if self.summary is None or self.summary.definition != DEFINITION:
             return None
         known = self.summary.values  # noqa: PD011 (no frame)
@@ -106,8 +106,8 @@ def read(folder: Path) -> Manifest:
     """Return the content of a folder's ``run.json``.
 
     Raises:
-        StoreError: There is none, it is damaged, it is no run's, or it has another version of the
-            format.
+        StoreError: The file is missing or damaged, it is not a run's, or its format has another
+            version.
     """
     path = folder / MANIFEST
     try:
@@ -123,7 +123,7 @@ def read(folder: Path) -> Manifest:
             hint=f'Give a folder whose {MANIFEST} says "format": "{FORMAT}".',
         )
     version = content.get("version")
-    if type(version) is not int or version != VERSION:  # True and 4.0 are no versions
+    if type(version) is not int or version != VERSION:  # True and 4.0 are not versions
         newer = isinstance(version, int) and version > VERSION
         raise StoreError(
             f"{path} has version {version} of the format; this migrationlab reads {VERSION}",
@@ -140,7 +140,7 @@ def read(folder: Path) -> Manifest:
 
 
 def no_run(path: Path, why: object) -> StoreError:
-    """Return the error for a file that is whole, and whose content is no run's."""
+    """Return the error for an undamaged file without a run."""
     return StoreError(f"{path} does not describe a run: {why}", hint=RESTORE)
 
 
@@ -148,7 +148,7 @@ def _summary(run: Run) -> StoredSummary | None:
     try:
         return StoredSummary(DEFINITION, run.summary())
     except StoreError:
-        # A recording that cannot be evaluated yet must be stored. Whoever asks the run for its
+        # A recording that cannot be evaluated yet must be stored. A caller that asks for its
         # summary meets the error.
         return None
 

@@ -1,6 +1,6 @@
-"""Format numbers: one way for figures, reports, tables, messages and the command line.
+"""Format numbers in one way for figures, reports, tables, messages and the command line.
 
-A number's name tells its unit (:mod:`migrationlab.runs.schema`). What is not known is a dash.
+A number's name ends in its unit (:mod:`migrationlab.runs.schema`). An unknown number is a dash.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import pandas as pd
 from migrationlab.runs.schema import label_of, unit_of
 
 UNKNOWN = "–"
-#: From here on, people read seconds instead of milliseconds.
+#: From this value on, a duration is shown in seconds instead of milliseconds.
 SECONDS_FROM_MS = 10_000
-#: What settings are called whose names say too little.
+#: The words for settings whose names say too little.
 _SETTINGS = {
     "dirty_mib_s": "writing",
     "guest dirty_mib_s": "guest writing",
@@ -26,7 +26,7 @@ def spoken(metric: str) -> tuple[str, str, int]:
     """Return a metric's label, the unit that people read it in, and the divisor for that.
 
     Args:
-        metric: A key of a run's summary, as ``downtime_event_ms``.
+        metric: A key of a run's summary, for example ``downtime_event_ms``.
     """
     unit = unit_of(metric)
     return label_of(metric), unit.read, unit.divisor
@@ -38,7 +38,7 @@ def number(value: float | None, *, of: str = "", digits: int = 0) -> str:
     Args:
         value: The number; None or a missing value: not known.
         of: The name of the metric, to convert it to the unit that people read.
-        digits: How many digits.
+        digits: The number of digits.
     """
     if value is None or pd.isna(value):
         return UNKNOWN
@@ -69,7 +69,7 @@ def amount(metric: str, value: float) -> str:
 
 
 def setting(name: str, value: str) -> str:
-    """Return a setting and its value, as "wire 250 Mbit/s".
+    """Return a setting and its value, for example "wire 250 Mbit/s".
 
     Args:
         name: The setting's name, which ends in its unit.

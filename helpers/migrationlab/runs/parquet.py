@@ -16,7 +16,7 @@ from migrationlab.runs.schema import FRAMES, conform
 if TYPE_CHECKING:
     import pandas as pd
 
-#: How many frames stay in memory once they are read: those of about nine runs.
+#: The number of frames that stay in memory after reading: those of about nine runs.
 CACHED_FRAMES = 64
 
 
@@ -36,7 +36,7 @@ def encode(table: pd.DataFrame) -> bytes:
 
 
 def readers(folder: Path, manifest: Manifest) -> dict[str, Callable[[], pd.DataFrame]]:
-    """Return for each frame of a run a function that reads it.
+    """Return the functions that read the frames of a run, by the frames' names.
 
     Args:
         folder: The run's folder, an absolute path.
@@ -65,7 +65,7 @@ def _read(path: Path, name: str, checksum: str) -> pd.DataFrame:
     """Read a frame. Callers share the result, and copy it before they change it.
 
     Raises:
-        StoreError: It is not what the run was saved with.
+        StoreError: The content is not the saved one.
     """
     import pandas as pd  # noqa: PLC0415 (takes half a second or more to import; a stored summary needs no frame)
     import pyarrow as pa  # noqa: PLC0415

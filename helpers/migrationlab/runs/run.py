@@ -1,4 +1,4 @@
-"""Represent the record of one migration, whatever its outcome; and a row of such runs.
+"""Represent the record of one migration with any outcome, and a list of such records.
 
 A run does not change. Its mappings are read-only, and each access to a frame gives a fresh copy,
 so that nothing done in a notebook cell changes the record. Its summary is computed once; a stored
@@ -42,10 +42,10 @@ _SUMMARY, _TIMELINE = "_summary", "_line"
 
 
 class Outcome(StrEnum):
-    """How a migration ended.
+    """The outcome of a migration.
 
     The guest stays at the source unless the outcome is ``COMPLETED`` or ``INTERRUPTED``, or the
-    source was lost. The run's ``domain_states`` say where it was found.
+    source was lost. The run's ``domain_states`` show where the guest was found.
     """
 
     COMPLETED = "completed"
@@ -63,12 +63,12 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunError:
-    """Why a migration did not complete.
+    """The reason why a migration did not complete.
 
     Attributes:
         kind: The class of the error.
         text: Its message; libvirt's own words if the error is libvirt's.
-        hint: What the user can do.
+        hint: Advice for the user.
         code: libvirt's error number; None if the error is not libvirt's.
         domain: libvirt's error domain; None if the error is not libvirt's.
         explanation: The id of its cause in ``explain``; None if the cause is not known.
@@ -89,31 +89,31 @@ class Run:
     ``schema.RECORDED`` describes the frames; ``data/README.md`` also the keys of each mapping.
 
     Attributes:
-        run_id: Its name, and that of its folder: see :func:`new_run_id`.
-        created: When the call was made, ISO 8601 in UTC.
-        migrationlab_version: The version that recorded it.
-        error: Why it did not complete; None if it did.
-        plan: How the guest was migrated, with the URIs that were left out filled in.
-        guest: What the guest was, and what its workload did.
+        run_id: The name of the run and of its folder: see :func:`new_run_id`.
+        created: The time of the call, ISO 8601 in UTC.
+        migrationlab_version: The version that recorded the run.
+        error: The reason why the migration did not complete; None if it completed.
+        plan: The plan of the migration, with left-out URIs filled in.
+        guest: The guest's properties, and the work of its workload.
         source: The source host: names, versions, hardware.
         destination: The destination host.
         accelerator: ``tcg`` or ``kvm``.
         wire: The lab's wire, as set and as measured; None without a lab.
         environment: The machine that recorded, its load, and the revision of migrationlab's code.
-        called_ns: When libvirt's call was made, CLOCK_REALTIME.
-        returned_ns: When it returned.
-        downtime_requested_ms: The limit that was in force: the plan's, else QEMU's default.
+        called_ns: The time of libvirt's call, CLOCK_REALTIME.
+        returned_ns: The time when the call returned.
+        downtime_requested_ms: The downtime limit in force: the plan's, else QEMU's default.
         completed_job: libvirt's statistics of the completed job by its own names; empty if none.
         guest_check: The guest's check of its memory and disk; None if it could not be asked.
         domain_states: The state of the guest's domain at ``source`` and ``destination`` after the
             call, in libvirt's words; ``absent``: no such domain there; ``unknown``: the host could
             not be asked. None: not recorded.
-        clock: How far the clock of ``source`` and of ``destination`` is ahead of this machine's:
+        clock: The lead of the clocks of ``source`` and ``destination`` over this machine's clock:
             offset_ms, error_ms (in either direction), method. None: not known.
-        instruments: The frames that something recorded. Any other frame is empty because nothing
-            recorded it. None: not known.
+        instruments: The frames that were recorded. Any other frame is empty because it was not
+            recorded. None: not known.
         experiment: The run's place in its experiment; None if it belongs to none.
-        warnings: What a reader of this run must know.
+        warnings: Facts that a reader of this run must know.
     """
 
     run_id: RunId
@@ -186,13 +186,13 @@ class Run:
         return compute.copied(self.__dict__[_TIMELINE])
 
     def cost(self) -> Cost:
-        """Compute what it cost: processor time on both hosts, memory, bytes by purpose."""
+        """Compute the cost: processor time on both hosts, memory, bytes by purpose."""
         from migrationlab.runs import summary as compute  # noqa: PLC0415
 
         return compute.cost_of(self, self.timeline())
 
     def workload(self) -> Workload:
-        """Compute how fast the guest wrote its memory before, during and after."""
+        """Compute the guest's rate of writing memory before, during and after the migration."""
         from migrationlab.runs import summary as compute  # noqa: PLC0415
 
         return compute.workload_of(self, self.timeline())
@@ -201,7 +201,7 @@ class Run:
         """Return the run's main numbers: the keys of ``SUMMARY``, plain values; None: not known.
 
         Raises:
-            StoreError: The record is not as a recorder writes it.
+            StoreError: The record is not one that a recorder writes.
         """
         if _SUMMARY not in self.__dict__:
             from migrationlab.runs import summary as compute  # noqa: PLC0415
@@ -217,7 +217,7 @@ class Run:
 
 
 class Runs(Sequence[Run]):
-    """Runs, oldest first.
+    """A sequence of runs, oldest first.
 
     Attributes:
         unreadable: For each run that could not be read, its name and the reason.
@@ -255,7 +255,7 @@ class Runs(Sequence[Run]):
         return pd.DataFrame(rows, columns=list(SUMMARY)).astype(dict(SUMMARY))
 
     def environments(self) -> pd.DataFrame:
-        """Return the runs' environments: environment_id, runs (how many), and each fact.
+        """Return the runs' environments: environment_id, runs (their number), and each fact.
 
         A row per environment, the most frequent first; see :mod:`migrationlab.runs.environment`.
         """
@@ -264,7 +264,7 @@ class Runs(Sequence[Run]):
     def downtimes(self) -> pd.DataFrame:
         """Return the completed runs' downtimes: run_id, mode, kind, downtime_ms, low_ms, high_ms.
 
-        A row per number. The true value is from ``low_ms`` to ``high_ms``: see
+        A row per downtime. The true value is between ``low_ms`` and ``high_ms``: see
         :mod:`migrationlab.analysis.downtimes`.
         """
         from migrationlab.runs import summary as compute  # noqa: PLC0415
@@ -273,7 +273,7 @@ class Runs(Sequence[Run]):
 
 
 def remember(run: Run, summary: Mapping[str, Any]) -> None:
-    """Give a run the summary that was computed from it before, by the same ``DEFINITION``.
+    """Give a run its stored summary, which was computed with the same ``DEFINITION``.
 
     Raises:
         ValueError: Its keys are not those of ``SUMMARY``.

@@ -89,8 +89,8 @@ class Frame:
     """One of the frames of a run.
 
     Attributes:
-        about: What a row is.
-        source: Who or what said it.
+        about: The meaning of a row.
+        source: The source of the rows.
         columns: Its columns by name.
     """
 
@@ -111,7 +111,7 @@ def unit_of(name: str) -> Unit:
 
 
 def label_of(name: str) -> str:
-    """Return what figures and reports call a column, without its unit."""
+    """Return the label of a column in figures and reports, without its unit."""
     if name in METRICS:
         return METRICS[name].label
     return _label(name)
@@ -190,11 +190,11 @@ RECORDED: Mapping[str, Frame] = MappingProxyType(
 )
 #: The numbers of a run's summary.
 METRICS = _columns(_TABLE["summary"])
-#: What else a table of runs has.
+#: Further columns of a table of runs.
 FACTS = _columns(_TABLE["facts"])
 #: A run's place in its experiment.
 PLACE = _columns(_TABLE["experiment"])
-#: What an experiment's summary says of each cell and metric.
+#: The columns of an experiment's summary, for each cell and metric.
 ESTIMATES = _columns(_TABLE["estimates"])
 
 #: For each frame the types of its columns. Int64 and Float64 can hold a missing value.

@@ -3,11 +3,11 @@
 ``data/README.md`` describes the format; pandas reads it without migrationlab.
 
 Theory of operation. A folder appears whole or not at all: it is written next to its place under a
-hidden name, synced, and then renamed. Loading a run reads ``run.json`` only, because nobody needs
-every frame of thousands of runs. ``run.json`` has the run's summary with the number of its
+hidden name, synced, and then renamed. Loading a run reads ``run.json`` only, because few readers
+need every frame of thousands of runs. ``run.json`` has the run's summary with the number of its
 definition, a checksum of itself, and the sizes and checksums of the other files. Sizes are compared
-at once, so that a cut or lost file is reported before anybody works with the run. A frame's content
-is checked when the frame is first needed.
+at once, so that a cut or lost file is reported before the run is used. A frame's content is checked
+when the frame is first needed.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def load_run(path: str | Path) -> Run:
         The run, equal to the one that was saved.
 
     Raises:
-        StoreError: There is no run, it is damaged, or it has another version of the format.
+        StoreError: The run is missing or damaged, or its format has another version.
     """
     given = Path(path)
     # Absolute, since the working directory can be another when a frame is read.
@@ -118,7 +118,7 @@ def load_runs(directory: str | Path, *, strict: bool = True) -> Runs:
         try:
             run = load_run(parent / name)
             if not strict:
-                run.summary()  # one that is not stored needs the frames, which can be damaged
+                run.summary()  # a summary that is not stored needs the frames, which can be damaged
         except StoreError as error:
             if strict:
                 error.add_note("Read the other runs with load_runs(…, strict=False)")

@@ -32,14 +32,14 @@ def timeline_of(run: Run) -> Timeline:
 
 
 def copied(line: Timeline) -> Timeline:
-    """Return a timeline with copies of its frames, which a caller can change."""
+    """Return a timeline with copies of its frames, so that a caller can change them."""
     values = {field.name: getattr(line, field.name) for field in fields(line)}
     frames = {name: v.copy() for name, v in values.items() if isinstance(v, pd.DataFrame)}
     return replace(line, **frames)
 
 
 def cost_of(run: Run, line: Timeline) -> Cost:
-    """Compute what a run cost."""
+    """Compute the cost of a run."""
     return cost(
         processes=run.processes,
         connections=run.connections,
@@ -51,13 +51,13 @@ def cost_of(run: Run, line: Timeline) -> Cost:
 
 
 def workload_of(run: Run, line: Timeline) -> Workload:
-    """Compute what a run did to the guest's workload."""
+    """Compute the effect of a run on the guest's workload."""
     return workload(beats=run.beats, iterations=line.iterations, moments=line)
 
 
 def summarize(run: Run) -> dict[str, Any]:
     """Return the keys of ``SUMMARY`` with plain values; None: not known."""
-    line = timeline_of(run)  # the run does not keep it: of thousands of runs it is much
+    line = timeline_of(run)  # not kept by the run: thousands of timelines need much memory
     parts = (line, cost_of(run, line), work := workload_of(run, line))
     sure = line.downtimes.astype(object).where(line.downtimes.notna(), None).set_index("kind")
     reported, event, network = (sure.loc[kind] for kind in ("reported", "event", "network"))
