@@ -21,14 +21,14 @@ from migrationlab.plan.uri_parser import read_uri
 ROUNDS = 25
 #: For the login and all rounds.
 TIMEOUT_S = 10.0
-#: One answer per line of input. Whatever runs it quotes it once.
+#: One answer per line of input. The caller quotes it once.
 _LOOP = "while read -r _; do date +%s%N; done"
 _MIN_NS = 10**18  # the year 2001: a `date` without %N gives fewer digits, or letters
 
 
 @dataclass(frozen=True, slots=True)
 class ClockOffset:
-    """How far a host's clock is ahead of this machine's."""
+    """The offset of a host's clock: positive if it is ahead of this machine's."""
 
     offset_ms: float  # subtract it from the host's stamps to get this machine's time
     error_ms: float  # the error of the offset, in either direction
@@ -36,7 +36,7 @@ class ClockOffset:
 
 
 def measure(host: Host) -> ClockOffset | None:
-    """Measure the clock of a host on this machine or reached by ssh; None if it can't be asked."""
+    """Measure the clock of a local host or by ssh; None if there is no way to ask."""
     parts = read_uri(host.uri)
     if not parts.hostname and parts.transport in ("", "unix"):
         return ClockOffset(0.0, 0.0, "same machine")
@@ -46,7 +46,7 @@ def measure(host: Host) -> ClockOffset | None:
 
 
 def ask(command: list[str], *, rounds: int = ROUNDS) -> ClockOffset | None:
-    """Measure the clock of a program that answers each line with the nanoseconds since 1970.
+    """Measure the clock of a program. It answers each line with the nanoseconds since 1970.
 
     Returns:
         The offset by the shortest round trip, or None if the program gave no such answer.

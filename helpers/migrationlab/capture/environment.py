@@ -1,7 +1,7 @@
-"""Describe the machine that records a run, as far as it influences the figures.
+"""Describe the machine that records a run: its properties that influence the figures.
 
 The kernel counts how busy all processors were, with everything that runs on the machine
-(``/proc/stat``). It does not say which share of them a container may use.
+(``/proc/stat``). A container may have only a share of them, which is not known here.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class MachineSampler:
         self._total_s, self._idle_s = _cpu_times_s()
 
     def until_now(self) -> Mapping[str, object]:
-        """Return the environment at the start, and how busy the processors have been since."""
+        """Return the environment at the start, and the load of the processors since then."""
         total_s, idle_s = _cpu_times_s()
         passed_s = total_s - self._total_s
         # The kernel counts in hundredths of a second, so a shorter time gives no figure. Its idle
@@ -58,7 +58,7 @@ def environment(client_version: str) -> dict[str, object]:
 
 @functools.cache
 def code_revision(package: Path = PACKAGE) -> str | None:
-    """Return the git revision of migrationlab's code, as it was at the first call.
+    """Return the git revision of migrationlab's code at the first call.
 
     It is the commit, with ``-dirty`` if a file of the code differs from it; None if the code does
     not run from its own checkout (for example installed in the virtual environment of another), or

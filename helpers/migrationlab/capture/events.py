@@ -24,7 +24,7 @@ from migrationlab.hosts.connection import drain_events, refusals
 #: time_ns, received_ns, side, origin, name, detail (a JSON object): the columns of ``events``.
 Row = tuple[int, int, str, str, str, str]
 
-#: By number, from the header's names. What a newer libvirt adds is recorded as its number.
+#: By number, from the header's names. An event of a newer libvirt is recorded as its number.
 _LIFECYCLE = {
     value: name.removeprefix("VIR_DOMAIN_EVENT_")
     for name, value in vars(libvirt).items()
@@ -54,13 +54,13 @@ class EventLog:
         self.listener: Callable[[Row], None] | None = None
 
     def note(self, name: str, side: str = "client", **detail: object) -> int:
-        """Record an event of migrationlab itself, now; return its time."""
+        """Record an event of migrationlab itself with the present time; return that time."""
         now = time.time_ns()
         self._rows.put((now, now, side, "migrationlab", name, json.dumps(detail)))
         return now
 
     def listen(self, connection: libvirt.virConnect, side: str, *, qemu: bool = True) -> None:
-        """Collect what one host, and its QEMU, report from now until :meth:`close`.
+        """Collect the events of one host and its QEMU from now until :meth:`close`.
 
         Raises:
             HostError: libvirt refused its own events. If it refuses only QEMU's, that is a warning.
@@ -85,11 +85,11 @@ class EventLog:
             self._undo.append(partial(libvirt_qemu.qemuMonitorEventDeregister, connection, number))
 
     def drain(self) -> list[Row]:
-        """Return all rows so far, and forget them."""
+        """Return all rows since the last call."""
         return [self._rows.get() for _ in range(self._rows.qsize())]
 
     def close(self) -> None:
-        """Stop collecting, after everything that has happened by now is recorded."""
+        """Record all events up to now, then stop collecting."""
         if self._connections and not drain_events(self._connections, LAST_EVENT_S):
             self.warnings.append(
                 "libvirt was too busy to report the last events: some may be missing"

@@ -1,4 +1,4 @@
-"""Read what the logs of a host record of a migration: libvirtd's and QEMU's, where readable.
+"""Read the records of a migration in the logs of a host: libvirtd's and QEMU's.
 
 Only the daemons know when a phase begins. With the log filters of a lab host they write it, to the
 millisecond (``qemuDomainObjSetJobPhase`` in src/qemu/qemu_domainjob.c)::
@@ -22,8 +22,8 @@ libvirt always gives)::
 
     98@1795400622.075695:vmstate_downtime_checkpoint src-vm-stopped
 
-A log is read from a length on that it had before. If it is shorter now, it was truncated or
-replaced (logrotate(8) does both), and is read from its beginning. A log that does not exist or
+A log is read from its earlier length on. If it is shorter now, it was truncated or replaced
+(logrotate(8) does both), and is read from its beginning. A log that does not exist or
 cannot be read has no lines.
 """
 
@@ -48,7 +48,7 @@ RESOLUTION_NS = 1_000_000
 
 
 class Log:
-    """A log, read from the length on that it had when this was made; without a path it is empty."""
+    """A log, read from its length at construction on; without a path it is empty."""
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
@@ -66,7 +66,7 @@ class Log:
         return self.size() < self.start
 
     def read(self) -> str:
-        """Return what was added; all of a log that shrank."""
+        """Return the new part; for a log that shrank, all of it."""
         if self.path is None:
             return ""
         try:
@@ -78,7 +78,7 @@ class Log:
 
 
 def qemu_log(daemon_log: Path | None, name: str) -> Path | None:
-    """Return where the QEMU of a domain writes its log, if the daemon's log is known.
+    """Return the path of the log of a domain's QEMU, None without a daemon's log.
 
     libvirt puts it beside the daemon's own: ``qemu/NAME.log`` (``logDir`` in src/qemu/qemu_conf.c).
     """
@@ -105,7 +105,7 @@ def checkpoints(log: Log, side: str) -> list[Row]:
 
 
 def hidden_reason(log: Log, since_ns: int, reported: str) -> str | None:
-    """Return the error that a daemon's thread met before the one that it reported, if any.
+    """Return the earlier error of a daemon's thread that its reported error hides, if any.
 
     Errors before ``since_ns`` (CLOCK_REALTIME) do not count.
     """

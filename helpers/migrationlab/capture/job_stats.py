@@ -47,7 +47,7 @@ STATISTICS = {
     "disk_remaining": "disk_remaining_bytes",
     "disk_bps": "disk_bps",
 }
-#: The errors of the source once the domain has left it.
+#: The errors of the source after the domain has left it.
 LEFT = (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID)
 
 
@@ -89,7 +89,7 @@ class JobSampler:
         self._timer.start()
 
     def stop(self) -> dict[str, list[dict[str, int]]]:
-        """Stop, and return the rows of the frame ``job``. A second stop returns them again."""
+        """Stop, and return the rows of the frame ``job``. A second stop returns the same rows."""
         self._timer.stop()
         with contextlib.suppress(libvirt.libvirtError):  # if the host is gone, so is this
             self._connection.close()

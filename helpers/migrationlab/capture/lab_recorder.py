@@ -1,7 +1,7 @@
 """Read a lab's own counters during a migration: the wire, TCP connections, processes.
 
-Each reading takes well under a millisecond and asks libvirt nothing, so it hardly changes what it
-measures. An instrument that fails leaves a warning, and what it has read until then.
+Each reading takes well under a millisecond and asks libvirt nothing, so it hardly influences the
+migration. An instrument that fails leaves a warning and its readings so far.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class LabRecorder:
             self.warnings.append(f"watching the connections over the wire failed: {error}")
         watched = ("connections",) if self._connections is not None else ()
         self.names: tuple[str, ...] = ("wire_bytes", *watched, "processes")
-        # The time from here to the start shows what the processes use without a migration.
+        # The time from here to the start shows the use of the processes without a migration.
         self._processes.read()
 
     def start(self) -> None:
@@ -67,7 +67,7 @@ class LabRecorder:
             timer.start()
 
     def returned(self) -> None:
-        """Sample the processes for the last time: the call has returned."""
+        """Sample the processes for the last time, after the call has returned."""
         for timer in self._timers:
             timer.stop()
         try:

@@ -1,9 +1,9 @@
-"""Ask a Linux kernel by netlink: the layout of messages, and one way to ask for many.
+"""Ask a Linux kernel by netlink: the layout of messages, and one kind of request, the dump.
 
-Contains only what migrationlab needs: a dump, and the attributes of its answers
+Contains only the parts that migrationlab needs: a dump, and the attributes of its answers
 (include/uapi/linux/netlink.h; numbers are in the machine's byte order). A library for all of
-netlink takes longer to import than a lab takes to answer. The caller owns the socket, and knows
-what the bodies mean.
+netlink takes longer to import than a lab takes to answer. The caller owns the socket and knows the
+meaning of the bodies.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOM_BYTES = 1 << 17
 
 
 def dump(channel: socket.socket, kind: int, body: bytes) -> Iterator[bytes]:
-    """Ask for everything of a kind, and yield the bodies of the answers.
+    """Ask for all objects of a kind, and yield the bodies of the answers.
 
     Nobody else may read the socket.
 

@@ -11,13 +11,13 @@ from collections.abc import Callable
 class PeriodicTimer:
     """Calls from :meth:`start` to :meth:`stop`, or until the function returns False.
 
-    A call that takes longer than the interval skips the calls that it missed. The later ones come
-    when they would have come anyway.
+    After a call that takes longer than the interval, the missed calls are skipped. Later calls keep
+    the schedule.
 
     Args:
         interval_s: The time from one call to the next, and from the start to the first.
         work: The function. If it returns False, it is not called again.
-        warnings: Where to say what ended it early, if anything does.
+        warnings: The list for a warning if an error ends it early.
     """
 
     def __init__(

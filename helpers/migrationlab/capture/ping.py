@@ -2,12 +2,12 @@
 
 Works for any guest that answers ping: on this machine's own network or, in a lab, through a socket
 that was opened on another network. A request that meets a paused guest is lost, or answered after
-the guest runs again. So the silence between answers is what the network saw of the downtime, with
-the period of the probe as its resolution. One thread keeps an absolute schedule. The time of an
+the guest runs again. So the silence between answers is the downtime on the network, with the period
+of the probe as its resolution. One thread keeps an absolute schedule. The time of an
 answer is the kernel's own stamp, so a late thread does not change it.
 
-Uses the kernel's ICMP datagram sockets (Linux, ``net/ipv4/ping.c``), which need no right but a
-group within ``net.ipv4.ping_group_range``.
+Uses the kernel's ICMP datagram sockets (Linux, ``net/ipv4/ping.c``). They need only a group within
+``net.ipv4.ping_group_range``.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class EchoProbe:
         return f"EchoProbe({self.address!r}, every {self.interval_s * 1e3:g} ms)"
 
     def begin(self) -> None:
-        """Start to send, and return at once, with or without answers."""
+        """Start to send, and return at once, also without an answer."""
         self._thread.start()
 
     def start(self) -> None:
@@ -107,14 +107,14 @@ class EchoProbe:
         self._stop.wait(LEAD_S)
 
     def answered(self, since_ns: int, timeout_s: float = ANSWER_TIMEOUT_S) -> bool:
-        """Wait until an answer has arrived after a moment; return whether one did."""
+        """Wait for an answer that arrives after a moment; return whether it arrived."""
         with self._arrival:
             return self._arrival.wait_for(lambda: self._latest_ns > since_ns, timeout_s)
 
     def stop(self) -> pd.DataFrame:
         """Stop, and return the frame ``echoes``: sequence, sent_ns, arrival_ns of a first answer.
 
-        A row per request; the arrival is missing if it was lost. A second stop returns the same.
+        A lost request has a row without arrival. A second stop returns the same frame.
         """
         self._stop.set()
         if self._thread.ident is not None:

@@ -1,17 +1,16 @@
-"""Sample what the processes behind a migration use: QEMU with its threads, and libvirtd.
+"""Sample the resources of the processes behind a migration: QEMU, its threads, and libvirtd.
 
 There are two sources. If a host's processes are this machine's too (a lab), the kernel is asked:
 
 - for the whole process its CPU clock (clock_getcpuclockid(3)), which counts ended threads too and
   is exact to the nanosecond, and its pages in memory (proc_pid_stat(5));
-- for each thread what the scheduler gave it (``/proc/PID/task/TID/schedstat``,
+- for each thread its time from the scheduler (``/proc/PID/task/TID/schedstat``,
   Documentation/scheduler/sched-stats.rst).
 
-Otherwise libvirt is asked how much processor time the domain has used (``virDomainGetInfo``), which
-needs no question to QEMU.
+Otherwise libvirt is asked for the processor time of the domain (``virDomainGetInfo``), which needs
+no question to QEMU.
 
-The source's QEMU ends when the migration does, so its last row is up to one interval older than its
-end.
+The source's QEMU ends with the migration, so its last row is up to one interval older than its end.
 """
 
 from __future__ import annotations
@@ -56,8 +55,8 @@ _THREADS = (
 def thread_name(own: str, *, first: bool = False) -> str:
     """Return the name of a QEMU thread in a run; ``first`` is the first thread of the process.
 
-    It is "main", "vCPU 0", "migration" (all such threads but multifd's) or "multifd 0"; of any
-    other thread its own name.
+    It is "main", "vCPU 0", "migration" (all such threads except multifd's) or "multifd 0". Any
+    other thread keeps its own name.
     """
     found = ((pattern.match(own), name) for pattern, name in _THREADS)
     return "main" if first else next((match.expand(name) for match, name in found if match), own)
@@ -143,7 +142,7 @@ class DomainMeter:
 
 
 class _Process:
-    """A process, held by its folder in /proc: another process of the same number has another one.
+    """A process, held by its open folder in /proc: a later process with its pid has another.
 
     Raises:
         OSError: It has ended.
@@ -158,7 +157,7 @@ class _Process:
         self.used_ns: dict[int, tuple[str, int]] = {}
 
     def sample(self) -> list[Row]:
-        """Return its rows; none after it has ended."""
+        """Return the rows of the process; empty after its end."""
         now = time.time_ns()
         try:
             facts = self._read("stat").rpartition(") ")[2].split()

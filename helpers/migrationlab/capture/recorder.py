@@ -1,7 +1,7 @@
 """Record one migration from both sides: the instruments together, and their frames.
 
-A recorder only watches: it neither starts nor steers a migration. An instrument that a host or a
-guest does not offer leaves its frame empty, never filled with zeros.
+A recorder only watches: it neither starts nor steers a migration. A missing instrument leaves its
+frame empty, never filled with zeros.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BEFORE_NS = 1_200_000_000
 
 
 class Beats(Protocol):
-    """Where the beats of a guest come from."""
+    """The source of a guest's beats."""
 
     def place(self, back_s: float = 0.0) -> int:
         """Return a place in the stream of beats, ``back_s`` before now or earlier."""
@@ -103,7 +103,7 @@ class Recorder:
                 self._job = JobSampler(source, uuid, interval_s)
                 self._instruments.append(self._job)
             if capture and source.counters is not None and destination.counters is not None:
-                # Last: what it counts is counted from the call on.
+                # Last: its counts begin at the call.
                 self._lab = LabRecorder(
                     source.counters, destination.counters, uuid, interval_s,
                     ports=self._ports, tunnelled=tunnelled,
@@ -124,7 +124,7 @@ class Recorder:
         return tuple(name for name in FRAMES if name in recorded)
 
     def start(self, on_sample: Callable[[Sample], None]) -> None:
-        """Start to record, and give each sample of the job away on the sampler's thread."""
+        """Start to record; pass each sample of the job to a function, on the sampler's thread."""
         with _REGISTRY:
             others = _RECORDING.setdefault(self._pair, [])
             for recorder in (*others, *([self] if others else [])):
@@ -145,7 +145,7 @@ class Recorder:
             instrument.start()
 
     def returned(self) -> None:
-        """Take the last figures of what belongs to the call, which has just returned."""
+        """Take the last figures that belong to the call, which has just returned."""
         if self._lab is not None:
             self._lab.returned()
 
@@ -166,7 +166,7 @@ class Recorder:
         return frames
 
     def missed(self, since_ns: int, timeout_s: float) -> str | None:
-        """Wait until each kind arrives from the guest; return what did not, None if all did."""
+        """Wait until each kind arrives from the guest; return the missing ones, None for none."""
         if self._beats is not None and not wait_for_beat(self._beats, since_ns, timeout_s):
             return "beat"
         if self._echo is not None and not self._echo.answered(since_ns, timeout_s):
@@ -181,9 +181,9 @@ class Recorder:
         return {side: asdict(offset) if offset else None for side, offset in found.items()}
 
     def hidden_reason(self, reported: str, since_ns: int) -> str | None:
-        """Return the error that the source's libvirtd met before the one that it reported.
+        """Return the earlier error that the source's libvirtd hides behind its reported one.
 
-        It is None if libvirtd met no other after ``since_ns``, or if its log can't be read.
+        It is None if there was none after ``since_ns``, or if the log cannot be read.
         """
         return host_logs.hidden_reason(self._logs["source"], since_ns, reported)
 
@@ -228,7 +228,7 @@ class Recorder:
 
 
 def wait_for_beat(beats: Beats, since_ns: int, timeout_s: float) -> bool:
-    """Wait until a beat has arrived after a moment; return whether one did."""
+    """Wait for a beat that arrives after a moment; return whether it arrived."""
     place = beats.place(timeout_s)
 
     def arrived() -> bool:

@@ -2,7 +2,7 @@
 
 The source's kernel is asked by netlink (sock_diag(7); include/uapi/linux/inet_diag.h and, for
 ``struct tcp_info``, tcp.h). No packet is captured, so the cost does not depend on the traffic. A
-dump at intervals finds what is open. When a connection is closed, the kernel itself reports it with
+dump at intervals finds open connections. When a connection is closed, the kernel reports it with
 its final figures (SKNLGRP_INET_TCP_DESTROY, Linux 4.5). A connection that was open before counts
 from the first dump on.
 
@@ -52,7 +52,7 @@ LIBVIRT_PORTS = (22, 16509, 16514)
 
 
 class Traffic(NamedTuple):
-    """What a connection has carried: payload, and segments with pure acknowledgements."""
+    """The traffic of a connection: payload, and segments with pure acknowledgements."""
 
     sent_bytes: int = 0  # bytes that were sent again count once
     received_bytes: int = 0
@@ -72,9 +72,9 @@ class Ports:
     storage: frozenset[int] = frozenset()
 
     def purpose(self, local: int, remote: int, *, tunnelled: bool = False) -> str:
-        """Return what a connection is for: "memory", "storage", "control" or "other".
+        """Return the purpose of a connection: "memory", "storage", "control" or "other".
 
-        If tunnelled, memory goes between the daemons, and is nearly all of their traffic.
+        If tunnelled, memory goes between the daemons and is nearly all of their traffic.
         """
         if remote in self.storage:
             return "storage"
@@ -132,7 +132,7 @@ class ConnectionMeter:
             on_failure.pop_all()
 
     def start(self) -> None:
-        """Count from here."""
+        """Start to count."""
         try:
             self._known = self._open()
             for known in self._known.values():
@@ -143,7 +143,7 @@ class ConnectionMeter:
             self._fail(error)
 
     def read(self) -> int:
-        """Record what is open and what was closed; return how many ended without a report."""
+        """Record open and closed connections; return the number of ends without a report."""
         if self._failed:
             return 0
         now = time.time_ns()

@@ -3,7 +3,7 @@
 There are two counters:
 
 - The interface's own. A packet that is cut into frames later (GSO) counts with one header.
-- The queue in front of it. It counts what a cable would carry, with the headers of all frames
+- The queue in front of it. It counts the bytes on a cable, with the headers of all frames
   (``qdisc_pkt_len_init`` in Linux' net/core/dev.c) up to the Ethernet header: no preamble, checksum
   or gap. Only a wire with a set rate, delay or loss has such a queue.
 """
@@ -34,7 +34,7 @@ _COLUMNS = ("sent_bytes", "received_bytes", "cable_sent_bytes", "cable_received_
 
 
 class Cable:
-    """Counts what a host's queue sends onto the wire.
+    """Counts the bytes that a host's queue sends onto the wire.
 
     Raises:
         LabError: The host is gone.
@@ -52,9 +52,9 @@ class Cable:
             raise
 
     def sent_bytes(self) -> int | None:
-        """Return how many bytes left the queue since it was set up.
+        """Return the number of bytes that have left the queue since it was set up.
 
-        None if there is no queue, or another one than at first, which counts from 0 again.
+        None if there is no queue, or a new one, which counts from 0 again.
 
         Raises:
             OSError: The kernel did not answer.
@@ -73,15 +73,15 @@ class Cable:
 
 
 class WireMeter:
-    """Counts what two hosts send from :meth:`start` on, and adds a row at each :meth:`read`."""
+    """Counts the bytes of two hosts from :meth:`start` on; each :meth:`read` adds a row."""
 
     def __init__(self, source: HostCounters, destination: HostCounters) -> None:
         self.rows: list[Mapping[str, int | str | None]] = []
         self.warnings: list[str] = []
         self._counters = (source, destination)
-        #: What the interfaces had sent at the start; None before it, and after a host is gone.
+        #: The bytes sent by the interfaces at the start; None before it, and after a host is gone.
         self._first: tuple[int, ...] | None = None
-        #: What each queue had sent at the start, and at the last reading.
+        #: The bytes sent by each queue at the start, and at the last reading.
         self._queued_first: list[int | None] = [None, None]
         self._queued: list[int | None] = [None, None]
         self._cables: list[Cable] = []
@@ -92,13 +92,13 @@ class WireMeter:
             self._without_cables(f"cannot be counted: {error}")
 
     def start(self) -> None:
-        """Count from here."""
+        """Start to count."""
         self._first = self._sent()
         self._queued_first = self._queued = self._queue_bytes()
         self.read()
 
     def read(self) -> None:
-        """Add a row; none after a host is gone."""
+        """Add a row, unless a host is gone."""
         if self._first is None:
             return
         now = time.time_ns()
@@ -157,7 +157,7 @@ def _index(channel: socket.socket, device: str) -> int:
 
 
 def _counted(attributes: dict[int, bytes]) -> int | None:
-    """Return what a queue has sent; None for "noqueue", which counts nothing."""
+    """Return the bytes that a queue has sent; None for "noqueue", which counts nothing."""
     if attributes[TCA_KIND].rstrip(b"\0") == b"noqueue":
         return None
     basic = netlink.attributes(attributes[TCA_STATS2])[TCA_STATS_BASIC]

@@ -1,6 +1,6 @@
-"""Find what is missing before anything moves.
+"""Find missing requirements before anything moves.
 
-Owns the doctor of this machine, the preflight of a migration, and what each host offers.
+Owns the doctor of this machine, the preflight of a migration, and the hosts' capabilities.
 """
 
 import lazy_loader

@@ -1,7 +1,7 @@
-"""Ask what a host offers to a guest, and what a guest requires of a host.
+"""Ask a host for its capabilities, and for the requirements of a guest.
 
-A host's side comes from its capabilities XML and a few questions to its libvirtd, a guest's side
-from its domain XML. ``domain`` and ``preflight`` compare them. Sources: libvirt's
+Capabilities come from a host's capabilities XML and a few questions to its libvirtd, requirements
+from a guest's domain XML. ``domain`` and ``preflight`` compare them. Sources: libvirt's
 ``docs/formatcaps.rst`` and ``docs/formatdomain.rst``. Functions that ask a host raise HostError if
 it does not answer.
 """
@@ -32,7 +32,7 @@ _CPU_INCOMPATIBLE = 91
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a host offers.
+    """The capabilities of a host.
 
     Attributes:
         uuid: The host's UUID, by which libvirt tells hosts apart.
@@ -64,7 +64,7 @@ class Capabilities:
 
 
 def newest(machines: frozenset[str], families: Iterable[str]) -> str | None:
-    """Return the newest versioned machine type of the first family that has any."""
+    """Return the newest versioned machine type of the first family with such a type."""
     for family in families:
         versions = {
             name: tuple(map(int, match[1].split(".")))
@@ -78,7 +78,7 @@ def newest(machines: frozenset[str], families: Iterable[str]) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Requirements:
-    """What a domain requires of its host.
+    """The requirements of a domain on its host.
 
     Attributes:
         facts: Its name, memory and disks.
@@ -134,14 +134,14 @@ def capabilities(host: Host) -> Capabilities:
 
 
 def requirements(host: Host, domain: str) -> Requirements:
-    """Ask a host what one of its domains requires, running or not; GuestError if it is absent."""
+    """Ask a host for the requirements of a domain, running or not; GuestError if absent."""
     found = host.domain(domain, inactive=True)
     with refusals():
         return Requirements.parse(found.XMLDesc())
 
 
 def missing_features(host: Host, required: Requirements) -> str:
-    """Return what a host's CPU, as its QEMU offers it, lacks for a domain; empty for nothing."""
+    """Return the CPU features that a host's QEMU lacks for a domain; empty if it has all."""
     try:
         with refusals():
             host.connection.compareHypervisorCPU(
@@ -157,7 +157,7 @@ def missing_features(host: Host, required: Requirements) -> str:
 
 
 def can_write(host: Host) -> bool:
-    """Return whether a connection may do more than read.
+    """Return whether a connection is allowed to do more than read.
 
     A call that is denied to read-only connections (virConnectDomainXMLFromNative in libvirt's
     ``src/libvirt-domain.c``) is tried with an empty text, so it has no effect.
@@ -177,6 +177,6 @@ def networks(host: Host) -> frozenset[str]:
 
 
 def free_memory_mib(host: Host) -> int:
-    """Return the free memory of a host, without what its kernel's cache would give back."""
+    """Return the free memory of a host, without the memory in its kernel's cache."""
     with refusals():
         return int(host.connection.getFreeMemory()) >> 20

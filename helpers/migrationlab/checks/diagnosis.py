@@ -1,4 +1,4 @@
-"""Hold what an examination found: checks, each with its hint, and the table of them."""
+"""Hold the result of an examination: checks, each with its hint, and their table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 
 class Status(StrEnum):
-    """How a check ended: ``warn`` costs one feature or is not known, ``fail`` blocks everything."""
+    """The status of a check: ``warn`` costs one feature or is unknown, ``fail`` blocks all."""
 
     OK = "ok"
     WARN = "warn"
@@ -22,7 +22,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One finding: what was examined, how it ended, what was found, and what to do if it is bad."""
+    """One finding: the subject of the check, its status, the detail, and a fix if it is bad."""
 
     name: str
     status: Status
@@ -45,7 +45,7 @@ def finding(
         outcome: The outcome's table in it, with the detail under the name of its status, and the
             hint, or else that of the check.
         status: A status instead of the outcome's own.
-        values: What replaces the names in braces.
+        values: The values for the names in braces.
     """
     about = texts(file)[check]
     entry = about[outcome]
@@ -62,7 +62,7 @@ def texts(file: str) -> dict[str, Any]:
 
 
 def combine(checks: Iterable[Check], good: str) -> Check:
-    """Return several findings as one: the bad ones, else all, else ``good`` if there are none."""
+    """Combine findings into one: the bad ones, else all; ``good`` for an empty list."""
     found = list(checks)
     bad = [check for check in found if check.status is not Status.OK]
     if not bad:

@@ -1,6 +1,6 @@
-"""Find out by trying what this machine can do for the lab, and how to fix the rest.
+"""Try each requirement of the lab on this machine, and suggest fixes.
 
-A setting says what should work; only a try says what does. So whatever can be tried is tried: a
+A setting only promises; a try proves. So each requirement is tried, if that is possible: a
 namespace is opened, an overlay mounted, a queue discipline set. Every try is a child process with
 an argument list and a time limit, in its own namespaces that end with it, so nothing is left
 behind. Settings are read only to name the cause of a refusal.
@@ -61,7 +61,7 @@ _found = partial(finding, "doctor")
 
 
 def doctor(machine: Machine | None = None) -> Diagnosis:
-    """Find out what this machine can do for the lab; return all findings, in the order to fix them.
+    """Check this machine for the lab; return all findings, in the order to fix them.
 
     A test gives a made-up machine.
     """
@@ -93,7 +93,7 @@ def _programs(machine: Machine) -> Check:
 
 
 def _try(machine: Machine, check: str, argv: Sequence[str], **values: object) -> Check:
-    """Find out whether a command succeeds."""
+    """Try a command, and return its finding."""
     result = machine.run(argv)
     outcome = "refused" if result.status else "ok"
     return _found(check, outcome, complaint=result.complaint, **values)

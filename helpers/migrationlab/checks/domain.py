@@ -1,4 +1,4 @@
-"""Check whether the destination has what a domain requires: a preflight's checks of the guest.
+"""Check the requirements of a domain on the destination: a preflight's checks of the guest.
 
 The texts of the findings are in ``domain.toml``.
 """
@@ -26,14 +26,14 @@ from migrationlab.plan.validation import DiskFacts, DomainFacts, Situation
 SHARED_FILE_SYSTEMS = frozenset(
     {"acfs", "afs", "ceph", "cifs", "gfs/gfs2", "gpfs", "nfs", "ocfs2", "smb", "smb2"}
 )
-#: CPU modes that mean whatever the host, or its QEMU, has: docs/formatdomain.rst, "cpu mode".
+#: CPU modes that mean the CPU of the host or of its QEMU: docs/formatdomain.rst, "cpu mode".
 UNNAMED_CPUS = ("host-passthrough", "maximum")
 _found = partial(finding, "domain")
 
 
 @dataclass(frozen=True, slots=True)
 class HostPair:
-    """The two hosts of a migration, what they offer, and its plan with its URIs filled in."""
+    """The two hosts of a migration, their capabilities, and the plan with all URIs."""
 
     source: Host
     destination: Host
@@ -56,7 +56,7 @@ class HostPair:
         return capabilities.newest(both, capabilities.FAMILIES)
 
     def plan_problems(self, domain: DomainFacts | None = None) -> Check | None:
-        """Return why the plan cannot work between these hosts, None if it can."""
+        """Return the reasons why the plan cannot work between these hosts, None if it can."""
         sides = {"source": self.source.side, "destination": self.destination.side}
         situation = Situation(**sides, domain=domain)
         problems = self.plan.problems(situation=situation)
@@ -65,7 +65,7 @@ class HostPair:
 
 
 def domain_checks(pair: HostPair, name: str) -> list[Check]:
-    """Find out whether a domain of the source can migrate."""
+    """Check whether a domain of the source can migrate."""
     try:
         domain = PlainDomain(name, pair.source, inactive=pair.plan.offline)
         required = capabilities.requirements(pair.source, name)
@@ -139,7 +139,7 @@ def _disk(pair: HostPair, disk: DiskFacts) -> Check:
 
 
 def _file_systems(pair: HostPair, disk: DiskFacts) -> list[ProgramResult]:
-    """Ask both hosts what file system a disk is on; return nothing if one cannot be asked."""
+    """Ask both hosts for the file system of a disk; return nothing if a host cannot answer."""
     argv = ("stat", "--file-system", "--format=%T", "--", disk.source or "")
     shells = [host.shell for host in (pair.source, pair.destination) if host.shell is not None]
     return [shell.run(*argv) for shell in shells] if len(shells) == 2 else []

@@ -1,7 +1,7 @@
 """Give the doctor this machine: its files, its programs, and tries in child processes.
 
-A test gives the doctor a :class:`Machine` with the files and answers of a machine that lacks
-something; the rest stays this machine's.
+A test replaces some files and answers of a :class:`Machine`, to give the doctor a machine that
+lacks something.
 """
 
 from __future__ import annotations
@@ -97,5 +97,5 @@ class Machine:
             return None
 
     def cache_parent(self) -> Path:
-        """Return the deepest folder on the path of the cache that exists."""
+        """Return the deepest existing folder on the path of the cache."""
         return next(path for path in (self.cache, *self.cache.parents) if path.is_dir())

@@ -1,9 +1,9 @@
-"""Find out whether a migration between two hosts can work, before anything moves.
+"""Check whether a migration between two hosts can work, before anything moves.
 
 Theory of operation. Both libvirtds are asked, and small programs run on the hosts if the connection
-URI shows a way (ssh): what counts for names, ports and logins is how the *source* sees the
-destination, which this machine cannot know itself. What cannot be found out is a warning; nothing
-is called good that was not tried. Nothing is changed on any host. ``domain`` has the checks of the
+URI shows a way (ssh). Names, ports and logins must be tried on the *source*, because this machine
+can see the destination differently. A question without an answer is a warning. Only a try gives a
+good finding. Nothing is changed on any host. ``domain`` has the checks of the
 guest, ``preflight.toml`` the texts of the findings.
 """
 
@@ -37,7 +37,7 @@ MESSAGES = Messages(
 #: QEMU's ports for migration data: libvirt's qemu.conf, migration_port_min and _max.
 FIRST_PORT, LAST_PORT = 49152, 49215
 CONNECT_TIMEOUT_S = 3
-#: Beyond this the logs of the two hosts contradict each other, and certificates may be invalid.
+#: A larger offset makes the logs of both hosts contradict each other; certificates may be invalid.
 CLOCK_TOLERANCE_MS = 1000
 _found = partial(finding, "preflight")
 
@@ -49,18 +49,18 @@ def preflight(
     domain: str | None = None,
     plan: Plan | None = None,
 ) -> Diagnosis:
-    """Find out whether a migration between two hosts can work.
+    """Check whether a migration between two hosts can work.
 
     Args:
         source: The host that a guest would leave, or its connection URI.
         destination: The host that it would go to, or its connection URI.
-        domain: A domain of the source, to check that one too.
-        plan: How it would migrate; by default in normal mode, with nothing else set.
+        domain: A domain of the source, which is then checked too.
+        plan: The plan of the migration; by default only normal mode is set.
 
     Returns:
         Every finding, in the order in which to fix them.
     """
-    # Logins take nearly all of the time, so all checks that need one run in parallel.
+    # Logins take nearly all of the time, so all checks with a login run in parallel.
     with ExitStack() as opened, ThreadPoolExecutor() as pool:
         sides = (("source", source), ("destination", destination))
         tasks = [pool.submit(_connection, name, host, opened) for name, host in sides]
@@ -147,7 +147,7 @@ def _no_shell(host: Host, command: str) -> Check:
 
 
 def _addresses(host: Host, name: str) -> frozenset[str] | None:
-    """Return the addresses of a name on a host; none if it is unknown there, None if not known."""
+    """Return the addresses of a name on a host; empty for an unknown name, None without answer."""
     assert host.shell is not None
     answer = host.shell.run("getent", "ahosts", name)
     if answer.status == 2:  # getent(1): one or more supplied keys could not be found
@@ -163,7 +163,7 @@ def _loopback(addresses: frozenset[str]) -> list[str]:
 
 
 def _name(pair: HostPair) -> Check:
-    """Find out what the destination's name means on the source."""
+    """Check the meaning of the destination's name on the source."""
     target, source = pair.target, pair.source
     command = f"`getent ahosts {target}`"
     if source.shell is None:
@@ -180,7 +180,7 @@ def _name(pair: HostPair) -> Check:
 
 
 def _own_name(pair: HostPair) -> Check:
-    """Find out whether the name that the destination would give itself leads to it."""
+    """Check whether the destination's own name leads to the destination."""
     source, host, name = pair.source, pair.destination, pair.destination.facts.hostname
     if source.shell is None or host.shell is None:
         return _no_shell(host if host.shell is None else source, f"`getent ahosts {name}`")
@@ -197,7 +197,7 @@ def _own_name(pair: HostPair) -> Check:
 
 
 def _ports(pair: HostPair) -> Check:
-    """Connect from the source to the destination's migration ports, where nothing listens yet."""
+    """Connect from the source to the destination's migration ports. Nothing listens there yet."""
     source, target, uri = pair.source, pair.target, pair.plan.migration_uri
     if uri is None or uri.startswith("unix:"):
         reason = "a Unix socket" if uri else "tunnelled" if pair.plan.tunnelled else "offline"

@@ -1,4 +1,4 @@
-"""``migrationlab doctor``: what this machine or two hosts can do, and how to fix the rest."""
+"""``migrationlab doctor``: the abilities of this machine or of two hosts, with fixes."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ MOST_COMPARISONS = 12
 
 
 def complete_metrics(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
-    """Return the metrics that start with what was typed, for tab completion."""
+    """Return the metrics that start with the typed text, for tab completion."""
     from migrationlab.experiment.results import metrics
 
     return [name for name in metrics() if name.startswith(begun)]

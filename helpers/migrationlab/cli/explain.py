@@ -1,6 +1,6 @@
-"""``migrationlab explain``: what an error message means, who noticed it, and how to fix it.
+"""``migrationlab explain``: the meaning of an error message, its reporter, and the fix.
 
-Prints the explanation, and the ends of a running lab's logs where they can say more.
+Prints the explanation, and the ends of a running lab's logs if they can say more.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _from_stdin() -> str:
 
 
 def _tails(found: Explanation, lab_name: str | None) -> tuple[LogTail, ...]:
-    """Return the ends of the logs that the explanation names, of the running lab."""
+    """Return the ends of the running lab's logs that the explanation names."""
     if not found.logs and lab_name is None:
         return ()
     from migrationlab.lab import registry

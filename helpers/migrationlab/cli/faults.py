@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def complete_cases(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
-    """Return the faults whose names start with what was typed, for tab completion."""
+    """Return the faults whose names start with the typed text, for tab completion."""
     from migrationlab.lab.fault_cases import CASES
 
     return [case.id for case in CASES if case.id.startswith(begun)]
 
 
 def host_of(running: Lab, name: str, option: str) -> Host:
-    """Return a host of a lab by its name, which an option gives."""
+    """Return a host of a lab by its name from an option."""
     host = next((each for each in running.hosts if each.name == name), None)
     if host is None:
         raise click.BadParameter(f"{option} must be host-a or host-b (got {name!r})")

@@ -1,4 +1,4 @@
-"""Ctrl-C that is never lost.
+"""Handle Ctrl-C so that it is never lost.
 
 Python raises KeyboardInterrupt wherever the main thread is, and drops one that is raised in a
 ``__del__``, for instance of the libvirt binding's objects. So an event is set as well.
@@ -36,7 +36,7 @@ def interrupts() -> Iterator[threading.Event]:
 
 @contextmanager
 def held(stop: threading.Event) -> Iterator[None]:
-    """Let Ctrl-C only set the event: for work that must not be interrupted."""
+    """Limit Ctrl-C to setting the event, for work that must not be interrupted."""
     with _handled(lambda *_: stop.set()):
         yield
 

@@ -18,7 +18,7 @@ from migrationlab.plan.wire_spec import DEFAULT_MBIT_S, WireSpec
 
 
 def complete_names(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
-    """Return the labs whose names start with what was typed, for tab completion."""
+    """Return the labs whose names start with the typed text, for tab completion."""
     from migrationlab.lab import registry
 
     return [name for name in registry.names() if name.startswith(begun)]

@@ -28,7 +28,7 @@ POLL_S = 0.1
 ROOM_BYTES = 1 << 20
 #: libvirt's ``VIR_ERR_OPERATION_ABORTED``.
 ABORTED = 78
-#: How a cancelled run is described: libvirt's error would hide that it was asked for.
+#: The description of a cancelled run. libvirt's error would hide the user's request.
 _CANCELLED = {
     "cancelled": "cancelled",
     "timed_out": "cancelled: it did not complete within the deadline (--deadline-s)",

@@ -1,4 +1,4 @@
-"""What several verbs share: the output format, answers, and tables of text."""
+"""Define the parts that several verbs share: the output format, answers, and tables of text."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ format_option = click.option(
 def output_option(
     help_text: str, *, default: str | None = None, required: bool = False, **kind: bool
 ) -> Callable[[Command], Command]:
-    """Return the option for where to write; ``kind`` is what click.Path allows."""
+    """Return the option for the output path; ``kind`` is the allowed kind of click.Path."""
     return click.option(
         "-o",
         "--output",
@@ -44,7 +44,7 @@ def output_option(
 
 
 def answer(output_format: Format, record: object, text: str) -> None:
-    """Print a record as JSON, or the text that says the same."""
+    """Print a record as JSON, or as the given text."""
     click.echo(json.dumps(record) if output_format == "json" else text)
 
 

@@ -1,4 +1,4 @@
-"""``migrationlab plan``: what a migration would do, and the virsh line that does the same.
+"""``migrationlab plan``: the effects of a plan, and the virsh line of the same migration.
 
 Nothing is started and no name is resolved: the answer follows from the plan alone.
 """
@@ -80,7 +80,7 @@ def plan(
 
 
 def _named_destination(source: str, *uris: str | None) -> str:
-    """Return the destination's name if it was not given: a URI's host, else the lab's host-b."""
+    """Return the destination's default name: a URI's host, else the lab's host-b."""
     hosts = [
         host
         for uri in uris
@@ -120,7 +120,7 @@ def _record(
 ) -> dict[str, object]:
     """Return the answer as plain values.
 
-    The plan is filled in, or as asked if it has problems. The mode is as given; it can be wrong.
+    The plan is filled in, or unchanged if it has problems. The mode is as given; it can be wrong.
     """
     known = not any(problem.field == "mode" for problem in problems)
     return {

@@ -61,7 +61,7 @@ def plan_options(command: Command) -> Command:
 def read_options(options: Mapping[str, Any]) -> tuple[Plan, tuple[Problem, ...]]:
     """Return the plan of a command's options, and the problems of invalid values.
 
-    Options that are no setting are ignored.
+    Other options are ignored.
     """
     texts = {name: options.get(name) for name in _BY_NAME}
     problems = []
@@ -147,7 +147,7 @@ def _metavar(about: Setting) -> str:
 
 
 def _completions(about: Setting, incomplete: str) -> list[CompletionItem]:
-    """Return the values that start with what was typed."""
+    """Return the values that start with the typed text."""
     if about.name in FILES:
         return [CompletionItem(incomplete, type="file")]
     before, comma, word = "", "", incomplete

@@ -92,7 +92,7 @@ def export(
 def read(folder: Path, *, strict: bool = True) -> Results | Runs:
     """Return the experiment of a folder, or else the runs in it.
 
-    If not ``strict``, a run that cannot be read is named on standard error and left out.
+    Unless ``strict``, an unreadable run is named on standard error and left out.
 
     Raises:
         StoreError: The folder has neither, or it cannot be read.

@@ -1,6 +1,6 @@
-"""Explain what an error message of libvirt or QEMU means, and how to fix it.
+"""Explain error messages of libvirt and QEMU: the cause and the fix.
 
-Owns the causes, which are data in ``causes/``, and how a message is matched with them.
+Owns the causes, which are data in ``causes/``, and the search for the cause of a message.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""One cause: something that can be wrong, how libvirt and QEMU report it, and how to fix it.
+"""Define a cause of errors: its wordings in libvirt and QEMU, its reporter, and its fix.
 
 Owns the record, and the schema of the files in ``causes/`` that hold the records.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class NoticedBy(StrEnum):
-    """Who reports the problem. The cause itself may be elsewhere."""
+    """The program that reports the problem. The cause itself may be elsewhere."""
 
     CLIENT = "client"
     SOURCE_DAEMON = "source daemon"
@@ -21,7 +21,7 @@ class NoticedBy(StrEnum):
 
 
 class Log(StrEnum):
-    """A log that may say more, and where it is."""
+    """A log that may say more, and its place."""
 
     SOURCE_DAEMON = "the source libvirtd's log"
     DESTINATION_DAEMON = "the destination libvirtd's log"
@@ -30,30 +30,30 @@ class Log(StrEnum):
 
     @property
     def place(self) -> str:
-        """Return where this log is on a host with default settings."""
+        """Return the place of this log on a host with default settings."""
         daemon = "journalctl -u libvirtd -u virtqemud, or its log_outputs"
         return "/var/log/libvirt/qemu/GUEST.log" if "QEMU" in self else daemon
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """One thing that can be wrong.
+    """One cause of errors.
 
     Attributes:
         id: Its name, which never changes.
-        wordings: How libvirt and QEMU report it, see :mod:`migrationlab.explain.matching`.
+        wordings: Its messages in libvirt and QEMU, see :mod:`migrationlab.explain.matching`.
         cause: What is wrong.
         fix: What to do.
         seen: Where the wordings are: file and function of libvirt, or of QEMU where it says so.
-        noticed_by: Who reports it; None for whoever opened the connection to a libvirtd.
+        noticed_by: Its reporter; None for the program that opened a connection to a libvirtd.
         logs: The logs that say more.
-        codes: libvirt's codes that this cause can have; empty where any code will do. For
-            wordings that other errors have too.
+        codes: libvirt's codes that this cause can have; empty if any code will do. They
+            separate this cause from other errors with the same wording.
         sufficient_codes: libvirt's codes that name this cause without any wording. The text may
             be in another language.
-        unless: Words that show that a text is about something else.
-        at_opening: The id of the cause that applies instead where the message came from opening
-            a connection. The name, port or URI in the message is then a libvirtd's.
+        unless: Words that exclude this cause.
+        at_opening: The id of the cause that applies instead if a failure to open a connection gave
+            the message. The name, port or URI in the message is then a libvirtd's.
     """
 
     id: str

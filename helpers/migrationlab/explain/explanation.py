@@ -1,4 +1,4 @@
-"""What an error message of libvirt or QEMU means, who noticed it, and how to fix it.
+"""Explain an error message of libvirt or QEMU: its cause, its reporter, and the fix.
 
 Theory of operation:
 
@@ -6,8 +6,8 @@ Theory of operation:
    program names that logs put before a message are removed, and so are lines of a log that
    report no error.
 2. The table of causes is searched, the most specific first (:mod:`migrationlab.explain.matching`).
-   The first cause fits that has a wording in the text and that libvirt's code does not exclude.
-3. Where no wording fits, libvirt's code may name the cause: the text may be in another language.
+   A cause fits if a wording is in the text and libvirt's code allows it. The first one wins.
+3. If no wording fits, libvirt's code may name the cause: the text may be in another language.
 4. Otherwise the cause is unknown. The explanation then names the logs that say more.
 """
 
@@ -77,15 +77,15 @@ _CLIENT_OPENS = ("failed to connect to the hypervisor", "virconnectopen")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Explanation:
-    """What a message means.
+    """The meaning of a message.
 
     Attributes:
         known: Whether the table has the cause.
         id: The cause's name, such as "port-closed"; "unknown" where the table does not have it.
         cause: What is wrong.
-        noticed_by: Who reported it; None where this is not known.
+        noticed_by: Its reporter; None if that is not known.
         fix: What to do.
-        text: The message, as it was given.
+        text: The message, unchanged.
         logs: The logs that say more.
     """
 
@@ -99,7 +99,7 @@ class Explanation:
 
     @property
     def log(self) -> str:
-        """Return the names and places of the logs that say more; empty where there are none."""
+        """Return the names and places of the logs that say more; empty if there are none."""
         return "; ".join(f"{log} ({log.place})" for log in self.logs)
 
     def to_dict(self) -> dict[str, object]:
@@ -147,7 +147,7 @@ def explain(
     opened_by: NoticedBy | None = None,
     opening: bool = False,
 ) -> Explanation:
-    """Return what a message of libvirt or QEMU means; ``known=False`` where that is unknown.
+    """Return the meaning of a message of libvirt or QEMU; ``known=False`` if it is unknown.
 
     Args:
         text: The message, or a text that contains it: virsh's output, a log, a traceback.

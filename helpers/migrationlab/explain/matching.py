@@ -1,6 +1,6 @@
-"""The table of causes, and how a text finds its cause in it.
+"""Search the table of causes for the cause of a text.
 
-A wording is a message as the source of libvirt or QEMU has it, with a placeholder for each
+A wording is a message in the source of libvirt or QEMU, with a placeholder for each
 ``%s``: ``{}`` for anything within a line, ``{n}`` for a number, ``{word}`` for a text without
 blanks, ``{quoted}`` for a text in quotation marks. A ``^`` at its start means: only at the start
 of a line. Upper or lower case, the kind of quotation marks and the number of blanks do not
@@ -53,14 +53,14 @@ _WORD = re.compile(r"[a-z0-9_]+")
 
 
 class Table:
-    """All causes, the most specific first; ValueError where they contradict each other."""
+    """All causes, the most specific first; ValueError if they contradict each other."""
 
     def __init__(self, causes: Iterable[Cause]) -> None:
         self.causes = tuple(causes)
         keys = Counter((cause.id, cause.noticed_by) for cause in self.causes)
         if twice := [name for (name, _), count in keys.items() if count > 1]:
             raise ValueError(f"id must be unique (got twice: {', '.join(twice)})")
-        #: The causes by id; where two have one id, the first of them.
+        #: The causes by id; the first one if two have the same id.
         self.by_id = {cause.id: cause for cause in reversed(self.causes)}
         for cause in self.causes:
             if cause.at_opening and cause.at_opening not in self.by_id:
@@ -104,7 +104,7 @@ def load(path: Path) -> tuple[Cause, ...]:
 
 
 def whole_words(wording: str) -> list[str]:
-    """Return the words that touch no placeholder: every text with this wording has them."""
+    """Return the whole words of a wording, which every text with this wording has."""
     words = re.findall(r"(?:[a-z0-9_]|\{\w*\})+", wording.lower().removeprefix("^"))
     return [word for word in words if "{" not in word]
 

@@ -81,7 +81,7 @@ def library_version() -> str:
 
 
 def open_connection(uri: str) -> libvirt.virConnect:
-    """Open a connection to a libvirt daemon; it breaks when the daemon does not answer any more."""
+    """Open a connection to a libvirt daemon. It breaks if the daemon stops answering."""
     _start_library()
     with refusals(f"check that {uri} is where the host's libvirtd listens", opening=True):
         connection = libvirt.open(uri)
@@ -94,7 +94,7 @@ def open_connection(uri: str) -> libvirt.virConnect:
 
 
 def drain_events(connections: Iterable[libvirt.virConnect], timeout_s: float) -> bool:
-    """Wait until callbacks have received all events of the hosts up to now; return if they have.
+    """Wait until callbacks have received all events up to now; return whether they have.
 
     An answer arrives after the events that the daemon sent before it. libvirt queues these events,
     and the event loop delivers them by a timer of the connection (virObjectEventStateQueueRemote in

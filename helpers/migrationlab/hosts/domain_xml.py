@@ -1,6 +1,6 @@
-"""Hash a domain's XML without what names this one domain: domains of the same kind share it.
+"""Hash a domain's XML without its identity, so that domains of the same kind share the hash.
 
-``data/README.md`` tells readers of a run what the hash leaves out.
+``data/README.md`` lists the parts of the XML that the hash leaves out.
 """
 
 from __future__ import annotations
@@ -55,5 +55,5 @@ def xml_sha256(xml: str) -> str:
 
 
 def _without(itself: re.Pattern[str], text: str) -> str:
-    """Replace the domain's name in a path; in other text a guest called "disk" is not meant."""
+    """Replace the domain's name in paths only: other text can hold a name such as "disk" too."""
     return itself.sub(_SELF, text) if "/" in text else text

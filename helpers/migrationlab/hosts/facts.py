@@ -1,4 +1,4 @@
-"""Hold the facts about a host that figures depend on, and ask its kernel for some of them."""
+"""Hold the facts about a host that influence figures, and ask its kernel for some of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class HostFacts:
     """Facts about a host; None where not known.
 
     Attributes:
-        hostname: Its name; it also gives this name to others as the place to migrate to.
+        hostname: Its name, which it also gives to other hosts as the destination.
         cpu_model: Its CPU, as its kernel names it, else the closest of libvirt's models.
         kernel: The release of its kernel. Only a shell knows it, not libvirt.
     """

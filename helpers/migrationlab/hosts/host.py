@@ -57,7 +57,7 @@ class Host:
 
     Args:
         uri: The connection URI by which *this process* reaches its libvirtd.
-        name: What to call it; by default its hostname.
+        name: Its name in messages; by default its hostname.
         peer_uri: The connection URI by which *other machines* reach its libvirtd; by default
             ``uri`` if that names a machine, else ssh to its hostname.
         image: The release that a lab host runs.
@@ -148,18 +148,18 @@ class Host:
 
     @property
     def side(self) -> Side:
-        """Return what a plan is validated against."""
+        """Return the facts about this host that a plan is validated against."""
         return Side(name=self.peer_name, libvirt=self.facts.libvirt, qemu=self.facts.qemu)
 
     def with_uris(self, plan: Plan) -> Plan:
-        """Return a plan with the URIs of this host as destination where it leaves them out."""
+        """Return a plan whose missing URIs lead to this host as the destination."""
         if plan.connection_uri is None:
             plan = replace(plan, connection_uri=self.peer_uri)
         return plan.filled(destination=self.peer_name)
 
     @property
     def facts(self) -> HostFacts:
-        """Return facts about the host; asked once."""
+        """Return facts about the host. They are read once and kept."""
         if self._facts is None:
             with refusals():
                 _arch, _mib, cpus, *_ = self.connection.getInfo()
@@ -190,7 +190,7 @@ class Host:
         return open_connection(self.uri if uri in (None, self.peer_uri) else uri)
 
     def domain(self, name: str, *, inactive: bool = False) -> libvirt.virDomain:
-        """Return a domain of this host, by its name or UUID; also a merely defined one if asked.
+        """Return a domain of this host, by its name or UUID; with ``inactive`` also a defined one.
 
         Raises:
             GuestError: The host has no such domain, or it is not running.
@@ -218,7 +218,7 @@ class Host:
         return sorted(domain.name for domain in self.domains())
 
     def domains(self, metadata: str | None = None, *, inactive: bool = False) -> list[DomainState]:
-        """Return the domains that run on this host, also paused and migrating ones.
+        """Return the running domains of this host, with paused and migrating ones.
 
         Args:
             metadata: The XML namespace of the metadata to read.
@@ -286,7 +286,7 @@ class Host:
 
 
 def domain_sha256(domain: libvirt.virDomain) -> str | None:
-    """Return the hash that domains of the same kind share (see ``domain_xml``).
+    """Return the hash of a domain's kind (see ``domain_xml``).
 
     None if this connection may not read the XML that is sent to another host, which has the
     domain's passwords.

@@ -1,4 +1,4 @@
-"""Read the last useful lines of the logs that know more than an error message.
+"""Read the last useful lines of the logs of a host.
 
 These are the warnings and errors in libvirtd's log, and QEMU's own lines in its log, without the
 command that started it. Files are read by their paths, so this works for dead daemons too.
@@ -19,7 +19,7 @@ END_BYTES = 256 * 1024
 
 #: virLogFormatString in libvirt's src/util/virlog.c.
 _COMPLAINT = re.compile(r"^[\d-]+ [\d:.]+\+\d{4}: \d+: (warning|error) : ")
-#: What both logs say of every guest.
+#: Lines that both logs have for every guest.
 _USUAL = re.compile(r" is tainted: | starting up libvirt version: ")
 _DAEMONS = frozenset({Log.SOURCE_DAEMON, Log.DESTINATION_DAEMON})
 _QEMUS = frozenset({Log.SOURCE_QEMU, Log.DESTINATION_QEMU})
@@ -55,8 +55,8 @@ def log_tails(
         host: The host's name.
         log: Its libvirtd's log; QEMU's logs are in the folder ``qemu`` beside it, as libvirt puts
             them (``/var/log/libvirt/qemu``).
-        wanted: The logs that an explanation points to; of the source or the destination makes no
-            difference.
+        wanted: The logs that an explanation names. Logs of the source and of the destination
+            count alike.
         lines: The maximum number of lines of each.
     """
     kinds = frozenset(wanted)

@@ -22,10 +22,10 @@ class Readable(Protocol):
 
 
 def readable(source: Readable, timeout_s: float) -> bool:
-    """Return whether a read does not block (data, the end or an error), waiting for that.
+    """Wait until a read does not block (data, the end or an error); return whether it is so.
 
-    The wait is exact to the microsecond. What arrives in its last millisecond is reported when the
-    wait is over.
+    The wait is exact to the microsecond. Data of its last millisecond is reported at the end of
+    the wait.
     """
     end = time.monotonic() + timeout_s
     waiting = select.poll()
@@ -41,9 +41,9 @@ def readable(source: Readable, timeout_s: float) -> bool:
 
 
 def wait_until(check: Callable[[], T], timeout_s: float, interval_s: float = 0.01) -> T:
-    """Call a function until it returns something true or the time is over; return its last answer.
+    """Call a function until its result is true or the time is over; return the last result.
 
-    The first try is always made. What the function raises goes to the caller.
+    The function is called at least once. Its exceptions go to the caller.
     """
     end = time.monotonic() + timeout_s
     while not (found := check()) and time.monotonic() <= end:

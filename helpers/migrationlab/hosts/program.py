@@ -1,7 +1,7 @@
-"""Run a program of this machine to its end: the one place of the package that does so.
+"""Run a program of this machine to its end; no other module does so.
 
-A program that fails, is missing or takes too long is a result too, not an exception: callers
-decide what that means. Programs that are talked to while they run are started by their owners.
+A program that fails, is missing or takes too long gives a result too, not an exception. Programs
+with a dialogue are started by their owners.
 """
 
 from __future__ import annotations

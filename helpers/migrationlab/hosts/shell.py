@@ -1,4 +1,4 @@
-"""Run programs on a host's machine, the way that its connection URI shows.
+"""Run programs on a host's machine, by the way in its connection URI.
 
 ``qemu+ssh://root@node1/system`` is also a way to run ``getent`` on node1. A URI of this machine
 needs no way. Any other URI shows no way, and then there is no shell. ssh gets the words that
@@ -24,7 +24,7 @@ class Shell:
     """A way to run programs on a machine.
 
     Attributes:
-        start: What a command begins with; empty for this machine.
+        start: The first words of each command; empty for this machine.
         over_ssh: Whether another shell splits the words again, so that they must be quoted.
     """
 
@@ -41,7 +41,7 @@ class Shell:
 
 
 def shell_of(uri: str) -> Shell | None:
-    """Return how to run a program on the machine of a connection URI, or None if it shows no way.
+    """Return the shell on the machine of a connection URI, or None if the URI shows no way.
 
     The URI is the one by which this process reaches a host's libvirtd.
     """

@@ -1,4 +1,4 @@
-"""Find out whether KVM really runs guests here, by booting one.
+"""Test whether KVM really runs guests here, by booting one.
 
 ``/dev/kvm`` can exist, and QEMU can report KVM as enabled, on machines where no guest gets past its
 first instruction. So the lab's own guest is booted once, with a time limit. The verdict is cached
@@ -29,14 +29,14 @@ MARK = b"migrationlab: workload runs"
 
 @dataclass(frozen=True, slots=True)
 class KvmVerdict:
-    """Whether a guest boots with KVM here, and why not in a few words."""
+    """Whether a guest boots with KVM here, and if not, the reason in a few words."""
 
     boots: bool
     reason: str = ""
 
 
 def known_verdict(root: Path) -> KvmVerdict | None:
-    """Return the verdict on the QEMU of a host image if no boot is needed for it, else None."""
+    """Return the verdict on a host image's QEMU if it is known without a boot, else None."""
     if not DEVICE.exists():
         return KvmVerdict(boots=False, reason="there is no /dev/kvm")
     if not os.access(DEVICE, os.R_OK | os.W_OK):
@@ -49,7 +49,7 @@ def known_verdict(root: Path) -> KvmVerdict | None:
 
 
 def kvm_verdict(root: Path, boot: BootFiles, on_step: Listener = ignore) -> KvmVerdict:
-    """Return whether a guest boots with KVM here; try it if that is not known yet.
+    """Return whether a guest boots with KVM here; boot one if that is not known yet.
 
     The trial can take some seconds.
     """
@@ -86,7 +86,7 @@ def _file(root: Path) -> Path:
 
 
 def _about(root: Path) -> list[str]:
-    """Return everything that the verdict depends on."""
+    """Return all inputs of the verdict."""
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return [boot_id, platform.release(), root.name, str(os.geteuid())]
 

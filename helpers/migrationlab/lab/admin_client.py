@@ -1,13 +1,13 @@
-"""Own the lab's admin client: a third machine, which reaches the hosts only by the network.
+"""Own the lab's admin client: a third machine that reaches the hosts only by the network.
 
-It stands for a laptop from which somebody administers two real servers. It runs this machine's
-programs with this machine's files, but on the lab's LAN, with its own host name, home, ssh key and
-/etc/hosts. It does not see the lab's sockets, by which the owner reaches the hosts. So it uses
-``qemu+ssh://root@host-a/system`` as for any real host.
+It stands for the laptop of an administrator of two real servers. It runs this machine's programs
+with this machine's files, but on the lab's LAN, with its own host name, home, ssh key and
+/etc/hosts. It does not see the lab's sockets, which the owner uses to reach the hosts. So it
+connects by ``qemu+ssh://root@host-a/system`` as to any real host.
 
 Theory of operation. Its namespaces are made inside the rack's, so they end with the lab. Its first
 process also ends with its standard input, which this process holds. The rack prepares nothing for
-it.
+the client.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FOREIGN = ("XDG_", "SSH_", "LIBVIRT", "VIRSH")
 
 
 class AdminClient:
-    """An admin client; up once it is made, gone with :meth:`close` or with the lab.
+    """An admin client. It runs from its construction to :meth:`close` or to the lab's end.
 
     Raises:
         LabError: It did not come up, or the lab has one already.
@@ -73,12 +73,12 @@ class AdminClient:
 
     @property
     def home(self) -> Path:
-        """Return the client's home, by the path on this machine."""
+        """Return the path of the client's home on this machine."""
         return self._directory / "home"
 
     @property
     def home_inside(self) -> Path:
-        """Return the client's home, by the path on the client."""
+        """Return the path of the client's home on the client."""
         return self._labs / "home"
 
     def command(self, *argv: str) -> list[str]:
@@ -190,7 +190,7 @@ class AdminClient:
         self._process.stdin.write("go\n")
         self._process.stdin.flush()
         self._expect("running")
-        # As the rack does for the hosts' ports.
+        # The rack does the same for the hosts' ports.
         show = [*rack.in_rack_network(), "ip", "link", "show", "dev", f"client{self._pid}"]
         if not wait_until(lambda: " state UP " in namespaces.run(show), START_TIMEOUT_S):
             raise LabError("the admin client's port on the lab's LAN did not come up")

@@ -22,7 +22,7 @@ Records = npt.NDArray[np.void]
 
 
 class BeatBuffer:
-    """A reader of a lab's ring buffer of beats; any number may read at once."""
+    """A reader of a lab's ring buffer of beats. Many readers may read at once."""
 
     def __init__(self, path: Path) -> None:
         with path.open("rb") as file:
@@ -35,20 +35,20 @@ class BeatBuffer:
 
     @property
     def count(self) -> int:
-        """Return how many beats were ever written: the position of the next one."""
+        """Return the number of beats ever written, which is the position of the next one."""
         return int(self._count[0])
 
     def read(self, first: int, last: int | None = None) -> Records:
-        """Return a copy of a range of all guests' beats, as far as the buffer still holds them.
+        """Return a copy of a range of all guests' beats, without beats already overwritten.
 
         ``first`` is a position; a negative one counts from the newest. ``last`` is the position
-        after the last beat, None for all there are by now. The beats are in order of arrival.
+        after the last beat, None for all beats so far. The beats are in order of arrival.
         """
         end = self.count if last is None else min(last, self.count)
         start = max(end + first if first < 0 else first, 0)
         places = np.arange(max(start, end - len(self._records)), end) % len(self._records)
         taken: Records = self._records[places]
-        # Meanwhile the observer went on and may have overwritten the oldest of them; and the
+        # The observer may have overwritten the oldest beats meanwhile. And the
         # record that it is writing now is not counted yet.
         overtaken = max(self.count + 1 - len(self._records) - (end - len(taken)), 0)
         return taken[overtaken:]

@@ -1,4 +1,4 @@
-"""Make what a guest boots from: a host image's cloud kernel, and an initramfs with the workload.
+"""Make the boot files of guests: a host image's cloud kernel, and an initramfs with the workload.
 
 The kernel is unpacked once here; else it unpacks itself at each boot, which takes most of a second
 under TCG. QEMU starts an ELF kernel by its PVH entry (hw/i386/x86-common.c, load_elfboot).
@@ -21,7 +21,7 @@ from migrationlab.lab import directories, image, namespaces
 from migrationlab.steps import Listener, ignore, step
 
 PAYLOAD = Path(__file__).parent / "payload"
-#: Modules for a guest's network card and disk, where the kernel does not have them built in.
+#: Modules for a guest's network card and disk, if they are not built into the kernel.
 MODULES = (
     "virtio_ring",
     "virtio",
@@ -47,9 +47,9 @@ class BootFiles:
 
 
 def ensure(root: Path, on_step: Listener = ignore) -> BootFiles:
-    """Return the boot files for guests of a host image; make them if they are missing."""
+    """Return the boot files for guests of a host image; make missing ones."""
     package = root / image.KERNEL
-    # An image never changes once it has its name, so its name and date identify the package.
+    # A named image never changes, so its name and date identify the package.
     digest = hashlib.sha256(
         repr([VERSION, root.name, package.stat().st_mtime, COMPILE, MODULES]).encode()
     )

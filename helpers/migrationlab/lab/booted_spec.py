@@ -1,4 +1,4 @@
-"""Say what a booted guest was made of: a guest spec with a name, a number and no open choice."""
+"""Describe a booted guest: a guest spec with a name, a number and no open choice."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,59}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BootedSpec(GuestSpec):
-    """What a guest was made of."""
+    """The spec of a booted guest."""
 
-    #: The name that it was booted by; the domain may have another one by now.
+    #: The guest's name at boot. The domain may have another name now.
     name: str
     #: Its number on the LAN.
     number: int
@@ -41,5 +41,5 @@ def require_name(name: str) -> None:
 
 
 def pages_per_second(rate_mib_s: Rate) -> int:
-    """Return a rate of writes as the workload takes it: pages or blocks a second, -1 for "max"."""
+    """Return a rate of writes for the workload: pages or blocks a second, -1 for "max"."""
     return -1 if rate_mib_s == "max" else round(rate_mib_s * PAGES_PER_MIB)

@@ -1,8 +1,8 @@
 """Own the lab's certificate authority, and issue certificates as text.
 
 ``host_config`` writes them into the hosts. libvirt and QEMU check their own certificates before
-they use them: a version 3 certificate of an authority that may sign, valid now, with the purpose
-it is used for (libvirt's src/rpc/virnettlscontext.c and virnettlscert.c, QEMU's
+they use them: a version 3 certificate, valid now and for its purpose, of an authority that may
+sign (libvirt's src/rpc/virnettlscontext.c and virnettlscert.c, QEMU's
 crypto/tlscredsx509.c).
 """
 
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-#: No lab lives longer, and nobody should trust what it leaves behind.
+#: No lab lives longer, and no certificate should be trusted after its lab.
 LIFETIME = timedelta(days=7)
 #: Clocks of one machine agree, but a certificate has whole seconds only.
 HEAD_START = timedelta(minutes=5)
@@ -60,7 +60,7 @@ class Authority:
 
     @property
     def certificate(self) -> str:
-        """Return the certificate with which others verify what this authority has signed."""
+        """Return the certificate that verifies this authority's signatures."""
         return self.credentials.certificate
 
     @property
@@ -71,7 +71,7 @@ class Authority:
     def server(
         self, name: str, addresses: tuple[str, ...] = (), *, lifetime: timedelta = LIFETIME
     ) -> Credentials:
-        """Return the credentials with which a server proves that it is ``name``.
+        """Return the credentials of a server called ``name``.
 
         Clients may connect to its IP ``addresses`` as well.
         """

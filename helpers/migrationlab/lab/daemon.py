@@ -21,7 +21,7 @@ from migrationlab.steps import Step
 
 def main(arguments: str) -> int:
     """Keep a lab up; ``arguments`` are the arguments of ``Lab`` as a JSON object."""
-    # SIGTERM must undo what is being built, as Ctrl-C does.
+    # SIGTERM must undo a build under way, like Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     wanted = json.loads(arguments)
     wanted["images"] = tuple(wanted["images"])

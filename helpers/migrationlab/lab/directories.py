@@ -1,8 +1,8 @@
 """Own migrationlab's folders: the cache, and in it the folders of running labs.
 
-The lab writes nothing outside them. The labs are not in XDG_RUNTIME_DIR, though they live no
-longer than a login: that variable can be set in one shell and not in the next, and a user would
-look for a lab in the wrong place.
+The lab writes nothing outside them. The labs are not in XDG_RUNTIME_DIR, though they live no longer
+than a login. That variable can be set in one shell and not in the next, so a lab could not be
+found.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def labs() -> Path:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a file, which is made if it is missing; wait for another process."""
+    """Hold the lock of a file; wait for another process. A missing file is made."""
     import fcntl  # noqa: PLC0415 - Windows has none, and can plan experiments, not build images
 
     with path.open("w") as lock:

@@ -1,7 +1,7 @@
-"""List the faults: what each one changes in the lab, and the plan that runs into it.
+"""List the faults: the changes of each fault in the lab, and the plan that meets it.
 
 A real libvirt or QEMU refuses each of them in its own words, and the fault has the name of its
-explanation. Where a release answers differently, or not at all, :attr:`FaultCase.note` says so.
+explanation. If a release answers differently, or not at all, :attr:`FaultCase.note` says so.
 ``faults`` switches them on and off.
 """
 
@@ -52,10 +52,10 @@ class FaultCase:
     Attributes:
         id: Its name; its explanation has the same.
         title: The fault in a few words.
-        broken: What is changed in the lab.
-        guest: The guest spec that runs into it; None where any guest does.
+        broken: The change in the lab.
+        guest: The guest spec that meets the fault; None if any guest meets it.
         plan: The transport of the connection URI, and settings of the plan.
-        note: Where the fault shows differently.
+        note: The releases with a different answer.
     """
 
     id: str
@@ -70,14 +70,14 @@ class FaultCase:
         return CHANGES[self.id](sides) if self.id in CHANGES else ()
 
     def lacking(self, sides: Sides) -> str:
-        """Return what a lab lacks for it; empty where it lacks nothing."""
+        """Return the requirements that a lab lacks for it; empty if the lab has all."""
         return LACKING[self.id](sides) if self.id in LACKING else ""
 
     def plan_for(self, sides: Sides) -> Plan:
-        """Return the plan that runs into it."""
+        """Return the plan that meets the fault."""
         settings = dict(self.plan)
-        # By TCP, unless the fault says otherwise: as libvirt closes a connection over ssh, the
-        # reason of a failure is now and then replaced by "End of file while reading data".
+        # TCP is the default: when libvirt closes a connection over ssh, "End of file while
+        # reading data" sometimes replaces the reason of a failure.
         transport = settings.pop("transport", "tcp")
         user = "root@" if transport == "ssh" else ""
         uri = f"qemu+{transport}://{user}{sides.to.peer_name}/system"
@@ -199,7 +199,7 @@ def _needs_no_sysctl(sides: Sides) -> str:
     return "sysctl vm.unprivileged_userfaultfd=0: now every user may use userfaultfd here"
 
 
-#: The changes of the hosts; a fault without any is one of the guest alone.
+#: The changes of the hosts. A fault without changes concerns the guest alone.
 CHANGES: dict[str, Callable[[Sides], tuple[Change, ...]]] = {
     "certificate-wrong-name": _wrong_name,
     "certificate-unknown-authority": _unknown_authority,
@@ -212,7 +212,7 @@ CHANGES: dict[str, Callable[[Sides], tuple[Change, ...]]] = {
     "cache-mode-unsafe": _no_drop_cache,
     "userfaultfd-refused": _no_userfaultfd,
 }
-#: What a lab lacks for a fault; empty where it lacks nothing.
+#: The requirements that a lab lacks for a fault; empty if it has all.
 LACKING: dict[str, Callable[[Sides], str]] = {
     "cpu-model-missing": _needs_bookworm,
     "cache-mode-unsafe": _needs_shared_filesystems,
@@ -229,7 +229,7 @@ CASES = _read()
 
 
 def find(case_id: str) -> FaultCase:
-    """Return the fault called ``case_id``; raise :class:`UsageError` where there is none."""
+    """Return the fault called ``case_id``; raise :class:`UsageError` if there is none."""
     known = {case.id: case for case in CASES}
     if case_id in known:
         return known[case_id]

@@ -1,7 +1,7 @@
 """Switch faults on in a running lab, and fix them again.
 
-One fault at a time is on. A file of the lab's folder names it, written before anything is changed,
-so any process can fix the lab, whichever broke it. ``fault_cases`` lists the faults.
+One fault at a time is on. A file in the lab's folder names it before anything is changed. So any
+process can fix the lab. ``fault_cases`` lists the faults.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from migrationlab.lab.host_changes import undo_all
 from migrationlab.lab.lab_base import LabBase
 from migrationlab.plan.plan import Plan
 
-#: A small guest boots soon; it also checks a small disk soon, of which it reads each block.
+#: A small guest boots soon, and reads all blocks of a small disk soon.
 SMALL_GUEST = {"memory_mib": 128, "working_set_mib": 8, "dirty_mib_s": 5, "disk_mib": 4}
 
 
 @dataclass(frozen=True, slots=True)
 class ActiveFault:
-    """A fault that is switched on, and the ``plan`` from ``source`` to ``to`` that runs into it."""
+    """A fault that is switched on, and the ``plan`` from ``source`` to ``to`` that meets it."""
 
     case: FaultCase
     plan: Plan
     source: Host
     to: Host
-    #: The guest that was made for it; None where any guest on ``source`` does.
+    #: The guest that was made for it; None if any guest on ``source`` meets the fault.
     guest: Guest | None
 
     @property
@@ -42,7 +42,7 @@ class ActiveFault:
 
 
 def switched_on(lab: LabBase) -> FaultCase | None:
-    """Return the fault that is on in a lab, None where none is."""
+    """Return the fault that is on in a lab, or None."""
     state = _state(lab)
     return None if state is None else find(state["case"])
 
@@ -77,7 +77,7 @@ def switch_on(
 
 
 def fix(lab: LabBase) -> FaultCase | None:
-    """Fix the fault that is on and end the guest that was made for it; return the fault or None.
+    """Fix the fault that is on, and end its own guest; return the fault or None.
 
     Raises:
         LabError: It could not be fixed completely.
@@ -100,7 +100,7 @@ def fix(lab: LabBase) -> FaultCase | None:
 def breaking(
     lab: LabBase, case_id: str, *, source: Host | None, boot: Callable[..., Guest]
 ) -> Iterator[ActiveFault]:
-    """Break a lab for the time of a ``with``; arguments and errors are :func:`switch_on`'s."""
+    """Break a lab during a ``with``; arguments and errors are those of :func:`switch_on`."""
     on = switch_on(lab, case_id, source=source, boot=boot)
     try:
         yield on
@@ -117,7 +117,7 @@ def _state(lab: LabBase) -> dict[str, str] | None:
 
 
 def _take(lab: LabBase, case: FaultCase, source: Host) -> None:
-    """Write down which fault is going to be on, unless one is on already."""
+    """Record the next fault in the lab's folder, unless one is on already."""
     text = json.dumps({"case": case.id, "source": source.name})
     # A name of this call only: two may break a lab at the same moment, and one is refused.
     partial = lab.files.broken.with_suffix(f".{secrets.token_hex(4)}")

@@ -43,19 +43,19 @@ ANSWER_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class MemoryCheck:
-    """The result of comparing a guest's memory and disk with what its workload last wrote there."""
+    """The result of comparing a guest's memory and disk with the workload's last writes."""
 
-    #: Whether every page and every block held what it must.
+    #: Whether every page and every block was right.
     intact: bool
     #: The number of pages of the working set; all were compared.
     pages: int
-    #: The number of pages that did not hold what they must.
+    #: The number of wrong pages.
     bad_pages: int
-    #: The number of page writes that the workload has made by then.
+    #: The number of page writes by the workload before the check.
     writes: int
     #: The number of blocks of the disk; all were read. None without a disk.
     disk_blocks: int | None = None
-    #: The number of blocks that did not hold what they must or could not be read.
+    #: The number of blocks that were wrong or could not be read.
     bad_blocks: int | None = None
 
 
@@ -91,7 +91,7 @@ class GuestBeats:
 class Guest:
     """A guest of the lab.
 
-    What needs the domain raises GuestError where neither host has it, and HostError where libvirt
+    Methods that need the domain raise GuestError if neither host has it, and HostError if libvirt
     refuses. The domain's ``name`` may have changed since the guest was booted.
     """
 
@@ -110,23 +110,23 @@ class Guest:
 
     @property
     def name(self) -> str:
-        """Return the domain's name at the host that has the guest now, or had it last."""
+        """Return the domain's name at the present or last host of the guest."""
         self._find()
         return self._name
 
     @property
     def other_host(self) -> Host:
-        """Return the host that the guest can migrate to: the one that it does not run on."""
+        """Return the host that the guest can migrate to."""
         return self.lab.other(self.host)
 
     @property
     def accelerator(self) -> str:
-        """Return what runs it: "tcg" or "kvm"."""
+        """Return its accelerator: "tcg" or "kvm"."""
         return self.spec.accelerator
 
     @property
     def host(self) -> Host:
-        """Return the host that the guest is on now: it runs there, is paused, or is defined.
+        """Return the host of the guest, which runs there, is paused there, or is defined there.
 
         Raises:
             GuestError: It is on neither, or it runs on neither and both have a definition.
@@ -163,7 +163,7 @@ class Guest:
             elif not domain.moving:
                 waiting = (host, domain)
             else:
-                # A guest that arrives is there already, paused, while it still runs elsewhere.
+                # An arriving guest exists here already, paused, while it still runs elsewhere.
                 moving = True
         found = running or waiting
         if found is None and unanswered is not None:
@@ -197,7 +197,7 @@ class Guest:
             return host.connection.lookupByUUIDString(self.uuid)
 
     def facts(self) -> DomainFacts:
-        """Return what validation of a plan needs: the domain's state, its disks and memory."""
+        """Return the facts for validation of a plan: the domain's state, disks and memory."""
         host = self.host
         with refusals():
             domain = self._domain()
@@ -212,11 +212,11 @@ class Guest:
         return dataclasses.replace(facts, disks=disks)
 
     def record(self) -> dict[str, object]:
-        """Return what a run records of the guest."""
+        """Return the run's record of the guest."""
         return {**dataclasses.asdict(self.spec), "xml_sha256": domain_sha256(self._domain())}
 
     def wire(self) -> dict[str, object]:
-        """Return what a run records of the wire."""
+        """Return the run's record of the wire."""
         settings = self.lab.wire.settings
         check = self.lab.wire_checks.get(settings)
         measured = None if check is None else check.payload_mbit_s
@@ -228,15 +228,15 @@ class Guest:
         return GuestBeats(self.lab.beat_buffer, self.spec.number)
 
     def echo_probe(self) -> EchoProbe:
-        """Return a probe that pings the guest from the LAN, as a client of its service would."""
+        """Return a probe that pings the guest from the LAN, like a client of its service."""
         kind = (socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)
         opened = open_socket(self.lab.files.broker, LAN, *kind)
         return EchoProbe(guest_address(self.spec.number), interval_s=ECHO_INTERVAL_S, opened=opened)
 
     def reached_mib_s(self, window_s: float = 1.0) -> float | None:
-        """Return the dirty rate that the guest really reached within a time up to its newest beat.
+        """Return the guest's real dirty rate during the given time before its newest beat.
 
-        The result is None where fewer than two beats came.
+        The result is None if fewer than two beats came.
         """
         source = self.beat_source
         beats = source.read(source.place(window_s))
@@ -247,10 +247,10 @@ class Guest:
         return float((last["writes"] - first["writes"]) / PAGES_PER_MIB / seconds)
 
     def check(self, timeout_s: float = 10.0) -> MemoryCheck:
-        """Compare every page of the working set with what the workload last wrote there.
+        """Compare every page of the working set with the workload's last write.
 
-        The guest does this itself, and does the same with every block of its disk, which it reads
-        from the disk. The workload pauses meanwhile; the beats go on.
+        The guest itself compares the pages, and also every block of its disk, which it reads from
+        the disk. The workload pauses meanwhile; the beats go on.
 
         Raises:
             LabError: The guest did not answer.
@@ -261,7 +261,7 @@ class Guest:
         return MemoryCheck(intact, **values)
 
     def checked(self) -> dict[str, object] | None:
-        """Return the result of :meth:`check` as a run records it; None for a paused guest."""
+        """Return the run's record of a :meth:`check`; None for a paused guest."""
         return None if self.paused else dataclasses.asdict(self.check())
 
     def set_workload(
@@ -299,15 +299,15 @@ class Guest:
         self.spec = spec
 
     def spoil(self, page: int) -> None:
-        """Damage one page without the workload knowing: a check must find it."""
+        """Damage one page behind the workload's back, for a check to find."""
         self._ask(f"spoil {page}")
 
     def spoil_block(self, block: int) -> None:
-        """Damage one block of the disk without the workload knowing."""
+        """Damage one block of the disk behind the workload's back."""
         self._ask(f"spoil-block {block}")
 
     def console(self) -> str:
-        """Return what the guest has written to its serial console."""
+        """Return the guest's output on its serial console."""
         path = self.lab.files.guests / f"{self.spec.name}.console"
         return path.read_text(errors="replace") if path.exists() else ""
 
@@ -317,10 +317,10 @@ class Guest:
         self.clear()
 
     def clear(self) -> None:
-        """Do what :meth:`destroy` does with whatever is left of the guest.
+        """Delete all remains of the guest, like :meth:`destroy`.
 
         Raises:
-            HostError: One host refused, or is dead; on the other all is deleted.
+            HostError: One host refused, or is dead. The other host's part is deleted.
         """
         refused: HostError | None = None
         for host in self.lab.hosts:

@@ -1,7 +1,7 @@
-"""Write a guest's domain XML, and read back what the guest was made of.
+"""Write a guest's domain XML, and read the guest's spec back from it.
 
-Everything that makes a domain a guest of the lab is in its XML, as metadata of migrationlab's
-namespace. So any process finds the guest again on whichever host it runs.
+The domain XML holds the spec of a lab's guest, as metadata of migrationlab's namespace. So any
+process finds the guest again on either host.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ QUICKER = (
     "nosmp noreplace-smp mitigations=off tsc=reliable cryptomgr.notests ipv6.disable=1 "
     "initcall_blacklist=jent_mod_init,trace_eval_init,load_system_certificate_list"
 )
-#: What a cpu element says by its mode; any other name is a model's.
+#: The modes of a cpu element. Any other name is that of a model.
 CPU_MODES = ("host-model", "host-passthrough", "maximum")
 
 
@@ -112,5 +112,5 @@ def _disk(spec: BootedSpec) -> str:
 
 
 def spec_from(metadata: str) -> BootedSpec:
-    """Return what a guest was made of, from its domain's metadata of :data:`NAMESPACE`."""
+    """Return a guest's spec from its domain's metadata of :data:`NAMESPACE`."""
     return BootedSpec(**json.loads(fromstring(metadata).text or "{}"))

@@ -1,7 +1,7 @@
 """Change a running lab host in ways that can be undone, as the faults need them.
 
-A change needs only its own arguments and the lab's folder to be made and undone. Undoing is
-harmless where nothing was done. So another process can fix what a dead one has broken.
+A change needs only its own arguments and the lab's folder to be made and undone. It is harmless to
+undo a change that was not made. So another process can undo the changes of a dead one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from migrationlab.hosts.host import Host
 from migrationlab.lab import namespaces
 from migrationlab.lab.lab_base import LabBase
 
-#: The folders of a host whose original files are in the lab's folder, and where.
+#: The folders of a host with originals in the lab's folder, and the places of these.
 ORIGINALS = {"root/.ssh": "ssh", "etc": "etc"}
 
 
@@ -29,7 +29,7 @@ class Change:
 
 
 def file_changed(lab: LabBase, host: str, path: str, text: str | None) -> Change:
-    """Give a file of a host another text, or delete it for None.
+    """Replace the text of a host's file; None deletes the file.
 
     The ``path`` is below the host's root, one of those that ``host_config`` writes.
     """
@@ -46,7 +46,7 @@ def file_changed(lab: LabBase, host: str, path: str, text: str | None) -> Change
 
 
 def ran(lab: LabBase, host: str, script: str, back: str) -> Change:
-    """Run a shell script on a host; ``back`` undoes it, also where it did not run."""
+    """Run a shell script on a host; ``back`` undoes it, even if it did not run."""
     return Change(*(partial(_run, lab, host, "sh", "-euc", each) for each in (script, back)))
 
 

@@ -1,8 +1,7 @@
-"""Write the settings of the lab's hosts: every file that their images do not have.
+"""Write the settings of the lab's hosts: every file that is not in their images.
 
 An unusual line has its reason beside it. The files are written into the lab's folder; ``host.sh``
-copies them into the host. The originals stay in the lab's folder, so that faults are fixed from
-there.
+copies them into the host. The originals stay in the lab's folder, from where faults are fixed.
 """
 
 from __future__ import annotations
@@ -150,8 +149,8 @@ def write(files: LabFiles) -> None:
 def _certificates(authority: Authority, name: str, addresses: tuple[str, ...]) -> dict[str, str]:
     """Return the certificates and keys of a host's libvirtd and QEMU.
 
-    libvirtd's are where libvirt's docs/kbase/tlscerts.rst wants them, QEMU's in its
-    ``default_tls_x509_cert_dir``: two sets of one authority.
+    libvirtd's places are those of libvirt's docs/kbase/tlscerts.rst. QEMU's is its
+    ``default_tls_x509_cert_dir``. One authority signs both sets.
     """
     texts = {
         LIBVIRT_AUTHORITY: authority.certificate,

@@ -17,7 +17,7 @@ from migrationlab.lab.socket_broker import open_socket
 
 @dataclass(frozen=True, slots=True)
 class LabHostCounters:
-    """The counters of one host of a lab; bytes and sockets raise LabError where it is gone."""
+    """The counters of one host of a lab; bytes and sockets raise LabError if it is gone."""
 
     name: str
     #: On the wire.
@@ -33,7 +33,7 @@ class LabHostCounters:
         return DEVICE
 
     def sent_bytes(self) -> int:
-        """Return how many bytes the host has put on the wire since it started."""
+        """Return the number of bytes that the host has sent on the wire since its start."""
         return self.wire.sent_bytes(self.name)
 
     def netlink(self, protocol: int) -> socket.socket:
@@ -59,7 +59,7 @@ class LabHostCounters:
 
 
 def _children(pid: int) -> Iterator[int]:
-    """Yield a process's children; none if it has ended."""
+    """Yield the children of a process; nothing after its end."""
     try:
         text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     except FileNotFoundError:

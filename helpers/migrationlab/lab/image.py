@@ -2,7 +2,7 @@
 
 An image is a folder named by its release and the hash of its recipe, so a new recipe never uses an
 old image. It is built in a folder beside and then renamed, under a lock: an interrupted build
-leaves nothing that looks like an image.
+never looks like an image.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ FETCH_KERNEL = (
 
 
 def path_of(release: str) -> Path:
-    """Return where the image of a release is, or would be; refuse a release that has none."""
+    """Return the path of a release's image, present or not; refuse an unknown release."""
     if release not in RELEASES:
         raise UsageError(
             f"the release must be {' or '.join(RELEASES)} (got {release!r})",
@@ -62,7 +62,7 @@ def cached(release: str) -> bool:
 
 
 def ensure(release: str, on_step: Listener = ignore) -> Path:
-    """Return the image of a release, the folder of a host's root; build it if it is missing.
+    """Return the image of a release, a folder for the root of hosts; build it if missing.
 
     Raises:
         LabError: It could not be built; nothing is left behind.
@@ -87,7 +87,7 @@ def capabilities(image: Path) -> Path:
 
 
 def remove(release: str) -> bool:
-    """Delete every image of a release, also of older recipes; return whether there was one."""
+    """Delete every image of a release, also of older recipes; return whether one existed."""
     image = path_of(release)
     with _lock(image):
         found = [path for path in image.parent.glob(f"{release}-*") if path.is_dir()]

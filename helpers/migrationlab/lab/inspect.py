@@ -1,4 +1,4 @@
-"""Describe a running lab as plain values, for people and as JSON."""
+"""Describe a running lab as plain values, for text and JSON."""
 
 from __future__ import annotations
 

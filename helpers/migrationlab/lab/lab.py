@@ -1,7 +1,7 @@
 """Start, use and end a lab: two hosts on this machine, a wire, a LAN, and guests.
 
-A lab belongs to the process that made it and ends with that process, however it ends (see
-``rack``). Another process can attach to it by its name (see ``registry``).
+A lab belongs to the process that made it, and ends with that process in every case (see ``rack``).
+Another process can attach to the lab by its name (see ``registry``).
 """
 
 from __future__ import annotations
@@ -64,13 +64,13 @@ class BootArguments(GuestSpec):
 
 
 class Lab(LabBase):
-    """Two real hosts on this machine; up once it is made, gone once it is closed.
+    """Two real hosts on this machine, from construction to :meth:`close`.
 
     Args:
-        name: Its name; by default one that no other lab has.
+        name: Its name; by default a free one.
         images: The Debian release of both hosts, or of each: "trixie" or "bookworm".
         wire_mbit_s: The rate of the wire between them, or None for no limit.
-        on_step: Is called with the steps of starting the lab and of booting guests.
+        on_step: Receives the steps of starting the lab and of booting guests.
 
     Raises:
         UsageError: A lab of that name is up already, or an argument is not allowed.
@@ -102,7 +102,7 @@ class Lab(LabBase):
                 f"images must be one release or two (got {images!r})",
                 hint='Give images=("bookworm", "trixie").',
             )
-        # Bad arguments are refused before anything is made, or built for a minute.
+        # Bad arguments are refused before an image is built for a minute.
         for release in pair:
             image.path_of(release)
         wire = WireSpec(rate_mbit_s=wire_mbit_s)
@@ -120,7 +120,7 @@ class Lab(LabBase):
             raise
 
     def _start(self, files: LabFiles, roots: list[Path]) -> None:
-        # This process holds the name, so an old folder of that name belongs to nobody.
+        # This process holds the name, so an old folder of that name has no owner.
         namespaces.remove_tree(files.directory)
         files.directory.mkdir(mode=0o700)
         files.guests.mkdir()
@@ -141,7 +141,7 @@ class Lab(LabBase):
     def attach(cls, name: str, *, on_step: Listener = ignore) -> Self:
         """Return a lab that another process keeps up; closing it leaves the lab as it is.
 
-        Where no lab of that name is up, :class:`UsageError` says which are.
+        If no lab of that name is up, :class:`UsageError` lists the labs that are.
         """
         return cls(name=name, on_step=on_step, _state=registry.state(name))
 
@@ -165,7 +165,7 @@ class Lab(LabBase):
 
     @property
     def guests(self) -> list[Guest]:
-        """Return the guests on both hosts by number, also those that are only defined."""
+        """Return the guests on both hosts by number, with guests that are only defined."""
         found: dict[str, Guest] = {}
         for domain, guest in domains_of(self):
             if domain.active or domain.uuid not in found:
@@ -173,7 +173,7 @@ class Lab(LabBase):
         return sorted(found.values(), key=lambda guest: guest.spec.number)
 
     def guest(self, name: str) -> Guest:
-        """Return the guest called ``name``; raise :class:`GuestError` where there is none."""
+        """Return the guest called ``name``; raise :class:`GuestError` if there is none."""
         guests = self.guests
         for guest in guests:
             if guest.name == name:
@@ -201,14 +201,14 @@ class Lab(LabBase):
         if wanted.on is not None:
             self.require_own("on", wanted.on)
         wanted.require_possible()
-        # Else another thread or process could give the guest's number away a second time.
+        # Otherwise another thread or process could give the guest's number to a second guest.
         with self._boot_lock, directories.locked(self.files.directory / "boot.lock"):
             spec = self._booted_spec(wanted)
             with step(self.on_step, f"booting {spec.name}"):
                 return self._boot(Guest(self, spec, str(uuid.uuid4())), wanted.on or self.host_a)
 
     def _booted_spec(self, wanted: BootArguments) -> BootedSpec:
-        """Return the spec with a name and a number, and nothing left to choose."""
+        """Return the spec with a name, a number and no open choice."""
         taken = self.guests
         numbers = {guest.spec.number for guest in taken}
         number = next((n for n in range(FIRST_GUEST, LAST_GUEST) if n not in numbers), None)
@@ -216,7 +216,7 @@ class Lab(LabBase):
             raise GuestError("the lab's LAN is full", hint="Destroy a guest first.")
         name = wanted.name if wanted.name is not None else f"guest-{number}"
         require_name(name)
-        # A guest's files have the name that it was booted by, whatever its name is by now.
+        # A guest's files keep its name at boot, after any change of its name.
         if any(name in (guest.name, guest.spec.name) for guest in taken):
             raise GuestError(
                 f"name must be new in the lab (got {name!r})", hint="Choose another name."
@@ -267,10 +267,10 @@ class Lab(LabBase):
     def broken(
         self, case_id: str, *, source: Host | None = None
     ) -> contextlib.AbstractContextManager[ActiveFault]:
-        """Break the lab for as long as a ``with`` takes, so that one plan runs into the fault.
+        """Break the lab during a ``with``, so that one plan meets the fault.
 
-        The result has the plan, the guest where the case needs its own, and the id of the
-        explanation of the error.
+        The result has the plan, the guest if the case needs its own, and the id of the error's
+        explanation.
 
         Args:
             case_id: The fault's name, one of :meth:`fault_cases`.
@@ -283,7 +283,7 @@ class Lab(LabBase):
         return breaking(self, case_id, source=source, boot=self.boot)
 
     def inspect(self) -> dict[str, Any]:
-        """Return what the lab consists of: hosts, addresses, URIs, wire, guests, processes.
+        """Return the parts of the lab: hosts, addresses, URIs, wire, guests, processes.
 
         Raises:
             LabError: The lab is down.

@@ -1,7 +1,7 @@
 """Own the running parts of a lab: its hosts, wire, LAN and files.
 
-:class:`LabBase` is what guests, disks, faults and inspection need. It knows neither guests nor how
-a lab starts and ends; :class:`migrationlab.lab.lab.Lab` does.
+Guests, disks, faults and inspection need only :class:`LabBase`. It does not know guests, or the
+start and end of a lab; :class:`migrationlab.lab.lab.Lab` does.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class LabBase:
         self.images = images
         self.rack = rack
         self.wire = Wire(rack)
-        #: What :meth:`measure_wire` found, by what the wire was set to.
+        #: The results of :meth:`measure_wire`, by the settings of the wire.
         self.wire_checks: dict[WireSpec, WireCheck] = {}
         self.beat_buffer = BeatBuffer(files.beats)
         for host, release in zip(HOST_NAMES, images, strict=True):
@@ -74,7 +74,7 @@ class LabBase:
         return self.rack.is_alive()
 
     def other(self, host: Host) -> Host:
-        """Return the host that ``host`` is not."""
+        """Return the other host than ``host``."""
         return self.host_b if host is self.host_a else self.host_a
 
     def require_own(self, name: str, host: Host) -> None:
@@ -129,7 +129,7 @@ class LabBase:
         self._await_libvirtd(host.name, host.reconnect)
 
     def down_error(self) -> LabError:
-        """Return the error that says that this lab is down."""
+        """Return the error for a lab that is down."""
         return LabError(f"lab {self.name} is down", hint="Start a new one.")
 
     def close(self) -> None:
@@ -140,7 +140,7 @@ class LabBase:
         self.hosts = ()
 
     def _open(self, name: str, release: str) -> Host:
-        """Connect to a host as soon as its libvirtd is there."""
+        """Connect to a host as soon as its libvirtd answers."""
         files = self.files.host(name)
         address = dict(zip(HOST_NAMES, WIRE_ADDRESSES, strict=True))[name]
         first = self.rack.hosts[name]
@@ -188,7 +188,7 @@ def _end(daemon: psutil.Process) -> None:
         try:
             daemon.wait(END_TIMEOUT_S)
         except psutil.TimeoutExpired:
-            # As systemd does in the end. What libvirtd knows of its guests is on its disk.
+            # systemd does the same. libvirtd keeps the records of its guests on disk.
             daemon.kill()
         daemon.wait(END_TIMEOUT_S)
 

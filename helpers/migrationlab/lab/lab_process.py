@@ -1,4 +1,4 @@
-"""Start labs for the command line in a daemon of their own, and end them in any state.
+"""Start each lab for the command line in its own daemon, and end labs in any state.
 
 No process is searched by name: a lab's first process is known by the pid and start time that its
 owner wrote down, and all others end with it.
@@ -65,7 +65,7 @@ def _follow(reports: IO[str], errors: IO[str], on_step: Listener) -> None:
 
 
 def down(name: str) -> bool:
-    """End a lab, whoever owns it and in whatever state it is; return whether there was one."""
+    """End a lab of any owner, in any state; return whether there was one."""
     found = bool(registry.sweep([name]))
     if not registry.is_up(name):
         return found
@@ -83,7 +83,7 @@ def down(name: str) -> bool:
 
 
 def _kill(pid: int, started: float) -> None:
-    """End a process, if the pid still is that process's, and wait for it."""
+    """End a process and wait for it, unless another process has its pid now."""
     try:
         process = psutil.Process(pid)
         if process.create_time() != started:

@@ -17,7 +17,7 @@ from typing import Any
 
 HOST_NAMES = ("host-a", "host-b")
 WIRE_ADDRESSES = ("10.11.0.1", "10.11.0.2")
-#: On the LAN: the observer, and the hosts as an administrator reaches them.
+#: On the LAN: the observer, and the hosts' addresses for an administrator.
 OBSERVER = "10.22.0.1"
 LAN_ADDRESSES = ("10.22.0.11", "10.22.0.12")
 LAN_PREFIX = 24
@@ -42,8 +42,8 @@ def guest_address(number: int) -> str:
 def bridge_mac(address: str) -> str:
     """Return the MAC address of the bridge that has a LAN address.
 
-    A bridge without its own address takes the lowest of its ports', and so changes it whenever a
-    port comes or goes. Frames to the old address are then lost for up to a minute (Linux'
+    A bridge without its own address takes the lowest of its ports' addresses, which can change with
+    each port that comes or goes. Frames to the old address are then lost for up to a minute (Linux'
     net/bridge/br_stp_if.c, br_stp_recalculate_bridge_id).
     """
     return ":".join(["02", "00", *(f"{int(part):02x}" for part in address.split("."))])
@@ -78,7 +78,7 @@ class LabFiles:
 
     directory: Path
 
-    #: The file that says what the lab consists of.
+    #: The file that lists the parts of the lab.
     state = Below("lab.json")
     #: The log of the rack and its programs.
     rack_log = Below("rack.log")
@@ -92,11 +92,11 @@ class LabFiles:
     disks = Below("disks")
     #: The folder of proxy programs (see ``proxy``).
     proxies = Below("proxies")
-    #: The file that names the fault that is on; missing where none is.
+    #: The file that names the fault that is on; missing if none is on.
     broken = Below("broken.json")
     #: The folder of the lab's certificate authority: cert.pem and key.pem.
     authority = Below("authority")
-    #: The folder of a TLS client's certificates, as ``pkipath`` wants it.
+    #: The folder of a TLS client's certificates, in the form for ``pkipath``.
     pki = Below("pki")
     #: The private ssh key for both hosts.
     ssh_key = Below(HOST_NAMES[0], "ssh", "id_ed25519")

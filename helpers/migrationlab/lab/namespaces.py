@@ -26,7 +26,7 @@ GUARD = Path(__file__).parent / "payload" / "guard.py"
 
 
 def rootless() -> bool:
-    """Return whether this process needs a user namespace to be root somewhere."""
+    """Return whether this process needs a user namespace to become root."""
     return os.geteuid() != 0
 
 
@@ -64,7 +64,7 @@ def run(argv: Sequence[str], *, timeout_s: float = 30, text: str = "") -> str:
 def run_bytes(
     argv: Sequence[str], *, timeout_s: float = 30, text: str = "", cwd: Path | None = None
 ) -> bytes:
-    """Do what :func:`run` does, in the folder ``cwd``, and return the output as bytes."""
+    """Run a program like :func:`run`, in the folder ``cwd``, and return its output as bytes."""
     done = run_program(argv, timeout_s=timeout_s, text=text, cwd=cwd, env=child_environment())
     if done.status:
         raise LabError(
@@ -79,7 +79,7 @@ def run_bytes(
 def start_guarded(
     argv: Sequence[str], *options: str, stdin: int, stdout: int, stderr: int | IO[bytes]
 ) -> subprocess.Popen[bytes]:
-    """Start a program in new namespaces that end with this process, however that ends.
+    """Start a program in new namespaces that end with this process in every case.
 
     The ``options`` of ``unshare`` are the namespaces besides mount and pid. The result is the
     ``unshare`` process; end it with :func:`end_guarded`.
@@ -107,7 +107,7 @@ def start_guarded(
 
 
 def end_guarded(process: subprocess.Popen[bytes]) -> None:
-    """End what :func:`start_guarded` started, and return when all its processes have ended."""
+    """End a program of :func:`start_guarded`, and return after the end of all its processes."""
     # The child of ``unshare`` is killed: it is pid 1 of its namespace, so it ends after all other
     # processes there, and ``unshare`` ends after it.
     for first in psutil.Process(process.pid).children() if process.poll() is None else []:
@@ -116,25 +116,25 @@ def end_guarded(process: subprocess.Popen[bytes]) -> None:
     process.wait()
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream is not None:
-            with contextlib.suppress(BrokenPipeError):  # of what was never read
+            with contextlib.suppress(BrokenPipeError):  # of output that was never read
                 stream.close()
 
 
 def remove_tree(path: Path) -> None:
-    """Delete a folder if it is there, also one with files of the user's sub-uids."""
+    """Delete a folder, if it exists, also with files of the user's sub-uids."""
     if not path.exists():
         return
     try:
         shutil.rmtree(path)
     except PermissionError:
-        # Only root in a namespace with the same map may delete what sub-uids own.
+        # Only root in a namespace with the same map may delete files of sub-uids.
         run([*unshare(), "rm", "-rf", "--one-file-system", str(path)], timeout_s=120)
 
 
 def pid_outside(pid: int, rack: int) -> int:
-    """Return the pid, as this process sees it, of the process ``pid`` inside a rack.
+    """Return the pid in this process's namespace of the process ``pid`` inside a rack.
 
-    ``rack`` is the pid of the rack's first process, as this process sees it.
+    ``rack`` is the pid of the rack's first process in this process's namespace.
     """
     for status in Path("/proc").glob("[0-9]*/status"):
         try:

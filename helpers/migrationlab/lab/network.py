@@ -1,7 +1,7 @@
-"""Set and read the wire between the two hosts, and count what passes it.
+"""Set and read the wire between the two hosts, and count its bytes.
 
-The wire is shaped with ``tc`` at both ends, so each direction has the rate for itself: a token
-bucket (TBF) for the rate; beneath it netem for delay and loss, where the kernel has it.
+The wire is shaped with ``tc`` at both ends, so each direction has the full rate. A token bucket
+(TBF) sets the rate. Beneath it netem sets delay and loss, if the kernel has netem.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Wire:
 
     @property
     def settings(self) -> WireSpec:
-        """Return what the kernel says that the wire does now."""
+        """Return the kernel's present settings of the wire."""
         host = next(iter(self._rack.hosts))
         argv = [*self._rack.in_host_network(host), "tc", "-json", "qdisc", "show", "dev", DEVICE]
         found = {row["kind"]: row.get("options", {}) for row in json.loads(namespaces.run(argv))}
@@ -52,13 +52,13 @@ class Wire:
 
     @arguments_of(WireSpec)
     def set(self, spec: WireSpec) -> WireSpec:
-        """Set the wire, also while something passes.
+        """Set the wire, also during traffic.
 
         Returns:
             What the kernel says that the wire does now.
 
         Raises:
-            UsageError: A figure is out of its range; the wire is as before.
+            UsageError: A value is out of its range; the wire is as before.
             LabError: The kernel has no netem; the wire is as before.
         """
         spec.require_possible()
@@ -97,11 +97,10 @@ class Wire:
         return True
 
     def sent_bytes(self, host: str) -> int:
-        """Return how many bytes a host has put on the wire since it started.
+        """Return the number of bytes that a host has sent on the wire since its start.
 
-        From its interface's counters, ``/proc/PID/net/dev``. What leaves the network stack as
-        one piece, to be cut into frames later (GSO), is counted with its headers once: a cable
-        would carry some 4 % more.
+        The source is the interface's counters, ``/proc/PID/net/dev``. A packet that is cut into
+        frames later (GSO) counts with one header: a cable would carry some 4 % more.
         """
         try:
             text = Path(f"/proc/{self._rack.hosts[host]}/net/dev").read_text()

@@ -1,9 +1,9 @@
 """Connect this process to a lab host by the URI that the other host uses.
 
 ``qemu+ssh://root@host-b/system`` is known inside the lab only. So a URI that names a lab host goes
-through a small program that enters the lab's network and does there what the URI says: ssh to the
-host's sshd, or TCP or TLS to its libvirtd. The connection really has its transport, and the host's
-key or certificate is checked.
+through a small program. The program enters the lab's network and connects from there: by ssh to the
+host's sshd, or by TCP or TLS to its libvirtd. The connection really has its transport, and the
+host's key or certificate is checked.
 
 Parameters of connection URIs: libvirt's docs/uri.rst.
 """
@@ -58,7 +58,7 @@ def write(files: LabFiles, rack: Rack, busybox: Path) -> None:
 
 
 def route(files: LabFiles, uri: str) -> str:
-    """Return the URI for this process of what ``uri`` means inside the lab."""
+    """Return the URI for this process that leads to the same end as ``uri`` inside the lab."""
     parts = read_uri(uri)
     # A URI that names a host and no transport means TLS.
     transport = parts.transport or "tls"

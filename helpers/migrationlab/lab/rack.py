@@ -53,7 +53,7 @@ class Rack:
         return bool(psutil.pid_exists(self.pid))
 
     def libvirtd(self, host: str) -> psutil.Process | None:
-        """Return the libvirtd of a host, None while it has none.
+        """Return the libvirtd of a host, None while none runs.
 
         Raises:
             psutil.NoSuchProcess: The host is gone.
@@ -88,7 +88,7 @@ def start(
         The rack, and its process as this process's child.
 
     Raises:
-        LabError: It did not start; nothing of it is left running.
+        LabError: The rack did not start; none of its processes is left.
     """
     spec = {
         "hosts": [
@@ -127,7 +127,7 @@ def start(
 def _build(
     process: subprocess.Popen[bytes], spec: dict[str, Any], files: LabFiles
 ) -> dict[str, int]:
-    """Send the rack the spec of what to build, and wait until it is built."""
+    """Send the rack its spec, and wait until it is built."""
     assert process.stdin is not None
     assert process.stdout is not None
     try:

@@ -1,7 +1,7 @@
-"""Know which labs are up: their names, their locks, and what dead labs left behind.
+"""Track the labs that are up: their names, their locks, and the remains of dead labs.
 
 A lab's owner holds a lock on a file beside the lab's folder. The kernel releases the lock when the
-owner ends, however it ends. So a folder whose lock nobody holds is a dead lab's.
+owner ends in any way. So a folder without a held lock belongs to a dead lab.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 
 
 def files(name: str) -> LabFiles:
-    """Return where the lab ``name`` is, or would be; refuse a name that no lab can have."""
+    """Return the files of the lab ``name``, present or not; refuse an invalid name."""
     if not NAME.fullmatch(name):
         raise UsageError(
             "a lab's name must be small letters, digits and hyphens, 31 at most, no hyphen first "
@@ -67,7 +67,7 @@ def is_up(name: str) -> bool:
 
 
 def owner(name: str) -> int | None:
-    """Return the process that holds a lab's name, or None where none does."""
+    """Return the process that holds a lab's name, or None."""
     try:
         return int(_lock(files(name).directory).read_text() or 0) or None
     except FileNotFoundError:
@@ -75,7 +75,7 @@ def owner(name: str) -> int | None:
 
 
 def sweep(only: Sequence[str] | None = None) -> list[str]:
-    """Delete what dead labs left behind, all or ``only`` some, and return their names."""
+    """Delete the remains of dead labs, all or ``only`` some, and return their names."""
     swept = []
     with _alone():
         for name in _known():
@@ -95,7 +95,7 @@ def names() -> list[str]:
 
 
 def state(name: str) -> dict[str, Any]:
-    """Return what the owner of a lab wrote about it; refuse the name of a lab that is not up."""
+    """Return the owner's record of a lab; refuse the name of a lab that is not up."""
     path = files(name).state
     if is_up(name) and path.exists():
         found: dict[str, Any] = json.loads(path.read_text())
@@ -128,7 +128,7 @@ def _lock(directory: Path) -> Path:
 
 
 def try_lock(lock: Path, *, create: bool = False) -> int | None:
-    """Return a descriptor that holds a lock, or None where another does or there is no file.
+    """Return a descriptor that holds a lock; None if another holds it or there is no file.
 
     The file must not be deleted between opening and locking it, so labs call it in :func:`_alone`.
     """

@@ -23,8 +23,8 @@ def open_socket(
 ) -> socket.socket:
     """Return a new socket on a network of the rack, neither bound nor connected.
 
-    The ``network`` is :data:`LAN`, or the name of a host. It stays up while the socket is open,
-    also when its host dies.
+    The ``network`` is :data:`LAN`, or the name of a host. An open socket keeps it up, also after
+    the end of its host.
 
     Raises:
         LabError: The lab is down, the host is dead, or its kernel has no such sockets.

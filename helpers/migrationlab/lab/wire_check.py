@@ -35,7 +35,7 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 class WireCheck:
     """The throughput of a TCP stream through the wire, and the bytes that were counted for it."""
 
-    #: The rate at which the payload arrived.
+    #: The rate of arrival of the payload.
     payload_mbit_s: float
     received_bytes: int
     counted_s: float

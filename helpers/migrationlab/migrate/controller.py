@@ -1,9 +1,9 @@
 """Act on a migration under way: for its user, for the plan's policies, and at the deadline.
 
 Theory of operation. One thread, on its own connection, makes every change to the migration, one
-after the other. Everybody else puts a message into its inbox: callers a request, libvirt's event
-thread an event, the sampler a sample. So a caller waits for libvirt's answer only as long as it
-wants, and a policy sees things in the same order as libvirt.
+after the other. All others put a message into its inbox: callers a request, libvirt's event thread
+an event, the sampler a sample. So a caller can limit its wait for libvirt's answer, and a policy
+sees events in the same order as libvirt.
 
 Three kinds of action have to wait or to be repeated:
 
@@ -14,7 +14,7 @@ Three kinds of action have to wait or to be repeated:
 - A stop (cancel, deadline, divergence) is repeated until the call has returned: in the first
   moments there is no job yet that could be aborted.
 
-Whatever is done or refused becomes an event of the run.
+Each action and each refusal becomes an event of the run.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ SETTLE_S = 0.1
 NO_LIMIT_MIB_S = 8_796_093_022_207
 IN_POSTCOPY = (libvirt.VIR_DOMAIN_PAUSED_POSTCOPY, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED)
 
-#: Why nothing is cancelled in post-copy.
+#: The reason why post-copy cannot be cancelled.
 NO_WAY_BACK = (
     "the migration is in post-copy: the guest runs at the destination, and part of its memory is "
     "still at the source"
 )
-#: For each action but the stops libvirt's method, its flags, and the name of the action's value in
-#: the detail of its event.
+#: For each action except the stops: libvirt's method, its flags, and the name of the action's value
+#: in the detail of its event.
 CALLS: dict[ActionKind, tuple[str, tuple[int, ...], str | None]] = {
     ActionKind.SET_MAX_DOWNTIME: ("migrateSetMaxDowntime", (), "max_downtime_ms"),
     ActionKind.SET_BANDWIDTH: ("migrateSetMaxSpeed", (), "bandwidth_mib_s"),
@@ -78,10 +78,10 @@ class Controller:
     """Act on one migration, from :meth:`begin` to :meth:`end`.
 
     Args:
-        domain: The domain at the source, on a connection that nothing else waits on.
+        domain: The domain at the source, on a connection without blocking calls.
         plan: The plan with its policies.
-        events: The log of what is done.
-        downtime_limit_ms: The maximum downtime in force before.
+        events: The log of all actions.
+        downtime_limit_ms: The maximum downtime in force before the migration.
         clock: Seconds, on any scale that only rises.
     """
 
@@ -114,8 +114,8 @@ class Controller:
         self.warnings: list[str] = []
 
     def begin(self) -> None:
-        """Begin to act: libvirt's call is made now."""
-        # A resumed post-copy has switched over already, and libvirt sends no new event of that.
+        """Begin to act, at the moment of libvirt's call."""
+        # A resumed post-copy has switched over already, so libvirt sends no new event.
         if self._plan.postcopy_resume and self._is_in_postcopy():
             self.in_postcopy = True
             self._policies.switchover(began=True)
@@ -124,11 +124,11 @@ class Controller:
         self._thread.start()
 
     def sampled(self, sample: Sample) -> None:
-        """Take a sample of the job; from any thread."""
+        """Take a sample of the job. Any thread may call this."""
         self._inbox.put(sample)
 
     def end(self) -> None:
-        """Stop acting: libvirt's call has returned. A second call does nothing."""
+        """Stop acting, after libvirt's call has returned. A second call does nothing."""
         with self._lock:
             if self._ended:
                 return
@@ -141,7 +141,7 @@ class Controller:
     def stop(self, by: str = "user") -> None:
         """Ask to cancel the migration and return at once; only the first request counts.
 
-        ``by`` is as in :attr:`Action.by`. In post-copy, UsageError.
+        ``by`` is as in :attr:`Action.by`. Post-copy raises UsageError.
         """
         with self._lock:
             if self._ended or self.stopped_by is not None:
@@ -224,7 +224,7 @@ class Controller:
         return self._clock() - self._began_s
 
     def _wait_s(self) -> float | None:
-        """Return how long to wait for a message before something is due without one."""
+        """Return the longest wait for a message until an action is due without one."""
         times = []
         if (next_s := self._policies.next_s) is not None:
             times.append(next_s - self._now())
@@ -235,7 +235,7 @@ class Controller:
         return max(min(times), 0.001) if times else None
 
     def _receive(self, message: _Request | Row | Sample) -> tuple[Action, ...]:
-        """Take a message; return what the policies want."""
+        """Take a message; return the actions of the policies."""
         if isinstance(message, _Request):
             if message.action.kind not in STOPS:
                 self._waiting.append(message)
@@ -263,7 +263,7 @@ class Controller:
         return ()
 
     def _serve(self) -> None:
-        """Do the requests that can be done by now."""
+        """Do the requests that are possible now."""
         waiting, self._waiting = self._waiting, []
         for request in waiting:
             if not self._is_time(request.action):
@@ -282,7 +282,7 @@ class Controller:
         return self._policies.iteration > 0
 
     def _follow(self, action: Action) -> None:
-        """Do what a policy wants; a refusal becomes a warning of the run."""
+        """Do an action of a policy; a refusal becomes a warning of the run."""
         try:
             if action.kind in STOPS:
                 self.stop(action.by)
@@ -322,7 +322,7 @@ class Controller:
                 self._events.note("abort_refused", text=str(error))  # else: no job yet, or no more
 
     def _require_effect(self, action: Action) -> None:
-        """Refuse an action that cannot have an effect, in this migration or at this moment."""
+        """Refuse an action without effect in this migration or at this moment."""
         if self._ended:
             raise _over()
         if self.stopped_by is not None:

@@ -1,9 +1,8 @@
 """Finish a migration after libvirt's call has returned: ask the last questions, make the run.
 
 Both hosts are asked where the guest is now, the destination for the statistics of the completed
-job, and the guest whether its memory is intact. Each question is asked only where an answer is
-possible, and no host is waited for longer than :data:`ANSWER_TIMEOUT_S` a question. The frames come
-from the recorder.
+job, and the guest whether its memory is intact. Each question is asked only if an answer is
+possible, and waits for :data:`ANSWER_TIMEOUT_S` at most. The frames come from the recorder.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ def finish(record: MigrationRecord) -> Run:
     completed_job = _completed_job(record)
     runs = "running" in states.values() and record.outcome is not Outcome.INTERRUPTED
     with ThreadPoolExecutor(1) as pool:
-        # While the guest checks its memory there is time for the rest.
+        # The guest checks its memory meanwhile.
         checking = pool.submit(_guest_check, record) if runs else None
         missed = recorder.missed(record.returned_ns, BEAT_TIMEOUT_S) if runs else None
         if missed is not None:
@@ -91,14 +90,14 @@ def finish(record: MigrationRecord) -> Run:
         domain_states=states,
         clock=clock,
         instruments=recorder.names,
-        # Two hosts that were lost give the same warning twice.
+        # Two lost hosts give the same warning twice.
         warnings=tuple(dict.fromkeys(warnings)),
         **frames,
     )
 
 
 def is_paused_as_planned(record: MigrationRecord, states: Mapping[str, str]) -> bool:
-    """Return whether the plan is the reason that the guest does not run at either side."""
+    """Return whether the plan explains that the guest runs on neither side."""
     if record.plan.offline:
         return True
     completed = record.outcome is Outcome.COMPLETED
@@ -106,7 +105,7 @@ def is_paused_as_planned(record: MigrationRecord, states: Mapping[str, str]) -> 
 
 
 def run_error(record: MigrationRecord, error: HostError) -> RunError:
-    """Return what the run says of libvirt's error; add a warning with a reason that it hides."""
+    """Return the run's record of libvirt's error; add a warning with a hidden reason."""
     explanation = error.explanation or explain(str(error), code=error.code, domain=error.domain)
     hint = error.hint
     if (error.code, error.domain) == HIDING:
@@ -158,7 +157,7 @@ def _job_of_event(events: pd.DataFrame) -> Mapping[str, int | str]:
 def _guest_check(record: MigrationRecord) -> Mapping[str, object] | None:
     try:
         return record.guest.checked()
-    except MigrationLabError as error:  # of any family: the run is made all the same
+    except MigrationLabError as error:  # of any family: the run is made in any case
         record.warnings.append(f"the guest's memory could not be checked: {error}")
         return None
 

@@ -1,4 +1,4 @@
-"""Define what a migration asks its guest, and answer for a domain of a real host.
+"""Define the questions of a migration to its guest, and answer for a domain of a real host.
 
 A guest of the lab (``lab.guest.Guest``) has the same methods as :class:`PlainDomain`.
 """
@@ -18,7 +18,7 @@ from migrationlab.plan.validation import DomainFacts, domain_facts
 
 
 class GuestLike(Protocol):
-    """A guest that can be migrated. A guest of a lab that is down raises LabError."""
+    """A guest that can be migrated. If its lab is down, it raises LabError."""
 
     @property
     def name(self) -> str:
@@ -37,16 +37,16 @@ class GuestLike(Protocol):
 
     @property
     def beat_source(self) -> Beats | None:
-        """Return the source of its beats, None if it sends none."""
+        """Return the source of its beats, None if it sends no beats."""
 
     def echo_probe(self) -> EchoProbe | None:
         """Return a probe that asks it for echoes, None if its address is not known."""
 
     def record(self) -> Mapping[str, object]:
-        """Return what a run says of it."""
+        """Return the run's record of the guest."""
 
     def wire(self) -> Mapping[str, object] | None:
-        """Return what a run says of the wire, None if that is not known."""
+        """Return the run's record of the wire, None if the wire is not known."""
 
     def checked(self) -> Mapping[str, object] | None:
         """Return the result of the guest's memory check, None if it has no check."""

@@ -1,10 +1,10 @@
 """Make libvirt's call to migrate, with each parameter in the type that libvirt expects.
 
-Theory of operation. The binding converts a Python value to the type that its own table has for the
-parameter. For a parameter that is not in the table it guesses: every integer becomes an unsigned
+Theory of operation. The binding converts a Python value to the type of the parameter in its own
+table. For a parameter that is not in the table it guesses: every integer becomes an unsigned
 long long. The daemon then refuses it: ``invalid type 'ullong' for parameter
 'compression.zlib.level', expected 'int'``. The table depends on the binding's release and on the
-headers that it was built with. So the binding makes the call where its guess is right. Otherwise
+headers that it was built with. So the binding makes the call if its guess is right. Otherwise
 this module makes the call itself, in the same libvirt library, through ``ctypes``.
 
 Sources: libvirt's ``src/qemu/qemu_migration.h`` (QEMU_MIGRATION_PARAMETERS: the types),
@@ -29,7 +29,7 @@ Value = int | str | bool | tuple[str, ...]
 
 #: The type of each parameter, by libvirt's name of it.
 TYPES = {about.parameter: about.typed for about in settings() if about.parameter}
-#: The types that the binding guesses right, whatever its table has.
+#: The types that the binding guesses right in any case.
 GUESSED = frozenset({"ullong", "string", "strings"})
 _BOUNDS = {"int": (-(1 << 31), (1 << 31) - 1), "ullong": (0, (1 << 64) - 1)}
 _ADDERS = {
@@ -46,14 +46,14 @@ def migration_call(
     parameters: Mapping[str, Value],
     flags: int,
 ) -> Callable[[], object]:
-    """Return the call that migrates a domain, after checking all that can be checked before.
+    """Check the arguments, and return the call that migrates a domain.
 
-    The call blocks until the migration is over, with the interpreter free for other threads, and
-    raises libvirt's own error. The destination is a connection (normal mode) or a connection URI
+    The call blocks until the migration is over; other threads run meanwhile. It raises libvirt's
+    own error. The destination is a connection (normal mode) or a connection URI
     (peer2peer). The parameters have libvirt's names, the flags are one number.
 
     Raises:
-        PlanError: A value does not fit into the type that libvirt has for it.
+        PlanError: A value does not fit into libvirt's type of the parameter.
     """
     for name, value in parameters.items():
         _require_fit(name, value)
@@ -108,8 +108,8 @@ def _typed(parameters: Mapping[str, Value]) -> Iterator[tuple[ctypes.c_void_p, i
 
 @cache
 def _library() -> ctypes.CDLL:
-    """Return the libvirt library of the binding: a second one would know none of its objects."""
-    # ctypes looks for symbols in what the binding's own module is linked with.
+    """Return the libvirt library of the binding: another copy would not know its objects."""
+    # ctypes looks for symbols in the libraries of the binding's own module.
     library = ctypes.CDLL(libvirtmod.__file__)
     adding = [ctypes.POINTER(ctypes.c_void_p)] + [ctypes.POINTER(ctypes.c_int)] * 2
     migrating = [ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
@@ -136,7 +136,7 @@ def _pointer(wrapped: libvirt.virDomain | libvirt.virConnect, capsule: bytes) ->
 
 
 def _require_fit(name: str, value: Value) -> None:
-    """Refuse a value that C cannot hold: it would be cut silently."""
+    """Refuse a value that does not fit into its C type: it would be cut silently."""
     if isinstance(value, int):
         low, high = _BOUNDS[TYPES[name] or ""]
         if not low <= value <= high:

@@ -1,8 +1,8 @@
 """Follow a migration under way, change it, and give its run at the end.
 
 Theory of operation. One thread makes libvirt's call, which blocks until the migration is over. The
-recorder samples in another. libvirt's own thread delivers events. A fourth thread, that of the
-controller, does everything that changes the migration. Whatever happens, the end is a
+recorder samples in another. libvirt's own thread delivers events. The fourth thread is the
+controller's, and makes every change to the migration. In every case the end is a
 :class:`~migrationlab.Run`, made by ``finish``.
 """
 
@@ -25,7 +25,7 @@ from migrationlab.plan.settings import settings
 from migrationlab.runs.run import Outcome, Run
 from migrationlab.steps import Listener, Step, StepState, ignore
 
-#: The outcome of a migration that was stopped, by who stopped it; by anybody else: cancelled.
+#: The outcome of a stopped migration by the cause of the stop; any other cause: cancelled.
 STOPPED = {"deadline_s": Outcome.TIMED_OUT, "abort_when_diverging_s": Outcome.DIVERGED}
 
 
@@ -38,8 +38,8 @@ class Progress:
         elapsed_ms: Time since libvirt's call.
         iteration: The current iteration of pre-copy, from 1; None before the first.
         memory_total_bytes: The guest's memory; None before the first sample.
-        memory_remaining_bytes: The part of it that is still to be sent.
-        throughput_bytes_per_s: How fast it is sent.
+        memory_remaining_bytes: The rest of the memory that is still to be sent.
+        throughput_bytes_per_s: The rate at which memory is sent.
         expected_downtime_ms: The downtime that QEMU expects.
     """
 
@@ -53,7 +53,7 @@ class Progress:
 
     @property
     def fraction(self) -> float | None:
-        """Return the share of the memory that the destination has by now."""
+        """Return the share of the memory that the destination has now."""
         if not self.memory_total_bytes or self.memory_remaining_bytes is None:
             return None
         return 1 - self.memory_remaining_bytes / self.memory_total_bytes
@@ -100,7 +100,7 @@ class Migration:
 
     @property
     def done(self) -> bool:
-        """Return whether it is over and its run is there."""
+        """Return whether the migration is over and its run is there."""
         return self._done.is_set()
 
     def progress(self) -> Progress:
@@ -127,7 +127,7 @@ class Migration:
         )
 
     def wait(self, timeout_s: float | None = None) -> Run:
-        """Wait until it is over, ``timeout_s`` at most, and return its run, whatever the outcome.
+        """Wait for the end, ``timeout_s`` at most, and return the run with any outcome.
 
         Raises:
             TimeoutError: It is not over yet; it goes on.
@@ -153,7 +153,7 @@ class Migration:
         self._controller.do(Action(ActionKind.SET_MAX_DOWNTIME, value=value))
 
     def set_bandwidth(self, bandwidth_mib_s: int | None, *, postcopy: bool = False) -> None:
-        """Change how fast memory is sent; None for no limit.
+        """Change the limit of the rate at which memory is sent; None for no limit.
 
         Args:
             bandwidth_mib_s: The new limit in MiB/s.
@@ -187,7 +187,7 @@ class Migration:
         self._controller.do(Action(ActionKind.SET_COMPRESSION_CACHE, value=value))
 
     def start_postcopy(self) -> None:
-        """Switch to post-copy: the guest continues at the destination, its memory follows.
+        """Switch to post-copy: the guest continues at the destination, and its memory follows.
 
         Returns when libvirt has accepted the request. The switch follows within milliseconds;
         then ``progress().state`` is "post-copy".
@@ -195,7 +195,7 @@ class Migration:
         self._controller.do(Action(ActionKind.START_POSTCOPY))
 
     def pause_postcopy(self) -> None:
-        """Pause post-copy, as a broken network would.
+        """Pause post-copy, like a broken network.
 
         The migration ends as interrupted: the guest runs at the destination until it needs
         memory that is still at the source. Resume it with Plan(postcopy_resume=True).

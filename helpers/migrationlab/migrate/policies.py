@@ -1,4 +1,4 @@
-"""Decide what a plan's policies do while a migration runs: only decisions, no action.
+"""Decide the actions of a plan's policies while a migration runs; take no action.
 
 Theory of operation. :class:`Policies` is a state machine without a clock, a thread or libvirt. The
 ``controller`` reports what happens (an iteration begins, a sample is taken, the guest leaves the
@@ -7,7 +7,7 @@ due. Each action is due once.
 
 Before the first iteration only the deadline acts: until QEMU sends memory, libvirt refuses to
 switch to post-copy, and there is nothing to measure. After the switchover has begun, only the
-deadline is left too: the rest is sent whatever it takes, and in post-copy the guest runs elsewhere.
+deadline is left too: the rest is sent in any case, and in post-copy the guest runs elsewhere.
 
 **After iteration N** is when iteration N+1 begins, as in ``virsh migrate
 --postcopy-after-precopy``, which waits for iteration 2 (virshMigrateIteration in libvirt's
@@ -40,7 +40,7 @@ WINDOW_S = 1.0
 
 
 class ActionKind(StrEnum):
-    """What can be done to a migration; also the names of the events that record it."""
+    """The kinds of action on a migration; also the names of the events that record them."""
 
     SET_MAX_DOWNTIME = "set_max_downtime"
     SET_BANDWIDTH = "set_bandwidth"
@@ -55,10 +55,10 @@ class ActionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something to be done to a migration.
+    """An action on a migration.
 
     Attributes:
-        by: Who asks for it: "user", or the name of the plan's field.
+        by: Its origin: "user", or the name of the plan's field.
         value: The new limit or size, in the unit of the kind; None if it has none, and for a
             bandwidth without a limit.
     """
@@ -69,7 +69,7 @@ class Action:
 
 
 def downtime_steps(plan: Plan) -> tuple[tuple[float, int], ...]:
-    """Return when a plan allows how much downtime: seconds since the call, and milliseconds.
+    """Return the steps of a plan's maximum downtime: seconds since the call, milliseconds.
 
     The first pair is for the beginning. Empty if the plan leaves the maximum downtime to QEMU.
     """
@@ -108,17 +108,17 @@ class Policies:
         self._diverging_since_s: float | None = None
 
     def time_passed(self, now_s: float) -> tuple[Action, ...]:
-        """Note the time; return what is due."""
+        """Note the time; return the actions that are due."""
         self._now_s = max(now_s, self._now_s)
         return tuple(self._due())
 
     def iteration_began(self, number: int, now_s: float) -> tuple[Action, ...]:
-        """Note that an iteration began, counted from 1; return what is due."""
+        """Note that an iteration began, counted from 1; return the actions that are due."""
         self.iteration = max(number, self.iteration)
         return self.time_passed(now_s)
 
     def sampled(self, statistics: Mapping[str, int], now_s: float) -> tuple[Action, ...]:
-        """Note the job's statistics, by the columns of a run's frame; return what is due."""
+        """Note the job's statistics, by column of a run's frame; return the actions due."""
         self.iteration = max(statistics.get("iteration", 0), self.iteration)
         self._compare_rates(statistics, now_s)
         return self.time_passed(now_s)
@@ -128,12 +128,12 @@ class Policies:
         self._limit_ms = max_downtime_ms
 
     def switchover(self, *, began: bool = True) -> None:
-        """Note that the guest does not run at the source any more; or that it does so again."""
+        """Note whether the guest has left the source or runs there again."""
         self.switched_over = began
 
     @property
     def next_s(self) -> float | None:
-        """Return when time alone makes something due; None for never."""
+        """Return the time of the next action that time alone makes due; None for never."""
         if self._over:
             return None
         times = [self._plan.deadline_s]

@@ -1,6 +1,6 @@
-"""Hold what is known of one migration, from its preparation to its run.
+"""Hold the record of one migration, from its preparation to its run.
 
-``start`` makes the record, ``Migration`` fills in what happens, and ``finish`` makes the run of it.
+``start`` makes the record, ``Migration`` fills it in, and ``finish`` turns it into the run.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from migrationlab.runs.run import Outcome
 
 @dataclass(slots=True, kw_only=True)
 class MigrationRecord:
-    """One migration: what it needs before it starts, and what became of it.
+    """One migration: its means before the start, and its result.
 
     Attributes:
-        about: What the run says of the guest, asked before the migration: its host can be lost
-            later.
+        about: The run's record of the guest, asked before the migration, because its host can
+            be lost later.
         machine: Measures this machine since a moment before the call.
-        wire: What the run says of the wire.
+        wire: The run's record of the wire.
         call: libvirt's call, on its own connection.
         control: The domain on another connection, for changes while the call blocks.
         connections: The connections to close at the end.
-        undo: Restores what was set for this migration only, if the guest stays.
+        undo: Restores the settings of this migration, if the guest stays.
         downtime_limit_ms: The maximum downtime in force; None if the domain does not run.
         error: libvirt's refusal, None if the migration completed.
-        warnings: What a reader of the run must know.
+        warnings: The warnings for readers of the run.
     """
 
     guest: GuestLike

@@ -1,7 +1,7 @@
 """Start migrations: validate the plan, open every connection, and only then begin.
 
-Bad input never starts a migration: what is known to fail is refused before anything moves. What
-happens after the start is in ``migration``.
+Bad input never starts a migration: a plan that cannot work is refused before anything moves. The
+time after the start belongs to ``migration``.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def start(
 def _with_arguments_of(
     model: Callable[P, object],
 ) -> Callable[[Callable[..., T]], Callable[P, T]]:
-    """Give a function the arguments of another one, for its readers and type checkers."""
+    """Give a function the arguments of another one, for readers and type checkers."""
 
     def decorate(function: Callable[..., T]) -> Callable[P, T]:
         result = inspect.signature(function).return_annotation
@@ -175,9 +175,9 @@ def _prepare(
     probe: str | None,
     capture: bool,
 ) -> MigrationRecord:
-    """Do all that can fail before the migration starts; undo it if something does fail."""
+    """Do each step that can fail before the migration starts; undo all steps if one fails."""
     with contextlib.ExitStack() as on_failure:
-        # By ssh this takes longer than all the rest, which is prepared meanwhile.
+        # By ssh this takes longest, so the rest is prepared meanwhile.
         connecting = _connect(to, plan.connection_uri) if plan.mode is Mode.NORMAL else None
         if connecting is not None:
             on_failure.callback(connecting.add_done_callback, _disconnect)
@@ -260,12 +260,12 @@ class _Limits:
         self._bandwidth: int | None = domain.migrateGetMaxSpeed() if active else None
 
     def set(self) -> None:
-        """Set the first maximum downtime. It is the domain's, not the call's: set it last."""
+        """Set the first maximum downtime. It is a property of the domain, so it is set last."""
         if self._first:
             self._domain.migrateSetMaxDowntime(self._first[1])
 
     def restore(self) -> None:
-        """Restore both limits where libvirt has not done so itself."""
+        """Restore both limits, unless libvirt itself has restored them."""
         if self._first and self.downtime_ms is not None:
             self._control.migrateSetMaxDowntime(self.downtime_ms)
         before = self._bandwidth

@@ -1,4 +1,4 @@
-"""How to migrate, and whether that can work: plans, their settings and rules, URIs.
+"""Describe a migration, and check whether it can work: plans, settings, rules, URIs.
 
 Owns the settings and the rules that bind them, the validation of plans, the parser of URIs, and
 the virsh command of a plan. Works from values and texts alone, without libvirt and without hosts.

@@ -1,7 +1,7 @@
-"""Whether XML for the destination changes what the guest sees, as far as two texts tell.
+"""Find changes of the guest's hardware between a domain's XML and XML for the destination.
 
-libvirt compares two whole definitions, with all that it adds to them. Here only what both texts
-say is compared, so that libvirt refuses every change that is found here.
+libvirt completes both definitions with its own values, and then compares them. Here only values
+that stand in both texts are compared. So libvirt refuses every change that is found here.
 
 Source: virDomainDefCheckABIStabilityFlags, virDomainDiskDefCheckABIStability and
 virDomainNetDefCheckABIStability in libvirt's ``src/conf/domain_conf.c``;
@@ -41,7 +41,7 @@ HINT = (
 
 
 def xml_problems(field: str, text: str) -> Iterator[Problem]:
-    """Yield what is wrong with a domain's XML by itself."""
+    """Yield the problems of a domain's XML by itself."""
     root = _read(text)
     wrong = root if isinstance(root, str) else quote(root.tag) if root.tag != "domain" else None
     if wrong is not None:
@@ -50,7 +50,7 @@ def xml_problems(field: str, text: str) -> Iterator[Problem]:
 
 
 def abi_problems(text: str, domain: str) -> Iterator[Problem]:
-    """Yield what ``text`` changes of what the guest sees in ``domain``, the domain's own XML.
+    """Yield the changes of the guest's hardware from ``domain``, its own XML, to ``text``.
 
     :func:`xml_problems` reports a text that cannot be read.
     """
@@ -67,7 +67,7 @@ def abi_problems(text: str, domain: str) -> Iterator[Problem]:
 
 
 def _read(text: str) -> Element | str:
-    """Return the root of the XML, or what is wrong with it."""
+    """Return the root of the XML, or its problem."""
     try:
         root: Element = fromstring(text)
     except DefusedXmlException:
@@ -160,6 +160,6 @@ def _disks(devices: Element) -> dict[str, Element]:
 def _differ(
     what: str, new: str | None, old: str | None, *, both: bool = False
 ) -> Iterator[tuple[str, str, str]]:
-    """Yield what changes, if it does; with ``both`` only if both texts have it."""
+    """Yield a value that changes; with ``both`` only a value that both texts have."""
     if new != old and not (both and (new is None or old is None)):
         yield what, quote(new or "none"), quote(old or "none")

@@ -1,6 +1,6 @@
-"""What is known of the two hosts and the domain of a migration, as plain records.
+"""Hold the known facts about the two hosts and the domain of a migration, as plain records.
 
-None means that a value is not known, and what is not known breaks no rule. :func:`domain_facts`
+None means that a value is not known. An unknown value breaks no rule. :func:`domain_facts`
 reads a domain's XML; the packages that talk to libvirt fill in the rest.
 """
 
@@ -46,7 +46,7 @@ class DiskFacts:
         target: Its name in the guest, as vda.
         source: Its file, block device or network address; None if it is empty.
         kind: libvirt's type of the source: file, block, network, volume, …
-        cache: Its cache mode in the XML; None if that is left to QEMU.
+        cache: Its cache mode in the XML; None if QEMU chooses it.
         readonly: Whether the guest can only read it.
         shareable: Whether the XML says that several guests may use it at once.
         shared: Whether both hosts have the same image.
@@ -90,7 +90,7 @@ class DomainFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """The hosts and the domain of a migration, as far as they are known."""
+    """Hold what is known about the hosts and the domain of a migration."""
 
     source: Side = Side()
     destination: Side = Side()
@@ -104,9 +104,9 @@ def domain_facts(
     persistent: bool | None = None,
     paused: bool | None = None,
 ) -> DomainFacts:
-    """Return what a domain's XML, as ``virsh dumpxml`` gives it, says about the domain.
+    """Return the facts in a domain's XML, the output of ``virsh dumpxml``.
 
-    The other arguments are facts of :class:`DomainFacts` that the XML does not say.
+    The other arguments are facts of :class:`DomainFacts` that are not in the XML.
     """
     root = fromstring(xml)
     memory = root.find("memory")

@@ -1,4 +1,4 @@
-"""Say what a guest of the lab is made of, and check whether such a guest can exist.
+"""Describe a guest of the lab, and check whether such a guest can exist.
 
 :class:`GuestSpec` is the one list of what can be chosen for a guest. The arguments of ``Lab.boot``,
 the ``[workload]`` of an experiment, the options of ``migrationlab lab boot`` and the record of a

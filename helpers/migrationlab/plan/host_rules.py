@@ -1,7 +1,7 @@
-"""The rules between a plan and what is known of the hosts and the domain.
+"""Check a plan against the known facts about the hosts and the domain.
 
-Each generator yields the problems that it can be sure of; what is not known breaks no rule. What
-the rules say, and their sources, is in ``host_rules.toml``.
+Each generator yields only certain problems. An unknown fact breaks no rule. The texts and the
+sources of the rules are in ``host_rules.toml``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ACCEPTED = frozenset(rule for rule, text in _TEXTS.items() if text.get("accepted
 
 
 def situation_problems(plan: Settings, situation: Situation) -> Iterator[Problem]:
-    """Yield what is wrong with a plan between these hosts, for this domain."""
+    """Yield the problems of a plan between these hosts, for this domain."""
     source, destination, domain = situation.source, situation.destination, situation.domain
     if source.uuid is not None and source.uuid == destination.uuid:
         yield _problem("same-host-uuid", uuid=source.uuid)
@@ -66,7 +66,7 @@ def _version_problems(plan: Settings, side: Side, which: str) -> Iterator[Proble
 
 
 def _needed_versions(plan: Settings) -> Iterator[tuple[str, str, str, Version]]:
-    """Yield each setting in force, how to name it, and the version of a program that it needs."""
+    """Yield each setting in force, its name in a message, and the version that it needs."""
     for about in settings():
         value = getattr(plan, about.name)
         # A mode is always given, and every libvirt has both.
@@ -106,7 +106,7 @@ def _state_problems(plan: Settings, domain: DomainFacts, source: Side) -> Iterat
 
 
 def _copy_problems(plan: Settings, disks: tuple[DiskFacts, ...]) -> Iterator[Problem]:
-    """Yield the disks that cannot be copied, though the plan names them."""
+    """Yield the disks of the plan that cannot be copied."""
     if plan.copy_storage is None:
         return
     known = {disk.target: disk for disk in disks}

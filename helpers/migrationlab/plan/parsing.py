@@ -1,7 +1,7 @@
-"""Reads a plan from texts, as a command line and a form have them.
+"""Read a plan from the texts of a command line or a form.
 
-The one place where a text becomes a setting's value. A text that cannot become one is a problem
-beside those of the plan, so that the user sees all of them at once.
+Only this module turns a text into a setting's value. An invalid text is one more problem of the
+plan, so the user sees all problems at once.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _SWITCH |= {"no": False, "false": False, "off": False, "0": False}
 
 
 def plan_of_texts(texts: Mapping[str, str | bool | None]) -> tuple[Plan, tuple[Problem, ...]]:
-    """Return the plan that texts make, and the problems of those that are no value.
+    """Return the plan of some texts, and the problems of the invalid ones.
 
     Args:
-        texts: By the names of settings; None is for what is left out. Numbers are taken as
+        texts: By the names of settings; None for a setting that is left out. Numbers are taken as
             people write them, lists with commas between, switches as True and False or in words.
 
     Raises:

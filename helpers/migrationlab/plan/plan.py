@@ -1,8 +1,8 @@
-"""How to migrate: mode, URIs, flags, parameters and policies, as a value.
+"""Describe how to migrate: mode, URIs, flags, parameters and policies, as a value.
 
 A :class:`Plan` knows no host. It can be printed, compared, hashed, stored and varied with
-``dataclasses.replace``. It says what is wrong with it (``validation``), which connections the
-migration opens, and which ``virsh migrate`` does the same (``virsh``). ``settings`` has its fields.
+``dataclasses.replace``. It lists its problems (``validation``), the connections of the migration,
+and the same migration as a ``virsh migrate`` command (``virsh``). ``settings`` has its fields.
 
 Sources: libvirt's ``docs/migration.rst``, ``docs/manpages/virsh.rst`` (migrate,
 migrate-setmaxdowntime), ``src/qemu/qemu_migration.c`` (qemuMigrationSrcPerformNative: the
@@ -52,7 +52,7 @@ class Connection:
     Attributes:
         opened_by: The endpoint that connects.
         listener: The endpoint that accepts.
-        carries: What goes over it: control, guest memory, disks.
+        carries: Its content: control, guest memory, disks.
         uri: The URI that it connects to; None if libvirt chooses it.
     """
 
@@ -76,7 +76,7 @@ class Plan(Settings):
     """How to migrate a guest.
 
     Each setting is a field, by the name, type and unit that :func:`migrationlab.settings` lists
-    with its meaning and constraints. What is left out has libvirt's default. Examples::
+    with its meaning and constraints. A setting that is left out has libvirt's default. Examples::
 
         Plan(mode="peer2peer", bandwidth_mib_s=50)
         Plan(postcopy=True, postcopy_after_iteration=2)
@@ -120,14 +120,14 @@ class Plan(Settings):
         destination: str | None = None,
         situation: Situation | None = None,
     ) -> tuple[Problem, ...]:
-        """Return everything that is wrong with this plan; empty if it can work.
+        """Return all problems of this plan; empty if it can work.
 
         A URI that is left out is no problem: see :meth:`filled`. No connection is opened.
 
         Args:
             source: The source's host name; if given, a plan that leads back to it is a problem.
             destination: The destination's host name, for the same test and for suggestions.
-            situation: What is known of the hosts and the domain; without it only the plan itself
+            situation: Facts about the hosts and the domain; without them only the plan itself
                 is checked.
         """
         return validate(self, source=source, destination=destination, situation=situation)
@@ -139,14 +139,14 @@ class Plan(Settings):
         destination: str | None = None,
         situation: Situation | None = None,
     ) -> None:
-        """Raise PlanError, with every problem and what to do, unless the plan can work.
+        """Raise PlanError, with every problem and its fix, unless the plan can work.
 
         The arguments are those of :meth:`problems`.
         """
         require_none(self.problems(source=source, destination=destination, situation=situation))
 
     def filled(self, *, destination: str) -> Self:
-        """Return the same plan with the URIs that were left out.
+        """Return this plan with its missing URIs filled in.
 
         A tunnelled or an offline migration has no migration URI, and gets none; "auto" stays,
         so that the destination's libvirtd chooses.
@@ -221,9 +221,9 @@ class Plan(Settings):
         return (*control, memory)
 
     def virsh(self, domain: str, *, source_uri: str = "qemu:///system") -> list[str]:
-        """Return the ``virsh migrate`` that does the same, as an argument list.
+        """Return the ``virsh migrate`` command of this plan, as an argument list.
 
-        It covers all of the plan that virsh has an option for; :meth:`notes` has the rest.
+        It covers every setting that virsh has an option for; :meth:`notes` has the rest.
         ``shlex.join`` makes one line of it.
 
         Args:
@@ -244,7 +244,7 @@ class Plan(Settings):
         return virsh.command(self, self.flags(), self.parameters(), domain, source_uri)
 
     def notes(self, domain: str, *, source_uri: str = "qemu:///system") -> tuple[str, ...]:
-        """Return what to know about this valid plan, and what its virsh command cannot do.
+        """Return remarks on this valid plan, and the limits of its virsh command.
 
         The arguments are those of :meth:`virsh`.
         """
@@ -260,7 +260,7 @@ class Plan(Settings):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Self:
-        """Return the plan of what :meth:`to_dict` gave; missing keys take their defaults.
+        """Return the plan of a result of :meth:`to_dict`; missing keys take their defaults.
 
         It raises PlanError as the class does.
         """

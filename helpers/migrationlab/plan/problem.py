@@ -1,4 +1,4 @@
-"""A reason why a plan cannot work, and the error that lists such reasons."""
+"""Hold a reason why a plan cannot work, and raise the error that lists such reasons."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Problem:
         field: The plan's field, or ``source``, ``destination``, ``domain``.
         reason: A sentence that names the field and says what it must be, without a full stop.
         hint: What to do about it.
-        suggestion: A valid URI that would work; None if none can be derived.
-        rule: The name of the rule that it breaks, which stays the same.
+        suggestion: A URI that would work; None if no such URI can be derived.
+        rule: The name of the broken rule. Names of rules never change.
     """
 
     field: str
@@ -28,7 +28,7 @@ class Problem:
 
 
 def require_none(problems: Collection[Problem]) -> None:
-    """Raise PlanError if there are problems; the message lists them, the hint what to do."""
+    """Raise PlanError if there are problems; its message lists them, its hint their fixes."""
     if problems:
         raise PlanError(
             "\n".join(problem.reason for problem in problems),

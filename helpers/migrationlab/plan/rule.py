@@ -1,8 +1,8 @@
-"""A rule between settings, and the terms that it is made of.
+"""Define a rule between settings, and its terms.
 
 A *term* is a text such as ``compression=zlib|zstd``: settings with ``or`` or ``and`` between them.
-A setting alone must be given; one with words after ``=`` must have one of them as its value, in
-its list of names, or as its scheme (``migration_uri=unix:``).
+A setting alone must be given. A setting with words after ``=`` must have one of these words as its
+value, in its list of names, or as its scheme (``migration_uri=unix:``).
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class PlanLike(Protocol):
         """Whether only the definition moves."""
 
 
-#: How the sources begin of rules that libvirt itself does not have.
+#: The beginnings of the sources of rules that libvirt itself does not have.
 _NOT_LIBVIRT = ("tools/virsh", "migrationlab")
 #: A longer value, such as XML, is not repeated in a message.
 LONGEST_VALUE = 60
-#: How to write settings whose value a rule leaves open.
+#: Examples of settings, for rules that leave the value open.
 _EXAMPLES = {
     "copy_storage": "copy_storage='full'",
     "disks_uri": "disks_uri='unix:///PATH'",
@@ -42,14 +42,14 @@ _EXAMPLES = {
 
 
 class Part(NamedTuple):
-    """One setting of a term, and the words that its value must have one of; empty for any."""
+    """One setting of a term, and the words for its value: one must match, empty for any."""
 
     field: str
     words: tuple[str, ...]
 
     @property
     def any_value(self) -> bool:
-        """Return whether it is enough that the setting is given, or on."""
+        """Return whether any value will do, if the setting is given or on."""
         return self.words in ((), ("True",))
 
     @property
@@ -97,7 +97,7 @@ def _is_given(field: str, value: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """What a rule asks of a plan; the module says how it is written."""
+    """A condition on a plan, in the notation of this module's docstring."""
 
     parts: tuple[Part, ...]
     joined: str
@@ -117,7 +117,7 @@ class Term:
 
     @property
     def value(self) -> str:
-        """Return the words that it is about; empty if any value will do."""
+        """Return its words; empty if any value will do."""
         words = [
             word.rstrip(":") for part in self.parts if not part.any_value for word in part.words
         ]
@@ -125,7 +125,7 @@ class Term:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return what the reference text calls its parts."""
+        """Return the names of its parts in the reference text."""
         return tuple(part.field if part.any_value else part.code for part in self.parts)
 
     def holds(self, plan: PlanLike) -> bool:
@@ -134,7 +134,7 @@ class Term:
         return check(part.holds(plan) for part in self.parts)
 
     def shown(self, plan: PlanLike) -> str:
-        """Return those of its parts that are true of a plan, with their values."""
+        """Return its parts that are true of a plan, with their values."""
         return in_words([part.shown(plan) for part in self.parts if part.holds(plan)], "and")
 
 
@@ -145,7 +145,7 @@ class Rule:
     Attributes:
         name: Its name.
         subject: The term whose setting has the problem.
-        other: What the subject needs or excludes; None if the rule is about a value alone.
+        other: The term that the subject needs or excludes; None for a rule about one value.
         needed: Whether the other is needed, rather than excluded.
         why: Why a plan that breaks it cannot work.
         source: Where libvirt or QEMU has it.
@@ -193,7 +193,7 @@ class Rule:
         return self.other is not None and self.other.holds(plan) is not self.needed
 
     def problem(self, plan: PlanLike) -> Problem:
-        """Return what is wrong with a plan that breaks it."""
+        """Return the problem of a plan that breaks it."""
         first = self.subject.parts[0]
         field = next((part.field for part in self.subject.parts if part.holds(plan)), first.field)
         if self.other is None:

@@ -1,8 +1,7 @@
-"""The rules between the settings of one plan: which need each other, which exclude each other.
+"""Read the rules between the settings of one plan: a setting can need or exclude another.
 
-``rules.toml`` has the rules, each with its reason and its source. From each rule follow the test of
-a plan, the problem with its reason and fix, and its part of the reference text
-(:func:`constraints`).
+``rules.toml`` has the rules, each with its reason and its source. Each rule gives the test of a
+plan, the problem with its reason and fix, and its part of the reference text (:func:`constraints`).
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ RULES = tuple(_read())
 
 
 def constraints(name: str) -> str:
-    """Return what a setting needs and what it excludes, as the reference says it."""
+    """Return the needs and exclusions of a setting, in the words of the reference."""
     return " ".join(_sentences(name))
 
 

@@ -1,4 +1,4 @@
-"""One setting of a migration: what is known of it, and how the type of its value is checked."""
+"""Describe one setting of a migration, and check the type of its value."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SettingKind(StrEnum):
 
 
 class Shape(StrEnum):
-    """What a setting's value looks like, in the words of an error message."""
+    """The form of a setting's value, in the words of an error message."""
 
     MODE = "a mode"
     SWITCH = "True or False"
@@ -51,7 +51,7 @@ _EXAMPLES = {
 
 
 class Group(StrEnum):
-    """What a setting is about; the order is that of the printed table."""
+    """The subject of a setting, in the order of the printed table."""
 
     CONNECTIONS = "Connections"
     DOMAIN = "The domain on both hosts"
@@ -81,7 +81,7 @@ class Flag(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What is known of one setting.
+    """One setting, with all its properties.
 
     Attributes:
         name: The plan's field.
@@ -134,7 +134,7 @@ class Setting:
 
     @property
     def libvirt(self) -> str:
-        """Return what libvirt calls it; empty if libvirt has no part in it."""
+        """Return libvirt's name of it; empty if libvirt has no part in it."""
         words = [f"VIR_MIGRATE_{flag.name}" for flag in self.flags]
         return ", ".join([*words, *([self.parameter] if self.parameter else [])])
 
@@ -154,7 +154,7 @@ class Setting:
 
     @property
     def takes(self) -> str:
-        """Return what can be given, in few words."""
+        """Return the possible values, in few words."""
         words = {Shape.SWITCH: "yes or no", Shape.NAMES: "names"}
         return ", ".join(self.choices) or self.limits or words.get(self.shape, "text")
 
@@ -188,7 +188,7 @@ class Setting:
 
 
 def checked(about: Setting, value: object) -> object:
-    """Return ``value`` as a plan keeps it; PlanError if it is of a wrong type."""
+    """Return ``value`` in the form that a plan keeps; PlanError for a wrong type."""
     shape = about.shape
     if shape is Shape.MODE or (value is None and shape.endswith("None")):
         return value  # Mode itself has refused what is none
@@ -210,7 +210,7 @@ def checked(about: Setting, value: object) -> object:
 
 
 def unknown_names(given: object, known: list[str]) -> PlanError | None:
-    """Return the error for what is no mapping of settings; None if all its names are known."""
+    """Return the error for unknown names of settings, or for no mapping; None if all are known."""
     if not isinstance(given, Mapping):
         return PlanError(
             f"a plan must be a mapping of settings (got {_short(given)})",

@@ -1,8 +1,8 @@
-"""Every setting of a migration: the fields of a plan, and the table of what is known of each.
+"""Hold every setting of a migration: the fields of a plan, and the table of their properties.
 
 :class:`Settings` has the names, types and defaults. ``settings.toml`` has the rest: libvirt's flag
-or parameter, virsh's option, unit, range, first versions and meaning. What a setting needs and
-excludes follows from ``rules``. Plans, the reference, the command line's options and the calls of
+or parameter, virsh's option, unit, range, first versions and meaning. The needs and exclusions of
+a setting follow from ``rules``. Plans, the reference, the command line's options and the calls of
 libvirt all read :func:`settings`, so that each fact is in one place.
 """
 

@@ -1,4 +1,4 @@
-"""The table of settings as people read it: text, HTML in a notebook, a frame."""
+"""Show the table of settings: as text, as HTML in a notebook, as a frame."""
 
 from __future__ import annotations
 

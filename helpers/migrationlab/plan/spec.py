@@ -1,6 +1,6 @@
 """Describe the fields of a spec once: type, default, range, unit and meaning.
 
-A spec is a frozen dataclass whose fields are made by :func:`option`. All other places follow from
+A spec is a frozen dataclass. :func:`option` makes its fields. All other places follow from
 it: :func:`arguments_of` gives a method the fields as its own arguments, :func:`require_valid`
 checks the values, :func:`factors` and :func:`of_factors` give and read the values of an experiment,
 and the command line makes its options from :func:`options`.
@@ -30,22 +30,22 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """What is known of one field of a spec.
+    """One field of a spec, with all its properties.
 
     Attributes:
         name: The field's name.
         default: The field's default.
-        kind: The type of its values besides ``choices``; None where only those are allowed.
+        kind: The type of its values besides ``choices``; None if only ``choices`` are allowed.
         choices: Words that are allowed.
         optional: Whether None is allowed.
         help: What it means, in one line.
         unit: The unit of a number.
         minimum: The smallest number.
         maximum: The largest number.
-        matches: What a text must match, as a whole.
-        allowed_text: What a text must be, in words.
-        absent: What None means, for messages and for the command line.
-        factor: The name in an experiment, where the field's own name would say too little.
+        matches: The regular expression that a whole text must match.
+        allowed_text: The same for people, in words.
+        absent: The meaning of None, for messages and for the command line.
+        factor: The name in an experiment, if the field's own name would say too little.
     """
 
     name: str = ""
@@ -64,7 +64,7 @@ class Option:
 
     @property
     def allowed(self) -> str:
-        """Return what the values must be, in words."""
+        """Return the allowed values, in words."""
         parts = [self._numbers] if self.kind in (int, float) else []
         parts += [self.allowed_text] if self.allowed_text else []
         parts += [repr(choice) for choice in self.choices]
@@ -102,7 +102,7 @@ class Option:
 
 
 def option(default: Any, help: str, **about: Any) -> Any:  # noqa: A002 (the usual name)
-    """Return a dataclass field with what :class:`Option` says of it.
+    """Return a dataclass field with the properties of an :class:`Option`.
 
     ``help`` is one line that ends with a full stop. Type and choices follow from the annotation.
     """
@@ -126,7 +126,7 @@ def options(kind: type) -> tuple[Option, ...]:
 
 
 def _typed(hint: Any) -> dict[str, Any]:
-    """Return what an annotation says: the type, the words, and whether None is allowed."""
+    """Return the type and the words of an annotation, and whether it allows None."""
     union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     parts = typing.get_args(hint) if union else (hint,)
     words = [part for part in parts if typing.get_origin(part) is Literal]

@@ -1,9 +1,8 @@
-"""What is wrong with a text as each of the four URIs of a plan.
+"""Find the faults of a text as each of the four URIs of a plan.
 
-:func:`text_fault` comes first. Each generator yields every fault that it can be sure of. After a
-fault that makes the rest of the text meaningless (the wrong kind of URI, an unknown scheme) it
-stops. ``uris`` turns faults into problems with a URI that works; its docstring names the sources in
-libvirt.
+:func:`text_fault` comes first. Each generator yields only certain faults. It stops after a fault
+that makes the rest of the text meaningless (the wrong kind of URI, an unknown scheme). ``uris``
+turns faults into problems with a URI that works; its docstring names the sources in libvirt.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ _SAME_HOST = "source and destination would be the same host"
 def migration_faults(
     text: str, *, peer2peer: bool, source: str | None = None
 ) -> Iterator[UriFault]:
-    """Yield what is wrong with ``text`` as a migration URI."""
+    """Yield the faults of ``text`` as a migration URI."""
     parts = read_migration_uri(text)
     scheme = parts.scheme
     if scheme is None:
@@ -72,7 +71,7 @@ def migration_faults(
 
 
 def plain_uri_faults(text: str, *, schemes: tuple[str, ...]) -> Iterator[UriFault]:
-    """Yield what is wrong with ``text`` as a URI of a host and port, or of a Unix socket."""
+    """Yield the faults of ``text`` as a URI of a host and port, or of a Unix socket."""
     parts = read_uri(text)
     if parts.scheme not in schemes:
         yield UriFault(f"must have the scheme {in_words(schemes)}")
@@ -86,7 +85,7 @@ def plain_uri_faults(text: str, *, schemes: tuple[str, ...]) -> Iterator[UriFaul
 
 
 def _socket_faults(text: str) -> Iterator[UriFault]:
-    """Yield what is wrong with a ``unix:`` URI."""
+    """Yield the faults of a ``unix:`` URI."""
     path = text.removeprefix("unix:").removeprefix("//")
     if not path.startswith("/") or path.endswith("/"):
         yield UriFault(
@@ -106,7 +105,7 @@ def _socket_faults(text: str) -> Iterator[UriFault]:
 def connection_faults(
     text: str, *, peer2peer: bool, source: str | None = None, of: str = "the destination"
 ) -> Iterator[UriFault]:
-    """Yield what is wrong with ``text`` as the connection URI of a host's libvirtd."""
+    """Yield the faults of ``text`` as the connection URI of a host's libvirtd."""
     if fault := _scheme_fault(text, CONNECTION.format(of=of)):
         yield fault
         return
@@ -121,7 +120,7 @@ def connection_faults(
 
 
 def _scheme_fault(text: str, wanted: str) -> UriFault | None:
-    """Return what is wrong with the beginning of a connection URI."""
+    """Return the fault of the beginning of a connection URI."""
     parts = read_uri(text)
     scheme = parts.scheme
     if scheme is None:
@@ -151,7 +150,7 @@ def _only_a_host(parts: UriParts) -> str:
 def _reach_faults(
     parts: UriParts, *, peer2peer: bool, source: str | None, of: str
 ) -> Iterator[UriFault]:
-    """Yield what is wrong with how a connection URI leads to its libvirtd."""
+    """Yield the faults of the way to a libvirtd in its connection URI."""
     options, transport = parts.options, parts.transport
     opened_by = "the source host itself" if peer2peer else "the client's own machine"
     if transport == "unix":
@@ -186,7 +185,7 @@ def _reach_faults(
 
 
 def text_fault(text: str) -> UriFault | None:
-    """Return what makes a text no URI at all; the other checks are for texts without it."""
+    """Return the fault that makes a text no URI; the other checks need a text without it."""
     if not text.strip():
         return UriFault("must not be empty", "Fill it in, or leave it out.")
     if match := FOREIGN.search(text):
@@ -196,7 +195,7 @@ def text_fault(text: str) -> UriFault | None:
 
 
 def _plain_faults(parts: UriParts) -> Iterator[UriFault]:
-    """Yield what no URI may have beside its host; libvirt: 'Unable to parse URI'."""
+    """Yield the parts beside the host that no URI may have (libvirt: 'Unable to parse URI')."""
     if ":" in (parts.user or ""):
         # libvirt would take "name:word" as a whole for the user's name (src/util/viruri.c).
         yield UriFault("must not have a password", "Remove the password and use an SSH key.")

@@ -1,7 +1,7 @@
-"""Any text read as a URI of libvirt's, without a check whether it is a good one.
+"""Read any text as a URI of libvirt's, without a check.
 
-Owns :func:`read_uri`, which takes a text apart as libvirt does, and the simple questions about the
-parts: is this a host name, a port, this very machine? Nothing here raises, whatever the text.
+Owns :func:`read_uri`, which splits a text like libvirt, and the simple questions about the parts:
+is this a host name, a port, this machine? No text makes a function of this module raise.
 
 Sources: RFC 3986, appendix B, which libvirt's parser (libxml2's) follows; libvirt's
 ``src/util/viruri.c`` and qemuMigrationAnyParseURI in ``src/qemu/qemu_migration.c``.
@@ -66,12 +66,12 @@ class UriParts(NamedTuple):
 
     @property
     def driver(self) -> str:
-        """Return libvirt's driver: what the scheme has before its plus."""
+        """Return libvirt's driver: the part of the scheme before its plus."""
         return (self.scheme or "").partition("+")[0]
 
     @property
     def transport(self) -> str:
-        """Return libvirt's transport: what the scheme has after its plus."""
+        """Return libvirt's transport: the part of the scheme after its plus."""
         return (self.scheme or "").partition("+")[2].lower()
 
     @property
@@ -113,7 +113,7 @@ def join_uri(
 
 
 def read_uri(text: str) -> UriParts:
-    """Take any text apart without a check."""
+    """Split any text into the parts of a URI, without a check."""
     match = _URI.fullmatch(text)
     assert match is not None, "every text matches: each group takes what the others leave"
     scheme, authority, path = match["scheme"], match["authority"], match["path"]
@@ -138,7 +138,7 @@ def read_uri(text: str) -> UriParts:
 
 
 def read_migration_uri(text: str) -> UriParts:
-    """As :func:`read_uri`, with the old form ``tcp:host`` understood as libvirt does."""
+    """Split a migration URI like :func:`read_uri`; accept libvirt's old form ``tcp:host``."""
     if text.startswith("tcp:") and not text.startswith("tcp://"):
         parts = read_uri(f"tcp://{text[4:]}")
         if parts.host:
@@ -156,7 +156,7 @@ def _split_authority(authority: str) -> tuple[str | None, str, str | None]:
 
 
 def host_fault(host: str) -> UriFault | None:
-    """Return what is wrong with a host as it stands in a URI, brackets and all."""
+    """Return the fault of a host in a URI, with its brackets."""
     if host.startswith("["):
         if is_ipv6(host[1:-1]) and host.endswith("]"):
             return None
@@ -176,7 +176,7 @@ def host_fault(host: str) -> UriFault | None:
 
 
 def name_problem(text: str, field: str) -> str | None:
-    """Return why a text, such as a plan's field, is no host name or address; None if it is one."""
+    """Return the reason why a text is no host name or address; None if it is one."""
     fault = host_fault(bracketed(text))
     return fault and f"{field} {fault.reason} (got {quote(text)})"
 
@@ -199,7 +199,7 @@ def is_ipv6(text: str) -> bool:
 
 
 def is_local(host: str) -> bool:
-    """Return whether a host is the machine that connects to it; as libvirt tests ``localhost…``."""
+    """Return whether a host is the connecting machine itself, by libvirt's ``localhost…`` test."""
     name = bare(host).lower()
     try:
         address = ipaddress.ip_address(name)
@@ -209,9 +209,9 @@ def is_local(host: str) -> bool:
 
 
 def same_machine(name: str, other: str) -> bool:
-    """Return whether two host names are surely the same machine: nothing is resolved.
+    """Return whether two host names certainly mean one machine; no name is resolved.
 
-    Two names for this very machine (``localhost``, ``127.0.0.1``) are the same.
+    Two names for this machine (``localhost``, ``127.0.0.1``) are the same.
     """
 
     def canonical(name: str) -> str:
@@ -229,5 +229,5 @@ def bare(host: str) -> str:
 
 
 def bracketed(host: str) -> str:
-    """Return a host as it stands in a URI: an IPv6 address in brackets."""
+    """Return a host in its form for a URI: an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host and not host.startswith("[") else host

@@ -1,20 +1,20 @@
-"""The URIs of a migration: taken apart, checked for their place in a plan, and corrected.
+"""Split the URIs of a migration, check them for their place in a plan, and correct them.
 
 A *migration URI* says where the destination's QEMU listens for the guest's memory:
 ``tcp://host[:port]``, ``rdma://host`` or ``unix:///path``. A *connection URI* says where the
 destination's libvirtd is: ``qemu+ssh://user@host/system``. Both name the destination, in both
-modes. The usual mistake is a URI of one kind in the place of the other: the problem then says what
-the URI is, what must stand there, and which URI would work.
+modes. The usual mistake is a URI of one kind in the place of the other. The problem then names the
+kind of this URI, the right kind, and a URI that would work.
 
-libvirt or QEMU refuses what is refused here, or takes it for something else than was meant. One
-exception: a port of 0 (libvirt would choose one). The URI of the copied disks and that of the
+libvirt or QEMU refuses a URI that is refused here, or misunderstands it. The one exception is a
+port of 0 (libvirt would choose one). The URI of the copied disks and that of the
 console's clients are checked in the same way.
 
 Sources: libvirt's ``docs/uri.rst`` and ``docs/migration.rst``; ``src/qemu/qemu_migration.c``
 (qemuMigrationAnyParseURI, qemuMigrationDstPrepareDirect); ``src/libvirt-domain.c``
 (virDomainMigrateCheckNotLocal); ``src/remote/remote_driver.c`` (doRemoteOpen).
 
-Text in, records out: no name is resolved, and no connection is opened.
+No name is resolved, and no connection is opened.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MigrationUri:
-    """A migration URI taken apart; ``str()`` puts it together again in its canonical form.
+    """The parts of a migration URI; ``str()`` gives the URI in its canonical form.
 
     Attributes:
         scheme: tcp, rdma or unix.
@@ -98,7 +98,7 @@ class MigrationUri:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Take ``text`` apart; PlanError if it is no migration URI that a plan could use."""
+        """Split ``text``; PlanError if it is no migration URI that a plan could use."""
         require_none(validate_migration_uri(text, Mode.NORMAL))
         if text.startswith("unix:"):
             return cls(scheme="unix", path=text.removeprefix("unix:").removeprefix("//"))
@@ -108,7 +108,7 @@ class MigrationUri:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionUri:
-    """A connection URI taken apart; ``str()`` puts it together again.
+    """The parts of a connection URI; ``str()`` gives the URI again.
 
     Attributes:
         transport: None if the URI names none: libvirt then uses TLS.
@@ -130,7 +130,7 @@ class ConnectionUri:
 
     @classmethod
     def parse(cls, text: str, mode: Mode = Mode.NORMAL) -> Self:
-        """Take ``text`` apart; PlanError if no plan in ``mode`` could use it so."""
+        """Split ``text``; PlanError if it is no connection URI for a plan in ``mode``."""
         require_none(validate_connection_uri(text, mode))
         parts = read_uri(text)
         return cls(
@@ -147,7 +147,7 @@ class ConnectionUri:
 def validate_migration_uri(
     text: str, mode: Mode, *, source: str | None = None, destination: str | None = None
 ) -> tuple[Problem, ...]:
-    """Return what is wrong with ``text`` as a migration URI; empty if nothing is.
+    """Return the problems of ``text`` as a migration URI; empty if it has none.
 
     Args:
         text: Any text.
@@ -169,15 +169,15 @@ def validate_connection_uri(
     field: str = "connection_uri",
     of: str = "the destination",
 ) -> tuple[Problem, ...]:
-    """Return what is wrong with ``text`` as a connection URI; empty if nothing is.
+    """Return the problems of ``text`` as a connection URI; empty if it has none.
 
     Args:
         text: Any text.
         mode: The plan's mode: it decides who connects to the URI.
         source: As for :func:`validate_migration_uri`.
         destination: As for :func:`validate_migration_uri`.
-        field: How the messages name the URI.
-        of: How the messages name the host that it leads to.
+        field: The name of the URI in messages.
+        of: The name of its host in messages.
     """
     find = partial(connection_faults, peer2peer=mode == Mode.PEER2PEER, source=source, of=of)
     corrected = _corrected_connection(text, destination)
@@ -185,7 +185,7 @@ def validate_connection_uri(
 
 
 def require_connection_uri(where: str, uri: str) -> None:
-    """Raise UsageError for what libvirt would take for something else, or not at all.
+    """Raise UsageError for a text that libvirt would misunderstand or refuse.
 
     ``tcp://node1``, for example, is a migration URI, and libvirt would ask for TLS certificates. A
     URI of this machine is accepted, and so is libvirt's test driver, for tests. ``where`` says
@@ -207,20 +207,20 @@ _OTHER_URIS = {
 
 
 def validate_other_uri(field: str, text: str) -> tuple[Problem, ...]:
-    """Return what is wrong with ``text`` as disks_uri or graphics_uri; empty if nothing is."""
+    """Return the problems of ``text`` as disks_uri or graphics_uri; empty if it has none."""
     schemes, form = _OTHER_URIS[field]
     return _uri_problems(field, text, partial(plain_uri_faults, schemes=schemes), form)
 
 
 def validate_host_name(text: str, field: str) -> tuple[Problem, ...]:
-    """Return what is wrong with ``text`` as a host's name or address; empty if nothing is."""
+    """Return the problems of ``text`` as a host's name or address; empty if it has none."""
     reason = name_problem(text, field)
     hint = "Give a host name or an IP address, such as host-b or 10.0.0.2."
     return (Problem(field, reason, hint),) if reason else ()
 
 
 def validate_domain_name(name: str, field: str = "domain") -> tuple[Problem, ...]:
-    """Return what is wrong with ``name`` as a guest's name; empty if nothing is."""
+    """Return the problems of ``name`` as a guest's name; empty if it has none."""
     if name.strip() and name.isprintable() and "/" not in name:
         return ()
     reason = f"{field} must be a guest's name: printable, not empty, no / (got {quote(name)})"
@@ -228,7 +228,7 @@ def validate_domain_name(name: str, field: str = "domain") -> tuple[Problem, ...
 
 
 def validate_hosts(source: str | None, destination: str | None) -> tuple[Problem, ...]:
-    """Return what is wrong with the names of the two hosts; None is for a name not given."""
+    """Return the problems of the names of the two hosts; None for a name not given."""
     found = validate_host_name(source, "source") if source is not None else ()
     found += validate_host_name(destination, "destination") if destination is not None else ()
     if destination is None or found:
@@ -249,13 +249,13 @@ def validate_hosts(source: str | None, destination: str | None) -> tuple[Problem
 
 
 def host_of(text: str) -> str | None:
-    """Return the host that ``text`` names, of whichever kind it is; None if none can be found."""
+    """Return the host named in ``text``, or None. ``text`` can be any kind of URI."""
     parts = read_migration_uri(text.strip())
     return parts.hostname if parts.host and host_fault(parts.host) is None else None
 
 
 def migration_notes(text: str) -> tuple[str, ...]:
-    """Return what a user of this valid migration URI should know."""
+    """Return remarks for the user of this valid migration URI."""
     if text == AUTO:
         said = "auto leaves the choice to the destination's libvirtd, which gives its host name."
         return (f"{said} The source must be able to resolve that name.",)
@@ -278,7 +278,7 @@ def migration_notes(text: str) -> tuple[str, ...]:
 
 
 def connection_notes(text: str, mode: Mode) -> tuple[str, ...]:
-    """Return what a user of this valid connection URI should know."""
+    """Return remarks for the user of this valid connection URI."""
     uri = ConnectionUri.parse(text, mode)
     notes = []
     if uri.transport is None:
@@ -298,7 +298,7 @@ def connection_notes(text: str, mode: Mode) -> tuple[str, ...]:
 
 
 def _corrected_migration(text: str, destination: str | None) -> Iterator[str]:
-    """Yield migration URIs that may have been meant, the likeliest first; not checked yet."""
+    """Yield possible corrections to a migration URI, the likeliest first, without a check."""
     parts = read_migration_uri(text.strip())
     if parts.scheme == "unix":
         path = text.strip().removeprefix("unix:")
@@ -314,7 +314,7 @@ def _corrected_migration(text: str, destination: str | None) -> Iterator[str]:
 
 
 def _corrected_connection(text: str, destination: str | None) -> Iterator[str]:
-    """Yield connection URIs that may have been meant, the likeliest first; not checked yet."""
+    """Yield possible corrections to a connection URI, the likeliest first, without a check."""
     parts = read_uri(text.strip())
     scheme = (parts.scheme or "").lower()
     driver, plus, transport = scheme.partition("+")
@@ -346,7 +346,7 @@ def _uri_problems(
     form: str,
     corrected: Iterable[str] = (),
 ) -> tuple[Problem, ...]:
-    """Return the problems of a URI, with the first corrected one that has no fault."""
+    """Return the problems of a URI, with the first correction that has no fault."""
 
     def faults(uri: str) -> tuple[UriFault, ...]:
         fault = text_fault(uri)

@@ -1,10 +1,10 @@
-"""Whether a plan can work: everything that binds its settings, and what is known of both sides.
+"""Check whether a plan can work, by its settings and the known facts about both hosts.
 
 Owns :func:`validate`, which lists all problems of a plan at once: ranges and words from the table
 of settings, the URIs, the ``rules`` between settings, and the ``host_rules`` about the hosts and
-the domain. What is not known is not checked.
+the domain. Unknown facts are not checked.
 
-Pure: no name is resolved, no connection opened, no file read.
+No name is resolved, no connection is opened, and no file is read.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ def validate(
     destination: str | None = None,
     situation: Situation | None = None,
 ) -> tuple[Problem, ...]:
-    """Return everything that is wrong with a plan; empty if it can work.
+    """Return all problems of a plan; empty if it can work.
 
     The arguments are those of ``Plan.problems``. The names of the hosts in ``situation`` count
-    where ``source`` or ``destination`` is left out.
+    if ``source`` or ``destination`` is left out.
     """
     if situation is not None:
         source = situation.source.name if source is None else source
@@ -96,7 +96,7 @@ def _fit(migration: str, connection: str, mode: Mode) -> bool:
 
 
 def _text_problems(plan: Settings) -> Iterator[Problem]:
-    """Yield what is wrong with each text by itself."""
+    """Yield the problems of each text by itself."""
     hosts = {
         "listen_address": "Give an address or name of the destination host, such as 0.0.0.0.",
         "tls_destination": "Give the name in the destination's certificate, such as host-b.",
@@ -120,7 +120,7 @@ def _text_problems(plan: Settings) -> Iterator[Problem]:
 
 
 def _value_problems(plan: Settings) -> Iterator[Problem]:
-    """Yield what is wrong with each value by itself: out of range, or an unknown word."""
+    """Yield the problems of each value by itself: out of range, or an unknown word."""
     for about in settings():
         value = getattr(plan, about.name)
         if value is None or value == about.default or about.shape is Shape.MODE:

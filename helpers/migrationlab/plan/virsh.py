@@ -1,4 +1,4 @@
-"""A plan as a ``virsh migrate`` command, and the notes on what that command cannot do.
+"""Write a plan as a ``virsh migrate`` command, with notes on the limits of that command.
 
 Sources: libvirt's ``docs/manpages/virsh.rst`` (migrate, migrate-setmaxdowntime, domjobabort) and
 ``tools/virsh-domain.c`` (opts_migrate, cmdMigrate: what virsh itself refuses).
@@ -23,12 +23,12 @@ def command(
     domain: str,
     source_uri: str,
 ) -> list[str]:
-    """Return the argument list of the ``virsh migrate`` that does what a plan says.
+    """Return the argument list of the ``virsh migrate`` command of a plan.
 
     Args:
         plan: The plan, with its connection URI.
-        flags: What ``plan.flags()`` gives.
-        parameters: What ``plan.parameters()`` gives.
+        flags: The result of ``plan.flags()``.
+        parameters: The result of ``plan.parameters()``.
         domain: The guest's name.
         source_uri: How virsh connects to the source's libvirtd.
     """
@@ -47,7 +47,7 @@ def command(
 
 
 def notes(plan: Settings, domain: str, source_uri: str) -> Iterator[str]:
-    """Yield what to know about a valid plan, and what its virsh command cannot do."""
+    """Yield remarks on a valid plan, and the limits of its virsh command."""
     if plan.migration_uri is not None and plan.migration_uri != AUTO:
         yield from migration_notes(plan.migration_uri)
     if plan.connection_uri is not None:
@@ -77,7 +77,7 @@ def notes(plan: Settings, domain: str, source_uri: str) -> Iterator[str]:
 
 
 def _missing(plan: Settings, domain: str, source_uri: str) -> Iterator[str]:
-    """Yield what virsh's command cannot do, and the command that does it in a second shell."""
+    """Yield each limit of virsh's command, and the command for a second shell that helps."""
 
     def second_shell(action: str, *arguments: str) -> str:
         return shlex.join(["virsh", "--connect", source_uri, action, domain, *arguments])
@@ -117,7 +117,7 @@ def _missing(plan: Settings, domain: str, source_uri: str) -> Iterator[str]:
 
 
 def _timeout(plan: Settings) -> tuple[str, int | None]:
-    """Return the policy that virsh's only ``--timeout`` can do, and its whole seconds."""
+    """Return the policy for virsh's only ``--timeout``, and its whole seconds."""
     for name in ("postcopy_after_s", "suspend_after_s"):
         value = getattr(plan, name)
         if value is not None and value >= 1 and value == int(value):

@@ -1,4 +1,4 @@
-"""Say what the wire between two lab hosts does to traffic."""
+"""Describe the effects of the wire between two lab hosts on traffic."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import KW_ONLY, dataclass
 from migrationlab.errors import UsageError
 from migrationlab.plan.spec import option, require_valid
 
-#: The rate of a lab's wire where nobody asks for another one.
+#: The default rate of a lab's wire.
 DEFAULT_MBIT_S = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class WireSpec:
-    """What the wire does to traffic, in each direction."""
+    """The effects of the wire on traffic, in each direction."""
 
     rate_mbit_s: float | None = option(
         DEFAULT_MBIT_S, "Rate of the wire in each direction.", unit="Mbit/s",

@@ -1,4 +1,4 @@
-"""Words in messages: a given text in quotes, a list, and the known word that was meant."""
+"""Format words in messages: a text in quotes, a list, and the nearest known word."""
 
 from __future__ import annotations
 

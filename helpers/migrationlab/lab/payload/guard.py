@@ -2,8 +2,8 @@
 
     guard.py OWNER PROGRAM [ARGUMENT …]
 
-OWNER is an open pidfd of the owner. The guard ends when the owner ends, however it ends, or when
-PROGRAM ends. When the first process of a pid namespace ends, the kernel ends all others there.
+OWNER is an open pidfd of the owner. The guard ends when the owner ends in any way, or when PROGRAM
+ends. When the first process of a pid namespace ends, the kernel ends all others there.
 Meanwhile the guard reaps processes that lose their parent.
 It uses the standard library only: it starts as a file, without the owner's packages.
 """

@@ -113,7 +113,7 @@ def set_namespace(descriptor: int) -> None:
 
 
 def serve_sockets(path: str, networks: dict[str, int | None]) -> None:
-    """Serve sockets on the networks of the rack and of its hosts to clients of ``path``.
+    """Serve sockets of the rack's and the hosts' networks to clients of ``path``.
 
     A socket stays in the network namespace that it was made in, so the client uses it there
     without entering it. A client sends a line of JSON, ``[network, family, type, protocol]``. The
@@ -182,10 +182,10 @@ def build(spec: dict[str, Any]) -> dict[int, str]:
 
 
 def main() -> None:
-    """Build what the owner asked for, then wait."""
+    """Build the lab that the owner asked for, then wait."""
     try:
         names = build(json.loads(sys.stdin.readline()))
-    except Exception as error:  # whatever it was, the owner must know
+    except Exception as error:  # the owner must know any error
         send(error=str(error))
         raise
     send(up={name: pid for pid, name in names.items()})

@@ -1,4 +1,4 @@
-"""Carry a connection to a libvirtd by TLS, as ``nc`` carries one by TCP.
+"""Carry a connection to a libvirtd by TLS, like ``nc`` by TCP.
 
     tlspipe.py ADDRESS PORT NAME PKI
 
@@ -44,7 +44,7 @@ def carry(connection: ssl.SSLSocket) -> None:
                 return
             connection.settimeout(None)
             connection.sendall(data)
-        # What has arrived can be a message of TLS itself, with no data to forward.
+        # The input can be a message of TLS itself, without data to forward.
         connection.settimeout(0)
         with contextlib.suppress(ssl.SSLWantReadError):
             while data := connection.recv(CHUNK_BYTES):
