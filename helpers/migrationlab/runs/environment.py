@@ -24,11 +24,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from migrationlab.errors import UsageError
+from migrationlab.runs.record import RunRecord
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from migrationlab.runs.run import Run
 
 #: Of the machine that recorded.
 MACHINE = (
@@ -52,7 +51,7 @@ ID_DIGITS = 8
 _SHOWN_RUNS = 3
 
 
-def environment(run: Run) -> dict[str, Any]:
+def environment(run: RunRecord) -> dict[str, Any]:
     """Return the checked facts of a run by their names, such as ``host-a.qemu_version``.
 
     Returns:
@@ -69,7 +68,7 @@ def environment(run: Run) -> dict[str, Any]:
     return {name: _simple(value) for name, value in facts.items()}
 
 
-def settings(run: Run) -> dict[str, Any]:
+def settings(run: RunRecord) -> dict[str, Any]:
     """Return the settings of a run, besides the mode, by names such as ``guest.memory_mib``.
 
     An unknown fact is left out, and so is a setting of the plan that has its default.
@@ -83,7 +82,7 @@ def settings(run: Run) -> dict[str, Any]:
     }
 
 
-def environment_id(run: Run) -> str:
+def environment_id(run: RunRecord) -> str:
     """Return a short name of a run's environment, the same on every machine.
 
     The name ignores unknown facts, so that it stays when a later version records more.
@@ -94,7 +93,7 @@ def environment_id(run: Run) -> str:
     return "e" + hashlib.sha256(text.encode()).hexdigest()[:ID_DIGITS]
 
 
-def environments(runs: Iterable[Run]) -> pd.DataFrame:
+def environments(runs: Iterable[RunRecord]) -> pd.DataFrame:
     """Return the environments of runs, a row each, the most frequent first.
 
     Returns:
@@ -117,7 +116,7 @@ def environments(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def differences(
-    runs: Iterable[Run], *, with_settings: bool = False
+    runs: Iterable[RunRecord], *, with_settings: bool = False
 ) -> dict[str, dict[Any, list[str]]]:
     """Return the facts in which runs differ. Runs without differences may be pooled.
 
@@ -146,7 +145,7 @@ def differences(
     return found
 
 
-def require_same(runs: Sequence[Run], *, allow: Iterable[str] = ()) -> None:
+def require_same(runs: Sequence[RunRecord], *, allow: Iterable[str] = ()) -> None:
     """Refuse to pool runs whose environments differ.
 
     Args:
@@ -174,7 +173,7 @@ def require_same(runs: Sequence[Run], *, allow: Iterable[str] = ()) -> None:
     )
 
 
-def _domains(runs: Sequence[Run]) -> dict[Any, list[str]]:
+def _domains(runs: Sequence[RunRecord]) -> dict[Any, list[str]]:
     """Return the runs by their domains' hashes, if guests of the same settings differ in them."""
     by_setting: dict[str, dict[Any, list[str]]] = {}
     for run in runs:

@@ -13,11 +13,11 @@ import pandas as pd
 from migrationlab.analysis.cost import Cost, cost
 from migrationlab.analysis.timeline import Recording, Timeline, build
 from migrationlab.analysis.workload import Workload, workload
-from migrationlab.runs.run import Outcome, Run
+from migrationlab.runs.record import Outcome, RunRecord
 from migrationlab.runs.schema import DOWNTIMES, SUMMARY
 
 
-def timeline_of(run: Run) -> Timeline:
+def timeline_of(run: RunRecord) -> Timeline:
     """Compute a run's timeline."""
     same = {field.name for field in fields(Recording)} - {"completed", "offline", "mode"}
     facts: dict[str, Any] = {name: getattr(run, name) for name in same}
@@ -38,7 +38,7 @@ def copied(line: Timeline) -> Timeline:
     return replace(line, **frames)
 
 
-def cost_of(run: Run, line: Timeline) -> Cost:
+def cost_of(run: RunRecord, line: Timeline) -> Cost:
     """Compute the cost of a run."""
     return cost(
         processes=run.processes,
@@ -50,12 +50,12 @@ def cost_of(run: Run, line: Timeline) -> Cost:
     )
 
 
-def workload_of(run: Run, line: Timeline) -> Workload:
+def workload_of(run: RunRecord, line: Timeline) -> Workload:
     """Compute the effect of a run on the guest's workload."""
     return workload(beats=run.beats, iterations=line.iterations, moments=line)
 
 
-def summarize(run: Run) -> dict[str, Any]:
+def summarize(run: RunRecord) -> dict[str, Any]:
     """Return the keys of ``SUMMARY`` with plain values; None: not known."""
     line = timeline_of(run)  # not kept by the run: thousands of timelines need much memory
     parts = (line, cost_of(run, line), work := workload_of(run, line))
