@@ -23,7 +23,7 @@ hypothesis.settings.load_profile("untimed")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the live tests of a file in one process, so that they share what they start."""
+    """Run the live tests of a file in one process, so that they share lab and guest."""
     for item in items:
         if item.get_closest_marker("xdist_group"):
             continue
@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Stop if groups are not kept together: each process would start its own labs."""
+    """Stop if groups are split: each process would start its own labs."""
     if session.config.getoption("loadgroup", default=False):
         grouped = (item for item in session.items if item.get_closest_marker("xdist_group"))
         if apart := next((item.nodeid for item in grouped if "@" not in item.nodeid), None):
@@ -42,7 +42,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
-    """Build the hosts' images that the tests need, before any test's time runs."""
+    """Build the hosts' images that the tests need before any test's time is measured."""
     if not session.config.option.collectonly:
         marks = [mark for item in session.items for mark in item.iter_markers("lab")]
         for release in sorted({name for mark in marks for name in (image.DEFAULT, *mark.args)}):
@@ -51,7 +51,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    """Give the lab that a file's live tests share; see that nothing of it is left."""
+    """Start the lab that a file's live tests share; check that nothing of the lab is left."""
     with Lab() as shared:
         pids = [process.pid for process in psutil.Process(shared.rack.pid).children(recursive=True)]
         folder = shared.files.directory
@@ -62,12 +62,12 @@ def lab() -> Iterator[Lab]:
 
 @pytest.fixture(scope="module")
 def shared_guest(lab: Lab) -> Guest:
-    """Give the guest that a file's live tests share."""
+    """Boot the guest that a file's live tests share."""
     return lab.boot("shared", memory_mib=192, working_set_mib=32, dirty_mib_s=20)
 
 
 @pytest.fixture
 def guest(shared_guest: Guest) -> Guest:
-    """Give the shared guest, with its usual workload whatever the test before did."""
+    """Return the shared guest with its usual workload, whatever an earlier test set."""
     shared_guest.set_workload(20, "sequential")
     return shared_guest

@@ -69,7 +69,7 @@ def experiment(
 
 
 def two_modes(directory: Path, **changes: Any) -> Experiment:
-    """Return a new experiment of both modes, six times each."""
+    """Return a new experiment of both modes with six repeats."""
     design: dict[str, Any] = {"grid": {"mode": ["normal", "peer2peer"]}, "repeats": 6, **changes}
     return Experiment("Does peer2peer take longer?", directory=directory, **design)
 

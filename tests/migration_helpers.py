@@ -74,7 +74,7 @@ class SentCommands:
 
 
 def lines_since(host: Host, place: int) -> list[str]:
-    """Return the lines of a host's daemon log from an offset on."""
+    """Return the lines of a host's daemon log after an offset."""
     assert host.log is not None
     with host.log.open(errors="replace") as log:
         log.seek(place)
@@ -82,7 +82,7 @@ def lines_since(host: Host, place: int) -> list[str]:
 
 
 def commands_since(host: Host, place: int) -> SentCommands:
-    """Return the commands that a host's daemon sent to its QEMUs, from an offset in its log on."""
+    """Return the commands that a host's daemon sent to its QEMUs after an offset in its log."""
     found = (SENT.search(line) for line in lines_since(host, place))
     messages = [json.loads(match.group(1)) for match in found if match]
     return SentCommands(tuple((each["execute"], each.get("arguments", {})) for each in messages))
@@ -90,7 +90,7 @@ def commands_since(host: Host, place: int) -> SentCommands:
 
 @dataclass(frozen=True)
 class Migrated:
-    """A migration that is over, with the commands of both sides."""
+    """A completed migration, with the commands of both sides."""
 
     run: Run
     source: SentCommands
@@ -139,6 +139,6 @@ def with_command_log(lab: Lab) -> Lab:
 
 
 def xml_of(guest: Guest, flags: int) -> str:
-    """Return a guest's XML: flags 8 as it migrates, 2 as it is defined (virDomainXMLFlags)."""
+    """Return a guest's XML: flags 8 for migration, 2 for the inactive one (virDomainXMLFlags)."""
     xml: str = guest.host.connection.lookupByUUIDString(guest.uuid).XMLDesc(flags)
     return xml

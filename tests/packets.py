@@ -1,8 +1,8 @@
-"""What went over the lab's LAN, by tcpdump: the truth that the kit's own figures are held against.
+"""Capture the lab's LAN by tcpdump, as a reference for migrationlab's own figures.
 
-Captured where each host's cable to the LAN begins: the kernel stamps a datagram there as it leaves
-the host, while the observer's socket, which beats are recorded by, stamps it as it arrives.
-Nothing is shared with the kit but the format of a beat (``struct beat`` in its ``workload.c``).
+The capture is where each host's cable to the LAN begins: the kernel stamps a datagram there as it
+leaves the host, while the observer's socket, which records beats, stamps it as it arrives. The
+capture shares only the format of a beat with migrationlab (``struct beat`` in ``workload.c``).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ AROUND_NS = 50_000_000
 
 @contextmanager
 def captured(lab: Lab, guest: Guest, folder: Path) -> Iterator[list[Path]]:
-    """Capture a guest's beats as they leave the hosts; give the files, complete afterwards."""
+    """Capture a guest's beats as they leave the hosts; yield files that are complete afterwards."""
     assert TCPDUMP is not None, WITHOUT
     heard = f"udp dst port {BEAT_PORT} and src host {guest_address(guest.spec.number)}"
     files = [folder / f"{host.name}.pcap" for host in lab.hosts]
@@ -85,7 +85,7 @@ def _read(file: Path) -> Iterator[tuple[int, int]]:
 
 
 def silence_ms(seen: pd.DataFrame, stop_ns: int, resume_ns: int) -> float:
-    """Return the longest time between two beats around a guest's standstill."""
+    """Return the longest time between two beats around a guest's pause."""
     left = seen["left_ns"].to_numpy()
     before, after = left[:-1], left[1:]
     near = (after >= stop_ns - AROUND_NS) & (before <= resume_ns + AROUND_NS)

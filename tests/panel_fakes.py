@@ -1,6 +1,6 @@
 """A stage for the migration panel: fakes that let a test hold a migration at any moment.
 
-``tests/unit/test_panel.py`` proves that they answer to the same calls as what they stand for.
+``tests/unit/widgets/test_panel.py`` checks that the fakes have the methods of the real classes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MIB = 2**20
 
 
 def says(shown: widgets.HTML, text: str) -> threading.Event:
-    """Return an event that is set once a part of the page says ``text``."""
+    """Return an event that is set once a part of the page contains ``text``."""
     seen = threading.Event()
 
     def look(change: dict[str, str]) -> None:
@@ -38,35 +38,35 @@ def says(shown: widgets.HTML, text: str) -> threading.Event:
 
 @dataclass(eq=False)
 class FakeHost:
-    """A host that is only named."""
+    """A host that has only a name."""
 
     name: str
 
     @property
     def peer_name(self) -> str:
-        """Return its name."""
+        """Return the host's name."""
         return self.name
 
     @property
     def peer_uri(self) -> str:
-        """Return where its libvirtd would be."""
+        """Return the URI that its libvirtd would have."""
         return f"qemu+ssh://root@{self.name}/system"
 
 
 class FakeLab:
-    """A lab that can die at will."""
+    """A lab that a test can let die."""
 
     def __init__(self) -> None:
         self.hosts = (FakeHost("host-a"), FakeHost("host-b"))
         self.alive = True
 
     def other(self, host: FakeHost) -> FakeHost:
-        """Return the host that ``host`` is not."""
+        """Return the other host than ``host``."""
         return self.hosts[1] if host is self.hosts[0] else self.hosts[0]
 
 
 class FakeGuest:
-    """A guest that is moved by saying so."""
+    """A guest that moves when a test sets its host."""
 
     def __init__(self) -> None:
         self.lab = FakeLab()
@@ -75,12 +75,12 @@ class FakeGuest:
 
     @property
     def name(self) -> str:
-        """Return its name, as long as there is a lab to ask."""
+        """Return the guest's name, or raise if the lab died."""
         return self._told("guest-1")
 
     @property
     def host(self) -> FakeHost:
-        """Return the host that it is on; on neither it is gone."""
+        """Return the guest's host, or raise if the guest is gone."""
         if self.gone:
             raise GuestError("the guest is gone", hint="boot another")
         return self._told(self._host)
@@ -97,7 +97,7 @@ class FakeGuest:
 
 @dataclass
 class FakeMigration:
-    """A migration that tells what the test says, and is over when that or a cancel says so."""
+    """A migration that reports what the test sets, and ends when the test or a cancel ends it."""
 
     runs: Callable[[str], Run]
     plan: Plan = field(default_factory=Plan)
@@ -111,22 +111,22 @@ class FakeMigration:
 
     @property
     def done(self) -> bool:
-        """Return whether it is over."""
+        """Return whether the migration is over."""
         return self.ended.is_set()
 
     def progress(self) -> Progress:
-        """Tell what the test has it tell."""
+        """Return the progress that the test set."""
         return self.told
 
     def cancel(self) -> None:
-        """Be over, cancelled; not so in post-copy."""
+        """End the migration as cancelled; refuse in post-copy."""
         if self.told.state == "post-copy":
             raise UsageError("it cannot be cancelled", hint="let it complete")
         self.outcome = "cancelled"
         self.ended.set()
 
     def wait(self, timeout_s: float | None = None) -> Run:
-        """Wait for the end."""
+        """Wait for the end of the migration."""
         self.waits += 1
         if not self.ended.wait(TIMEOUT_S if timeout_s is None else timeout_s):
             raise TimeoutError
@@ -135,19 +135,19 @@ class FakeMigration:
         return self.runs(self.outcome)
 
     def start_postcopy(self) -> None:
-        """Take down that it was asked for."""
+        """Note the switch to post-copy."""
         self._steer("postcopy")
 
     def suspend(self) -> None:
-        """Take down that it was asked for."""
+        """Note the suspension."""
         self._steer("suspend")
 
     def set_max_downtime(self, max_downtime_ms: int) -> None:
-        """Take down that it was asked for."""
+        """Note the downtime limit."""
         self._steer("downtime", max_downtime_ms)
 
     def set_bandwidth(self, bandwidth_mib_s: int | None, *, postcopy: bool = False) -> None:
-        """Take down that it was asked for."""
+        """Note the bandwidth limit."""
         self._steer("bandwidth", bandwidth_mib_s, postcopy)
 
     def _steer(self, *what: object) -> None:
@@ -157,7 +157,7 @@ class FakeMigration:
 
 
 def told(state: str, *, left_mib: int = 44) -> Progress:
-    """Give what a migration tells that has so much to send yet."""
+    """Return the progress of a migration with so much memory left to send."""
     return Progress(
         state,
         1500,
@@ -169,7 +169,7 @@ def told(state: str, *, left_mib: int = 44) -> Progress:
 
 
 class Stage:
-    """A panel, its fakes, and the strings that a test pulls."""
+    """A panel and its fakes, which a test controls."""
 
     def __init__(self, make_run: Callable[..., Run]) -> None:
         self.guest = FakeGuest()
@@ -183,7 +183,7 @@ class Stage:
         self.panel = MigrationPanel(self.guest, start=self.start)  # type: ignore[arg-type]
 
     def start(self, guest: FakeGuest, *, to: FakeHost, plan: Plan) -> FakeMigration:
-        """Start, as ``migrationlab.start`` does."""
+        """Start a fake migration in place of ``migrationlab.start``."""
         self.plans.append(plan)
         self.asked.set()
         assert self.connected.wait(TIMEOUT_S)
@@ -194,18 +194,18 @@ class Stage:
         return self.migration
 
     def tell(self, state: str, *, left_mib: int = 44) -> None:
-        """Let the migration tell of its progress, and wait until it is on the page."""
+        """Set the migration's progress, and wait until the page shows it."""
         shown = says(self.panel.progress, f"{left_mib} MiB to go")
         self.migration.told = told(state, left_mib=left_mib)
         assert shown.wait(TIMEOUT_S)
 
     def end(self) -> None:
-        """Let the migration come to its end, and wait until it is on the page."""
+        """End the migration, and wait until the page shows the end."""
         self.migration.ended.set()
         assert self.panel.wait(TIMEOUT_S)
 
     def begin(self) -> None:
-        """Press Start, and wait until the migration is asked for."""
+        """Press Start, and wait until the migration is started."""
         self.asked.clear()
         self.migration.ended.clear()
         self.migration.outcome = "completed"

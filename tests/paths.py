@@ -1,4 +1,4 @@
-"""Where the tests find the project's files."""
+"""The paths of the project's files, for the tests."""
 
 from pathlib import Path
 

@@ -20,7 +20,7 @@ from settings_coverage import COVERED_BY, LIMITS
 
 
 def settings_table() -> str:
-    """Return the table of settings, each with the live test that ran it."""
+    """Return the table of settings, each with its live test."""
     rows = [
         (
             f"`{about.name}`",
@@ -62,7 +62,7 @@ def metrics_table() -> str:
 
 
 def estimates_table() -> str:
-    """Return the table of what an experiment's summary says of each cell and metric."""
+    """Return the table of the estimates in an experiment's summary of each cell and metric."""
     rows = [(f"`{column.name}`", column.meaning) for column in ESTIMATES.values()]
     return _table(("column", "meaning"), rows)
 

@@ -1,4 +1,4 @@
-"""Names the live test of each setting of a plan, and what of it no test can show.
+"""Names the live test of each setting of a plan, and what no test can show about the setting.
 
 The table of settings in ``tests/README.md`` is made from it (``readme.py``), and a unit test checks
 that it is true.

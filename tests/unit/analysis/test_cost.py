@@ -50,7 +50,7 @@ def processes(*rows: tuple[str, str, str, int, int]) -> pd.DataFrame:
 
 
 def cost_of(samples: pd.DataFrame, **changes: Any) -> Cost:
-    """Work out the cost of these samples, between 1,000 and 2,000 ms."""
+    """Return the cost of these samples between 1,000 and 2,000 ms."""
     given: dict[str, Any] = {
         "processes": samples,
         "connections": frame("connections", []),
@@ -206,7 +206,7 @@ def test_usual_time_needs_a_long_enough_sample() -> None:
 
 
 @pytest.mark.parametrize("gone", ["source", "destination"])
-def test_daemon_without_samples_is_not_taken_as_idle(gone: str) -> None:
+def test_daemon_without_samples_is_not_idle(gone: str) -> None:
     """Without the samples of one libvirtd the total is unknown."""
     rows = [row for row in WHOLE_MIGRATION if row[:2] != (gone, "libvirtd")]
     found = cost_of(processes(*rows))
@@ -237,7 +237,7 @@ def test_real_host_has_no_cost_of_the_migration_alone() -> None:
 
 
 def test_memory_has_the_first_and_the_peak_of_each_process() -> None:
-    """A thread has no memory of its own."""
+    """Memory belongs to processes: no thread has a row."""
     found = cost_of(
         processes(
             ("source", "qemu", "", 1000, 0),
@@ -328,7 +328,7 @@ def test_each_thread_has_its_group(thread: str, group: str) -> None:
     assert group_of(thread) == group
 
 
-def test_count_that_ends_early_is_unknown() -> None:
+def test_bytes_of_a_replaced_queue_are_unknown() -> None:
     """If the queue of the wire was replaced during the call, the cable's bytes are unknown."""
     row = {"sent_bytes": 0, "received_bytes": 0, "cable_received_bytes": 0}
     counted = [{**row, "time_ns": at, "cable_sent_bytes": at} for at in (1000, 2000)]
@@ -459,7 +459,7 @@ def test_figure_of_an_experiment_leaves_out_warm_ups(
 
 
 def test_figure_says_what_was_not_recorded(make_run: MakeRun) -> None:
-    """There is no bar of length 0."""
+    """A cost that was not recorded is a text, and not a bar of length 0."""
     nothing = {name: frame(name, []) for name in ("processes", "connections", "wire_bytes")}
     picture = plots.cost([dataclasses.replace(make_run(), **nothing)])
     assert picture.title == "The cost is unknown"
@@ -468,7 +468,7 @@ def test_figure_says_what_was_not_recorded(make_run: MakeRun) -> None:
 
 
 def test_real_hosts_qemu_is_drawn_as_a_whole(make_run: MakeRun) -> None:
-    """Of a real host neither threads nor libvirtd are known."""
+    """The figure of a real host shows QEMU without threads and no libvirtd."""
     run = make_run()
     known = run.processes.query("process == 'qemu' and thread == ''")
     picture = plots.cost([dataclasses.replace(run, processes=known)])

@@ -108,7 +108,7 @@ def test_post_copy_has_the_same_parts() -> None:
 
 
 def test_events_alone_join_parts() -> None:
-    """Without QEMU's log some parts are joined, and their names too."""
+    """Without QEMU's log some parts are joined, and so are their names."""
     assert spans(parts(happened(unlogged(PRECOPY)), SURE, arrivals=NOTHING, basis="beats")) == {
         "pre-switchover": (5.0, "events"),
         "last iteration + device state + loading": (188.1, "events"),
@@ -134,7 +134,7 @@ def test_parts_add_up_to_the_event_downtime(steps: tuple[Step, ...], left_out: i
 
 
 def test_no_pre_switchover_without_its_status() -> None:
-    """If QEMU did not wait for libvirtd, there is no such part."""
+    """If QEMU did not wait for libvirtd, there is no pre-switchover part."""
     seen = [each for each in PRECOPY if each[2] not in ("pre-switchover", "device")]
     found = parts(happened(seen), SURE, arrivals=NOTHING, basis="beats")
     assert found["part"].iloc[0] == "last iteration"

@@ -74,13 +74,13 @@ def states(line: Timeline) -> list[str]:
 
 
 def without(run: Run, *origins: str) -> Run:
-    """Return the run as it would be if these had not been recorded."""
+    """Return the run without these records."""
     events = run.events
     return dataclasses.replace(run, events=events[~events["origin"].isin(origins)])
 
 
 def heard_of(name: str, *unrecorded: str) -> bool:
-    """Return whether either host said anything at all, by what is left."""
+    """Return whether the remaining records have anything of either host."""
     sides = without(recorded(name), *unrecorded).events["side"]
     return bool(sides.isin(["source", "destination"]).any())
 
@@ -101,7 +101,7 @@ def counted_to_the_end(name: str) -> bool:
 
 
 def test_every_outcome_is_recorded() -> None:
-    """There is a recording of each outcome, so that the other tests mean something."""
+    """There is a recording of each outcome, so that the other tests compare something."""
     places = {path.name: path for path in OUTCOMES.iterdir() if not path.name.startswith(".")}
     assert set(places) == set(RECIPES)
     assert {load_run(path).outcome for path in places.values()} == set(Outcome)
@@ -110,7 +110,7 @@ def test_every_outcome_is_recorded() -> None:
 
 @every_outcome
 def test_each_recording_has_the_outcome_of_its_name(name: str) -> None:
-    """The outcome of a recording is what its name says, also if it is recorded again."""
+    """A recording's outcome is that of its name, also after a new recording."""
     run, _ = outcome(name)
     assert run.outcome is RECIPES[name].outcome
     assert run.instruments == tuple(FRAMES)
@@ -158,7 +158,7 @@ def test_five_phases_are_contiguous(name: str, unrecorded: tuple[str, ...]) -> N
 
 @every
 def test_only_one_phase_is_cut_short(name: str) -> None:
-    """A migration that did not complete ended in one phase; no later phase is complete."""
+    """An incomplete migration ended in one phase, and no later phase is complete."""
     found = states(timeline(name))
     if not heard_of(name):
         return
@@ -259,7 +259,7 @@ def test_wire_carried_at_least_what_was_sent(name: str) -> None:
 def test_other_recordings_have_no_bytes_to_compare(
     name: str,
 ) -> None:
-    """The recordings that the test before leaves out have no such figures."""
+    """The recordings that the previous test leaves out have no such bytes."""
     line = timeline(name)
     if counted_to_the_end(name):
         assert line.transferred_bytes is None
@@ -313,7 +313,7 @@ def test_completed_migration_has_every_number(name: str) -> None:
     [("completed-normal", "client"), ("completed-peer2peer", "source libvirtd")],
 )
 def test_leader_depends_on_the_mode(name: str, leader: str) -> None:
-    """The same five work in both modes; the client or the source's libvirtd asks."""
+    """Both modes have the same five phases; the client or the source's libvirtd leads."""
     _, line = outcome(name)
     assert set(line.phases["asked_by"]) == {leader}
     assert line.phases["by"].tolist() == [
@@ -351,7 +351,7 @@ def test_completed_with_copied_storage() -> None:
 
 
 @pytest.mark.parametrize(("name", "by"), STOPPED.items())
-def test_stopped_on_purpose(name: str, by: str) -> None:
+def test_cancelled_leaves_guest_on_source(name: str, by: str) -> None:
     """Perform is cut short and rolled back, and the guest is intact at the source."""
     run, line = outcome(name)
     assert states(line) == ["complete", "complete", "cut short", "rolled back", "not reached"]
@@ -369,7 +369,7 @@ def test_stopped_on_purpose(name: str, by: str) -> None:
 
 
 def test_diverged_after_several_iterations() -> None:
-    """The migration was given up after it had sent more than the guest's memory."""
+    """The migration ended after it had sent more than the guest's memory."""
     run, line = outcome("diverged")
     assert len(line.iterations) > 2
     assert line.transferred_bytes is not None

@@ -54,7 +54,7 @@ def spans(line: Timeline) -> dict[str, tuple[str, float | None]]:
 
 
 def without(run: Run, *origins: str) -> Run:
-    """Return the run as it would be if these had not been recorded."""
+    """Return the run without these records."""
     events = run.events
     return dataclasses.replace(run, events=events[~events["origin"].isin(origins)])
 
@@ -153,7 +153,7 @@ def test_failure_in_prepare_does_not_reach_perform(recording: type[Any]) -> None
 
 @pytest.mark.parametrize("lost", ["prepare", "perform3", "perform3_done", "confirm3"])
 def test_lost_line_of_the_log_is_a_missing_phase(make_run: MakeRun, lost: str) -> None:
-    """Its time stays in the row before it, so the sum is still right."""
+    """The missing phase's time stays in the row before, so the sum is right."""
     run = make_run()
     events = run.events
     line = dataclasses.replace(
@@ -325,7 +325,7 @@ def test_too_few_beats_give_no_jitter(make_run: MakeRun) -> None:
 
 
 def test_throughput_follows_its_formula(make_run: MakeRun) -> None:
-    """It is libvirt's bytes over the time from QEMU's active to completed."""
+    """Throughput is libvirt's bytes divided by the time from QEMU's active to completed."""
     line = make_run(wire_mib_s=100.0).timeline()
     assert line.throughput_bytes_per_s == pytest.approx(100 * 1024 * 1024, rel=1e-6)
     assert line.wire_bytes is not None
@@ -334,7 +334,7 @@ def test_throughput_follows_its_formula(make_run: MakeRun) -> None:
 
 
 def test_job_that_fell_back_to_zero_keeps_its_maximum(make_run: MakeRun) -> None:
-    """After an abort libvirt can report zeros; what was sent stays sent."""
+    """After an abort libvirt can report zeros; the sent bytes keep their maximum."""
     run = make_run(outcome="cancelled")
     job = run.job
     after = job.tail(1).assign(
@@ -427,7 +427,7 @@ def test_real_wire_agrees_with_libvirt(run: Run) -> None:
 
 @real_runs
 def test_real_incomplete_run_has_one_phase_cut_short(run: Run) -> None:
-    """A completed run has none."""
+    """An incomplete run has one phase that is cut short; a completed run has none."""
     states = run.timeline().phases["state"].tolist()
     assert states.count("cut short") == (0 if run.outcome is Outcome.COMPLETED else 1)
 
@@ -504,7 +504,7 @@ def test_suspended_guest_is_paused_from_its_suspension() -> None:
 
 
 def test_guest_left_paused_has_no_end_of_its_downtime() -> None:
-    """It stopped and does not run again: a note says so, and there is no number."""
+    """The guest stopped and does not run again: there is a note and no downtime."""
     run = STEERED["paused"]
     line = run.timeline()
     assert line.stop_ns is not None
@@ -555,7 +555,7 @@ def offsets(**sides: tuple[float, float] | None) -> dict[str, Any]:
 
 
 def test_measured_offset_is_subtracted(make_run: MakeRun) -> None:
-    """A clock that is 20 ms ahead adds 20 ms to the downtime, unless it was measured."""
+    """A clock that is 20 ms ahead adds 20 ms to the downtime unless its offset was measured."""
     run = make_run()
     clock = offsets(source=(0.0, 0.0), destination=(20.0, 0.4))
     spoilt = dataclasses.replace(run, events=moved(run, 20 * MS))
@@ -620,7 +620,7 @@ def test_echoes_replace_beats(make_run: MakeRun) -> None:
 
 @real_runs
 def test_fake_has_only_what_real_recordings_have(run: Run, make_run: MakeRun) -> None:
-    """A verified fake: it makes no event, side or fact that no real recording has."""
+    """Each event, side and fact of the fake is in some real recording."""
     fake = make_run(mode=str(run.plan.mode), outcome=str(run.outcome))
     every = frame("events", []).iloc[:0]
     every = pd.concat([every, *(real.events for real in REAL)])

@@ -46,7 +46,7 @@ def iterations(*spans: tuple[int, int, bool]) -> pd.DataFrame:
 
 
 def work(given: pd.DataFrame, **changes: Any) -> Workload:
-    """Work out the workload of a migration called at 1,000 ms that stopped from 2,000 to 2,300."""
+    """Return the workload of a migration called at 1,000 ms that stopped from 2,000 to 2,300."""
     made = changes.pop("iterations", None)
     if made is None:
         made = iterations((1100, 1600, True), (1600, 2000, True), (2000, 2290, False))
@@ -60,7 +60,7 @@ def work(given: pd.DataFrame, **changes: Any) -> Workload:
 
 
 def test_each_part_of_the_migration_has_its_rate() -> None:
-    """Before, in each iteration, while paused, and after."""
+    """There is a rate before, in each iteration, while paused, and after."""
     found = work(beats((0, 1100, 40), (1100, 1600, 30), (1600, 2000, 20), (2300, 3500, 40)))
     rates = found.rates.set_index("part")
     assert list(rates.index) == [
@@ -100,7 +100,7 @@ def test_each_rate_has_its_error() -> None:
 
 
 def test_recovery_is_the_time_until_the_rate_is_back() -> None:
-    """The guest is half as fast for 400 ms after it runs again, then as fast as before."""
+    """After RESUME the guest is half as fast for 400 ms, and then as fast as before."""
     given = beats((0, 2000, 40), (2300, 2700, 20), (2700, 4000, 40))
     found = work(given, returned_ns=4000 * MS)
     assert found.recovery_ms == pytest.approx(390, abs=10)
@@ -244,7 +244,7 @@ def test_summary_has_the_workload(make_run: MakeRun) -> None:
 
 @pytest.mark.parametrize("outcome", [str(outcome) for outcome in Outcome])
 def test_figure_is_drawn_for_every_outcome(make_run: MakeRun, outcome: str) -> None:
-    """The guest worked during the migration, whatever its outcome."""
+    """The figure shows the workload during a migration of any outcome."""
     picture = plots.workload(make_run(outcome=outcome))
     (axes,) = picture.figure.axes
     assert axes.get_ylabel() == "written (MiB/s)"
@@ -253,7 +253,7 @@ def test_figure_is_drawn_for_every_outcome(make_run: MakeRun, outcome: str) -> N
 
 
 def test_figure_shows_the_recovery(make_run: MakeRun) -> None:
-    """The title says it, and a line shows it."""
+    """The title states the recovery time, and a line marks it."""
     run = make_run()
     picture, found = plots.workload(run), run.workload()
     assert found.recovery_ms is not None

@@ -65,6 +65,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory, keep: Keep) -> Path:
 
 @pytest.fixture
 def done(whole: Path, tmp_path: Path) -> Experiment:
-    """Return a copy of it that a test can change: peer2peer has 100 ms more downtime."""
+    """Return a copy of the experiment that a test can change: peer2peer has 100 ms more."""
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     return Experiment.load(tmp_path)

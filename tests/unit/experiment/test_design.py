@@ -57,7 +57,7 @@ def test_alternatives_are_crossed() -> None:
 
 
 def test_one_alternative_is_no_factor() -> None:
-    """A value that all cells share is not in their names; a single cell is called "all"."""
+    """A value that all cells share is not in their names; a single cell is named "all"."""
     found = design(plan={"mode": ["peer2peer"]})
     assert found.factors == ()
     assert names(found) == ["all"]
@@ -79,7 +79,7 @@ def test_listed_workloads_are_not_crossed() -> None:
     assert names(found) == ["memory_mib=256, dirty_mib_s=10", "memory_mib=512, dirty_mib_s=100"]
 
 
-def test_default_means_left_out() -> None:
+def test_default_leaves_a_setting_out() -> None:
     """The word "default" leaves a setting out, because TOML has no null."""
     found = design(plan={"bandwidth_mib_s": ["default", 50]}, workload={"disk": ["default"]})
     assert [cell.plan.bandwidth_mib_s for cell in found.cells] == [None, 50]
@@ -88,7 +88,7 @@ def test_default_means_left_out() -> None:
 
 
 def test_numpy_numbers_become_plain() -> None:
-    """A sweep made with numpy or range is a list of alternatives."""
+    """A sweep made with numpy or range becomes a list of plain alternatives."""
     found = design(
         plan={"max_downtime_ms": np.array([100, 200])}, workload={"dirty_mib_s": range(10, 30, 10)}
     )
@@ -209,7 +209,7 @@ def test_invalid_plan_is_refused(spec: dict[str, Any], said: str) -> None:
 
 
 def test_same_cell_twice_is_refused() -> None:
-    """A cell is measured more often by repeats, so that n is the number of runs."""
+    """Repeats measure a cell more often, so that n is the number of runs."""
     with pytest.raises(UsageError, match="'mode=normal' twice") as caught:
         design(plan={"mode": ["normal", "peer2peer", "normal"]})
     assert "repeats" in caught.value.hint
@@ -233,10 +233,10 @@ def test_too_many_runs_are_refused() -> None:
         ({"lab": {"images": "slink"}}, UsageError, "lab.images: the release must be"),
     ],
 )
-def test_what_no_lab_can_do_is_refused(
+def test_cell_that_no_lab_can_run_is_refused(
     spec: dict[str, Any], error: type[UsageError], said: str
 ) -> None:
-    """The lab's own rules refuse impossible guests, wires and images, and name the cell."""
+    """The lab's rules refuse impossible guests, wires and images, and the error names the cell."""
     with pytest.raises(error) as caught:
         require_possible(design(**spec))
     assert said in str(caught.value)
@@ -309,7 +309,7 @@ def test_toml_round_trip_keeps_the_design(
 
 
 def test_hosts_without_a_probe_survive_toml(tmp_path: Path) -> None:
-    """No probe stays no probe; it does not become an address named "default"."""
+    """A missing probe stays missing and does not become an address named "default"."""
     hosts = {"source": "qemu:///system", "to": "qemu+ssh://b/system", "domain": "web1"}
     found = design(hosts={**hosts, "probe": None})
     path = tmp_path / "x.toml"
@@ -350,6 +350,6 @@ def test_invalid_file_names_file_and_key(
 
 
 def test_missing_file_is_refused(tmp_path: Path) -> None:
-    """A path without a file is the caller's mistake."""
+    """A path without a file is the caller's error."""
     with pytest.raises(UsageError, match="No such file"):
         read_file(tmp_path / "x.toml")

@@ -87,7 +87,7 @@ def test_other_outcomes_are_counted_and_not_averaged(tmp_path: Path, keep: Keep)
 
 
 def test_outliers_are_marked_and_count(done: Experiment, keep: Keep) -> None:
-    """One unusual run of a cell is marked, and is in the table and in the median."""
+    """An outlier of a cell is marked, and is in the table and in the median."""
     more = two_modes(done.directory, repeats=7)
     planned = next(one for one in more.left if one.cell == "mode=normal")
     odd = keep(more, planned.number, downtime_ms=3000.0)
@@ -194,7 +194,7 @@ def test_different_environments_are_not_pooled(done: Experiment, keep: Keep) -> 
 
 
 def test_compared_environments_give_no_warning(tmp_path: Path, keep: Keep) -> None:
-    """Accelerators that are compared differ by intention."""
+    """Accelerators that the experiment compares give no warning about environments."""
     workloads = {"accelerator": ["kvm", "tcg"]}
     experiment = two_modes(tmp_path, grid={}, workloads=workloads, repeats=1)
     for planned in experiment.planned:

@@ -42,7 +42,7 @@ class FakeMigration:
         return self._polls <= 0
 
     def wait(self, timeout_s: float | None = None) -> Run:
-        """Poll it once, or wait for its end."""
+        """Poll the migration once, or wait for its end."""
         if timeout_s is None:
             self._polls = 0
         if self._polls > 0:
@@ -53,14 +53,14 @@ class FakeMigration:
         return self._run
 
     def cancel(self) -> None:
-        """End it, except in post-copy."""
+        """End the migration, except in post-copy."""
         if self._postcopy:
             raise UsageError("it is in post-copy")
         self._run, self._polls = self._cancelled, 0
 
 
 class FakeTestbed:
-    """A testbed that starts fake migrations, and notes how they ended."""
+    """A testbed that starts fake migrations and notes their outcomes."""
 
     def __init__(self, make_run: Callable[..., Run]) -> None:
         self._make_run = make_run
@@ -100,7 +100,7 @@ class FakeTestbed:
 
 @pytest.fixture
 def testbed(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> FakeTestbed:
-    """Return a testbed on which nothing takes time."""
+    """Return a testbed whose steps take no time."""
     monkeypatch.setattr(runner, "SETTLE_S", 0)
     return FakeTestbed(make_run)
 
@@ -121,7 +121,7 @@ def go(
     stop: threading.Event | None = None,
     steps: list[Step] | None = None,
 ) -> None:
-    """Run what is left."""
+    """Run the remaining runs."""
     seconds = iter(range(10_000))
     Runner(
         experiment,
@@ -134,7 +134,7 @@ def go(
 
 
 def test_planned_runs_are_made_in_order(experiment: Experiment, testbed: FakeTestbed) -> None:
-    """One warm-up, then all runs in the planned order, each stored with its place."""
+    """One warm-up precedes all runs in the planned order, and each is stored with its place."""
     go(experiment, testbed)
     assert testbed.made[1:] == [(planned.cell, planned.backwards) for planned in experiment.planned]
     assert experiment.finished
@@ -164,8 +164,8 @@ def test_warm_ups_end_where_the_first_run_begins(
     assert all(one != other for one, other in pairwise(ways))
 
 
-def test_a_stop_keeps_what_was_measured(experiment: Experiment, testbed: FakeTestbed) -> None:
-    """A stop cancels the migration under way; it is stored, not counted, and made again."""
+def test_stop_stores_the_cancelled_run(experiment: Experiment, testbed: FakeTestbed) -> None:
+    """A stop cancels the current migration; its run is stored, not counted, and made again."""
     stop = threading.Event()
     polls = Counter[str]()
 
@@ -195,8 +195,8 @@ def test_a_stop_keeps_what_was_measured(experiment: Experiment, testbed: FakeTes
     assert experiment.cut_short == 1
 
 
-def test_a_stop_before_it_begins(experiment: Experiment, testbed: FakeTestbed) -> None:
-    """Nothing begins once stop is set."""
+def test_stop_before_the_start_begins_no_run(experiment: Experiment, testbed: FakeTestbed) -> None:
+    """If stop is set before the start, no migration begins."""
     stop = threading.Event()
     stop.set()
     go(experiment, testbed, stop)
@@ -204,7 +204,9 @@ def test_a_stop_before_it_begins(experiment: Experiment, testbed: FakeTestbed) -
     assert count_starts(experiment.directory) == Counter()
 
 
-def test_a_stop_between_runs(experiment: Experiment, testbed: FakeTestbed) -> None:
+def test_stop_between_runs_begins_no_migration(
+    experiment: Experiment, testbed: FakeTestbed
+) -> None:
     """A stop while a guest is prepared begins no migration."""
     stop = threading.Event()
     ready = testbed.ready
@@ -220,8 +222,8 @@ def test_a_stop_between_runs(experiment: Experiment, testbed: FakeTestbed) -> No
     assert experiment.cut_short == 0
 
 
-def test_post_copy_is_waited_for(experiment: Experiment, testbed: FakeTestbed) -> None:
-    """A migration that can no longer be cancelled completes, and counts."""
+def test_stop_waits_for_post_copy(experiment: Experiment, testbed: FakeTestbed) -> None:
+    """A migration in post-copy cannot be cancelled: it completes and counts."""
     stop = threading.Event()
     testbed.postcopy = True
     testbed.on_poll = lambda: stop.set() if len(testbed.made) > 1 else None
@@ -231,8 +233,8 @@ def test_post_copy_is_waited_for(experiment: Experiment, testbed: FakeTestbed) -
     assert experiment.cut_short == 0
 
 
-def test_ctrl_c_is_a_stop(experiment: Experiment, testbed: FakeTestbed) -> None:
-    """Ctrl-C cancels the migration under way, stores its run, and is raised again."""
+def test_ctrl_c_stops_the_experiment(experiment: Experiment, testbed: FakeTestbed) -> None:
+    """Ctrl-C cancels the current migration, stores its run, and is raised again."""
 
     def on_poll() -> None:
         if len(testbed.made) > 2:
@@ -246,10 +248,10 @@ def test_ctrl_c_is_a_stop(experiment: Experiment, testbed: FakeTestbed) -> None:
     assert [run.outcome for run in stopped] == [Outcome.CANCELLED]
 
 
-def test_ctrl_c_while_a_run_is_stored(
+def test_ctrl_c_does_not_interrupt_storing(
     experiment: Experiment, testbed: FakeTestbed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that is over is stored despite Ctrl-C, which is raised again."""
+    """A completed run is stored despite Ctrl-C, which is raised again."""
     pressed: list[Run] = []
 
     def save(run: Run, folder: Path) -> Path:
@@ -265,8 +267,8 @@ def test_ctrl_c_while_a_run_is_stored(
     assert experiment.cut_short == 0
 
 
-def test_a_crashed_run_is_made_again(experiment: Experiment, testbed: FakeTestbed) -> None:
-    """A run that a crash ended left only its start; it is counted and made again."""
+def test_crashed_run_is_made_again(experiment: Experiment, testbed: FakeTestbed) -> None:
+    """A crashed run left only its start; the start is counted and the run made again."""
     go(experiment, testbed)
     lost = experiment.measured[2]
     number = (lost.experiment or {})["run_number"]
@@ -291,17 +293,19 @@ def test_other_outcomes_are_results(experiment: Experiment, testbed: FakeTestbed
     assert set(testbed.heard) == {Outcome.FAILED}
 
 
-def test_a_cancel_from_elsewhere_is_a_result(experiment: Experiment, testbed: FakeTestbed) -> None:
-    """A migration that somebody else cancelled counts as cancelled."""
+def test_cancel_by_another_program_is_a_result(
+    experiment: Experiment, testbed: FakeTestbed
+) -> None:
+    """A migration that another program cancelled counts as cancelled."""
     testbed.outcome = "cancelled"
     go(experiment, testbed)
     assert list(experiment.outcomes()["cancelled"]) == [2, 2, 2]
 
 
-def test_a_refusal_stops_the_experiment_and_loses_nothing(
+def test_refusal_stops_the_experiment_and_keeps_runs(
     experiment: Experiment, testbed: FakeTestbed
 ) -> None:
-    """A host that refuses before a migration begins stops the experiment; it can continue."""
+    """After a host's refusal the experiment stops, and can be continued."""
     testbed.refuses = HostError("no route to host", code=38)
     steps: list[Step] = []
     with pytest.raises(HostError):
@@ -313,8 +317,8 @@ def test_a_refusal_stops_the_experiment_and_loses_nothing(
     assert experiment.finished
 
 
-def test_steps_say_what_is_left(experiment: Experiment, testbed: FakeTestbed) -> None:
-    """Each block is a step, with what is left and about how long it takes."""
+def test_steps_state_what_is_left(experiment: Experiment, testbed: FakeTestbed) -> None:
+    """Each block is a step with the remaining runs and their estimated duration."""
     steps: list[Step] = []
     go(experiment, testbed, steps=steps)
     assert [step.what for step in steps if step.state == "started"] == [

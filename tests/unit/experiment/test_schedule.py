@@ -85,10 +85,10 @@ def test_every_cell_can_come_first() -> None:
         ),
     ],
 )
-def test_guess_knows_what_slows_a_migration(
+def test_guess_depends_on_what_slows_a_migration(
     slower: dict[str, object], faster: dict[str, object]
 ) -> None:
-    """The guess before any run knows what slows a migration, and what ends one."""
+    """The first guess depends on what slows a migration, and on what ends one."""
     slow, fast = design(**slower), design(**faster)
     assert guess_s(slow.cells[0]) > guess_s(fast.cells[0])
     assert room_bytes(slow) > room_bytes(fast)
@@ -117,6 +117,6 @@ def test_measured_times_replace_and_correct_guesses() -> None:
     ("seconds", "said"),
     [(0, "10 s"), (44, "40 s"), (89, "90 s"), (95, "2 min"), (3000, "50 min"), (7200, "2.0 h")],
 )
-def test_durations_are_rounded_as_guesses(seconds: float, said: str) -> None:
-    """A guess is not shown more precisely than it is known."""
+def test_durations_are_rounded(seconds: float, said: str) -> None:
+    """A guessed duration has no more digits than are known."""
     assert lasting(seconds) == said

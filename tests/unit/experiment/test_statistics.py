@@ -31,8 +31,8 @@ SLOW = [310.0, 305.0, 322.0, 318.0, 300.0, 315.0, 309.0, 330.0]
 FAST = [210.0, 205.0, 222.0, 218.0, 200.0, 215.0, 209.0, 230.0]
 
 
-def test_an_estimate_by_hand() -> None:
-    """Median, extremes and spread of five values equal those worked out by hand."""
+def test_estimate_equals_one_by_hand() -> None:
+    """Median, extremes and spread of five values equal those computed by hand."""
     found = estimate([3, 1, 2, 5, 4])
     assert (found.n, found.median, found.min, found.max) == (5, 3, 1, 5)
     # Distances from 3 are 2, 2, 1, 1, 0: their median is 1.
@@ -212,7 +212,7 @@ def test_advised_n_has_80_percent_power() -> None:
     assert advised / 2 < np.median(advice) < 12 * advised
 
 
-def test_holm_by_hand() -> None:
+def test_holm_equals_p_values_by_hand() -> None:
     """Holm's procedure: each p times the number left, and never less than the one before."""
     assert holm([0.01, 0.04, None, 0.03, 0.005]) == pytest.approx(
         [0.03, 0.06, None, 0.06, 0.02], nan_ok=True
@@ -221,7 +221,7 @@ def test_holm_by_hand() -> None:
 
 
 def test_same_values_are_bootstrapped_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A report needs an interval in a table, a figure and words: it is bootstrapped once."""
+    """Table, figure and text of a report use one bootstrapped interval."""
     values = [float(n) ** 1.5 for n in range(1, 13)]
     others = [value + 7 for value in values]
     first, compared = estimate(values), compare(values, others)
@@ -241,7 +241,7 @@ def test_same_values_are_bootstrapped_once(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.fixture
 def said() -> Callable[[Comparison], str]:
-    """Return a function that says a comparison of two cells in words."""
+    """Return a function that returns the comparison of two cells as text."""
 
     def text(found: Comparison) -> str:
         ends = {
@@ -334,8 +334,10 @@ def test_advice_counts_the_comparisons_still_to_be_tested() -> None:
         ),
     ],
 )
-def test_what_never_completes_in_words(ends: tuple[Completion, Completion], text: str) -> None:
-    """The text distinguishes a setting that never completes from one that was not measured yet.
+def test_setting_that_never_completes_in_words(
+    ends: tuple[Completion, Completion], text: str
+) -> None:
+    """The text distinguishes a setting that never completes from an unmeasured one.
 
     More runs help only with the second.
     """
@@ -360,10 +362,10 @@ def test_what_never_completes_in_words(ends: tuple[Completion, Completion], text
         ([1.0, 2, 3, 4, 5, 60], [1.0, 2, 3, 4, 5, 60], "even 1000 more runs of each might not be"),
     ],
 )
-def test_doubt_in_words(
+def test_unclear_comparison_in_words(
     a: list[float], b: list[float], ending: str, said: Callable[[Comparison], str]
 ) -> None:
-    """The text says that it is unclear, and what would decide."""
+    """The text says that the difference is unclear, and how many runs would decide."""
     assert ending in said(compare(a, b))
 
 

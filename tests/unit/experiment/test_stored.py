@@ -34,7 +34,7 @@ def test_nothing_is_written_before_run(tmp_path: Path) -> None:
     assert repr(experiment) == "Experiment('does-peer2peer-take-longer', 2 cells, 6 times each)"
 
 
-def test_what_is_on_disk_decides_what_is_left(tmp_path: Path, keep: Keep) -> None:
+def test_runs_on_disk_decide_what_is_left(tmp_path: Path, keep: Keep) -> None:
     """A planned run is done once its run is on disk; warm-ups and stopped runs do not count."""
     experiment = two_modes(tmp_path)
     keep(experiment, 1)
@@ -52,7 +52,7 @@ def test_what_is_on_disk_decides_what_is_left(tmp_path: Path, keep: Keep) -> Non
 
 
 def test_starts_without_a_result_are_counted(tmp_path: Path, keep: Keep) -> None:
-    """A stop and a crash count, a start with a run does not, and half a line is ignored."""
+    """A stop and a crash count; a start with a run does not, and half a line is ignored."""
     experiment = two_modes(tmp_path)
     keep(experiment, 1)
     keep(experiment, 2, attempt=2)
@@ -83,8 +83,8 @@ def test_more_repeats_continue_the_experiment(done: Experiment, tmp_path: Path) 
     assert len(more.measured) == 12
 
 
-def test_order_on_disk_stays(done: Experiment, tmp_path: Path) -> None:
-    """The order on disk is kept, even if this version would make another from the seed."""
+def test_order_on_disk_is_kept(done: Experiment, tmp_path: Path) -> None:
+    """The order on disk is kept, even if this version would order the seed's runs otherwise."""
     path = tmp_path / folder.MANIFEST
     content = json.loads(path.read_text())
     content["schedule"][0]["cell"], content["schedule"][1]["cell"] = (

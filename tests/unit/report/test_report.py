@@ -41,7 +41,7 @@ class Page(HTMLParser):
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Store the tag, and that it is open."""
+        """Store the tag as an open tag."""
         self.tags.append((tag, dict(attrs)))
         if tag not in {"meta", "img", "br"}:
             self.open.append(tag)
@@ -88,7 +88,7 @@ def test_report_is_one_file_that_loads_nothing(html: str) -> None:
 
 
 def test_report_is_accessible(html: str) -> None:
-    """It has a language, ordered headings, captions, heads of tables, and texts of figures."""
+    """The page has a language, ordered headings, captions, table heads and alternative texts."""
     page = Page(html)
     assert page.all("html")[0]["lang"] == "en"
     assert len(page.all("caption")) == len(page.all("table"))
@@ -152,8 +152,8 @@ def test_warnings_stand_before_the_figures(html: str) -> None:
     assert text.index("Warnings about these figures") < text.index("Downtimes of the")
 
 
-def test_typical_ones_of_many_runs_are_drawn(make_run: MakeRun) -> None:
-    """The table has all of many runs, and figures are drawn for one of each kind only."""
+def test_one_run_of_each_kind_is_drawn(make_run: MakeRun) -> None:
+    """The table has all of many runs, and figures are drawn for one run of each kind only."""
     made = [
         make_run(number=number, downtime_ms=300.0 + number) for number in range(1, MOST_DRAWN + 2)
     ]
@@ -307,14 +307,14 @@ def test_experiment_with_a_damaged_run_has_a_report(
 
 
 def test_experiment_without_runs_has_no_report(tmp_path: Path) -> None:
-    """It is an error to report on no runs."""
+    """A report on an experiment without runs is refused."""
     planned = Experiment("Does it?", directory=tmp_path / "planned")
     with pytest.raises(StoreError, match="no runs"):
         render(planned)
 
 
 def test_report_explains_only_what_its_runs_have(make_run: MakeRun) -> None:
-    """Runs between real hosts, of one mode, and tunnelled are described as such."""
+    """Runs between real hosts, of one mode, or tunnelled have their own descriptions."""
     runs = [
         dataclasses.replace(
             run,
@@ -337,7 +337,7 @@ def test_report_explains_only_what_its_runs_have(make_run: MakeRun) -> None:
 def test_runs_of_one_guest_can_be_repeated_by_an_experiment(
     make_run: MakeRun, tmp_path: Path
 ) -> None:
-    """If the demo cannot repeat runs, a file does: with the same plans, guest and wire."""
+    """If the demo cannot repeat runs, an experiment's file with their settings can."""
     plain = [make_run(number=n, dirty_mib_s=80.0) for n in (1, 2, 3)]
     slow = dataclasses.replace(plain[2].plan, bandwidth_mib_s=50)
     page = Page(render([*plain[:2], dataclasses.replace(plain[2], plan=slow)]))
@@ -380,9 +380,7 @@ def test_directions_are_those_that_were_measured(
         assert re.search(r"unevenly: \d times from host-a", experiment._directions(made))
 
 
-def test_unfinished_experiment_may_still_make_its_cut_short_runs(
-    make_run: MakeRun, tmp_path: Path
-) -> None:
+def test_unfinished_experiment_may_repeat_cut_short_runs(make_run: MakeRun, tmp_path: Path) -> None:
     """The report of an unfinished experiment does not say that all runs were made again."""
     made = fake_experiments.experiment(
         tmp_path, make_run, runs=3, **{**fake_experiments.GRID, "repeats": 1}
@@ -419,7 +417,7 @@ def test_report_counts_the_kinds_that_are_not_drawn(make_run: MakeRun) -> None:
 
 @pytest.mark.skipif(not any(map(shutil.which, pdf.BROWSERS)), reason="no Chromium is here")
 def test_report_is_printed_to_pdf(make_run: MakeRun, tmp_path: Path) -> None:
-    """A browser prints it, and leaves nothing beside the PDF."""
+    """A browser prints the report, and leaves only the PDF."""
     path = write([make_run()], tmp_path / "out" / "report.pdf")
     content = path.read_bytes()
     assert content.startswith(b"%PDF-")
@@ -430,7 +428,7 @@ def test_report_is_printed_to_pdf(make_run: MakeRun, tmp_path: Path) -> None:
 def test_missing_browser_is_an_error_with_a_hint(
     make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The error comes before anything is drawn. Nothing is downloaded or installed."""
+    """The error is raised before anything is drawn. Nothing is downloaded or installed."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(StoreError, match="no browser") as caught:
         write([make_run()], tmp_path / "report.pdf")
@@ -448,7 +446,7 @@ def test_missing_browser_is_an_error_with_a_hint(
 def test_browser_that_prints_nothing_is_an_error(
     make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, said: str
 ) -> None:
-    """The error has the browser's words, and no empty PDF is left, also after exit status 0."""
+    """The error has the browser's text, and no empty PDF is left, even after exit status 0."""
     tools = tmp_path / "tools"
     tools.mkdir()
     browser = tools / "chromium"
@@ -470,7 +468,7 @@ def test_other_suffixes_are_refused(make_run: MakeRun, tmp_path: Path) -> None:
 
 
 def test_same_runs_give_the_same_report(six: list[Run]) -> None:
-    """The page holds nothing of the time or the machine of writing."""
+    """The page does not depend on the time or the machine of writing."""
     assert render(six[:2]) == render(reversed(six[:2]))
 
 
@@ -482,8 +480,8 @@ def test_report_of_no_runs_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_real_recordings_make_a_report() -> None:
-    """A report can be made of what the lab recorded."""
+def test_real_recordings_have_a_report() -> None:
+    """A report can be made of the lab's recordings."""
     page = Page(render(store.load_runs(RECORDINGS)))
     assert page.open == []
     assert "unsupported scheme" in page.text
@@ -491,7 +489,7 @@ def test_real_recordings_make_a_report() -> None:
 
 
 def test_runs_command_prints_a_table(six: list[Run], tmp_path: Path) -> None:
-    """It prints a line per run, with aligned columns."""
+    """The command prints a line per run, with aligned columns."""
     for run in six:
         store.save_run(run, tmp_path)
     result = CliRunner().invoke(commands.runs, [str(tmp_path)], catch_exceptions=False)
@@ -504,7 +502,7 @@ def test_runs_command_prints_a_table(six: list[Run], tmp_path: Path) -> None:
 
 
 def test_runs_command_prints_all_summaries_as_json(make_run: MakeRun, tmp_path: Path) -> None:
-    """It prints one object with the summaries; what is not known is null."""
+    """The command prints one object with the summaries; an unknown value is null."""
     run = make_run(outcome="cancelled")
     store.save_run(run, tmp_path)
     result = CliRunner().invoke(
@@ -514,7 +512,7 @@ def test_runs_command_prints_all_summaries_as_json(make_run: MakeRun, tmp_path: 
 
 
 def test_runs_command_of_an_empty_directory_is_no_error(tmp_path: Path) -> None:
-    """An empty directory is no error, and a missing one is."""
+    """An empty directory is no error; a missing directory is an error."""
     result = CliRunner().invoke(commands.runs, [str(tmp_path)], catch_exceptions=False)
     assert result.output == f"No runs in {tmp_path}.\n"
     with pytest.raises(StoreError):
@@ -525,7 +523,7 @@ def test_runs_command_of_an_empty_directory_is_no_error(tmp_path: Path) -> None:
 def test_report_command_writes_the_file_and_prints_its_path(
     make_run: MakeRun, tmp_path: Path, output_format: str
 ) -> None:
-    """It prints the path only, so that a script can use it."""
+    """The command prints only the path, so that a script can use the output."""
     store.save_run(make_run(), tmp_path / "runs")
     path = tmp_path / "out" / "page.html"
     result = CliRunner().invoke(

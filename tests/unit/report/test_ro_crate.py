@@ -178,14 +178,14 @@ def test_unknown_values_are_empty_in_the_table(real: Runs, exported: Path) -> No
 
 
 def test_crate_names_unreadable_runs(make_run: MakeRun, tmp_path: Path) -> None:
-    """The README of a crate of the whole runs says that there were others."""
+    """The README of the readable runs' crate names the unreadable runs."""
     whole = Runs([make_run()], unreadable={"run-2": "run-2/job.parquet is damaged"})
     folder = ro_crate.export(whole, tmp_path / "crate")
     assert "1 run could not be read: run-2." in (folder / "README.md").read_text()
 
 
 def test_named_plans_do_not_hide_their_settings(make_run: MakeRun, tmp_path: Path) -> None:
-    """The table has the names of plans that are compared, and their settings beside them."""
+    """The table has the names of compared plans and the settings of each plan."""
     design = {"question": "Which?", "plans": {"plain": Plan(), "post": Plan(postcopy=True)}}
     made = fake_experiments.experiment(tmp_path / "plans", make_run, **design, repeats=1)
     table = runs_table(made)
@@ -224,7 +224,7 @@ def test_every_number_of_a_summary_has_a_meaning(key: str) -> None:
 
 
 def test_column_without_values_has_no_type() -> None:
-    """A column that nobody measured is neither text nor number."""
+    """A column without values is neither text nor number."""
     table = pd.DataFrame({"call_ms": pd.Series([None, None], dtype="Float64")})
     assert dictionary({"runs.csv": table})["type"].tolist()[0] == ""
 
@@ -232,7 +232,7 @@ def test_column_without_values_has_no_type() -> None:
 def test_crate_of_experiment_has_its_design_and_warnings(
     measured: Experiment, tmp_path: Path
 ) -> None:
-    """It has the question, the file to repeat it with, medians, and the warnings."""
+    """The crate has the question, the design's file, medians and warnings."""
     folder = ro_crate.export(measured, tmp_path / "crate")
     entities = graph(folder)
     assert entities["./"]["name"] == measured.question
@@ -304,15 +304,15 @@ def test_runs_that_do_not_count_are_marked(make_run: MakeRun, tmp_path: Path, ke
 
 
 def test_crate_without_a_licence_says_so(make_run: MakeRun, tmp_path: Path) -> None:
-    """The crate does not claim a licence that nobody gave."""
+    """Without a given licence the crate states none."""
     entities = graph(ro_crate.export([make_run()], tmp_path / "crate"))
     licence = entities[entities["./"]["license"]["@id"]]
     assert licence["name"] == "No licence given"
     assert "agent" not in next(e for e in entities.values() if e["@type"] == "CreateAction")
 
 
-def test_zip_holds_the_same_as_a_folder(make_run: MakeRun, tmp_path: Path) -> None:
-    """The suffix decides. The content is the same, and can be read again."""
+def test_zip_has_the_content_of_a_folder(make_run: MakeRun, tmp_path: Path) -> None:
+    """The suffix chooses a ZIP file, whose content equals the folder's and can be loaded."""
     run = make_run()
     folder = ro_crate.export([run], tmp_path / "crate")
     packed = ro_crate.export([run], tmp_path / "crate.zip")
@@ -366,7 +366,7 @@ def test_export_of_no_runs_is_refused(tmp_path: Path) -> None:
 def test_export_command_takes_runs_and_experiments(
     make_run: MakeRun, measured: Experiment, tmp_path: Path, output_format: str
 ) -> None:
-    """It prints the crate's path, and nothing else."""
+    """The command prints the crate's path, and nothing else."""
     store.save_run(make_run(), tmp_path / "runs")
     for source in (tmp_path / "runs", measured.directory):
         target = tmp_path / f"{source.name}.zip"
@@ -383,7 +383,7 @@ def test_export_command_takes_runs_and_experiments(
 def test_runs_command_prints_the_table_as_csv(
     make_run: MakeRun, measured: Experiment, tmp_path: Path
 ) -> None:
-    """A spreadsheet gets a row per run with all that is known of it, also of an experiment."""
+    """The CSV has a row per run with all known values, also for an experiment."""
     store.save_run(make_run(), tmp_path)
     result = CliRunner().invoke(
         runs_command, [str(tmp_path), "--format", "csv"], catch_exceptions=False

@@ -1,4 +1,4 @@
-"""Which runs may be pooled, and what the error about other runs says."""
+"""Which runs may be pooled, and what the error about different environments states."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def _row(name: str) -> dict[str, int | str]:
 
 
 def test_run_copies_the_given_frame(make_run: MakeRun) -> None:
-    """A recorder may go on using its frame, because the run has a copy of it."""
+    """A recorder may change its frame afterwards, because the run has a copy."""
     given = make_run().beats
     run = dataclasses.replace(make_run(), beats=given)
     given["sequence"] = 0
@@ -193,7 +193,7 @@ def test_runs_sort_by_time_and_show_as_one_line(make_run: MakeRun) -> None:
 
 
 def test_summary_is_computed_once(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run cannot change, so its summary cannot change either. A changed copy has another one."""
+    """A run cannot change, so its summary is computed once; a changed copy has a new one."""
     run = make_run()
     first = run.summary()
     first["call_ms"] = -1.0

@@ -166,7 +166,7 @@ def test_full_disk_is_an_error_and_leaves_nothing(make_run: MakeRun, tmp_path: P
 
 
 def test_limit_on_file_size_is_an_error_like_a_full_disk(make_run: MakeRun, tmp_path: Path) -> None:
-    """EFBIG, which a quota can give instead of ENOSPC, has the same hint."""
+    """EFBIG, which a quota can give instead of ENOSPC, gets the same hint."""
     folder = store.save_run(make_run(), tmp_path / "runs")
     limited = (
         "import resource, signal\n"
@@ -225,7 +225,7 @@ def test_changed_file_is_an_error_when_it_is_read(
 
 
 def test_frame_of_another_program_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
-    """A file that lacks a column, or has no table, is an error that names the file."""
+    """A file without a column or without a table is an error that names the file."""
     folder = store.save_run(make_run(), tmp_path)
     path = folder / "beats.parquet"
     for content in (make_run().beats.drop(columns="writes").to_parquet(), b"PAR1 and no more"):
@@ -240,10 +240,10 @@ def test_frame_of_another_program_is_refused(make_run: MakeRun, tmp_path: Path) 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(places=st.lists(st.integers(1, 2500), min_size=1, max_size=4), byte=st.binary(min_size=4))
-def test_any_bytes_in_a_table_give_a_frame_or_our_error(
+def test_any_bytes_in_a_table_give_a_frame_or_a_store_error(
     tmp_path: Path, places: list[int], byte: bytes
 ) -> None:
-    """Bytes that were changed together with their checksum give a frame or a StoreError."""
+    """Bytes that changed together with their checksum give a frame or a StoreError."""
     folder = tmp_path / FIRST.name
     if not folder.exists():
         shutil.copytree(FIRST, folder)
@@ -298,7 +298,7 @@ def test_stored_summary_is_used(make_run: MakeRun, tmp_path: Path) -> None:
         lambda manifest: manifest.pop("summary"),
     ],
 )
-def test_summary_of_another_definition_is_computed_again(
+def test_summary_of_other_version_is_recomputed(
     make_run: MakeRun, tmp_path: Path, change: Callable[[dict[str, Any]], object]
 ) -> None:
     """A summary of another definition, with missing or unknown numbers, or none, is not used."""
@@ -403,7 +403,7 @@ def test_fact_of_wrong_type_is_refused(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
-def test_any_value_in_a_manifest_gives_a_run_or_our_error(
+def test_any_value_in_a_manifest_gives_a_run_or_an_error(
     tmp_path: Path, data: st.DataObject
 ) -> None:
     """Any value anywhere in run.json gives a run, or an error of migrationlab."""
@@ -452,8 +452,8 @@ def test_whole_runs_are_read_beside_damaged_ones(make_run: MakeRun, tmp_path: Pa
     assert repr(runs) == "Runs(2 normal; 2 completed; 1 unreadable)"
 
 
-def test_damage_that_only_the_summary_meets_is_listed(make_run: MakeRun, tmp_path: Path) -> None:
-    """A damaged run whose summary must be computed again does not prevent reading the others."""
+def test_damage_found_by_the_summary_is_listed(make_run: MakeRun, tmp_path: Path) -> None:
+    """A damaged run whose summary must be recomputed is listed beside the other runs."""
     for number in (1, 2, 3):
         store.save_run(make_run(number=number), tmp_path)
     bad = tmp_path / make_run(number=2).run_id

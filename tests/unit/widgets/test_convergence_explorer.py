@@ -1,7 +1,7 @@
-"""The convergence explorer, pressed without a browser; trials on a stage of fakes.
+"""The convergence explorer, pressed without a browser; its trials migrate a fake guest.
 
-The fakes let a test hold a migration at any moment. A test proves that they answer to the same
-calls as what they stand for; ``tests/notebooks/test_playground.py`` has it on real hosts.
+The fakes let a test hold a migration at any moment. A test checks that they have the methods of the
+real classes; ``tests/notebooks/test_playground.py`` tests the explorer on real hosts.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The panel on a stage of fakes, which let a test hold a migration at any moment.
+"""The panel with fakes, which let a test hold a migration at any moment.
 
-``tests/notebooks/test_panel.py`` has the same panel on real hosts.
+``tests/notebooks/test_panel.py`` tests the same panel on real hosts.
 """
 
 from __future__ import annotations
