@@ -56,7 +56,7 @@ class Sample:
     """Job statistics at one moment, CLOCK_REALTIME."""
 
     time_ns: int
-    statistics: dict[str, int]  # by column; libvirt leaves out what it doesn't know
+    statistics: dict[str, int]  # by column; libvirt leaves out unknown values
 
 
 class JobSampler:

@@ -94,7 +94,7 @@ class TcpConnection:
     latest: Traffic  # what it has carried
     opened_ns: int | None = None  # when it was first seen; None if it was open before
     closed_ns: int | None = None  # when the kernel reported its end; None while it is open
-    first: Traffic = NOTHING  # what it had carried when first seen, if it was open before
+    first: Traffic = NOTHING  # its traffic when first seen, if it was open before
 
     def row(self, ports: Ports, *, tunnelled: bool = False) -> Mapping[str, int | str | None]:
         """Return its row of the frame ``connections``."""

@@ -42,8 +42,8 @@ class Cause:
     Attributes:
         id: Its name, which never changes.
         wordings: Its messages in libvirt and QEMU, see :mod:`migrationlab.explain.matching`.
-        cause: What is wrong.
-        fix: What to do.
+        cause: The cause in words.
+        fix: The fix.
         seen: Where the wordings are: file and function of libvirt, or of QEMU where it says so.
         noticed_by: Its reporter; None for the program that opened a connection to a libvirtd.
         logs: The logs that say more.
@@ -83,7 +83,7 @@ class Cause:
         return cls(**{key: _read(key, value) for key, value in table.items()})
 
 
-#: What each key of a table holds: one value of this type, or a list of them.
+#: The type of each key of a table: one value of this type, or a list of them.
 _KINDS: dict[str, type | list[type]] = {
     "id": str,
     "noticed_by": NoticedBy,

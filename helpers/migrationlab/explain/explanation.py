@@ -63,7 +63,7 @@ _LOG_LINE = re.compile(
     r"^\s*\d{4}-\d\d-\d\d[ t]\d\d:\d\d:\d\d\.\d+[+-]\d{4}: "
     r"(?:\d+: (?P<level>\w+) : (?:(?P<function>\w+):\d+ : )?)?"
 )
-#: What can stand before a message: syslog's date, the name of a program, Python's exception.
+#: The possible prefixes of a message: syslog's date, the name of a program, Python's exception.
 _PREFIXES = re.compile(
     r"^(?:\w{3} {1,2}\d{1,2} [\d:]{8} \S+ \S+: |error: |fatal: |virsh: |migrationlab: |hint: "
     r"|(?:\w+\.)*libvirterror: |(?:\w+\.)*hosterror: |(?:/\S*/)?qemu-(?:system-\w+|kvm): "
@@ -82,9 +82,9 @@ class Explanation:
     Attributes:
         known: Whether the table has the cause.
         id: The cause's name, such as "port-closed"; "unknown" where the table does not have it.
-        cause: What is wrong.
+        cause: The cause in words.
         noticed_by: Its reporter; None if that is not known.
-        fix: What to do.
+        fix: The fix.
         text: The message, unchanged.
         logs: The logs that say more.
     """

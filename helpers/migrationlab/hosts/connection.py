@@ -37,12 +37,12 @@ def refusals(hint: str = "", *, opening: bool = False) -> Iterator[None]:
 
 
 def answer_or_none(work: Callable[[], T], codes: Collection[int], hint: str = "") -> T | None:
-    """Return what ``work`` returns, or None if libvirt refuses it with one of these codes.
+    """Return the result of ``work``, or None if libvirt refuses it with one of these codes.
 
     Args:
         work: Calls libvirt.
         codes: ``VIR_ERR_*`` numbers.
-        hint: What the user can do about any other refusal, which is raised as a HostError.
+        hint: The fix of any other refusal, which is raised as a HostError.
     """
     try:
         return work()
@@ -57,7 +57,7 @@ def refusal(error: libvirt.libvirtError, hint: str = "", *, opening: bool = Fals
 
     Args:
         error: libvirt's error.
-        hint: What the user can do about it; by default the fix of the explanation.
+        hint: The fix; by default that of the explanation.
         opening: Whether this process was opening a connection; then the fix follows the hint.
     """
     text = error.get_error_message() or str(error)

@@ -25,7 +25,7 @@ from migrationlab.lab.layout import (
 NAMESPACE = "urn:migrationlab:guest"
 #: libvirt's docs/drvqemu.rst, "Pass-through of arbitrary qemu commands".
 QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
-#: What QEMU writes into its log; ``capture`` reads it. It is a pattern because a QEMU without such
+#: The events in QEMU's log; ``capture`` reads them. This is a pattern because a QEMU without such
 #: events complains of a plain name.
 TRACED = "vmstate_downtime_checkpoin*"
 #: Steps of the boot that a guest of the lab does not need; each takes long under TCG, together

@@ -55,7 +55,7 @@ class Wire:
         """Set the wire, also during traffic.
 
         Returns:
-            What the kernel says that the wire does now.
+            The kernel's settings of the wire after the change.
 
         Raises:
             UsageError: A value is out of its range; the wire is as before.

@@ -64,7 +64,7 @@ def start(
             measures the network downtime of a guest without beats. A guest of the lab is
             asked every 20 ms in any case.
         capture: Whether to record everything. False records only libvirt's own figures (its events
-            and the completed job's statistics), to measure what recording costs; then
+            and the completed job's statistics), to measure the cost of recording; then
             ``progress()`` reports no bytes.
         on_step: Receives the progress.
 
@@ -108,7 +108,7 @@ def _with_arguments_of(
 
 @_with_arguments_of(start)
 def migrate(*args: Any, **options: Any) -> Run:
-    """Migrate a guest and return the run, whatever its outcome.
+    """Migrate a guest and return the run, with any outcome.
 
     Arguments and errors are those of :func:`start`. Ctrl-C cancels the migration (in post-copy that
     is not possible: it completes), waits until the guest is safe, and raises KeyboardInterrupt.

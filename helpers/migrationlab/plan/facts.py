@@ -70,7 +70,7 @@ class DomainFacts:
         active: Whether it runs.
         persistent: Whether its host keeps its definition.
         paused: Whether it is paused.
-        accelerator: What runs it: "tcg" or "kvm".
+        accelerator: Its accelerator: "tcg" or "kvm".
         memory_mib: Its memory.
         hard_limit: Whether its XML limits the memory of its QEMU (``memtune/hard_limit``).
         disks: Its disks.

@@ -1,6 +1,6 @@
 """Describe a guest of the lab, and check whether such a guest can exist.
 
-:class:`GuestSpec` is the one list of what can be chosen for a guest. The arguments of ``Lab.boot``,
+:class:`GuestSpec` is the only list of the choices for a guest. The arguments of ``Lab.boot``,
 the ``[workload]`` of an experiment, the options of ``migrationlab lab boot`` and the record of a
 run follow from it.
 """
@@ -13,7 +13,7 @@ from typing import Literal
 from migrationlab.errors import GuestError
 from migrationlab.plan.spec import option, require_valid
 
-#: What the guest's kernel, its tables and the check need beside the working set.
+#: The memory for the guest's kernel, its tables and the check, beside the working set.
 RESERVED_MIB = 80
 #: Names of libvirt's, as its XML has them: machine types and CPU models.
 WORD = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -30,7 +30,7 @@ DiskCache = Literal["writeback", "none", "writethrough", "directsync", "unsafe"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuestSpec:
-    """What can be chosen for a guest, with the defaults."""
+    """The choices for a guest, with the defaults."""
 
     memory_mib: int = option(256, "Memory.", unit="MiB", minimum=1)
     working_set_mib: int = option(

@@ -14,8 +14,8 @@ class Problem:
 
     Attributes:
         field: The plan's field, or ``source``, ``destination``, ``domain``.
-        reason: A sentence that names the field and says what it must be, without a full stop.
-        hint: What to do about it.
+        reason: A sentence with the field and its requirement, without a full stop.
+        hint: The fix.
         suggestion: A URI that would work; None if no such URI can be derived.
         rule: The name of the broken rule. Names of rules never change.
     """

@@ -149,11 +149,11 @@ class Rule:
         needed: Whether the other is needed, rather than excluded.
         why: Why a plan that breaks it cannot work.
         source: Where libvirt or QEMU has it.
-        fix: What to do about it; empty if it follows from the terms.
+        fix: The fix; empty if it follows from the terms.
         when: The term that must hold for the rule to count.
         performed: Whether only libvirt's Perform phase checks it.
         wrong: Whether a value breaks it; None if the rule is about two terms.
-        reference: What the reference text says; empty if it follows from the terms.
+        reference: Its sentence in the reference text; empty if it follows from the terms.
     """
 
     name: str

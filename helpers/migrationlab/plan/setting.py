@@ -15,7 +15,7 @@ from migrationlab.plan.wording import nearest, quote
 
 
 class SettingKind(StrEnum):
-    """Who acts on a setting, and how."""
+    """The program that acts on a setting, and its way to do so."""
 
     FLAG = "flag"
     PARAMETER = "parameter"
@@ -86,9 +86,9 @@ class Setting:
     Attributes:
         name: The plan's field.
         default: Its value if it is left out.
-        shape: What its value looks like.
-        group: What it is about.
-        meaning: What it does.
+        shape: The form of its value.
+        group: Its subject.
+        meaning: Its effect.
         flags: The flags that it sets.
         parameter: libvirt's name of the typed parameter, the value of a ``VIR_MIGRATE_PARAM_*``.
         typed: libvirt's type of that parameter; ``strings`` may be given more than once.
@@ -100,7 +100,7 @@ class Setting:
         since: The first libvirt that has it.
         qemu: The first QEMU that has it.
         since_value: The first libvirt that has a value of it, by that value.
-        constraints: What it needs, and what it cannot be combined with.
+        constraints: Its needs and exclusions.
     """
 
     name: str
@@ -123,7 +123,7 @@ class Setting:
 
     @property
     def kind(self) -> SettingKind:
-        """Return who acts on it: libvirt, in one of three ways, or migrationlab."""
+        """Return its kind: libvirt acts on it, in one of three ways, or migrationlab."""
         if self.parameter:
             return SettingKind.PARAMETER
         if self.flags:

@@ -81,7 +81,7 @@ class SettingsTable:
         return pd.DataFrame([about.to_dict() for about in self]).set_index("name")
 
 
-#: Who acts on a setting that is neither a flag nor a parameter of libvirt.
+#: The actor of each setting that is neither a flag nor a parameter of libvirt.
 _ACTS = {
     SettingKind.ARGUMENT: "an argument of the call",
     SettingKind.POLICY: "migrationlab",

@@ -38,7 +38,7 @@ class Option:
         kind: The type of its values besides ``choices``; None if only ``choices`` are allowed.
         choices: Words that are allowed.
         optional: Whether None is allowed.
-        help: What it means, in one line.
+        help: Its meaning, in one line.
         unit: The unit of a number.
         minimum: The smallest number.
         maximum: The largest number.

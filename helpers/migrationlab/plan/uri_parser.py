@@ -33,7 +33,7 @@ _URI = re.compile(
 )
 _HOST_AND_PORT = re.compile(r"(?P<host>\[[^\]]*(?:\]|$)|[^:]*)(?::(?P<port>.*))?", re.DOTALL)
 FOREIGN = re.compile(r"[^A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]")
-# What may stand in a user's name, and in a path or a query.
+# The allowed characters of a user's name, and of a path or a query.
 PLAIN_USER = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:]|%[0-9A-Fa-f]{2})*")
 PLAIN_TAIL = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?]|%[0-9A-Fa-f]{2})*")
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -44,8 +44,8 @@ class UriFault(NamedTuple):
     """One thing wrong with a text.
 
     Attributes:
-        reason: What is wrong, as a sentence goes on after the name of the field: "must …".
-        hint: What to do, in sentences; empty if a good URI says enough.
+        reason: The rest of a sentence after the name of the field: "must …".
+        hint: The fix, in sentences; empty if a good URI is enough.
     """
 
     reason: str
@@ -53,7 +53,7 @@ class UriFault(NamedTuple):
 
 
 class UriParts(NamedTuple):
-    """A URI as it was written; ``host`` keeps its brackets, ``port`` may be no number."""
+    """The unchecked parts of a URI; ``host`` keeps its brackets, ``port`` may be no number."""
 
     scheme: str | None
     user: str | None

@@ -64,7 +64,7 @@ _KNOWN_PORTS = {22: "sshd", 16509: "libvirtd (tcp)", 16514: "libvirtd (tls)"}
 
 
 class Mode(StrEnum):
-    """Who controls the migration: the client (normal) or the source's libvirtd (peer2peer)."""
+    """The controller of a migration: the client (normal) or the source's libvirtd (peer2peer)."""
 
     NORMAL = "normal"
     PEER2PEER = "peer2peer"
@@ -199,7 +199,7 @@ def require_connection_uri(where: str, uri: str) -> None:
 
 #: The schemes and the form of the URIs of the copied disks and of the console's clients.
 #: Sources: qemuMigrationDstStartNBDServer and qemuMigrationSrcGraphicsRelocate in libvirt's
-#: ``src/qemu/qemu_migration.c``; the latter only logs a warning about what it cannot use.
+#: ``src/qemu/qemu_migration.c``; the latter only logs a warning about a URI that it cannot use.
 _OTHER_URIS = {
     "disks_uri": (("tcp", "unix"), "tcp://ADDRESS:PORT or unix:///PATH"),
     "graphics_uri": (("spice", "vnc"), "spice://HOST:PORT or vnc://HOST:PORT"),

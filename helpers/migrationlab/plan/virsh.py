@@ -1,7 +1,7 @@
 """Write a plan as a ``virsh migrate`` command, with notes on the limits of that command.
 
 Sources: libvirt's ``docs/manpages/virsh.rst`` (migrate, migrate-setmaxdowntime, domjobabort) and
-``tools/virsh-domain.c`` (opts_migrate, cmdMigrate: what virsh itself refuses).
+``tools/virsh-domain.c`` (opts_migrate, cmdMigrate: the refusals of virsh itself).
 """
 
 from __future__ import annotations
