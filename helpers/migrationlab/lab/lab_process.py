@@ -22,6 +22,9 @@ from migrationlab.steps import Listener, Step, ignore
 DEFAULT_NAME = "lab"
 DOWN_TIMEOUT_S = 10
 
+#: Daemons go on without this process: kept, so that Python does not warn that they still run.
+_DAEMONS: list[subprocess.Popen[str]] = []
+
 
 def up(
     name: str = DEFAULT_NAME,
@@ -49,6 +52,7 @@ def up(
             daemon.terminate()
             daemon.wait()
             raise
+    _DAEMONS.append(daemon)
 
 
 def _follow(reports: IO[str], errors: IO[str], on_step: Listener) -> None:
