@@ -1,8 +1,8 @@
-"""Work out figures from what was recorded of a migration.
+"""Compute figures from the recording of a migration.
 
 Owns the timeline and its phases, the five kinds of downtime, latency, cost, and the guest's
-workload. Pure functions of plain frames: this package imports no other, opens no file and asks
-no clock, so a recording gives the same answer on any machine.
+workload. All functions are pure functions of plain frames: the package imports no other package,
+opens no file and reads no clock, so a recording gives the same answer on any machine.
 """
 
 import lazy_loader

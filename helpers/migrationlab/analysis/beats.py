@@ -1,11 +1,11 @@
-"""Find the network silence around a guest's stop, and how regular its beats were before.
+"""Find the network silence around a guest's stop, and the regularity of the beats before.
 
 The functions take *arrivals*: a frame with ``arrival_ns`` and ``sequence``, of the guest's beats or
 of answers to echo requests. Only an arrival that is newer than all before it shows that the guest
 runs now: a duplicate or a late beat was sent before something that has already arrived.
 
 If the sequence has no gap across a silence, the guest was paused. If numbers are missing, the guest
-ran during that time and the network lost what it sent.
+ran during that time and the network lost its packets.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ JITTER_MIN_GAPS = 100  # of fewer values, the 99th percentile is just the maximu
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Silence:
-    """The time between two arrivals, or nothing where it could not be measured."""
+    """The time between two arrivals, empty if it could not be measured."""
 
     start_ns: int | None = None  # the last arrival before it
     end_ns: int | None = None  # the first arrival after it
@@ -39,7 +39,7 @@ class Silence:
 
     @property
     def duration_ms(self) -> float | None:
-        """The time between the two arrivals. It includes the period of the beats."""
+        """Return the time between the two arrivals. It includes the period of the beats."""
         return span_ms(self.start_ns, self.end_ns)
 
 
@@ -57,7 +57,7 @@ class ClockStep:
 def silence_around(arrivals: pd.DataFrame, stop_ns: int | None, resume_ns: int | None) -> Silence:
     """Find the longest silence that overlaps a guest's pause, or 50 ms on either side of it.
 
-    It is empty if the stop is unknown or nothing arrived before or after it.
+    The silence is empty if the stop is unknown, or without an arrival before or after the stop.
     """
     if stop_ns is None or resume_ns is None or not len(arrivals):
         return Silence()
@@ -80,7 +80,7 @@ def silence_around(arrivals: pd.DataFrame, stop_ns: int | None, resume_ns: int |
 def jitter_ms(arrivals: pd.DataFrame, called_ns: int) -> float | None:
     """Return the 99th percentile of the gaps between arrivals in the second before the call.
 
-    If less than that second was recorded, it must have at least :data:`JITTER_MIN_GAPS` gaps.
+    A recording of less than that second must have at least :data:`JITTER_MIN_GAPS` gaps.
     """
     return _gap_before_ms(arrivals, called_ns, percentile=99)
 
@@ -102,9 +102,9 @@ def counts(beats: pd.DataFrame) -> dict[str, Any]:
     """Count the beats that arrived repeatedly, too late or never, None without any beats.
 
     Returns:
-        ``beats_duplicated``: arrivals without each beat's first; ``beats_reordered``: beats that
-        arrived after a beat that was sent later (RFC 4737); ``beats_lost``: those that never
-        arrived, between the first and the last that did.
+        ``beats_duplicated``: arrivals of a beat after its first; ``beats_reordered``: beats
+        that arrived after a beat that was sent later (RFC 4737); ``beats_lost``: beats between
+        the first and the last arrival that never arrived.
     """
     if not len(beats):
         return dict.fromkeys(("beats_duplicated", "beats_reordered", "beats_lost"))
@@ -118,12 +118,12 @@ def counts(beats: pd.DataFrame) -> dict[str, Any]:
 
 
 def clock_steps(beats: pd.DataFrame) -> tuple[ClockStep, ...]:
-    """Find where this machine's clock and the guest's own jumped apart.
+    """Find the moments when this machine's clock and the guest's own jumped apart.
 
     A late beat is alone; a step shows in all beats that follow. So the minimum difference of the
     two clocks over some beats before is compared with the minimum over some beats after.
 
-    The steps of more than :data:`CLOCK_STEP_NS` count, each where it was largest.
+    Steps of more than :data:`CLOCK_STEP_NS` count, each at its largest difference.
     """
     ordered = beats.sort_values("sequence", kind="stable")
     times = integers(ordered["arrival_ns"])
@@ -163,7 +163,7 @@ def check_clock(silence: Silence, steps: Iterable[ClockStep], since_ns: int) -> 
         touches = (
             silence.start_ns is not None
             and silence.end_ns is not None
-            # A guest that runs again catches up, which blurs where the step was.
+            # A guest that runs again catches up, which blurs the moment of the step.
             and first <= silence.end_ns + AROUND_STOP_NS
             and last >= silence.start_ns - AROUND_STOP_NS
         )

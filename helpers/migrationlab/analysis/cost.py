@@ -1,6 +1,6 @@
-"""Work out what a migration cost, from the recorded processes and connections.
+"""Compute the cost of a migration from the recorded processes and connections.
 
-**Processor time** is what was used between libvirt's call and its return. A process or thread that
+**Processor time** is the time used between libvirt's call and its return. A process or thread that
 started during the call, such as the destination's QEMU, counts from its start. The source's QEMU
 ends before the call returns and counts up to its last sample. Between samples the time is taken to
 grow evenly.
@@ -14,10 +14,10 @@ itself: it is below 0 if the guest was throttled.
 
 **Bytes on the wire** are split by the purpose of their TCP connection. The payload of a connection
 is known exactly; its headers are counted as :data:`SEGMENT_HEADER_BYTES` a segment.
-``unaccounted`` is what the queues of the wire counted beyond that: other protocols, and the options
+``unaccounted`` is the rest in the counts of the wire's queues: other protocols, and the options
 that make the first segments of a connection longer.
 
-What is not known is None (NaN in a frame), never 0.
+An unknown figure is None (NaN in a frame), never 0.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from migrationlab.analysis.frames import growth, integers, table
 from migrationlab.analysis.switchover import Moments
 
 GIB = 1 << 30
-#: Of less than this, sent before the migration was given up, a price per GiB would be noise.
+#: If a failed migration sent less than this, a price per GiB would be noise.
 MIN_PAYLOAD_BYTES = 16 << 20
-#: How old a daemon's last sample may be when the call returns.
+#: The largest age of a daemon's last sample when the call returns.
 LAST_SAMPLE_NS = 250_000_000
 #: Ethernet 14, IPv4 20, TCP 20 and its time stamps 12 bytes: RFC 894, 791, 9293, 7323.
 SEGMENT_HEADER_BYTES = 66
@@ -45,7 +45,7 @@ GROUPS = ("vCPU", "migration", "multifd", "other")
 #: The groups that also work for the guest without a migration.
 OF_GUEST = ("vCPU", "other")
 WHOLE = "all"
-#: What is usual cannot be known from a shorter time.
+#: A shorter time does not show the usual processor time.
 MIN_USUAL_S = 0.1
 
 #: A side, a process, and a group of its threads or ``WHOLE``.
@@ -67,7 +67,7 @@ DEFINITIONS: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Cost:
-    """What a migration cost both hosts and the wire. The single figures: see ``DEFINITIONS``.
+    """The cost of a migration for both hosts and the wire. The single figures: see ``DEFINITIONS``.
 
     Attributes:
         processors: side, process, group, cpu_s, usual_cpu_s; a row for each process, with the
@@ -75,7 +75,7 @@ class Cost:
         memory: side, process, first_bytes, peak_bytes; a row per process.
         traffic: purpose, connections, payload_bytes, resent_bytes, header_bytes, total_bytes; both
             directions; a row per purpose, and ``unaccounted``.
-        notes: Why something is unknown or uncertain.
+        notes: The reasons why figures are unknown or uncertain.
     """
 
     processors: pd.DataFrame
@@ -109,7 +109,7 @@ def cost(
     moved: bool,
     memory_bytes: int | None,
 ) -> Cost:
-    """Work out what a migration cost, from frames of a run and the moments of its timeline.
+    """Compute the cost of a migration from frames of a run and the moments of its timeline.
 
     ``moved`` says whether the guest ran again at the destination, and not at the source.
     """
@@ -145,7 +145,7 @@ def _ended_early(processes: pd.DataFrame, returned_ns: int) -> bool:
 
 
 def group_of(thread: str) -> str:
-    """Return the group of a thread by its name in a run; without a name, that of the process."""
+    """Return a thread's group by its name in a run; without a name, the group of the process."""
     if not thread:
         return WHOLE
     return next((group for group in GROUPS[:-1] if thread.startswith(group)), "other")
@@ -237,7 +237,7 @@ def _migration_cpu_s(used: Mapping[Key, float], usual: Mapping[Key, float]) -> f
 
 
 def _extra(used: Mapping[Key, float], usual: Mapping[Key, float], group: str) -> list[float]:
-    """Return what a group of each QEMU used beyond the usual, nothing if that is not known."""
+    """Return the seconds of a group beyond the usual, for each QEMU; empty if unknown."""
     if ("source", "qemu", group) not in usual:
         return []
     keys = [(side, "qemu", group) for side in SIDES]
@@ -282,5 +282,5 @@ def _traffic(connections: pd.DataFrame, cable: int | None) -> pd.DataFrame:
 
 
 def _rounded(amount: float | None, per: float | None = 1) -> float | None:
-    """Return an amount per something; None if one of them is unknown."""
+    """Return a ratio, rounded; None if one of the amounts is unknown."""
     return None if amount is None or not per else round(amount / per, 4)

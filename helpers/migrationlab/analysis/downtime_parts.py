@@ -30,8 +30,8 @@ If no record separates two parts, they are one row, their names joined by " + ".
 ``completed`` ends no part: it comes after the destination's, whose answer the source waits for
 (``migration_completion`` in QEMU's ``migration/migration.c``).
 
-``basis`` says how the end of a part is known: ``log``, ``events``, ``beats`` or ``echoes``.
-``error_ms`` is how wrong the part's duration may be because two clocks stamped its ends. Where this
+``basis`` is the source of a part's end: ``log``, ``events``, ``beats`` or ``echoes``. ``error_ms``
+is the largest error of the part's duration from the two clocks that stamped its ends. If this error
 is unknown, duration and error are missing.
 """
 
@@ -54,7 +54,7 @@ JOINED = " + "
 
 
 class _End(NamedTuple):
-    """Where a part ends, how this is known, and whose clock says so."""
+    """The end of a part, its source, and the clock that stamped it."""
 
     time_ns: int
     basis: str
@@ -94,7 +94,7 @@ def _corrected(events: list[Event], clocks: Clocks) -> Iterator[Event]:
 def _ends(
     events: list[Event], resume: int, packet: _End | None
 ) -> Iterator[tuple[str, _End | None]]:
-    """Yield each part that took place, and its end if known."""
+    """Yield the parts that took place, with their ends if known."""
 
     def event(side: str, value: str) -> _End | None:
         at = status(events, side, value)

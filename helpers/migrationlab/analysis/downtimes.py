@@ -37,7 +37,7 @@ of these gaps in the second before the call. From this follow the bounds:
 The kernel takes the stamps, with an error of some microseconds.
 
 **Guest.** Its clock is paused with it, so it notices almost nothing. Afterwards its clock is
-*behind* by what it missed, unless something sets it.
+*behind* by the missed time, unless something sets it.
 """
 
 from __future__ import annotations
@@ -57,24 +57,24 @@ COLUMNS = ("kind", "downtime_ms", "low_ms", "high_ms", "resolution_ms", "method"
 KINDS = ("requested", "reported", "event", "network", "guest")
 REPORTED_ERROR_MS = 1.0
 STAMP_MS = 0.001
-#: Why an error is unknown.
+#: The reasons why an error is unknown.
 CLOCKS_UNKNOWN = "the difference of the two hosts' clocks is not known, so the error is not known"
 JITTER_UNKNOWN = "too few arrivals were recorded before the call to know the error"
-#: What a method calls the arrivals.
+#: The words of a method for the arrivals.
 ARRIVALS = {"beats": "the guest's beats", "echoes": "answers to echo requests"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuestClock:
-    """How the guest's own clock went on during the silence; None if no beats show it."""
+    """The advance of the guest's own clock during the silence; None if no beats show it."""
 
-    gap_ms: float | None = None  # how far it advanced in the silence
-    behind_ms: float | None = None  # how much less this is than the time outside
-    usual_ms: float | None = None  # how far it usually advances from beat to beat
+    gap_ms: float | None = None  # its advance in the silence
+    behind_ms: float | None = None  # the time outside minus this advance
+    usual_ms: float | None = None  # its usual advance from beat to beat
 
 
 def guest_clock(recorded: pd.DataFrame, silence: Silence) -> GuestClock:
-    """Read how the guest's own clock went on in a silence from the beats that it was found in."""
+    """Read the advance of the guest's own clock in a silence from the beats around it."""
     clock = recorded.drop_duplicates("arrival_ns").set_index("arrival_ns")["guest_ns"]
     start_ns, end_ns = silence.start_ns, silence.end_ns
     if start_ns is None or end_ns is None or not {start_ns, end_ns} <= set(clock.index):
@@ -143,6 +143,6 @@ def downtimes(
     frame.loc[measured & unsure, "reason"] = CLOCKS_UNKNOWN
     frame.loc[measured & unsure & (frame["kind"] == "network"), "reason"] = JITTER_UNKNOWN
     if switchover.stop_ns is None:
-        # The limit is valid anyway. A figure from libvirt would be of something else.
+        # The limit is valid anyway. A figure from libvirt would measure something else.
         frame.loc[~measured & (frame["kind"] != "requested"), "reason"] = "no stop was recorded"
     return frame[list(COLUMNS)]

@@ -1,7 +1,7 @@
 """Read the frame ``events`` as records in order of time, on one clock.
 
-QEMU stamps its events with the clock of its own host. :func:`read_clocks` works out what to add to
-these stamps to get the time of the machine that recorded, and how wrong the result may be.
+QEMU stamps its events with the clock of its own host. :func:`read_clocks` computes the shift from
+these stamps to the time of the machine that recorded, and the error of the result.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HERE = "here"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Recording:
-    """What was recorded of one migration: frames and facts of a run, under its names."""
+    """The recording of one migration: frames and facts of a run, under the run's names."""
 
     events: pd.DataFrame
     job: pd.DataFrame
@@ -41,7 +41,7 @@ class Recording:
 
     @property
     def end_ns(self) -> int:
-        """When the call returned; not before the call, even if the clock was set back."""
+        """Return when the call returned; not before the call, even if the clock was set back."""
         return max(self.called_ns, self.returned_ns)
 
 
@@ -58,11 +58,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """How stamps of the hosts become times of this machine: in nanoseconds, by side."""
+    """The shifts from the hosts' stamps to this machine's time: in nanoseconds, by side."""
 
-    shifts: Mapping[str, int]  # what to add to the stamps
-    errors: Mapping[str, int | None]  # how wrong this may be, in either direction; None if unknown
-    notes: tuple[str, ...]  # what a reader of the numbers must know
+    shifts: Mapping[str, int]  # the shift to add to the stamps
+    errors: Mapping[str, int | None]  # largest error of the shift, either way; None if unknown
+    notes: tuple[str, ...]  # facts that a reader of the numbers must know
 
     def apart_ns(self) -> int | None:
         """Return the largest possible difference of the hosts' clocks, None if unknown."""
@@ -72,7 +72,7 @@ class Clocks:
         return abs(self.shifts.get("source", 0) - self.shifts.get("destination", 0)) + error
 
     def error_ns(self, *clocks: str) -> int | None:
-        """Return how wrong a time between stamps of these clocks may be, None if unknown."""
+        """Return the largest error of a time between stamps of these clocks; None if unknown."""
         if len(set(clocks)) < 2:
             return 0  # one clock: its offset cancels out
         errors = [0 if clock == HERE else self.errors.get(clock) for clock in clocks]

@@ -26,12 +26,12 @@ def integers(column: pd.Series) -> Integers:
 
 
 def span_ms(start_ns: int | None, end_ns: int | None) -> float | None:
-    """Return the milliseconds between two moments, None if one of them is unknown."""
+    """Return the milliseconds between two moments; None if one of them is unknown."""
     return None if start_ns is None or end_ns is None else round((end_ns - start_ns) / MS, 3)
 
 
 def durations(frame: pd.DataFrame) -> Numbers:
-    """Return the milliseconds from start_ns to end_ns, NaN where they are not known."""
+    """Return the milliseconds from start_ns to end_ns; NaN if they are not known."""
     spans = (frame["end_ns"] - frame["start_ns"]).astype("Float64")
     known: Numbers = (spans / MS).to_numpy(dtype=np.float64, na_value=np.nan)
     return known.round(3)

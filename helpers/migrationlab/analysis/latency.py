@@ -1,4 +1,4 @@
-"""Work out what a client of the guest's service sees: the round trip of each echo request.
+"""Compute a client's view of the guest's service: the round trip of each echo request.
 
 This machine takes both stamps: of the request just before it goes to the kernel, of the answer by
 the kernel as it comes in (``capture.ping``). So a round trip contains the way to the guest and

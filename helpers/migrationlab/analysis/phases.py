@@ -1,4 +1,4 @@
-"""Work out the five phases of a migration and its iterations over memory.
+"""Compute the five phases of a migration and its iterations over memory.
 
 **Phases** are always five rows without gaps between them. ``basis`` is ``log`` where the daemons'
 own logs were recorded, else ``events``:
@@ -25,7 +25,7 @@ The states of a phase:
 
 - ``complete``.
 - ``cut short``: the migration failed or was cancelled in this phase.
-- ``rolled back``: what followed the phase that was cut short, to undo it.
+- ``rolled back``: a phase after the one that was cut short, which undoes the migration.
 - ``not reached``.
 - ``left out``: Perform of an offline migration, which sends no memory.
 - ``missing``: the phase took place, but no record shows its start. The row of the neighbour
@@ -40,7 +40,7 @@ import pandas as pd
 from migrationlab.analysis.events import Event, Recording, coalesce, first, lifecycle, status
 from migrationlab.analysis.frames import durations, table
 
-#: Who works in each phase (virDomainMigrateVersion3Full in libvirt's src/libvirt-domain.c, and its
+#: The worker in each phase (virDomainMigrateVersion3Full in libvirt's src/libvirt-domain.c, and its
 #: twin in peer2peer, qemuMigrationSrcPerformPeer2Peer3 in src/qemu/qemu_migration.c). In Perform
 #: the source's QEMU sends; in Confirm the source's libvirtd waits for it to end.
 WORKERS = {
@@ -52,7 +52,7 @@ WORKERS = {
 }
 PHASES = tuple(WORKERS)
 PERFORM = PHASES.index("Perform")
-#: Who asks for each phase: in normal mode the client leads; in peer2peer it asks once, for all.
+#: The side that asks for a phase: in normal mode the client; in peer2peer it asks once, for all.
 LEADERS = {"normal": "client", "peer2peer": "source libvirtd"}
 #: QEMU's statuses that end the iterations of a migration that did not complete, in order.
 FAILED = ("cancelling", "cancelled", "failing", "failed")
@@ -111,7 +111,7 @@ def _starts_by_events(events: list[Event], called_ns: int, *, completed: bool) -
     switched = lifecycle(events, "SUSPENDED.POSTCOPY", "source")
     if not completed:
         if not any(event.side in {"source", "destination"} for event in events):
-            return [None] * len(PHASES)  # no record shows how far it came
+            return [None] * len(PHASES)  # no record shows the phase that it reached
         # A migration interrupted in post-copy has performed, and cannot be rolled back.
         return [None, called_ns, prepared, switched, None]
     return [

@@ -1,4 +1,4 @@
-"""Find the moments of a migration: when the guest stopped and ran again, and the event downtime.
+"""Find the moments of a migration, such as the guest's stop and resume, and the event downtime.
 
 QEMU stamps STOP and RESUME, on two hosts. Where one of the two clocks is unknown, the event
 downtime is withheld and a note says so. libvirt's own events have no stamp: they place the stop in
@@ -37,8 +37,8 @@ class Switchover:
     stop_ns: int | None = None  # None if no stop was recorded
     resume_ns: int | None = None  # None if the guest did not run again
     event_ms: float | None = None  # the event downtime; None if QEMU's stamps do not give it
-    error_ns: int | None = None  # how wrong the offset between the two clocks may be
-    notes: tuple[str, ...] = ()  # what a reader of the numbers must know
+    error_ns: int | None = None  # the largest error of the offset between the two clocks
+    notes: tuple[str, ...] = ()  # facts that a reader of the numbers must know
 
 
 def find_switchover(events: list[Event], clocks: Clocks) -> Switchover:

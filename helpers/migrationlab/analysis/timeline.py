@@ -1,14 +1,14 @@
-"""Work out what a recording means: phases, iterations, downtimes, rates.
+"""Compute the timeline of a recording: phases, iterations, downtimes, rates.
 
 :func:`build` is a pure function: a recording gives the same answer on any machine, years later.
 
 All times are CLOCK_REALTIME nanoseconds of the machine that recorded. QEMU stamps its events with
-its own host's clock; the measured offset is subtracted (see ``events``). What is not known is None
+its own host's clock; the measured offset is subtracted (see ``events``). An unknown value is None
 (NaN in a frame), never 0.
 
 **Phases and iterations**: see ``phases``.
 
-**Downtimes**: ``downtimes`` works out the error of each. ``event`` is from QEMU's STOP to QEMU's
+**Downtimes**: ``downtimes`` computes their errors. ``event`` is from QEMU's STOP to QEMU's
 RESUME, on two hosts: see ``switchover``. ``network`` is the longest time between two arrivals of
 beats around the stop (of answers to echo requests if the guest sends no beats). It includes their
 period. So does ``network_jitter_ms``, the 99th percentile of the same gaps in the second before the
@@ -50,7 +50,7 @@ from migrationlab.analysis.frames import MS, growth, span_ms, table
 from migrationlab.analysis.phases import PHASES, iterations, phases
 from migrationlab.analysis.switchover import Moments, find_switchover
 
-#: The events of migrationlab that record what was done to a migration.
+#: The events of migrationlab that record actions on a migration.
 STEERING = frozenset(
     {
         *("set_max_downtime", "set_bandwidth", "set_postcopy_bandwidth", "set_compression_cache"),
@@ -76,7 +76,7 @@ LOG_RESOLUTION_NS = MS  # the daemons' logs truncate their stamps to the millise
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Timeline(Moments):
-    """What a recording means; it also has the attributes of ``Moments``.
+    """The meaning of a recording; it also has the attributes of ``Moments``.
 
     Attributes:
         phases: phase, by, asked_by, state, start_ns, end_ns, duration_ms, basis; five rows.
@@ -87,26 +87,26 @@ class Timeline(Moments):
         latency: sent_ns, round_trip_ms; a row per echo request, NaN where it was lost.
         downtimes: kind, downtime_ms, low_ms, high_ms, resolution_ms, method, reason; a row per kind
             of downtime, with its error: see :mod:`migrationlab.analysis.downtimes`.
-        steering: time_ns, name, by, value, refused; a row for each thing that was done to the
-            migration, or was refused: value is what was set, refused says why not.
-        total_ms: How long the job took, as libvirt counts.
-        call_ms: How long libvirt's call took.
-        transferred_bytes: What libvirt reports as sent.
-        wire_bytes: What the source sent over the wire.
+        steering: time_ns, name, by, value, refused; a row for each action on the migration, done or
+            refused: ``value`` is the set value, ``refused`` the reason of a refusal.
+        total_ms: The duration of the job, as libvirt counts.
+        call_ms: The duration of libvirt's call.
+        transferred_bytes: The bytes that libvirt reports as sent.
+        wire_bytes: The bytes that the source sent over the wire.
         throughput_bytes_per_s: The rate of sending.
         iteration_count: The number of iterations, as libvirt counts.
-        postcopy_ms: How long post-copy lasted.
+        postcopy_ms: The duration of post-copy.
         silent_from_ns: The last arrival before the network downtime.
         silent_until_ns: The first arrival after it.
-        network_basis: What the arrivals were: "beats", "echoes", or None.
+        network_basis: The kind of the arrivals: "beats", "echoes", or None.
         network_jitter_ms: The 99th percentile of the gaps between arrivals before the call.
-        guest_behind_ms: How far the guest's own clock fell behind in the silence.
+        guest_behind_ms: The lag of the guest's own clock after the silence.
         beats_duplicated: Repeated arrivals of beats.
         beats_reordered: Beats that arrived after a beat that was sent later.
         beats_lost: Beats that never arrived, in the whole recording.
-        beats_lost_in_silence: Those lost within the network downtime. 0 means that the guest was
+        beats_lost_in_silence: Beats lost within the network downtime. 0 means that the guest was
             really paused; each lost beat is a millisecond in which it ran and nothing arrived.
-        notes: What a reader of the numbers must know.
+        notes: Facts that a reader of the numbers must know.
     """
 
     phases: pd.DataFrame
@@ -160,7 +160,7 @@ def build(recording: Recording) -> Timeline:
     elif latency.set_back(recording.echoes):
         silence = Silence(set_back=True)
     if silence.set_back and clocks.apart_ns() == 0:
-        # QEMU's stamps are of the same clock as those of the arrivals.
+        # QEMU's stamps and those of the arrivals are from the same clock.
         withheld = (*switchover.notes, EVENT_SET_BACK)
         switchover = replace(switchover, event_ms=None, error_ns=None, notes=withheld)
     moments = Moments(
@@ -209,7 +209,7 @@ def build(recording: Recording) -> Timeline:
         network_basis=network_basis,
         network_jitter_ms=beats.jitter_ms(arrivals, called_ns),
         guest_behind_ms=guest.behind_ms,
-        # Not of echoes: each one sent to a paused guest may be lost.
+        # Not for echoes: any request to a paused guest may be lost.
         beats_lost_in_silence=silence.lost if basis == "beats" else None,
         notes=(
             *clocks.notes,
@@ -224,7 +224,7 @@ def build(recording: Recording) -> Timeline:
 
 
 def _arrivals(recording: Recording) -> tuple[pd.DataFrame, str]:
-    """Return the beats or, if there are none, the answered echo requests; and which they are."""
+    """Return the beats or, if there are none, the answered echo requests; and their kind."""
     if len(recording.beats):
         return recording.beats, "beats"
     answered = recording.echoes.dropna(subset=["arrival_ns"])
@@ -232,7 +232,7 @@ def _arrivals(recording: Recording) -> tuple[pd.DataFrame, str]:
 
 
 def _amounts(recording: Recording, moments: Moments) -> dict[str, Any]:
-    """Return how much was sent, as libvirt and the wire counted."""
+    """Return the amounts sent, as libvirt and the wire counted."""
     job, completed_job = recording.job, recording.completed_job
     # Memory only: at the destination a completed job's figures do not include copied disks.
     transferred = _number(completed_job, "memory_processed", "data_processed")
@@ -263,7 +263,7 @@ def _counted_to_end(recording: Recording) -> bool:
 
 
 def _steering(events: list[Event]) -> pd.DataFrame:
-    """Return what was done to the migration: migrationlab's own events, which say by whom."""
+    """Return the actions on the migration: migrationlab's own events, with their authors."""
     columns = {"time_ns": "int64", "name": "str", "by": "str", "value": "Int64", "refused": "str"}
     rows = []
     for event in events:
@@ -279,7 +279,7 @@ def _number(facts: Mapping[str, int | str], *keys: str) -> int | None:
 
 
 def _maximum(frame: pd.DataFrame, column: str) -> int | None:
-    """Return the maximum of a counter, which after an abort can fall back to 0."""
+    """Return the maximum of a counter, because an abort can reset it to 0."""
     known = frame[column].dropna()
     return int(known.max()) if len(known) else None
 

@@ -1,8 +1,8 @@
-"""Work out what a migration did to the guest's workload: how fast it wrote, and when.
+"""Compute the effect of a migration on the guest's workload: its rate of writing over time.
 
 Each beat has the count of pages that the workload has written so far. Between two beats the count
-is taken to grow evenly over the time between their arrivals: what the outside saw of the guest's
-work.
+is taken to grow evenly over the time between their arrivals: this is the guest's work as seen from
+outside.
 
 **Errors.** At a moment between two beats, the true count is between their two counts. So each rate
 has bounds, and its error is half the difference of these. The delay of a beat, which the network
@@ -14,7 +14,7 @@ and the next call may come directly after that.
 
 **Recovery** is the time from when the guest runs again until it writes as fast as before: until the
 start of the first :data:`WINDOW_MS` with a rate of at least :data:`RECOVERED` of the usual one. The
-start, because by the end of that window a workload may have caught up on what it missed. The search
+start, because by the end of that window a workload may have caught up on missed work. The search
 ends when the call returns, because then comes the next check.
 """
 
@@ -29,7 +29,7 @@ import pandas as pd
 from migrationlab.analysis.frames import MS, Integers, Numbers, integers, span_ms, table
 from migrationlab.analysis.switchover import Moments
 
-#: What the workload of a lab's guest counts (lab/payload/workload.c).
+#: The unit that the workload of a lab's guest counts (lab/payload/workload.c).
 PAGE_BYTES = 4096
 MIB = 1 << 20
 WINDOW_MS = 100
@@ -54,7 +54,7 @@ _CURVE = {"time_ns": "int64", "mib_s": "float64"}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Workload:
-    """How fast a guest wrote its memory, before, during and after its migration.
+    """A guest's rate of writing memory, before, during and after its migration.
 
     Attributes:
         rates: part, start_ns, end_ns, duration_ms, mib_s, error_mib_s, share; a row per part of the
@@ -64,8 +64,8 @@ class Workload:
         curve: time_ns, mib_s; the rate over the :data:`CURVE_MS` around each moment.
         before_mib_s: The rate before memory was sent.
         sending_mib_s: The rate from the first iteration until the guest stopped, or sending ended.
-        recovery_ms: How long after it ran again it wrote as fast as before.
-        notes: Why something is unknown or uncertain.
+        recovery_ms: The time from the guest's resume until it wrote as fast as before.
+        notes: The reasons why values are unknown or uncertain.
     """
 
     rates: pd.DataFrame
@@ -82,7 +82,7 @@ class Workload:
 
 
 def workload(*, beats: pd.DataFrame, iterations: pd.DataFrame, moments: Moments) -> Workload:
-    """Work out how fast the guest wrote, from frames of a run and of its timeline."""
+    """Compute the guest's rate of writing from frames of a run and of its timeline."""
     if (unusable := _unusable(beats)) is not None:
         return Workload(rates=table(_RATES), curve=table(_CURVE), notes=(unusable,))
     written = _Written(beats)
@@ -120,7 +120,7 @@ def _spans(first_ns: int, running: pd.DataFrame, moments: Moments) -> Iterator[S
 
 
 class _Written:
-    """How much was written by when."""
+    """The amount written over time."""
 
     def __init__(self, beats: pd.DataFrame) -> None:
         ordered = beats.sort_values("arrival_ns", kind="stable")
@@ -141,7 +141,7 @@ class _Written:
         return rates
 
     def rate(self, start_ns: int, end_ns: int) -> tuple[float | None, float | None]:
-        """Return the rate between two moments and its error, None if too little was recorded."""
+        """Return the rate between two moments and its error; None if too little was recorded."""
         start, end = max(start_ns, self.first_ns), min(end_ns, self.last_ns)
         if end - start < MIN_RATE_MS * MS:
             return None, None
@@ -153,7 +153,7 @@ class _Written:
         return round(float(rate), 3), round(error, 3)
 
     def curve(self) -> pd.DataFrame:
-        """Return the rate around each moment, at the ends over as much as was recorded."""
+        """Return the rate around each moment; at the ends, over the recorded part only."""
         times = np.arange(self.first_ns, self.last_ns, STEP_MS * MS, dtype=np.int64)
         half, recorded = CURVE_MS * MS // 2, (self.first_ns, self.last_ns)
         rates = self.over(np.clip(times - half, *recorded), np.clip(times + half, *recorded))
@@ -167,7 +167,7 @@ class _Written:
 
 
 def _unusable(beats: pd.DataFrame) -> str | None:
-    """Return why the beats give no rate, None if they do."""
+    """Return the reason why the beats give no rate; None if they give one."""
     if len(beats) < 2:
         return "No beats were recorded, so nothing is known of the workload."
     # Rows are in the order of receipt.

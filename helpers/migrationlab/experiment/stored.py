@@ -111,7 +111,7 @@ class StoredExperiment:
 
     @property
     def measured(self) -> Runs:
-        """Return the runs that count, whatever their outcome: one for each planned run done."""
+        """Return the runs that count, with any outcome: one for each planned run done."""
         runs = self.runs
         counted = {
             placement(run)["run_number"]: run

@@ -1,7 +1,7 @@
 """Model pre-copy: whether a migration ends, after how many iterations, and when.
 
 Theory of operation. The first iteration sends all memory in use. The guest writes meanwhile, and
-what it wrote goes into the next iteration: at most its working set. QEMU pauses the guest once the
+the next iteration sends the written pages: at most the working set. QEMU pauses the guest once the
 rest can be sent within the downtime limit: once ``left <= limit * bandwidth``, the *threshold*.
 Clark et al., *Live Migration of Virtual Machines* (NSDI 2005), section 3, describe the iterations
 (there "rounds"), and why a "writable working set" that is written faster than it is sent cannot be
@@ -9,14 +9,14 @@ migrated by pre-copy.
 
 QEMU does not wait for the end of an iteration (``migration/migration.c``,
 ``migration_iteration_run`` and ``migration_update_counters``; the same in 7.2 and 10.0). When the
-memory known to be left falls below the threshold, QEMU asks what was written meanwhile, and that
-begins a new iteration. So each iteration sends its memory *down to the threshold*. QEMU checks this
-at most every 50 ms (``MAX_WAIT`` in ``migration/ram.c``), so on average it sends half of what
-50 ms carry beyond the threshold.
+memory known to be left falls below the threshold, QEMU asks for the pages written meanwhile, and
+they begin a new iteration. So each iteration sends its memory *down to the threshold*. QEMU checks
+this at most every 50 ms (``MAX_WAIT`` in ``migration/ram.c``). So on average it sends half of the
+memory that the wire carries in 50 ms beyond the threshold.
 
 This gives the border. An iteration that sends ``x`` leaves ``x * dirty / bandwidth`` more to send
-than fits. That shrinks if the guest writes more slowly than the wire carries, whatever the memory's
-size. If the guest writes faster, what is left grows to the working set, and the migration ends only
+than fits. This amount shrinks if the guest writes more slowly than the wire carries, for any memory
+size. If the guest writes faster, the amount grows to the working set, and the migration ends only
 if the working set fits in the downtime limit.
 
 The model leaves out: pages of zeros, which cost almost nothing (``memory_mib`` is the memory *in
@@ -80,10 +80,10 @@ class Precopy:
     """The quantities that decide whether a plain pre-copy migration ends.
 
     Attributes:
-        dirty_mib_s: How fast the guest writes its memory.
+        dirty_mib_s: The rate at which the guest writes its memory.
         wire_mbit_s: The rate of the wire.
         memory_mib: The guest's memory in use, which has to be sent.
-        working_set_mib: How much of it the guest writes, again and again.
+        working_set_mib: The part of this memory that the guest writes again and again.
         max_downtime_ms: The downtime limit; 300 is QEMU's default.
     """
 

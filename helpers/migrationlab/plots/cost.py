@@ -1,4 +1,4 @@
-"""Draw what migrations cost: CPU time by user, and bytes on the wire by purpose."""
+"""Draw the cost of migrations: CPU time by user, and bytes on the wire by purpose."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class _Row:
 
 
 def cost(runs: Iterable[Run]) -> picture.Picture:
-    """Draw what runs cost, by setting: means, because only means add up; each run's sum is a point.
+    """Draw the cost of runs by setting: means, because only means add up; a run's sum is a point.
 
     Runs of an experiment are grouped by their setting, without warm-ups; other runs by their
     environment, settings and outcome. If there are too many settings, those of a mode share a bar,

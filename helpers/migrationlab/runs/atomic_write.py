@@ -59,7 +59,7 @@ def refused(what: str, error: OSError) -> StoreError:
     """Return the error for an operation that a disk refused, with a hint.
 
     Args:
-        what: What failed.
+        what: The operation that failed.
         error: The reason.
     """
     match error:

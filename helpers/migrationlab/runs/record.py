@@ -135,7 +135,7 @@ class RunRecord:
 
     @property
     def found_at(self) -> str | None:
-        """The name of the host where the guest was afterwards; None: not known."""
+        """Return the name of the guest's host afterwards; None: not known."""
         if self.domain_states is None:
             arrived = self.outcome is Outcome.COMPLETED
             return str((self.destination if arrived else self.source)["name"])

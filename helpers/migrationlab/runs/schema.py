@@ -69,9 +69,9 @@ class Column:
         name: Its name.
         type: Its type in a frame, as pandas names it; empty where none is fixed.
         unit: The unit that it is stored in; empty where it has none.
-        meaning: What it means, in Markdown.
-        label: What figures and reports call it.
-        source: Who or what said it; empty where the frame's source says so.
+        meaning: The meaning, in Markdown.
+        label: The words for it in figures and reports.
+        source: The source of the values; empty if it is the frame's source.
         fact: For a fact of ``run.json`` the object and the key, as "guest.memory_mib".
     """
 

@@ -39,7 +39,7 @@ class StepList:
         self._redraw = None if handle is None else handle.update
 
     def __call__(self, step: Step) -> None:
-        """Add a step to the list, or update it."""
+        """Add a step to the list, or update the list's entry for it."""
         now = self._clock()
         with self._lock:
             known = self._lines.get(step.what)

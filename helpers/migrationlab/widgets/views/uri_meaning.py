@@ -81,7 +81,7 @@ class Meaning:
 
     @property
     def opened_by(self) -> str:
-        """Return a sentence about who would connect to the URI, and why."""
+        """Return a sentence with the side that would connect to the URI, and the reason."""
         source, destination = self.hosts
         names = {
             Endpoint.CLIENT: "The client (this notebook, or virsh)",
