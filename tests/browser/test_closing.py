@@ -21,7 +21,7 @@ TIMEOUT_S = 30
 
 
 def test_closing_a_notebook_ends_its_lab(open_lesson: Callable[[str, str], Lesson]) -> None:
-    """With its tab go its kernel and all that it started: hosts, guests, networks."""
+    """Closing a notebook's tab ends its kernel and the hosts, guests and networks of its lab."""
     lesson = open_lesson("02_the_lab_taken_apart.ipynb", "lab")
     steps = lesson.played.get_by_role("status")
     lesson.run_all_cells(until=steps.filter(has_text=re.compile(r"✓ booting guest-1")))

@@ -25,7 +25,7 @@ pytestmark = [
 def test_panel_explains_migrates_cancels_and_draws(
     open_lesson: Callable[[str, str], Lesson],
 ) -> None:
-    """A reader chooses a mode, reads what is wrong, starts, cancels, starts again, and sees."""
+    """A reader chooses a mode, reads the problem, starts, cancels, restarts, and sees the plot."""
     lesson = open_lesson("01_normal_and_peer2peer.ipynb", "panel")
     panel, said = lesson.played, lesson.said
     # Another one of that name steers what runs.

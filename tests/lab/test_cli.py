@@ -49,8 +49,8 @@ def labs_of(process: subprocess.Popen[str]) -> list[str]:
     return [name for name in registry.names() if name.startswith(f"lab-{process.pid}-")]
 
 
-def test_demo(tmp_path: Path) -> None:
-    """The demo prints its summaries as JSON, and leaves runs, figures and a report."""
+def test_demo_writes_runs_figures_and_report(tmp_path: Path) -> None:
+    """The demo prints its summaries as JSON, and writes runs, figures and a report."""
     with subprocess.Popen(
         [*COMMAND, "demo", "--repeats", "1", "--output", str(tmp_path), "--format", "json"],
         stdout=subprocess.PIPE,
@@ -74,8 +74,8 @@ def test_demo(tmp_path: Path) -> None:
     assert not labs_of(demo)
 
 
-def test_ctrl_c_ends_the_demo_and_loses_no_run(tmp_path: Path) -> None:
-    """Ctrl-C in a migration of the demo: status 130, no lab left, and no run lost."""
+def test_ctrl_c_in_the_demo_keeps_the_runs(tmp_path: Path) -> None:
+    """Ctrl-C during the demo exits with 130, removes the lab, and keeps every run."""
     with subprocess.Popen(
         [*COMMAND, "demo", "--repeats", "50", "--output", str(tmp_path)],
         stderr=subprocess.PIPE,
@@ -99,7 +99,7 @@ def test_ctrl_c_ends_the_demo_and_loses_no_run(tmp_path: Path) -> None:
     assert not list((tmp_path / "runs").glob(".*"))
 
 
-def test_full_disk_is_found_before_the_demo_starts(tmp_path: Path) -> None:
+def test_full_disk_is_refused_before_the_demo_starts(tmp_path: Path) -> None:
     """A full disk under the output folder is refused before a lab starts."""
     script = 'mount -t tmpfs -o size=4k tmpfs "$0" && printf %4096s x >"$0/full"; "$@"'
     command = [*COMMAND, "demo", "--output", str(tmp_path)]
@@ -116,8 +116,8 @@ def test_full_disk_is_found_before_the_demo_starts(tmp_path: Path) -> None:
     assert "starting lab" not in done.stderr
 
 
-def test_unwritable_folder_is_found_before_the_demo_starts() -> None:
-    """A folder that cannot be made is refused before a lab starts."""
+def test_unwritable_folder_is_refused_before_the_demo_starts() -> None:
+    """An output folder that cannot be created is refused before a lab starts."""
     assert_refused(call("demo", "--output", "/proc/nowhere"), 2, "/proc/nowhere")
 
 
@@ -128,8 +128,8 @@ def test_demo_refuses_repeats_out_of_range(repeats: str, tmp_path: Path) -> None
     assert_refused(done, 2, "repeats must be an integer from 1 to 1000")
 
 
-def test_lab_goes_up_boots_sets_wire_and_goes_down(name: str) -> None:
-    """The three verbs and what is between them, each with plain JSON."""
+def test_lab_commands_print_json(name: str) -> None:
+    """The commands of a lab, from up to down, print plain JSON."""
     try:
         up = call("lab", "up", name, "--format", "json")
         assert up.exit_code == 0, up.stderr
@@ -166,8 +166,8 @@ def test_lab_goes_up_boots_sets_wire_and_goes_down(name: str) -> None:
     assert "no lab is running" in again.stdout
 
 
-def test_down_clears_away_a_killed_lab(name: str) -> None:
-    """When the keeper of a lab is killed, down clears away the rest, and up works anew."""
+def test_down_removes_a_killed_lab(name: str) -> None:
+    """If the keeper of a lab is killed, down removes what is left, and up works again."""
     try:
         assert call("lab", "up", name).exit_code == 0
         owner = registry.owner(name)
@@ -185,7 +185,7 @@ def test_down_clears_away_a_killed_lab(name: str) -> None:
 
 
 def test_down_ends_the_lab_but_not_its_program(lab: Lab) -> None:
-    """A lab of a program is ended, not the program, which is asked to let go of the name."""
+    """The command down ends a program's lab, and not the program, which releases the lab's name."""
     script = (
         "import sys; from migrationlab.lab.lab import Lab; lab = Lab(name=sys.argv[1]); "
         "print('up', flush=True); sys.stdin.read(); print(lab.alive); lab.close()"

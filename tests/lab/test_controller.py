@@ -145,7 +145,7 @@ def test_limits_end_with_the_migration(lab: Lab, guest: Guest, plan: Plan) -> No
 
 
 def test_max_downtime_lets_the_guest_converge(lab: Lab, stubborn: Guest) -> None:
-    """A guest that does not converge does so with a higher maximum downtime."""
+    """A guest that does not converge converges with a higher maximum downtime."""
     with under_way(stubborn, Plan(), in_iteration(3)) as migration:
         migration.set_max_downtime(3000)
         run = migration.wait(30)
@@ -156,7 +156,7 @@ def test_max_downtime_lets_the_guest_converge(lab: Lab, stubborn: Guest) -> None
 
 
 def test_compression_cache_gets_its_size(lab: Lab, guest: Guest) -> None:
-    """QEMU's cache gets the requested size, and an absurd one is refused."""
+    """QEMU's compression cache gets the requested size, and an invalid size is refused."""
     plan = Plan(compression=("xbzrle",), **SLOW)
     with under_way(guest, plan) as migration:
         migration.set_compression_cache(8 * MIB)
@@ -194,7 +194,7 @@ def test_cancel_resumes_a_suspended_guest(lab: Lab, guest: Guest) -> None:
 
 @postcopy
 def test_postcopy_cannot_be_cancelled(lab: Lab, stubborn: Guest) -> None:
-    """After the switch the guest runs at the destination."""
+    """After the switch to post-copy the guest runs at the destination, and a cancel is refused."""
     plan = Plan(postcopy=True, postcopy_bandwidth_mib_s=8)
     # An early request waits for the first iteration.
     with under_way(stubborn, plan, is_in_postcopy, Migration.start_postcopy) as migration:
@@ -230,7 +230,7 @@ def test_postcopy_cannot_be_cancelled(lab: Lab, stubborn: Guest) -> None:
     assert line.transferred_bytes == run.completed_job["data_processed"]
 
 
-def test_useless_actions_are_refused(lab: Lab, guest: Guest) -> None:
+def test_actions_without_effect_are_refused(lab: Lab, guest: Guest) -> None:
     """Values out of range and actions without effect are refused at once."""
     with under_way(guest, Plan(**SLOW)) as migration:
         wrong: dict[str, Callable[[], None]] = {
@@ -258,7 +258,7 @@ def test_useless_actions_are_refused(lab: Lab, guest: Guest) -> None:
 
 
 def test_refusal_of_libvirt_is_raised_and_recorded(lab: Lab, guest: Guest) -> None:
-    """The caller gets libvirt's words, and the run's timeline has them."""
+    """A refusal has libvirt's words for the caller and in the run's timeline."""
     with under_way(guest, Plan(**SLOW)) as migration:
         with pytest.raises(HostError, match="bandwidth must be less than") as caught:
             migration._controller.do(Action(ActionKind.SET_BANDWIDTH, value=1 << 60))
@@ -315,7 +315,7 @@ def test_policy_suspends_the_guest(lab: Lab, stubborn: Guest, policy: str) -> No
 
 
 def test_diverging_migration_is_cancelled(lab: Lab, stubborn: Guest) -> None:
-    """The run says why."""
+    """A diverging migration is cancelled, and the run has the reason."""
     plan = Plan(abort_when_diverging_s=1)
     run = migrate(stubborn, to=stubborn.other_host, plan=plan)
     assert run.outcome is Outcome.DIVERGED
@@ -325,7 +325,7 @@ def test_diverging_migration_is_cancelled(lab: Lab, stubborn: Guest) -> None:
 
 @postcopy
 def test_deadline_in_postcopy_has_no_effect(lab: Lab, stubborn: Guest) -> None:
-    """It is recorded, and the migration completes."""
+    """A deadline in post-copy is recorded, and the migration completes."""
     # A busy machine is in post-copy by then, too, which takes half a minute at 2 MiB/s.
     plan = Plan(postcopy=True, postcopy_after_s=0.1, postcopy_bandwidth_mib_s=2, deadline_s=8)
     with under_way(stubborn, plan, lambda m: bool(m._controller.warnings)) as migration:
@@ -349,7 +349,7 @@ def own() -> Iterator[Lab]:
 
 @postcopy
 def test_paused_postcopy_is_interrupted(own: Lab) -> None:
-    """The guest is at the destination, and the run says so."""
+    """After a paused post-copy the run is interrupted, and the guest is at the destination."""
     guest = own.boot("torn", memory_mib=160, working_set_mib=64, dirty_mib_s="max")
     plan = Plan(postcopy=True, postcopy_after_iteration=1, postcopy_bandwidth_mib_s=2)
     with under_way(guest, plan, is_in_postcopy) as migration:
@@ -364,7 +364,7 @@ def test_paused_postcopy_is_interrupted(own: Lab) -> None:
 
 
 def test_killed_destination_leaves_guest_on_source(own: Lab) -> None:
-    """When the destination dies, the guest runs at the source, and there is a run."""
+    """If the destination is killed, the guest runs at the source, and there is a run."""
     guest = own.boot("survivor", memory_mib=128, working_set_mib=32, dirty_mib_s=20)
     with under_way(guest, Plan(**SLOW)) as migration:
         psutil.Process(own.rack.hosts[own.host_b.name]).kill()

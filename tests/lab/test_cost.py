@@ -66,13 +66,13 @@ def threads(run: Run, side: str) -> pd.DataFrame:
 
 
 def test_run_names_what_was_recorded(plain: Run) -> None:
-    """In a lab everything is recorded without a warning."""
+    """The run of a lab names all instruments and has no warning."""
     assert set(EVERYTHING) <= set(plain.instruments or ())
     assert plain.warnings == ()
 
 
 def test_memory_is_separate_from_control(plain: Run) -> None:
-    """What libvirt reports as sent used the one connection for memory."""
+    """The bytes that libvirt reports as sent are those of the one connection for memory."""
     purposes = by_purpose(plain, "sent_bytes")
     assert set(purposes) == {"memory", "control"}
     sent = plain.summary()["transferred_bytes"]
@@ -83,7 +83,7 @@ def test_memory_is_separate_from_control(plain: Run) -> None:
 
 
 def test_disks_are_separate_from_memory(parallel: Run) -> None:
-    """Of two ports of one range, one carried the disk and the other the memory."""
+    """Of two ports of one range, one carries the disk and the other the memory."""
     assert parallel.outcome is Outcome.COMPLETED
     purposes = by_purpose(parallel, "sent_bytes")
     assert set(purposes) == {"memory", "storage"}
@@ -97,8 +97,8 @@ def test_disks_are_separate_from_memory(parallel: Run) -> None:
     assert not set(memory["remote_port"]) & set(storage["remote_port"])
 
 
-def test_bytes_agree_with_the_cable(plain: Run, parallel: Run) -> None:
-    """Connections with their headers are what the wire's queue counted, within 0.5 %."""
+def test_bytes_agree_with_the_queue_of_the_wire(plain: Run, parallel: Run) -> None:
+    """The connections' bytes with headers equal the bytes of the wire's queue within 0.5 %."""
     for run in (plain, parallel):
         found = run.connections
         payload = found["sent_bytes"].sum() + found["retransmitted_bytes"].sum()
@@ -113,7 +113,7 @@ def test_bytes_agree_with_the_cable(plain: Run, parallel: Run) -> None:
 
 
 def test_threads_add_up_to_their_process(plain: Run) -> None:
-    """The threads of QEMU on both sides add up to the whole process."""
+    """The processor time of QEMU's threads adds up to that of the process, on both hosts."""
     found = plain.processes
     whole = found[found["thread"] == ""]
     assert set(zip(whole["side"], whole["process"], strict=True)) == {
@@ -132,7 +132,7 @@ def test_threads_add_up_to_their_process(plain: Run) -> None:
 
 
 def test_older_processes_have_two_samples_before_the_call(plain: Run) -> None:
-    """Two samples before the call give each process a usual rate."""
+    """Processes that are older than the migration have two samples before the call."""
     found = plain.processes[plain.processes["thread"] == ""]
     before = found[found["time_ns"] < plain.called_ns].groupby(["side", "process"])
     assert dict(before.size()) == {
@@ -143,7 +143,7 @@ def test_older_processes_have_two_samples_before_the_call(plain: Run) -> None:
 
 
 def test_sources_qemu_is_sampled_after_the_stop(plain: Run) -> None:
-    """The last sample is after the guest's stop, shortly before QEMU ended."""
+    """The last sample of the source's QEMU is after the guest's stop, shortly before QEMU's end."""
     stop_ns = plain.timeline().stop_ns
     assert stop_ns is not None
     assert stop_ns < threads(plain, "source").index[-1] < plain.returned_ns
@@ -151,7 +151,7 @@ def test_sources_qemu_is_sampled_after_the_stop(plain: Run) -> None:
 
 
 def test_memory_of_the_destination_grows(plain: Run) -> None:
-    """At the destination QEMU grows by at least the working set."""
+    """The memory of the destination's QEMU grows by at least the working set."""
     found = plain.processes
     whole = found[(found["thread"] == "") & (found["process"] == "qemu")]
     resident = whole[whole["side"] == "destination"]["memory_bytes"]
@@ -160,7 +160,7 @@ def test_memory_of_the_destination_grows(plain: Run) -> None:
 
 
 def test_each_multifd_channel_has_its_thread(parallel: Run) -> None:
-    """Each channel has a thread on each side, and each has worked."""
+    """Each multifd channel has a thread with processor time on each host."""
     for side in ("source", "destination"):
         used = threads(parallel, side)
         assert {"multifd 0", "multifd 1"} <= set(used)
@@ -168,7 +168,7 @@ def test_each_multifd_channel_has_its_thread(parallel: Run) -> None:
 
 
 def test_tunnelled_memory_is_memory(lab: Lab, guest: Guest) -> None:
-    """Memory inside the daemons' connection counts as memory."""
+    """Memory that is tunnelled through the daemons' connection counts as memory."""
     plan = Plan(mode=Mode.PEER2PEER, tunnelled=True)
     run = migrate(guest, to=lab.other(guest.host), plan=plan)
     assert run.outcome is Outcome.COMPLETED
@@ -202,7 +202,7 @@ def test_policies_get_samples_without_capture(lab: Lab, guest: Guest) -> None:
 
 
 def test_real_hosts_are_sampled_by_libvirt(lab: Lab, guest: Guest) -> None:
-    """Without counters libvirt gives the domain's processor time on each host."""
+    """Without counters the domain's processor time on each host comes from libvirt."""
     source, to = (
         Host(host.uri, name=host.name, peer_uri=host.peer_uri)
         for host in (guest.host, lab.other(guest.host))
@@ -223,7 +223,7 @@ def test_real_hosts_are_sampled_by_libvirt(lab: Lab, guest: Guest) -> None:
 
 
 def test_changed_wire_gives_a_warning(lab: Lab, guest: Guest) -> None:
-    """A change of the wire ends the count of its queues: missing values, and a warning."""
+    """After a change of the wire the bytes of its queue are missing, with a warning."""
     migration = start(guest, to=lab.other(guest.host), plan=SLOW)
     try:
         migration.set_max_downtime(300)  # returns once the first iteration is under way
@@ -244,7 +244,7 @@ def test_changed_wire_gives_a_warning(lab: Lab, guest: Guest) -> None:
 
 
 def test_restarted_libvirtd_is_found(lab: Lab, guest: Guest) -> None:
-    """After a restart of libvirtd the host's processes are found again."""
+    """The processes of a host are found again after a restart of libvirtd."""
     lab.restart_libvirtd(guest.host)
     counters = guest.host.counters
     assert counters is not None
@@ -255,7 +255,7 @@ def test_restarted_libvirtd_is_found(lab: Lab, guest: Guest) -> None:
 
 
 def test_broker_gives_the_requested_socket(lab: Lab) -> None:
-    """Sockets belong to the named network; a refusal has its reason."""
+    """The broker's socket belongs to the named network, and a refusal has a reason."""
     broker = lab.files.broker
     with open_socket(broker, LAN, socket.AF_INET, socket.SOCK_DGRAM) as lan:
         lan.bind(("10.22.0.1", 0))  # an address that only the rack has
@@ -272,7 +272,7 @@ def test_broker_gives_the_requested_socket(lab: Lab) -> None:
 
 
 def test_broker_serves_many_clients_at_once(lab: Lab) -> None:
-    """Each client gets a socket of the network that it asked for."""
+    """Each of many clients gets a socket of its requested network."""
     names = ["host-a", "host-b", LAN] * 20
     addresses = {"host-a": "10.11.0.1", "host-b": "10.11.0.2", LAN: "10.22.0.1"}
 

@@ -83,7 +83,7 @@ def recorded(run: Run, folder: Path) -> Run:
 def test_dead_destination_leaves_guest_on_source(
     own: Lab, moving: Migration, kill: Callable[[Lab, Host], None], tmp_path: Path
 ) -> None:
-    """The guest runs only at the source, with its memory intact."""
+    """After the death of the destination the guest runs only at the source, with intact memory."""
     kill(own, own.host_b)
     run = recorded(moving.wait(60), tmp_path)
     assert run.outcome is Outcome.FAILED
@@ -125,7 +125,7 @@ def test_dead_source_loses_the_guest(own: Lab, moving: Migration, tmp_path: Path
 def test_source_without_libvirtd_keeps_the_guest(
     own: Lab, moving: Migration, tmp_path: Path
 ) -> None:
-    """The migration fails, and the guest runs at the source."""
+    """If the source's libvirtd dies, the migration fails, and the guest runs at the source."""
     kill_libvirtd(own, own.host_a)
     run = recorded(moving.wait(60), tmp_path)
     assert run.outcome is Outcome.FAILED

@@ -147,7 +147,7 @@ def test_definitions(stage: Lab) -> None:
 
 
 def test_copied_storage_in_full_and_in_part(stage: Lab) -> None:
-    """In part, only what the guest wrote over its backing file is copied; in full, all of it."""
+    """A partial copy has only what the guest wrote over the backing file; a full copy has all."""
     guest = stage.boot(**SMALL | LARGER, disk="local")
     try:
         first, second = guest.host, guest.other_host
@@ -164,7 +164,7 @@ def test_copied_storage_in_full_and_in_part(stage: Lab) -> None:
 
 
 def test_unsafe(stage: Lab) -> None:
-    """A local disk that is not copied is refused; by force the guest arrives, its disk damaged."""
+    """A local disk that is not copied is refused; with unsafe the guest has a damaged disk."""
     guest = stage.boot(**SMALL, disk="local")
     try:
         with pytest.raises(PlanError, match="do not share"):
@@ -185,7 +185,7 @@ def test_unsafe(stage: Lab) -> None:
 
 
 def test_a_shared_disk_needs_no_copy(stage: Lab) -> None:
-    """A disk that both hosts see goes along without a copy, whatever its cache mode."""
+    """A shared disk needs no copy in any cache mode."""
     guest = stage.boot(**SMALL, disk="shared", disk_mib_s=2)
     try:
         done = arrived(migrate_recorded(guest))
@@ -228,7 +228,7 @@ def test_no_file_at_the_destination(stage: Lab) -> None:
 
 
 def test_abort_on_error(stage: Lab) -> None:
-    """An error of a disk in the middle of it, here a full file system, ends the migration."""
+    """A disk error during the copy, here a full file system, ends the migration."""
     source = stage.host_a
     enter = stage.rack.in_host(source.name)
     namespaces.run([*enter, "mkdir", "-p", DISKS_AT_HOST])

@@ -56,7 +56,7 @@ def watched(
 def test_network_downtime_agrees_with_tcpdump(
     lab: Lab, guest: Guest, mode: Mode, tmp_path: Path
 ) -> None:
-    """Beats and tcpdump see the same silence, and no beat that left a host was missed."""
+    """Beats and tcpdump show the same downtime, and the observer misses no beat that was sent."""
     apart = []
     for number in range(3):
         folder = tmp_path / str(number)
@@ -80,7 +80,7 @@ def test_network_downtime_agrees_with_tcpdump(
 
 
 def test_parts_add_up_to_the_downtime(watched: Run) -> None:
-    """QEMU's log separates all parts; without a gap they add up to the event downtime."""
+    """The parts of the downtime, read from QEMU's log, add up to the event downtime."""
     line = watched.timeline()
     found = line.parts
     assert tuple(found["part"]) == PARTS
@@ -95,7 +95,7 @@ def test_parts_add_up_to_the_downtime(watched: Run) -> None:
 
 
 def test_qemu_logs_its_checkpoints_in_order(watched: Run) -> None:
-    """Each QEMU wrote its checkpoints once between call and return."""
+    """Each QEMU logs its checkpoints once, in order, between call and return."""
     logged = watched.events.query("origin == 'log' and name == 'downtime'")
     steps = list(zip(logged["side"], logged["detail"], strict=True))
     assert len(steps) == len(set(steps))
@@ -113,7 +113,7 @@ def test_qemu_logs_its_checkpoints_in_order(watched: Run) -> None:
 
 
 def test_client_sees_the_downtime(watched: Run) -> None:
-    """A lab's guest answers echo requests, but not while it is paused."""
+    """A guest of a lab answers echo requests, and a paused guest does not."""
     assert "echoes" in (watched.instruments or ())
     line = watched.timeline()
     assert line.network_basis == "beats"
@@ -134,7 +134,7 @@ def test_client_sees_the_downtime(watched: Run) -> None:
 
 
 def test_renamed_guest_has_its_parts(guest: Guest) -> None:
-    """The destination's QEMU logs under the new name, and the log is read."""
+    """The parts of a renamed guest's downtime are read from the log under its new name."""
     name = guest.name
     try:
         run = migrate(guest, to=guest.other_host, plan=Plan(destination_name="renamed"))

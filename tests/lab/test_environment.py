@@ -18,7 +18,7 @@ pytestmark = pytest.mark.lab
 
 
 def test_both_directions_are_one_environment(lab: Lab, guest: Guest) -> None:
-    """Two runs of a guest, there and back, record the same hosts and domain, and can be pooled."""
+    """Two runs of a guest in both directions have the same environment, and can be pooled."""
     runs = [migrate(guest, to=guest.other_host) for _ in range(2)]
     environment.require_same(runs)
     assert runs[0].environment_id == runs[1].environment_id
@@ -37,7 +37,7 @@ def test_both_directions_are_one_environment(lab: Lab, guest: Guest) -> None:
 
 
 def test_guests_of_one_kind_share_a_hash(lab: Lab, guest: Guest) -> None:
-    """A guest with another name, address and workload has the same hash; a larger one has not."""
+    """Name, address and workload do not change a guest's hash, but its size does."""
     like = lab.boot("of-a-kind", memory_mib=192, working_set_mib=16, dirty_mib_s=5)
     try:
         assert like.record()["xml_sha256"] == guest.record()["xml_sha256"]
@@ -56,7 +56,7 @@ def test_guests_of_one_kind_share_a_hash(lab: Lab, guest: Guest) -> None:
 
 
 def test_runs_record_the_measured_wire(lab: Lab, guest: Guest) -> None:
-    """A stream gets the rate less headers; runs record that while the wire has these settings."""
+    """A run records the wire's measured rate as long as the wire has the same settings."""
     before = lab.wire.settings
     try:
         lab.wire.set(200)
@@ -74,7 +74,7 @@ def test_runs_record_the_measured_wire(lab: Lab, guest: Guest) -> None:
 
 
 def test_slow_wire_is_measured_within_seconds(lab: Lab) -> None:
-    """Unsent data is dropped, instead of occupying the wire for minutes."""
+    """The measurement drops unsent data, which would occupy a slow wire for minutes."""
     before = lab.wire.settings
     try:
         lab.wire.set(0.5)

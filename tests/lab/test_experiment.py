@@ -23,8 +23,8 @@ pytestmark = pytest.mark.lab
 SMALL = {"memory_mib": 128, "working_set_mib": 16}
 
 
-def test_stopped_and_taken_up_again(lab: Lab, tmp_path: Path) -> None:
-    """A stopped experiment continues: each run counts once, with its direction and settings."""
+def test_stopped_experiment_is_continued(lab: Lab, tmp_path: Path) -> None:
+    """A continued experiment counts each run once, with its direction and settings."""
     experiment = Experiment(
         "Does a slow wire make it take longer?",
         grid={"mode": ["normal", "peer2peer"]},
@@ -71,8 +71,8 @@ def test_stopped_and_taken_up_again(lab: Lab, tmp_path: Path) -> None:
     assert list(again.summary(["total_ms"])["n"]) == [2, 2]
 
 
-def test_a_failure_is_a_result_and_the_next_run_has_a_guest(lab: Lab, tmp_path: Path) -> None:
-    """After an incomplete migration the next one starts at its planned source."""
+def test_run_after_a_failure_starts_at_its_source(lab: Lab, tmp_path: Path) -> None:
+    """After an incomplete migration the next run starts at its planned source."""
     experiment = Experiment(
         "Does it end in time?",
         plans={"in time": Plan(), "too late": Plan(deadline_s=1, bandwidth_mib_s=4)},
@@ -92,8 +92,8 @@ def test_a_failure_is_a_result_and_the_next_run_has_a_guest(lab: Lab, tmp_path: 
     assert ended.loc["too late", "completed"] == 0
 
 
-def test_killed_and_taken_up_again(tmp_path: Path) -> None:
-    """A killed command loses at most one run; the same command does the rest."""
+def test_killed_experiment_is_continued(tmp_path: Path) -> None:
+    """A killed command loses at most one run, and the same command does the rest."""
     design = tmp_path / "modes.toml"
     design.write_text(
         'question = "Does it survive?"\nrepeats = 2\nwarm_ups = 0\n'
@@ -121,8 +121,8 @@ def test_killed_and_taken_up_again(tmp_path: Path) -> None:
     assert Experiment.load(folder).id == done.id
 
 
-def test_two_hosts_by_their_uris(lab: Lab, tmp_path: Path) -> None:
-    """A domain moves back and forth between two hosts given by URIs, wherever it starts."""
+def test_domain_alternates_between_two_hosts_by_uri(lab: Lab, tmp_path: Path) -> None:
+    """A domain migrates back and forth between two hosts given by URI, from either host."""
     guest = lab.boot(**SMALL, dirty_mib_s=5, on=lab.host_b)
     try:
         experiment = Experiment(
@@ -152,7 +152,7 @@ def test_two_hosts_by_their_uris(lab: Lab, tmp_path: Path) -> None:
     assert caught.value.hint
 
 
-def test_what_these_hosts_cannot_do_is_refused_first(lab: Lab, tmp_path: Path) -> None:
+def test_unsuitable_lab_is_refused_before_any_migration(lab: Lab, tmp_path: Path) -> None:
     """A lab that does not fit the design is refused before any migration."""
     experiment = Experiment("Why?", images=("bookworm", "trixie"), directory=tmp_path / "mixed")
     with pytest.raises(UsageError, match="got trixie") as caught:

@@ -32,7 +32,7 @@ def explained(*words: str) -> tuple[int, dict[str, object]]:
 
 @pytest.mark.lab
 def test_logs_of_a_real_lab_are_shown(lab: Lab) -> None:
-    """An unknown message is followed by the logs of both libvirtds and of the last QEMU."""
+    """The logs of both libvirtds and of the last QEMU follow an unknown message."""
     guest = lab.boot(memory_mib=96, working_set_mib=4, dirty_mib_s=0)
     host = guest.host
     try:
@@ -117,7 +117,7 @@ def test_real_refusal_is_explained(
 def test_refusal_of_the_source_is_explained(
     lab: Lab, guest: Guest, uri: str, cause: str, who: NoticedBy | None
 ) -> None:
-    """In peer2peer the source's libvirtd connects, so the source daemon notices its errors."""
+    """In peer2peer a failed connection is explained as an error of the source's libvirtd."""
     source = guest.host
     domain = source.domain(guest.name)
     flags = libvirt.VIR_MIGRATE_PEER2PEER | libvirt.VIR_MIGRATE_LIVE

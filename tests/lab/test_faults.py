@@ -86,7 +86,7 @@ def test_faults_are_described() -> None:
 
 @pytest.mark.parametrize("case_id", [name for name in ANSWERS if name != NEEDS_TWO_RELEASES])
 def test_fault_is_refused_and_fixed(lab: Lab, guest: Guest, case_id: str) -> None:
-    """The plan is refused in libvirt's words and the guest stays; after the fix the plan works."""
+    """With the fault libvirt refuses the plan and the guest stays; after the fix the plan works."""
     may_all = UNPRIVILEGED_USERFAULTFD.exists() and UNPRIVILEGED_USERFAULTFD.read_text() != "0\n"
     if case_id == "userfaultfd-refused" and may_all:
         pytest.skip("this machine lets everybody use userfaultfd")
@@ -107,7 +107,7 @@ def test_fault_is_refused_and_fixed(lab: Lab, guest: Guest, case_id: str) -> Non
 
 
 def test_cpu_model_of_newer_libvirt_is_refused() -> None:
-    """A guest with a CPU model that only the newer libvirt knows stays on the newer host."""
+    """A guest whose CPU model only the newer libvirt knows stays on the newer host."""
     with Lab(images=("trixie", "bookworm")) as lab, lab.broken(NEEDS_TWO_RELEASES) as case:
         assert case.guest is not None
         run = migrate(case.guest, to=case.to, plan=case.plan, validate=False)
@@ -116,7 +116,7 @@ def test_cpu_model_of_newer_libvirt_is_refused() -> None:
 
 @pytest.mark.parametrize("case_id", ["certificate-wrong-name", "certificate-unknown-authority"])
 def test_control_connection_hides_the_reason(lab: Lab, guest: Guest, case_id: str) -> None:
-    """Over qemu+tls libvirt has one text for all bad certificates; the source's log has why."""
+    """Over qemu+tls all bad certificates have one message; the source's log has the reason."""
     why = {
         "certificate-wrong-name": "owner does not match the hostname",
         "certificate-unknown-authority": "The certificate hasn't got a known issuer",
@@ -135,7 +135,7 @@ def test_control_connection_hides_the_reason(lab: Lab, guest: Guest, case_id: st
 
 
 def test_cached_shared_disk_migrates_without_the_fault(lab: Lab) -> None:
-    """A guest with a cached shared disk migrates: QEMU drops its cache."""
+    """Without the fault a guest with a cached shared disk migrates; QEMU drops its cache."""
     cached = lab.boot(
         "cached",
         memory_mib=128,
@@ -153,7 +153,7 @@ def test_cached_shared_disk_migrates_without_the_fault(lab: Lab) -> None:
 
 
 def test_exception_in_the_body_fixes_the_lab(lab: Lab, guest: Guest) -> None:
-    """An exception in the body fixes the lab as its end does."""
+    """An exception in the body of the with statement fixes the lab."""
     source = guest.host
     with pytest.raises(ZeroDivisionError), lab.broken("host-key-unknown", source=source):
         1 / 0  # noqa: B018
@@ -163,7 +163,7 @@ def test_exception_in_the_body_fixes_the_lab(lab: Lab, guest: Guest) -> None:
 
 
 def test_failed_switch_on_is_undone(lab: Lab) -> None:
-    """A fault whose guest does not boot is undone, and the error is the guest's."""
+    """A fault is undone if its guest does not boot, and the error is the guest's."""
 
     def boot(*words: object, **settings: object) -> Guest:
         raise LabError("it did not come up")
@@ -175,7 +175,7 @@ def test_failed_switch_on_is_undone(lab: Lab) -> None:
     assert "capability_filters" not in namespaces.run(argv)
 
 
-def test_one_fault_at_a_time(lab: Lab) -> None:
+def test_second_fault_is_refused(lab: Lab) -> None:
     """A second fault is refused while one is on, and the first stays on."""
     with lab.broken("port-closed"):
         with pytest.raises(UsageError, match="port-closed is switched on already") as caught:
@@ -193,7 +193,7 @@ def test_unknown_fault_is_refused(lab: Lab) -> None:
 
 
 def test_source_of_another_lab_is_refused(lab: Lab) -> None:
-    """A fault is switched on between the lab's own hosts only."""
+    """A fault between hosts of another lab is refused."""
     other = Host("test:///default")
     with pytest.raises(UsageError, match="source must be a host of this lab"):
         lab.broken("port-closed", source=other).__enter__()
@@ -214,8 +214,8 @@ def call(*words: str) -> Result:
     return CliRunner().invoke(main, ["lab", *words])
 
 
-def test_command_line(lab: Lab, guest: Guest) -> None:
-    """One process breaks the lab and prints how to run into it; another one fixes it."""
+def test_one_command_breaks_and_another_fixes_the_lab(lab: Lab, guest: Guest) -> None:
+    """One process breaks the lab and prints how to meet the fault; another one fixes the lab."""
     source = guest.host
     options = ["--name", lab.name, "--format", "json"]
     done = call("break", "port-closed", "--source", source.name, *options)
@@ -240,7 +240,7 @@ def test_command_line(lab: Lab, guest: Guest) -> None:
 
 
 def test_command_line_shows_what_to_do(lab: Lab) -> None:
-    """The text says what is broken, how to run into it, and how to fix it."""
+    """The text says what is broken, how to meet the fault, and how to fix it."""
     done = call("break", "disk-not-shared", "--name", lab.name)
     try:
         assert done.exit_code == 0, done.stderr
@@ -254,14 +254,14 @@ def test_command_line_shows_what_to_do(lab: Lab) -> None:
 
 
 def test_command_line_lists_the_cases() -> None:
-    """The cases are listed with what each one breaks."""
+    """The list of faults says what each one breaks."""
     cases = json.loads(call("broken", "--format", "json").stdout)["cases"]
     assert {case["id"] for case in cases} == set(ANSWERS)
     assert call("broken").stdout.count("\n    ") == len(ANSWERS)
 
 
-def test_command_line_refuses(lab: Lab) -> None:
-    """An unknown fault, host or lab is the caller's mistake, without a traceback."""
+def test_command_line_refuses_unknown_names(lab: Lab) -> None:
+    """An unknown fault, host or lab is refused without a traceback."""
     for words, text in (
         (["break", "gremlins", "--name", lab.name], "no fault is called 'gremlins'"),
         (

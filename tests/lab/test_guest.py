@@ -45,7 +45,7 @@ def reached(beats: pd.DataFrame) -> float:
 
 @pytest.mark.parametrize("pattern", ["sequential", "random"])
 def test_workload_writes_at_its_rate(guest: Guest, pattern: str) -> None:
-    """The workload reaches the set rate in both orders, and its memory is intact."""
+    """The workload writes at the set rate in both orders, and the memory is intact."""
     guest.set_workload(20, pattern)
     # A busy machine may slow a guest down, but never speeds it up.
     assert 10 < reached(beats_of_the_next(guest, 800)) < 20.5
@@ -53,7 +53,7 @@ def test_workload_writes_at_its_rate(guest: Guest, pattern: str) -> None:
 
 
 def test_workload_pauses_at_zero_and_runs_free_at_max(guest: Guest) -> None:
-    """Rate 0 writes nothing; "max" writes far more than a set rate."""
+    """The workload writes nothing at rate 0, and at "max" far more than at a set rate."""
     guest.set_workload(0)
     assert reached(beats_of_the_next(guest, 200)) == 0
     guest.set_workload(20)
@@ -64,7 +64,7 @@ def test_workload_pauses_at_zero_and_runs_free_at_max(guest: Guest) -> None:
 
 
 def test_beats_come_each_millisecond(guest: Guest) -> None:
-    """Beats are numbered without a gap, and the guest's clock says one each millisecond."""
+    """The guest sends a numbered beat each millisecond of its clock, without a gap."""
     beats = beats_of_the_next(guest, 500)
     assert set(beats["sequence"].diff().dropna()) == {1}
     median_ms = beats["guest_ns"].diff().median() / 1e6
@@ -82,7 +82,7 @@ def test_check_covers_every_page(guest: Guest) -> None:
 
 
 def test_check_finds_one_damaged_page(lab: Lab) -> None:
-    """A page that changed without the workload is found, and counted once."""
+    """The check finds a page that was changed outside the workload, and counts it once."""
     guest = lab.boot("spoilt", memory_mib=128, working_set_mib=4, dirty_mib_s=0)
     try:
         assert guest.check().bad_pages == 0
@@ -96,7 +96,7 @@ def test_check_finds_one_damaged_page(lab: Lab) -> None:
 
 @pytest.mark.parametrize("kind", ["local", "shared"])
 def test_disk_is_written_and_checked(lab: Lab, kind: DiskKind) -> None:
-    """All blocks of a disk are read while it is written, and damaged ones are found.
+    """The check reads all blocks of a disk that the guest writes, and finds damaged ones.
 
     The disk is deleted on both hosts with the guest.
     """
@@ -122,7 +122,7 @@ def test_disk_is_written_and_checked(lab: Lab, kind: DiskKind) -> None:
 
 
 def test_persistent_guest_is_deleted(lab: Lab) -> None:
-    """A persistent guest is found while it is only defined, and gone once it is destroyed."""
+    """A persistent guest is found while it is only defined, and a destroyed one is not."""
     guest = lab.boot(memory_mib=128, working_set_mib=4, dirty_mib_s=0, persistent=True)
     facts = guest.facts()
     assert (facts.active, facts.persistent) == (True, True)
@@ -135,7 +135,7 @@ def test_persistent_guest_is_deleted(lab: Lab) -> None:
 
 
 def test_paused_guest_resumes(lab: Lab, guest: Guest) -> None:
-    """A paused guest is still on its host, and has no check until it resumes."""
+    """A paused guest is on its host, and its memory is not checked until it resumes."""
     guest.suspend()
     try:
         assert guest.paused
@@ -175,7 +175,7 @@ def test_guest_has_the_chosen_cpu_and_machine(lab: Lab) -> None:
 def test_refused_guest_starts_nothing(
     lab: Lab, guest: Guest, wrong: dict[str, object], message: str
 ) -> None:
-    """A guest that cannot exist is refused with a hint, and nothing is started."""
+    """An impossible guest is refused with a hint, and no process starts."""
     before = [known.name for known in lab.guests]
     with pytest.raises(UsageError, match=message) as caught:
         lab.boot(**wrong)  # type: ignore[arg-type]
@@ -192,8 +192,8 @@ def test_smallest_guest_boots(lab: Lab) -> None:
         guest.destroy()
 
 
-def test_unknown_guest(lab: Lab, guest: Guest) -> None:
-    """The hint of an unknown name has the known ones."""
+def test_hint_of_unknown_guest_names_the_known_ones(lab: Lab, guest: Guest) -> None:
+    """The hint of an unknown guest has the names of the known ones."""
     with pytest.raises(GuestError, match="no guest 'ghost'") as caught:
         lab.guest("ghost")
     assert guest.name in caught.value.hint
@@ -201,8 +201,8 @@ def test_unknown_guest(lab: Lab, guest: Guest) -> None:
         lab.host_a.domain("ghost")
 
 
-def test_guest_that_ended(lab: Lab) -> None:
-    """A guest that was destroyed says that it runs on neither host."""
+def test_destroyed_guest_is_on_neither_host(lab: Lab) -> None:
+    """The error of a destroyed guest says that it runs on neither host."""
     guest = lab.boot("short-lived", memory_mib=128, working_set_mib=1, dirty_mib_s=0)
     guest.destroy()
     with pytest.raises(GuestError, match="runs on neither host") as caught:

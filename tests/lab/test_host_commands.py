@@ -15,7 +15,7 @@ OF_THE_GUEST = {"guest", "cards"}
 
 
 def test_both_hosts_run_each_command(lab: Lab, guest: Guest) -> None:
-    """Each command of the list is installed on both hosts, and has an output."""
+    """Both hosts run each command of the list, and the command has an output."""
     hosts = LiveHosts(lab)
     for name in hosts.names:
         for command in HOST_COMMANDS:

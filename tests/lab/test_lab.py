@@ -52,7 +52,7 @@ def has_ended(pid: int, timeout_s: float = 10) -> bool:
     return bool(ready)
 
 
-def test_hosts_are_two(lab: Lab) -> None:
+def test_hosts_are_separate(lab: Lab) -> None:
     """Each host has its own name, identity, file system and network."""
     a, b = lab.hosts
     assert [host.facts.hostname for host in lab.hosts] == ["host-a", "host-b"]
@@ -84,8 +84,8 @@ def test_new_port_leaves_bridge_address_unchanged(lab: Lab) -> None:
             namespaces.run([*enter, "ip", "link", "delete", "low"])
 
 
-def test_the_lan_carries_from_the_start() -> None:
-    """Every port forwards frames as soon as a lab is up."""
+def test_lan_forwards_from_the_start() -> None:
+    """Every port of the LAN forwards frames as soon as a lab is up."""
     with Lab() as new:
         for enter in (
             new.rack.in_rack_network(),
@@ -96,7 +96,7 @@ def test_the_lan_carries_from_the_start() -> None:
             assert all("state forwarding" in port for port in ports)
 
 
-def test_no_name_server(lab: Lab) -> None:
+def test_hosts_use_no_name_server(lab: Lab) -> None:
     """A host resolves names from its files only, so an unknown name fails at once."""
     for host in lab.hosts:
         enter = lab.rack.in_host(host.name)
@@ -122,14 +122,14 @@ def test_virsh_connects_with_the_printed_uri(lab: Lab) -> None:
 
 @pytest.mark.parametrize("uri", ["qemu+ssh://root@host-b/system", "qemu+tcp://host-b/system"])
 def test_this_process_connects_to_lab_names(lab: Lab, uri: str) -> None:
-    """In normal mode the client connects to the destination by the URI that the source uses."""
+    """This process connects to a host by the URI that the other host uses."""
     connection = lab.host_b.new_connection(uri)
     assert connection.getHostname() == "host-b"
     connection.close()
 
 
-def test_inspect_shows_everything(lab: Lab) -> None:
-    """``inspect`` has hosts, wire, guests and processes, and is plain JSON."""
+def test_inspect_shows_hosts_wire_guests_and_processes(lab: Lab) -> None:
+    """The command inspect shows hosts, wire, guests and processes as plain JSON."""
     shown = json.loads(json.dumps(lab.inspect()))
     assert [host["name"] for host in shown["hosts"]] == ["host-a", "host-b"]
     assert shown["wire"] == {"rate_mbit_s": 1000.0, "delay_ms": 0.0, "loss_percent": 0.0}
@@ -139,8 +139,8 @@ def test_inspect_shows_everything(lab: Lab) -> None:
         assert (host, "sshd") in programs
 
 
-def test_wire_is_set_while_it_runs(lab: Lab) -> None:
-    """The kernel reports the rate that was set."""
+def test_rate_of_the_wire_changes_while_the_lab_runs(lab: Lab) -> None:
+    """The kernel reports the rate that was set on the wire of a running lab."""
     try:
         assert lab.wire.set(250).rate_mbit_s == 250
         assert lab.wire.set(None).rate_mbit_s is None
@@ -168,7 +168,7 @@ def test_refused_settings_leave_wire_unchanged(lab: Lab, wrong: dict[str, float]
 
 
 def test_delay_works_or_is_refused(lab: Lab) -> None:
-    """With netem in the kernel a delay is set and read back; without, it is refused."""
+    """With netem in the kernel a delay is set and read back; without netem it is refused."""
     if lab.wire.can_impair():
         try:
             assert lab.wire.set(1000, delay_ms=5, loss_percent=1).delay_ms == pytest.approx(5)
@@ -181,7 +181,7 @@ def test_delay_works_or_is_refused(lab: Lab) -> None:
         assert lab.wire.settings.rate_mbit_s == 1000
 
 
-def test_second_lab_of_the_same_name(lab: Lab) -> None:
+def test_second_lab_of_the_same_name_is_refused(lab: Lab) -> None:
     """A second lab of the same name is refused, and the first stays up."""
     with pytest.raises(UsageError, match="is up already") as caught:
         Lab(name=lab.name)
@@ -197,7 +197,7 @@ def test_bad_names_are_refused(name: str) -> None:
         registry.files(name)
 
 
-def test_bad_wire_is_refused_first() -> None:
+def test_bad_wire_is_refused_before_a_lab_starts() -> None:
     """A wire out of range is refused before a lab starts."""
     steps: list[object] = []
     with pytest.raises(UsageError, match="rate_mbit_s must be a number"):
@@ -205,7 +205,7 @@ def test_bad_wire_is_refused_first() -> None:
     assert steps == []
 
 
-def test_folder_without_its_lock() -> None:
+def test_folder_without_lock_is_deleted() -> None:
     """A folder without a lock is deleted, and a lab can take its name."""
     name = f"stray-{os.getpid()}"
     (directories.labs() / name / "guests").mkdir(parents=True)
@@ -214,8 +214,8 @@ def test_folder_without_its_lock() -> None:
     assert not (directories.labs() / name).exists()
 
 
-def test_boots_of_two_processes(lab: Lab) -> None:
-    """Two processes that boot guests at the same time give each its own number."""
+def test_guests_of_two_processes_have_unique_numbers(lab: Lab) -> None:
+    """Guests that two processes boot at the same time have their own numbers."""
     booted: list[Guest] = []
 
     def boot(name: str) -> None:
@@ -237,7 +237,7 @@ def test_boots_of_two_processes(lab: Lab) -> None:
             guest.destroy()
 
 
-def test_unknown_release() -> None:
+def test_unknown_release_is_refused() -> None:
     """An unknown release is refused with the known ones."""
     with pytest.raises(UsageError) as caught:
         Lab(images="sid")
@@ -245,8 +245,8 @@ def test_unknown_release() -> None:
     assert "bookworm" in caught.value.hint
 
 
-def test_two_labs_side_by_side(lab: Lab) -> None:
-    """Two labs have the same addresses inside and do not see each other's guests."""
+def test_two_labs_are_separate(lab: Lab) -> None:
+    """Two labs have the same addresses, and their guests do not see each other."""
     with Lab() as other:
         there = other.boot("elsewhere", memory_mib=128, working_set_mib=1, dirty_mib_s=1)
         assert [guest.name for guest in other.guests] == ["elsewhere"]
@@ -256,8 +256,8 @@ def test_two_labs_side_by_side(lab: Lab) -> None:
     assert lab.alive
 
 
-def test_closing_leaves_nothing() -> None:
-    """After close there is no process, mount, interface or folder of the lab."""
+def test_close_removes_the_lab() -> None:
+    """After close the lab has no process, mount, interface or folder."""
     before = mounts_and_interfaces()
     lab = Lab()
     pids = [process["pid"] for process in lab.inspect()["processes"]]
@@ -291,8 +291,8 @@ def test_death_of_the_owner_ends_the_lab() -> None:
     assert not (directories.labs() / name).exists()
 
 
-def test_attach(lab: Lab) -> None:
-    """A lab can be attached to by its name, and stays up when that is closed."""
+def test_attached_lab_stays_up_after_close(lab: Lab) -> None:
+    """A lab that was attached to by its name stays up when the attached object is closed."""
     guest = lab.boot("seen", memory_mib=128, working_set_mib=2, dirty_mib_s=1, pattern="random")
     try:
         attached = Lab.attach(lab.name)
@@ -304,7 +304,7 @@ def test_attach(lab: Lab) -> None:
         guest.destroy()
 
 
-def test_attach_to_nothing() -> None:
+def test_attach_to_missing_lab_is_refused() -> None:
     """Attaching to a lab that is not up is refused."""
     with pytest.raises(UsageError, match="no lab 'nobody' is up"):
         Lab.attach("nobody")
@@ -317,8 +317,8 @@ def test_repr_is_one_plain_line(lab: Lab) -> None:
         assert " at 0x" not in repr(thing)
 
 
-def test_namespaces_refused() -> None:
-    """Without the right to make namespaces the error is clear, and nothing is left."""
+def test_refused_namespaces_give_a_hint() -> None:
+    """Without the right to make namespaces the error has a hint, and no file is left."""
     if namespaces.rootless():
         pytest.skip("the way to take this right away needs root")
     script = "from migrationlab.lab.lab import Lab; Lab(name='refused')"
@@ -335,7 +335,7 @@ def test_namespaces_refused() -> None:
     assert not (directories.labs() / "refused").exists()
 
 
-def test_missing_programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_program_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without unshare the error names it, and the hint says how to install it."""
     monkeypatch.setattr(namespaces, "child_environment", lambda: {"PATH": str(tmp_path)})
     with pytest.raises(LabError, match="missing") as caught:
@@ -344,8 +344,8 @@ def test_missing_programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     assert not (directories.labs() / "missing").exists()
 
 
-def test_interrupt_while_it_starts() -> None:
-    """Ctrl-C while a lab starts leaves nothing of it."""
+def test_interrupt_at_start_removes_the_lab() -> None:
+    """Ctrl-C while a lab starts removes the lab."""
     name = f"interrupted-{os.getpid()}"
     script = (
         "import sys; from migrationlab.lab.lab import Lab; "

@@ -43,7 +43,7 @@ def completed(lab: Lab, shared_guest: Guest) -> dict[Mode, Run]:
 
 @pytest.mark.parametrize("mode", list(Mode))
 def test_both_modes_move_the_guest(completed: dict[Mode, Run], mode: Mode) -> None:
-    """In both modes the guest arrives with every page as it was last written."""
+    """In both modes the guest arrives with every page intact."""
     run = completed[mode]
     assert run.outcome is Outcome.COMPLETED
     assert run.error is None
@@ -58,7 +58,7 @@ def test_both_modes_move_the_guest(completed: dict[Mode, Run], mode: Mode) -> No
 
 @pytest.mark.parametrize("mode", list(Mode))
 def test_both_sides_report_events(completed: dict[Mode, Run], mode: Mode) -> None:
-    """Both libvirts and both QEMUs report, and the guest stops before it resumes."""
+    """Both libvirts and both QEMUs report events, and the guest's stop is before its resume."""
     run = completed[mode]
     assert "lifecycle.SUSPENDED.MIGRATED" in names(run, "source", "libvirt")
     assert "lifecycle.STARTED.MIGRATED" in names(run, "destination", "libvirt")
@@ -74,7 +74,7 @@ def test_both_sides_report_events(completed: dict[Mode, Run], mode: Mode) -> Non
 
 @pytest.mark.parametrize("mode", list(Mode))
 def test_five_phases_follow_each_other(completed: dict[Mode, Run], mode: Mode) -> None:
-    """The lab shows all five phases, from the daemons' logs, one after the other."""
+    """The daemons' logs have all five phases of a migration, one after the other."""
     phases = completed[mode].timeline().phases
     assert list(phases["phase"]) == ["Begin", "Prepare", "Perform", "Finish", "Confirm"]
     assert set(phases["state"]) == {"complete"}
@@ -85,7 +85,7 @@ def test_five_phases_follow_each_other(completed: dict[Mode, Run], mode: Mode) -
 
 @pytest.mark.parametrize("mode", list(Mode))
 def test_four_downtimes_agree(completed: dict[Mode, Run], mode: Mode) -> None:
-    """All four are there, and have the expected order."""
+    """A run has all four downtimes, and they have the expected order."""
     summary = completed[mode].summary()
     assert list(summary) == list(SUMMARY)
     assert summary["downtime_requested_ms"] == 300
@@ -98,7 +98,7 @@ def test_four_downtimes_agree(completed: dict[Mode, Run], mode: Mode) -> None:
 
 @pytest.mark.parametrize("mode", list(Mode))
 def test_bytes_on_the_wire_agree(completed: dict[Mode, Run], mode: Mode) -> None:
-    """What libvirt reports as sent went over the wire, and little else."""
+    """The wire carries the bytes that libvirt reports as sent, and few others."""
     summary = completed[mode].summary()
     assert summary["wire_bytes"] == pytest.approx(summary["transferred_bytes"], rel=0.05)
     # No faster than the wire, which carries 1 Gbit/s.
@@ -107,7 +107,7 @@ def test_bytes_on_the_wire_agree(completed: dict[Mode, Run], mode: Mode) -> None
 
 
 def test_client_connects_in_normal_mode_only(completed: dict[Mode, Run]) -> None:
-    """The source's libvirtd opens an ssh connection in peer2peer, the client in normal mode."""
+    """The client connects to the destination in normal mode, the source's libvirtd in peer2peer."""
     normal, peer2peer = (completed[mode].plan for mode in Mode)
     assert normal.connections()[1].opened_by == "client"
     assert peer2peer.connections()[1].opened_by == "source libvirtd"
@@ -116,7 +116,7 @@ def test_client_connects_in_normal_mode_only(completed: dict[Mode, Run]) -> None
 @pytest.mark.parametrize("mode", list(Mode))
 @pytest.mark.parametrize("transport", ["ssh", "tcp"])
 def test_both_transports_work(lab: Lab, guest: Guest, mode: Mode, transport: str) -> None:
-    """Both transports work in both modes, with the URI that a neighbour would use."""
+    """Both transports work in both modes, with the URI that the other host uses."""
     to = lab.other(guest.host)
     user = "root@" if transport == "ssh" else ""
     uri = f"qemu+{transport}://{user}{to.name}/system"
@@ -191,8 +191,8 @@ def test_cancel_leaves_guest_on_source(lab: Lab, guest: Guest) -> None:
     migration.cancel()  # once more does no harm
 
 
-def test_early_cancel_is_not_lost(lab: Lab, guest: Guest) -> None:
-    """A cancel before libvirt has a job to abort takes effect."""
+def test_early_cancel_takes_effect(lab: Lab, guest: Guest) -> None:
+    """A cancel takes effect also before libvirt has a job to abort."""
     source = guest.host
     migration = start(guest, to=lab.other(source), plan=SLOW)
     migration.cancel()
@@ -213,7 +213,7 @@ def test_deadline_cancels(lab: Lab, guest: Guest) -> None:
 
 
 def test_wait_has_a_time_limit(lab: Lab, guest: Guest) -> None:
-    """A wait that ends does not end the migration."""
+    """The migration continues when a wait reaches its time limit."""
     migration = start(guest, to=lab.other(guest.host), plan=SLOW)
     try:
         with pytest.raises(TimeoutError, match="is not over"):
@@ -224,7 +224,7 @@ def test_wait_has_a_time_limit(lab: Lab, guest: Guest) -> None:
         migration.wait(30)
 
 
-def test_downtime_limit_is_the_plans(lab: Lab, guest: Guest) -> None:
+def test_downtime_limit_follows_the_plan(lab: Lab, guest: Guest) -> None:
     """The plan's maximum downtime is in force while the guest migrates."""
     run = migrate(guest, to=lab.other(guest.host), plan=Plan(max_downtime_ms=1500))
     assert run.outcome is Outcome.COMPLETED
@@ -237,7 +237,7 @@ def test_downtime_limit_is_the_plans(lab: Lab, guest: Guest) -> None:
 
 
 def test_bandwidth_limit_is_kept(lab: Lab, guest: Guest) -> None:
-    """A bandwidth of 40 MiB/s is not exceeded."""
+    """The throughput does not exceed a bandwidth limit of 40 MiB/s."""
     guest.set_workload(1)
     run = migrate(guest, to=lab.other(guest.host), plan=Plan(bandwidth_mib_s=40))
     assert run.outcome is Outcome.COMPLETED
@@ -257,7 +257,7 @@ def test_damaged_memory_is_found(lab: Lab) -> None:
 
 
 def test_domain_by_name_migrates(lab: Lab, guest: Guest) -> None:
-    """A plain domain migrates between two Host objects; what it cannot report stays unknown."""
+    """A plain domain migrates between two Host objects, and its unknown figures are None."""
     source, to = (Host(host.uri, peer_uri=host.peer_uri) for host in _way(lab, guest))
     try:
         # The client is outside the lab's network, so it connects by a socket.
@@ -275,7 +275,7 @@ def test_domain_by_name_migrates(lab: Lab, guest: Guest) -> None:
 
 
 def test_failed_migration_restores_the_limit(lab: Lab, guest: Guest) -> None:
-    """A maximum downtime does not stay on a guest that stayed."""
+    """After a failed migration the guest has its previous maximum downtime."""
     to = lab.other(guest.host)
     uri = "qemu+tcp://nowhere.invalid/system"
     with pytest.raises(HostError):
@@ -290,7 +290,7 @@ def test_failed_migration_restores_the_limit(lab: Lab, guest: Guest) -> None:
 
 
 def test_migrating_guest_is_not_migrated_again(lab: Lab, guest: Guest) -> None:
-    """A guest with a migration under way is refused."""
+    """A guest is refused while another migration of it runs."""
     under_way = threading.Event()
 
     def on_step(step: Step) -> None:
@@ -308,7 +308,7 @@ def test_migrating_guest_is_not_migrated_again(lab: Lab, guest: Guest) -> None:
 
 
 def test_failing_listener_does_not_stop_the_migration(lab: Lab, guest: Guest) -> None:
-    """A listener that raises gets no more steps; the run is complete."""
+    """A listener that raises gets no more steps, and the run is complete."""
 
     def on_step(step: Step) -> None:
         raise ValueError(step.state)
@@ -320,7 +320,7 @@ def test_failing_listener_does_not_stop_the_migration(lab: Lab, guest: Guest) ->
 
 
 def test_dead_lab_gives_a_failed_run() -> None:
-    """When both hosts die, the run has what was measured until then."""
+    """If both hosts die, the run has everything measured until then."""
     with Lab() as dying:
         guest = dying.boot(memory_mib=128, working_set_mib=16, dirty_mib_s=10)
         under_way = threading.Event()
@@ -355,7 +355,7 @@ def test_same_host_is_refused(lab: Lab, guest: Guest) -> None:
 
 
 def test_unknown_and_ended_guests_are_refused(lab: Lab) -> None:
-    """Both are refused before anything starts."""
+    """An unknown guest and a destroyed guest are refused before a migration starts."""
     with pytest.raises(GuestError, match="no guest 'ghost'"):
         start("ghost", source=lab.host_a, to=lab.host_b)
     with pytest.raises(UsageError, match="source is required when the guest is given by name"):
@@ -367,7 +367,7 @@ def test_unknown_and_ended_guests_are_refused(lab: Lab) -> None:
 
 
 def test_unresolvable_destination_fails(lab: Lab, guest: Guest) -> None:
-    """In normal mode the client cannot resolve it; in peer2peer the source's libvirtd cannot."""
+    """A host name fails that the client, or in peer2peer the source's libvirtd, cannot resolve."""
     source, to = guest.host, lab.other(guest.host)
     uri = "qemu+tcp://nowhere.invalid/system"
     with pytest.raises(HostError, match=r"nowhere\.invalid"):
@@ -383,7 +383,7 @@ def test_unresolvable_destination_fails(lab: Lab, guest: Guest) -> None:
 
 
 def test_unreachable_host_is_an_error() -> None:
-    """The error is the host's refusal, with libvirt's own words."""
+    """The error of an unreachable host is a refusal with libvirt's words."""
     with pytest.raises(HostError, match="No such file or directory") as caught:
         Host("qemu+unix:///system?socket=/nonexistent/libvirt-sock")
     assert caught.value.code is not None
@@ -392,7 +392,7 @@ def test_unreachable_host_is_an_error() -> None:
 
 
 def test_silent_guest_is_reported(lab: Lab) -> None:
-    """A paused guest sends no beats and no answer; its run says so."""
+    """The run of a paused guest says that the guest sent no beats and no answer."""
     guest = lab.boot("silent", memory_mib=128, working_set_mib=1, dirty_mib_s=0)
     try:
         guest.host.domain(guest.name).suspend()
@@ -408,7 +408,7 @@ def test_silent_guest_is_reported(lab: Lab) -> None:
 
 
 def test_summary_is_plain_json(completed: dict[Mode, Run]) -> None:
-    """It also says where the run was made."""
+    """The summary is plain JSON, and says where the run was made."""
     for run in completed.values():
         assert json.loads(json.dumps(run.summary())) == run.summary()
         wire = dict(run.wire)

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.lab("bookworm")
 
 @postcopy
 def test_postcopy_keeps_its_bandwidth() -> None:
-    """The guest runs at the destination, and its memory follows at that rate."""
+    """After the switchover the memory follows at the bandwidth of post-copy."""
     with Lab(wire_mbit_s=None) as lab:
         with_command_log(lab)
         guest = lab.boot(memory_mib=112, working_set_mib=16, dirty_mib_s=0)

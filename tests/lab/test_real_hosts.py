@@ -82,7 +82,7 @@ def xml_of(guest: Guest) -> str:
 
 
 def test_client_reaches_hosts_only_by_network(lab: Lab, client: AdminClient) -> None:
-    """It has its own name and address, both hosts' names, and none of the lab's sockets."""
+    """The client has its own name and address, both hosts' names, and no socket of the lab."""
     script = 'hostname; ip -brief -4 address show uplink; getent hosts host-a host-b; ls -A "$0"'
     said = client.run(["sh", "-c", script, str(lab.files.directory.parent)]).stdout
     lines = [line.split() for line in said.splitlines()]
@@ -94,14 +94,14 @@ def test_client_reaches_hosts_only_by_network(lab: Lab, client: AdminClient) -> 
 
 
 def test_second_client_is_refused(lab: Lab, client: AdminClient) -> None:
-    """A second client machine would have the address of the first."""
+    """A second client is refused, because it would have the address of the first."""
     with pytest.raises(LabError, match="has an admin client already"):
         AdminClient(lab.files, lab.rack)
     assert lab.client is client
 
 
-def test_closed_client_is_gone(lab: Lab, client: AdminClient) -> None:
-    """A client ends with its programs, and another can be made."""
+def test_closed_client_ends_with_its_programs(lab: Lab, client: AdminClient) -> None:
+    """A closed client ends its programs, and another client can be made."""
     client.close()
     with AdminClient(lab.files, lab.rack) as other:
         pid = other._pid
@@ -142,7 +142,7 @@ REFUSALS = (("unreachable", "Network is unreachable"), ("blackhole", "Invalid ar
 
 
 def test_doctor_finds_closed_ports(lab: Lab, guest: Guest) -> None:
-    """A firewall between the hosts is found from the source."""
+    """The preflight finds the ports that a firewall between the hosts closes."""
     rule = ["ipproto", "tcp", "dport", "49152-49215"]
     doctor = [*COMMAND, "doctor", "--from", URIS["host-a"], "--to", URIS["host-b"]]
     shell = lab.host_a.shell
@@ -161,7 +161,7 @@ def test_doctor_finds_closed_ports(lab: Lab, guest: Guest) -> None:
 
 @pytest.mark.parametrize("mode", ["normal", "peer2peer"])
 def test_command_migrates_a_real_domain(lab: Lab, guest: Guest, stored: Path, mode: str) -> None:
-    """The same domain arrives in both modes; the run has what can be known."""
+    """The domain migrates in both modes, and the run has the figures that plain hosts report."""
     client, before, there = lab.client, xml_of(guest), lab.other(guest.host)
     address = guest_address(guest.spec.number)
     done = client.run(
@@ -234,8 +234,8 @@ def test_echoes_agree_with_beats(lab: Lab, guest: Guest, stored: Path) -> None:
     assert median(above) <= 0, above
 
 
-def test_ctrl_c_cancels(lab: Lab, guest: Guest, stored: Path) -> None:
-    """The status is 130, the guest runs where it was, and the run is stored."""
+def test_ctrl_c_leaves_guest_on_source(lab: Lab, guest: Guest, stored: Path) -> None:
+    """Ctrl-C exits with 130, the guest runs at the source, and the run is stored."""
     client, here = lab.client, guest.host
     process = client.start(
         words(client, guest, stored, "--bandwidth-mib-s", "4", "--format", "json")
@@ -270,7 +270,7 @@ def test_ctrl_c_cancels(lab: Lab, guest: Guest, stored: Path) -> None:
 def test_wrong_hosts_are_refused(
     lab: Lab, guest: Guest, stored: Path, uris: tuple[str, str], status: int, text: str
 ) -> None:
-    """A wrong host, or the guest's own, is refused with a hint; nothing is started."""
+    """A wrong host, or the same host twice, is refused with a hint before a migration starts."""
     if guest.host is not lab.host_a:
         assert migrate(guest, to=lab.host_a).outcome is Outcome.COMPLETED
     source, to = uris
@@ -288,7 +288,7 @@ def test_wrong_hosts_are_refused(
 
 @pytest.mark.parametrize("mode", ["normal", "peer2peer"])
 def test_uris_of_the_lab_work(lab: Lab, guest: Guest, tmp_path: Path, mode: str) -> None:
-    """The URIs of `lab inspect` work in both modes, from this machine."""
+    """The URIs of `lab inspect` work on this machine in both modes."""
     there = lab.other(guest.host)
     done = subprocess.run(
         [*COMMAND, "migrate", guest.name, "--from", guest.host.uri, "--to", there.uri,
@@ -338,7 +338,7 @@ def test_read_only_connection_is_found(lab: Lab, guest: Guest, readers: dict[str
 def test_missing_right_to_qemu_events_warns(
     lab: Lab, guest: Guest, readers: dict[str, Host]
 ) -> None:
-    """A host that denies QEMU's events costs them, and the guest moves."""
+    """A host that denies QEMU's events gives a warning, and the guest migrates."""
     there = lab.other(guest.host)
     plan = Plan(mode="peer2peer")
     reader = readers[there.name]
@@ -355,7 +355,7 @@ def test_missing_right_to_qemu_events_warns(
 
 
 def test_unknown_domain_is_refused(lab: Lab, guest: Guest, stored: Path) -> None:
-    """The hint names the domains of the source."""
+    """The hint of an unknown domain has the names of the source's domains."""
     source, to = URIS[guest.host.name], URIS[lab.other(guest.host).name]
     done = lab.client.run([*COMMAND, "migrate", "nobody", "--from", source, "--to", to])
     assert done.returncode == 2
@@ -363,7 +363,7 @@ def test_unknown_domain_is_refused(lab: Lab, guest: Guest, stored: Path) -> None
 
 
 def test_silent_probe_is_refused(lab: Lab, guest: Guest, stored: Path) -> None:
-    """An address without an answer is refused before anything moves."""
+    """A probe address that does not answer is refused before the migration starts."""
     done = lab.client.run(words(lab.client, guest, stored, "--probe", guest_address(149)))
     assert done.returncode == 2
     assert "does not answer echo requests" in done.stderr
@@ -371,7 +371,7 @@ def test_silent_probe_is_refused(lab: Lab, guest: Guest, stored: Path) -> None:
 
 
 def test_domain_by_uuid_migrates(lab: Lab, guest: Guest) -> None:
-    """A run has its name and its UUID."""
+    """A domain given by UUID migrates, and the run has its name and UUID."""
     to, uuid = lab.other(guest.host), guest.host.domain(guest.name).UUIDString()
     run = migrate(uuid, source=guest.host, to=to)
     assert run.outcome is Outcome.COMPLETED
@@ -388,7 +388,7 @@ DEFINED = """
 
 
 def test_stopped_domain_moves_offline_only(lab: Lab) -> None:
-    """A definition moves offline; otherwise a stopped domain is refused."""
+    """A stopped domain migrates offline; otherwise it is refused."""
     definition = lab.host_a.connection.defineXML(DEFINED)
     try:
         with pytest.raises(GuestError, match="is not running"):
@@ -412,7 +412,7 @@ def own() -> Iterator[Lab]:
 
 
 def test_killed_destination_leaves_guest_on_source(own: Lab) -> None:
-    """The command says so, and the guest runs at the source."""
+    """If the destination is killed, the command says so, and the guest runs at the source."""
     guest = own.boot(memory_mib=128, working_set_mib=8, dirty_mib_s=4)
     client = own.client
     stored = client.home / "runs"
@@ -443,7 +443,7 @@ def wait_for_destination(lab: Lab, guest: Guest) -> None:
 
 
 def test_broken_connection_is_reopened(own: Lab) -> None:
-    """After reconnect() it is the same host with the same guests."""
+    """After reconnect() the host is the same, with the same guests."""
     guest = own.boot(memory_mib=128, working_set_mib=8, dirty_mib_s=4)
     host = own.host_a
     daemon = own.rack.libvirtd(host.name)

@@ -35,7 +35,7 @@ def mixed() -> Iterator[Lab]:
 
 
 @pytest.mark.timeout(400)
-def test_guest_goes_to_the_older_release_and_back_only_on_request(mixed: Lab) -> None:
+def test_migration_back_to_the_newer_release_needs_an_override(mixed: Lab) -> None:
     """A guest with a common machine type goes to the older host; the way back needs an override.
 
     TCG before QEMU 9.0 can lose a guest's writes while it migrates. Whether the memory survives the
@@ -72,10 +72,10 @@ def test_guest_goes_to_the_older_release_and_back_only_on_request(mixed: Lab) ->
         pytest.param({"cpu": "host-model"}, "cpu", "cpu-model-missing", id="cpu feature"),
     ],
 )
-def test_preflight_finds_what_only_the_newer_release_has(
+def test_preflight_finds_features_of_the_newer_release_only(
     mixed: Lab, settings: dict[str, str], check: str, explanation: str
 ) -> None:
-    """The preflight finds it, libvirt's error is explained, and the guest stays on its host."""
+    """The preflight finds the missing feature, libvirt's error is explained, the guest stays."""
     old, new = mixed.hosts
     guest = mixed.boot(
         memory_mib=128, working_set_mib=8, dirty_mib_s=4, accelerator="tcg", on=new, **settings
@@ -95,7 +95,7 @@ def test_preflight_finds_what_only_the_newer_release_has(
 
 
 def test_preflight_warns_of_the_maximum_cpu(mixed: Lab) -> None:
-    """libvirt accepts a CPU that differs on each host; the preflight warns of it."""
+    """The preflight warns of the CPU model "maximum", which differs on each host."""
     old, new = mixed.hosts
     guest = mixed.boot(
         memory_mib=128, working_set_mib=8, dirty_mib_s=4, accelerator="tcg", on=new, cpu="maximum"
@@ -109,7 +109,7 @@ def test_preflight_warns_of_the_maximum_cpu(mixed: Lab) -> None:
 
 
 def test_preflight_depends_on_the_direction(mixed: Lab) -> None:
-    """It warns on the way to the older release, and not on the way to the newer one."""
+    """The preflight warns on the way to the older release only."""
     old, new = mixed.hosts
     down = {each.name: each for each in preflight(new, old).checks}
     assert down["versions"].status is Status.WARN
@@ -123,7 +123,7 @@ def test_preflight_depends_on_the_direction(mixed: Lab) -> None:
 def test_interrupted_build_leaves_no_image(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: signal.Signals
 ) -> None:
-    """An interrupted or killed build leaves nothing that looks like an image."""
+    """An interrupted or killed build leaves no image."""
     cache = tmp_path / "cache"
     cache.mkdir(mode=0o755)
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
@@ -145,7 +145,7 @@ def test_interrupted_build_leaves_no_image(
 
 
 def test_image_is_built_once() -> None:
-    """A cached image is found without a build."""
+    """A cached image is used without a build."""
     steps: list[object] = []
     assert image.ensure("trixie", steps.append) == image.path_of("trixie")
     assert steps == []

@@ -96,7 +96,7 @@ def test_memory_cannot_be_read_on_the_wire(lab: Lab, guest: Guest, mode: Mode, t
 
 
 @pytest.mark.parametrize("mode", list(Mode))
-def test_control_over_tls(lab: Lab, guest: Guest, mode: Mode) -> None:
+def test_libvirt_connections_use_tls(lab: Lab, guest: Guest, mode: Mode) -> None:
     """This process and the source's libvirtd connect to the destination by TLS."""
     to = guest.other_host
     plan = Plan(mode=mode, connection_uri=f"qemu+tls://{to.name}/system", tls=True)
@@ -143,14 +143,14 @@ def test_tls_verifies_both_sides(lab: Lab) -> None:
 
 
 def test_tls_destination(lab: Lab, guest: Guest) -> None:
-    """A certificate of another name is accepted by a plan that expects that name."""
+    """A plan accepts a certificate of another name if it expects that name."""
     with lab.broken("certificate-wrong-name", source=guest.host) as case:
         plan = Plan(mode="peer2peer", tls=True, tls_destination="elsewhere.example")
         run = migrate(guest, to=case.to, plan=plan)
     assert run.outcome is Outcome.COMPLETED, run.error
 
 
-def test_unknown_host_key(lab: Lab) -> None:
+def test_unknown_host_key_is_refused(lab: Lab) -> None:
     """This process does not connect by ssh to a host with an unknown key."""
     known = lab.files.known_hosts.read_text()
     try:
@@ -187,7 +187,7 @@ def test_restart_of_libvirtd_leaves_guest_running(lab: Lab, guest: Guest, role: 
 
 
 def test_dead_libvirtd_is_started_again(lab: Lab, guest: Guest) -> None:
-    """After a crash of libvirtd the host comes back by itself, and its guest is intact."""
+    """After a crash libvirtd starts again by itself, and the guest is intact."""
     host = guest.host
     daemon = libvirtd(lab, host)
     daemon.kill()
@@ -198,7 +198,7 @@ def test_dead_libvirtd_is_started_again(lab: Lab, guest: Guest) -> None:
 
 
 def test_only_hosts_of_the_lab_are_restarted(lab: Lab) -> None:
-    """A host of another machine is refused."""
+    """A host outside the lab is not restarted."""
     other = Host("test:///default")
     with pytest.raises(UsageError, match="host must be a host of this lab"):
         lab.restart_libvirtd(other)
@@ -206,7 +206,7 @@ def test_only_hosts_of_the_lab_are_restarted(lab: Lab) -> None:
 
 
 def test_lab_that_is_down_is_reported() -> None:
-    """Restarting a libvirtd and measuring the wire fail with an error of the lab."""
+    """A restart of libvirtd and a measurement of the wire in a closed lab raise LabError."""
     with Lab() as own:
         rack = psutil.Process(own.rack.pid)
         rack.kill()

@@ -474,7 +474,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
 
 
 def test_every_rule_of_libvirt_is_tested() -> None:
-    """Each rule between settings that libvirt has is tested here, except those of RDMA."""
+    """This file tests each of libvirt's rules between settings, except those of RDMA."""
     untested = {rule.name for rule in RULES if not rule.accepted} - set(BROKEN)
     assert untested == {
         "parallel=True excludes migration_uri=rdma:",
@@ -485,7 +485,7 @@ def test_every_rule_of_libvirt_is_tested() -> None:
 
 @pytest.mark.parametrize("rule", BROKEN)
 def test_libvirt_refuses_what_breaks_its_rules(tiny: TinyDomain, rule: str) -> None:
-    """A plan that breaks a rule has that problem, and libvirt refuses it."""
+    """A plan that breaks a rule has a problem, and libvirt refuses the plan."""
     values, answer = BROKEN[rule]
     plan = filled(tiny, {"unsafe": True, **values})
     assert rule in {problem.rule for problem in plan.problems(situation=tiny.situation())}
@@ -501,7 +501,7 @@ def test_libvirt_refuses_the_same_changes_of_xml(tiny: TinyDomain, how: str) -> 
 
 
 def test_paused_guest_has_no_postcopy(tiny: TinyDomain) -> None:
-    """A paused guest cannot migrate with post-copy, and libvirt refuses it too."""
+    """A paused guest cannot migrate with post-copy, and libvirt refuses it."""
     tiny.domain().suspend()
     check_agreement(tiny, {"unsafe": True, "postcopy": True})
     tiny.domain().suspend()
@@ -563,7 +563,7 @@ def test_virsh_command_of_a_plan_migrates(
 )
 @given(values=PLANS)
 def test_validation_agrees_with_libvirt(tiny: TinyDomain, values: dict[str, Any]) -> None:
-    """Generated plans with a problem are refused, and those without complete."""
+    """libvirt refuses generated plans with a problem, and completes the others."""
     # Both without a name for the certificate crash the source's libvirtd 11.3.
     assume(not {"tunnelled", "tls"} <= values.keys() or "tls_destination" in values)
     check_agreement(tiny, values)

@@ -18,7 +18,7 @@ TIMEOUT_S = 40
 pytestmark = pytest.mark.lab
 
 
-def test_broken_for_real_it_is_as_recorded(guest: Guest) -> None:
+def test_closed_port_gives_the_recorded_message(guest: Guest) -> None:
     """A closed port gives the recorded message in both modes, and the lab is fixed afterwards."""
     explorer = ErrorExplorer(guest)
     explorer.case.value = "port-closed"
@@ -40,8 +40,8 @@ def test_broken_for_real_it_is_as_recorded(guest: Guest) -> None:
 
 
 @pytest.mark.parametrize("way", ["port", "tunnel"])
-def test_the_plans_of_the_exercise_get_past_the_firewall(lab: Lab, guest: Guest, way: str) -> None:
-    """With libvirt's own ports closed, each solution completes for real."""
+def test_solutions_migrate_with_closed_ports(lab: Lab, guest: Guest, way: str) -> None:
+    """Each solution's plan completes although libvirt's own ports are closed."""
     to = guest.other_host
     uris = {"port": f"tcp://{to.name}:49300", "tunnel": None}
     plan = Plan(mode=Mode.PEER2PEER, migration_uri=uris[way], tunnelled=way == "tunnel")

@@ -106,33 +106,33 @@ def run_by_nbval(paths: list[Path], how: str, environment: Mapping[str, str]) ->
     ids=map(name, LIVE),
 )
 def test_lessons_run_live(path: Path) -> None:
-    """In a lab of its own no cell fails, and the tagged cells print what is committed."""
+    """In a new lab no cell of a lesson fails, and the tagged cells print the committed output."""
     run_by_nbval([path], "--nbval-lax", {})
 
 
 @pytest.mark.timeout(600)
 @groups(LIVE)
 def test_lessons_run_without_libvirt(paths: list[Path]) -> None:
-    """On recorded runs no cell fails, and the tagged cells print what is committed."""
+    """On recorded runs no cell of a lesson fails, and tagged cells print the committed output."""
     run_by_nbval(paths, "--nbval-lax", WITHOUT_LIBVIRT)
 
 
 @pytest.mark.timeout(600)
 @groups([PHASES, *SOLUTIONS])
-def test_recorded_notebooks_print_what_is_committed(paths: list[Path]) -> None:
-    """All outputs of a notebook on recorded runs are those that are committed."""
+def test_recorded_notebooks_print_committed_outputs(paths: list[Path]) -> None:
+    """A notebook on recorded runs prints exactly its committed outputs."""
     run_by_nbval(paths, "--nbval", WITHOUT_LIBVIRT)
 
 
 @pytest.mark.timeout(300)
-def test_reference_prints_what_is_committed() -> None:
-    """All outputs of the reference are those that are committed; it asks the lab for its faults."""
+def test_reference_prints_committed_outputs() -> None:
+    """The reference prints exactly its committed outputs; it reads the faults from the lab."""
     run_by_nbval([REFERENCE], "--nbval", {})
 
 
 @pytest.mark.parametrize("path", SOLUTIONS, ids=name)
 def test_solutions_pass_their_checks(path: Path) -> None:
-    """Each solution is of a lesson, and ends with checks that it passes."""
+    """Each solution belongs to a lesson, ends with checks, and passes them."""
     assert FOLDER / path.name in LESSONS
     # Those which are printed show what a wrong answer gets.
     cells = code_cells(path)
@@ -146,7 +146,7 @@ def test_solutions_pass_their_checks(path: Path) -> None:
 
 @named
 def test_outputs_are_of_one_run_in_order(path: Path) -> None:
-    """Each cell was run, in order, and none ended in an error that it isn't tagged for."""
+    """Each cell was run in order, and only cells tagged for an error ended in one."""
     cells = code_cells(path)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     for cell in cells:
@@ -156,8 +156,8 @@ def test_outputs_are_of_one_run_in_order(path: Path) -> None:
 
 
 @named
-def test_nothing_of_one_machine_is_committed(path: Path) -> None:
-    """There is no widget's state, no kernel's local name, and no path of a machine."""
+def test_notebooks_have_no_state_of_one_machine(path: Path) -> None:
+    """A notebook has no widget state, no local kernel name and no path of one machine."""
     notebook = nbformat.read(path, as_version=4)
     assert load_refresh().cleaned(notebook, str(Path.home())) == notebook
     assert [text for text in texts(path) if MACHINE.search(text)] == []
@@ -165,7 +165,7 @@ def test_nothing_of_one_machine_is_committed(path: Path) -> None:
 
 @named
 def test_pictures_have_alternative_texts(path: Path) -> None:
-    """Each image of an output has an alternative text, each drawing a title and a description."""
+    """Each image of an output has an alternative text, each SVG a title and a description."""
     for text in texts(path):
         for image in re.findall(r"<img [^>]*>", text):
             assert re.search(r'alt="[^"]{30,}"', image), image[:200]
@@ -183,8 +183,8 @@ def test_code_cells_are_short(path: Path) -> None:
 
 
 @named
-def test_answers_have_names_of_their_own(path: Path) -> None:
-    """What a learner did not fill in is not taken for something that the lesson made before."""
+def test_answers_have_unused_names(path: Path) -> None:
+    """The variables of an exercise have names that the lesson does not set before."""
     cells = [cell.source for cell in code_cells(path)]
     for cell in cells:
         if answer := re.fullmatch(r"(\w+) = \.\.\.", cell.strip()):
@@ -193,7 +193,7 @@ def test_answers_have_names_of_their_own(path: Path) -> None:
 
 
 def test_index_links_every_lesson() -> None:
-    """The start lists every numbered lesson, and each link in it leads to a file."""
+    """The index links every numbered lesson, and each of its links leads to a file."""
     text = "\n".join(cell.source for cell in nbformat.read(START, as_version=4).cells)
     linked = set(re.findall(r"\]\(([^)/]+\.ipynb)\)", text))
     assert linked == {path.name for path in LESSONS} - {START.name}

@@ -29,8 +29,8 @@ def watch(shown: widgets.HTML, text: str) -> threading.Event:
     return seen
 
 
-def test_there_cancelled_and_back(guest: Guest) -> None:
-    """In both modes, with a cancel between: the guest is where the panel says, and whole."""
+def test_panel_migrates_cancels_and_migrates_back(guest: Guest) -> None:
+    """In both modes, also after a cancel, the guest is intact on the host that the panel shows."""
     panel = MigrationPanel(guest)
     start = guest.host
     panel.start_button.click()
@@ -55,8 +55,8 @@ def test_there_cancelled_and_back(guest: Guest) -> None:
     panel.close()
 
 
-def test_steered_on_the_way(guest: Guest) -> None:
-    """A downtime limit is set, refused where it is none, and a press goes over to post-copy."""
+def test_panel_changes_a_running_migration(guest: Guest) -> None:
+    """The panel sets a downtime limit, reports a refused one, and switches to post-copy."""
     panel = MigrationPanel(guest)
     start, bar = guest.host, panel.steering
     panel.form.bandwidth.value = "6"
@@ -86,8 +86,8 @@ def test_steered_on_the_way(guest: Guest) -> None:
     panel.close()
 
 
-def test_a_lab_that_dies_on_the_way_is_named() -> None:
-    """When the hosts are gone in mid-migration, the panel says which cell to run again."""
+def test_dead_lab_is_reported_with_the_cell_to_run() -> None:
+    """If the hosts die during a migration, the panel says which cell to run again."""
     with Lab() as lab:
         guest = lab.boot(memory_mib=192, working_set_mib=32)
         panel = MigrationPanel(guest)

@@ -42,8 +42,8 @@ def printed(made: Path) -> str:
     return "".join(output.get("text", "") for output in outputs)
 
 
-def test_the_blank_has_one_cell_of_parameters() -> None:
-    """Exactly one cell is tagged, and has what the text names."""
+def test_template_has_one_cell_of_parameters() -> None:
+    """The template has exactly one tagged cell, with the parameters that its text names."""
     cells = nbformat.read(BLANK, as_version=4).cells
     (cell,) = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
     names: dict[str, object] = {}
@@ -51,8 +51,8 @@ def test_the_blank_has_one_cell_of_parameters() -> None:
     assert names.keys() - {"__builtins__"} == PARAMETERS
 
 
-def test_a_recorded_experiment_is_reported_on_without_libvirt(tmp_path: Path) -> None:
-    """From a folder's runs come a notebook with the parameters, its tables, and the report."""
+def test_recorded_experiment_gets_a_report_without_libvirt(tmp_path: Path) -> None:
+    """A folder of runs gives a notebook with parameters and tables, and a report."""
     made, report = tmp_path / "made.ipynb", tmp_path / "mine.html"
     without = {"PYTHONPATH": str(Path(__file__).parent / "without_libvirt")}
     papermill(made, without, design=str(RECORDED), report=str(report), metric="transferred_bytes")
@@ -67,8 +67,8 @@ def test_a_recorded_experiment_is_reported_on_without_libvirt(tmp_path: Path) ->
 
 @pytest.mark.lab
 @pytest.mark.timeout(150)
-def test_a_design_is_measured_and_reported_on(tmp_path: Path) -> None:
-    """From a TOML file come its runs, kept where it was said, and the report."""
+def test_design_gives_runs_and_a_report(tmp_path: Path) -> None:
+    """A TOML design gives runs in the given folder, and a report."""
     design, kept = tmp_path / "question.toml", tmp_path / "kept"
     design.write_text(
         'question = "Does it run?"\nrepeats = 1\nwarm_ups = 0\n'

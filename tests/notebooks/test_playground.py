@@ -17,8 +17,8 @@ DATA = Path(__file__).parents[2] / "data" / "experiments" / "convergence"
 pytestmark = pytest.mark.lab
 
 
-def test_tried_for_real_it_goes_as_the_model_says(guest: Guest) -> None:
-    """One ends; one doesn't and is stopped at its deadline; one is cut short by closing."""
+def test_real_migrations_end_as_forecast(guest: Guest) -> None:
+    """One migration completes, the deadline stops another, and closing stops the third."""
     wire, dirty = guest.lab.wire.settings, guest.spec.dirty_mib_s
     playground = ConvergenceExplorer(Experiment.load(DATA), guest)
     playground.dirty.value, playground.wire.value = 20, 1000

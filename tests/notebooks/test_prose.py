@@ -143,8 +143,8 @@ every_file = pytest.mark.parametrize("path", [*PAPERS, *NOTEBOOKS], ids=name)
 
 
 @every_file
-def test_links_lead_somewhere(path: Path) -> None:
-    """Files and headings that are linked to exist; other addresses are of hosts we know."""
+def test_links_have_targets(path: Path) -> None:
+    """Linked files and headings exist, and linked addresses are of known hosts."""
     wrong = [
         f"{passage.place}: {target} {reason}"
         for passage in passages(path)
@@ -155,8 +155,8 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 
 @every_file
-def test_links_are_ones(path: Path) -> None:
-    """Nothing that was meant for a link is read as plain text, or written in HTML."""
+def test_links_are_markdown_links(path: Path) -> None:
+    """No intended link is plain text or HTML."""
     for passage in passages(path):
         for token in passage.tokens():
             assert token.type != "text" or not re.search(r"\]\(|\]\[|https?:", token.content), (
@@ -166,8 +166,8 @@ def test_links_are_ones(path: Path) -> None:
                 assert not re.search(r"\b(?:href|src)\b", token.content), passage.place
 
 
-def test_each_host_is_linked_to() -> None:
-    """The list of hosts holds none that is not needed."""
+def test_each_known_host_is_linked() -> None:
+    """Each host in the list of known hosts has a link in the prose."""
     targets = [
         target
         for path in [*PAPERS, *NOTEBOOKS]
@@ -192,8 +192,8 @@ def test_each_host_is_linked_to() -> None:
         ("//www.researchobject.org/", "no host"),
     ],
 )
-def test_what_a_dead_link_is(target: str, reason: str | None) -> None:
-    """A link is found dead for a missing file, a missing heading, or a host nobody knows."""
+def test_dead_links_are_found(target: str, reason: str | None) -> None:
+    """A link to a missing file, a missing heading or an unknown host is dead."""
     (readme,) = passages(ROOT / "README.md")
     found = what_is_wrong(readme, target)
     assert found is None if reason is None else reason in (found or "")
@@ -267,8 +267,8 @@ needs_hunspell = pytest.mark.skipif(
 
 
 @needs_hunspell
-def test_words_are_spelt_as_in_britain() -> None:
-    """Each word of the prose is in the British dictionary, or is one of the field's terms."""
+def test_words_have_british_spelling() -> None:
+    """Each word of the prose is in the British dictionary or in the list of terms."""
     wrong = misspelt({word for _, text in written() for word in words_of(text)})
     places = {
         f"{place}: {word}" for place, text in written() for word in words_of(text) if word in wrong
@@ -277,14 +277,14 @@ def test_words_are_spelt_as_in_britain() -> None:
 
 
 @needs_hunspell
-def test_a_misspelling_is_found() -> None:
-    """American and wrong spellings are found, in whatever case; ours and code are let through."""
+def test_misspellings_are_found() -> None:
+    """American and wrong spellings are found in any case; listed terms and code are accepted."""
     text = "Colour, the libvirtd's color; a Migartion of `memroy` at host-a by qemu+ssh://nowere/x."
     assert misspelt(set(words_of(text))) == {"color", "Migartion"}
 
 
-def test_own_words_are_needed() -> None:
-    """The list of terms is sorted, and holds no word that nothing says."""
+def test_listed_terms_are_used() -> None:
+    """The list of terms is sorted, and the prose uses each of its words."""
     said = {word for _, text in written() for word in words_of(text)}
     said |= {word[:1].lower() + word[1:] for word in said}
     words = own_words()
@@ -292,8 +292,8 @@ def test_own_words_are_needed() -> None:
     assert [word for word in words if word not in said] == []
 
 
-def test_no_word_stands_twice() -> None:
-    """No passage says the same word twice in a row."""
+def test_no_word_is_repeated() -> None:
+    """No passage has the same word twice in a row."""
     twice = re.compile(r"\b([^\W\d_]{2,})\s\1\b", re.IGNORECASE)
     found = [f"{place}: {hit[0]}" for place, text in written() if (hit := twice.search(text))]
     assert not found, "\n".join(found)

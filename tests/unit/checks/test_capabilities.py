@@ -42,14 +42,14 @@ DOMAIN = """\
 
 
 def test_capabilities_are_read() -> None:
-    """UUID, CPU and the machine types of the host's own architecture are read, with aliases."""
+    """UUID, CPU and machine types with aliases are read for the host's own architecture."""
     found = Capabilities.parse(CAPABILITIES)
     assert (found.uuid, found.arch, found.cpu_model) == ("u-1", "x86_64", "EPYC")
     assert found.machines == {"q35", "pc-q35-9.2", "pc-q35-10.0", "pc-i440fx-9.2"}
 
 
-def test_newest_machine_type_is_by_number() -> None:
-    """10.0 is newer than 9.2; the first family with any counts; aliases do not."""
+def test_newest_machine_type_has_highest_number() -> None:
+    """10.0 is newer than 9.2; the first family with a machine type counts, and aliases do not."""
     machines = Capabilities.parse(CAPABILITIES).machines
     assert capabilities.newest(machines, FAMILIES) == "pc-q35-10.0"
     assert capabilities.newest(machines, ["virt-", "pc-i440fx-"]) == "pc-i440fx-9.2"
@@ -70,14 +70,14 @@ def test_requirements_are_read() -> None:
 
 
 def test_plain_domain_requires_little() -> None:
-    """A domain that names neither CPU nor devices requires none."""
+    """A domain without CPU and devices requires none."""
     found = Requirements.parse("<domain type='qemu'><name>a</name></domain>")
     assert (found.cpu, found.cpu_mode, found.machine) == ("", "", "")
     assert not found.bridges + found.networks + found.devices
 
 
 def test_real_host_is_asked(tmp_path: Path) -> None:
-    """A real libvirt's answers are read; a question without an answer is an error, not a guess."""
+    """The answers of a real libvirt are read, and a missing answer is an error."""
     host = Host("test:///default")
     assert capabilities.capabilities(host).arch == "i686"
     assert capabilities.networks(host) == {"default"}

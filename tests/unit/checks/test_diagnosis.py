@@ -26,7 +26,7 @@ def outcomes(file: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("file", FILES)
 def test_every_outcome_has_one_status_and_a_hint_if_bad(file: str) -> None:
-    """A text that is missing would be an error only when it is needed."""
+    """Every outcome has one status, and every bad outcome has a hint."""
     for check, outcome in outcomes(file):
         entry = texts(file)[check][outcome]
         statuses = [status for status in Status if status in entry]
@@ -38,13 +38,13 @@ def test_every_outcome_has_one_status_and_a_hint_if_bad(file: str) -> None:
 
 @pytest.mark.parametrize("file", FILES)
 def test_code_names_every_check_and_outcome(file: str) -> None:
-    """A text that nothing names is left over."""
+    """The code uses every check and every outcome of the table."""
     named = set(re.findall(r'"([^"\n]+)"', (FOLDER / f"{file}.py").read_text()))
     assert {name for pair in outcomes(file) for name in pair} <= named
 
 
-def test_finding_fills_in_values_and_can_have_another_status() -> None:
-    """The hint is the check's where the outcome has none."""
+def test_finding_has_values_hint_and_status() -> None:
+    """A finding has the given values and status, and the check's hint if the outcome has none."""
     found = finding("preflight", "rights", "denied", Status.WARN, sides="source")
     assert found.status is Status.WARN
     assert found.detail == "the connection to the source can only read"

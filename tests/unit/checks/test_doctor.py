@@ -98,8 +98,8 @@ def left_behind(temporary: Path) -> tuple[set[str], str, list[Path]]:
     return interfaces, Path("/proc/self/mounts").read_text(), list(temporary.iterdir())
 
 
-def test_tries_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The doctor makes interfaces, mounts and files, and leaves none."""
+def test_doctor_removes_what_it_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor removes the interfaces, mounts and files that it makes."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
     before = left_behind(tmp_path)
@@ -110,7 +110,7 @@ def test_tries_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_every_bad_finding_has_a_hint() -> None:
-    """On this machine no bad finding is without a hint."""
+    """Every bad finding on this machine has a hint."""
     for check in doctor(replace(Machine(), kvm_verdict=lambda: None)).checks:
         assert check.status is Status.OK or check.hint, check
 
@@ -201,8 +201,8 @@ def test_cause_of_refused_namespaces_is_named(
     assert not doctor(machine).ok
 
 
-def test_limit_of_namespaces_has_these_words() -> None:
-    """unshare says these words at a real limit of 0."""
+def test_unshare_reports_the_limit_of_namespaces() -> None:
+    """The message of unshare at a limit of 0 namespaces is the one that the doctor looks for."""
     machine = Machine()
     setting = "/proc/sys/user/max_user_namespaces"
     script = f"echo 0 > {setting} && unshare --user --map-root-user true"
@@ -224,7 +224,7 @@ def test_hint_installs_missing_programs(healthy: Callable[..., Machine]) -> None
 
 
 def test_root_needs_no_sub_ids(healthy: Callable[..., Machine]) -> None:
-    """Root needs no user namespace, so neither sub-ids nor their programs."""
+    """Root needs no user namespace, so root needs neither sub-ids nor their programs."""
     machine = healthy(root=True, which=lambda name: None if "idmap" in name else name)
     assert finding(machine, "programs").status is Status.OK
     assert "sub-ids" not in [check.name for check in doctor(machine).checks]
@@ -232,7 +232,7 @@ def test_root_needs_no_sub_ids(healthy: Callable[..., Machine]) -> None:
 
 @pytest.mark.parametrize("text", ["", "someone:100000:65536\n", "learner:165536:1000\n", "#\n"])
 def test_too_few_sub_ids_fail(healthy: Callable[..., Machine], text: str) -> None:
-    """No line, another user's line, a short range and a comment all fail."""
+    """The check fails without a line, with another user's line, a short range or a comment only."""
     machine = healthy()
     (machine.files / "etc/subgid").write_text(text)
     check = finding(machine, "sub-ids")
@@ -268,10 +268,10 @@ def test_too_few_sub_ids_fail(healthy: Callable[..., Machine], text: str) -> Non
         ),
     ],
 )
-def test_refused_try_keeps_the_words_and_has_a_fix(
+def test_refused_try_has_message_and_fix(
     healthy: Callable[..., Machine], key: str, words: str, name: str, status: Status, hint: str
 ) -> None:
-    """The finding has the refuser's words; only what the lab needs fails."""
+    """The finding of a refused try has the message and a fix; only what the lab needs fails."""
     machine = healthy({key: ProgramResult(2, words)})
     check = finding(machine, name)
     assert check.status is status
@@ -293,10 +293,10 @@ def test_missing_kvm_warns(healthy: Callable[..., Machine]) -> None:
     ("opens", "detail"),
     [(True, "by a group, which a rootless libvirtd gives up"), (False, "cannot open /dev/kvm")],
 )
-def test_kvm_by_group_has_its_own_words(
+def test_kvm_by_group_has_its_own_finding(
     healthy: Callable[..., Machine], opens: bool, detail: str
 ) -> None:
-    """A device that opens only by the user's groups has its own words."""
+    """A /dev/kvm that the user can open only by a group has its own finding."""
     refused = ProgramResult(2, "sh: 1: cannot open /dev/kvm: Permission denied")
     # Not by the file's mode: for root, as whom these tests may run, every file opens.
     machine = healthy({"setpriv": refused}, opens=lambda path: opens)
@@ -314,17 +314,17 @@ def test_kvm_by_group_has_its_own_words(
         (KvmVerdict(boots=False, reason="no boot within 6 s"), Status.WARN, "no boot within 6 s"),
     ],
 )
-def test_kvm_depends_on_a_boot(
+def test_kvm_finding_is_the_result_of_a_boot(
     healthy: Callable[..., Machine], verdict: KvmVerdict | None, status: Status, detail: str
 ) -> None:
-    """A device that opens proves nothing: the finding is the result of a boot."""
+    """The finding on KVM is the result of a boot, not of opening /dev/kvm."""
     check = finding(healthy(kvm_verdict=lambda: verdict), "kvm")
     assert check.status is status
     assert detail in check.detail
 
 
 def test_failed_kvm_boot_is_a_finding(healthy: Callable[..., Machine]) -> None:
-    """An error of the boot ends neither the doctor nor the lab."""
+    """A failed boot with KVM becomes a finding, and the doctor and the lab continue."""
 
     def trial() -> KvmVerdict:
         raise LabError("the program gcc is missing", hint="run `make setup`")
@@ -335,10 +335,10 @@ def test_failed_kvm_boot_is_a_finding(healthy: Callable[..., Machine]) -> None:
     assert check.hint == "run `make setup`"
 
 
-def test_forbidden_userfaultfd_costs_postcopy_only(
+def test_forbidden_userfaultfd_warns(
     healthy: Callable[..., Machine],
 ) -> None:
-    """EPERM, the kernel's answer if vm.unprivileged_userfaultfd is 0, warns."""
+    """If vm.unprivileged_userfaultfd is 0 the kernel returns EPERM, and the doctor warns."""
     machine = healthy(userfaultfd=lambda: "Operation not permitted")
     assert finding(machine, "userfaultfd").status is Status.WARN
     assert doctor(machine).ok
@@ -370,14 +370,14 @@ def test_forbidden_userfaultfd_costs_postcopy_only(
 def test_binding_is_compared_with_the_library(
     healthy: Callable[..., Machine], answer: ProgramResult, status: Status, detail: str
 ) -> None:
-    """A constant may be missing only if the library is older."""
+    """The binding may lack a constant only if the library is older than that constant."""
     check = finding(healthy(run=answers({"import libvirt": answer})), "libvirt")
     assert check.status is status
     assert detail in check.detail
 
 
 def test_full_disk_fails_only_without_image(healthy: Callable[..., Machine]) -> None:
-    """With an image, little space is a warning."""
+    """A full disk fails the check without an image, and gives a warning with an image."""
     full = healthy(free_disk=lambda path: GIB)
     assert finding(full, "disk").status is Status.WARN
     assert finding(replace(full, cached=lambda release: False), "disk").status is Status.FAIL
@@ -389,7 +389,7 @@ def test_little_memory_warns(healthy: Callable[..., Machine]) -> None:
 
 
 def test_unusable_cache_fails(healthy: Callable[..., Machine]) -> None:
-    """A foreign or read-only cache fails with its own hint."""
+    """A cache folder of another user or a read-only one fails with its own hint."""
 
     def foreign(release: str) -> bool:
         raise LabError("/x is not a folder of this user's alone", hint="look who made it")
@@ -401,8 +401,8 @@ def test_unusable_cache_fails(healthy: Callable[..., Machine]) -> None:
     assert "XDG_CACHE_HOME" in finding(healthy(cached=read_only), "images").hint
 
 
-def test_other_systems_can_read_runs(healthy: Callable[..., Machine]) -> None:
-    """A machine that cannot run the lab can still read runs."""
+def test_system_without_lab_can_read_runs(healthy: Callable[..., Machine]) -> None:
+    """The hint for a system that cannot run the lab says that it can read recorded runs."""
     check = finding(healthy(system="Darwin arm64"), "system")
     assert check.status is Status.FAIL
     assert "recorded runs" in check.hint
@@ -417,7 +417,7 @@ def test_try_that_cannot_run_is_a_result(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_programs_in_sbin_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The PATH of an ordinary user on Debian lacks sbin, where tc is."""
+    """The doctor finds tc in sbin, which is not in an ordinary user's PATH on Debian."""
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     if not any(Path(folder, "tc").exists() for folder in ("/usr/sbin", "/sbin")):
         pytest.skip("tc is not in sbin here")
@@ -448,7 +448,7 @@ def test_table_has_findings_hints_and_verdict() -> None:
 
 
 def test_diagnosis_as_repr_html_and_json() -> None:
-    """The repr is one line, HTML is escaped, and the plain values survive JSON."""
+    """The repr is one line, the HTML is escaped, and JSON keeps the plain values."""
     assert repr(MIXED) == "Diagnosis(not ok, 3 checks, 1 warned, 1 failed)"
     assert "a &lt; b" in MIXED._repr_html_()
     assert json.loads(json.dumps(MIXED.to_dict())) == MIXED.to_dict()

@@ -101,7 +101,7 @@ def found(name: str, *arguments: object, **settings: object) -> Check:
 
 
 def test_healthy_hosts_are_ok(make: Make) -> None:
-    """Every check is good and says what was found."""
+    """Every check of healthy hosts is good and says what it found."""
     diagnosis = preflight(*make(source={"timeout": ";0"}))
     assert {check.name: check.status for check in diagnosis.checks} == dict.fromkeys(
         ["source", "destination", "rights", "identity", "versions", "machine types", "name",
@@ -112,8 +112,8 @@ def test_healthy_hosts_are_ok(make: Make) -> None:
     assert "for node1, node2 is 10.0.0.2" in str(diagnosis)
 
 
-def test_hosts_without_shell_are_not_called_good(make: Make) -> None:
-    """Without a shell, names, ports and logins are warnings."""
+def test_hosts_without_shell_give_warnings(make: Make) -> None:
+    """Without a shell the checks of names, ports and logins are warnings."""
     diagnosis = preflight(*make(shells=False))
     unknown = [check for check in diagnosis.checks if check.status is Status.WARN]
     assert [check.name for check in unknown] == ["name", "own name", "ports", "peer2peer"]
@@ -121,8 +121,8 @@ def test_hosts_without_shell_are_not_called_good(make: Make) -> None:
     assert "as far as is known" in diagnosis.verdict
 
 
-def test_missing_programs_leave_it_unknown(make: Make) -> None:
-    """If the source lacks the programs, nothing is called good or bad."""
+def test_source_without_programs_gives_warnings(make: Make) -> None:
+    """If the source lacks the programs, the checks that need them are warnings."""
     lacking = dict.fromkeys(["getent", "timeout", "virsh"], "not found;127")
     diagnosis = preflight(*make(source=lacking))
     states = {check.name: check.status for check in diagnosis.checks}
@@ -131,7 +131,7 @@ def test_missing_programs_leave_it_unknown(make: Make) -> None:
 
 
 def test_same_uuid_fails(make: Make) -> None:
-    """Two connections to one host, or two hosts with one UUID, fail as in libvirt."""
+    """Two connections to one host, or two hosts with the same UUID, fail the check."""
     check = found("identity", *make(offered={"uuid": "u-1"}))
     assert check.status is Status.FAIL
     assert "host_uuid" in check.hint
@@ -145,14 +145,14 @@ def test_same_uuid_fails(make: Make) -> None:
     ],
 )
 def test_older_destination_warns(make: Make, versions: tuple[str, str], words: str) -> None:
-    """An older libvirt or QEMU at the destination is named."""
+    """The warning names a libvirt or QEMU that is older at the destination."""
     check = found("versions", *make(versions=versions))
     assert check.status is Status.WARN
     assert words in check.detail
 
 
 def test_machine_types_of_source_only_warn(make: Make) -> None:
-    """They are named, with the newest that both have."""
+    """The warning names the missing machine types and the newest common one."""
     check = found("machine types", *make(offered={"machines": frozenset({"pc-q35-9.2"})}))
     assert check.status is Status.WARN
     assert "only the source has pc-q35-10.0; pc-q35-9.2" in check.detail
@@ -177,7 +177,7 @@ def test_other_architecture_fails(make: Make) -> None:
     ],
 )
 def test_wrong_name_on_the_source_fails(make: Make, answer: str, words: str) -> None:
-    """The name is looked up on the source, and ports are not tried."""
+    """A destination's name that the source cannot resolve fails, and no port is tried."""
     hosts = make(source={"getent ahosts node2": answer})
     check = found("name", *hosts)
     assert check.status is Status.FAIL
@@ -186,8 +186,8 @@ def test_wrong_name_on_the_source_fails(make: Make, answer: str, words: str) -> 
     assert found("ports", *hosts).status is Status.WARN
 
 
-def test_own_name_as_localhost_counts_for_auto_only(make: Make) -> None:
-    """It fails only if the destination chooses the migration URI."""
+def test_hostname_as_localhost_fails_for_auto_uri_only(make: Make) -> None:
+    """A hostname that means localhost fails only if the destination chooses the migration URI."""
     hosts = make(destination={"getent ahosts node2": "127.0.1.1 STREAM node2"})
     assert found("own name", *hosts).status is Status.WARN
     check = found("own name", *hosts, plan=Plan(migration_uri="auto"))
@@ -195,8 +195,8 @@ def test_own_name_as_localhost_counts_for_auto_only(make: Make) -> None:
     assert "127.0.1.1" in check.detail
 
 
-def test_auto_uri_means_the_destinations_hostname(make: Make) -> None:
-    """For the migration URI "auto" the destination's hostname is looked up."""
+def test_auto_uri_is_the_destinations_hostname(make: Make) -> None:
+    """For the migration URI "auto" the source looks up the destination's hostname."""
     check = found("name", *make(), plan=Plan(migration_uri="auto"))
     assert check.status is Status.OK
     assert "node2 is 10.0.0.2" in check.detail
@@ -210,14 +210,14 @@ def test_auto_uri_means_the_destinations_hostname(make: Make) -> None:
     ],
 )
 def test_closed_ports_fail(make: Make, answer: str, words: str) -> None:
-    """A firewall's refusal, and its silence, are named with the port."""
+    """A port that a firewall refuses or drops fails, and the finding names the port."""
     check = found("ports", *make(source={"timeout": answer}))
     assert check.status is Status.FAIL
     assert words in check.detail
 
 
 def test_refused_port_warns(make: Make) -> None:
-    """A refused connection may be a firewall's reset."""
+    """A refused connection warns, because a firewall may have reset it."""
     check = found("ports", *make())
     assert check.status is Status.WARN
     assert "node2 refuses node1 at port 49152 and 49215" in check.detail
@@ -233,28 +233,28 @@ def test_refused_port_warns(make: Make) -> None:
     ],
 )
 def test_unneeded_ports_are_not_tried(make: Make, settings: dict[str, object], words: str) -> None:
-    """A migration without its own port does not fail by a closed one."""
+    """A closed port that the migration does not use is not tried."""
     hosts = make(source={"timeout": "No route to host;1"})
     check = found("ports", *hosts, plan=Plan.from_dict(settings))
     assert (check.status, check.detail) == (Status.OK, f"not needed: {words}")
 
 
 def test_plan_is_validated_without_a_domain(make: Make) -> None:
-    """A plan that cannot work fails the preflight without a domain too."""
+    """An impossible plan fails the preflight also without a domain."""
     check = found("plan", *make(), plan=Plan(tunnelled=True))
     assert check.status is Status.FAIL
     assert "tunnelled=True needs mode='peer2peer'" in check.detail
 
 
 def test_port_of_the_plan_is_tried(make: Make) -> None:
-    """A migration URI with a port is tried there, at its own host."""
+    """The preflight tries the host and the port of the plan's migration URI."""
     hosts = make(source={"timeout 3 bash -c : </dev/tcp/10.9.9.9/5555": "No route to host;1"})
     check = found("ports", *hosts, plan=Plan(migration_uri="tcp://10.9.9.9:5555"))
     assert "10.9.9.9: 5555 (No route to host)" in check.detail
 
 
 def test_peer2peer_needs_the_sources_login(make: Make) -> None:
-    """Peer2peer needs the login; in normal mode it only warns."""
+    """A missing login from the source fails in peer2peer and warns in normal mode."""
     hosts = make(source={"virsh": "error: Host key verification failed.;1"})
     check = found("peer2peer", *hosts)
     assert check.status is Status.WARN
@@ -266,14 +266,14 @@ def test_peer2peer_needs_the_sources_login(make: Make) -> None:
 
 
 def test_peer2peer_by_another_user_warns(make: Make) -> None:
-    """What another user can do says nothing of the source's libvirtd."""
+    """A login as another user than the source's libvirtd gives a warning."""
     check = found("peer2peer", *make(source={"id -u": "1000"}))
     assert check.status is Status.WARN
     assert "as user 1000" in check.detail
 
 
 def test_unreachable_host_fails() -> None:
-    """The other host is still examined."""
+    """If one host is unreachable, the check fails and the other host is still examined."""
     diagnosis = preflight("qemu+unix:///system?socket=/nowhere", "test:///default")
     assert [(check.name, check.status) for check in diagnosis.checks] == [
         ("source", Status.FAIL),
@@ -284,7 +284,7 @@ def test_unreachable_host_fails() -> None:
 
 
 def test_unknown_domain_fails(make: Make) -> None:
-    """Nothing more is asked about it."""
+    """The finding says that the host has no domain of that name."""
     check = found("domain", *make(), domain="nobody")
     assert check.status is Status.FAIL
     assert "has no guest 'nobody'" in check.detail
@@ -330,7 +330,7 @@ def check(make: Make) -> Callable[..., Check]:
 
 
 def test_missing_machine_type_fails(check: Callable[..., Check]) -> None:
-    """A machine type cannot change while a guest runs."""
+    """A machine type that the destination lacks fails, and the hint has a common one."""
     assert check("machine type").status is Status.OK
     bad = check("machine type", machine="pc-q35-11.0")
     assert bad.status is Status.FAIL
@@ -356,13 +356,13 @@ def test_disk_must_be_on_both_hosts(
     status: Status,
     words: str,
 ) -> None:
-    """A disk that both hosts certainly have is good; others fail or are not known."""
+    """A disk on both hosts is good; a missing disk fails, and an uncertain one warns."""
     found_ = check("storage", devices=disk, destination=destination)
     assert (found_.status, words in found_.detail) == (status, True), found_
 
 
 def test_copied_disk_may_be_missing(check: Callable[..., Check]) -> None:
-    """A disk that the plan copies need not be at the destination."""
+    """A disk that the plan copies may be missing at the destination."""
     disk = DISK.format("file", "file", "")
     missing = {"stat": "x;1"}
     plan = Plan(copy_storage="full")
@@ -372,7 +372,7 @@ def test_copied_disk_may_be_missing(check: Callable[..., Check]) -> None:
 
 
 def test_shared_disk_must_not_be_copied(check: Callable[..., Check]) -> None:
-    """It would be copied onto itself."""
+    """A plan that copies a shared disk fails, because the disk is copied onto itself."""
     plan = Plan(copy_storage="full")
     for disk in (DISK.format("file", "file", ""), DISK.format("network", "name", "")):
         bad = check("storage", devices=disk, plan=plan)
@@ -382,7 +382,7 @@ def test_shared_disk_must_not_be_copied(check: Callable[..., Check]) -> None:
 
 
 def test_networks_must_have_the_same_names(check: Callable[..., Check]) -> None:
-    """Bridges and libvirt's networks must be there under the same names."""
+    """The domain's bridges and networks must exist at the destination under the same names."""
     card = "<interface type='bridge'><source bridge='br0'/></interface>"
     assert check("networks").status is Status.OK
     assert check("networks", devices=card).status is Status.OK
@@ -395,19 +395,19 @@ def test_networks_must_have_the_same_names(check: Callable[..., Check]) -> None:
 
 
 def test_host_device_fails(check: Callable[..., Check]) -> None:
-    """A guest that holds a device of its host cannot leave it."""
+    """A domain with a device of its host fails, because it cannot migrate."""
     bad = check("devices", devices="<hostdev type='pci' mode='subsystem'/>")
     assert bad.status is Status.FAIL
     assert check("devices").status is Status.OK
 
 
 def test_little_memory_warns(check: Callable[..., Check]) -> None:
-    """What the kernel's cache would give back is not counted."""
+    """The check of free memory does not count the kernel's reclaimable cache."""
     assert check("memory", memory=1 << 30).status is Status.WARN
 
 
 def test_doctor_command_exits_1_on_failure() -> None:
-    """`doctor --from --to` prints the findings, and exits with 1."""
+    """If a check fails, `doctor --from --to` prints the findings and exits with 1."""
     words = ["doctor", "--from", "test:///default", "--to", "test:///default"]
     done = CliRunner().invoke(main, [*words, "--domain", "nobody", "--format", "json"])
     assert done.exit_code == 1
@@ -427,7 +427,7 @@ def test_doctor_command_exits_1_on_failure() -> None:
     ],
 )
 def test_incomplete_doctor_command_is_refused(words: list[str], said: str) -> None:
-    """The message says what is missing."""
+    """The error of an incomplete doctor command names the missing option."""
     done = CliRunner().invoke(main, ["doctor", *words])
     assert done.exit_code == 2
     assert said in done.stderr

@@ -42,7 +42,7 @@ def on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[Step]],
 
 
 def test_log_has_one_line_per_step(capsys: pytest.CaptureFixture[str]) -> None:
-    """Where nobody watches, start and end of each step are a line, with the time it took."""
+    """Without a terminal the start and the end of each step are one line, with the duration."""
     with StepDisplay() as shown:
         shown(Step("booting", "started"))
         shown(Step("booting", "progress", "kernel", 0.5))
@@ -62,7 +62,7 @@ def test_log_has_one_line_per_step(capsys: pytest.CaptureFixture[str]) -> None:
 def test_log_is_neither_wrapped_nor_coloured(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A long line stays one, without a terminal's codes, however narrow the window is."""
+    """Without a terminal a long line is not wrapped and has no colour codes."""
     monkeypatch.setenv("COLUMNS", "20")
     with StepDisplay() as shown:
         shown(Step("a long name " * 10, "started"))
@@ -72,7 +72,7 @@ def test_log_is_neither_wrapped_nor_coloured(
 def test_terminal_shows_running_steps(
     on_a_terminal: Callable[[Sequence[Step]], list[str]],
 ) -> None:
-    """On a terminal each step is a row: what it is, how it stands, and a tick when it is done."""
+    """A terminal shows a row for each step, with its progress, and a tick when the step is done."""
     *_, first, second = on_a_terminal(
         [
             Step("booting", "started"),
@@ -90,7 +90,7 @@ def test_terminal_shows_running_steps(
 def test_terminal_shows_failed_steps(
     on_a_terminal: Callable[[Sequence[Step]], list[str]],
 ) -> None:
-    """A step that failed says so, and why, and gets no tick."""
+    """A terminal shows a failed step with its reason and without a tick."""
     *_, row = on_a_terminal([Step("booting", "started"), Step("booting", "failed", "no answer")])
     assert "failed: no answer" in row
     assert "✓" not in row
@@ -99,7 +99,7 @@ def test_terminal_shows_failed_steps(
 def test_terminal_shows_text_unchanged(
     on_a_terminal: Callable[[Sequence[Step]], list[str]],
 ) -> None:
-    """What stands in brackets, as an IPv6 address does, is shown; it is no mark-up."""
+    """A text in square brackets, such as an IPv6 address, is shown and not read as mark-up."""
     what = "dialling [fd00:100:2::1]"
     said = "sh said [/bin/x]: no [bold]"
     *_, row = on_a_terminal([Step(what, "started"), Step(what, "failed", said)])
@@ -110,13 +110,13 @@ def test_terminal_shows_text_unchanged(
 def test_step_without_start_is_ignored(
     on_a_terminal: Callable[[Sequence[Step]], list[str]],
 ) -> None:
-    """Progress of a step that was never started does no harm."""
+    """The progress of a step that never started is ignored."""
     lines = on_a_terminal([Step("booting", "progress", "kernel"), Step("waiting", "started")])
     assert not [line for line in lines if "booting" in line]
 
 
 def test_terminal_keeps_newest_finished_steps() -> None:
-    """Of many finished steps the oldest give way, so that what goes on is always to be seen."""
+    """The display drops the oldest finished steps to keep the running steps visible."""
     shown = StepDisplay()
     shown._progress.disable = False  # as on a terminal
     for number in range(20):

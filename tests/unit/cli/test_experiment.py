@@ -71,7 +71,7 @@ def makes(monkeypatch: pytest.MonkeyPatch, make_run: Callable[..., Run]) -> Call
 
 
 def test_dry_run_prints_schedule_and_estimate(design: Path) -> None:
-    """Cells, trials, time and room are told, and nothing is made."""
+    """A dry run prints the cells, runs, time and disk space, and creates no file."""
     done = call(design, "--dry-run")
     assert done.exit_code == 0
     assert "  mode=normal\n  mode=peer2peer\n" in done.stdout
@@ -82,7 +82,7 @@ def test_dry_run_prints_schedule_and_estimate(design: Path) -> None:
 
 
 def test_dry_run_as_json(design: Path, tmp_path: Path) -> None:
-    """As JSON it has the schedule, each trial with its block and its cell."""
+    """The JSON of a dry run has the schedule: each run with its block and its cell."""
     done = call(design, "--dry-run", "--format", "json", "-o", tmp_path / "there")
     answer = json.loads(done.stdout)
     assert answer["directory"] == str(tmp_path / "there")
@@ -93,7 +93,7 @@ def test_dry_run_as_json(design: Path, tmp_path: Path) -> None:
 
 
 def test_results_as_text(design: Path, makes: Callable[[int], None]) -> None:
-    """The table has each cell with its counts and medians; then comparisons and warnings."""
+    """The table has each cell's counts and medians; comparisons and warnings follow it."""
     makes(4)
     done = call(design)
     assert done.exit_code == 0
@@ -110,7 +110,7 @@ def test_results_as_text(design: Path, makes: Callable[[int], None]) -> None:
 
 
 def test_results_as_json(design: Path, makes: Callable[[int], None]) -> None:
-    """The same as JSON: what is missing is null, and nothing stands beside the object."""
+    """The JSON of the results has null for missing values; standard output has nothing else."""
     makes(4)
     done = call(design, "--format", "json", "--metric", "total_ms")
     answer = json.loads(done.stdout)
@@ -125,8 +125,8 @@ def test_results_as_json(design: Path, makes: Callable[[int], None]) -> None:
     assert {concern["kind"] for concern in answer["concerns"]} >= {"few", "emulated"}
 
 
-def test_stop_says_how_to_continue(design: Path, makes: Callable[[int], None]) -> None:
-    """What was stopped shows what there is, exits with 130, and the same command goes on."""
+def test_stopped_experiment_exits_with_130(design: Path, makes: Callable[[int], None]) -> None:
+    """A stopped experiment prints its results and exits with 130; the same command continues it."""
     makes(1)
     done = call(design)
     assert done.exit_code == 130
@@ -141,7 +141,7 @@ def test_stop_says_how_to_continue(design: Path, makes: Callable[[int], None]) -
 def test_differing_environments_are_reported_after_outcomes(
     design: Path, makes: Callable[[int], None], output_format: str
 ) -> None:
-    """How the migrations ended is shown, then the refusal to pool them, and 1 is the status."""
+    """The outcomes are printed first, then the refusal to pool the runs; the exit status is 1."""
     makes(4)
     folder = design.with_suffix("")
     assert call(design).exit_code == 0
@@ -192,7 +192,7 @@ def test_differing_environments_are_reported_after_outcomes(
 def test_wrong_design_exits_with_2(
     text: str, words: list[str], said: str, hint: str, design: Path
 ) -> None:
-    """A design that cannot be is refused with its file and key, in the file's own words."""
+    """A wrong design is refused with its file, its key and the file's text."""
     design.write_text(text, encoding="utf-8")
     done = call(design, *words)
     assert done.exit_code == 2
@@ -204,7 +204,7 @@ def test_wrong_design_exits_with_2(
 
 
 def test_tab_completes_metrics(design: Path) -> None:
-    """What can be given as a metric is what the shell offers, and no text of a summary."""
+    """Tab completion offers the numeric metrics of a summary, not its texts."""
     words = {
         "_MIGRATIONLAB_COMPLETE": "bash_complete",
         "COMP_WORDS": "migrationlab experiment x.toml --metric downtime_e",
@@ -217,7 +217,7 @@ def test_tab_completes_metrics(design: Path) -> None:
 
 
 def test_missing_experiment_exits_with_2(tmp_path: Path) -> None:
-    """A folder that has no experiment is the caller's mistake."""
+    """A folder without an experiment is refused with exit status 2."""
     done = call(tmp_path)
     assert done.exit_code == 2
     assert f"{tmp_path} must hold an experiment" in done.stderr

@@ -76,14 +76,14 @@ def run_json(*arguments: str, given: str = "") -> tuple[int, dict[str, Any]]:
     return result.exit_code, json.loads(result.stdout)
 
 
-def test_text() -> None:
-    """A known message exits with 0 and says all in words that do not change."""
+def test_known_message_is_explained_as_text() -> None:
+    """A known message exits with 0 and prints the complete explanation as stable text."""
     result = run(CLOSED)
     assert (result.exit_code, result.stdout) == (0, CLOSED_TEXT)
 
 
-def test_json() -> None:
-    """JSON has what scripts ask for."""
+def test_known_message_is_explained_as_json() -> None:
+    """The JSON of an explanation has the documented keys."""
     status, answer = run_json(CLOSED)
     assert status == 0
     assert (answer["known"], answer["id"]) == (True, "port-closed")
@@ -95,18 +95,18 @@ def test_json() -> None:
 
 
 def test_message_needs_no_quotes() -> None:
-    """Words that a shell took apart are put together again."""
+    """Several arguments are joined into one message."""
     assert run_json("Host", "key", "verification", "failed.")[1]["id"] == "host-key-unknown"
 
 
-def test_standard_input() -> None:
-    """A hyphen reads what is piped in, also where it is no text."""
+def test_hyphen_reads_standard_input() -> None:
+    """A hyphen reads the message from standard input, also if the bytes are not UTF-8."""
     assert run_json("-", given=f"some log\n{CLOSED}\n")[1]["id"] == "port-closed"
     assert run("-", given=b"\xff\xfe" + CLOSED.encode()).exit_code == 0
 
 
 def test_unknown_message_exits_with_1() -> None:
-    """What is not known says so, and where to look."""
+    """An unknown message exits with 1, and the answer says where to look."""
     status, answer = run_json("hello")
     assert (status, answer["known"], answer["id"], answer["noticed_by"]) == (
         1,
@@ -121,15 +121,15 @@ def test_unknown_message_exits_with_1() -> None:
 
 
 def test_empty_message_is_refused() -> None:
-    """Without any text and number the call itself is wrong."""
+    """A call without a message and without a code is refused."""
     for arguments in ([], [""], ["  "], ["-"]):
         result = run(*arguments)
         assert isinstance(result.exception, UsageError)
         assert "migrationlab explain" in result.exception.hint
 
 
-def test_code_alone_is_enough() -> None:
-    """libvirt's number explains where it can, without a text or with one in another language."""
+def test_code_explains_without_known_text() -> None:
+    """libvirt's error code explains an error without a text or with a text in another language."""
     assert run_json("--code", "42")[1]["id"] == "domain-not-found"
     assert run_json("--code", "78", "abgebrochen")[1]["id"] == "cancelled"
     status, answer = run_json("--code", "1", "--domain", "10", "neu")
@@ -139,12 +139,12 @@ def test_code_alone_is_enough() -> None:
 
 @pytest.mark.parametrize(("mode", "who"), [("normal", "client"), ("peer2peer", "source daemon")])
 def test_mode_says_who_connected(mode: str, who: str) -> None:
-    """In normal mode the client dials the destination's libvirtd, in peer2peer the source's."""
+    """In normal mode the client connects to the destination, in peer2peer the source's libvirtd."""
     assert run_json("--mode", mode, "Host key verification failed.")[1]["noticed_by"] == who
 
 
 def test_list_names_every_cause() -> None:
-    """All causes are listed, as text and as JSON, without a text to explain."""
+    """The option --list prints all causes as text or as JSON, without a message."""
     lines = run("--list").stdout.splitlines()
     assert len(lines) == len(causes())
     assert lines[0].split()[0] == causes()[0].id
@@ -154,7 +154,7 @@ def test_list_names_every_cause() -> None:
 
 
 def test_lab_logs_follow_unknown_message(lab: str) -> None:
-    """Where one lab is up, the ends of its logs are shown."""
+    """If one lab is up, the ends of its logs follow the answer to an unknown message."""
     status, answer = run_json("hello")
     assert status == 1
     assert [(tail["host"], tail["what"]) for tail in answer["tails"]] == [
@@ -166,12 +166,12 @@ def test_lab_logs_follow_unknown_message(lab: str) -> None:
 
 
 def test_lab_logs_are_shown_only_where_they_help(lab: str) -> None:
-    """What needs no log shows none."""
+    """An explanation that does not point to logs shows no logs."""
     assert run_json("missing host in migration URI: tcp://")[1]["tails"] == []
 
 
-def test_several_labs_are_named_not_guessed(lab: str) -> None:
-    """Where more than one lab is up, their names are told instead."""
+def test_several_labs_are_named(lab: str) -> None:
+    """If more than one lab is up, the output has their names instead of logs."""
     held = registry.take("other")
     try:
         result = run("hello")
@@ -182,22 +182,22 @@ def test_several_labs_are_named_not_guessed(lab: str) -> None:
 
 
 def test_missing_lab_is_refused() -> None:
-    """A lab that is asked for and isn't there is the caller's mistake."""
+    """The name of a lab that is not up is refused with exit status 2."""
     result = run("hello", "--lab", "nowhere")
     assert isinstance(result.exception, UsageError)
     assert "nowhere" in str(result.exception)
 
 
-def test_explains_where_no_lab_can_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An explanation needs no folder to write to."""
+def test_explain_needs_no_writable_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An explanation is printed on a machine where no folder is writable."""
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert run("hello").exit_code == 1
 
 
 @given(text=st.text(), output_format=st.sampled_from(["text", "json"]))
-def test_never_a_traceback(text: str, output_format: str) -> None:
-    """Whatever is given, the command answers with 0, 1 or 2."""
+def test_any_argument_exits_without_traceback(text: str, output_format: str) -> None:
+    """With any argument the command exits with 0, 1 or 2 and prints no traceback."""
     result = CliRunner().invoke(explain, ["--format", output_format, "--", text])
     if isinstance(result.exception, UsageError):
         return

@@ -89,22 +89,22 @@ def interrupted(script: str, *, send: bool = True) -> tuple[str, str]:
 
 
 def test_ctrl_c_raises_and_sets_event() -> None:
-    """Ctrl-C raises KeyboardInterrupt as ever, and sets the event besides."""
+    """Ctrl-C raises KeyboardInterrupt and also sets the event."""
     assert interrupted(WAITING) == ("raised, kept\n", "")
 
 
 def test_ctrl_c_in_del_is_not_lost() -> None:
-    """Python drops an exception in a ``__del__``: the event is set all the same, and no noise."""
+    """Ctrl-C in a ``__del__``, where Python drops exceptions, sets the event silently."""
     assert interrupted(DELETING) == ("kept\n", "")
 
 
 def test_other_errors_in_del_are_shown() -> None:
-    """What else goes wrong in a ``__del__`` is printed, within and after; the handler is undone."""
+    """Other errors in a ``__del__`` are printed, inside the block and after it."""
     said, complaints = interrupted(BROKEN, send=False)
     assert said == ""
     assert complaints.count("ValueError: it is broken") == 2
 
 
 def test_ctrl_c_only_sets_event_while_held() -> None:
-    """Within held() a Ctrl-C sets the event and is not raised; after it, it is again."""
+    """Inside held() Ctrl-C only sets the event; after held() it raises KeyboardInterrupt."""
     assert interrupted(HOLDING) == ("kept\nraised\n", "")

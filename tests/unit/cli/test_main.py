@@ -48,7 +48,7 @@ def raises(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[BaseException]]:
 def test_errors_have_status_and_hint(
     raises: list[BaseException], error: MigrationLabError, status: int
 ) -> None:
-    """The caller's mistake is 2, all else 1; words and hint go to standard error, alone."""
+    """A caller's mistake exits with 2, other errors with 1; standard error has message and hint."""
     raises.append(error)
     result = run("lab", "inspect")
     assert result.exit_code == status
@@ -57,21 +57,21 @@ def test_errors_have_status_and_hint(
 
 
 def test_error_without_hint_prints_no_hint(raises: list[BaseException]) -> None:
-    """Where there is nothing useful to say, nothing is said."""
+    """An error without a hint prints its message only."""
     raises.append(LabError("it broke"))
     assert run("lab", "inspect").stderr == "migrationlab: it broke\n"
 
 
 def test_ctrl_c_exits_with_130(raises: list[BaseException]) -> None:
-    """Ctrl-C ends the command with the status that shells give it, and without a traceback."""
+    """Ctrl-C ends the command with exit status 130 and without a traceback."""
     raises.append(KeyboardInterrupt())
     result = run("lab", "inspect")
     assert result.exit_code == 130
     assert result.stderr == "interrupted\n"
 
 
-def test_broken_cache_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A real error of the lab comes out with its hint: a cache that others may write to."""
+def test_unsafe_cache_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache folder that others may write to is refused, and the hint is printed."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     (tmp_path / "migrationlab").mkdir()
     (tmp_path / "migrationlab").chmod(0o777)
@@ -82,7 +82,7 @@ def test_broken_cache_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_unknown_verb_is_refused() -> None:
-    """A verb that there is not is named, with the status of a call that cannot be."""
+    """The error of an unknown verb names the verb, and the exit status is 2."""
     result = run("migrat")
     assert result.exit_code == 2
     assert "No such command 'migrat'" in result.stderr
@@ -90,7 +90,7 @@ def test_unknown_verb_is_refused() -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help(verb: str) -> None:
-    """Each verb is in the list, is what it is called, and has a help of its own."""
+    """Each verb is listed in the help under its own name and has its own help."""
     assert verb in run("--help").stdout
     result = run(verb, "--help")
     assert result.exit_code == 0
@@ -100,8 +100,8 @@ def test_every_verb_has_help(verb: str) -> None:
     assert command.name == verb
 
 
-def test_help_imports_nothing_heavy() -> None:
-    """Help, of a verb too, loads neither libvirt nor pandas."""
+def test_help_imports_neither_libvirt_nor_pandas() -> None:
+    """The help of the command and of a verb imports neither libvirt nor pandas."""
     script = (
         "import sys\n"
         "from migrationlab.cli import main\n"
@@ -116,7 +116,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_closed_pipe_gives_no_traceback() -> None:
-    """What is printed may be piped to a program that ends early, as head does."""
+    """A pipe that its reader closes early, as head does, causes no traceback."""
     command = [sys.executable, "-m", "migrationlab.cli", "--help"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

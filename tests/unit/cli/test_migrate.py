@@ -73,7 +73,7 @@ def ends_as(monkeypatch: pytest.MonkeyPatch, make_run: Callable[..., Run]) -> Ca
 def test_exit_status_follows_outcome(
     ends_as: Callable[[str], None], outcome: str, status: int, tmp_path: Path
 ) -> None:
-    """0 where it completed, 130 where it was cancelled, else 1; the run is kept in each case."""
+    """A completed run exits with 0, a cancelled one with 130, others with 1; all are stored."""
     ends_as(outcome)
     done = call("web1", *HOSTS, "--output", str(tmp_path), "--format", "json")
     assert done.exit_code == status
@@ -86,7 +86,7 @@ def test_exit_status_follows_outcome(
 
 @pytest.mark.parametrize("outcome", ["completed", "failed"])
 def test_result_as_text(ends_as: Callable[[str], None], outcome: str, tmp_path: Path) -> None:
-    """The table and the run's folder are the answer; an error and its mend go beside it."""
+    """Standard output has table and folder of the run; standard error has error and fix."""
     ends_as(outcome)
     done = call("web1", *HOSTS, "--output", str(tmp_path))
     (kept,) = tmp_path.iterdir()
@@ -109,7 +109,7 @@ def test_result_as_text(ends_as: Callable[[str], None], outcome: str, tmp_path: 
     ],
 )
 def test_wrong_calls_are_refused(words: list[str], said: str, tmp_path: Path) -> None:
-    """What is missing or no value is refused with status 2, and nothing is kept."""
+    """A missing or invalid argument is refused with exit status 2, and no run is stored."""
     output = [] if words is HOSTS else ["--output", str(tmp_path)]
     done = call(*words, *output)
     assert done.exit_code == 2
@@ -118,15 +118,15 @@ def test_wrong_calls_are_refused(words: list[str], said: str, tmp_path: Path) ->
 
 
 def test_unreachable_host_is_reported(tmp_path: Path) -> None:
-    """A host that cannot be reached is not the caller's mistake: status 1, with a hint."""
+    """An unreachable host exits with 1, not with 2, and the error has a hint."""
     away = "qemu+unix:///system?socket=/nowhere"
     done = call("web1", "--from", away, "--to", away, "--output", str(tmp_path))
     assert done.exit_code == 1
     assert "hint: " in done.stderr
 
 
-def test_full_disk_is_found_before_migration() -> None:
-    """A folder that cannot be made is refused before a host is called."""
+def test_unwritable_folder_is_refused_before_migration() -> None:
+    """An output folder that cannot be created is refused before the connection to a host."""
     done = call("web1", *HOSTS, "--output", "/proc/nowhere")
     assert done.exit_code == 2
     assert "/proc/nowhere" in done.stderr
@@ -135,7 +135,7 @@ def test_full_disk_is_found_before_migration() -> None:
 def test_ctrl_c_cancels_once_and_waits(
     make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Ctrl-C cancels once, however long that takes, and the migration is waited for."""
+    """Ctrl-C cancels the migration once, and the command waits until the migration ends."""
     run, stop = make_run(outcome="cancelled"), threading.Event()
     migration = Slow(run)
     stop.set()
@@ -145,16 +145,16 @@ def test_ctrl_c_cancels_once_and_waits(
 
 
 def test_nothing_is_cancelled_without_ctrl_c(make_run: Callable[..., Run]) -> None:
-    """A migration that is let alone is waited for."""
+    """Without Ctrl-C the command waits for the migration and does not cancel it."""
     migration = Slow(make_run())
     verb._waited(migration, threading.Event())  # type: ignore[arg-type]
     assert (migration.cancelled, migration.done) == (0, True)
 
 
-def test_waits_for_migration_that_cannot_be_cancelled(
+def test_ctrl_c_in_postcopy_waits_for_the_end(
     make_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In post-copy Ctrl-C says once that there is no way back, and waits."""
+    """In post-copy Ctrl-C prints once that a cancel is impossible, and the command waits."""
     migration, stop = Slow(make_run(), refuses=True), threading.Event()
     stop.set()
     verb._waited(migration, stop)  # type: ignore[arg-type]

@@ -61,8 +61,8 @@ def run_json(*arguments: str) -> tuple[int, dict[str, Any]]:
     return result.exit_code, json.loads(result.stdout)
 
 
-def test_text() -> None:
-    """The text says everything that is asked of it, in words that do not change."""
+def test_plan_as_text() -> None:
+    """The text of a plan has all its parts and is stable."""
     result = run(
         "--mode", "peer2peer", "--domain", "web1", "--migration-uri", "tcp://10.0.0.2:49152",
         "--connection-uri", "qemu+tls://host-b/system", "--bandwidth-mib-s", "50",
@@ -74,7 +74,7 @@ def test_text() -> None:
 
 
 def test_missing_uris_are_filled_in() -> None:
-    """Without URIs the lab's destination is named in both, and the text says so."""
+    """Without URIs both URIs name the lab's destination, and the text says so."""
     result = run("--mode", "normal")
     assert result.exit_code == 0
     assert "migration URI    tcp://host-b  (filled in)" in result.stdout
@@ -83,7 +83,7 @@ def test_missing_uris_are_filled_in() -> None:
 
 
 def test_filled_uri_follows_the_given_one() -> None:
-    """The URI that was left out names the host of the one that was given."""
+    """A missing URI gets the host of the URI that is given."""
     _, answer = run_json("--connection-uri", "qemu+tcp://node2/system")
     assert answer["migration_uri"] == "tcp://node2"
     _, answer = run_json("--migration-uri", "tcp://[fd00::2]:49152")
@@ -92,8 +92,8 @@ def test_filled_uri_follows_the_given_one() -> None:
     assert answer["connection_uri"] == "qemu+ssh://root@node2/system"
 
 
-def test_json() -> None:
-    """A good plan's object has all keys, and virsh as the one line of the text."""
+def test_plan_as_json() -> None:
+    """The JSON of a valid plan has all keys, and the virsh command is the line of the text."""
     status, answer = run_json("--mode", "normal", "--domain", "web 1", "--destination", "node2")
     assert status == 0
     assert answer.pop("notes")
@@ -161,7 +161,7 @@ def test_json() -> None:
 def test_impossible_plans_exit_with_2(
     arguments: list[str], field: str, suggestion: str | None
 ) -> None:
-    """What cannot work exits with 2, and both formats say why and what to do."""
+    """An impossible plan exits with 2; text and JSON have the reason and the fix."""
     status, answer = run_json(*arguments)
     assert status == 2
     assert answer["valid"] is False
@@ -199,20 +199,20 @@ def test_impossible_plans_exit_with_2(
         ("vm.unprivileged_userfaultfd=1, --p2p, parallelism, --tls-destination",) * 2,
     ],
 )
-def test_settings_are_named_as_options(python: str, options: str) -> None:
-    """What a hint says in Python's words, the command line says in its own."""
+def test_hints_name_settings_as_options(python: str, options: str) -> None:
+    """A hint names a setting by its command-line option, not by its Python name."""
     assert in_options(python) == options
 
 
 def test_problem_names_the_given_option() -> None:
-    """Where two options say the same, the one that was left out is not blamed."""
+    """If two options mean the same, the problem names the one that was given."""
     for option in ("disks-uri=tcp://node2:1", "postcopy-after-s=2", "suspend-after-s=2"):
         done = run(f"--{option}", "--no-live")
         assert f"\n  --{option.partition('=')[0]} " in done.stderr
 
 
 def test_every_problem_is_listed() -> None:
-    """Mode, URIs and numbers are judged together, so that one answer is enough."""
+    """One answer lists the problems of mode, URIs and numbers together."""
     _, answer = run_json(
         "--mode", "p2p", "--deadline-s", "x", "--connection-uri", "node2",
         "--bandwidth-mib-s", "0",
@@ -224,7 +224,7 @@ def test_every_problem_is_listed() -> None:
 
 
 def test_every_setting_has_an_option() -> None:
-    """Each setting can be said on the command line, and its help stands under its group."""
+    """Each setting has an option, and the help lists the option in the setting's group."""
     text = run("--help").stdout
     assert [line[:-1] for line in text.splitlines() if line[:-1] in list(Group)] == list(Group)
     for about in settings():
@@ -232,7 +232,7 @@ def test_every_setting_has_an_option() -> None:
 
 
 def test_options_make_the_plan(tmp_path: Path) -> None:
-    """Switches, numbers, lists, words and files of XML arrive in the plan as what they are."""
+    """Switches, numbers, lists, words and XML files become values of the plan."""
     file = tmp_path / "there.xml"
     file.write_text("<domain/>")
     _, answer = run_json(
@@ -253,7 +253,7 @@ def test_options_make_the_plan(tmp_path: Path) -> None:
 
 
 def test_settings_in_force_are_shown() -> None:
-    """The text shows each setting that was given, with its unit, and the deadline in any case."""
+    """The text shows each given setting with its unit, and always the deadline."""
     result = run(
         "--postcopy", "--postcopy-after-iteration", "3", "--compression", "default",
         "--copy-storage", "full", "--migration-uri", "auto",
@@ -273,15 +273,15 @@ def test_settings_in_force_are_shown() -> None:
         (["--offline", "--persistent"], "none: offline"),
     ],
 )
-def test_plans_without_a_migration_uri(arguments: list[str], said: str) -> None:
-    """A tunnelled and an offline plan say that there is no migration URI, and why."""
+def test_tunnelled_and_offline_plans_have_no_migration_uri(arguments: list[str], said: str) -> None:
+    """A tunnelled plan and an offline plan say why they have no migration URI."""
     result = run(*arguments)
     assert result.exit_code == 0
     assert f"migration URI    {said}\n" in result.stdout
 
 
-def test_list() -> None:
-    """The reference lists every setting, as text and as JSON, and nothing else is done."""
+def test_list_has_every_setting() -> None:
+    """The option --list prints every setting as text or as JSON, and no plan."""
     result = run("--list", "--mode", "nonsense")
     assert result.exit_code == 0
     assert result.stdout.strip() == str(settings())
@@ -294,7 +294,7 @@ def test_list() -> None:
 
 
 def test_uri_of_another_host_gets_a_note() -> None:
-    """A URI that names another host than --destination gets a note: they may be one host."""
+    """A URI with another host than --destination gets a note, because both may be one host."""
     arguments = ["--destination", "node2", "--connection-uri", "qemu+tls://10.0.0.2/system"]
     status, answer = run_json(*arguments)
     assert status == 0
@@ -313,14 +313,14 @@ def test_uri_of_another_host_gets_a_note() -> None:
         ("--bandwidth-mib-s", "", []),
     ],
 )
-def test_completion(option: str, typed: str, offered: list[str]) -> None:
-    """The shell completes the words that a setting has, in a list after each comma, too."""
+def test_tab_completes_values_of_settings(option: str, typed: str, offered: list[str]) -> None:
+    """Tab completion offers the allowed values of a setting, also after each comma of a list."""
     complete = ShellComplete(plan, {}, "migrationlab plan", "_X").get_completions
     assert [item.value for item in complete([option], typed)] == offered
 
 
 def test_xml_files_are_completed_and_must_exist(tmp_path: Path) -> None:
-    """XML comes from a file, which the shell completes; one that is not there is a problem."""
+    """Tab completion offers XML files, and a missing file is a problem."""
     (item,) = ShellComplete(plan, {}, "x", "_X").get_completions(["--destination-xml"], "dom")
     assert item.type == "file"
     status, answer = run_json(
@@ -351,7 +351,7 @@ def test_xml_files_are_completed_and_must_exist(tmp_path: Path) -> None:
     ),
     output_format=st.sampled_from(["text", "json"]),
 )
-def test_never_a_traceback(options: dict[str, str], output_format: str) -> None:
-    """Whatever is given, the command answers with 0 or 2."""
+def test_any_argument_exits_without_traceback(options: dict[str, str], output_format: str) -> None:
+    """With any argument the command exits with 0 or 2 and prints no traceback."""
     arguments = [f"{option}={value}" for option, value in options.items()]
     assert run(*arguments, "--format", output_format).exit_code in (0, 2)

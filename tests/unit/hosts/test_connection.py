@@ -20,7 +20,7 @@ def libvirt_error(text: str, code: int, domain: int) -> libvirt.libvirtError:
 
 
 def test_refusal_is_explained() -> None:
-    """A refusal has libvirt's numbers and an explanation, whose fix is its hint."""
+    """A refusal has libvirt's numbers and an explanation, and its hint is the explanation's fix."""
     error = refusal(libvirt_error(CLOSED, 38, 7))
     assert (str(error), error.code, error.domain) == (CLOSED, 38, 7)
     assert error.explanation.id == "port-closed"
@@ -29,13 +29,13 @@ def test_refusal_is_explained() -> None:
 
 
 def test_given_hint_stays() -> None:
-    """A hint that is given replaces the fix; the explanation is there all the same."""
+    """A given hint replaces the fix of the explanation, and the explanation stays."""
     error = refusal(libvirt_error(CLOSED, 38, 7), "open the port")
     assert (error.hint, error.explanation.id) == ("open the port", "port-closed")
 
 
 def test_unknown_refusal_points_to_the_logs() -> None:
-    """A message that the table does not have gets the logs as its hint."""
+    """The hint of an unknown message points to the logs."""
     error = refusal(libvirt_error("new in 13.0", 1, 10))
     assert not error.explanation.known
     assert "QEMU driver" in error.explanation.cause
@@ -43,7 +43,7 @@ def test_unknown_refusal_points_to_the_logs() -> None:
 
 
 def test_real_refusal_is_explained() -> None:
-    """What a real libvirt refuses comes with its explanation."""
+    """An error of a real libvirt has its explanation."""
     connection = open_connection("test:///default")
     domain = connection.listAllDomains()[0]
     with pytest.raises(HostError) as caught, refusals():
@@ -64,7 +64,7 @@ def test_real_refusal_is_explained() -> None:
     ],
 )
 def test_failed_opening_is_explained(uri: str, cause: str) -> None:
-    """A real answer to a wrong connection URI is the client's, and the hint has the fix."""
+    """A wrong connection URI is explained as an error of the client, and the hint has the fix."""
     with pytest.raises(HostError) as caught:
         open_connection(uri)
     found = caught.value.explanation

@@ -61,7 +61,7 @@ OTHER = [
 
 @pytest.mark.parametrize(("part", "instead"), SAME)
 def test_identity_does_not_change_the_hash(part: str, instead: str) -> None:
-    """Names, ids, ports, labels, a lab guest's workload and the layout of the XML do not count."""
+    """Names, ids, ports, labels, the workload and the layout of the XML do not change the hash."""
     changed = re.sub(part, instead, XML)
     assert changed != XML
     assert xml_sha256(changed) == xml_sha256(XML)
@@ -69,19 +69,19 @@ def test_identity_does_not_change_the_hash(part: str, instead: str) -> None:
 
 @pytest.mark.parametrize(("part", "instead"), OTHER)
 def test_hardware_changes_the_hash(part: str, instead: str) -> None:
-    """Memory, machine type, CPU and devices count."""
+    """Memory, machine type, CPU and devices change the hash."""
     changed = re.sub(part, instead, XML)
     assert changed != XML
     assert xml_sha256(changed) != xml_sha256(XML)
 
 
 def test_only_whole_words_are_the_name() -> None:
-    """A guest called "d" still has a disk at vda."""
+    """The hash of a guest called "d" keeps the "d" of its disk's name vda."""
     one = XML.replace("web1", "d")
     assert xml_sha256(one) == xml_sha256(XML)
     assert xml_sha256(one.replace("vda", "va")) != xml_sha256(one)
 
 
 def test_domain_without_name_has_hash() -> None:
-    """A domain without name and UUID is hashed too."""
+    """A domain without name and UUID has a hash."""
     assert xml_sha256("<domain type='kvm'/>") != xml_sha256("<domain type='qemu'/>")

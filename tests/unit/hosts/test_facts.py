@@ -12,12 +12,12 @@ from migrationlab.hosts.shell import Shell
 
 
 def test_local_kernel_is_asked() -> None:
-    """A shell on this machine gives the release of its kernel."""
+    """A local shell returns the release of the local kernel."""
     assert from_kernel(Shell())[0] == os.uname().release
 
 
-def test_question_is_quoted_for_ssh() -> None:
-    """A shell that splits the words again gives the same answer."""
+def test_command_is_quoted_for_ssh() -> None:
+    """A shell that splits the words again returns the same facts."""
     assert from_kernel(Shell(("sh", "-c"), over_ssh=True)) == from_kernel(Shell())
 
 
@@ -33,14 +33,14 @@ def test_question_is_quoted_for_ssh() -> None:
         (ProgramResult(255, "Permission denied"), (None, None)),
     ],
 )
-def test_missing_answer_is_none(
+def test_missing_fact_is_none(
     monkeypatch: pytest.MonkeyPatch, answer: ProgramResult, expected: tuple[str | None, str | None]
 ) -> None:
-    """A kernel that names no CPU model, and a refused login, give None."""
+    """A kernel without a CPU model and a refused login give None."""
     monkeypatch.setattr(Shell, "run", lambda self, *argv: answer)
     assert from_kernel(Shell()) == expected
 
 
-def test_no_shell_means_none() -> None:
-    """Without a shell nothing is known of the kernel."""
+def test_facts_without_shell_are_none() -> None:
+    """Without a shell all facts of the kernel are None."""
     assert from_kernel(None) == (None, None)

@@ -41,7 +41,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
     [(11_003_000, "11.3.0"), (10_000_013, "10.0.13"), (9_000_000, "9.0.0"), (2, "0.0.2")],
 )
 def test_version_number_becomes_text(number: int, text: str) -> None:
-    """libvirt's numbers become three parts."""
+    """A version number of libvirt becomes a text of three parts."""
     assert version_text(number) == text
 
 
@@ -68,7 +68,7 @@ def test_refusal_keeps_libvirts_words() -> None:
 
 
 def test_other_errors_pass_through() -> None:
-    """An error that is not libvirt's is not changed."""
+    """An error that is not libvirt's is raised unchanged."""
     with pytest.raises(ZeroDivisionError), refusals():
         _ = 1 // 0
 
@@ -92,14 +92,14 @@ def test_unreachable_daemon_is_an_error(
 
 
 def test_empty_uri_is_refused() -> None:
-    """libvirt would choose a host itself for an empty URI."""
+    """An empty URI is refused, because libvirt would choose a host itself."""
     with pytest.raises(UsageError, match=r"uri must be a connection URI \(got \'\'\)") as caught:
         Host("")
     assert "qemu+ssh://" in caught.value.hint
 
 
 def test_host_has_name_uris_and_versions(host: Host) -> None:
-    """A host has its hostname and versions; others reach it by ssh to that name."""
+    """A host has its hostname, its versions, and an ssh URI with that hostname for other hosts."""
     hostname = host.connection.getHostname()
     assert host.name == host.facts.hostname == hostname
     assert host.peer_uri == f"qemu+ssh://root@{hostname}/system"
@@ -124,7 +124,7 @@ def test_host_has_cpus_and_memory(host: Host) -> None:
 def test_cpu_model_comes_from_kernel_or_libvirt(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a shell libvirt's closest model replaces the kernel's name."""
+    """Without a shell the CPU model is libvirt's closest model."""
     xml = "<capabilities><host><cpu><model>EPYC-Rome</model></cpu></host></capabilities>"
     monkeypatch.setattr(host, "capabilities", lambda: xml)
     host.shell = None
@@ -135,7 +135,7 @@ def test_cpu_model_comes_from_kernel_or_libvirt(
 
 
 def test_given_name_and_peer_uri_are_kept() -> None:
-    """A given name, and a given URI for others, are used."""
+    """A host has the name and the peer URI that were given."""
     host = Host("test:///default", name="left", peer_uri="qemu+tls://node1.example/system")
     assert host.name == "left"
     assert host.peer_name == "node1.example"
@@ -143,7 +143,7 @@ def test_given_name_and_peer_uri_are_kept() -> None:
 
 
 def test_new_connection_reaches_the_same_host(host: Host) -> None:
-    """A new connection leads to the same host, by whichever URI."""
+    """A new connection reaches the same host, also by another URI."""
     routed = Host("test:///default", route=lambda uri: uri.replace("qemu+ssh://b/system", host.uri))
     for connection in (host.new_connection(), routed.new_connection("qemu+ssh://b/system")):
         assert {domain.name() for domain in connection.listAllDomains()} == {"plain", "marked"}
@@ -153,7 +153,7 @@ def test_new_connection_reaches_the_same_host(host: Host) -> None:
 
 
 def test_domains_have_state_and_metadata(host: Host) -> None:
-    """Each running domain comes with its state, and with its metadata if it has any."""
+    """Each running domain has its state and its metadata, if any."""
     host.domain("plain").suspend()
     found = {domain.name: domain for domain in host.domains(NAMESPACE)}
     assert (found["plain"].paused, found["plain"].moving) == (True, False)
@@ -171,7 +171,7 @@ def test_unknown_guest_is_refused(host: Host) -> None:
 
 
 def test_stopped_guest_is_refused(host: Host) -> None:
-    """The hint says how to start it."""
+    """The hint for a stopped guest says how to start it."""
     host.destroy("plain")
     with pytest.raises(GuestError, match="is not running") as caught:
         host.domain("plain")
@@ -206,10 +206,10 @@ def test_domain_is_created(host: Host) -> None:
         ),
     ],
 )
-def test_client_parameters_are_not_for_neighbours(
+def test_peer_uri_has_no_client_parameters(
     monkeypatch: pytest.MonkeyPatch, uri: str, peer: str
 ) -> None:
-    """A key or a program of this machine means nothing to other machines."""
+    """The URI for other hosts has no key and no program of this machine."""
     opened: list[str] = []
 
     def open_here(asked: str) -> libvirt.virConnect:
@@ -227,7 +227,7 @@ def test_client_parameters_are_not_for_neighbours(
 
 
 def test_domain_is_found_by_uuid(host: Host) -> None:
-    """A UUID works like a name; an unknown one is refused."""
+    """A domain is found by its UUID, and an unknown UUID is refused."""
     uuid = host.domain("plain").UUIDString()
     assert host.domain(uuid).name() == "plain"
     with pytest.raises(GuestError, match="has no guest"):
@@ -235,13 +235,13 @@ def test_domain_is_found_by_uuid(host: Host) -> None:
 
 
 def test_defined_domain_is_found_on_request(host: Host) -> None:
-    """A domain that does not run is found with inactive=True."""
+    """A defined domain that does not run is found with inactive=True."""
     host.destroy("plain")
     assert host.domain("plain", inactive=True).name() == "plain"
 
 
 def test_broken_connection_is_reopened(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error says how to reconnect; afterwards facts are asked again."""
+    """The error says how to reconnect; after reconnect() the host's facts are read again."""
     broken = SimpleNamespace(isAlive=lambda: 0, close=lambda: None)
     before = host.facts
     monkeypatch.setattr(host, "_connection", broken)
@@ -257,7 +257,7 @@ def test_broken_connection_is_reopened(host: Host, monkeypatch: pytest.MonkeyPat
 def test_failed_reconnect_keeps_the_old_connection(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If no new connection is possible, the old one stays."""
+    """A reconnect that fails leaves the old connection in use."""
     monkeypatch.setattr(host, "uri", "test:///nowhere/node.xml")
     with pytest.raises(HostError):
         host.reconnect()
@@ -265,7 +265,7 @@ def test_failed_reconnect_keeps_the_old_connection(
 
 
 def test_shell_follows_from_uri() -> None:
-    """A host runs programs as its URI shows, or by a given shell."""
+    """A host's shell follows from its connection URI, or is the given one."""
     plain, given = Host("test:///default"), Host("test:///default", shell=Shell(("enter",)))
     assert plain.shell == Shell()
     assert given.shell == Shell(("enter",))
@@ -274,7 +274,7 @@ def test_shell_follows_from_uri() -> None:
 
 
 def test_persistent_domain_is_found_until_forgotten(host: Host) -> None:
-    """A persistent domain is found also while it does not run, until it is forgotten."""
+    """A persistent domain is found also while it does not run, until its definition is removed."""
     host.create(DOMAIN.format("kept", TYPE), persistent=True)
     uuid = next(domain.uuid for domain in host.domains() if domain.name == "kept")
     found = host.find(uuid)

@@ -40,7 +40,7 @@ def log(tmp_path: Path) -> Path:
 
 
 def test_useful_lines_are_kept(log: Path) -> None:
-    """Of libvirtd's log the warnings and errors are kept, of QEMU's log its own lines."""
+    """The ends keep warnings and errors of libvirtd's log, and QEMU's own lines of QEMU's log."""
     daemon, qemu = log_tails("host-a", log)
     assert (daemon.host, daemon.what, daemon.path) == ("host-a", "libvirtd", str(log))
     assert [line.rpartition(" : ")[2] for line in daemon.lines] == ["this", "and this"]
@@ -51,20 +51,20 @@ def test_useful_lines_are_kept(log: Path) -> None:
 
 
 def test_only_wanted_logs_are_read(log: Path) -> None:
-    """An explanation that points to one kind of log gets that kind."""
+    """An explanation that points to one kind of log gets the ends of that kind only."""
     assert [tail.what for tail in log_tails("a", log, [Log.SOURCE_DAEMON])] == ["libvirtd"]
     assert [tail.what for tail in log_tails("a", log, [Log.DESTINATION_QEMU])] == ["QEMU of web1"]
     assert log_tails("a", log, []) == ()
 
 
 def test_number_of_lines_is_limited(log: Path) -> None:
-    """The last lines are kept, no more than asked for."""
+    """The ends have at most the requested number of lines, and these are the last ones."""
     daemon, _ = log_tails("host-a", log, lines=1)
     assert [line.rpartition(" : ")[2] for line in daemon.lines] == ["and this"]
 
 
 def test_newest_guest_log_is_read(log: Path) -> None:
-    """Of several guests' logs the newest is read."""
+    """If several guests have logs, the newest log is read."""
     newest = log.parent / "qemu" / "web2.log"
     newest.write_text("2026-11-22T18:36:17.000000Z qemu-system-x86_64: newer\n")
     later = (log.parent / "qemu" / "web1.log").stat().st_mtime + 10
@@ -73,7 +73,7 @@ def test_newest_guest_log_is_read(log: Path) -> None:
 
 
 def test_missing_log_gives_nothing(tmp_path: Path) -> None:
-    """A host without logs gives no ends of logs."""
+    """A host without logs has no ends of logs."""
     assert log_tails("a", tmp_path / "libvirtd.log") == ()
 
 
@@ -87,7 +87,7 @@ def test_unreadable_log_is_reported(tmp_path: Path) -> None:
 
 
 def test_log_without_complaints_says_so(tmp_path: Path) -> None:
-    """A log without warnings and errors says so."""
+    """The end of a log without warnings and errors says that there are none."""
     path = tmp_path / "libvirtd.log"
     path.write_text(DAEMON.splitlines()[0])
     (tail,) = log_tails("a", path)
@@ -95,13 +95,13 @@ def test_log_without_complaints_says_so(tmp_path: Path) -> None:
 
 
 def test_long_log_is_read_from_its_end(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the end is read, and a cut first line is left out."""
+    """Only the end of a long log is read, without its first, cut line."""
     monkeypatch.setattr(logs, "END_BYTES", len(DAEMON.splitlines()[-1]) + 20)
     daemon, _ = log_tails("host-a", log)
     assert [line.rpartition(" : ")[2] for line in daemon.lines] == ["and this"]
 
 
 def test_undecodable_bytes_are_replaced(log: Path) -> None:
-    """Bytes that are not UTF-8 do no harm."""
+    """Bytes that are not UTF-8 are replaced."""
     log.write_bytes(b"\xff\xfe\n" + DAEMON.encode())
     assert len(log_tails("a", log, [Log.SOURCE_DAEMON])[0].lines) == 2

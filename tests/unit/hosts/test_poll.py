@@ -48,7 +48,7 @@ def test_descriptor_may_have_any_number(pipe: tuple[IO[bytes], IO[bytes]]) -> No
 def test_wait_is_not_rounded_up(
     pipe: tuple[IO[bytes], IO[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After poll(2) has waited 1 whole millisecond of 1.2 ms, the rest is slept."""
+    """For a wait of 1.2 ms poll(2) waits 1 ms, and a sleep waits the rest."""
     slept: list[float] = []
     times = iter([0.0, 0.001])
     fake = SimpleNamespace(monotonic=lambda: next(times), sleep=slept.append)
@@ -67,8 +67,8 @@ def test_condition_is_tried_until_it_is_true(monkeypatch: pytest.MonkeyPatch) ->
     assert slept == [0.2, 0.2]
 
 
-def test_condition_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the time limit the last false answer is returned, after at least one try."""
+def test_condition_has_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the time limit, and at least one try, the last false answer is returned."""
     times = iter([0.0, 5.1])
     fake = SimpleNamespace(monotonic=lambda: next(times), sleep=lambda _: None)
     monkeypatch.setattr(poll, "time", fake)

@@ -31,8 +31,8 @@ UNASKED = ["-T", "-e", "none", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10",
         ),
     ],
 )
-def test_ssh_gets_libvirts_words(uri: str, words: list[str]) -> None:
-    """ssh gets the words that libvirt would give it, and asks for no password."""
+def test_ssh_gets_libvirts_arguments(uri: str, words: list[str]) -> None:
+    """ssh gets the arguments that libvirt gives it, and does not ask for a password."""
     shell = shell_of(uri)
     assert shell is not None
     assert shell.command("getent", "hosts", "a b") == [*words, "getent hosts 'a b'"]
@@ -40,7 +40,7 @@ def test_ssh_gets_libvirts_words(uri: str, words: list[str]) -> None:
 
 @pytest.mark.parametrize("uri", ["qemu:///system", "qemu+unix:///system", "test:///default"])
 def test_local_uri_needs_no_ssh(uri: str) -> None:
-    """A URI of this machine runs programs of this machine, their words unchanged."""
+    """A local URI runs local programs with unchanged arguments."""
     shell = shell_of(uri)
     assert shell is not None
     assert shell.command("getent", "hosts", "a b") == ["getent", "hosts", "a b"]
@@ -62,7 +62,7 @@ def test_uri_without_login_gives_no_shell(uri: str) -> None:
 
 
 def test_result_has_status_and_text() -> None:
-    """The text is the output, indented or not; without output, the last line of the errors."""
+    """The text is the stripped output, or the last line of the errors if there is no output."""
     python = [sys.executable, "-c"]
     good = Shell().run(*python, "print(' 1 ')")
     assert (good.status, good.text) == (0, " 1")
@@ -73,7 +73,7 @@ def test_result_has_status_and_text() -> None:
 
 
 def test_program_that_cannot_run_is_a_result() -> None:
-    """A missing program and a passed time limit have status 127 and a reason."""
+    """A missing program and an exceeded time limit give status 127 and a reason."""
     missing = Shell(("/nowhere/ssh",)).run("true")
     assert (missing.status, missing.text) == (127, "/nowhere/ssh: not found")
     stuck = Shell().run(sys.executable, "-c", "import signal; signal.pause()", timeout_s=0.5)

@@ -103,7 +103,7 @@ SET_500 = Action(ActionKind.SET_MAX_DOWNTIME, value=500)
 
 
 def test_request_waits_for_the_first_iteration(make: Callable[[Plan], Made]) -> None:
-    """An earlier request is done when the first iteration begins, and becomes an event."""
+    """An early request is done when the first iteration begins, and becomes an event."""
     made = make(Plan())
     asked = threading.Thread(target=made.controller.do, args=[SET_500])
     asked.start()
@@ -117,7 +117,7 @@ def test_request_waits_for_the_first_iteration(make: Callable[[Plan], Made]) -> 
 
 
 def test_request_that_waits_too_long_is_dropped(make: Callable[[Plan], Made]) -> None:
-    """It is not done later either."""
+    """A request that waits too long is never done."""
     made = make(Plan())
     with pytest.raises(UsageError, match="has not come far enough") as caught:
         made.controller.do(SET_500, timeout_s=0.01)
@@ -128,7 +128,7 @@ def test_request_that_waits_too_long_is_dropped(make: Callable[[Plan], Made]) ->
 
 
 def test_hanging_libvirt_does_not_block_the_caller(make: Callable[[Plan], Made]) -> None:
-    """The caller gets an error; when the answer arrives, it becomes an event."""
+    """The caller gets an error while libvirt hangs; a late answer becomes an event."""
     made = make(Plan())
     made.tell("migration_iteration", iteration=1)
     made.domain.hold.clear()
@@ -141,7 +141,7 @@ def test_hanging_libvirt_does_not_block_the_caller(make: Callable[[Plan], Made])
 
 
 def test_limit_after_the_stop_does_not_count(make: Callable[[Plan], Made]) -> None:
-    """The run's requested downtime is the one in force when the guest stopped."""
+    """The run's requested downtime is the limit at the moment when the guest stopped."""
     made = make(Plan())
     made.tell("migration_iteration", iteration=1)
     made.controller.do(SET_500)
@@ -164,7 +164,7 @@ def test_refusal_is_raised_and_recorded(make: Callable[[Plan], Made]) -> None:
 
 
 def test_refused_policy_becomes_a_warning(make: Callable[[Plan], Made]) -> None:
-    """Nobody waits for a policy's answer, so it becomes a warning of the run."""
+    """A refused request of a policy becomes a warning of the run."""
     made = make(Plan(postcopy=True, postcopy_after_iteration=1))
     made.domain.refuse.add("migrateStartPostCopy")
     made.tell("migration_iteration", iteration=2)
@@ -177,7 +177,7 @@ def test_refused_policy_becomes_a_warning(make: Callable[[Plan], Made]) -> None:
 
 
 def test_stop_is_repeated_until_the_call_returns(make: Callable[[Plan], Made]) -> None:
-    """At first there is no job to abort; only the first request counts."""
+    """The stop is repeated while there is no job to abort; only the first request is recorded."""
     made = make(Plan())
     made.domain.refuse.add("abortJob")
     made.controller.stop()
@@ -192,7 +192,7 @@ def test_stop_is_repeated_until_the_call_returns(make: Callable[[Plan], Made]) -
 
 
 def test_deadline_needs_no_event(make: Callable[[Plan], Made]) -> None:
-    """The deadline passes without any event or sample."""
+    """The deadline stops a migration that has no events and no samples."""
     made = make(Plan(deadline_s=0.05))
     made.domain.await_call("abortJob")
     assert made.controller.stopped_by == "deadline_s"
@@ -200,7 +200,7 @@ def test_deadline_needs_no_event(make: Callable[[Plan], Made]) -> None:
     assert made.noted()[0] == ("deadline", {"by": "deadline_s"})
 
 
-def test_stop_in_postcopy_comes_too_late(
+def test_stop_in_postcopy_has_no_effect(
     make: Callable[[Plan], Made], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A guest that switches over while the stop is requested is not cancelled."""
@@ -229,7 +229,7 @@ RESUMED = Plan(postcopy=True, postcopy_resume=True)
     "reason", [libvirt.VIR_DOMAIN_PAUSED_POSTCOPY, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED]
 )
 def test_resumed_postcopy_cannot_be_cancelled(make: Callable[..., Made], reason: int) -> None:
-    """A resumed post-copy is in post-copy from the start."""
+    """A resumed post-copy migration is in post-copy from its start, and cannot be cancelled."""
     domain = FakeDomain()
     domain.found = [libvirt.VIR_DOMAIN_PAUSED, reason]
     made = make(RESUMED, domain)
@@ -240,7 +240,7 @@ def test_resumed_postcopy_cannot_be_cancelled(make: Callable[..., Made], reason:
 
 
 def test_running_guest_is_not_in_postcopy(make: Callable[..., Made]) -> None:
-    """A guest that runs at the source has not switched over, whatever the plan resumes."""
+    """A guest that runs at the source is not in post-copy, also if the plan resumes one."""
     assert not make(RESUMED).controller.in_postcopy
     domain = FakeDomain()
     domain.refuse.add("state")
@@ -250,7 +250,7 @@ def test_running_guest_is_not_in_postcopy(make: Callable[..., Made]) -> None:
 
 
 def test_pause_waits_until_the_guest_has_arrived(make: Callable[[Plan], Made]) -> None:
-    """libvirt misses an early pause, so it waits for a moment."""
+    """A pause of post-copy waits for a moment, because libvirt ignores an early one."""
     made = make(Plan(postcopy=True))
     made.tell("migration_iteration", iteration=1)
     made.controller.do(Action(ActionKind.START_POSTCOPY))
@@ -267,7 +267,7 @@ def test_pause_waits_until_the_guest_has_arrived(make: Callable[[Plan], Made]) -
 
 
 def test_no_limit_is_libvirts_maximum(make: Callable[[Plan], Made]) -> None:
-    """None for a bandwidth becomes libvirt's value for no limit; in post-copy that is 0."""
+    """A bandwidth of None becomes libvirt's value for no limit, which is 0 in post-copy."""
     made = make(Plan(postcopy=True))
     made.tell("migration_iteration", iteration=1)
     made.controller.do(Action(ActionKind.SET_BANDWIDTH))
@@ -279,7 +279,7 @@ def test_no_limit_is_libvirts_maximum(make: Callable[[Plan], Made]) -> None:
 
 
 def test_open_request_ends_with_the_migration(make: Callable[[Plan], Made]) -> None:
-    """A request that is open when the call returns gets the error that it is over."""
+    """A request that is open when the call returns gets the error that the migration is over."""
     made = make(Plan())
     heard: list[str] = []
 

@@ -45,7 +45,7 @@ def record(
 
 
 def test_hidden_reason_is_explained_and_quoted() -> None:
-    """If the source's log has the real reason, the run explains that and keeps both texts."""
+    """If the source's log has the hidden reason, the run explains it and keeps both texts."""
     migration = record(reason=REASON)
     found = run_error(migration, HostError(TEXT, code=HIDING[0], domain=HIDING[1]))
     assert (found.text, found.code, found.domain) == (TEXT, 38, 7)
@@ -56,7 +56,7 @@ def test_hidden_reason_is_explained_and_quoted() -> None:
 
 
 def test_unknown_hidden_reason_has_no_id() -> None:
-    """A reason without an explanation is quoted all the same, and gets no id."""
+    """A hidden reason without an explanation is quoted and has no id."""
     migration = record(reason="the moon is full")
     found = run_error(migration, HostError(TEXT, code=38, domain=7))
     assert found.explanation is None
@@ -71,7 +71,7 @@ def test_unknown_hidden_reason_has_no_id() -> None:
     ],
 )
 def test_error_that_hides_nothing_is_kept(error: HostError, reason: str | None) -> None:
-    """Without a reason in the log, or with an error that hides none, the error is unchanged."""
+    """An error that hides no reason, or without a reason in the log, is unchanged."""
     migration = record(reason=reason)
     found = run_error(migration, error)
     assert migration.warnings == []
@@ -93,6 +93,6 @@ def test_error_that_hides_nothing_is_kept(error: HostError, reason: str | None) 
 def test_guest_paused_as_planned_is_no_warning(
     plan: Plan, outcome: Outcome, destination: str, planned: bool
 ) -> None:
-    """A guest that the plan leaves paused at the destination is no surprise; a lost one is."""
+    """A guest that the plan leaves paused gives no warning; a lost guest gives one."""
     states = {"source": "absent", "destination": destination}
     assert is_paused_as_planned(record(plan=plan, outcome=outcome), states) is planned

@@ -31,7 +31,7 @@ def default() -> Iterator[Host]:
 
 
 def test_record_has_name_memory_and_hash(default: Host) -> None:
-    """A running domain is described by name and memory; without KVM it is emulated."""
+    """The record of a running domain has name, memory and hash; without KVM it is emulated."""
     domain = PlainDomain("test", default)
     record = domain.record()
     assert len(str(record.pop("xml_sha256"))) == 64
@@ -42,7 +42,7 @@ def test_record_has_name_memory_and_hash(default: Host) -> None:
 
 
 def test_unknown_facts_are_none(default: Host) -> None:
-    """It has no beats, probe, wire or check: None, not an invented number."""
+    """A plain domain's beats, probe, wire and check are None, not invented numbers."""
     domain = PlainDomain("test", default)
     assert domain.beat_source is None
     assert domain.echo_probe() is None
@@ -51,7 +51,7 @@ def test_unknown_facts_are_none(default: Host) -> None:
 
 
 def test_record_has_machine_type(tmp_path: Path) -> None:
-    """The record has the machine type if the domain has one."""
+    """The record has the machine type of a domain that names one."""
     node = tmp_path / "node.xml"
     node.write_text(NODE)
     host = Host(f"test://{node}")
@@ -62,7 +62,7 @@ def test_record_has_machine_type(tmp_path: Path) -> None:
 
 
 def test_read_only_connection_gets_no_hash() -> None:
-    """A connection that may not read passwords leaves the hash out."""
+    """The record has no hash if the connection may not read passwords."""
     host = Host("test:///default")
     full = host._connection
     host._connection = libvirt.openReadOnly("test:///default")
@@ -72,13 +72,13 @@ def test_read_only_connection_gets_no_hash() -> None:
 
 
 def test_unknown_domain_is_refused(default: Host) -> None:
-    """A domain that the host does not have cannot be migrated."""
+    """A domain that the host does not have is refused."""
     with pytest.raises(GuestError, match="has no guest 'web9'"):
         PlainDomain("web9", default)
 
 
 def test_domain_by_uuid_has_its_name(default: Host) -> None:
-    """A domain that is given by UUID still has its name."""
+    """The record of a domain that is given by UUID has its name."""
     uuid = PlainDomain("test", default).uuid
     assert PlainDomain(uuid, default).name == "test"
 
@@ -108,8 +108,8 @@ def test_facts_have_state_memory_and_disks(tmp_path: Path) -> None:
     host.close()
 
 
-def test_paused_domain_is_a_fact(default: Host) -> None:
-    """Plans are validated against whether the guest is paused."""
+def test_facts_say_whether_the_domain_is_paused(default: Host) -> None:
+    """The facts for the validation say whether the domain is paused."""
     assert PlainDomain("test", default).facts().paused is False
     domain = default.connection.lookupByName("test")
     domain.suspend()

@@ -93,7 +93,7 @@ def test_every_parameter_has_its_type() -> None:
     ],
 )
 def test_binding_and_ctypes_agree(values: dict[str, Any]) -> None:
-    """The types are those of the table, whether the binding or ctypes makes the call."""
+    """The parameters have the table's types in a call of the binding and in one of ctypes."""
     for name, kind, _ in said(values):
         assert libvirt_call.TYPES[name] in {kind, f"{kind}s"}
 

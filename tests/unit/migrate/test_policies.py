@@ -40,7 +40,7 @@ def played(run: Run, policies: Policies) -> list[tuple[float, Action]]:
 
 
 def test_deadline_comes_once_and_ends_everything() -> None:
-    """After the deadline nothing is due any more."""
+    """The deadline comes once, and no decision follows it."""
     policies = Policies(Plan(deadline_s=5, suspend_after_s=6))
     assert policies.next_s == 5
     assert policies.iteration_began(1, 4.9) == ()
@@ -51,7 +51,7 @@ def test_deadline_comes_once_and_ends_everything() -> None:
 
 
 def test_deadline_counts_from_the_call() -> None:
-    """It counts before the first iteration and in post-copy too."""
+    """The deadline counts from the call: before the first iteration and in post-copy too."""
     assert Policies(Plan(deadline_s=1)).time_passed(1.5)[0].kind is ActionKind.DEADLINE
     policies = Policies(Plan(deadline_s=3, postcopy=True, postcopy_after_s=1))
     policies.iteration_began(1, 0.5)
@@ -66,8 +66,8 @@ def test_deadline_counts_from_the_call() -> None:
 @pytest.mark.parametrize(
     ("act", "kind"), [(ActionKind.START_POSTCOPY, "postcopy"), (ActionKind.SUSPEND, "suspend")]
 )
-def test_after_an_iteration_is_when_the_next_begins(act: ActionKind, kind: str) -> None:
-    """After two iterations means at the start of the third, once."""
+def test_action_after_an_iteration_comes_when_the_next_begins(act: ActionKind, kind: str) -> None:
+    """An action after two iterations comes once, at the start of the third."""
     field = f"{kind}_after_iteration"
     policies = Policies(Plan(postcopy=kind == "postcopy", **{field: 2}))  # type: ignore[arg-type]
     assert policies.iteration_began(1, 0.5) == ()
@@ -77,7 +77,7 @@ def test_after_an_iteration_is_when_the_next_begins(act: ActionKind, kind: str) 
 
 
 def test_iteration_in_a_sample_counts() -> None:
-    """If libvirt's events are late or lost, the job's statistics replace them."""
+    """The job's statistics replace libvirt's events if these are late or lost."""
     policies = Policies(Plan(postcopy=True, postcopy_after_iteration=1))
     assert policies.sampled(sample(1, 0, iteration=1), 0.5) == ()
     assert policies.sampled(sample(9, 0, iteration=2), 0.9)[0].kind is ActionKind.START_POSTCOPY
@@ -87,7 +87,7 @@ def test_iteration_in_a_sample_counts() -> None:
     ("act", "kind"), [(ActionKind.START_POSTCOPY, "postcopy"), (ActionKind.SUSPEND, "suspend")]
 )
 def test_time_waits_for_the_first_iteration(act: ActionKind, kind: str) -> None:
-    """libvirt refuses an earlier switch, so an earlier time means the first iteration."""
+    """An earlier time means the first iteration, because libvirt refuses an earlier switch."""
     field = f"{kind}_after_s"
     policies = Policies(Plan(postcopy=kind == "postcopy", **{field: 1.0}))  # type: ignore[arg-type]
     assert policies.time_passed(1.5) == ()
@@ -99,7 +99,7 @@ def test_time_waits_for_the_first_iteration(act: ActionKind, kind: str) -> None:
 
 
 def test_first_of_iteration_and_time_counts() -> None:
-    """A plan with both switches once, and names the reason."""
+    """A plan with an iteration and a time switches once, at the earlier, and names the reason."""
     plan = Plan(postcopy=True, postcopy_after_iteration=1, postcopy_after_s=5)
     policies = Policies(plan)
     policies.iteration_began(1, 0.5)
@@ -110,7 +110,7 @@ def test_first_of_iteration_and_time_counts() -> None:
 
 
 def test_nothing_is_due_after_the_switchover() -> None:
-    """After the switchover no step and no divergence counts; before it they do."""
+    """After the switchover no step of the limit and no divergence is due."""
     plan = Plan(
         postcopy=True, max_downtime_ms=400, downtime_steps=4, downtime_step_s=1,
         abort_when_diverging_s=1,
@@ -128,7 +128,7 @@ def test_nothing_is_due_after_the_switchover() -> None:
 
 
 def test_steps_are_those_of_nova() -> None:
-    """The example in Nova's downtime_steps: 10 steps of 90 s to 400 ms."""
+    """The steps are those of Nova's example: 10 steps of 90 s to 400 ms."""
     plan = Plan(max_downtime_ms=400, downtime_steps=10, downtime_step_s=90)
     assert downtime_steps(plan) == tuple(
         zip(
@@ -140,13 +140,13 @@ def test_steps_are_those_of_nova() -> None:
 
 
 def test_limit_without_steps_counts_from_the_beginning() -> None:
-    """A plan without a limit leaves it to QEMU."""
+    """A limit without steps is in force from the start; a plan without a limit sets none."""
     assert downtime_steps(Plan(max_downtime_ms=400)) == ((0.0, 400),)
     assert downtime_steps(Plan()) == ()
 
 
 def test_steps_come_at_their_times() -> None:
-    """Each is due once; of several due steps only the last counts."""
+    """Each step is due once; if several are due, only the last one counts."""
     policies = Policies(Plan(max_downtime_ms=400, downtime_steps=4, downtime_step_s=1))
     assert policies.iteration_began(1, 0.2) == ()
     assert policies.next_s == 1
@@ -164,7 +164,7 @@ def test_steps_come_at_their_times() -> None:
 
 
 def test_step_never_lowers_the_limit() -> None:
-    """A limit of the user stays until a step goes beyond it."""
+    """A limit of the user stays in force until a step is higher."""
     policies = Policies(Plan(max_downtime_ms=400, downtime_steps=4, downtime_step_s=1))
     policies.iteration_began(1, 0.2)
     policies.downtime_allowed(330)
@@ -178,7 +178,7 @@ def test_step_never_lowers_the_limit() -> None:
 
 
 def test_dirty_rate_above_throughput_is_divergence() -> None:
-    """The time counts from the first sight of it, and the cancel comes once."""
+    """The time of divergence counts from its first sample, and the cancel comes once."""
     policies = Policies(Plan(abort_when_diverging_s=2))
     wanted = []
     for tick in range(100):
@@ -189,7 +189,7 @@ def test_dirty_rate_above_throughput_is_divergence() -> None:
 
 
 def test_dirty_rate_below_throughput_is_no_divergence() -> None:
-    """A rate that falls below it now and then is none either."""
+    """A dirty rate that is sometimes below the throughput is no divergence."""
     policies = Policies(Plan(abort_when_diverging_s=2))
     for tick in range(100):
         now_s = tick / 10
@@ -198,14 +198,14 @@ def test_dirty_rate_below_throughput_is_no_divergence() -> None:
 
 
 def test_first_iteration_is_no_divergence() -> None:
-    """QEMU reports no dirty rate in it."""
+    """The first iteration is no divergence, because QEMU reports no dirty rate in it."""
     policies = Policies(Plan(abort_when_diverging_s=1))
     for tick in range(100):
         assert policies.sampled(sample(tick, 0, iteration=1), tick / 10) == ()
 
 
 def test_real_completed_migrations_are_not_cancelled() -> None:
-    """No real migration that completed would have been cancelled."""
+    """The policy cancels none of the recorded migrations that completed."""
     converged = [run for run in REAL if run.outcome is Outcome.COMPLETED]
     assert len(converged) >= 5
     for run in converged:
@@ -213,7 +213,7 @@ def test_real_completed_migrations_are_not_cancelled() -> None:
 
 
 def test_real_diverging_migration_is_cancelled() -> None:
-    """A real one that diverged is cancelled, and not before its time."""
+    """The policy cancels a recorded migration that diverged, and not before the plan's time."""
     (run,) = (run for run in REAL if run.outcome is Outcome.DIVERGED)
     ((now_s, action),) = played(run, Policies(Plan(abort_when_diverging_s=2)))
     assert action == Action(ActionKind.CANCEL, "abort_when_diverging_s")
@@ -223,7 +223,7 @@ def test_real_diverging_migration_is_cancelled() -> None:
 
 
 def test_real_iterations_switch_where_the_real_run_did() -> None:
-    """A real post-copy migration is switched by the same sample or event."""
+    """The policy switches a recorded post-copy migration at the sample or event of the real run."""
     (run,) = (run for run in REAL if run.plan.postcopy and run.outcome is Outcome.COMPLETED)
     line = run.timeline()
     (switched_ns,) = line.steering["time_ns"]
