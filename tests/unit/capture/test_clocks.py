@@ -30,7 +30,7 @@ def clock(ahead_ms: int = 0, program: str = CLOCK) -> list[str]:
 
 @pytest.mark.parametrize("ahead_ms", [0, 5000, -90_000_000])
 def test_offset_is_found_within_its_error(ahead_ms: int) -> None:
-    """A clock ahead or behind is measured within the error."""
+    """The offset of a clock that is ahead or behind is measured within its error."""
     found = clocks.ask(clock(ahead_ms))
     assert found is not None
     assert found.offset_ms == pytest.approx(ahead_ms, abs=found.error_ms)
@@ -38,7 +38,7 @@ def test_offset_is_found_within_its_error(ahead_ms: int) -> None:
 
 
 def test_shortest_round_trip_counts() -> None:
-    """Slow answers do not decide the offset."""
+    """The offset comes from the answer with the shortest round trip."""
     found = clocks.ask(clock())
     assert found is not None
     assert 0 < found.error_ms < 25
@@ -56,7 +56,7 @@ def test_shortest_round_trip_counts() -> None:
     ],
 )
 def test_invalid_answer_gives_no_offset(program: str) -> None:
-    """A program that prints no time, or ends, leaves the offset unknown, not 0."""
+    """A program that prints no time, or ends, gives None as offset, not 0."""
     assert clocks.ask(clock(program=program)) is None
 
 
@@ -66,13 +66,13 @@ def test_missing_program_gives_no_offset() -> None:
 
 
 def test_silent_host_gives_no_offset(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host that does not answer in time leaves the offset unknown."""
+    """A host that does not answer in time has an unknown offset."""
     monkeypatch.setattr(clocks, "TIMEOUT_S", 0.3)
     assert clocks.ask(clock(program="import signal; signal.pause()")) is None
 
 
 def test_host_on_this_machine_has_offset_zero() -> None:
-    """A host on this machine has its clock, by definition."""
+    """A host on this machine has the offset 0 by definition."""
     host = Host("test:///default")
     found = clocks.measure(host)
     host.close()
@@ -85,7 +85,7 @@ def test_host_on_this_machine_has_offset_zero() -> None:
 
 
 def test_far_host_needs_a_shell() -> None:
-    """A far host with a shell is measured; without a shell its clock is unknown."""
+    """The clock of a far host is measured through its shell, and is unknown without a shell."""
     far = SimpleNamespace(uri="qemu+tls://node1/system", shell=None)
     assert clocks.measure(far) is None  # type: ignore[arg-type]
     far = SimpleNamespace(uri="qemu+ssh://node1/system", shell=Shell())

@@ -16,7 +16,7 @@ from migrationlab.capture.environment import MachineSampler, code_revision, envi
 
 
 def test_environment_describes_the_machine() -> None:
-    """Kernel, processor, memory, load and versions are there, as JSON can hold them."""
+    """The environment has kernel, processor, memory, load and versions as JSON values."""
     found = environment("9.0.0")
     assert json.loads(json.dumps(found)) == found
     assert found["kernel"] == os.uname().release
@@ -31,8 +31,8 @@ def test_environment_describes_the_machine() -> None:
     assert isinstance(found["load_1min"], float)
 
 
-def test_machine_without_a_release_file_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A missing os-release file does not end a migration."""
+def test_release_without_os_release_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without an os-release file has an unknown release."""
 
     def missing() -> dict[str, str]:
         raise OSError("Unable to read files /etc/os-release, /usr/lib/os-release")
@@ -61,7 +61,7 @@ class Times(SimpleNamespace):
 def test_busy_share_of_the_processors(
     monkeypatch: pytest.MonkeyPatch, later: dict[str, float], percent: float | None
 ) -> None:
-    """Idle and waiting for disks are not busy, guests count once; of no time it is None."""
+    """The busy share leaves out idle time and I/O wait, counts guests once, and may be None."""
     before = {"user": 10.0, "idle": 20.0, "iowait": 0.0, "guest": 10.0}
     answers = iter([Times(**before), Times(**(before | later))])
     monkeypatch.setattr(psutil, "cpu_times", lambda: next(answers))
@@ -71,7 +71,7 @@ def test_busy_share_of_the_processors(
 
 
 def test_kernel_counts_real_work() -> None:
-    """The kernel's counters show a processor that this test keeps busy."""
+    """The kernel's counters show the processor that this test keeps busy."""
     watched = MachineSampler("9.0.0")
     since = os.times()
     while os.times().user - since.user < 0.2:
@@ -107,7 +107,7 @@ def head(checkout: Path) -> str:
 def test_revision_is_the_commit(
     package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The commit counts, whatever changed beside the code or a git hook has set."""
+    """The revision is the commit, whatever changed outside the code or a git hook has set."""
     (tmp_path / "notes").write_text("beside the code")
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
     revision = code_revision(package)
@@ -117,25 +117,25 @@ def test_revision_is_the_commit(
 
 @pytest.mark.parametrize("name", ["code.py", "new.py"])
 def test_changed_code_is_dirty(package: Path, tmp_path: Path, name: str) -> None:
-    """A changed or new file of the code marks the revision."""
+    """A changed or new file of the code marks the revision as dirty."""
     (package / name).write_text("two")
     assert code_revision(package) == f"{head(tmp_path)}-dirty"
 
 
 def test_installed_code_has_no_revision(package: Path, tmp_path: Path) -> None:
-    """In the virtual environment of another checkout, that checkout's commit is not the code's."""
+    """Code in the virtual environment of another checkout has no revision."""
     site = tmp_path / ".venv/lib/python3.11/site-packages/code"
     site.mkdir(parents=True)
     assert code_revision(site) is None
 
 
-def test_without_git_there_is_no_revision(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If git is missing or refuses, a migration goes on without the revision."""
+def test_missing_git_gives_no_revision(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If git is missing or refuses, the revision is unknown and no error is raised."""
     monkeypatch.setenv("PATH", "/nowhere")
     assert code_revision(package) is None
 
 
 def test_broken_repository_has_no_revision(package: Path, tmp_path: Path) -> None:
-    """If git finds no commit, there is none."""
+    """A repository in which git finds no commit has no revision."""
     (tmp_path / ".git/HEAD").write_text("nonsense")
     assert code_revision(package) is None

@@ -66,7 +66,7 @@ def test_every_detail_has_its_name(kind: str) -> None:
         assert getattr(libvirt, f"VIR_DOMAIN_EVENT_{kind}_{name}") == number
 
 
-def test_names_of_a_migration_are_those_of_the_timeline() -> None:
+def test_timeline_knows_the_events_of_a_migration() -> None:
     """The events of a migration have the names that the timeline looks for."""
     wanted = {
         ("STARTED", libvirt.VIR_DOMAIN_EVENT_STARTED_MIGRATED): "MIGRATED",
@@ -78,8 +78,8 @@ def test_names_of_a_migration_are_those_of_the_timeline() -> None:
     assert wanted.items() <= events._DETAILS.items()
 
 
-def test_names_in_recordings_are_all_known() -> None:
-    """No event of libvirt in real recordings has only a number."""
+def test_events_in_recordings_have_names() -> None:
+    """No event of libvirt in the recorded runs has a number instead of a name."""
     known = {f"lifecycle.{kind}.{name}" for (kind, _), name in events._DETAILS.items()}
     known |= {"migration_iteration", "job_completed"}
     for path in sorted(RECORDINGS.glob("*/events.parquet")):
@@ -89,7 +89,7 @@ def test_names_in_recordings_are_all_known() -> None:
 
 
 def test_real_events_are_collected(connection: libvirt.virConnect) -> None:
-    """libvirt's events of the one domain are recorded with name, side and time."""
+    """libvirt's events of one domain are recorded with name, side and time."""
     domain = connection.lookupByName("ours")
     log = events.EventLog(domain.UUIDString())
     log.listen(connection, "source")
@@ -112,8 +112,8 @@ def test_real_events_are_collected(connection: libvirt.virConnect) -> None:
     assert "not supported by the connection driver" in warning
 
 
-def test_events_queued_at_the_end_are_not_lost(connection: libvirt.virConnect) -> None:
-    """Events that libvirt has only queued when the log is closed are recorded."""
+def test_events_queued_at_the_end_are_recorded(connection: libvirt.virConnect) -> None:
+    """Events that libvirt has queued when the log is closed are recorded."""
     domain = connection.lookupByName("ours")
     for _ in range(20):
         log = events.EventLog(domain.UUIDString())
@@ -125,8 +125,8 @@ def test_events_queued_at_the_end_are_not_lost(connection: libvirt.virConnect) -
         assert names == ["lifecycle.SUSPENDED.PAUSED", "lifecycle.RESUMED.UNPAUSED"]
 
 
-def test_qemus_events_have_their_own_stamp(connection: libvirt.virConnect) -> None:
-    """The time is QEMU's, to the microsecond; only a migration's events are recorded."""
+def test_qemus_events_have_qemus_time(connection: libvirt.virConnect) -> None:
+    """QEMU's events of a migration are recorded with QEMU's time in microseconds."""
     domain = connection.lookupByName("ours")
     log = events.EventLog(domain.UUIDString())
     other = connection.lookupByName("other")
@@ -142,7 +142,7 @@ def test_qemus_events_have_their_own_stamp(connection: libvirt.virConnect) -> No
 
 
 def test_unknown_number_is_recorded_as_a_number(connection: libvirt.virConnect) -> None:
-    """A kind of event of a newer libvirt is recorded as its number."""
+    """An event kind that only a newer libvirt knows is recorded as its number."""
     domain = connection.lookupByName("ours")
     log = events.EventLog(domain.UUIDString())
     log._lifecycle(connection, domain, 99, 98, "source")
@@ -153,7 +153,7 @@ def test_unknown_number_is_recorded_as_a_number(connection: libvirt.virConnect) 
 def test_broken_connection_gives_a_warning_at_close(
     connection: libvirt.virConnect,
 ) -> None:
-    """If unregistering fails that is a warning, and it is tried once."""
+    """A connection that fails to unregister at close gives one warning."""
     log = events.EventLog("")
     log.listen(connection, "source")
     log.warnings.clear()

@@ -62,7 +62,7 @@ def details(log: Path, start: int = 0) -> list[tuple[str, str]]:
 
 
 def test_all_phases_are_found(log: Path) -> None:
-    """Each phase is found once, in order, also if the daemon sets it twice in a row."""
+    """Each phase is found once and in order, also if the daemon sets it twice in a row."""
     assert details(log) == [
         *(("out", name) for name in ("begin3", "perform3", "perform3_done", "confirm3")),
         *(("in", name) for name in ("prepare", "finish3")),
@@ -70,7 +70,7 @@ def test_all_phases_are_found(log: Path) -> None:
 
 
 def test_phases_have_time_and_side(log: Path) -> None:
-    """The time is the line's, exact to the millisecond; the side is the caller's."""
+    """A phase has its line's time in milliseconds and the caller's side."""
     first = host_logs.phases(read_from(log), "destination")[0]
     moment = datetime.fromisoformat("2026-11-22T19:56:04.679+00:00")
     expected = int(moment.timestamp()) * 1_000_000_000 + 679_000_000
@@ -78,7 +78,7 @@ def test_phases_have_time_and_side(log: Path) -> None:
 
 
 def test_phases_before_the_start_are_not_read(log: Path) -> None:
-    """Only what was added after the given length is read."""
+    """Only lines after the given length of the log are read."""
     before = Log(log).start
     assert before == len(LINES)
     assert details(log, before) == []
@@ -89,7 +89,7 @@ def test_phases_before_the_start_are_not_read(log: Path) -> None:
 
 
 def test_damaged_and_incomplete_lines_are_skipped(log: Path) -> None:
-    """A log read while it is written may end within a line, or hold strange bytes."""
+    """Incomplete lines and lines with invalid bytes are skipped."""
     with log.open("ab") as file:
         file.write(
             b"\xff\xfe\n2026-11-22 19:56:09.001+0000: 51: debug : qemuDomainObjSetJobPhase:5"
@@ -98,7 +98,7 @@ def test_damaged_and_incomplete_lines_are_skipped(log: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [None, Path("/nowhere/libvirtd.log")])
-def test_without_a_log_there_are_no_phases(path: Path | None) -> None:
+def test_missing_log_has_no_phases(path: Path | None) -> None:
     """A log that does not exist or cannot be read has no phases."""
     assert Log(path).start == 0
     assert host_logs.phases(read_from(path), "source") == []
@@ -135,14 +135,14 @@ def hidden(path: Path | None, *, start: int = 0, since_ns: float = FAILED) -> st
 
 
 def test_hidden_reason_is_found(log: Path) -> None:
-    """The error that the thread met before the reported one is the reason."""
+    """The hidden reason is the error that the same thread logged before the reported one."""
     log.write_text(LINES + HIDDEN)
     assert hidden(log) == REASON
     assert hidden(log, start=len(LINES)) == REASON
 
 
 def test_error_of_another_thread_is_no_reason(log: Path) -> None:
-    """An error of another thread, or too long ago, is not the reason."""
+    """An error of another thread, or an old error, is not the hidden reason."""
     log.write_text(HIDDEN.replace(": 56: error : virNetClient", ": 57: error : virNetClient"))
     assert hidden(log) is None
     log.write_text(HIDDEN)
@@ -150,7 +150,7 @@ def test_error_of_another_thread_is_no_reason(log: Path) -> None:
 
 
 def test_lost_connection_hides_no_reason(log: Path) -> None:
-    """If the thread met no other error, the reported one is the reason."""
+    """If the thread logged no other error, there is no hidden reason."""
     log.write_text("".join(x for x in HIDDEN.splitlines(True) if "virNetClientProgram" not in x))
     assert hidden(log) is None
 
@@ -164,7 +164,7 @@ def test_unreadable_log_is_empty(tmp_path: Path) -> None:
 
 
 def test_truncated_log_is_noticed(log: Path) -> None:
-    """A log that logrotate truncated is read from its beginning, and the gap is known."""
+    """A log that logrotate truncated is read from its start, and the gap is reported."""
     start = Log(log).start
     assert not read_from(log, start).shrank()
     log.write_text(log.read_text().splitlines(keepends=True)[-1])
@@ -191,7 +191,7 @@ vm=0x7f17f8003740, uri=tcp://host-b:49152, cookiein=<qemu-migration>
 
 
 def test_sources_log_shows_the_ports(tmp_path: Path) -> None:
-    """Of two ports of one range, the log says which is for memory and which for disks."""
+    """The source's log tells the port for memory from the port for disks."""
     log = tmp_path / "libvirtd.log"
     earlier = PORT_LINES.replace("4915", "4917")
     log.write_text(earlier + PORT_LINES)
@@ -234,7 +234,7 @@ def checkpoints_of(log: Path | None, start: int = 0) -> list[str]:
 
 
 def test_every_checkpoint_is_found(guest_log: Path) -> None:
-    """Among other lines of libvirt and QEMU all checkpoints are found, in order."""
+    """All checkpoints are found in order among other lines of libvirt and QEMU."""
     assert checkpoints_of(guest_log) == [
         *("src-downtime-start", "src-vm-stopped", "src-iterable-saved"),
         *("src-non-iterable-saved", "src-downtime-end"),
@@ -242,14 +242,14 @@ def test_every_checkpoint_is_found(guest_log: Path) -> None:
 
 
 def test_checkpoints_are_exact_to_the_microsecond(guest_log: Path) -> None:
-    """The time is the line's; the side is the caller's."""
+    """A checkpoint has its line's time in microseconds and the caller's side."""
     stamp = 1795400622_074673000
     first = host_logs.checkpoints(read_from(guest_log), "destination")[0]
     assert first[:5] == (stamp, stamp, "destination", "log", "downtime")
 
 
 def test_checkpoints_before_the_start_are_not_read(guest_log: Path) -> None:
-    """A log can hold earlier migrations too, which are not read."""
+    """Checkpoints of earlier migrations in the log are not read."""
     assert checkpoints_of(guest_log, len(QEMU_LINES)) == []
     with guest_log.open("a") as file:
         file.write(QEMU_LINES)
@@ -257,12 +257,12 @@ def test_checkpoints_before_the_start_are_not_read(guest_log: Path) -> None:
 
 
 def test_shorter_log_is_read_from_its_beginning(guest_log: Path) -> None:
-    """libvirt can empty the log when a guest arrives: then all lines are new."""
+    """A log that libvirt emptied at the guest's arrival is read from its start."""
     assert len(checkpoints_of(guest_log, 10 * len(QEMU_LINES))) == 5
 
 
 def test_damaged_lines_are_no_checkpoints(guest_log: Path) -> None:
-    """Incomplete lines, strange bytes and other trace events are skipped."""
+    """Incomplete lines, invalid bytes and other trace events are skipped."""
     with guest_log.open("ab") as file:
         file.write(
             b"\xff98@1795400622.1:vmstate_downtime_checkpoint x\n"
@@ -273,7 +273,7 @@ def test_damaged_lines_are_no_checkpoints(guest_log: Path) -> None:
     assert len(checkpoints_of(guest_log)) == 5
 
 
-def test_without_a_log_there_are_no_checkpoints(tmp_path: Path) -> None:
+def test_missing_log_has_no_checkpoints(tmp_path: Path) -> None:
     """A log that does not exist or cannot be read has no checkpoints."""
     assert (
         checkpoints_of(None)
@@ -284,7 +284,7 @@ def test_without_a_log_there_are_no_checkpoints(tmp_path: Path) -> None:
 
 
 def test_qemus_log_is_beside_the_daemons() -> None:
-    """The path follows from the daemon's log; without that there is none."""
+    """The path of QEMU's log follows from the path of the daemon's log, or is None."""
     found = host_logs.qemu_log(Path("/lab/host-a/log/libvirtd.log"), "web1")
     assert found == Path("/lab/host-a/log/qemu/web1.log")
     assert host_logs.qemu_log(None, "web1") is None

@@ -24,7 +24,7 @@ NAMES = {
 
 @pytest.mark.parametrize("name", job_stats.STATISTICS)
 def test_each_statistic_is_one_of_libvirts(name: str) -> None:
-    """Each name of a statistic is in libvirt's headers."""
+    """libvirt's headers have the name of each statistic."""
     assert name in NAMES
 
 
@@ -32,14 +32,14 @@ def test_each_statistic_is_one_of_libvirts(name: str) -> None:
     "recording", sorted(RECORDINGS.glob("*/run.json")), ids=lambda p: p.parent.name
 )
 def test_statistics_of_real_jobs_have_libvirts_names(recording: Path) -> None:
-    """Real completed jobs report the same names."""
+    """Real completed jobs report statistics under the names of the table."""
     found = json.loads(recording.read_text())["run"]["completed_job"]
     # The binding puts the job's type beside libvirt's own.
     assert set(found) <= NAMES | {"type"}
 
 
 def test_columns_are_those_of_a_run() -> None:
-    """The sampler's columns are those of the frame ``job``."""
+    """The sampler has the columns of the frame ``job``."""
     assert tuple(FRAMES["job"]) == ("time_ns", *job_stats.STATISTICS.values())
 
 
@@ -53,7 +53,7 @@ NO_JOBS = (
 
 
 def test_refusal_is_reported_once() -> None:
-    """A host that refuses every sample gives no sample, and one warning."""
+    """A host that refuses every sample gives no row and one warning."""
     source = Host("test:///default")
     sampler = job_stats.JobSampler(source, TEST_UUID, interval_s=0.001)
     heard: list[job_stats.Sample] = []

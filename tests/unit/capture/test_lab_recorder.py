@@ -57,7 +57,7 @@ def recorded(instruments: LabRecorder) -> dict[str, int]:
 
 
 def test_short_migration_has_a_first_and_a_last_row(machines: tuple[Machine, Machine]) -> None:
-    """Bytes and processes are read at the start and at the end."""
+    """A short migration has rows of bytes and processes at its start and its end."""
     instruments = LabRecorder(*machines, UUID, 60)
     assert instruments.names == ("wire_bytes", "connections", "processes")
     # Of two sides' processes one row each as it is made ready, too.
@@ -68,7 +68,7 @@ def test_short_migration_has_a_first_and_a_last_row(machines: tuple[Machine, Mac
 def test_without_netlink_the_rest_is_recorded(
     machines: tuple[Machine, Machine],
 ) -> None:
-    """Without netlink there are no connections, with a warning; the rest is recorded."""
+    """Without netlink the run lacks connections and has a warning and all other records."""
     for machine in machines:
         machine.deaf = True
     instruments = LabRecorder(*machines, UUID, 60)
@@ -80,7 +80,7 @@ def test_without_netlink_the_rest_is_recorded(
     ]
 
 
-def test_lost_host_leaves_the_others_rows(machines: tuple[Machine, Machine]) -> None:
+def test_lost_source_leaves_rows_of_the_destination(machines: tuple[Machine, Machine]) -> None:
     """If the source is lost, the destination's processes are still sampled."""
     machines[0].gone = True
     instruments = LabRecorder(*machines, UUID, 60)

@@ -15,20 +15,20 @@ from migrationlab.capture.periodic_timer import PeriodicTimer, next_due
     ("now", "tick"), [(10.0, 10.5), (10.2, 10.5), (10.6, 11.0), (12.1, 12.5), (9.0, 10.5)]
 )
 def test_late_call_does_not_shift_the_schedule(now: float, tick: float) -> None:
-    """A call that was due at 10 and ran until now is followed by the next one due."""
+    """The call after a late one is on the original schedule."""
     assert next_due(10.0, now, 0.5) == tick
 
 
 @given(st.integers(0, 10_000), st.integers(0, 100_000), st.integers(1, 1000))
 def test_next_call_is_on_the_schedule(due: int, late: int, interval: int) -> None:
-    """The next call is a whole number of intervals later, in the future, and the nearest."""
+    """The next call is at the nearest future time on the schedule."""
     tick = next_due(due, due + late, interval)
     assert (tick - due) % interval == 0
     assert due + late < tick <= due + late + interval
 
 
 def test_false_ends_the_calls() -> None:
-    """Work that returns False is not called again, and a stop returns at once."""
+    """A function that returns False is not called again, and stop returns at once."""
     calls: list[int] = []
     over = threading.Event()
 
@@ -47,7 +47,7 @@ def test_false_ends_the_calls() -> None:
 
 
 def test_stop_waits_for_the_call_under_way() -> None:
-    """When stop returns, no call runs; with a time limit one may."""
+    """The method stop waits for the running call, unless its time limit is shorter."""
     begun, let_go, done = threading.Event(), threading.Event(), threading.Event()
 
     def work() -> bool:
@@ -67,5 +67,5 @@ def test_stop_waits_for_the_call_under_way() -> None:
 
 
 def test_timer_that_never_started_can_be_stopped() -> None:
-    """If its owner gave up before the start, stop does nothing."""
+    """The method stop of a timer that never started does nothing."""
     PeriodicTimer("test", 1, lambda: True, []).stop()

@@ -46,7 +46,7 @@ print(json.dumps(frame.astype(int).to_dict(orient="list")))
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "localhost"])
 def test_every_request_is_answered(address: str) -> None:
-    """On a working network no request is lost; answers come after requests, and soon."""
+    """On a working network every request has an answer, which arrives soon after the request."""
     found = pd.DataFrame(json.loads(apart(PROBE, address)))
     assert list(found) == list(FRAMES["echoes"])
     assert list(found["sequence"]) == list(range(len(found)))
@@ -57,7 +57,7 @@ def test_every_request_is_answered(address: str) -> None:
 
 
 def test_schedule_is_absolute() -> None:
-    """The mean period is right, however long each request took."""
+    """The mean period is the interval, whatever the duration of each request."""
     found = pd.DataFrame(json.loads(apart(PROBE, "127.0.0.1")))
     gaps = found["sent_ns"].diff().dropna() / 1e6
     assert gaps.median() == pytest.approx(5, abs=0.5)
@@ -80,8 +80,8 @@ print(len(inside) > 30, inside.arrival_ns.isna().all(), frame.arrival_ns.iloc[-1
 """
 
 
-def test_unanswered_requests_are_lost_and_the_probe_goes_on() -> None:
-    """Without a route requests have no arrival; with a route again they have."""
+def test_probe_continues_after_lost_requests() -> None:
+    """Without a route requests have no arrival; with the route again they have one."""
     assert apart(LOSSES).split() == ["True", "True", "True"]
 
 
@@ -103,7 +103,7 @@ print(bool(frame.arrival_ns.isna().any()), frame.arrival_ns.notna().iloc[-1])
 
 @pytest.mark.timeout(20)
 def test_end_waits_for_the_newest_answer_only() -> None:
-    """Lost requests do not lengthen a run."""
+    """The end waits for the newest answer, not for lost ones."""
     assert apart(ENDS).split() == ["True", "True"]
 
 
@@ -124,7 +124,7 @@ print(at_once, heard, bool((frame.arrival_ns > frame.sent_ns).any()), given.file
 
 
 def test_socket_of_another_network_can_be_given() -> None:
-    """The probe uses a given socket without a lead, and closes it at the end."""
+    """The probe uses a given socket without a lead, and closes the socket at its end."""
     assert apart(GIVEN).split() == ["True", "True", "True", "-1"]
 
 
@@ -139,7 +139,7 @@ print(len(frame) > 3, frame.arrival_ns.isna().all())
 
 
 def test_without_answers_every_request_is_lost() -> None:
-    """After ``begin`` nobody has to answer: no error, and no number."""
+    """If nothing answers after ``begin``, every request is lost and no error is raised."""
     assert apart(UNHEARD).split() == ["False", "True", "True"]
 
 
@@ -156,27 +156,27 @@ except MigrationLabError as error:
 
 
 def test_missing_right_names_the_setting() -> None:
-    """If the kernel allows no echo requests, the hint names the setting."""
+    """The hint names the setting if the kernel allows no echo requests."""
     said = apart(REFUSED, "127.0.0.1", network='ip link set lo up; exec "$@"')
     assert said.startswith("LabError this user may not send echo requests")
     assert 'sysctl -w net.ipv4.ping_group_range="0 2147483647"' in said
 
 
 def test_silent_address_is_refused_at_once() -> None:
-    """An address without an answer is refused before anything starts."""
+    """An address that does not answer is refused before the migration starts."""
     said = apart(REFUSED, "192.0.2.7")
     assert said.startswith("UsageError 192.0.2.7 does not answer echo requests")
 
 
 @pytest.mark.parametrize("address", ["", "no such name", "300.1.1.1", "x" * 300, "\0"])
 def test_unknown_address_is_refused(address: str) -> None:
-    """Text that is neither an address nor a name is refused."""
+    """A text that is neither an address nor a resolvable name is refused."""
     with pytest.raises(UsageError, match="must be an IP address or a known name"):
         EchoProbe(address)
 
 
 @pytest.mark.parametrize("interval_s", [0, -1, 0.0009, 1.1, float("nan")])
 def test_interval_out_of_range_is_refused(interval_s: float) -> None:
-    """The interval must be within its range."""
+    """An interval outside the allowed range is refused."""
     with pytest.raises(UsageError, match=r"interval_s must be from 0\.001 to 1\.0"):
         EchoProbe("127.0.0.1", interval_s=interval_s)

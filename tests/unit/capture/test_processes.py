@@ -136,7 +136,7 @@ def latest(meter: ProcessMeter, thread: str) -> int:
 def test_process_and_threads_are_sampled(
     program: Callable[[], Program], fake: Fake, meter: ProcessMeter
 ) -> None:
-    """The process and each thread have their time, also a thread that has ended."""
+    """The process and each thread have their processor time, also a thread that has ended."""
     running = program()
     fake.pids["qemu"] = running.process.pid
     meter.read()
@@ -159,7 +159,7 @@ def test_process_and_threads_are_sampled(
 def test_memory_is_that_of_the_process(
     program: Callable[[], Program], fake: Fake, meter: ProcessMeter
 ) -> None:
-    """Resident memory is the kernel's figure for the process; threads have none."""
+    """A process has the kernel's resident memory; a thread has none."""
     running = program()
     fake.pids["qemu"] = running.process.pid
     meter.read()
@@ -175,7 +175,7 @@ def test_memory_is_that_of_the_process(
 def test_threads_of_libvirtd_are_not_sampled(
     program: Callable[[], Program], fake: Fake, meter: ProcessMeter
 ) -> None:
-    """Only the threads of QEMU have a known meaning."""
+    """Only the threads of QEMU are sampled, because libvirtd's have no known meaning."""
     fake.pids["libvirtd"] = program().process.pid
     meter.read()
     assert [row["thread"] for row in meter.rows] == [""]
@@ -184,7 +184,7 @@ def test_threads_of_libvirtd_are_not_sampled(
 def test_ended_process_keeps_its_rows(
     program: Callable[[], Program], fake: Fake, meter: ProcessMeter
 ) -> None:
-    """After QEMU has ended there are no more rows of it."""
+    """A QEMU that has ended keeps its rows and gets no new ones."""
     running = program()
     fake.pids["qemu"] = running.process.pid
     meter.read()
@@ -199,7 +199,7 @@ def test_ended_process_keeps_its_rows(
 def test_zombie_has_no_rows(
     program: Callable[[], Program], fake: Fake, meter: ProcessMeter
 ) -> None:
-    """A process that nobody has waited for has ended too."""
+    """A zombie process has ended and gets no rows."""
     running = program()
     fake.pids["qemu"] = running.process.pid
     psutil.Process(running.process.pid).kill()
@@ -213,7 +213,7 @@ def test_zombie_has_no_rows(
 def test_restarted_daemon_is_found(
     program: Callable[[], Program], fake: Fake, meter: ProcessMeter
 ) -> None:
-    """A libvirtd that was restarted is sampled again, from its own start."""
+    """A restarted libvirtd is sampled again from its own start."""
     first = program()
     fake.pids = {"libvirtd": first.process.pid, "qemu": first.process.pid}
     meter.read()
@@ -230,7 +230,7 @@ def test_restarted_daemon_is_found(
 
 
 def test_host_without_processes_has_no_rows(meter: ProcessMeter) -> None:
-    """A dead host gives no rows, and no zeros."""
+    """A dead host has no rows, and no rows of zeros."""
     meter.read()
     assert meter.rows == []
 
@@ -257,7 +257,7 @@ def test_host_without_processes_has_no_rows(meter: ProcessMeter) -> None:
     ],
 )
 def test_threads_have_one_name_in_every_qemu(own: str, name: str) -> None:
-    """The names of QEMU 7.2 and of 10.0 are the same in a run."""
+    """A thread has the same name in a run of QEMU 7.2 and of 10.0."""
     assert thread_name(own) == name
     assert thread_name(own, first=True) == "main"
 
@@ -290,7 +290,7 @@ class FakeConnection:
 
 
 def test_real_host_is_sampled_by_libvirt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without counters the processor time of the domain comes from libvirt."""
+    """Without counters libvirt gives the domain's processor time."""
     monkeypatch.setattr(processes, "LIBVIRT_INTERVAL_S", 0.001)
     connection = FakeConnection()
     meter = DomainMeter({"destination": connection}, UUID)
@@ -305,7 +305,7 @@ def test_real_host_is_sampled_by_libvirt(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_failed_sampling_gives_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rows until the failure stay, and a warning says why there are no more."""
+    """A failure keeps the earlier rows and gives a warning with the reason."""
     monkeypatch.setattr(processes, "LIBVIRT_INTERVAL_S", 0.001)
     connection = FakeConnection()
     monkeypatch.setattr(
@@ -322,7 +322,7 @@ def test_failed_sampling_gives_a_warning(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_lost_real_host_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the connection broke there is one question, and no row."""
+    """A host with a broken connection is asked once and has no row."""
     monkeypatch.setattr(processes, "LIBVIRT_INTERVAL_S", 0.001)
     connection = FakeConnection(alive=False)
     meter = DomainMeter({"source": connection}, UUID)

@@ -78,7 +78,7 @@ def the_only(found: list[TcpConnection]) -> TcpConnection:
 
 
 def test_traffic_is_counted_to_the_byte(meter: ConnectionMeter) -> None:
-    """Payload is counted in each direction as the programs sent it."""
+    """The payload of a connection is counted to the byte in each direction."""
     meter.start()
     before = time.time_ns()
     with joined() as (client, server):
@@ -100,7 +100,7 @@ def test_traffic_is_counted_to_the_byte(meter: ConnectionMeter) -> None:
 
 
 def test_short_connection_is_reported(meter: ConnectionMeter) -> None:
-    """A connection that opened and closed between two samples has its whole traffic."""
+    """A connection that opens and closes between two samples has all its bytes."""
     meter.start()
     with joined() as (client, server):
         say(client, server, 5000)
@@ -114,7 +114,7 @@ def test_short_connection_is_reported(meter: ConnectionMeter) -> None:
 
 
 def test_older_connection_counts_from_the_start(meter: ConnectionMeter) -> None:
-    """Only its growth counts, and it has no opening time."""
+    """A connection that is older than the sampling has only its new bytes, and no opening time."""
     with joined() as (client, server):
         say(client, server, 400_000)
         meter.start()
@@ -134,7 +134,7 @@ def test_connection_closed_before_the_start_is_left_out(meter: ConnectionMeter) 
 
 
 def test_connections_of_other_addresses_are_left_out(meter: ConnectionMeter) -> None:
-    """Traffic from another address did not use the wire."""
+    """A connection from an address outside the wire is left out."""
     meter.start()
     with joined(here="127.0.43.3") as (client, server):
         say(client, server, 10)
@@ -143,7 +143,7 @@ def test_connections_of_other_addresses_are_left_out(meter: ConnectionMeter) -> 
 
 
 def test_missing_report_gives_a_warning(meter: ConnectionMeter) -> None:
-    """The figures of the last sample stay, without a closing time."""
+    """Without a closing report a connection keeps its last sample, without a closing time."""
     meter.start()
     with joined() as (client, server):
         say(client, server, 1234)
@@ -160,7 +160,7 @@ def test_missing_report_gives_a_warning(meter: ConnectionMeter) -> None:
 
 
 def test_failed_dump_ends_the_sampling(meter: ConnectionMeter) -> None:
-    """An error gives one warning, and what was known stays."""
+    """A failed dump gives one warning, and the earlier figures stay."""
     meter.start()
     with joined() as (client, server):
         say(client, server, 99)
@@ -189,7 +189,7 @@ def test_failed_dump_ends_the_sampling(meter: ConnectionMeter) -> None:
     ],
 )
 def test_ports_give_the_purpose(local: int, remote: int, tunnelled: bool, purpose: str) -> None:
-    """If tunnelled, memory uses the connection that the source's daemon opened."""
+    """The ports give the purpose; tunnelled memory uses the source daemon's connection."""
     ports = Ports(memory=frozenset({49152}), storage=frozenset({49153}))
     assert ports.purpose(local, remote, tunnelled=tunnelled) == purpose
 

@@ -81,7 +81,7 @@ def column(meter: WireMeter, name: str) -> list[object]:
 
 
 def test_bytes_are_counted_from_the_start(meter: WireMeter) -> None:
-    """Both counters grow from the start, in each direction."""
+    """Both counters count the bytes in each direction from the start."""
     source, destination = Queue.made
     source.counts, destination.counts = [70, 70, 1070], [1, 3, 6]
     meter.start()
@@ -95,8 +95,8 @@ def test_bytes_are_counted_from_the_start(meter: WireMeter) -> None:
     assert meter.warnings == []
 
 
-def test_without_a_queue_the_cables_bytes_are_missing(meter: WireMeter) -> None:
-    """A wire without a rate has no queue to count, which needs no warning."""
+def test_wire_without_queue_lacks_bytes_of_the_queue(meter: WireMeter) -> None:
+    """A wire without a rate has no queue to count, and gives no warning."""
     for queue in Queue.made:
         queue.counts = [None, None, 5000]
     meter.start()
@@ -108,7 +108,7 @@ def test_without_a_queue_the_cables_bytes_are_missing(meter: WireMeter) -> None:
 
 @pytest.mark.parametrize("then", [10, None, OSError("no answer")])
 def test_restarted_queue_ends_the_column(meter: WireMeter, then: int | OSError | None) -> None:
-    """If the wire's settings change or the kernel fails, one warning says so."""
+    """If the wire's settings change or the kernel fails, the column ends with one warning."""
     source, destination = Queue.made
     source.counts, destination.counts = [100, 300, then], [0, 0, 0]
     meter.start()
@@ -122,7 +122,7 @@ def test_restarted_queue_ends_the_column(meter: WireMeter, then: int | OSError |
 
 
 def test_lost_host_ends_the_bytes(meter: WireMeter) -> None:
-    """What was counted before stays, and one warning says that it ended."""
+    """A lost host keeps its earlier bytes and gives one warning."""
     for queue in Queue.made:
         queue.counts = [0] * 9
     meter._counters[0].readings = 2
@@ -134,7 +134,7 @@ def test_lost_host_ends_the_bytes(meter: WireMeter) -> None:
 
 
 def test_host_lost_at_the_start_has_no_bytes(meter: WireMeter) -> None:
-    """There is no row, and one warning."""
+    """A host that is lost at the start has no row and one warning."""
     for queue in Queue.made:
         queue.counts = [0] * 9
     meter._counters[1].readings = 0
@@ -145,7 +145,7 @@ def test_host_lost_at_the_start_has_no_bytes(meter: WireMeter) -> None:
 
 
 def test_without_netlink_the_interface_counts() -> None:
-    """If the queues cannot be asked, the interfaces still count, with a warning."""
+    """If the queues cannot be read, the interfaces are counted, with a warning."""
 
     class Deaf(Counter):
         def netlink(self, protocol: int) -> socket.socket:
@@ -159,14 +159,14 @@ def test_without_netlink_the_interface_counts() -> None:
 
 
 def test_loopback_has_no_queue() -> None:
-    """The real kernel reports no queue, which is None and not 0."""
+    """The loopback interface has no queue, so its bytes are None and not 0."""
     cable = Cable(Counter())
     assert cable.sent_bytes() is None
     cable.close()
 
 
 def test_unknown_interface_is_an_error() -> None:
-    """The host must have the interface."""
+    """An interface that the host does not have is an error."""
     counter = Counter()
     counter.device = "nowhere"
     with pytest.raises(OSError, match="No such device"):
