@@ -263,9 +263,9 @@ def test_broker_gives_the_requested_socket(lab: Lab) -> None:
     open_socket(broker, LAN, socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP).close()
     with open_socket(broker, "host-a", socket.AF_INET, socket.SOCK_STREAM) as here:
         here.bind(("10.11.0.1", 0))
-    with pytest.raises(LabError, match="no socket on the network nowhere"):
+    with pytest.raises(LabError, match="a socket on the network nowhere"):
         open_socket(broker, "nowhere", socket.AF_INET, socket.SOCK_DGRAM)
-    with pytest.raises(LabError, match=r"no socket on the network lan of .*not supported"):
+    with pytest.raises(LabError, match=r"a socket on the network lan of .*not supported"):
         open_socket(broker, LAN, socket.AF_INET, socket.SOCK_DGRAM, 77)
     with pytest.raises(LabError, match="is down"):
         open_socket(broker.with_name("none"), LAN, socket.AF_INET, socket.SOCK_DGRAM)

@@ -187,9 +187,9 @@ def test_second_fault_is_refused(lab: Lab) -> None:
 
 def test_unknown_fault_is_refused(lab: Lab) -> None:
     """An unknown fault is refused with the known ones."""
-    with pytest.raises(UsageError, match="no fault is called 'gremlins'") as caught:
+    with pytest.raises(UsageError, match=r"fault must be one of .* \(got 'gremlins'\)") as caught:
         lab.broken("gremlins").__enter__()
-    assert "port-closed" in caught.value.hint
+    assert "port-closed" in str(caught.value)
 
 
 def test_source_of_another_lab_is_refused(lab: Lab) -> None:
@@ -203,7 +203,7 @@ def test_source_of_another_lab_is_refused(lab: Lab) -> None:
 
 def test_fault_that_a_lab_cannot_have_is_refused(lab: Lab) -> None:
     """The hint of a fault that needs another lab says which one."""
-    with pytest.raises(UsageError, match="cannot have cpu-model-missing") as caught:
+    with pytest.raises(UsageError, match="switching cpu-model-missing on failed") as caught:
         lab.broken("cpu-model-missing").__enter__()
     assert 'images=("trixie", "bookworm")' in caught.value.hint
     assert faults.switched_on(lab) is None
@@ -263,7 +263,7 @@ def test_command_line_lists_the_cases() -> None:
 def test_command_line_refuses_unknown_names(lab: Lab) -> None:
     """An unknown fault, host or lab is refused without a traceback."""
     for words, text in (
-        (["break", "gremlins", "--name", lab.name], "no fault is called 'gremlins'"),
+        (["break", "gremlins", "--name", lab.name], "(got 'gremlins')"),
         (
             ["break", "port-closed", "--name", lab.name, "--source", "host-c"],
             "--source must be host-a or host-b",

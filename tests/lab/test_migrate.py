@@ -358,7 +358,7 @@ def test_unknown_and_ended_guests_are_refused(lab: Lab) -> None:
     """An unknown guest and a destroyed guest are refused before a migration starts."""
     with pytest.raises(GuestError, match="no guest 'ghost'"):
         start("ghost", source=lab.host_a, to=lab.host_b)
-    with pytest.raises(UsageError, match="source is required when the guest is given by name"):
+    with pytest.raises(UsageError, match="source must be a Host when guest is a name"):
         start("ghost", to=lab.host_b)
     guest = lab.boot("ended", memory_mib=128, working_set_mib=1, dirty_mib_s=0)
     guest.destroy()

@@ -359,7 +359,7 @@ def test_unknown_domain_is_refused(lab: Lab, guest: Guest, stored: Path) -> None
     source, to = URIS[guest.host.name], URIS[lab.other(guest.host).name]
     done = lab.client.run([*COMMAND, "migrate", "nobody", "--from", source, "--to", to])
     assert done.returncode == 2
-    assert f"has no guest 'nobody'\nhint: choose one that runs there: {guest.name}" in done.stderr
+    assert f"has no guest 'nobody'\nhint: Choose one that runs there: {guest.name}" in done.stderr
 
 
 def test_silent_probe_is_refused(lab: Lab, guest: Guest, stored: Path) -> None:

@@ -20,6 +20,8 @@ from migrationlab.cli.plan_options import (
 from migrationlab.errors import UsageError
 from migrationlab.plan.uris import require_connection_uri
 
+ADD_HOSTS = "Add --from URI --to URI, for example qemu+ssh://root@node1/system"
+
 
 @click.command(cls=PlanCommand)
 @click.option("--from", "source", metavar="URI", help="The source host.")
@@ -42,7 +44,7 @@ def doctor(
 
     Options of a plan, such as --mode or --copy-storage, describe the migration.
 
-    Exit status 0 if nothing is in the way, 1 if something is, 2 if the call is wrong.
+    Exit status 0 if no check failed, 1 if a check failed, 2 if an option is wrong.
     """
     diagnosis = _diagnosis(source, destination, domain, options)
     answer(output_format, diagnosis.to_dict(), in_options(str(diagnosis)))
@@ -56,11 +58,15 @@ def _diagnosis(
         given = [option_name(name) for name, value in options.items() if value is not None]
         if given := [*(["--domain"] if domain else []), *given]:
             raise UsageError(
-                f"{' and '.join(given)} needs two hosts", hint="Give --from URI and --to URI too."
+                f"--from and --to must be given with {' and '.join(given)} (got neither)",
+                hint=ADD_HOSTS,
             )
         return examine()
     if source is None or destination is None:
-        raise UsageError("a migration needs two hosts", hint="Give both --from URI and --to URI.")
+        given_side = "--from" if source else "--to"
+        raise UsageError(
+            f"--from and --to must be given together (got only {given_side})", hint=ADD_HOSTS
+        )
     require_connection_uri("--from", source)
     require_connection_uri("--to", destination)
     from migrationlab.checks.preflight import preflight

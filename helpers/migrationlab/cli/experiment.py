@@ -47,7 +47,7 @@ def complete_metrics(context: click.Context, parameter: click.Parameter, begun: 
     shell_complete=complete_metrics,
     help="The metric to compare: a column of the runs' summary.",
 )
-@click.option("--mixed", is_flag=True, help="Pool runs of different machines or software.")
+@click.option("--mixed", is_flag=True, help="Analyse runs of different environments together.")
 @format_option
 @click.pass_context
 def experiment(
@@ -76,7 +76,7 @@ def experiment(
     Each run is stored when it is over. Ctrl-C cancels the running migration; the same command
     continues later, also after a crash. Raise repeats in the file for more runs.
 
-    Exit status 0 if all was measured, whatever the outcomes; 1 if the lab or a host broke, or
+    Exit status 0 if all runs are measured, also failed ones; 1 if the lab or a host broke, or
     the runs' environments differ; 2 if the design is wrong; 130 if Ctrl-C stopped it.
     """  # noqa: D301 (the backspace is click's mark for lines that are not wrapped)
     from migrationlab.experiment.experiment import Experiment

@@ -49,7 +49,10 @@ def break_(
     *,
     as_list: bool,
 ) -> None:
-    """Switch FAULT on in the lab, until `lab mend`, and say how to meet it."""
+    """Switch FAULT on in the lab and print a command that fails because of it.
+
+    `lab mend` switches it off.
+    """
     if as_list:
         context.invoke(broken, output_format=output_format)
         return

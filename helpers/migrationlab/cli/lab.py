@@ -80,7 +80,7 @@ def inspect(name: str | None, output_format: Format) -> None:
 @click.option("--all", "every", is_flag=True, help="Stop all labs of this user.")
 @format_option
 def down(name: str, every: bool, output_format: Format) -> None:
-    """Stop the lab NAME, whatever its state, and remove what is left of it."""
+    """Stop the lab NAME and remove its files and processes."""
     from migrationlab.lab import lab_process, registry
 
     names = registry.names() if every else [name]
@@ -112,9 +112,9 @@ def boot(name: str, guest: str | None, on: str, output_format: Format, **wanted:
 @spec_options(WireSpec, defaults=False)
 @format_option
 def wire(name: str, output_format: Format, **given: float | None) -> None:
-    """Show the wire of the lab NAME, or set it; --rate-mbit-s 0 is no limit.
+    """Show or set the wire of the lab NAME. --rate-mbit-s 0 removes the limit.
 
-    Values that are not given stay as they are.
+    Options that are not given do not change.
     """
     from migrationlab.lab.lab import Lab
 

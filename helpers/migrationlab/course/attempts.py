@@ -236,6 +236,6 @@ def find_attempt(
         if (attempt.case, attempt.mode, attempt.control) == wanted:
             return attempt
     raise UsageError(
-        f"there is no attempt with {case} in {mode} mode",
+        f"case must be a recorded attempt in {mode} mode (got {case!r})",
         hint="Try it in a lab: try_fault(lab, guest, …).",
     )

@@ -17,6 +17,7 @@ import msgspec
 from migrationlab.course import json_files
 from migrationlab.errors import LabError, UsageError
 from migrationlab.hosts.shell import Shell
+from migrationlab.plan.wording import nearest
 
 #: The kinds of namespace, which separate processes on Linux: namespaces(7).
 KINDS = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
@@ -157,6 +158,9 @@ def record(hosts: Hosts, wire: Sequence[Mapping[str, float]]) -> RecordedHosts:
 
 
 def _check_names(host: str, hosts: Sequence[str], command: str) -> None:
-    for value, known in ((host, hosts), (command, tuple(BY_KEY))):
+    for name, value, known in (("host", host, hosts), ("command", command, tuple(BY_KEY))):
         if value not in known:
-            raise UsageError(f"there is no {value!r}", hint=f"Choose one of {', '.join(known)}.")
+            raise UsageError(
+                f"{name} must be one of {', '.join(known)} (got {value!r})",
+                hint=f"Give {nearest(value, known) or known[0]!r}.",
+            )

@@ -47,7 +47,9 @@ class Lesson:
         """Return the only run in a folder of ``data/lessons``."""
         runs = self.recorded_runs(name)
         if len(runs) != 1:
-            raise StoreError(f"{name} has {len(runs)} runs", hint="Use recorded_runs().")
+            raise StoreError(
+                f"{name} must hold one run (got {len(runs)})", hint="Use recorded_runs()."
+            )
         return next(iter(runs))
 
     def recorded_runs(self, name: str) -> Runs:
@@ -75,7 +77,7 @@ class Lesson:
         checks = importlib.import_module(module).CHECKS
         if exercise not in checks:
             raise UsageError(
-                f"lesson {self.number} has no exercise {exercise!r}",
+                f"exercise must be one of lesson {self.number} (got {exercise!r})",
                 hint=f"Use one of {', '.join(checks)}.",
             )
         try:
@@ -125,4 +127,6 @@ def find_data(*names: str) -> Path:
         folder = root.joinpath("data", *names)
         if folder.is_dir():
             return folder
-    raise StoreError(f"there is no folder {'/'.join(['data', *names])}", hint=_GET_DATA)
+    raise StoreError(
+        f"reading data failed: {'/'.join(['data', *names])} does not exist", hint=_GET_DATA
+    )

@@ -206,7 +206,7 @@ def _manifest(design: Design, folder: Path) -> ExperimentManifest:
         raise UsageError(
             f"repeats must be at least {found.design.repeats}, as in {folder} "
             f"(got {design.repeats})",
-            hint="Raise repeats, or choose another directory: measured runs are not taken back.",
+            hint="Raise repeats, or choose another directory: an experiment keeps its runs.",
         )
     # With equal repeats the design may still be spelled in another way, or have other warm-ups.
     return replace(merged, design=design)
@@ -239,8 +239,8 @@ def _merged(
     ]
     if changed:
         raise UsageError(
-            f"{folder} has another experiment already ({', '.join(changed)} differ)",
-            hint="Choose another directory. Of an existing experiment only repeats can be raised.",
+            f"{folder} must hold the same experiment ({', '.join(changed)} differ)",
+            hint="Choose another directory. In an existing experiment only repeats can be raised.",
         )
     if wanted.design.repeats <= found.design.repeats:
         return found

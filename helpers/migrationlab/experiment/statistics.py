@@ -265,7 +265,8 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 def _array(values: Sequence[float] | Values) -> Values:
     found = np.asarray(values, dtype=np.float64)
     if not np.isfinite(found).all():
-        raise ValueError("values must not be missing or infinite: leave them out, and count them")
+        bad = found[~np.isfinite(found)].flat[0]
+        raise ValueError(f"values must be finite numbers (got {bad})")
     return found
 
 

@@ -88,7 +88,7 @@ class Host:
         if not uri:
             raise UsageError(
                 f"uri must be a connection URI (got {uri!r})",
-                hint="give one, for example qemu+ssh://root@node1/system",
+                hint="Give one, for example qemu+ssh://root@node1/system",
             )
         self.uri = uri
         self.image = image
@@ -124,8 +124,8 @@ class Host:
         """Return the connection to its libvirtd; HostError if it is broken."""
         if not self._connection.isAlive():
             raise HostError(
-                f"the connection to {self.name} is broken: its libvirtd ended or is out of reach",
-                hint="call host.reconnect() once libvirtd runs again",
+                f"the connection to {self.name} is broken: its libvirtd ended or cannot be reached",
+                hint="Call host.reconnect() when libvirtd runs again.",
             )
         return self._connection
 
@@ -203,12 +203,12 @@ class Host:
             running = ", ".join(self.domain_names())
             raise GuestError(
                 f"{self.name} has no guest {name!r}",
-                hint=f"choose one that runs there: {running}" if running else "start one there",
+                hint=f"Choose one that runs there: {running}" if running else "Start one there.",
             )
         if not (active or inactive):
             raise GuestError(
                 f"the guest {name!r} of {self.name} is not running",
-                hint="start it if it runs on no other host: "
+                hint="Start it if it runs on no other host: "
                 f"virsh --connect {shlex.quote(self.uri)} start {shlex.quote(name)}",
             )
         return domain

@@ -233,4 +233,7 @@ def find(case_id: str) -> FaultCase:
     known = {case.id: case for case in CASES}
     if case_id in known:
         return known[case_id]
-    raise UsageError(f"no fault is called {case_id!r}", hint=f"Choose one of {', '.join(known)}.")
+    raise UsageError(
+        f"fault must be one of {', '.join(known)} (got {case_id!r})",
+        hint="List the faults with `migrationlab lab break --list`.",
+    )

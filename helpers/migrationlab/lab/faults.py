@@ -63,7 +63,9 @@ def switch_on(
     lab.require_own("source", source)
     sides = Sides(lab, source, lab.other(source))
     if lacking := case.lacking(sides):
-        raise UsageError(f"this lab cannot have {case.id}", hint=f"Use {lacking}.")
+        raise UsageError(
+            f"switching {case.id} on failed: this lab cannot have it", hint=f"Use {lacking}."
+        )
     _take(lab, case, source)
     try:
         for change in case.changes(sides):

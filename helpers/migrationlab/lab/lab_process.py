@@ -80,7 +80,7 @@ def down(name: str) -> bool:
         owner = registry.owner(name)
         raise LabError(
             f"process {owner} still holds the name {name!r}",
-            hint="Close the lab there (lab.close()), or end that process.",
+            hint=f"Close the lab there (lab.close()), or end the process: kill {owner}",
         )
     registry.sweep([name])
     return True
@@ -98,5 +98,6 @@ def _kill(pid: int, started: float) -> None:
         return
     except psutil.TimeoutExpired as error:
         raise LabError(
-            f"end of the lab's process {pid} failed: it takes more than {DOWN_TIMEOUT_S} s"
+            f"stopping the lab process {pid} failed: it did not end within {DOWN_TIMEOUT_S} s",
+            hint=f"Stop it: kill -9 {pid}. Then run `migrationlab lab down --all`.",
         ) from error

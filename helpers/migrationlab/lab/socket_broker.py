@@ -44,7 +44,7 @@ def open_socket(
         raise LabError(f"lab {broker.parent.name} is down", hint="Start a new one.") from error
     if not descriptors:
         raise LabError(
-            f"no socket on the network {network} of lab {broker.parent.name}: "
+            f"opening a socket on the network {network} of lab {broker.parent.name} failed: "
             f"{answer.decode(errors='replace') or 'the lab ended'}",
             hint="Start a new lab.",
         )

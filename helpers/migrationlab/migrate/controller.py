@@ -150,7 +150,7 @@ class Controller:
             if self.in_postcopy:
                 error = UsageError(
                     f"the migration cannot be cancelled: {NO_WAY_BACK}",
-                    hint="wait() until it is complete, or pause_postcopy()",
+                    hint="Call wait() until it is complete, or pause_postcopy().",
                 )
                 self._events.note(kind, by=by, refused=str(error))
                 raise error
@@ -180,12 +180,12 @@ class Controller:
                 raise UsageError(
                     f"{action.kind} failed: the migration has not come far enough "
                     f"within {timeout_s:g} s",
-                    hint="try again when progress().iteration is 1 or more; for pause_postcopy(), "
+                    hint="Try again when progress().iteration is 1 or more; for pause_postcopy(), "
                     'when progress().state is "post-copy"',
                 ) from error
             raise HostError(
                 f"{action.kind} failed: libvirt has not answered within {timeout_s:g} s",
-                hint="look at the run's timeline later: libvirt may still do it",
+                hint="Look at the timeline of the run later: libvirt may still do it.",
             ) from error
 
     def _is_in_postcopy(self) -> bool:
@@ -328,28 +328,28 @@ class Controller:
         if self.stopped_by is not None:
             raise UsageError(
                 f"{action.kind} failed: the migration is being cancelled (by {self.stopped_by})",
-                hint="call wait() to get its run",
+                hint="Call wait() to get its run.",
             )
         gone = self._switching or self.in_postcopy
         match action.kind:
             case ActionKind.SET_COMPRESSION_CACHE if not _has_cache(self._plan):
                 problem = "this migration has no compression cache"
-                hint = 'migrate with Plan(compression=("xbzrle",))'
+                hint = 'Migrate with Plan(compression=("xbzrle",))'
             case ActionKind.START_POSTCOPY | ActionKind.SET_POSTCOPY_BANDWIDTH if (
                 not self._plan.postcopy
             ):
                 problem = "this migration cannot switch to post-copy"
-                hint = "migrate with Plan(postcopy=True)"
+                hint = "Migrate with Plan(postcopy=True)."
             case ActionKind.START_POSTCOPY if gone:
                 problem = "this migration has switched to post-copy already"
-                hint = "wait() until it is complete, or pause_postcopy()"
+                hint = "Call wait() until it is complete, or pause_postcopy()."
             case ActionKind.PAUSE_POSTCOPY if not gone:
                 problem = "this migration is not in post-copy"
-                hint = "call cancel() to end it: the guest continues at the source"
+                hint = "Call cancel() to end it: the guest continues at the source."
             case ActionKind.SET_BANDWIDTH if self.in_postcopy:
-                problem, hint = NO_WAY_BACK, "call set_bandwidth(…, postcopy=True)"
+                problem, hint = NO_WAY_BACK, "Call set_bandwidth(…, postcopy=True)"
             case ActionKind.SET_MAX_DOWNTIME | ActionKind.SUSPEND if self.in_postcopy:
-                problem, hint = NO_WAY_BACK, "wait() until it is complete"
+                problem, hint = NO_WAY_BACK, "Call wait() until it is complete."
             case _:
                 return
         raise UsageError(f"{action.kind} failed: {problem}", hint=hint)
@@ -361,4 +361,4 @@ def _has_cache(plan: Plan) -> bool:
 
 
 def _over() -> UsageError:
-    return UsageError("the migration is over", hint="call wait() to get its run")
+    return UsageError("the migration is over", hint="Call wait() to get its run.")

@@ -143,7 +143,7 @@ def _require_fit(name: str, value: Value) -> None:
             given = value if abs(value) < 10**30 else "a larger number"
             raise PlanError(
                 f"libvirt's {name} must be from {low} to {high} (got {given})",
-                hint=f"give {low} to {high}",
+                hint=f"Give a number from {low} to {high}.",
             )
         return
     for text in value if isinstance(value, tuple) else (value,):
@@ -154,5 +154,5 @@ def _require_fit(name: str, value: Value) -> None:
         if not good:
             raise PlanError(
                 f"libvirt's {name} must be plain text (got {text!a})",
-                hint="remove the NUL bytes and undecodable characters",
+                hint="Remove the NUL bytes and the characters that UTF-8 cannot encode.",
             )

@@ -176,13 +176,13 @@ class Migration:
             largest = 1 << (memory - 1).bit_length()
             raise UsageError(
                 f"xbzrle_cache_bytes must be at most {largest} (got {value})",
-                hint=f"give {largest} or less: the guest has {memory >> 20} MiB of memory",
+                hint=f"Give {largest} or less: the guest has {memory >> 20} MiB of memory",
             )
         if value & (value - 1):
             below = 1 << (value.bit_length() - 1)
             raise UsageError(
                 f"xbzrle_cache_bytes must be a power of two (got {value})",
-                hint=f"give {below} or {below * 2}",
+                hint=f"Give {below} or {below * 2}.",
             )
         self._controller.do(Action(ActionKind.SET_COMPRESSION_CACHE, value=value))
 
@@ -289,4 +289,4 @@ def _in_range(field: str, value: object) -> int:
     # Python refuses to print an integer of thousands of digits.
     given = "more" if isinstance(value, int) and abs(value) >= 10**18 else repr(value)
     unit = f" {about.unit}" if about.unit else ""
-    raise UsageError(f"{field} must be {wanted} (got {given})", hint=f"give {wanted}{unit}")
+    raise UsageError(f"{field} must be {wanted} (got {given})", hint=f"Give {wanted}{unit}.")

@@ -81,7 +81,7 @@ def start(
     if not (numeric and MIN_INTERVAL_S <= interval_s <= MAX_INTERVAL_S):
         raise UsageError(
             f"interval_s must be {MIN_INTERVAL_S} to {MAX_INTERVAL_S} (got {interval_s!r})",
-            hint=f"leave it out: the default is {DEFAULT_INTERVAL_S}",
+            hint=f"Leave it out: the default is {DEFAULT_INTERVAL_S}",
         )
     plan = to.with_uris(plan or Plan())
     guest = _guest(guest, source, offline=plan.offline)
@@ -127,7 +127,7 @@ def _require_type(name: str, value: object, kind: type, example: str) -> None:
     if not isinstance(value, kind):
         wanted = f"a {kind.__name__}"
         raise UsageError(
-            f"{name} must be {wanted} (got {value!r})", hint=f"give {wanted}, such as {example}"
+            f"{name} must be {wanted} (got {value!r})", hint=f"Give {wanted}, such as {example}"
         )
 
 
@@ -136,13 +136,13 @@ def _guest(guest: GuestLike | str, source: Host | None, *, offline: bool) -> Gue
         if not callable(getattr(guest, "facts", None)):
             raise UsageError(
                 f"guest must be a guest of the lab or a name (got {guest!r})",
-                hint='give lab.guest("guest-1"), or a name such as "web1" with source=Host(…)',
+                hint='Give lab.guest("guest-1"), or a name such as "web1" with source=Host(…)',
             )
         return guest
     if source is None:
         raise UsageError(
-            f"source is required when the guest is given by name (got {guest!r})",
-            hint='give source=Host("qemu+ssh://root@node1/system"), or a guest of the lab',
+            f"source must be a Host when guest is a name (got no source for {guest!r})",
+            hint='Give source=Host("qemu+ssh://root@node1/system"), or a guest of the lab',
         )
     _require_type("source", source, Host, "lab.host_a")
     return PlainDomain(guest, source, inactive=offline)
@@ -152,7 +152,7 @@ def _validate(guest: GuestLike, source: Host, to: Host, plan: Plan) -> None:
     if source is to:
         raise PlanError(
             f"the destination must be another host (guest {guest.name!r} is on {to.name} already)",
-            hint="give the other host as to=…",
+            hint="Give the other host, for example to=lab.host_b.",
         )
     situation = Situation(source=source.side, destination=to.side, domain=guest.facts())
     plan.require_valid(source=source.peer_name, destination=to.peer_name, situation=situation)
@@ -160,7 +160,7 @@ def _validate(guest: GuestLike, source: Host, to: Host, plan: Plan) -> None:
     if not plan.postcopy_resume and source.is_busy(guest.name):
         raise GuestError(
             f"guest {guest.name!r} must not have a job under way (it has one on {source.name})",
-            hint="wait for that migration, or cancel it: "
+            hint="Wait for that migration, or cancel it: "
             f"`virsh --connect {source.uri} domjobabort {guest.name}`",
         )
 

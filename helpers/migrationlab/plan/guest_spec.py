@@ -32,9 +32,9 @@ DiskCache = Literal["writeback", "none", "writethrough", "directsync", "unsafe"]
 class GuestSpec:
     """The choices for a guest, with the defaults."""
 
-    memory_mib: int = option(256, "Memory.", unit="MiB", minimum=1)
+    memory_mib: int = option(256, "The guest's memory.", unit="MiB", minimum=1)
     working_set_mib: int = option(
-        64, "Memory that the workload writes, over and over.", unit="MiB", minimum=1
+        64, "Memory that the workload writes in a loop.", unit="MiB", minimum=1
     )
     dirty_mib_s: Rate = option(
         40, 'Rate at which the workload writes memory; "max" for no pauses.', unit="MiB/s",
@@ -47,13 +47,11 @@ class GuestSpec:
     )  # fmt: skip
     disk_mib: int = option(32, "Size of the disk.", unit="MiB", minimum=1, maximum=LARGEST_DISK_MIB)
     disk_mib_s: float = option(
-        1, "Rate at which the workload writes the disk, round and round.", unit="MiB/s",
+        1, "Rate at which the workload writes the disk, in a loop.", unit="MiB/s",
         minimum=0, maximum=1000,
     )  # fmt: skip
     disk_cache: DiskCache = option("writeback", "How QEMU caches the disk.")
-    accelerator: Accelerator = option(
-        "auto", 'What runs the guest; "auto" for KVM where it boots guests.'
-    )
+    accelerator: Accelerator = option("auto", "The accelerator; auto uses KVM if it works here.")
     persistent: bool = option(
         default=False,
         help="Whether the host keeps the domain's definition.",

@@ -33,7 +33,7 @@ class SettingsTable:
                 return about
         near = nearest(name, [about.name for about in self._known])
         raise UsageError(
-            f"there is no setting {quote(name)}",
+            f"name must be a setting of a plan (got {quote(name)})",
             hint=f"Use {near}." if near else "List the settings with print(mig.settings()).",
         )
 

@@ -95,7 +95,10 @@ def export(
             hint="Give an address such as https://creativecommons.org/licenses/by/4.0/",
         )
     if not runs:
-        raise StoreError("there are no runs to export", hint="Record some runs: migrationlab demo")
+        raise StoreError(
+            "an export must have at least one run (got none)",
+            hint="Record some runs: migrationlab demo",
+        )
     if place.exists():
         raise StoreError(f"{place} exists already", hint="Delete it, or choose another name.")
     try:

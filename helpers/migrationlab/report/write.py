@@ -42,8 +42,8 @@ def write(recorded: Results | Iterable[Run], path: str | Path) -> Path:
     place = Path(path)
     if place.suffix not in SUFFIXES:
         raise StoreError(
-            f"a report cannot be written as {place.name}",
-            hint="Let the name end in .html or .pdf.",
+            f"path must end in .html, .htm or .pdf (got {place.name})",
+            hint=f"Write {place.with_suffix('.html').name}.",
         )
     if place.suffix != ".pdf":
         return store.write_file(place, render(recorded).encode())
@@ -65,7 +65,8 @@ def render(recorded: Results | Iterable[Run]) -> str:
     known = _runs(recorded)
     if not known:
         raise StoreError(
-            "there are no runs to report on", hint="Record some: migrationlab demo does."
+            "a report must have at least one run (got none)",
+            hint="Record some runs: migrationlab demo",
         )
     page = runs.page(known) if isinstance(recorded, Iterable) else experiment.page(recorded)
     environment = jinja2.Environment(

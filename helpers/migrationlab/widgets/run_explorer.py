@@ -115,7 +115,8 @@ class RunExplorer(LiveWidget):
         """
         if unknown := [number for number in numbers if number not in self._runs]:
             raise UsageError(
-                f"there is no run {unknown[0]}", hint=f"Choose from 1 to {len(self._runs)}."
+                f"run must be from 1 to {len(self._runs)} (got {unknown[0]})",
+                hint=f"Choose from 1 to {len(self._runs)}.",
             )
         with self._lock:
             self._tick(numbers)

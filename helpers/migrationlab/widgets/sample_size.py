@@ -57,7 +57,7 @@ class SampleSize(LiveWidget):
         self._grown = compare_cumulatively(experiment, metric, pair=pair)
         if not self._grown.order:
             raise UsageError(
-                "the experiment has no runs yet",
+                "the experiment must have runs (got none)",
                 hint="Run the cell with .run() first, then this one.",
             )
         frame = experiment.frame()

@@ -47,5 +47,5 @@ def test_finding_has_values_hint_and_status() -> None:
     """A finding has the given values and status, and the check's hint if the outcome has none."""
     found = finding("preflight", "rights", "denied", Status.WARN, sides="source")
     assert found.status is Status.WARN
-    assert found.detail == "the connection to the source can only read"
+    assert found.detail == "the connection to the source is read-only"
     assert found.hint.endswith("whose name ends in -ro.")

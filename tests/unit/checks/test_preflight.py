@@ -171,9 +171,9 @@ def test_other_architecture_fails(make: Make) -> None:
     ("answer", "words"),
     [
         (";2", "cannot resolve node2"),
-        ("127.0.1.1 STREAM node2", "takes node2 for itself: 127.0.1.1"),
-        ("::1 STREAM node2", "takes node2 for itself: ::1"),
-        ("10.0.0.1 STREAM node2", "takes node2 for itself: 10.0.0.1"),
+        ("127.0.1.1 STREAM node2", "resolves node2 to itself: 127.0.1.1"),
+        ("::1 STREAM node2", "resolves node2 to itself: ::1"),
+        ("10.0.0.1 STREAM node2", "resolves node2 to itself: 10.0.0.1"),
     ],
 )
 def test_wrong_name_on_the_source_fails(make: Make, answer: str, words: str) -> None:
@@ -419,9 +419,9 @@ def test_doctor_command_exits_1_on_failure() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--from", "test:///default"], "two hosts"),
-        (["--to", "test:///default"], "two hosts"),
-        (["--domain", "web1"], "--domain needs two hosts"),
+        (["--from", "test:///default"], "must be given together"),
+        (["--to", "test:///default"], "must be given together"),
+        (["--domain", "web1"], "--from and --to must be given with --domain"),
         (["--from", "test:///default", "--to", "test:///default", "--mode", "direct"], "'direct'"),
         (["--from", "node1", "--to", "test:///default"], "--from must be a connection URI"),
     ],

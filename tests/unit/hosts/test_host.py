@@ -167,7 +167,7 @@ def test_unknown_guest_is_refused(host: Host) -> None:
     """The error names the guest, and the hint names the guests that run there."""
     with pytest.raises(GuestError, match="has no guest 'nobody'") as caught:
         host.domain("nobody")
-    assert caught.value.hint == "choose one that runs there: marked, plain"
+    assert caught.value.hint == "Choose one that runs there: marked, plain"
 
 
 def test_stopped_guest_is_refused(host: Host) -> None:

@@ -25,7 +25,7 @@ def host() -> Iterator[Host]:
     [
         (5, {}, r"guest must be .* \(got 5\)"),
         (None, {}, r"guest must be .* \(got None\)"),
-        ("test", {}, "source is required when the guest is given by name .*'test'"),
+        ("test", {}, "source must be a Host when guest is a name .*'test'"),
         ("test", {"source": "host-a"}, "source must be a Host .*'host-a'"),
         ("test", {"interval_s": "fast"}, "interval_s must be .*'fast'"),
         ("test", {"interval_s": None}, "interval_s must be .*None"),

@@ -95,7 +95,7 @@ def test_missing_value_is_not_an_incomplete_migration() -> None:
 def test_experiment_without_runs_names_the_cell_to_run(tmp_path: Path) -> None:
     """Before anything is measured the error names the cell to run."""
     unmade = Experiment("Which?", grid={"mode": ["normal", "peer2peer"]}, directory=tmp_path)
-    with pytest.raises(UsageError, match="no runs yet") as caught:
+    with pytest.raises(UsageError, match="must have runs") as caught:
         SampleSize(unmade)
     assert ".run()" in caught.value.hint
 
