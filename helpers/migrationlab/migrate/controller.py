@@ -185,7 +185,7 @@ class Controller:
                 ) from error
             raise HostError(
                 f"{action.kind} failed: libvirt has not answered within {timeout_s:g} s",
-                hint="Look at the timeline of the run later: libvirt may still do it.",
+                hint="Look at the run's timeline later: libvirt may still do it.",
             ) from error
 
     def _is_in_postcopy(self) -> bool:
