@@ -66,7 +66,7 @@ def test_panel_changes_a_running_migration(guest: Guest) -> None:
     assert going.wait(TIMEOUT_S)
     assert "left to send" in panel.curves.value
     bar.downtime.value = "9999999"
-    refused = watch(bar.message, "Not done: max_downtime_ms cannot be 9999999")
+    refused = watch(bar.message, "Not done: max_downtime_ms must be")
     bar.downtime_button.click()
     assert refused.wait(TIMEOUT_S)
     bar.downtime.value = "700"
