@@ -82,7 +82,7 @@ def test_saved_attempts_can_be_loaded(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_missing_attempt_is_refused() -> None:
     """A case without a record is refused, and the error names the case."""
-    with pytest.raises(UsageError, match="no attempt with gremlins in normal mode"):
+    with pytest.raises(UsageError, match="case must be a recorded attempt in normal mode"):
         find_attempt(RECORDED, "gremlins", "normal")
 
 
