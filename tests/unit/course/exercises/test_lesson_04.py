@@ -84,7 +84,7 @@ def test_solution_for_the_change_request_passes(answer: object) -> None:
         ({"kind": "reported"}, "clients do not hear it yet"),
         ({"kind": "event"}, "clients do not hear it yet"),
         ({"kind": "guest"}, "own clock"),
-        ({"kind": "total"}, "none of the kinds"),
+        ({"kind": "total"}, "not one of the kinds"),
         ({"downtime_ms": EVENT_MS}, "is event"),
         ({"downtime_ms": NETWORK["downtime_ms"] / 1000}, "in seconds"),
         ({"downtime_ms": NETWORK["downtime_ms"] + 7}, "it is not"),

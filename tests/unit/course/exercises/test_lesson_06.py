@@ -46,7 +46,7 @@ def test_mistakes_about_convergence_are_named(name: str, words: str) -> None:
     [
         (True, "not a dictionary"),
         (["web"], "not a dictionary"),
-        (ENDS | {"mail": True}, "mail is none"),
+        (ENDS | {"mail": True}, "mail is not one"),
         (ENDS | {"web": "yes"}, "neither True nor False"),
         (ENDS | {"web": 1}, "neither True nor False"),
     ],

@@ -41,7 +41,7 @@ def test_solution_for_the_turns_passes() -> None:
         (TURNS | {"C": "source"}, "side that listens"),
         (TURNS | {"C": "plan"}, "by another plan"),
         (TURNS | {"D": "destination"}, "wrong place"),
-        (TURNS | {"A": "my laptop"}, "none of the places"),
+        (TURNS | {"A": "my laptop"}, "not one of the places"),
         ("client", "Keep the braces"),
     ],
 )

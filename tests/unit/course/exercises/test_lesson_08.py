@@ -34,8 +34,8 @@ def test_solution_for_the_claim_passes(answer: str) -> None:
         ("different", "p = 0.1"),
         ("equivalent", "fewer than 6"),
         ("unclear", "n = 3 says more"),
-        ("peer2peer is slower", "none of the verdicts"),
-        (105, "none of the verdicts"),
+        ("peer2peer is slower", "not one of the verdicts"),
+        (105, "not one of the verdicts"),
     ],
 )
 def test_mistakes_about_the_claim_are_named(answer: object, words: str) -> None:

@@ -67,7 +67,7 @@ def test_solution_for_the_fixes_passes() -> None:
         ({"port-closed": "source"}, "ports"),
         ({"host-key-unknown": "plan"}, "not fixed by a plan"),
         ({"disk-not-shared": "Destination"}, "takes the disk along"),
-        ({"disk-not-shared": "laptop"}, "none of the places"),
+        ({"disk-not-shared": "laptop"}, "not one of the places"),
     ],
 )
 def test_mistakes_about_the_fixes_are_named(changes: dict[str, str], words: str) -> None:
