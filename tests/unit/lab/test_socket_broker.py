@@ -65,7 +65,7 @@ def test_refusal_has_its_reason(broker_answers: Callable[[Behaviour], Path]) -> 
         client.recv(256)
         client.send(b"Protocol not supported")
 
-    with pytest.raises(LabError, match="network host-a of lab my-lab: Protocol not supp") as caught:
+    with pytest.raises(LabError, match="of lab my-lab failed: Protocol not supported") as caught:
         open_socket(broker_answers(refuse), "host-a", socket.AF_NETLINK, socket.SOCK_RAW, 99)
     assert caught.value.hint
 
@@ -75,7 +75,7 @@ def test_silent_end_means_that_the_lab_ended(
 ) -> None:
     """A connection that closes without an answer means that the lab ended."""
     path = broker_answers(lambda client: client.recv(256) and None)
-    with pytest.raises(LabError, match="of lab my-lab: the lab ended"):
+    with pytest.raises(LabError, match="of lab my-lab failed: the lab ended"):
         open_socket(path, LAN, socket.AF_INET, socket.SOCK_DGRAM)
 
 
