@@ -57,7 +57,7 @@ class ClockStep:
 def silence_around(arrivals: pd.DataFrame, stop_ns: int | None, resume_ns: int | None) -> Silence:
     """Find the longest silence that overlaps a guest's pause, or 50 ms on either side of it.
 
-    The silence is empty if the stop is unknown, or without an arrival before or after the stop.
+    The silence is empty if STOP is unknown, or without an arrival before or after STOP.
     """
     if stop_ns is None or resume_ns is None or not len(arrivals):
         return Silence()

@@ -13,7 +13,7 @@ reported  libvirt's ``downtime``                              ±1 ms for two sta
 event     QEMU's STOP to QEMU's RESUME                        ±1 µs for the stamps, plus the
                                                               uncertainty of the offset between
                                                               the two hosts' clocks
-network   the longest silence around the stop                 below
+network   the longest silence around STOP                     below
 guest     what passed on the guest's own clock between the    the time between two arrivals: the
           last arrival before the silence and the first       guest noticed no more than this
           after it

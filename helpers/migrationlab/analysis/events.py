@@ -1,6 +1,6 @@
 """Read the frame ``events`` as records in order of time, on one clock.
 
-QEMU stamps its events with the clock of its own host. :func:`read_clocks` computes the shift from
+QEMU stamps its events with the clock of its host. :func:`read_clocks` computes the shift from
 these stamps to the time of the machine that recorded, and the error of the result.
 """
 

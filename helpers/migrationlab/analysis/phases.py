@@ -147,7 +147,7 @@ def _state(index: int, start: int | None, cut: int | None, *, completed: bool) -
 def iterations(
     events: list[Event], returned_ns: int, *, stop: int | None, sent: int | None
 ) -> pd.DataFrame:
-    """Return the iterations over memory, cut at the stop, where the guest's writing ended.
+    """Return the iterations over memory, cut at STOP, where the guest's writing ended.
 
     ``stop`` is when the guest stopped at the source, ``sent`` when all memory was sent; each is
     None if it did not happen.

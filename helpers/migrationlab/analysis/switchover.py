@@ -1,7 +1,7 @@
 """Find the moments of a migration, such as the guest's stop and resume, and the event downtime.
 
 QEMU stamps STOP and RESUME, on two hosts. Where one of the two clocks is unknown, the event
-downtime is withheld and a note says so. libvirt's own events have no stamp: they place the stop in
+downtime is withheld and a note says so. libvirt's own events have no stamp: they place STOP in
 time, but they do not measure it.
 """
 

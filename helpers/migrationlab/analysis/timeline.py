@@ -10,7 +10,7 @@ its own host's clock; the measured offset is subtracted (see ``events``). An unk
 
 **Downtimes**: ``downtimes`` computes their errors. ``event`` is from QEMU's STOP to QEMU's
 RESUME, on two hosts: see ``switchover``. ``network`` is the longest time between two arrivals of
-beats around the stop (of answers to echo requests if the guest sends no beats). It includes their
+beats around STOP (of answers to echo requests if the guest sends no beats). It includes their
 period. So does ``network_jitter_ms``, the 99th percentile of the same gaps in the second before the
 call. In post-copy ``reported`` ends when the source has sent the guest's devices (postcopy_start in
 QEMU's ``migration/migration.c``), before the guest runs.
@@ -81,7 +81,7 @@ class Timeline(Moments):
     Attributes:
         phases: phase, by, asked_by, state, start_ns, end_ns, duration_ms, basis; five rows.
         iterations: iteration, start_ns, end_ns, duration_ms, guest_running (at the source), basis;
-            a row per iteration over the guest's memory. QEMU starts one more after the stop.
+            a row per iteration over the guest's memory. QEMU starts one more after STOP.
         parts: part, start_ns, end_ns, duration_ms, basis, error_ms; a row for each part of the
             downtime that can be separated: see :mod:`migrationlab.analysis.downtime_parts`.
         latency: sent_ns, round_trip_ms; a row per echo request, NaN where it was lost.

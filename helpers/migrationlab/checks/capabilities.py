@@ -37,7 +37,7 @@ class Capabilities:
     Attributes:
         uuid: The host's UUID, by which libvirt tells hosts apart.
         cpu_model: The named model closest to its CPU; empty if libvirt knows none.
-        machines: The machine types for guests of its own architecture, with aliases.
+        machines: The machine types for guests of its architecture, with aliases.
     """
 
     uuid: str

@@ -33,7 +33,7 @@ class Feedback:
     Attributes:
         state: Whether the answer is right.
         text: The reason why the answer is right or wrong.
-        hint: The next thing to look at; empty for a right answer.
+        hint: The next thing to look at; empty if the text says it all.
     """
 
     state: AnswerState

@@ -14,6 +14,7 @@ from pathlib import Path
 from migrationlab.checks.diagnosis import Status
 from migrationlab.course.answers import NotAccepted
 from migrationlab.course.feedback import Feedback
+from migrationlab.course.questions import Question, load_questions
 from migrationlab.errors import StoreError, UsageError
 from migrationlab.experiment.experiment import Experiment
 from migrationlab.runs.run import Run, Runs
@@ -85,6 +86,28 @@ class Lesson:
         except NotAccepted as refusal:
             return refusal.feedback
         return feedback
+
+    def questions(self) -> tuple[Question, ...]:
+        """Return the quick questions of this lesson."""
+        return load_questions(self.number)
+
+    def check_question(self, number: int, answer: object) -> Feedback:
+        """Check an answer to a quick question of this lesson.
+
+        Args:
+            number: The question's number, from 1.
+            answer: The letter of an option, or its text.
+        """
+        questions = dict(enumerate(self.questions(), 1))
+        if number not in questions:
+            raise UsageError(
+                f"number must be a question of lesson {self.number} (got {number!r})",
+                hint=f"Use one of {', '.join(map(str, questions))}.",
+            )
+        try:
+            return questions[number].check(answer)
+        except NotAccepted as refusal:
+            return refusal.feedback
 
 
 def start(number: str, *, live: bool | None = None) -> Lesson:

@@ -1,4 +1,4 @@
-"""Keep a lab up for the command line, as a process of its own.
+"""Keep a lab up for the command line, in a separate process.
 
 ``migrationlab lab up`` starts it in a new session. It reports on standard output, one JSON object
 a line: ``{"step": …}`` while the lab comes up, then ``{"up": true}`` or ``{"error": …}``. Then it

@@ -91,7 +91,7 @@ class UriParts(NamedTuple):
         return {urllib.parse.unquote(name): urllib.parse.unquote(value) for name, value in pairs}
 
     def with_options(self, options: Mapping[str, str]) -> str:
-        """Return the URI as text, with these options instead of its own."""
+        """Return the URI as text, with these options instead of its options."""
         query = urllib.parse.urlencode(options, quote_via=urllib.parse.quote, safe="/")
         scheme, user = self.scheme or "", self.user
         return join_uri(scheme, self.host, self.port, self.path, user=user, query=query)

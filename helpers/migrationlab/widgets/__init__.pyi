@@ -5,6 +5,7 @@ from .hosts_form import HostsForm
 from .panel import MigrationPanel
 from .prediction import Prediction
 from .progress import StepList, show_steps
+from .questions import Questions
 from .run_explorer import RunExplorer
 from .sample_size import SampleSize
 from .uri_explorer import UriExplorer
@@ -18,6 +19,7 @@ __all__ = [
     "HostsForm",
     "MigrationPanel",
     "Prediction",
+    "Questions",
     "RunExplorer",
     "SampleSize",
     "StepList",

@@ -47,12 +47,16 @@ class LiveWidget(ABC):
     def _static_html(self) -> str:
         """Return the HTML for readers of a saved notebook."""
 
+    def _static_text(self) -> str:
+        """Return the text for readers without HTML."""
+        return repr(self)
+
     def _repr_mimebundle_(self, **_options: object) -> dict[str, Any]:
         """Return the live widget, and its static form for readers of a saved notebook."""
         with self._lock:
             static = messages.note(_NOTE) + self._static_html()
         live: dict[str, Any] = self._box._repr_mimebundle_()
-        return {**live, "text/plain": repr(self), "text/html": static}
+        return {**live, "text/plain": self._static_text(), "text/html": static}
 
     def _draw_into(self, shown: widgets.HTML, draw: Callable[[], str]) -> None:
         """Make HTML in the background and show it, or the error; return at once."""

@@ -2,7 +2,7 @@
 
     observer.py ADDRESS PORT RING RECORDS
 
-It runs inside the rack as a process of its own, so that nothing in the owner delays it. The kernel
+It runs inside the rack as a separate process, so that nothing in the owner delays it. The kernel
 stamps each datagram as it arrives (SO_TIMESTAMPNS, CLOCK_REALTIME). It uses the standard library
 only. ``migrationlab.lab.beat_buffer`` reads the file.
 
