@@ -12,6 +12,9 @@ from migrationlab.widgets import fields
 from migrationlab.widgets.base import LiveWidget
 from migrationlab.widgets.views.template import fill
 
+#: The style of options that may need several lines.
+STYLE = "migrationlab-options"
+
 
 class Questions(LiveWidget):
     """The quick questions of a lesson.
@@ -32,7 +35,7 @@ class Questions(LiveWidget):
         self.choices = [self._radio(question) for question in self._questions]
         self.feedback = [widgets.HTML() for _ in self._questions]
         rows = zip(self._questions, self.choices, self.feedback, strict=True)
-        parts: list[widgets.Widget] = []
+        parts: list[widgets.Widget] = [widgets.HTML(fill("radio_style.html", name=STYLE))]
         for number, (question, choice, shown) in enumerate(rows, 1):
             fields.on_change(partial(self._answer, number), choice)
             title = fill("question.html", question=f"{number}. {question.text}", answer="")
@@ -44,11 +47,13 @@ class Questions(LiveWidget):
 
     @staticmethod
     def _radio(question: Question) -> widgets.RadioButtons:
-        return widgets.RadioButtons(
+        made = widgets.RadioButtons(
             options=[(f"{letter}) {o.text}", letter) for letter, o in question.options.items()],
             value=None,
             layout=widgets.Layout(width="98%"),
         )
+        made.add_class(STYLE)
+        return made
 
     def _static_html(self) -> str:
         return fill("questions.html", questions=self._questions)
