@@ -69,7 +69,7 @@ class GuestClock:
     """The advance of the guest's own clock during the silence; None if no beats show it."""
 
     gap_ms: float | None = None  # its advance in the silence
-    behind_ms: float | None = None  # the time outside minus this advance
+    behind_ms: float | None = None  # the time outside minus this advance: its lag, at most
     usual_ms: float | None = None  # its usual advance from beat to beat
 
 

@@ -100,7 +100,8 @@ class Timeline(Moments):
         silent_until_ns: The first arrival after it.
         network_basis: The kind of the arrivals: "beats", "echoes", or None.
         network_jitter_ms: The 99th percentile of the gaps between arrivals before the call.
-        guest_behind_ms: The lag of the guest's own clock after the silence.
+        guest_behind_ms: The lag of the guest's own clock after the silence, at most: the first
+            beat's extra time to arrive is in it.
         beats_duplicated: Repeated arrivals of beats.
         beats_reordered: Beats that arrived after a beat that was sent later.
         beats_lost: Beats that never arrived, in the whole recording.

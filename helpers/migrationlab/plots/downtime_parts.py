@@ -75,7 +75,15 @@ def _title(table: pd.DataFrame) -> str:
     longest = known.loc[known["duration_ms"].idxmax()]
     still = known["duration_ms"].sum()
     took = f"the {longest['part']} took {longest['duration_ms']:.0f} ms"
-    return f"Of {still:.0f} ms of downtime, {took}"
+    return f"Of {still:.0f} ms {_stretch(table)}, {took}"
+
+
+def _stretch(table: pd.DataFrame) -> str:
+    """Return the words for the time that the known parts cover."""
+    if table["duration_ms"].isna().any():
+        return "in the parts that are known"
+    heard = str(table["part"].iloc[-1]).endswith("first packet")
+    return f"from STOP to {'the first packet' if heard else 'RESUME'}"
 
 
 def _alt(title: str, table: pd.DataFrame) -> str:

@@ -59,7 +59,7 @@ def _title(run: Run, trips: picture.Numbers, at: picture.Numbers) -> str:
     lost_said = f"{lost} of {sent} requests had no answer" if lost else "all requests were answered"
     if not len(heard):
         return f"A client received no answer: {lost_said}"
-    return f"A client waited up to {heard.max():.0f} ms for an answer; {lost_said}"
+    return f"The slowest answer took {heard.max():.0f} ms; {lost_said}"
 
 
 def _alt(title: str, at: picture.Numbers, trips: picture.Numbers, line: Timeline) -> str:

@@ -523,7 +523,7 @@ def test_latency_shows_late_and_lost_answers(make_run: MakeRun) -> None:
     worst, lost = trips.max(), trips.isna().sum()
     assert worst > 300
     assert picture.title.startswith(
-        f"A client waited up to {worst:.0f} ms for an answer; {lost} of "
+        f"The slowest answer took {worst:.0f} ms; {lost} of "
     )
     assert "Before the call the median was 0.50 ms" in picture.alt
 
@@ -551,7 +551,16 @@ def test_downtime_parts_are_drawn_in_sequence(make_run: MakeRun) -> None:
         assert f"{row.part} {row.duration_ms:.1f} ms" in picture.alt
     longest = table.loc[table["duration_ms"].idxmax()]
     took = f"the {longest['part']} took {longest['duration_ms']:.0f} ms"
-    assert picture.title == f"Of {table['duration_ms'].sum():.0f} ms of downtime, {took}"
+    whole = f"{table['duration_ms'].sum():.0f} ms from STOP to the first packet"
+    assert picture.title == f"Of {whole}, {took}"
+
+
+def test_parts_without_packets_end_with_resume(make_run: MakeRun) -> None:
+    """Without beats and echoes the title names the event downtime's ends."""
+    made = make_run()
+    run = dataclasses.replace(made, beats=made.beats.iloc[:0], echoes=made.echoes.iloc[:0])
+    event_ms = run.timeline().downtime_event_ms
+    assert plots.downtime_parts(run).title.startswith(f"Of {event_ms:.0f} ms from STOP to RESUME")
 
 
 def test_part_across_an_unknown_clock_has_no_duration(make_run: MakeRun) -> None:
@@ -564,6 +573,7 @@ def test_part_across_an_unknown_clock_has_no_duration(make_run: MakeRun) -> None
     picture = plots.downtime_parts(run)
     assert run.timeline().parts["duration_ms"].isna().any()
     assert "unknown: between two clocks" in words(picture.figure)
+    assert "in the parts that are known" in picture.title
 
 
 def test_run_without_a_stop_has_no_downtime_parts(make_run: MakeRun) -> None:
