@@ -522,9 +522,7 @@ def test_latency_shows_late_and_lost_answers(make_run: MakeRun) -> None:
     assert len(drawn["|"]) == trips.isna().sum() > 5
     worst, lost = trips.max(), trips.isna().sum()
     assert worst > 300
-    assert picture.title.startswith(
-        f"The slowest answer took {worst:.0f} ms; {lost} of "
-    )
+    assert picture.title.startswith(f"The slowest answer took {worst:.0f} ms; {lost} of ")
     assert "Before the call the median was 0.50 ms" in picture.alt
 
 
