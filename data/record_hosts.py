@@ -1,22 +1,46 @@
-"""Record what lessons 02 and 09 show without a lab.
+"""Record what lessons 01, 02 and 09 show without a lab.
 
-``python data/record_hosts.py`` writes ``data/course`` (the hosts' answers, what the wire lets
-through, preflights) and the run ``data/lessons/09-rehearsal``.
+``python data/record_hosts.py`` writes ``data/course`` (which host keeps a guest's definition, the
+hosts' answers, what the wire lets through, preflights) and the run ``data/lessons/09-rehearsal``.
+``python data/record_hosts.py definitions`` records one part only.
 """
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import sys
 from pathlib import Path
 
 import migrationlab as mig
+from migrationlab.course import definitions
 from migrationlab.course.host_commands import LiveHosts, record
 from migrationlab.course.recorded_preflights import FAULTS, WELL, save_preflights
 
 DATA = Path(__file__).parent
 RATES_MBIT_S = (50, 100, 300, 1000)
 ENDS = ("--from", "qemu+ssh://root@host-a/system", "--to", "qemu+ssh://root@host-b/system")
+
+
+def record_definitions(lab: mig.Lab) -> None:
+    """Record which host keeps the definition of lesson 01's persistent guest."""
+    guest = lab.boot(persistent=True, memory_mib=128, working_set_mib=16)
+    found = {}
+    mig.migrate(guest, to=lab.host_b)
+    found["migrated"] = definitions.look(guest)
+    lab.host_a.domain(guest.name, inactive=True).create()
+    found["started twice"] = definitions.look(guest)
+    for host in lab.hosts:
+        host.destroy(guest.name)
+    found["ended"] = definitions.look(guest)
+    guest.destroy()
+    guest = lab.boot(persistent=True, memory_mib=128, working_set_mib=16)
+    mig.migrate(guest, to=lab.host_b, plan=mig.Plan(persistent=True, undefine_source=True))
+    found["moved"] = definitions.look(guest)
+    guest.host.destroy(guest.name)
+    found["moved and ended"] = definitions.look(guest)
+    definitions.save(found, DATA / "course" / f"{definitions.FILE}.json")
+    guest.destroy()
 
 
 def record_hosts(lab: mig.Lab) -> None:
@@ -59,12 +83,21 @@ def record_rehearsal(lab: mig.Lab) -> None:
 
 
 def main() -> None:
-    """Record all of it in one lab with one guest."""
+    """Record all of it, or the parts named on the command line, in one lab."""
+    parts = {
+        "definitions": record_definitions,
+        "hosts": record_hosts,
+        "preflights": record_preflights,
+        "rehearsal": record_rehearsal,
+    }
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(parts))
+    wanted = parser.parse_args().parts or list(parts)
     with mig.Lab() as lab:
-        lab.boot()
-        record_hosts(lab)
-        record_preflights(lab)
-        record_rehearsal(lab)
+        for name in wanted:
+            if name != "definitions" and not lab.guests:
+                lab.boot()
+            parts[name](lab)
 
 
 if __name__ == "__main__":

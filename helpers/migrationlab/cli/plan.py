@@ -160,10 +160,11 @@ def _answer_text(
         f"flags            {', '.join(filled.flags())}",
         f"migration URI    {_migration_uri(asked, filled)}",
     ]
-    if talks[-1].listener is Endpoint.DESTINATION_QEMU:
+    memory = talks[-1]
+    if memory.listener is Endpoint.DESTINATION_QEMU:
         lines.append(
-            f"                 {named(talks[-1].listener)} listens there; "
-            f"{source}'s libvirtd connects, its QEMU sends"
+            f"                 {named(memory.listener)} listens there; "
+            f"{named(memory.opened_by)} connects"
         )
     left_out = "" if asked.connection_uri else "  (filled in)"
     lines += [

@@ -5,8 +5,8 @@ A :class:`Plan` knows no host. It can be printed, compared, hashed, stored and v
 and the same migration as a ``virsh migrate`` command (``virsh``). ``settings`` has its fields.
 
 Sources: libvirt's ``docs/migration.rst``, ``docs/manpages/virsh.rst`` (migrate,
-migrate-setmaxdowntime), ``src/qemu/qemu_migration.c`` (qemuMigrationSrcPerformNative: the
-source's libvirtd opens the TCP connection that its QEMU sends the memory through).
+migrate-setmaxdowntime), ``src/qemu/qemu_migration.c`` (qemuMigrationSrcPerformNative: who opens the
+connection for the memory).
 """
 
 from __future__ import annotations
@@ -217,8 +217,11 @@ class Plan(Settings):
         if self.tunnelled:
             return (*control, Connection(source, destination, carries, self.connection_uri))
         uri = None if self.migration_uri == AUTO else self.migration_uri
-        memory = Connection(Endpoint.SOURCE_QEMU, Endpoint.DESTINATION_QEMU, carries, uri)
-        return (*control, memory)
+        # The source's libvirtd connects and hands the socket to its QEMU. With more than one
+        # connection, or RDMA, QEMU connects itself.
+        alone = self.parallel or self.postcopy or (uri or "").startswith("rdma:")
+        opened_by = Endpoint.SOURCE_QEMU if alone else source
+        return (*control, Connection(opened_by, Endpoint.DESTINATION_QEMU, carries, uri))
 
     def virsh(self, domain: str, *, source_uri: str = "qemu:///system") -> list[str]:
         """Return the ``virsh migrate`` command of this plan, as an argument list.

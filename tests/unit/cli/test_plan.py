@@ -21,7 +21,7 @@ peer2peer migration of web1 from host-a to host-b
 
 flags            LIVE, PEER2PEER
 migration URI    tcp://10.0.0.2:49152
-                 QEMU of host-b listens there; host-a's libvirtd connects, its QEMU sends
+                 QEMU of host-b listens there; libvirtd of host-a connects
 connection URI   qemu+tls://host-b/system
                  libvirtd of host-b listens there; libvirtd of host-a connects
 
@@ -33,7 +33,7 @@ settings in force (list all with migrationlab plan --list)
 connections
   client               -> libvirtd of host-a    control       qemu:///system
   libvirtd of host-a   -> libvirtd of host-b    control       qemu+tls://host-b/system
-  QEMU of host-a       -> QEMU of host-b        guest memory  tcp://10.0.0.2:49152
+  libvirtd of host-a   -> QEMU of host-b        guest memory  tcp://10.0.0.2:49152
 
 the same with virsh, on host-a
   virsh --connect qemu:///system migrate --live --p2p --domain web1 \
@@ -118,7 +118,7 @@ def test_plan_as_json() -> None:
                 "uri": "qemu+ssh://root@node2/system",
             },
             {
-                "who": "source QEMU",
+                "who": "source libvirtd",
                 "to": "destination QEMU",
                 "about": "guest memory",
                 "uri": "tcp://node2",

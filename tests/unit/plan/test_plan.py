@@ -258,7 +258,9 @@ def test_connections() -> None:
     first = Connection(
         Endpoint.CLIENT, Endpoint.SOURCE_LIBVIRTD, "control", "qemu+ssh://node1/system"
     )
-    memory = Connection(Endpoint.SOURCE_QEMU, Endpoint.DESTINATION_QEMU, "guest memory", migration)
+    memory = Connection(
+        Endpoint.SOURCE_LIBVIRTD, Endpoint.DESTINATION_QEMU, "guest memory", migration
+    )
     for mode, controller in (
         (Mode.NORMAL, Endpoint.CLIENT),
         (Mode.PEER2PEER, Endpoint.SOURCE_LIBVIRTD),
@@ -269,11 +271,22 @@ def test_connections() -> None:
             memory,
         )
     assert memory.to_dict() == {
-        "who": "source QEMU",
+        "who": "source libvirtd",
         "to": "destination QEMU",
         "about": "guest memory",
         "uri": "tcp://node2",
     }
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"parallel": True}, {"postcopy": True}, {"migration_uri": "rdma://node2"}],
+)
+@pytest.mark.parametrize("mode", list(Mode))
+def test_qemu_itself_opens_several_connections_and_rdma(mode: Mode, values: dict[str, Any]) -> None:
+    """In both modes QEMU connects where libvirtd cannot hand it one TCP connection."""
+    memory = Plan(mode=mode, **values).filled(destination="node2").connections()[-1]
+    assert memory.opened_by is Endpoint.SOURCE_QEMU
 
 
 def test_virsh() -> None:

@@ -1,7 +1,9 @@
 """Draw who connects to whom in a migration, and say the same in sentences.
 
 The drawing has the connections of a plan and nothing else. An arrow points from the side that
-connects to the side that listens, and has the number of its sentence.
+connects to the side that listens, and has the number of its sentence. The arrow of the memory
+begins at the source's QEMU, which sends it, also where libvirtd connects: a dashed arrow is the
+open connection that libvirtd hands to its QEMU.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ _BOXES: dict[Endpoint, Box] = {
     Endpoint.DESTINATION_LIBVIRTD: (444, 136, 128, 46),
     Endpoint.DESTINATION_QEMU: (444, 226, 128, 46),
 }
+# From the lower edge of the source's libvirtd to the upper edge of its QEMU: x, y, x, y.
+_HANDED = (92, 182, 92, 226)
 _HOSTS: tuple[Box, Box] = ((12, 98, 160, 190), (428, 98, 160, 190))
 
 
@@ -93,8 +97,11 @@ def _sentence(connection: Connection, names: dict[Endpoint, str]) -> str:
     who = "The client" if connection.opened_by is Endpoint.CLIENT else names[connection.opened_by]
     uri, to = connection.uri, names[connection.listener]
     if connection.listener is Endpoint.DESTINATION_QEMU:
-        text = f"{who} sends the guest's memory to {to}"
-        return f"{text}, which listens at the migration URI {uri}" if uri else text
+        at = f", which listens at the migration URI {uri}" if uri else ""
+        sends = f"{names[Endpoint.SOURCE_QEMU]} sends the guest's memory through this connection"
+        return f"{who} connects to {to}{at}. {sends}"
+    if connection.carries != "control":
+        return f"{who} sends the guest's memory to {to} through the same connection"
     by = f", by the connection URI {uri}," if uri else ""
     return f"{who} connects to {to}{by} and controls it"
 
@@ -103,7 +110,8 @@ def _arrow(connection: Connection) -> dict[str, object]:
     """Return the template's values for a connection."""
     memory = connection.listener is Endpoint.DESTINATION_QEMU
     width = 6 if memory else 2.5
-    (x1, y1), (x2, y2) = _ends(_BOXES[connection.opened_by], _BOXES[connection.listener])
+    begin = Endpoint.SOURCE_QEMU if memory else connection.opened_by
+    (x1, y1), (x2, y2) = _ends(_BOXES[begin], _BOXES[connection.listener])
     length = math.hypot(x2 - x1, y2 - y1)
     along, across = (x2 - x1) / length, (y2 - y1) / length
     head = 10 + width
@@ -123,6 +131,7 @@ def _arrow(connection: Connection) -> dict[str, object]:
         label_x, label_y, anchor = (WIDTH - 6, 76, "end") if x2 > x1 else (6, 76, "start")
     return {
         "memory": memory,
+        "handed": _HANDED if connection.opened_by is not begin else None,
         "colour": MEMORY if memory else CONTROL,
         "width": width,
         "start": (x1, y1),

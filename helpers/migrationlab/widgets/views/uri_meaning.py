@@ -38,8 +38,8 @@ _LISTENERS = {
     Place.CONNECTION: Endpoint.DESTINATION_LIBVIRTD,
 }
 _PURPOSES = {
-    Place.MIGRATION: "to send the guest's memory to {}'s QEMU",
-    Place.CONNECTION: "to control {}'s libvirtd",
+    Place.MIGRATION: "for {source}'s QEMU to send the guest's memory to {destination}'s QEMU",
+    Place.CONNECTION: "to control {destination}'s libvirtd",
 }
 
 
@@ -89,7 +89,7 @@ class Meaning:
             Endpoint.SOURCE_QEMU: f"{source}'s QEMU",
         }
         to = "to it" if self.works else "to the URI in this place"
-        purpose = _PURPOSES[self.place].format(destination)
+        purpose = _PURPOSES[self.place].format(source=source, destination=destination)
         return f"{names[self.connection.opened_by]} connects {to}, {purpose}."
 
 
