@@ -54,6 +54,21 @@ def test_drawings_differ_in_who_connects_to_the_destination() -> None:
     assert (normal[0], normal[2]) == (peer2peer[0], peer2peer[2])
 
 
+def test_dashed_arrow_is_there_where_libvirtd_connects_for_qemu() -> None:
+    """QEMU connects itself with several connections, so then nothing is handed over."""
+    one, several = (draw(Plan(parallel=x), source="a", destination="b") for x in (False, True))
+    assert "hands over" in one.svg
+    assert "a's libvirtd connects to b's QEMU" in one.sentences[2]
+    assert "hands over" not in several.svg
+    assert "a's QEMU connects to b's QEMU" in several.sentences[2]
+
+
+def test_tunnelled_memory_shares_the_connection_of_the_libvirtds() -> None:
+    """The third sentence tells of memory, not of control."""
+    tunnel = draw(Plan(mode="peer2peer", tunnelled=True), source="a", destination="b")
+    assert "a's libvirtd sends the guest's memory to b's libvirtd" in tunnel.sentences[2]
+
+
 def test_drawing_has_a_name_and_a_description() -> None:
     """The image's name is its title, its description the sentences, with unique ids."""
     plan = Plan(mode="peer2peer").filled(destination="host-b")
