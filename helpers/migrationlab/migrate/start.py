@@ -1,7 +1,7 @@
 """Start migrations: validate the plan, open every connection, and only then begin.
 
-Bad input never starts a migration: a plan that cannot work is refused before anything moves. The
-time after the start belongs to ``migration``.
+Bad input never starts a migration: a plan that is known not to work is refused. The time after
+the start belongs to ``migration``.
 """
 
 from __future__ import annotations
