@@ -22,8 +22,9 @@ RunId = Annotated[str, Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,79}\Z")]
 class Outcome(StrEnum):
     """The outcome of a migration.
 
-    The guest stays at the source unless the outcome is ``COMPLETED`` or ``INTERRUPTED``, or the
-    source was lost. The run's ``domain_states`` show where the guest was found.
+    A migration that was cancelled leaves the guest at the source, and so does one that failed
+    before the switchover. After a failure during the switchover the guest can be paused on one host
+    or both. The run's ``domain_states`` show where it was found.
     """
 
     COMPLETED = "completed"
