@@ -9,29 +9,35 @@ from pathlib import Path
 
 import migrationlab as mig
 from migrationlab.course import json_files
+from migrationlab.course.host_commands import PATH as SEARCH
 from migrationlab.course.trials import FILE, Trial, run_trial
+from migrationlab.lab.layout import GUESTS_AT_HOST
 
 PATH = Path(__file__).parent / "course" / f"{FILE}.json"
 SMALL = {"memory_mib": 128, "working_set_mib": 16, "dirty_mib_s": 10}
-DISK = {"disk": "shared", "disk_mib": 32}
+#: A folder that both hosts have, for the lock manager's files.
+LOCKS = f"{GUESTS_AT_HOST}/locks"
+LOCK_MANAGER = f"""\
+mkdir -p {LOCKS}
+echo 'file_lockspace_dir = "{LOCKS}"' > /etc/libvirt/qemu-lockd.conf
+echo 'lock_manager = "lockd"' >> /etc/libvirt/qemu.conf
+virtlockd --daemon
+"""
 
 
 def record_default() -> dict[str, Trial]:
-    """Record the trials that the lessons run live, and those with a disk or in normal mode."""
+    """Record the trials in a lab of the default release."""
     with mig.Lab() as lab:
         lab.wire.set(250)
         busy = lab.boot(dirty_mib_s=60, working_set_mib=64)
         trials = {key: run_trial(key, busy) for key in ("numbers", "timeout")}
         busy.destroy()
-        for key, disk in (("copy", {}), ("copy-disk", DISK)):
-            guest = lab.boot(**SMALL, **disk)
-            trials[key] = run_trial(key, guest)
-            guest.destroy()
+        trials["copy"] = _run(lab, "copy")
+        trials["copy-shared"] = _run(lab, "copy-shared", disk="shared")
+        trials["copy-unlocked"] = _run(lab, "copy-unlocked", disk="local")
         lab.wire.set(50)
         for key in ("silence-peer2peer", "silence-normal"):
-            guest = lab.boot(**SMALL)
-            trials[key] = run_trial(key, guest)
-            guest.destroy()
+            trials[key] = _run(lab, key)
     return trials
 
 
@@ -40,10 +46,17 @@ def record_locked() -> dict[str, Trial]:
     with mig.Lab(images="bookworm") as lab:
         for host in lab.hosts:
             assert host.shell is not None
-            setting = "echo 'lock_manager = \"lockd\"' >> /etc/libvirt/qemu.conf"
-            host.shell.run("sh", "-euc", f"{setting}; virtlockd --daemon")
+            host.shell.run("env", SEARCH, "sh", "-euc", LOCK_MANAGER)
             lab.restart_libvirtd(host)
-        return {"copy-locked": run_trial("copy-locked", lab.boot(**SMALL, **DISK))}
+        return {"copy-locked": _run(lab, "copy-locked", disk="local")}
+
+
+def _run(lab: mig.Lab, key: str, **disk: str) -> Trial:
+    guest = lab.boot(**SMALL, **disk)
+    try:
+        return run_trial(key, guest)
+    finally:
+        guest.destroy()
 
 
 def main() -> None:

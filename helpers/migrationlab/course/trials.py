@@ -1,8 +1,8 @@
 """Run the command lines of a trial on a lab's host, and keep what they printed for later readers.
 
 ``trials.toml`` has the lines, and a recording of ``data/course`` has their output. They run on the
-host that the guest is on, in one shell each. A line names the guest as ``$GUEST``, and the other
-host as ``$OTHER``.
+host that the guest is on, in one shell each. ``$GUEST`` is the guest, ``$OTHER`` the other
+host, and ``$LAN`` that host's address on the guests' LAN.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from migrationlab.course import json_files
 from migrationlab.course.host_commands import PATH
 from migrationlab.errors import UsageError
+from migrationlab.lab.layout import HOST_NAMES, LAN_ADDRESSES
 from migrationlab.plan.wording import nearest
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ def run_trial(key: str, guest: Guest) -> Trial:
         raise UsageError(
             f"guest must be on a host with a shell (got {host.name})", hint="Use a lab's guest."
         )
-    names = {"GUEST": guest.name, "OTHER": other.name}
+    lan = dict(zip(HOST_NAMES, LAN_ADDRESSES, strict=True))[other.name]
+    names = {"GUEST": guest.name, "OTHER": other.name, "LAN": lan}
     steps = []
     for each in lines_of(key):
         line = string.Template(each).safe_substitute(names)

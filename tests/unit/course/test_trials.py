@@ -23,8 +23,8 @@ def guest_of(folder: Path) -> Any:
     program = folder / "host"
     program.write_text("#!/bin/sh\nshift 4\nprintf 'got %s\\n\\n' \"$1\"\n")
     program.chmod(0o700)
-    host = SimpleNamespace(name="node1", shell=Shell((str(program),)))
-    return SimpleNamespace(name="web1", host=host, other_host=SimpleNamespace(name="node2"))
+    host = SimpleNamespace(name="host-a", shell=Shell((str(program),)))
+    return SimpleNamespace(name="web1", host=host, other_host=SimpleNamespace(name="host-b"))
 
 
 def test_a_trial_names_the_guest_and_the_other_host(tmp_path: Path) -> None:
@@ -32,9 +32,9 @@ def test_a_trial_names_the_guest_and_the_other_host(tmp_path: Path) -> None:
     trial = run_trial("copy", guest_of(tmp_path))
     assert [line for line, _ in trial.steps][:2] == [
         "virsh dumpxml web1 > /tmp/copy.xml",
-        "virsh -c qemu+tcp://node2/system create /tmp/copy.xml",
+        "virsh -c qemu+tcp://host-b/system create /tmp/copy.xml",
     ]
-    assert str(trial).startswith("node1# virsh dumpxml web1 > /tmp/copy.xml\ngot { virsh dumpxml")
+    assert str(trial).startswith("host-a# virsh dumpxml web1 > /tmp/copy.xml\ngot { virsh dumpxml")
     assert "\n\n" not in str(trial)
 
 
@@ -53,7 +53,7 @@ def test_each_trial_of_a_lesson_is_recorded_with_its_present_lines(notebook: Pat
     assert keys
     for key in keys:
         recorded = [line for line, _ in load_trial(key).steps]
-        names = {"$GUEST": r"guest-\d+", "$OTHER": "host-[ab]"}
+        names = {"$GUEST": r"guest-\d+", "$OTHER": "host-[ab]", "$LAN": r"[\d.]+"}
         for line, template in zip(recorded, lines_of(key), strict=True):
             pattern = re.escape(template)
             for name, value in names.items():
