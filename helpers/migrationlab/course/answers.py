@@ -1,4 +1,4 @@
-"""Read learners' answers: numbers, plans, runs, dictionaries.
+"""Read learners' answers: numbers, words, runs, dictionaries.
 
 A reader returns the value, or raises :class:`NotAccepted` with the feedback for the learner, which
 ``Lesson.check`` returns. So a check never shows a traceback.
@@ -9,13 +9,26 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
 
 from migrationlab.course.feedback import Feedback, unfinished, wrong
-from migrationlab.plan.plan import Plan
 from migrationlab.runs.run import Run
 
 #: migrationlab writes large numbers as 1,836. None begins with 0, so 0,345 is a decimal.
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
+
+#: Other words for the two hosts and their programs.
+_SYNONYMS = {
+    "src": "source", "origin": "source", "sender": "source",
+    "target": "destination", "dest": "destination", "dst": "destination",
+    "receiver": "destination", "daemon": "libvirtd", "libvirt": "libvirtd",
+    "virtqemud": "libvirtd",
+}  # fmt: skip
+_FILLERS = frozenset({"the", "of", "at", "on", "in", "by", "and", "a", "host", "machine", "side"})
 
 #: A wrong number, and the feedback about it.
 Mistake = tuple[float | None, Feedback]
@@ -35,18 +48,48 @@ def is_unfinished(answer: object) -> bool:
 
 
 def number_of(answer: object) -> float | None:
-    """Return the number in an answer, which may be a text; None if there is none.
+    """Return the number in an answer; None if there is none.
 
-    Commas between groups of three digits are left out, as in migrationlab's tables; any other
-    comma is a decimal point.
+    The answer may be a text, or an array or a column of one value. Commas between groups of three
+    digits are left out, as in migrationlab's tables; any other comma is a decimal point.
     """
+    if isinstance(answer, (np.ndarray, pd.Series)) and answer.size == 1:
+        answer = answer.item()
     text = str(answer).strip()
     text = text.replace(",", "" if _GROUPED.fullmatch(text) else ".")
     try:
-        number = float(text)
+        number = float(answer) if isinstance(answer, Fraction) else float(text)
     except ValueError:
         return None
     return number if math.isfinite(number) else None
+
+
+def words_of(answer: object, synonyms: Mapping[str, str] = MappingProxyType({})) -> tuple[str, ...]:
+    """Return the words of an answer that matter, in the course's own words.
+
+    Args:
+        answer: The answer: a text, or a collection of texts.
+        synonyms: Other words that the answer may have, as the names of an exercise's hosts.
+    """
+    texts = [answer] if isinstance(answer, str) or not isinstance(answer, Iterable) else answer
+    text = " ".join(str(each) for each in texts).lower().replace("’", "'")
+    words = (word.removesuffix("'s") for word in re.findall(r"[\w'-]+", text.replace("_", " ")))
+    known = {**_SYNONYMS, **synonyms}
+    return tuple(known.get(word, word) for word in words if word not in _FILLERS)
+
+
+def one_of(
+    choices: Sequence[str], answer: object, synonyms: Mapping[str, str] = MappingProxyType({})
+) -> str | None:
+    """Return the only one of some choices that an answer names; None for none, and for two."""
+    found = set(words_of(answer, synonyms)) & {*choices}
+    return found.pop() if len(found) == 1 else None
+
+
+def yes_or_no(answer: object) -> bool | None:
+    """Return the truth in an answer: a bool, 0 or 1, or a word; None if there is none."""
+    text = str(answer).strip().lower()
+    return True if text in {"true", "yes", "1"} else False if text in {"false", "no", "0"} else None
 
 
 def need(answer: object, how: str) -> None:
@@ -61,15 +104,6 @@ def need_number(answer: object, what: str, how: str, *, positive: bool = False) 
     if number is None or (positive and number <= 0):
         raise NotAccepted(wrong(f"{answer!r} is not {what}.", how))
     return number
-
-
-def need_plan(answer: object, name: str) -> Plan:
-    """Return the plan in an answer; the plan has a name in the lesson."""
-    how = f"{name} = mig.Plan(…)"
-    need(answer, f"Put a plan in the place of the three dots: {how}.")
-    if not isinstance(answer, Plan):
-        raise NotAccepted(wrong(f"This is a {type(answer).__name__}, not a plan.", f"Write {how}."))
-    return answer
 
 
 def need_run(run: object, call: str = "lesson.check(…, run)") -> Run:
@@ -88,6 +122,8 @@ def need_places(answer: object, names: Sequence[str], of_each: str = "") -> Mapp
         of_each: The words before a name, if the value is not the thing itself: "a place for ".
     """
     given = dict.fromkeys(names, ...) if is_unfinished(answer) else answer
+    if isinstance(given, pd.Series):
+        given = given.to_dict()
     if not isinstance(given, Mapping):
         how = f"Keep the braces, and fill in {of_each}{', '.join(names)}."
         raise NotAccepted(wrong(f"This is a {type(answer).__name__}, not a dictionary.", how))

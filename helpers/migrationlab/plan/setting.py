@@ -63,6 +63,29 @@ class Group(StrEnum):
     POLICY = "What migrationlab does during the migration"
 
 
+class Effect(StrEnum):
+    """What a setting changes, compared with moving one running guest and nothing else.
+
+    A plan asked for in words may have any setting of a definition, of protection and of pace,
+    unless the words are about it.
+    """
+
+    #: Who connects to whom, and by which addresses.
+    ROUTE = "route"
+    #: Whether the migration moves the guest, and whether the guest runs.
+    GUEST = "guest"
+    #: The guest's disks.
+    DISKS = "disks"
+    #: A safeguard is given up, or a definition.
+    RISK = "risk"
+    #: The definition that the destination has.
+    DEFINITION = "definition"
+    #: What makes the migration fail instead of going on unprotected.
+    PROTECTION = "protection"
+    #: How fast memory is sent, and how the migration comes to an end.
+    PACE = "pace"
+
+
 class Flag(NamedTuple):
     """A flag of libvirt's ``virDomainMigrateFlags``, set by one value of a setting.
 
@@ -88,7 +111,9 @@ class Setting:
         default: Its value if it is left out.
         shape: The form of its value.
         group: Its subject.
-        meaning: Its effect.
+        effect: What it changes.
+        harmless_with: The setting with which it is no risk; empty if there is none.
+        meaning: Its description.
         flags: The flags that it sets.
         parameter: libvirt's name of the typed parameter, the value of a ``VIR_MIGRATE_PARAM_*``.
         typed: libvirt's type of that parameter; ``strings`` may be given more than once.
@@ -107,6 +132,8 @@ class Setting:
     default: object
     shape: Shape
     group: Group
+    effect: Effect
+    harmless_with: str = ""
     meaning: str
     flags: tuple[Flag, ...] = ()
     parameter: str | None = None

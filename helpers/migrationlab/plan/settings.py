@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from migrationlab.plan.rules import constraints
-from migrationlab.plan.setting import Flag, Group, Setting, SettingKind, Shape
+from migrationlab.plan.setting import Effect, Flag, Group, Setting, SettingKind, Shape
 from migrationlab.plan.settings_table import SettingsTable
 from migrationlab.plan.uris import AUTO, Mode
 
 __all__ = [
-    "AUTO", "FLAG_BITS", "Flag", "Group", "Setting", "SettingKind", "Settings", "SettingsTable",
-    "Shape", "settings",
+    "AUTO", "FLAG_BITS", "Effect", "Flag", "Group", "Setting", "SettingKind", "Settings",
+    "SettingsTable", "Shape", "settings",
 ]  # fmt: skip
 
 
@@ -123,6 +123,7 @@ def _setting(
     shape: Shape,
     group: Group,
     *,
+    effect: str,
     note: str = "",
     flags: list[dict[str, Any]] | None = None,
     since_value: dict[str, str] | None = None,
@@ -136,6 +137,7 @@ def _setting(
         default=default,
         shape=shape,
         group=group,
+        effect=Effect(effect),
         flags=tuple(Flag(**flag | {"bit": 1 << flag["bit"]}) for flag in flags or ()),
         typed=about.pop("type", None) or (_TYPES.get(shape) if "parameter" in about else None),
         low=low,

@@ -218,7 +218,10 @@ def same_machine(name: str, other: str) -> bool:
         name = bare(name).lower().rstrip(".")
         if is_local(name):
             return "localhost"
-        return str(ipaddress.IPv6Address(name)) if is_ipv6(name) else name
+        if not is_ipv6(name):
+            return name
+        address = ipaddress.IPv6Address(name)
+        return str(address.ipv4_mapped or address)
 
     return canonical(name) == canonical(other)
 

@@ -51,7 +51,7 @@ from migrationlab.plan.wording import nearest, quote
 
 __all__ = [
     "AUTO", "ConnectionUri", "MigrationUri", "Mode", "connection_notes", "host_of",
-    "is_local", "migration_notes", "require_connection_uri", "same_machine",
+    "is_local", "migration_needs", "migration_notes", "require_connection_uri", "same_machine",
     "validate_connection_uri", "validate_domain_name", "validate_host_name", "validate_hosts",
     "validate_migration_uri", "validate_other_uri",
 ]  # fmt: skip
@@ -61,6 +61,8 @@ AUTO = "auto"
 MIGRATION_FORM = "tcp://HOST or tcp://HOST:PORT"
 CONNECTION_FORM = "qemu+ssh://root@HOST/system"
 _KNOWN_PORTS = {22: "sshd", 16509: "libvirtd (tcp)", 16514: "libvirtd (tls)"}
+#: Linux lets only root listen on a lower port (ip(7), ip_unprivileged_port_start).
+_FIRST_USER_PORT = 1024
 
 
 class Mode(StrEnum):
@@ -254,26 +256,41 @@ def host_of(text: str) -> str | None:
     return parts.hostname if parts.host and host_fault(parts.host) is None else None
 
 
+def migration_needs(text: str) -> tuple[str, ...]:
+    """Return what this valid migration URI needs and ordinary hosts lack."""
+    if text.startswith("unix:"):
+        return ("A Unix socket needs a program that forwards it from host to host.",)
+    parts = read_migration_uri(text)
+    needs = []
+    if parts.scheme == "rdma":
+        needs.append(
+            "RDMA needs RDMA network cards in both hosts, a QEMU built with it, and a memory "
+            "hard_limit in the domain's XML."
+        )
+    port = parts.port_number or 0
+    if owner := _KNOWN_PORTS.get(port):
+        needs.append(f"Port {port} is usually that of {owner}: QEMU needs a free one.")
+    elif 0 < port < _FIRST_USER_PORT:
+        needs.append(
+            f"Port {port} is below {_FIRST_USER_PORT}, where only root may listen: libvirt usually "
+            "starts QEMU as another user."
+        )
+    return tuple(needs)
+
+
 def migration_notes(text: str) -> tuple[str, ...]:
     """Return remarks for the user of this valid migration URI."""
     if text == AUTO:
         said = "auto leaves the choice to the destination's libvirtd, which gives its host name."
         return (f"{said} The source must be able to resolve that name.",)
+    notes = [*migration_needs(text)]
     if text.startswith("unix:"):
-        return ("A Unix socket needs a program that forwards it from host to host.",)
+        return tuple(notes)
     parts = read_migration_uri(text)
-    notes = []
-    if parts.scheme == "rdma":
-        notes.append(
-            "RDMA needs RDMA network cards in both hosts, a QEMU built with it, and a memory "
-            "hard_limit in the domain's XML."
-        )
     if text.startswith("tcp:") and not text.startswith("tcp://"):
         notes.append(f"{text} is the old form of {MigrationUri.parse(text)}; libvirt takes both.")
     if parts.user is not None or parts.path or parts.query:
         notes.append(f"Only host and port of {text} count: libvirt ignores the rest.")
-    if owner := _KNOWN_PORTS.get(parts.port_number or 0):
-        notes.append(f"Port {parts.port} is usually that of {owner}: QEMU needs a free one.")
     return tuple(notes)
 
 

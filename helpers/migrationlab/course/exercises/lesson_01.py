@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from migrationlab.course.answers import need, need_plan
+from migrationlab.course.answers import need
 from migrationlab.course.feedback import Feedback, Texts, wrong
-from migrationlab.plan.plan import Mode, Plan
-from migrationlab.plan.uris import (
-    ConnectionUri,
-    MigrationUri,
-    host_of,
-    migration_notes,
-    validate_migration_uri,
-)
+from migrationlab.course.plan_answers import Hosts, is_host, memory_way, need_plan, refuse_login
+from migrationlab.plan.plan import Mode
+from migrationlab.plan.settings import AUTO
+from migrationlab.plan.uris import host_of, validate_migration_uri
 from migrationlab.runs.run import Outcome, Run
 
 SOURCE, DESTINATION = "node1", "node2"
 #: The addresses of node2 and node1 on the migration network.
 ADDRESS, SOURCE_ADDRESS = "10.0.0.2", "10.0.0.1"
+HOSTS = Hosts((SOURCE, SOURCE_ADDRESS), (DESTINATION, ADDRESS), (ADDRESS,))
 say = Texts(__file__, address=ADDRESS, destination=DESTINATION)
 
 
@@ -27,44 +24,43 @@ def check_uri(answer: object) -> Feedback:
     need(answer, 'Put a URI, in quotes, in the place of the three dots: uri = "…".')
     if not isinstance(answer, str):
         return say.wrong("uri-kind", kind=type(answer).__name__)
-    if found := _check_migration_uri(answer.strip(), Mode.NORMAL):
+    if is_host(host_of(answer), HOSTS.source):
+        return say.wrong("source")
+    uri, names = answer.strip(), {"source": SOURCE, "destination": DESTINATION}
+    if problems := validate_migration_uri(uri, Mode.NORMAL, **names):
+        return wrong(problems[0].reason, problems[0].hint)
+    way, remark = memory_way(uri)
+    if found := _check_network(way.host):
         return found
-    port = MigrationUri.parse(answer.strip()).port
-    chosen = f"port {port} must be free there" if port else "libvirt chooses the port"
-    return say.right("uri", chosen=chosen)
+    chosen = f"port {way.port} must be free there" if way.port else "libvirt chooses the port"
+    return say.right("uri", chosen=chosen, remark=remark)
 
 
 def check_plan(answer: object) -> Feedback:
     """Check the plan of a peer2peer migration from node1 to node2."""
-    plan = need_plan(answer, "my_plan")
+    plan = need_plan(answer, "my_plan", HOSTS)
     if plan.mode is not Mode.PEER2PEER:
         return say.wrong("normal-mode")
     if plan.connection_uri is None:
         return say.wrong("no-connection-uri")
-    problems = plan.problems(source=SOURCE, destination=DESTINATION)
-    for problem in problems:
-        if problem.field == "connection_uri":
-            return wrong(problem.reason, problem.hint)
-    if found := _check_connection_uri(plan.connection_uri) or _check_memory(plan):
-        return found
-    if problems:
-        return wrong(problems[0].reason, problems[0].hint)
-    return say.right("plan")
-
-
-def _check_connection_uri(text: str) -> Feedback | None:
-    if host_of(text) != DESTINATION:
-        return say.wrong("connection-host", host=host_of(text))
-    uri = ConnectionUri.parse(text, Mode.PEER2PEER)
-    if uri.transport not in {"ssh", "libssh", "libssh2"} or uri.path != "/system":
-        return say.wrong("connection-transport")
-    return None
-
-
-def _check_memory(plan: Plan) -> Feedback | None:
-    if plan.migration_uri is None:
+    if not is_host(host_of(plan.connection_uri), HOSTS.destination):
+        return say.wrong("connection-host", host=host_of(plan.connection_uri))
+    # The source's libvirtd runs as root, so a URI without a user means root.
+    refuse_login(plan.connection_uri, plan.mode, ("root", None))
+    if plan.migration_uri in (None, AUTO):
         return say.wrong("no-migration-uri")
-    return _check_migration_uri(plan.migration_uri, Mode.PEER2PEER)
+    way, remark = memory_way(plan.migration_uri)
+    by = "QEMU" if plan.parallel or plan.postcopy else "libvirtd"
+    return _check_network(way.host) or say.right("plan", by=by, remark=remark)
+
+
+def _check_network(host: str) -> Feedback | None:
+    """Return the feedback on a host that is not node2 on the migration network."""
+    if is_host(host, HOSTS.memory):
+        return None
+    if is_host(host, HOSTS.destination):
+        return say.wrong("office-network")
+    return say.wrong("other-host", host=host)
 
 
 def check_pair(answer: object) -> Feedback:
@@ -105,24 +101,6 @@ def _settings(run: Run) -> set[tuple[str, str]]:
     apart = {"mode", "connection_uri", "migration_uri"}
     changed = run.plan.changed()
     return {(name, repr(changed[name])) for name in changed if name not in apart}
-
-
-def _check_migration_uri(text: str, mode: Mode) -> Feedback | None:
-    """Return the feedback on a wrong migration URI; None for a right one."""
-    host = host_of(text)
-    if host in {SOURCE, SOURCE_ADDRESS}:
-        return say.wrong("source")
-    if problems := validate_migration_uri(text, mode, source=SOURCE, destination=DESTINATION):
-        return wrong(problems[0].reason, problems[0].hint)
-    if "://" not in text:
-        return say.wrong("no-scheme")
-    if host == DESTINATION:
-        return say.wrong("office-network")
-    if host != ADDRESS:
-        return say.wrong("other-host", host=host or text)
-    if notes := migration_notes(text):
-        return wrong(notes[0], f"Use only a scheme and an address: tcp://{ADDRESS}.")
-    return None
 
 
 CHECKS: dict[str, Callable[..., Feedback]] = {

@@ -13,6 +13,8 @@ from migrationlab.course.host_commands import KINDS
 OWN = frozenset({"ipc", "mnt", "net", "pid", "uts"})
 SIZE_GIB, SECONDS = 1, 20
 _BITS = SIZE_GIB * 2**30 * 8
+#: The names in the headings of namespaces(7), where they differ.
+_NAMES = {"mount": "mnt", "network": "net"}
 say = Texts(__file__, kinds=", ".join(KINDS), seconds=SECONDS)
 
 
@@ -25,7 +27,8 @@ def check_separate(answer: object) -> Feedback:
     if isinstance(answer, Mapping) or not isinstance(answer, Iterable):
         return say.wrong("separate-kind")
     names = (name for name in answer if not is_unfinished(name))
-    given = {str(name).strip().lower().partition(":")[0] for name in names}
+    words = (str(name).strip().lower().partition(":")[0] for name in names)
+    given = {_NAMES.get(word, word) for word in words}
     if not given:
         return unfinished(how)
     if unknown := sorted(given - set(KINDS)):

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from migrationlab.course.answers import need, need_number, need_places, need_run, refuse_mistakes
+from migrationlab.course.answers import (
+    need,
+    need_number,
+    need_places,
+    need_run,
+    refuse_mistakes,
+    words_of,
+)
 from migrationlab.course.feedback import Feedback, Texts
 
 #: The phase that sends memory.
@@ -23,7 +30,8 @@ def check_phase(answer: object, run: object = None) -> Feedback:
     places, run = need_places(answer, KEYS), need_run(run)
     table = run.timeline().phases.set_index("phase")
     wanted = str(table["duration_ms"].drop(SENDING).idxmax())
-    phase = str(places["phase"]).strip().capitalize()
+    given = words_of(places["phase"], {"phase": ""})
+    phase = " ".join(filter(None, given)).capitalize()
     if phase not in table.index:
         return say.wrong("no-phase", phase=places["phase"], phases=", ".join(table.index))
     if phase == SENDING:
@@ -31,20 +39,19 @@ def check_phase(answer: object, run: object = None) -> Feedback:
     if phase != wanted:
         return say.wrong("not-longest", phase=phase)
     sides = {str(run.source["name"]): "source", str(run.destination["name"]): "destination"}
-    words = str(places["by"]).lower().replace("’", "'").replace("'s", "").replace("_", " ").split()
-    by = " ".join(sides.get(word, word) for word in words if word != "the")
+    by = words_of(places["by"], sides)
     return _check_by(by, table, wanted) or _check_length(places["ms"], table["duration_ms"], wanted)
 
 
-def _check_by(by: str, table: pd.DataFrame, wanted: str) -> Feedback | None:
+def _check_by(given: Sequence[str], table: pd.DataFrame, wanted: str) -> Feedback | None:
     """Return the feedback on a wrong worker of the phase; None for the right one."""
-    true = str(table.loc[wanted, "by"])
-    if by == true:
+    true = set(str(table.loc[wanted, "by"]).lower().split())
+    by = " ".join(given)
+    if set(given) == true:
         return None
-    if by == str(table.loc[wanted, "asked_by"]):
+    if set(given) == set(str(table.loc[wanted, "asked_by"]).lower().split()):
         return say.wrong("by-asked", wanted=wanted, by=by)
-    side, _, program = true.partition(" ")
-    if by in {side, program}:
+    if set(given) < true:
         return say.wrong("by-half", by=by)
     return say.wrong("by", wanted=wanted, by=by)
 

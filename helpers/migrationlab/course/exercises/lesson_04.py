@@ -8,7 +8,14 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 
 from migrationlab.analysis.downtimes import KINDS
-from migrationlab.course.answers import need, need_number, need_places, need_run, refuse_mistakes
+from migrationlab.course.answers import (
+    need,
+    need_number,
+    need_places,
+    need_run,
+    refuse_mistakes,
+    words_of,
+)
 from migrationlab.course.feedback import Feedback, Texts
 from migrationlab.runs.run import Run
 
@@ -51,7 +58,7 @@ def check_event(answer: object, run: object = None) -> Feedback:
 def check_request(answer: object, run: object = None) -> Feedback:
     """Check the downtime for the users of a service: a number, and its bounds."""
     places, run = need_places(answer, KEYS), need_run(run)
-    kind = str(places["kind"]).strip().lower()
+    kind = " ".join(word for word in words_of(places["kind"]) if word != "downtime")
     if kind not in KINDS:
         return say.wrong("no-kind", kind=places["kind"])
     if kind != "network":

@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable
 
 from migrationlab.analysis.cost import SEGMENT_HEADER_BYTES
-from migrationlab.course.answers import need, need_number, need_plan, need_run, refuse_mistakes
+from migrationlab.course.answers import need, need_number, need_run, refuse_mistakes
 from migrationlab.course.feedback import Feedback, Texts, wrong
+from migrationlab.course.plan_answers import need_plan
 from migrationlab.forecast.precopy import MIB, PAYLOAD_SHARE
 from migrationlab.runs.run import Run
 
@@ -35,8 +36,6 @@ def on_the_wire_mbit_s(payload_mib_s: float) -> float:
 def check_half(answer: object) -> Feedback:
     """Check a plan that uses at most half of a wire of 1 Gbit/s."""
     plan = need_plan(answer, "half")
-    if problems := plan.problems():
-        return say.wrong("cannot-work", reason=problems[0].reason, hint=problems[0].hint)
     if (limit := plan.bandwidth_mib_s) is None:
         return say.wrong("no-limit")
     if (found := _check_too_much(limit)) is not None:

@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from migrationlab.course.answers import is_unfinished, need, need_plan
-from migrationlab.course.feedback import Feedback, Texts, unfinished
+from migrationlab.course.answers import need_places, yes_or_no
+from migrationlab.course.feedback import Feedback, Texts
+from migrationlab.course.plan_answers import need_plan
 from migrationlab.experiment.experiment import Experiment
 from migrationlab.forecast.precopy import MIB, PAYLOAD_SHARE, Precopy
 from migrationlab.plan.plan import Plan
@@ -48,18 +49,14 @@ say = Texts(
 
 def check_ends(answer: object) -> Feedback:
     """Check the choice of guests whose migration ends by itself."""
-    need(answer, "Write True or False for each guest.")
-    if not isinstance(answer, Mapping):
-        return say.wrong("ends-kind")
-    if unknown := [str(name) for name in answer if name not in GUESTS]:
+    places = need_places(answer, tuple(GUESTS), "True or False for ")
+    if unknown := [str(name) for name in places if name not in GUESTS]:
         return say.wrong("unknown", name=unknown[0])
-    if missing := [name for name in GUESTS if is_unfinished(answer.get(name))]:
-        return unfinished(f"Write True or False for {', '.join(missing)}.")
     for name, guest in GUESTS.items():
-        if not isinstance(answer[name], bool):
-            return say.wrong("not-bool", name=name, answer=answer[name])
-        if answer[name] is not guest.forecast().ends:
-            truth = "it does not end" if answer[name] else "it ends"
+        if (given := yes_or_no(places[name])) is None:
+            return say.wrong("not-bool", name=name, answer=places[name])
+        if given is not guest.forecast().ends:
+            truth = "it does not end" if given else "it ends"
             return say.wrong(f"ends-{name}", truth=truth)
     return say.right("ends")
 
@@ -69,14 +66,17 @@ def check_fix(answer: object, fixes: object = None) -> Feedback:
     plan = need_plan(answer, "fix")
     if not (isinstance(fixes, Experiment) and {c.name for c in fixes.cells} >= FIXES):
         return say.wrong("no-fixes")
-    if problems := plan.problems():
-        return say.wrong("cannot-work", reason=problems[0].reason, hint=problems[0].hint)
-    for limit in (plan.bandwidth_mib_s, plan.postcopy_bandwidth_mib_s):
-        if limit is not None and limit < BUSY.bandwidth_mib_s:
-            return say.wrong("bandwidth", limit=limit)
     if plan.postcopy:
         return _check_postcopy(plan, fixes)
+    if (limit := _slowest(plan)) < BUSY.bandwidth_mib_s:
+        return say.wrong("bandwidth", limit=limit)
     return _check_long_downtime(plan) or _check_other(plan, fixes)
+
+
+def _slowest(plan: Plan) -> float:
+    """Return the lowest rate at which the plan sends memory, in MiB/s."""
+    limits = (plan.bandwidth_mib_s, plan.postcopy_bandwidth_mib_s, BUSY.bandwidth_mib_s)
+    return min(limit for limit in limits if limit is not None)
 
 
 def _check_postcopy(plan: Plan, fixes: Experiment) -> Feedback:
@@ -85,14 +85,20 @@ def _check_postcopy(plan: Plan, fixes: Experiment) -> Feedback:
         return say.wrong("no-switch")
     if plan.parallel:
         return say.wrong("postcopy-parallel")
-    if (limit := plan.max_downtime_ms) is not None and _ends_with(limit):
+    if (limit := plan.max_downtime_ms) is not None and limit > MAX_DOWNTIME_MS:
         return say.wrong("ends-before", limit=limit)
     total_s, downtime_ms = _recorded(fixes, "post-copy")
+    slower = BUSY.bandwidth_mib_s / _slowest(plan)
     # One more iteration sends the working set once more over the wire.
     times = [] if after_s is None else [after_s]
     if after_iteration is not None:
-        times.append(after_iteration * _ITERATION_S)
-    if (most := min(WITHIN_S, plan.deadline_s)) < max(min(times) + 2 * _ITERATION_S, total_s):
+        times.append(after_iteration * _ITERATION_S * slower)
+    if plan.abort_when_diverging_s is not None and plan.abort_when_diverging_s <= min(times):
+        return say.wrong("diverging")
+    needed_s = max(min(times) + 2 * _ITERATION_S * slower, total_s * slower)
+    if (most := min(WITHIN_S, plan.deadline_s)) < needed_s:
+        if slower > 1:
+            return say.wrong("bandwidth", limit=_slowest(plan))
         return say.wrong("too-late", most=most, total_s=total_s)
     return say.right("postcopy", total_s=total_s, downtime_ms=downtime_ms)
 
@@ -100,12 +106,11 @@ def _check_postcopy(plan: Plan, fixes: Experiment) -> Feedback:
 def _check_long_downtime(plan: Plan) -> Feedback | None:
     """Return the feedback on a plan that ends by a long downtime; None for other plans."""
     suspends = (plan.suspend_after_iteration, plan.suspend_after_s) != (None, None)
-    paused = not plan.live or suspends
     limit = plan.max_downtime_ms
-    if limit is None and not paused:
+    if limit is None and not suspends:
         return None
     needed_ms = 1000 * _ITERATION_S
-    if paused or (limit is not None and _ends_with(limit)):
+    if suspends or (limit is not None and _ends_with(limit)):
         return say.wrong("paused", needed_ms=needed_ms)
     return say.wrong("downtime-limit", limit=limit, needed_ms=needed_ms)
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from migrationlab.course.answers import need_places, need_plan
-from migrationlab.course.feedback import Feedback, Texts, wrong
+from migrationlab.course.answers import need_places, one_of
+from migrationlab.course.feedback import Feedback, Texts
+from migrationlab.course.plan_answers import Hosts, is_host, memory_way, need_plan
 from migrationlab.lab.layout import WIRE_ADDRESSES
 from migrationlab.plan.plan import Plan
-from migrationlab.plan.uris import ConnectionUri, MigrationUri, host_of
+from migrationlab.plan.settings import AUTO
+from migrationlab.plan.uris import ConnectionUri, host_of
 from migrationlab.runs.run import Outcome, Run
 
 PLACES = ("client", "source", "destination", "plan")
 SOURCE, DESTINATION = "host-a", "host-b"
-#: The destination's address on the wire, which works as well as its name.
-ADDRESS = WIRE_ADDRESSES[1]
+#: The addresses on the wire, which work as well as the names.
+SOURCE_ADDRESS, ADDRESS = WIRE_ADDRESSES
+HOSTS = Hosts((SOURCE, SOURCE_ADDRESS), (DESTINATION, ADDRESS), (DESTINATION, ADDRESS))
 #: libvirt's ports for a plan that names none (qemu.conf, migration_port_min and _max).
 LIBVIRTS_PORTS = range(49152, 49216)
 #: The ports that the firewall of the exercise lets through.
@@ -45,6 +48,8 @@ _HINTS = {
     "C": "Who shows a server's certificate: the side that connects, or the side that listens?",
     "D": "The URI is a good one, in the wrong place: change nothing on any machine.",
 }
+#: The machines of the messages.
+_NAMES = {"laptop": "client", "node1": "source", "node2": "destination"}
 say = Texts(__file__, places=", ".join(PLACES), destination=DESTINATION, open=OPEN_PORTS)
 
 
@@ -52,9 +57,8 @@ def check_turn(answer: object) -> Feedback:
     """Check where to fix the faults behind four messages."""
     places = need_places(answer, tuple(TURNS), "a place for ")
     for name, place in TURNS.items():
-        given = str(places[name]).strip().lower()
-        if given not in PLACES:
-            return say.wrong("no-place", name=name, given=given)
+        if (given := one_of(PLACES, places[name], _NAMES)) is None:
+            return say.wrong("no-place", name=name, given=places[name])
         if given == "plan" and MESSAGES[name][1] == _NAME:
             return say.wrong("address-in-plan", name=name, hint=_HINTS[name])
         if given != place:
@@ -65,11 +69,10 @@ def check_turn(answer: object) -> Feedback:
 
 def check_fix(answer: object, run: object = None) -> Feedback:
     """Check a plan past a firewall that blocks libvirt's own ports; run is None if not tried."""
-    plan = need_plan(answer, "mine")
-    if problems := plan.problems(source=SOURCE, destination=DESTINATION):
-        return wrong(problems[0].reason, problems[0].hint)
-    if plan.offline:
-        return say.wrong("offline")
+    plan = need_plan(answer, "mine", HOSTS)
+    host = plan.connection_uri and host_of(plan.connection_uri)
+    if host and not is_host(host, HOSTS.destination):
+        return say.wrong("connection-host", host=host)
     found = say.right("tunnelled") if plan.tunnelled else _check_port(plan)
     if found.passed and isinstance(run, Run) and run.outcome is not Outcome.COMPLETED:
         error = run.error
@@ -80,19 +83,19 @@ def check_fix(answer: object, run: object = None) -> Feedback:
 
 def _check_port(plan: Plan) -> Feedback:
     """Check the port for the memory."""
-    if plan.migration_uri in (None, "auto"):
+    if plan.migration_uri in (None, AUTO):
         if plan.connection_uri and ConnectionUri.parse(plan.connection_uri).port in OPEN_PORTS:
             return say.wrong("connection-port")
         return say.wrong("no-migration-uri")
-    if host_of(plan.migration_uri) not in (DESTINATION, ADDRESS):
-        return say.wrong("other-host", host=host_of(plan.migration_uri))
-    port = MigrationUri.parse(plan.migration_uri).port
-    if port is None or port in LIBVIRTS_PORTS:
-        which = "a port that libvirt chooses" if port is None else f"port {port}"
+    way, remark = memory_way(plan.migration_uri)
+    if not is_host(way.host, HOSTS.memory):
+        return say.wrong("other-host", host=way.host)
+    if way.port is None or way.port in LIBVIRTS_PORTS:
+        which = "a port that libvirt chooses" if way.port is None else f"port {way.port}"
         return say.wrong("blocked-port", which=which)
-    if port not in OPEN_PORTS:
-        return say.wrong("other-port", port=port)
-    return say.right("port")
+    if way.port not in OPEN_PORTS:
+        return say.wrong("other-port", port=way.port)
+    return say.right("port", remark=remark)
 
 
 CHECKS: dict[str, Callable[..., Feedback]] = {"turn": check_turn, "fix": check_fix}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeGuard
 
 import numpy as np
+import pandas as pd
 
 from migrationlab.course.answers import is_unfinished, need, need_number
 from migrationlab.course.feedback import Feedback, Texts, unfinished
@@ -18,6 +20,8 @@ BLOCKS = 3
 CELLS = ("mode=normal", "mode=peer2peer")
 FIELDS = ("n", "median_ms", "low_ms", "high_ms")
 _WORDS = ", ".join(f'"{verdict}"' for verdict in Verdict)
+#: Other words for the verdict that no claim is possible.
+_TOO_FEW = {"too few runs", "too few values", "n too small", "n is too small"}
 say = Texts(__file__, words=_WORDS, min_n=MIN_FOR_INTERVAL)
 
 
@@ -26,7 +30,8 @@ def check_claim(answer: object, recorded: object = None) -> Feedback:
     need(answer, f"Put one of {_WORDS} in the place of the three dots.")
     if not _is_modes(recorded):
         return say.wrong("no-experiment")
-    given = str(answer).strip().lower()
+    given = re.sub(r"[-_\s]+", " ", str(answer).lower()).strip(" .!")
+    given = Verdict.TOO_FEW if given in _TOO_FEW else given
     if given not in list(Verdict):
         return say.wrong("no-verdict", given=given)
     a, b = (_values(recorded, cell, BLOCKS) for cell in CELLS)
@@ -41,7 +46,7 @@ def check_figure(answer: object, recorded: object = None) -> Feedback:
     need(answer, "Fill in four numbers.")
     if not _is_modes(recorded):
         return say.wrong("no-experiment")
-    if not isinstance(answer, Mapping):
+    if not isinstance(answer, (Mapping, pd.Series)):
         return say.wrong("figure-kind", kind=type(answer).__name__)
     if missing := [name for name in FIELDS if is_unfinished(answer.get(name))]:
         if missing == ["n"]:

@@ -19,7 +19,18 @@ WAY = "tcp://10.0.0.2"
 SSH = "qemu+ssh://root@node2/system"
 
 
-@pytest.mark.parametrize("answer", [WAY, f" {WAY} ", "tcp://10.0.0.2:49200"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        WAY,
+        f" {WAY} ",
+        f"{WAY}/",
+        "tcp:10.0.0.2",
+        "tcp://root@10.0.0.2",
+        "tcp://[::ffff:10.0.0.2]",
+        "tcp://10.0.0.2:49200",
+    ],
+)
 def test_solution_for_the_uri_passes(answer: str) -> None:
     """The TCP address in the migration network is right, with and without a port."""
     assert LESSON.check("uri", answer).passed
@@ -31,7 +42,10 @@ def test_solution_for_the_uri_passes(answer: str) -> None:
         (SSH, "is a libvirt connection URI"),  # the mistake of 2011
         ("qemu+ssh://root@10.0.0.2/system", "is a libvirt connection URI"),
         ("10.0.0.2", "scheme"),
-        ("tcp://root@10.0.0.2", "libvirt ignores the rest"),
+        ("tcp://10.0.0.2:80", "only root may listen"),
+        ("TCP://10.0.0.2", "scheme tcp"),
+        ("rdma://10.0.0.2", "RDMA needs"),
+        ("tcp://localhost", "back to itself"),
         ("tcp://10.0.0.2:22", "that of sshd"),
         ("tcp://node2", "office network"),
         ("tcp://10.0.0.1", "the host that the guest leaves"),
@@ -59,8 +73,24 @@ def test_any_answer_gets_a_result(answer: object) -> None:
 
 def test_solution_for_the_plan_passes() -> None:
     """Each of the two URIs is in its place."""
+    for uri in (
+        SSH,
+        "qemu+ssh://root@10.0.0.2/system",
+        "qemu+ssh://root@NODE2/system",
+        "qemu+ssh://root@node2:22/system",
+        "qemu+ssh://node2/system",
+        "qemu+libssh2://root@node2/system",
+    ):
+        plan = Plan(mode="peer2peer", connection_uri=uri, migration_uri=WAY)
+        assert LESSON.check("plan", plan).passed
+
+
+def test_reply_names_who_connects_for_the_memory() -> None:
+    """libvirtd connects for the memory; with parallel connections QEMU does."""
     plan = Plan(mode="peer2peer", connection_uri=SSH, migration_uri=WAY)
-    assert LESSON.check("plan", plan).passed
+    assert "libvirtd connects to node2's QEMU" in LESSON.check("plan", plan).text
+    parallel = replace(plan, parallel=True)
+    assert "QEMU connects to node2's QEMU" in LESSON.check("plan", parallel).text
 
 
 @pytest.mark.parametrize(
@@ -86,6 +116,27 @@ def test_solution_for_the_plan_passes() -> None:
             "does not lead by SSH",
         ),
         (Plan(mode="peer2peer", connection_uri=SSH), "Without a migration URI"),
+        (Plan(mode="peer2peer", connection_uri=SSH, migration_uri="auto"), "Without a migration"),
+        (
+            Plan(mode="peer2peer", connection_uri="qemu+ssh://root@node2/session"),
+            "does not lead by SSH",
+        ),
+        (
+            Plan(mode="peer2peer", connection_uri="qemu+ssh://eve@node2/system", migration_uri=WAY),
+            "logs in as eve",
+        ),
+        (
+            Plan(mode="peer2peer", connection_uri="qemu+ssh://root@10.0.0.1/system"),
+            "the guest leaves",
+        ),
+        (
+            Plan(mode="peer2peer", connection_uri=SSH, migration_uri=WAY, listen_address="node2"),
+            "does not arrive",
+        ),
+        (
+            Plan(mode="peer2peer", connection_uri=SSH, migration_uri="tcp://10.0.0.2:80"),
+            "only root may listen",
+        ),
         (Plan(mode="peer2peer", connection_uri=SSH, migration_uri=SSH), "connection URI"),
         (Plan(mode="peer2peer", connection_uri=SSH, migration_uri="tcp://node2"), "office"),
         (Plan(mode="peer2peer", connection_uri=SSH, migration_uri=WAY, tunnelled=True), "tunnel"),

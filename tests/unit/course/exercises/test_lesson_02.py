@@ -35,7 +35,7 @@ def test_solution_for_what_separates_hosts_passes(answer: object) -> None:
         (set(KINDS) - OWN, "both hosts share"),
         (OWN | {"user"}, "user: in the table"),
         (OWN - {"uts"}, "1 more"),
-        ({"network"}, "no such kind"),
+        ({"disk"}, "no such kind"),
         (5, "not a collection"),
         ({"net": "own"}, "not a collection"),
         (KINDS, "same number"),

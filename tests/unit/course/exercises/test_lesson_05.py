@@ -65,7 +65,7 @@ def test_plan_for_half_of_the_wire_passes(plan: Plan) -> None:
         (Plan(bandwidth_mib_s=59), "headers"),
         (Plan(bandwidth_mib_s=7), "longer than it has to"),
         (Plan(bandwidth_mib_s=57, postcopy=True), "postcopy_bandwidth_mib_s"),
-        (Plan(bandwidth_mib_s=57, parallel_connections=4), "cannot work"),
+        (Plan(bandwidth_mib_s=57, parallel_connections=4), "needs parallel=True"),
     ],
 )
 def test_mistakes_about_half_of_the_wire_are_named(answer: object, words: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from migrationlab.course.exercises.lesson_09 import FIXES
 from migrationlab.course.feedback import AnswerState
 from migrationlab.course.lesson import Lesson
 from migrationlab.plan.plan import Plan
@@ -12,11 +11,23 @@ from migrationlab.plan.plan import Plan
 LESSON = Lesson("09", live=False)
 WAY = "tcp://10.0.5.2:49160"
 SSH = "qemu+ssh://root@node2/system"
-RIGHT = {fault: place for fault, (place, _) in FIXES.items()}
+RIGHT = {
+    "host-key-unknown": "source",
+    "port-closed": "destination",
+    "disk-not-shared": "plan",
+}
 
 
 @pytest.mark.parametrize(
-    "answer", [Plan(migration_uri=WAY), Plan(migration_uri=WAY, connection_uri=SSH)]
+    "answer",
+    [
+        Plan(migration_uri=WAY),
+        Plan(migration_uri="tcp:10.0.5.2:49160"),
+        Plan(migration_uri="tcp://root@10.0.5.2:49160"),
+        Plan(migration_uri="tcp://[::ffff:10.0.5.2]:49160/"),
+        Plan(migration_uri=WAY, connection_uri=SSH),
+        Plan(migration_uri=WAY, connection_uri="qemu+ssh://root@NODE2.:22/system"),
+    ],
 )
 def test_solution_for_the_plan_passes(answer: Plan) -> None:
     """The laptop is the client, and memory uses the open address and port."""
@@ -27,7 +38,7 @@ def test_solution_for_the_plan_passes(answer: Plan) -> None:
     ("answer", "words"),
     [
         (Plan(mode="peer2peer", migration_uri=WAY), "cannot log in"),
-        (Plan(), "Without a migration URI"),
+        (Plan(), "storage network"),
         (Plan(migration_uri="tcp://node2:49160"), "storage network"),
         (Plan(migration_uri="tcp://10.0.5.2"), "firewall"),
         (Plan(migration_uri="tcp://10.0.5.2:49152"), "port 49152"),
@@ -37,11 +48,13 @@ def test_solution_for_the_plan_passes(answer: Plan) -> None:
         (Plan(migration_uri="auto"), "storage network"),
         (Plan(migration_uri=WAY, connection_uri="qemu+tcp://node2/system"), "by SSH"),
         (Plan(migration_uri=WAY, connection_uri="qemu+ssh://root@node2/session"), "by SSH"),
-        (Plan(migration_uri="rdma://10.0.5.2:49160"), "by TCP"),
-        (Plan(migration_uri=WAY, copy_storage="full"), "a second port"),
-        (Plan(migration_uri="tcp://root@10.0.5.2:49160"), "ignores the rest"),
-        (Plan(migration_uri="unix:///run/way.sock"), "storage network"),
-        (Plan(offline=True, persistent=True, live=False), "no running guest"),
+        (Plan(migration_uri="rdma://10.0.5.2:49160"), "RDMA needs"),
+        (Plan(migration_uri=WAY, copy_storage="full"), "Copy the disks"),
+        (Plan(migration_uri=WAY, listen_address="node2"), "does not arrive"),
+        (Plan(migration_uri=WAY, connection_uri="qemu+ssh://node2/system"), "root"),
+        (Plan(migration_uri=WAY, connection_uri="qemu+ssh://root@node2:49160/system"), "port 22"),
+        (Plan(migration_uri="unix:///run/way.sock"), "needs a program"),
+        (Plan(offline=True, persistent=True, live=False), "is paused from the start"),
         ("tcp://10.0.5.2:49160", "not a plan"),
     ],
 )
@@ -56,8 +69,13 @@ def test_mistakes_about_the_plan_are_named(answer: object, words: str) -> None:
 def test_solution_for_the_fixes_passes() -> None:
     """Each fault is at its place: source, destination or plan."""
     assert LESSON.check("fix", RIGHT).passed
-    # Its hint names two ways.
-    assert LESSON.check("fix", RIGHT | {"port-closed": "plan"}).passed
+
+
+def test_two_faults_can_be_fixed_in_two_places() -> None:
+    """Ports and disks have a fix by the plan and one at the destination, and both are right."""
+    two = {"port-closed": "plan", "disk-not-shared": "node2's pool"}
+    assert LESSON.check("fix", RIGHT | two).passed
+    assert LESSON.check("fix", RIGHT | {"disk-not-shared": ("plan", "destination")}).passed
 
 
 @pytest.mark.parametrize(
@@ -66,7 +84,7 @@ def test_solution_for_the_fixes_passes() -> None:
         ({"host-key-unknown": "destination"}, "known_hosts"),
         ({"port-closed": "source"}, "ports"),
         ({"host-key-unknown": "plan"}, "not fixed by a plan"),
-        ({"disk-not-shared": "Destination"}, "takes the disk along"),
+        ({"disk-not-shared": "Source"}, "takes the disk along"),
         ({"disk-not-shared": "laptop"}, "not one of the places"),
     ],
 )

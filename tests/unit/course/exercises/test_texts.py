@@ -10,7 +10,8 @@ import pytest
 
 from paths import ROOT
 
-LESSONS = sorted((ROOT / "helpers/migrationlab/course/exercises").glob("lesson_*.py"))
+COURSE = ROOT / "helpers/migrationlab/course"
+LESSONS = [*sorted((COURSE / "exercises").glob("lesson_*.py")), COURSE / "plan_answers.py"]
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.stem)
