@@ -50,7 +50,7 @@ def check_plan(answer: object) -> Feedback:
     if plan.migration_uri in (None, AUTO):
         return say.wrong("no-migration-uri")
     way, remark = memory_way(plan.migration_uri)
-    by = "QEMU" if plan.parallel or plan.postcopy else "libvirtd"
+    by = plan.connections()[-1].opened_by.removeprefix("source ")
     return _check_network(way.host) or say.right("plan", by=by, remark=remark)
 
 
