@@ -87,7 +87,7 @@ def one_of(
 
 
 def yes_or_no(answer: object) -> bool | None:
-    """Return the truth in an answer: a bool, 0 or 1, or a word; None if there is none."""
+    """Return the truth in an answer: True or False, 0 or 1, or a word; None if there is none."""
     text = str(answer).strip().lower()
     return True if text in {"true", "yes", "1"} else False if text in {"false", "no", "0"} else None
 
