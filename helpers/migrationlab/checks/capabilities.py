@@ -13,11 +13,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from xml.etree.ElementTree import tostring
 
-from defusedxml.ElementTree import fromstring
-
 from migrationlab.errors import HostError
 from migrationlab.hosts.connection import refusals
 from migrationlab.hosts.host import Host
+from migrationlab.plan.outside_xml import read_xml
 from migrationlab.plan.validation import DomainFacts, domain_facts
 
 #: The beginnings of versioned machine types, as QEMU names them.
@@ -48,7 +47,7 @@ class Capabilities:
     @classmethod
     def parse(cls, text: str) -> Capabilities:
         """Read a capabilities XML."""
-        xml = fromstring(text)
+        xml = read_xml(text)
         arch = xml.findtext("host/cpu/arch", "")
         machines = {
             name
@@ -69,7 +68,7 @@ def newest(machines: frozenset[str], families: Iterable[str]) -> str | None:
         versions = {
             name: tuple(map(int, match[1].split(".")))
             for name in machines
-            if (match := re.fullmatch(rf"{re.escape(family)}(\d+(?:\.\d+)+)", name))
+            if (match := re.fullmatch(rf"{re.escape(family)}(\d{{1,9}}(?:\.\d{{1,9}})+)", name))
         }
         if versions:
             return max(versions, key=lambda name: versions[name])
@@ -103,7 +102,7 @@ class Requirements:
     @classmethod
     def parse(cls, text: str) -> Requirements:
         """Read a domain's XML."""
-        xml = fromstring(text)
+        xml = read_xml(text)
         kind = xml.find("os/type")
         cpu = xml.find("cpu")
         # A running domain names the bridge of a network too: <source network= bridge=>.

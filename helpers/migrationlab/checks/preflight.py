@@ -10,6 +10,7 @@ guest, ``preflight.toml`` the texts of the findings.
 from __future__ import annotations
 
 import ipaddress
+import shlex
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -26,7 +27,7 @@ from migrationlab.hosts.program import NOT_RUN
 from migrationlab.hosts.shell import SSH_TRANSPORTS
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.settings import AUTO
-from migrationlab.plan.uri_parser import read_migration_uri, read_uri
+from migrationlab.plan.uri_parser import is_address, name_problem, read_migration_uri, read_uri
 from migrationlab.plan.uris import Mode
 
 MESSAGES = Messages(
@@ -39,6 +40,9 @@ FIRST_PORT, LAST_PORT = 49152, 49215
 CONNECT_TIMEOUT_S = 3
 #: A larger offset makes the logs of both hosts contradict each other; certificates may be invalid.
 CLOCK_TOLERANCE_MS = 1000
+#: bash opens a connection for such a file name: see its manual, under REDIRECTION. The name and the
+#: port are arguments: another machine chose the name, and it must not become text of a command.
+CONNECT = ("bash", "-c", ': <"/dev/tcp/$1/$2"', "bash")
 _found = partial(finding, "preflight")
 
 
@@ -149,12 +153,15 @@ def _no_shell(host: Host, command: str) -> Check:
 def _addresses(host: Host, name: str) -> frozenset[str] | None:
     """Return the addresses of a name on a host; empty for an unknown name, None without answer."""
     assert host.shell is not None
+    if name_problem(name, "name"):
+        return frozenset()
     answer = host.shell.run("getent", "ahosts", name)
     if answer.status == 2:  # getent(1): one or more supplied keys could not be found
         return frozenset()
     if answer.status != 0:
         return None
-    return frozenset(line.split()[0] for line in answer.text.splitlines())
+    words = (line.split() for line in answer.text.splitlines())
+    return frozenset(word[0] for word in words if word and is_address(word[0]))
 
 
 def _loopback(addresses: frozenset[str]) -> list[str]:
@@ -165,7 +172,7 @@ def _loopback(addresses: frozenset[str]) -> list[str]:
 def _name(pair: HostPair) -> Check:
     """Check the meaning of the destination's name on the source."""
     target, source = pair.target, pair.source
-    command = f"`getent ahosts {target}`"
+    command = f"`getent ahosts {shlex.quote(target)}`"
     if source.shell is None:
         return _no_shell(source, command)
     say = partial(_found, "name", source=source.name, target=target)
@@ -202,18 +209,19 @@ def _ports(pair: HostPair) -> Check:
     if uri is None or uri.startswith("unix:"):
         reason = "a Unix socket" if uri else "tunnelled" if pair.plan.tunnelled else "offline"
         return _found("ports", "not-needed", reason=reason)
-    command = f"`nc -zv {target} {FIRST_PORT}` reports refused if the way is open"
+    command = f"`nc -zv {shlex.quote(target)} {FIRST_PORT}` reports refused if the way is open"
     if source.shell is None:
         return _no_shell(source, command)
     say = partial(_found, "ports", source=source.name, target=target)
+    if name_problem(target, "target"):
+        return say("no-name")
     named = read_migration_uri(uri).port_number
     ports = (named,) if named else (FIRST_PORT, LAST_PORT)
     closed: list[str] = []
     refused: list[int] = []
     for port in ports:
-        # bash opens a connection for such a file name: see its manual, under REDIRECTION.
-        connect = f": </dev/tcp/{target}/{port}"
-        answer = source.shell.run("timeout", str(CONNECT_TIMEOUT_S), "bash", "-c", connect)
+        place = (target, str(port))
+        answer = source.shell.run("timeout", str(CONNECT_TIMEOUT_S), *CONNECT, *place)
         if answer.status in (NOT_RUN, 126):
             return say("not-tried", reason=answer.text, command=command)
         if answer.text.endswith("Connection refused"):
@@ -239,7 +247,7 @@ def _peer2peer(pair: HostPair) -> Check:
     if parts.transport in SSH_TRANSPORTS:
         # Nobody is there to type a password.
         opened = parts.with_options({**parts.options, "no_tty": "1"})
-    command = f"as root: `virsh --connect {uri} hostname`"
+    command = f"as root: `virsh --connect {shlex.quote(uri)} hostname`"
     if source.shell is None:
         return _no_shell(source, command)
     say = partial(_found, "peer2peer", source=source.name, uri=uri, command=command)

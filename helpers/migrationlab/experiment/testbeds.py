@@ -21,6 +21,7 @@ from migrationlab.lab.lab import Lab
 from migrationlab.migrate.guest import GuestLike
 from migrationlab.plan.guest_spec import GuestSpec
 from migrationlab.plan.validation import Situation
+from migrationlab.plan.virsh import virsh_line
 from migrationlab.runs.run import Outcome, Run
 from migrationlab.steps import Listener, ignore
 
@@ -171,8 +172,9 @@ class HostsTestbed:
                 )
         raise GuestError(
             f"domain must run on one of the two hosts (got {self._hosts.domain!r})",
-            hint=f"Start it on one of them: virsh -c {self._hosts.source} start "
-            f"{self._hosts.domain}. Then run the experiment again to continue.",
+            hint="Start it on one of them: "
+            f"{virsh_line(self._hosts.source, 'start', self._hosts.domain)}. "
+            "Then run the experiment again to continue.",
         )
 
     def over(self, run: Run) -> None:

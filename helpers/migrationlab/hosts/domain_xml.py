@@ -9,7 +9,7 @@ import hashlib
 import re
 from xml.etree import ElementTree as ET
 
-from defusedxml.ElementTree import fromstring
+from migrationlab.plan.outside_xml import read_xml
 
 #: Elements that identify or name a domain, at any depth. ``genid`` changes at each start,
 #: ``seclabel`` names the categories that this domain was given.
@@ -33,7 +33,7 @@ def xml_sha256(xml: str) -> str:
         xml: The domain's XML as libvirt sends it to another host (VIR_DOMAIN_XML_MIGRATABLE),
             without its state. Another version of libvirt can write it differently.
     """
-    domain: ET.Element = fromstring(xml)
+    domain: ET.Element = read_xml(xml)
     own = [re.escape(text) for tag in ("name", "uuid") if (text := domain.findtext(tag))]
     # Whole words only: a guest called "a" must not remove that letter everywhere.
     itself = re.compile(rf"(?<![^\W_])(?:{'|'.join(own) or '(?!)'})(?![^\W_])")

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import libvirt
-from defusedxml.ElementTree import fromstring
 
 from migrationlab.errors import GuestError, HostError, UsageError
 from migrationlab.hosts.connection import answer_or_none, open_connection, refusals, version_text
@@ -21,9 +19,11 @@ from migrationlab.hosts.counters import HostCounters
 from migrationlab.hosts.domain_xml import xml_sha256
 from migrationlab.hosts.facts import HostFacts, from_kernel
 from migrationlab.hosts.shell import Shell, shell_of
+from migrationlab.plan.outside_xml import read_xml
 from migrationlab.plan.plan import Plan
-from migrationlab.plan.uri_parser import read_uri
+from migrationlab.plan.uri_parser import name_problem, read_uri
 from migrationlab.plan.validation import Side
+from migrationlab.plan.virsh import virsh_line
 
 UUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 #: Parameters of a connection URI about the connecting machine: its files, its programs.
@@ -99,6 +99,9 @@ class Host:
         self._connection = open_connection(uri)
         with refusals():
             self._hostname: str = self.connection.getHostname()
+        # Programs and URIs get this name, and another machine chose it.
+        if problem := name_problem(self._hostname, f"the hostname that {uri} reports"):
+            raise HostError(problem, hint="Set it there: hostnamectl set-hostname NAME")
         self.name = name or self._hostname
         self.peer_uri = peer_uri or self._default_peer_uri()
         self._facts: HostFacts | None = None
@@ -165,7 +168,7 @@ class Host:
                 _arch, _mib, cpus, *_ = self.connection.getInfo()
                 kernel, cpu_model = from_kernel(self.shell)
                 if cpu_model is None:
-                    cpu_model = fromstring(self.capabilities()).findtext("host/cpu/model")
+                    cpu_model = read_xml(self.capabilities()).findtext("host/cpu/model")
                 self._facts = HostFacts(
                     hostname=self._hostname,
                     libvirt_version=version_text(self.connection.getLibVersion()),
@@ -208,8 +211,7 @@ class Host:
         if not (active or inactive):
             raise GuestError(
                 f"the guest {name!r} of {self.name} is not running",
-                hint="Start it if it runs on no other host: "
-                f"virsh --connect {shlex.quote(self.uri)} start {shlex.quote(name)}",
+                hint="Start it if it runs on no other host: " + virsh_line(self.uri, "start", name),
             )
         return domain
 

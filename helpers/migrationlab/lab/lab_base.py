@@ -15,7 +15,6 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import psutil
-from defusedxml.ElementTree import fromstring
 
 from migrationlab.errors import HostError, LabError, UsageError
 from migrationlab.hosts.host import Host
@@ -28,6 +27,7 @@ from migrationlab.lab.network import Wire
 from migrationlab.lab.rack import Rack
 from migrationlab.lab.socket_broker import LAN, open_socket
 from migrationlab.lab.wire_check import WireCheck
+from migrationlab.plan.outside_xml import read_xml
 from migrationlab.plan.wire_spec import WireSpec
 
 HOSTS_TIMEOUT_S = 30
@@ -194,7 +194,7 @@ def _end(daemon: psutil.Process) -> None:
 
 
 def _machines(host: Host) -> set[str]:
-    capabilities = fromstring(host.capabilities())
+    capabilities = read_xml(host.capabilities())
     found: set[str] = set()
     for arch in capabilities.iterfind("guest/arch[@name='x86_64']"):
         for machine in arch.iterfind("machine"):

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from defusedxml.ElementTree import fromstring
-
 from migrationlab.capture.ping import EchoProbe
 from migrationlab.capture.recorder import Beats
 from migrationlab.hosts.connection import refusals
 from migrationlab.hosts.host import Host, domain_sha256
+from migrationlab.plan.outside_xml import read_xml
 from migrationlab.plan.validation import DomainFacts, domain_facts
 
 
@@ -78,7 +77,7 @@ class PlainDomain:
             )
         self.host = host
         self.accelerator = self._facts.accelerator or ""
-        os_type = fromstring(text).find("os/type")
+        os_type = read_xml(text).find("os/type")
         self._machine = os_type.get("machine", "") if os_type is not None else ""
 
     def __repr__(self) -> str:

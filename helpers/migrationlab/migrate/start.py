@@ -29,6 +29,7 @@ from migrationlab.migrate.record import MigrationRecord
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.uris import Mode
 from migrationlab.plan.validation import Situation
+from migrationlab.plan.virsh import virsh_line
 from migrationlab.runs.run import Run
 from migrationlab.steps import Listener, ignore
 
@@ -161,7 +162,7 @@ def _validate(guest: GuestLike, source: Host, to: Host, plan: Plan) -> None:
         raise GuestError(
             f"guest {guest.name!r} must not have a job under way (it has one on {source.name})",
             hint="Wait for that migration, or cancel it: "
-            f"`virsh --connect {source.uri} domjobabort {guest.name}`",
+            f"`{virsh_line(source.uri, 'domjobabort', guest.name)}`",
         )
 
 

@@ -6,10 +6,11 @@ reads a domain's XML; the packages that talk to libvirt fill in the rest.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
-from defusedxml.ElementTree import fromstring
+from migrationlab.plan.outside_xml import read_xml
 
 #: Whether both hosts have the same image, by libvirt's type of the source alone; a file can be
 #: either. Source: qemuMigrationSrcIsSafe in libvirt's ``src/qemu/qemu_migration.c``.
@@ -108,7 +109,7 @@ def domain_facts(
 
     The other arguments are facts of :class:`DomainFacts` that are not in the XML.
     """
-    root = fromstring(xml)
+    root = read_xml(xml)
     memory = root.find("memory")
     kib = None if memory is None else memory_kib(memory)
     return DomainFacts(
@@ -134,7 +135,9 @@ def memory_kib(element: Element) -> int | None:
     # Without a unit, libvirt means KiB.
     unit = (element.get("unit") or "KiB").lower()
     power = "kmgtpe".find(unit[0]) + 1
-    if not text.isdecimal() or (power == 0 and unit not in ("b", "byte", "bytes")):
+    if not re.fullmatch("[0-9]{1,30}", text):
+        return None
+    if power == 0 and unit not in ("b", "byte", "bytes"):
         return None
     base = 1000 if power and unit.endswith("b") and not unit.endswith("ib") else 1024
     size: int = int(text) * base**power

@@ -90,6 +90,14 @@ class UriParts(NamedTuple):
         pairs = (option.partition("=")[::2] for option in re.split("[&;]", self.query) if option)
         return {urllib.parse.unquote(name): urllib.parse.unquote(value) for name, value in pairs}
 
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """Return the programs that it names, which libvirt runs (libvirt's ``docs/uri.rst``).
+
+        ``command`` runs on the connecting machine, ``netcat`` on the other one.
+        """
+        return tuple(filter(None, map(self.options.get, ("command", "netcat"))))
+
     def with_options(self, options: Mapping[str, str]) -> str:
         """Return the URI as text, with these options instead of its options."""
         query = urllib.parse.urlencode(options, quote_via=urllib.parse.quote, safe="/")
@@ -193,6 +201,15 @@ def is_ipv6(text: str) -> bool:
         return False
     try:
         ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def is_address(text: str) -> bool:
+    """Return whether ``text`` is an IP address, without brackets; IPv6 may have its zone."""
+    try:
+        ipaddress.ip_address(text)
     except ValueError:
         return False
     return True

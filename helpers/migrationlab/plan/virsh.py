@@ -16,6 +16,12 @@ from migrationlab.plan.uris import connection_notes, migration_notes
 XML_FILES = {"destination_xml": "destination.xml", "persistent_xml": "persistent.xml"}
 
 
+def virsh_line(uri: str, action: str, domain: str, *arguments: str) -> str:
+    """Return a virsh command about a domain as a line to copy; no name of a domain is an option."""
+    end = ["--"] if domain.startswith("-") else []
+    return shlex.join(["virsh", "--connect", uri, action, *end, domain, *arguments])
+
+
 def command(
     plan: Settings,
     flags: tuple[str, ...],
@@ -80,7 +86,7 @@ def _missing(plan: Settings, domain: str, source_uri: str) -> Iterator[str]:
     """Yield each limit of virsh's command, and the command for a second shell that helps."""
 
     def second_shell(action: str, *arguments: str) -> str:
-        return shlex.join(["virsh", "--connect", source_uri, action, domain, *arguments])
+        return virsh_line(source_uri, action, domain, *arguments)
 
     if plan.downtime_steps is not None and plan.max_downtime_ms is not None:
         yield (

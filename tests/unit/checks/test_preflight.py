@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -14,7 +15,7 @@ from migrationlab.checks import capabilities
 from migrationlab.checks import domain as domains
 from migrationlab.checks.capabilities import Capabilities, Requirements
 from migrationlab.checks.diagnosis import Check, Status
-from migrationlab.checks.preflight import preflight
+from migrationlab.checks.preflight import CONNECT, preflight
 from migrationlab.cli import main
 from migrationlab.hosts.facts import HostFacts
 from migrationlab.hosts.host import Host
@@ -248,7 +249,8 @@ def test_plan_is_validated_without_a_domain(make: Make) -> None:
 
 def test_port_of_the_plan_is_tried(make: Make) -> None:
     """The preflight tries the host and the port of the plan's migration URI."""
-    hosts = make(source={"timeout 3 bash -c : </dev/tcp/10.9.9.9/5555": "No route to host;1"})
+    tried = r"timeout 3 bash -c : <\"/dev/tcp/\$1/\$2\" bash 10.9.9.9 5555"
+    hosts = make(source={tried: "No route to host;1"})
     check = found("ports", *hosts, plan=Plan(migration_uri="tcp://10.9.9.9:5555"))
     assert "10.9.9.9: 5555 (No route to host)" in check.detail
 
@@ -404,6 +406,36 @@ def test_host_device_fails(check: Callable[..., Check]) -> None:
 def test_little_memory_warns(check: Callable[..., Check]) -> None:
     """The check of free memory does not count the kernel's reclaimable cache."""
     assert check("memory", memory=1 << 30).status is Status.WARN
+
+
+@pytest.mark.parametrize("field", ["migration_uri", "auto"])
+def test_names_are_arguments_of_programs(make: Make, tmp_path: Path, field: str) -> None:
+    """A name from outside is never text of a command: a hostile one runs nothing."""
+    made = tmp_path / "made"
+    hostile = f"x;touch${{IFS}}{made}"
+    source, destination = make()
+    source.shell = Shell()  # this machine
+    if field == "auto":
+        destination._facts = HostFacts(hostile, "11.3.0", "10.0.2")
+    plan = Plan(migration_uri="auto" if field == "auto" else f"tcp://{hostile}")
+    ports = found("ports", source, destination, plan=plan)
+    assert (ports.status, "does not resolve" in ports.detail) == (Status.WARN, True)
+    assert found("name", source, destination, plan=plan).status is Status.FAIL
+    assert not made.exists()
+
+
+def test_bash_connects_to_its_arguments() -> None:
+    """The real bash connects to the name and the port that it gets as arguments."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = ("127.0.0.1", str(server.getsockname()[1]))
+        assert Shell().run(*CONNECT, *place).status == 0
+    assert Shell().run(*CONNECT, *place).text.endswith("Connection refused")
+
+
+def test_odd_answers_about_addresses_are_left_out(make: Make) -> None:
+    """A line of getent's without an address is left out; it is no address of the name."""
+    hosts = make(source={"getent ahosts node2": "\n;0", "getent ahosts node1": "10.0.0.1"})
+    assert found("name", *hosts).status is Status.FAIL
 
 
 def test_doctor_command_exits_1_on_failure() -> None:

@@ -98,6 +98,14 @@ def test_empty_uri_is_refused() -> None:
     assert "qemu+ssh://" in caught.value.hint
 
 
+@pytest.mark.parametrize("name", ["-oProxyCommand=x", "$(id)", "a b", "a\nb", "", "é" * 300])
+def test_reported_hostname_must_be_a_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that reports another text than a host name as its name is refused."""
+    monkeypatch.setattr("libvirt.virConnect.getHostname", lambda _self: name)
+    with pytest.raises(HostError, match="must be a host name"):
+        Host("test:///default")
+
+
 def test_host_has_name_uris_and_versions(host: Host) -> None:
     """A host has its hostname, its versions, and an ssh URI with that hostname for other hosts."""
     hostname = host.connection.getHostname()
