@@ -28,6 +28,7 @@ from migrationlab.plan.plan import Plan
 from migrationlab.plan.problem import Problem, require_none
 from migrationlab.plan.settings import Group, Setting, Shape, settings
 from migrationlab.plan.wording import quote
+from migrationlab.runs.safe_files import MIB, read_file
 
 #: Settings whose option names a file.
 FILES = frozenset({"destination_xml", "persistent_xml"})
@@ -70,7 +71,7 @@ def read_options(options: Mapping[str, Any]) -> tuple[Plan, tuple[Problem, ...]]
         if path is None:
             continue
         try:
-            texts[name] = Path(path).read_text(encoding="utf-8")
+            texts[name] = read_file(Path(path), MIB, follow=True).decode()
         except (OSError, ValueError) as error:
             texts[name] = None
             problems.append(

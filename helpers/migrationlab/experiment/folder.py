@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from typing import Any
 from migrationlab.errors import StoreError, UsageError
 from migrationlab.experiment.design import Design, read
 from migrationlab.experiment.schedule import PlannedRun
+from migrationlab.runs.safe_files import MIB, open_file, read_file
 from migrationlab.runs.store import write_file
 
 FORMAT = "migrationlab-experiment"
@@ -28,6 +28,8 @@ VERSION = 2
 MANIFEST = "experiment.json"
 BEGUN = "begun.jsonl"
 RUNS = "runs"
+#: The limit of experiment.json and of begun.jsonl: 100,000 runs have 20 MiB.
+MAX_BYTES = 64 * MIB
 
 _RESTORE = "Restore it from a copy. The runs beside it can be read without it."
 
@@ -45,6 +47,14 @@ class ExperimentManifest:
     migrationlab_version: str
     design: Design
     planned: tuple[PlannedRun, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One start of a planned run, and its time in ISO 8601."""
+
+    run_number: int
+    at: str
 
 
 def is_experiment(folder: Path) -> bool:
@@ -72,13 +82,13 @@ def read_manifest(folder: Path) -> ExperimentManifest:
     """Read the manifest of an experiment."""
     path = folder / MANIFEST
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_file(path, MAX_BYTES))
     except OSError as error:
         raise StoreError(
             f"{folder} must hold an experiment (reading {MANIFEST} failed: {error.strerror})",
             hint=f"Give a folder that has {MANIFEST}, or a TOML file.",
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"reading {path} failed: {error}", hint=_RESTORE) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise StoreError(
@@ -116,8 +126,9 @@ def record_start(folder: Path, number: int) -> None:
     """Record the start of a planned run, before the run begins."""
     line = json.dumps({"run_number": number, "at": datetime.now(UTC).isoformat()}) + "\n"
     try:
-        with (folder / BEGUN).open("a+b") as file:  # opened at the end of the file
-            if file.tell():
+        descriptor = open_file(folder / BEGUN, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+        with os.fdopen(descriptor, "a+b") as file:
+            if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
                 if file.read() != b"\n":
                     # A power cut left half a line, which must not spoil this one.
@@ -132,26 +143,37 @@ def record_start(folder: Path, number: int) -> None:
         ) from error
 
 
-def count_starts(folder: Path) -> Counter[int]:
-    """Return the number of starts of each planned run; ignore a line that a power cut left half."""
+def write_starts(folder: Path, starts: Iterable[Start]) -> None:
+    """Write the starts of planned runs, in a new folder."""
+    lines = "".join(f"{json.dumps(asdict(each))}\n" for each in starts)
+    write_file(folder / BEGUN, lines.encode())
+
+
+def read_starts(folder: Path) -> list[Start]:
+    """Return the starts of planned runs. A line that is no start is left out.
+
+    A power cut can leave such a line.
+    """
     try:
-        lines = (folder / BEGUN).read_text(encoding="utf-8", errors="replace").splitlines()
+        text = read_file(folder / BEGUN, MAX_BYTES)
     except FileNotFoundError:
-        return Counter()
+        return []
     except OSError as error:
         raise StoreError(
             f"reading {folder / BEGUN} failed: {error.strerror}", hint=_RESTORE
         ) from error
-    return Counter(number for line in lines if (number := _started(line)) is not None)
+    lines = text.decode(errors="replace").splitlines()
+    return [start for line in lines if (start := _start(line)) is not None]
 
 
-def _started(line: str) -> int | None:
+def _start(line: str) -> Start | None:
     try:
         content: Any = json.loads(line)
-    except ValueError:
+        number = content["run_number"]
+        at = datetime.fromisoformat(content["at"]).isoformat()
+    except (KeyError, TypeError, ValueError, RecursionError):
         return None
-    number = content.get("run_number") if isinstance(content, Mapping) else None
-    return number if isinstance(number, int) else None
+    return Start(number, at) if type(number) is int and number > 0 else None
 
 
 @contextmanager
@@ -159,7 +181,8 @@ def locked(folder: Path) -> Iterator[None]:
     """Prevent another process from running the same experiment at the same time."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w", encoding="utf-8")
+        # What another program put there is neither followed nor emptied.
+        lock = os.fdopen(open_file(folder / ".lock", os.O_RDWR | os.O_CREAT), "rb")
     except OSError as error:
         raise StoreError(
             f"writing to {folder} failed: {error.strerror}",

@@ -19,7 +19,7 @@ from itertools import groupby
 from migrationlab.capture.recorder import BEFORE_NS
 from migrationlab.errors import UsageError
 from migrationlab.experiment.design import Cell
-from migrationlab.experiment.folder import RUNS, count_starts, record_start
+from migrationlab.experiment.folder import RUNS, record_start
 from migrationlab.experiment.results import Results
 from migrationlab.experiment.schedule import PlannedRun
 from migrationlab.experiment.testbeds import Testbed, open_testbed
@@ -69,7 +69,7 @@ class Runner:
         self._begin = begin
         self._clock = clock
         self._pace = experiment.pace()
-        self._starts = count_starts(experiment.directory)
+        self._starts = Counter(each.run_number for each in experiment.starts)
         self._left = Counter(run.cell for run in experiment.left)
         self._what = ""
         # All later runs were compared with the first one, and a difference was reported.

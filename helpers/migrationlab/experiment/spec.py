@@ -20,7 +20,10 @@ import tomli_w
 
 from migrationlab.errors import UsageError
 from migrationlab.plan.wording import nearest
+from migrationlab.runs.safe_files import MIB, read_file
 
+#: The limit of a TOML file.
+MAX_BYTES = MIB
 #: The word for a setting that is left out, in a list of alternatives.
 DEFAULT = "default"
 #: The word for a wire without a limit.
@@ -107,12 +110,14 @@ def join(path: str, key: object) -> str:
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the content of a TOML file."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        content = read_file(path, MAX_BYTES, follow=True)
+        return tomllib.loads(content.decode())
     except OSError as error:
         raise UsageError(f"reading failed: {error.strerror}", hint="Check the path.") from error
     except UnicodeDecodeError as error:
         raise UsageError("the file must be text in UTF-8", hint="Save it as UTF-8.") from error
-    except tomllib.TOMLDecodeError as error:
+    # An integer of thousands of digits, and nested values, are no errors of TOML to tomllib.
+    except (ValueError, RecursionError) as error:
         raise UsageError(
             f"the file must be TOML: {error}",
             hint='Write TOML (https://toml.io), as in question = "Does …?"',

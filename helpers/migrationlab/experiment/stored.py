@@ -12,11 +12,11 @@ from pathlib import Path
 
 from migrationlab.errors import StoreError, UsageError
 from migrationlab.experiment.design import Cell, Design
-from migrationlab.experiment.folder import RUNS, ExperimentManifest, count_starts
+from migrationlab.experiment.folder import RUNS, ExperimentManifest, Start, read_starts
 from migrationlab.experiment.schedule import LAB_S, OVERHEAD_S, Pace, PlannedRun, room_bytes
 from migrationlab.experiment.spec import to_toml
 from migrationlab.runs.run import Run, Runs
-from migrationlab.runs.store import load_run
+from migrationlab.runs.store import load_run, refuse_link
 
 #: A run's place in the experiment, as columns of a frame.
 PLACEMENT_COLUMNS: Mapping[str, str] = {
@@ -88,6 +88,7 @@ class StoredExperiment:
                 set.
         """
         folder = self.directory / RUNS
+        refuse_link(folder)
         try:
             names = {path.parent.name for path in folder.glob("[!.]*/run.json")}
         except OSError as error:
@@ -95,6 +96,7 @@ class StoredExperiment:
         unreadable: dict[str, str] = {}
         for name in sorted(names - self._loaded.keys()):
             try:
+                refuse_link(folder / name)
                 run = load_run(folder / name)
                 self._require_own(run, folder / name)
                 if not self.strict:
@@ -132,6 +134,12 @@ class StoredExperiment:
         return not self.left
 
     @property
+    def starts(self) -> list[Start]:
+        """Return the recorded starts of planned runs."""
+        numbers = {run.number for run in self.planned}
+        return [each for each in read_starts(self.directory) if each.run_number in numbers]
+
+    @property
     def cut_short(self) -> int:
         """Return the number of runs without a result: stopped, or lost in a crash.
 
@@ -139,7 +147,7 @@ class StoredExperiment:
         """
         measured = self.measured
         done = Counter(placement(run)["run_number"] for run in measured)
-        starts = count_starts(self.directory)
+        starts = Counter(each.run_number for each in self.starts)
         lost = sum(max(count - done[number], 0) for number, count in starts.items())
         return max(lost - len(measured.unreadable), 0)
 

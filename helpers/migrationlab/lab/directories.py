@@ -16,6 +16,7 @@ from pathlib import Path
 import platformdirs
 
 from migrationlab.errors import LabError
+from migrationlab.runs.safe_files import open_file
 
 #: sockaddr_un holds 108 bytes; the longest path beneath is a name and /host-a/run/libvirt-sock.
 LONGEST = 107 - len("/" + 31 * "x" + "/host-a/run/libvirt-sock-ro")
@@ -46,7 +47,7 @@ def locked(path: Path) -> Iterator[None]:
     """Hold the lock of a file; wait for another process. A missing file is made."""
     import fcntl  # noqa: PLC0415 - Windows has none, and can plan experiments, not build images
 
-    with path.open("w") as lock:
+    with os.fdopen(open_file(path, os.O_RDWR | os.O_CREAT), "rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

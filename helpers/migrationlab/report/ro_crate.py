@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from migrationlab.errors import StoreError, UsageError
-from migrationlab.experiment.folder import BEGUN, MANIFEST
+from migrationlab.experiment.folder import BEGUN, MANIFEST, write_manifest, write_starts
 from migrationlab.report.tables import (
     concerns,
     dictionary,
@@ -126,9 +126,9 @@ def _fill(folder: Path, recorded: Runs | Results, runs: Runs) -> None:
     if not isinstance(recorded, Runs):
         (folder / DESIGN).write_text(recorded.toml(), encoding="utf-8")
         # With these, migrationlab can load the experiment from the crate.
-        for name in OWN_FILES:
-            if (recorded.directory / name).is_file():
-                shutil.copyfile(recorded.directory / name, folder / name)
+        # They are written anew: what was not understood here is not published.
+        write_manifest(folder, recorded.manifest)
+        write_starts(folder, recorded.starts)
         tables[SUMMARY_TABLE] = recorded.summary(mixed=True)
     for name, table in tables.items():
         table.to_csv(folder / name, index=False)
@@ -163,8 +163,7 @@ def _files(recorded: Runs | Results) -> Iterator[tuple[str, str, str]]:
         yield SUMMARY_TABLE, "a row per cell and metric: median and 95 % interval", "text/csv"
         yield DESIGN, "the design: what is compared, how often, in which order", "application/toml"
         for name, what in OWN_FILES.items():
-            if (recorded.directory / name).is_file():
-                yield name, what, "application/json"
+            yield name, what, "application/json"
     yield (
         DICTIONARY,
         "meaning and unit of each column of these tables and of the runs' Parquet files",

@@ -67,6 +67,8 @@ def refused(what: str, error: OSError) -> StoreError:
             hint = "Free some space there, or choose another place."
         case PermissionError() | OSError(errno=errno.EROFS):
             hint = "Choose a place that you may write to."
+        case OSError(errno=errno.ELOOP | errno.EINVAL | errno.EMLINK):
+            hint = "Put a copy of the file there."
         case FileNotFoundError() | FileExistsError() | NotADirectoryError():
             hint = "Check the path."
         case _:

@@ -16,6 +16,7 @@ from migrationlab.errors import StoreError
 from migrationlab.runs.atomic_write import RESTORE, damaged, refused
 from migrationlab.runs.fields import facts_type
 from migrationlab.runs.run import Run
+from migrationlab.runs.safe_files import MIB, read_file
 from migrationlab.runs.schema import DEFINITION, SUMMARY
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 FORMAT = "migrationlab-run"
 VERSION = 4
 MANIFEST = "run.json"
+#: The largest recorded run.json has 60 KiB.
+MAX_MANIFEST_BYTES = 16 * MIB
 #: The line before the last one of a ``run.json``.
 _SEAL = b'  "sha256": '
 
@@ -111,7 +114,7 @@ def read(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        text = path.read_bytes()
+        text = read_file(path, MAX_MANIFEST_BYTES)
         content = msgspec.json.decode(text)
     except OSError as error:
         raise refused(f"no run could be read from {folder}", error) from error

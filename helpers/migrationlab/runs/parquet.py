@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from migrationlab.runs.atomic_write import damaged, refused
 from migrationlab.runs.manifest import Manifest
+from migrationlab.runs.safe_files import MIB, read_file
 from migrationlab.runs.schema import FRAMES, conform
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 #: The number of frames that stay in memory after reading: those of about nine runs.
 CACHED_FRAMES = 64
+#: A day of a guest's beats has 86 million rows, in 350 MiB.
+MAX_FRAME_BYTES, MAX_ROWS = 512 * MIB, 100_000_000
 
 
 def encode(table: pd.DataFrame) -> bytes:
@@ -52,16 +55,18 @@ def _reader(path: Path, name: str, manifest: Manifest) -> Callable[[], pd.DataFr
     if (about := manifest.files.get(path.name)) is None:
         raise damaged(path, "run.json does not list it")
     try:
-        size = path.stat().st_size
+        size = path.lstat().st_size
     except OSError as error:
         raise refused(f"{path} could not be read", error) from error
     if size != about.bytes:
         raise damaged(path, f"it has {size} bytes, not {about.bytes}")
-    return functools.partial(_read, path, name, about.sha256)
+    if not 0 <= about.rows <= MAX_ROWS:
+        raise damaged(path, f"it has {about.rows} rows; the limit is {MAX_ROWS}")
+    return functools.partial(_read, path, name, about.sha256, about.rows)
 
 
 @functools.lru_cache(maxsize=CACHED_FRAMES)
-def _read(path: Path, name: str, checksum: str) -> pd.DataFrame:
+def _read(path: Path, name: str, checksum: str, rows: int) -> pd.DataFrame:
     """Read a frame. Callers share the result, and copy it before they change it.
 
     Raises:
@@ -69,15 +74,23 @@ def _read(path: Path, name: str, checksum: str) -> pd.DataFrame:
     """
     import pandas as pd  # noqa: PLC0415 (takes half a second or more to import; a stored summary needs no frame)
     import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
 
     try:
-        content = path.read_bytes()
+        content = read_file(path, MAX_FRAME_BYTES)
     except OSError as error:
         raise refused(f"{path} could not be read", error) from error
     if hashlib.sha256(content).hexdigest() != checksum:
         raise damaged(path, "its checksum differs")
     try:
+        # A small file can hold many rows, so they are counted first.
+        _require_rows(pq.read_metadata(io.BytesIO(content)).num_rows, rows)
         return conform(name, pd.read_parquet(io.BytesIO(content), engine="pyarrow"))
     # What pandas and pyarrow raise for a file that migrationlab did not write.
     except (pa.ArrowException, KeyError, OSError, OverflowError, TypeError, ValueError) as error:
         raise damaged(path, error) from error
+
+
+def _require_rows(found: int, listed: int) -> None:
+    if found != listed:
+        raise ValueError(f"it has {found} rows, not {listed}")

@@ -26,6 +26,7 @@ from migrationlab.runs import parquet
 from migrationlab.runs.atomic_write import refused, write_file, write_folder
 from migrationlab.runs.manifest import FORMAT, MANIFEST, VERSION
 from migrationlab.runs.run import Run, Runs, remember
+from migrationlab.runs.safe_files import require_no_link
 from migrationlab.runs.schema import FRAMES
 
 __all__ = ["FORMAT", "MANIFEST", "VERSION", "load_run", "load_runs", "save_run", "write_file"]
@@ -87,7 +88,7 @@ def load_run(path: str | Path) -> Run:
     try:
         facts = manifest.facts
         run = Run(**facts | {"plan": Plan.from_dict(facts["plan"])}, **frames)
-    except (TypeError, ValueError, ValidationError, PlanError) as error:
+    except (TypeError, ValueError, ValidationError, PlanError, RecursionError) as error:
         raise manifests.no_run(folder / MANIFEST, error) from error
     if (summary := manifest.known_summary) is not None:
         remember(run, summary)
@@ -109,13 +110,14 @@ def load_runs(directory: str | Path, *, strict: bool = True) -> Runs:
         StoreError: There is no such directory; a run cannot be read; or a run is there twice.
     """
     parent = Path(directory)
-    if (parent / MANIFEST).exists():
+    if os.path.lexists(parent / MANIFEST):
         raise StoreError(f"{parent} is one run", hint=f"Give its directory: {parent}/..")
     runs: dict[str, Run] = {}
     unreadable: dict[str, str] = {}
     places: dict[str, str] = {}
     for name in _folders(parent):
         try:
+            refuse_link(parent / name)
             run = load_run(parent / name)
             if not strict:
                 run.summary()  # a summary that is not stored needs the frames, which can be damaged
@@ -134,6 +136,14 @@ def load_runs(directory: str | Path, *, strict: bool = True) -> Runs:
     return Runs(runs.values(), unreadable=unreadable)
 
 
+def refuse_link(folder: Path) -> None:
+    """Raise a StoreError if a run's folder is a link, which could lead to any other folder."""
+    try:
+        require_no_link(folder)
+    except OSError as error:
+        raise refused(f"{folder} could not be read", error) from error
+
+
 def _folders(parent: Path) -> Iterator[str]:
     """Yield the names of the folders that hold a run, sorted."""
     try:
@@ -142,5 +152,5 @@ def _folders(parent: Path) -> Iterator[str]:
     except OSError as error:
         raise refused(f"no runs could be read from {parent}", error) from error
     for name in names:
-        if not name.startswith(".") and (parent / name / MANIFEST).exists():
+        if not name.startswith(".") and os.path.lexists(parent / name / MANIFEST):
             yield name
