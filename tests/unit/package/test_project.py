@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tomllib
@@ -133,3 +134,23 @@ def test_tables_follow_from_the_code() -> None:
     """The tables in Markdown files are those that the code makes, to the letter."""
     for path in readme.TABLES:
         assert readme.with_tables(path) == path.read_text("utf-8"), "run python tests/readme.py"
+
+
+@pytest.mark.parametrize("root", [False, True])
+def test_setup_opens_no_device_without_an_answer(root: bool) -> None:
+    """The set-up leaves the mode of /dev/net/tun alone as root, and where nobody can answer."""
+    if root and os.geteuid() != 0:
+        pytest.skip("this user is not root")
+    text = (ROOT / ".ci/setup").read_text(encoding="utf-8")
+    functions = re.findall(
+        r"^(?:open_tun|ask_as_root)\(\) \{\n.*?^\}\n", text, re.DOTALL | re.MULTILINE
+    )
+    script = 'stat() { echo 600; }; say() { echo "$*"; }; as_root() { echo "as root: $*"; }\n'
+    script += "".join(functions) + "open_tun /dev/null\n"
+    other = [] if root or os.geteuid() else ["setpriv", "--reuid=65534", "--clear-groups"]
+    done = subprocess.run(
+        [*other, "bash", "-euc", script],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "as root:" not in done.stdout
+    assert ("Not done" in done.stdout) is not root
