@@ -41,6 +41,11 @@ def complete_metrics(context: click.Context, parameter: click.Parameter, begun: 
     "--dry-run", is_flag=True, help="Print the schedule and the estimated time, and do nothing."
 )
 @click.option(
+    "--allow-programs",
+    is_flag=True,
+    help="Run the programs that the file names, as ?command= in a URI; --dry-run lists them.",
+)
+@click.option(
     "--metric",
     default="downtime_event_ms",
     show_default=True,
@@ -55,6 +60,7 @@ def experiment(
     path: Path,
     output: Path | None,
     dry_run: bool,
+    allow_programs: bool,
     metric: str,
     mixed: bool,
     output_format: Format,
@@ -90,7 +96,7 @@ def experiment(
     if not dry_run:
         # After a Ctrl-C the finished runs are shown.
         with suppress(KeyboardInterrupt), interrupts() as stop, StepDisplay() as display:
-            known.run(on_step=display, stop=stop)
+            known.run(on_step=display, stop=stop, allow_programs=allow_programs)
     record = _design(known) if dry_run else _results(known, metric, mixed=mixed)
     lines = _design_lines(known) if dry_run else _result_lines(record)
     text = "\n".join([known.question, "", *lines, f"folder   {known.directory}"])
@@ -125,7 +131,7 @@ def _design(known: Experiment) -> dict[str, Any]:
         {"trial": planned.number, "block": planned.block, "cell": planned.cell}
         for planned in known.planned
     ]
-    return _facts(known) | {"schedule": schedule}
+    return _facts(known) | {"schedule": schedule, "programs": list(known.design.programs)}
 
 
 def _results(known: Experiment, metric: str, *, mixed: bool) -> dict[str, Any]:
@@ -161,6 +167,7 @@ def _design_lines(known: Experiment) -> list[str]:
         *(f"  {cell.name}" for cell in known.cells),
         "",
         f"runs     {len(known.planned)}: {repeats} of each cell, after {warm_ups} warm-ups",
+        *(f"program  {program}" for program in known.design.programs),
         *([f"left     {left}"] if left < len(known.planned) else []),
         f"takes    about {lasting(known.estimate_s)}, {1 + (known.room_bytes >> 20)} MiB of disk",
     ]

@@ -11,6 +11,7 @@ combination. The settings in which the cells differ are the *factors*, and they 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -32,9 +33,11 @@ from migrationlab.experiment.spec import (
 )
 from migrationlab.plan.guest_spec import GuestSpec
 from migrationlab.plan.plan import Plan
+from migrationlab.plan.programs import programs_of_plan
 from migrationlab.plan.setting import Shape
 from migrationlab.plan.settings import settings
 from migrationlab.plan.spec import factors, of_factors, options
+from migrationlab.plan.uri_parser import read_uri
 from migrationlab.plan.uris import require_connection_uri
 from migrationlab.plan.wire_spec import WireSpec
 
@@ -119,6 +122,22 @@ class Design:
         """Return the number of runs that count: the cells times the repeats."""
         return len(self.cells) * self.repeats
 
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """Return the programs that the design names, each with its key: "KEY runs PROGRAM"."""
+        found = (
+            []
+            if self.hosts is None
+            else [
+                (f"hosts.{key}", program)
+                for key in ("source", "to")
+                for program in read_uri(getattr(self.hosts, key)).programs
+            ]
+        )
+        for cell in self.cells:
+            found += [(f"plan.{key}", program) for key, program in programs_of_plan(cell.plan)]
+        return tuple(dict.fromkeys(f"{key} runs {program}" for key, program in found))
+
     def cell(self, name: str) -> Cell:
         """Return the cell with this name."""
         for cell in self.cells:
@@ -160,26 +179,21 @@ def read(spec: Mapping[str, Any]) -> Design:
             f"name must be small letters, digits and hyphens (got {name!r})",
             hint=f'Write name = "{slug(name)}".',
         )
+    repeats = integer_at(given.get("repeats", 10), "repeats", 1, MAX_REPEATS)
+    _require_few(_count(given), repeats)
     images, hosts = _place(given)
     cells = tuple(_cells(given, real=hosts is not None))
-    design = Design(
+    return Design(
         question=question,
         name=name,
         cells=cells,
-        repeats=integer_at(given.get("repeats", 10), "repeats", 1, MAX_REPEATS),
+        repeats=repeats,
         warm_ups=integer_at(given.get("warm_ups", 1), "warm_ups", 0, 1000),
         seed=integer_at(given.get("seed", 0), "seed", 0, 2**63 - 1),
         images=images,
         hosts=hosts,
         spec=MappingProxyType(given | {"question": question, "name": name}),
     )
-    if design.total > MAX_RUNS:
-        raise UsageError(
-            f"the experiment must have at most {MAX_RUNS} runs "
-            f"(got {design.total}: {len(cells)} cells, {design.repeats} times each)",
-            hint="Leave out values, or lower repeats.",
-        )
-    return design
 
 
 def read_file(path: Path) -> Design:
@@ -237,6 +251,35 @@ def _cells(spec: Spec, *, real: bool) -> Iterator[Cell]:
         names.add(name)
         guest, cable = (None, None) if real else (workload, wire)
         yield Cell(name, MappingProxyType(own), plan, guest, cable)
+
+
+def _count(spec: Spec) -> int:
+    """Return the number of cells that a spec spans, without building one."""
+    plans, whole = spec.get("plan", {}), spec.get("plans")
+    return (
+        (len(whole) if isinstance(whole, dict) else _combinations(plans))
+        * _combinations(spec.get("workload", {}))
+        * _combinations(spec.get("wire", {}))
+    )
+
+
+def _combinations(given: object) -> int:
+    """Return the number of combinations of the alternatives of a table, or of several tables."""
+    tables = given if isinstance(given, list) else [given]
+    return sum(
+        math.prod(len(value) for value in table.values() if isinstance(value, list))
+        for table in tables
+        if isinstance(table, dict)
+    )
+
+
+def _require_few(cells: int, repeats: int) -> None:
+    if cells * repeats > MAX_RUNS:
+        raise UsageError(
+            f"the experiment must have at most {MAX_RUNS} runs "
+            f"(got {cells * repeats}: {cells} cells, {repeats} times each)",
+            hint="Leave out values, or lower repeats.",
+        )
 
 
 def _name(setting: Setting) -> str:

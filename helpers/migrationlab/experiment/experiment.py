@@ -155,6 +155,7 @@ class Experiment(Results):
         lab: Lab | None = None,
         on_step: Listener = ignore,
         stop: threading.Event | None = None,
+        allow_programs: bool = False,
     ) -> Runs:
         """Make the remaining runs; each run is written to disk as soon as it is over.
 
@@ -164,10 +165,13 @@ class Experiment(Results):
             on_step: Receives the progress, and an estimate of the time left.
             stop: Setting it cancels the running migration, and no other begins. Call
                 this method again to continue.
+            allow_programs: Whether to run the programs that the design names, as
+                ``?command=PATH`` in a connection URI does: see ``design.programs``.
 
         Raises:
             KeyboardInterrupt: Ctrl-C, which does the same as ``stop``.
-            UsageError: Another process runs it, or ``lab`` does not fit the design.
+            UsageError: Another process runs it, ``lab`` does not fit the design, or the design
+                names programs.
             StoreError: The disk has too little room, or a file could not be written.
             LabError: The lab did not come up, or failed.
             HostError: A host cannot be reached, or refused before a migration began.
@@ -175,6 +179,12 @@ class Experiment(Results):
         # Running an experiment needs libvirt; reading one does not.
         from migrationlab.experiment.runner import run_experiment  # noqa: PLC0415
 
+        if self.design.programs and not allow_programs:
+            raise UsageError(
+                f"the design must name no programs (got: {'; '.join(self.design.programs)})",
+                hint="Read them. If you trust them, give --allow-programs (in Python: "
+                "run(allow_programs=True)).",
+            )
         with locked(self.directory):
             if is_experiment(self.directory):
                 # Another process may have begun the experiment meanwhile, or added repeats.

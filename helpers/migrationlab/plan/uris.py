@@ -309,6 +309,7 @@ def connection_notes(text: str, mode: Mode) -> tuple[str, ...]:
             "In peer2peer the source's libvirtd logs in by SSH, with the keys and known_hosts of "
             "its own user (usually root), not with the client's."
         )
+    notes += [f"{text} runs the program {program}" for program in read_uri(text).programs]
     if uri.path == "/session":
         notes.append("/session is a user's own libvirtd; the system's is /system.")
     return tuple(notes)

@@ -50,7 +50,7 @@ def makes(monkeypatch: pytest.MonkeyPatch, make_run: Callable[..., Run]) -> Call
     """Give a setter of how many trials are made before somebody stops it."""
 
     def set_count(count: int) -> None:
-        def run(self: Experiment, *, on_step: Listener, stop: threading.Event) -> None:
+        def run(self: Experiment, *, on_step: Listener, stop: threading.Event, **_: bool) -> None:
             write_manifest(self.directory, self.manifest)
             for trial in self.left[:count]:
                 place = {
@@ -221,3 +221,37 @@ def test_missing_experiment_exits_with_2(tmp_path: Path) -> None:
     done = call(tmp_path)
     assert done.exit_code == 2
     assert f"{tmp_path} must hold an experiment" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("added", "program"),
+    [
+        (('[hosts]\nsource="qemu+ext:///system?command=/evil"\nto="qemu+ssh://b/system"\n'
+         'domain="web1"'), "hosts.source runs /evil"),
+        (('[hosts]\nsource="qemu+ssh://a/system"\nto="qemu+ssh://b/system?netcat=/evil"\n'
+         'domain="web1"'), "hosts.to runs /evil"),
+        ('[plans.a]\nconnection_uri="qemu+ssh://b/system?no_tty=1;command=/ev%69l"',
+         "plan.connection_uri runs /evil"),
+        (("[plans.a]\ndestination_xml='<domain><devices><emulator>/evil</emulator></devices>"
+         "</domain>'"), "plan.destination_xml runs /evil"),
+    ],
+)  # fmt: skip
+def test_programs_of_a_design_are_shown_and_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, added: str, program: str
+) -> None:
+    """A program that a design names is shown by --dry-run, and runs only with --allow-programs."""
+    began: list[str] = []
+    monkeypatch.setattr(
+        "migrationlab.experiment.runner.run_experiment", lambda known, **_: began.append(known.name)
+    )
+    path = tmp_path / "programs.toml"
+    path.write_text(f'question = "?"\nname = "x"\n{added}\n')
+    shown = call(path, "--dry-run", "--format", "json")
+    assert json.loads(shown.stdout)["programs"] == [program]
+    assert program in call(path, "--dry-run").stdout
+    refused = call(path)
+    assert (refused.exit_code, program in refused.stderr) == (2, True)
+    assert "--allow-programs" in refused.stderr
+    assert began == []
+    call(path, "--allow-programs")
+    assert began == ["x"]

@@ -73,6 +73,12 @@ def test_plan_as_text() -> None:
     assert result.stderr == ""
 
 
+def test_programs_in_a_uri_are_shown() -> None:
+    """A program that a connection URI names is shown, with its name decoded."""
+    result = run("--mode", "normal", "--connection-uri", "qemu+ssh://b/system?command=/ev%69l")
+    assert "runs the program /evil" in result.stdout
+
+
 def test_missing_uris_are_filled_in() -> None:
     """Without URIs both URIs name the lab's destination, and the text says so."""
     result = run("--mode", "normal")

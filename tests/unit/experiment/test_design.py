@@ -353,3 +353,17 @@ def test_missing_file_is_refused(tmp_path: Path) -> None:
     """A path without a file is the caller's error."""
     with pytest.raises(UsageError, match="No such file"):
         read_file(tmp_path / "x.toml")
+
+
+@pytest.mark.parametrize("cells", [10**6, 10**12])
+def test_cells_are_counted_before_any_is_built(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too many cells are refused with their count, and not one of them is built."""
+    monkeypatch.setattr("migrationlab.experiment.design._cells", None)
+    values = list(range(1, 1 + round(cells ** (1 / 3))))
+    spec = {
+        "question": "?", "repeats": 1, "plan": {"bandwidth_mib_s": values},
+        "workload": [{"dirty_mib_s": values[1:]}, {"dirty_mib_s": 1}],
+        "wire": {"wire_mbit_s": values},
+    }  # fmt: skip
+    with pytest.raises(UsageError, match=rf"\(got {cells}: {cells} cells"):
+        read(spec)

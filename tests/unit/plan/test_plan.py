@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from migrationlab.errors import PlanError, UsageError
 from migrationlab.plan.plan import Connection, Endpoint, Mode, Plan, validate_domain_name
 from migrationlab.plan.settings import Shape, settings
+from migrationlab.plan.virsh import virsh_line
 
 GOOD = Plan(migration_uri="tcp://node2", connection_uri="qemu+ssh://root@node2/system")
 URIS = st.one_of(
@@ -501,3 +502,11 @@ def test_plan_needs_no_libvirt() -> None:
     """Plans work on a machine without libvirt: importing them does not import it."""
     code = "import sys, migrationlab.plan; sys.exit('libvirt' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_name_of_a_domain_is_never_an_option() -> None:
+    """In a virsh command a domain's name that begins with a hyphen follows the end of options."""
+    assert virsh_line("qemu:///system", "suspend", "--x y") == (
+        "virsh --connect qemu:///system suspend -- '--x y'"
+    )
+    assert virsh_line("qemu:///system", "suspend", "web1").endswith("suspend web1")
