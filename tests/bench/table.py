@@ -41,13 +41,21 @@ class Row:
             return None
         if self.p_value is not None:
             return self.p_value >= 0.05
+        # A ratio or difference has an interval: where it crosses the target, n is too small.
+        ends = (self.low, self.high) if len(self.n) > 1 else (self.value,)
+        within = [self._is_within(end) for end in ends]
+        if all(within):
+            return True
+        sign, limit, *_ = self.target.split()
+        beyond = sign == "±" and self.low <= -float(limit) and self.high >= float(limit)
+        return None if any(within) or beyond else False
+
+    def _is_within(self, value: float) -> bool:
+        """Return whether a value is within the target."""
         sign, limit, *_ = self.target.split()
         if sign == "±":
-            within = abs(self.value) <= float(limit)
-            # Of a difference the interval may reach into what is wanted: then this n can't tell.
-            reaches = len(self.n) > 1 and self.low <= float(limit) and self.high >= -float(limit)
-            return True if within else None if reaches else False
-        return self.value <= float(limit) if sign == "≤" else self.value >= float(limit)
+            return abs(value) <= float(limit)
+        return value <= float(limit) if sign == "≤" else value >= float(limit)
 
     def cells(self) -> list[str]:
         """Return the row as the table shows it."""

@@ -11,7 +11,7 @@ from migrationlab.lab.lab import Lab
 
 pytestmark = pytest.mark.lab
 #: Commands that name the guest; in a shared lab it may have another name.
-OF_THE_GUEST = {"guest", "cards"}
+OF_THE_GUEST = {"guest", "cards", "time"}
 
 
 def test_both_hosts_run_each_command(lab: Lab, guest: Guest) -> None:

@@ -34,12 +34,14 @@ class HostCommand:
         title: The content of its answer, in a few words.
         line: The command line for a shell.
         about: The part of its answer to look at.
+        lesson: The lesson that shows it.
     """
 
     key: str
     title: str
     line: str
     about: str
+    lesson: str = "02"
 
 
 @dataclass(frozen=True, slots=True)

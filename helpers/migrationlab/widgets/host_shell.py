@@ -24,17 +24,18 @@ class HostShell(LiveWidget):
 
     Args:
         hosts: The hosts, ``LiveHosts(lab)`` or ``RecordedHosts.load()``.
-        command: The key of the command to begin with.
+        command: The key of the command to begin with; the buttons are those of its lesson.
     """
 
     def __init__(self, hosts: Hosts, command: str = "guests") -> None:
         super().__init__()
         self._hosts = hosts
         self._command = BY_KEY[command]
+        shown = [each for each in HOST_COMMANDS if each.lesson == self._command.lesson]
         self.host = fields.radio(
             "Ask", [*hosts.names, BOTH], value=BOTH, label="3em", width="max-content"
         )
-        self.buttons = {each.key: self._button(each) for each in HOST_COMMANDS}
+        self.buttons = {each.key: self._button(each) for each in shown}
         self.answer = widgets.HTML(layout=widgets.Layout(width="98%"))
         self._lay_out(self.host, fields.row(*self.buttons.values()), self.answer)
         fields.on_change(lambda: self.ask(self._command.key), self.host)
