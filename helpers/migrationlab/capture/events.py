@@ -20,6 +20,7 @@ import libvirt
 import libvirt_qemu
 
 from migrationlab.hosts.connection import drain_events, refusals
+from migrationlab.hosts.time_limit import within
 
 #: time_ns, received_ns, side, origin, name, detail (a JSON object): the columns of ``events``.
 Row = tuple[int, int, str, str, str, str]
@@ -38,6 +39,8 @@ _DETAILS = {
 }
 #: How long to wait for the last events: usually they take some milliseconds.
 LAST_EVENT_S = 5
+#: How long to wait until a host has unregistered one kind of event.
+UNREGISTER_S = 0.5
 QEMU_EVENTS = ("MIGRATION", "MIGRATION_PASS", "STOP", "RESUME")
 
 
@@ -95,13 +98,15 @@ class EventLog:
                 "libvirt was too busy to report the last events: some may be missing"
             )
         self._connections.clear()
-        for undo in self._undo:
+        while self._undo:
             try:
-                undo()
+                within(UNREGISTER_S, self._undo.pop())
             except libvirt.libvirtError as error:
                 # The connection is broken, so it reports nothing more.
                 self.warnings.append(f"unregistering events failed: {error}")
-        self._undo.clear()
+            except TimeoutError:
+                self.warnings.append("unregistering events failed: a host does not answer")
+                self._undo.clear()
 
     def _put(
         self, domain: libvirt.virDomain, side: str, name: str, detail: Mapping[str, object]

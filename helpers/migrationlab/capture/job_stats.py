@@ -6,7 +6,6 @@ statistics have libvirt's names (``virDomainGetJobStats``, include/libvirt/libvi
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +13,12 @@ from dataclasses import dataclass
 import libvirt
 
 from migrationlab.capture.periodic_timer import PeriodicTimer
-from migrationlab.hosts.connection import refusals
+from migrationlab.hosts.connection import close_connection, refusals
 from migrationlab.hosts.host import Host
 
 DEFAULT_INTERVAL_S = 0.05
+#: How long to wait for the answer to the last sample.
+ANSWER_TIMEOUT_S = 0.5
 
 #: libvirt's name of each statistic, and its column with the unit.
 STATISTICS = {
@@ -77,7 +78,7 @@ class JobSampler:
             with refusals():
                 self._domain = self._connection.lookupByUUIDString(uuid)
         except BaseException:
-            self._connection.close()
+            close_connection(self._connection)
             raise
         self.warnings: list[str] = []
         self.on_sample: Callable[[Sample], None] = lambda _: None
@@ -90,9 +91,8 @@ class JobSampler:
 
     def stop(self) -> dict[str, list[dict[str, int]]]:
         """Stop, and return the rows of the frame ``job``. A second stop returns the same rows."""
-        self._timer.stop()
-        with contextlib.suppress(libvirt.libvirtError):  # if the host is gone, so is this
-            self._connection.close()
+        self._timer.stop(ANSWER_TIMEOUT_S)  # a frozen daemon answers no sample
+        close_connection(self._connection)
         return {"job": [{"time_ns": each.time_ns, **each.statistics} for each in self._samples]}
 
     close = stop

@@ -23,6 +23,7 @@ from migrationlab.capture.lab_recorder import LabRecorder
 from migrationlab.capture.ping import EchoProbe
 from migrationlab.capture.processes import DomainMeter
 from migrationlab.capture.tcp_connections import Ports
+from migrationlab.hosts.connection import close_connection
 from migrationlab.hosts.host import Host
 from migrationlab.hosts.poll import wait_until
 from migrationlab.runs.schema import FRAMES, frame
@@ -198,11 +199,7 @@ class Recorder:
             self._echo.stop()
         self.events.close()
         while self._connections:
-            _, connection = self._connections.popitem()
-            try:
-                connection.close()
-            except libvirt.libvirtError as error:
-                self.events.warnings.append(f"closing a connection failed: {error}")
+            close_connection(self._connections.popitem()[1])
 
     def _ports(self) -> Ports:
         return host_logs.ports(self._logs["source"])

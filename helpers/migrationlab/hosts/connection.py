@@ -17,11 +17,16 @@ import libvirt
 
 from migrationlab.errors import HostError
 from migrationlab.explain.explanation import NoticedBy, explain
+from migrationlab.hosts.time_limit import within
 
 T = TypeVar("T")
 
 #: Like virsh's options -k and -K: how often to ask a silent daemon whether it is there.
 KEEPALIVE_S, KEEPALIVE_COUNT = 5, 6
+#: How long to wait until a daemon has closed a connection: usually a millisecond.
+CLOSE_TIMEOUT_S = 0.3
+#: How long to wait for a daemon's answer to a question that needs no work.
+ANSWER_TIMEOUT_S = 1.0
 
 _library_lock = threading.Lock()
 _library_ready = False
@@ -93,6 +98,12 @@ def open_connection(uri: str) -> libvirt.virConnect:
         return connection
 
 
+def close_connection(connection: libvirt.virConnect) -> None:
+    """Close a connection, also if its daemon is gone or does not answer."""
+    with contextlib.suppress(libvirt.libvirtError, TimeoutError):
+        within(CLOSE_TIMEOUT_S, connection.close, "migration-close")
+
+
 def drain_events(connections: Iterable[libvirt.virConnect], timeout_s: float) -> bool:
     """Wait until callbacks have received all events up to now; return whether they have.
 
@@ -104,8 +115,8 @@ def drain_events(connections: Iterable[libvirt.virConnect], timeout_s: float) ->
     events.
     """
     for connection in connections:
-        with contextlib.suppress(libvirt.libvirtError):
-            connection.getLibVersion()
+        with contextlib.suppress(libvirt.libvirtError, TimeoutError):
+            within(ANSWER_TIMEOUT_S, connection.getLibVersion)
     delivered = threading.Event()
     timer = libvirt.virEventAddTimeout(0, lambda _timer, _opaque: delivered.set(), None)
     try:

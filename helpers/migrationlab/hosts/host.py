@@ -5,7 +5,6 @@ A lab's host and a real one have the same type; the lab fills in more.
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,7 +13,13 @@ from pathlib import Path
 import libvirt
 
 from migrationlab.errors import GuestError, HostError, UsageError
-from migrationlab.hosts.connection import answer_or_none, open_connection, refusals, version_text
+from migrationlab.hosts.connection import (
+    answer_or_none,
+    close_connection,
+    open_connection,
+    refusals,
+    version_text,
+)
 from migrationlab.hosts.counters import HostCounters
 from migrationlab.hosts.domain_xml import xml_sha256
 from migrationlab.hosts.facts import HostFacts, from_kernel
@@ -139,8 +144,7 @@ class Host:
         the new one fails.
         """
         new = open_connection(self.uri)
-        with contextlib.suppress(libvirt.libvirtError):  # the old one is usually broken
-            self._connection.close()
+        close_connection(self._connection)
         self._connection = new
         self._facts = None
 
@@ -283,8 +287,7 @@ class Host:
 
     def close(self) -> None:
         """Close the connection."""
-        with refusals():
-            self._connection.close()
+        close_connection(self._connection)
 
 
 def domain_sha256(domain: libvirt.virDomain) -> str | None:

@@ -135,8 +135,7 @@ class LabBase:
     def close(self) -> None:
         """Close the connections to the hosts; the lab stays up."""
         for host in self.hosts:
-            with contextlib.suppress(HostError):  # the daemon and the connection are gone already
-                host.close()
+            host.close()
         self.hosts = ()
 
     def _open(self, name: str, release: str) -> Host:

@@ -82,6 +82,7 @@ class Controller:
         plan: The plan with its policies.
         events: The log of all actions.
         downtime_limit_ms: The maximum downtime in force before the migration.
+        on_stop: Called when the migration is to be stopped, on any thread.
         clock: Seconds, on any scale that only rises.
     """
 
@@ -92,12 +93,14 @@ class Controller:
         events: EventLog,
         *,
         downtime_limit_ms: int | None,
+        on_stop: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._domain = domain
         self._plan = plan
         self._events = events
         self._clock = clock
+        self._on_stop = on_stop
         self._policies = Policies(plan)
         self._inbox: queue.SimpleQueue[_Request | Row | Sample | None] = queue.SimpleQueue()
         self._waiting: list[_Request] = []
@@ -127,8 +130,11 @@ class Controller:
         """Take a sample of the job. Any thread may call this."""
         self._inbox.put(sample)
 
-    def end(self) -> None:
-        """Stop acting, after libvirt's call has returned. A second call does nothing."""
+    def end(self, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
+        """Stop acting, after libvirt's call has returned. A second call does nothing.
+
+        An action that libvirt does not answer is left to itself after ``timeout_s``.
+        """
         with self._lock:
             if self._ended:
                 return
@@ -136,7 +142,7 @@ class Controller:
         self._events.listener = None
         self._inbox.put(None)
         if self._thread.ident is not None:
-            self._thread.join(ANSWER_TIMEOUT_S)
+            self._thread.join(timeout_s)
 
     def stop(self, by: str = "user") -> None:
         """Ask to cancel the migration and return at once; only the first request counts.
@@ -156,6 +162,7 @@ class Controller:
                 raise error
             self.stopped_by = by
             self._events.note(kind, by=by)
+        self._on_stop()
         if threading.current_thread() is not self._thread:
             self._inbox.put(_Request(Action(kind, by), Future()))
 

@@ -8,11 +8,12 @@ possible, and waits for :data:`ANSWER_TIMEOUT_S` at most. The frames come from t
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from typing import TypeVar
 
@@ -23,6 +24,7 @@ from migrationlab.errors import HostError, MigrationLabError
 from migrationlab.explain.explanation import explain
 from migrationlab.hosts.connection import refusals
 from migrationlab.hosts.host import Host
+from migrationlab.hosts.time_limit import start_call, within
 from migrationlab.migrate.record import MigrationRecord
 from migrationlab.runs.run import Outcome, Run, RunError, new_run_id
 from migrationlab.runs.schema import conform
@@ -30,7 +32,10 @@ from migrationlab.runs.schema import conform
 T = TypeVar("T")
 
 ANSWER_TIMEOUT_S = 5.0
-BEAT_TIMEOUT_S = 2.0
+#: Likewise, after the call has been given up: a deadline must hold.
+UNRESOLVED_TIMEOUT_S = 1.0
+#: How long a guest may be silent after the call, before it counts as lost.
+BEAT_TIMEOUT_S = 10.0
 COMPLETED_AND_KEPT = (
     libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED | libvirt.VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED
 )
@@ -41,32 +46,39 @@ STATES = (
     "no state", "running", "idle", "paused", "in shutdown", "shut off", "crashed", "pmsuspended",
 )  # fmt: skip
 ABSENT, UNKNOWN = "absent", "unknown"
+#: The outcomes after which the guest is not asked to check its memory: it may have none.
+UNCHECKED = (Outcome.INTERRUPTED, Outcome.UNRESOLVED)
+#: What a run says of an outcome that libvirt's call did not report.
+LEFT_TO_RECOVER = {
+    Outcome.GUEST_LOST: "libvirt's call completed, but the guest does not answer",
+    Outcome.UNRESOLVED: "libvirt's call has not returned after the migration was to be stopped",
+}
 
 
 def finish(record: MigrationRecord) -> Run:
     """Ask the last questions about a migration, stop its recorder and return the run."""
     environment = record.machine.until_now()
     warnings, recorder = record.warnings, record.recorder
-    states = {
-        "source": _state(record.source, record.uuid),
-        "destination": _state(record.destination, record.uuid),
-    }
+    states = _states(record)
     completed_job = _completed_job(record)
-    runs = "running" in states.values() and record.outcome is not Outcome.INTERRUPTED
+    runs = "running" in states.values() and record.outcome not in UNCHECKED
     with ThreadPoolExecutor(1) as pool:
         # The guest checks its memory meanwhile.
         checking = pool.submit(_guest_check, record) if runs else None
         missed = recorder.missed(record.returned_ns, BEAT_TIMEOUT_S) if runs else None
         if missed is not None:
-            warnings.append(f"no {missed} arrived after the migration")
+            warnings.append(f"no {missed} arrived within {BEAT_TIMEOUT_S:g} s after the migration")
         frames = recorder.stop(record.called_ns)
         frames = {name: conform(name, frame) for name, frame in frames.items()}
         clock = recorder.clock()
         check = checking.result() if checking else None
-    if not (runs or is_paused_as_planned(record, states)):
+    planned = is_paused_as_planned(record, states)
+    if record.outcome is Outcome.COMPLETED and not planned and (not runs or missed is not None):
+        record.outcome = Outcome.GUEST_LOST
+    if not (runs or planned):
         found = " and ".join(f"{state} at the {side}" for side, state in states.items())
         warnings.append(f"the guest's memory could not be checked: the guest is {found}")
-    error = None if record.error is None else run_error(record, record.error)
+    error = _error(record, states)
     warnings += recorder.events.warnings
     called = datetime.fromtimestamp(record.called_ns / 1e9, UTC)
     return Run(
@@ -94,6 +106,20 @@ def finish(record: MigrationRecord) -> Run:
         warnings=tuple(dict.fromkeys(warnings)),
         **frames,
     )
+
+
+def _error(record: MigrationRecord, states: Mapping[str, str]) -> RunError | None:
+    """Return the reason why a migration did not complete, None if it did."""
+    if record.error is not None:
+        return run_error(record, record.error)
+    if record.outcome not in LEFT_TO_RECOVER:
+        return None
+    found = " and ".join(f"{state} at the {side}" for side, state in states.items())
+    what = LEFT_TO_RECOVER[record.outcome]
+    ends = ("--from", record.source.uri, "--to", record.destination.uri)
+    command = shlex.join(("migrationlab", "recover", record.name, *ends))
+    hint = f"Look at both hosts before you start or end the guest on either: `{command}`"
+    return RunError(kind=record.outcome, text=f"{what}: the guest is {found}", hint=hint)
 
 
 def is_paused_as_planned(record: MigrationRecord, states: Mapping[str, str]) -> bool:
@@ -136,8 +162,11 @@ def _completed_job(record: MigrationRecord) -> Mapping[str, int | str]:
     if record.outcome is not Outcome.COMPLETED or record.plan.offline:
         return {}
     try:
-        stats: Mapping[str, int | str] = _ask(
-            record.destination, record.uuid, lambda domain: domain.jobStats(COMPLETED_AND_KEPT)
+        stats: Mapping[str, int | str] = within(
+            ANSWER_TIMEOUT_S,
+            lambda: _ask(
+                record.destination, record.uuid, lambda domain: domain.jobStats(COMPLETED_AND_KEPT)
+            ),
         )
     except (HostError, TimeoutError) as error:
         reason = str(error) or f"{record.destination.name} does not answer"
@@ -162,10 +191,20 @@ def _guest_check(record: MigrationRecord) -> Mapping[str, object] | None:
         return None
 
 
-def _state(host: Host, uuid: str) -> str:
-    """Return the state of a domain on a host, by :data:`STATES`, absent or unknown."""
+def _states(record: MigrationRecord) -> dict[str, str]:
+    """Return the state of the domain on each side, by :data:`STATES`, absent or unknown."""
+    sides = {"source": record.source, "destination": record.destination}
+    asked = {
+        side: start_call(partial(_ask, host, record.uuid, libvirt.virDomain.state), "state")
+        for side, host in sides.items()
+    }
+    limit_s = UNRESOLVED_TIMEOUT_S if record.pending is not None else ANSWER_TIMEOUT_S
+    return {side: _state(answer, limit_s) for side, answer in asked.items()}
+
+
+def _state(answer: Future[Sequence[int]], limit_s: float) -> str:
     try:
-        number, _reason = _ask(host, uuid, libvirt.virDomain.state)
+        number, _reason = answer.result(limit_s)
     except HostError as error:
         return ABSENT if error.code == libvirt.VIR_ERR_NO_DOMAIN else UNKNOWN
     except TimeoutError:
@@ -174,21 +213,8 @@ def _state(host: Host, uuid: str) -> str:
 
 
 def _ask(host: Host, uuid: str, question: Callable[[libvirt.virDomain], T]) -> T:
-    """Ask a host about a domain; TimeoutError after :data:`ANSWER_TIMEOUT_S`.
-
-    The question then goes on, and its answer is dropped.
-    """
-    answer: Future[T] = Future()
-
-    def ask() -> None:
-        try:
-            with refusals():
-                answer.set_result(question(host.connection.lookupByUUIDString(uuid)))
-        except BaseException as error:  # noqa: BLE001 - raised to whoever waits
-            answer.set_exception(error)
-
-    threading.Thread(target=ask, name="migration-question", daemon=True).start()
-    return answer.result(ANSWER_TIMEOUT_S)
+    with refusals():
+        return question(host.connection.lookupByUUIDString(uuid))
 
 
 def _about_host(host: Host) -> dict[str, object]:

@@ -2,14 +2,20 @@
 
 Theory of operation. One thread makes libvirt's call, which blocks until the migration is over. The
 recorder samples in another. libvirt's own thread delivers events. The fourth thread is the
-controller's, and makes every change to the migration. In every case the end is a
-:class:`~migrationlab.Run`, made by ``finish``.
+controller's, and makes every change to the migration. The fifth waits for the call, and makes the
+:class:`~migrationlab.Run` with ``finish``.
+
+The call can hang: a QEMU whose network is cut at the switchover answers no libvirtd, and that
+libvirtd answers no client. So the wait ends some seconds after a deadline or a cancellation that
+had no effect. The run then has the outcome ``UNRESOLVED``, and the call is left to itself.
 """
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import libvirt
@@ -17,6 +23,7 @@ import libvirt
 from migrationlab.capture.job_stats import Sample
 from migrationlab.errors import UsageError
 from migrationlab.hosts.connection import refusal
+from migrationlab.hosts.time_limit import start_call
 from migrationlab.migrate.controller import Controller
 from migrationlab.migrate.finish import finish
 from migrationlab.migrate.policies import Action, ActionKind
@@ -27,6 +34,14 @@ from migrationlab.steps import Listener, Step, StepState, ignore
 
 #: The outcome of a stopped migration by the cause of the stop; any other cause: cancelled.
 STOPPED = {"deadline_s": Outcome.TIMED_OUT, "abort_when_diverging_s": Outcome.DIVERGED}
+#: How long the call may outlast the deadline, or post-copy its last progress after the deadline.
+DEADLINE_GRACE_S = 4.0
+#: How long to wait for an action that libvirt has not answered yet, once the call is given up.
+UNANSWERED_S = 0.5
+#: The outcomes after which the guest is at the source, and gets its limits back.
+UNDONE = (Outcome.CANCELLED, Outcome.TIMED_OUT, Outcome.DIVERGED, Outcome.FAILED)
+#: How long the call may outlast any other stop. A switchover that has begun needs some seconds.
+STOP_GRACE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +93,12 @@ class Migration:
             record.plan,
             record.recorder.events,
             downtime_limit_ms=record.downtime_limit_ms,
+            on_stop=lambda: self._news.put(None),
         )
+        #: Wakes the thread that waits for the call: the call is over, or is to be stopped.
+        self._news: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._stopped_s: float | None = None
+        self._began_s = self._progressed_s = 0.0
         self._sample: Sample | None = None
         self._done = threading.Event()
         self._run: Run | None = None
@@ -215,15 +235,13 @@ class Migration:
         try:
             self._report("started", str(self.plan.mode))
             recorder.start(self._on_sample)
+            self._began_s = self._progressed_s = time.monotonic()
             record.called_ns = recorder.events.note("call")
             self._controller.begin()
-            try:
-                record.call()
-            except libvirt.libvirtError as error:
-                record.error = refusal(error)
-            record.returned_ns = recorder.events.note("return")
+            call = start_call(record.call, "migration-call")
+            call.add_done_callback(lambda _: self._news.put(None))
+            self._await(call)
             recorder.returned()
-            self._controller.end()
             self._run = self._finish()
             self._report("done" if record.error is None else "failed", str(self._run.outcome))
         except BaseException as failure:  # noqa: BLE001 - handed to whoever waits
@@ -234,12 +252,52 @@ class Migration:
             record.close()
             self._done.set()
 
+    def _await(self, call: Future[object]) -> None:
+        """Wait for libvirt's call as long as it may last, and record how it ended."""
+        record = self._record
+        while not call.done():
+            limit_s = self._limit_s()
+            left_s = None if limit_s is None else limit_s - time.monotonic()
+            if left_s is not None and left_s <= 0:
+                record.returned_ns = record.recorder.events.note("unresolved")
+                self._controller.end(UNANSWERED_S)
+                record.pending = call
+                return
+            try:
+                self._news.get(timeout=left_s)
+            except queue.Empty:
+                continue
+            if self._controller.stopped_by is not None and self._stopped_s is None:
+                self._stopped_s = time.monotonic()
+        record.returned_ns = record.recorder.events.note("return")
+        error = call.exception()
+        if isinstance(error, libvirt.libvirtError):
+            record.error = refusal(error)
+        elif error is not None:
+            raise error
+        self._controller.end()
+
+    def _limit_s(self) -> float | None:
+        """Return when the wait for the call ends, by the monotonic clock; None for no limit.
+
+        Post-copy cannot be stopped, so after the deadline it has time while it makes progress.
+        """
+        limits = []
+        if self.plan.deadline_s is not None:
+            deadline_s = self._began_s + self.plan.deadline_s
+            if self._controller.in_postcopy:
+                deadline_s = max(deadline_s, self._progressed_s)
+            limits.append(deadline_s + DEADLINE_GRACE_S)
+        if self._stopped_s is not None and not self._controller.in_postcopy:
+            limits.append(self._stopped_s + STOP_GRACE_S)
+        return min(limits, default=None)
+
     def _finish(self) -> Run:
         record, controller = self._record, self._controller
         record.warnings += controller.warnings
         record.downtime_limit_ms = controller.downtime_limit_ms
         record.outcome = self._outcome()
-        if record.outcome not in (Outcome.COMPLETED, Outcome.INTERRUPTED):
+        if record.outcome in UNDONE:
             try:
                 record.undo()
             except libvirt.libvirtError as error:
@@ -247,6 +305,8 @@ class Migration:
         return finish(record)
 
     def _outcome(self) -> Outcome:
+        if self._record.pending is not None:
+            return Outcome.UNRESOLVED
         if self._record.error is None:
             return Outcome.COMPLETED
         if self._controller.in_postcopy:
@@ -255,6 +315,9 @@ class Migration:
         return Outcome.FAILED if by is None else STOPPED.get(by, Outcome.CANCELLED)
 
     def _on_sample(self, sample: Sample) -> None:
+        left = None if self._sample is None else self._sample.statistics.get("data_remaining_bytes")
+        if sample.statistics.get("data_remaining_bytes") != left:
+            self._progressed_s = time.monotonic()
         self._sample = sample
         self._controller.sampled(sample)
         progress = self.progress()

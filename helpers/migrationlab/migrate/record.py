@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import libvirt
@@ -13,6 +14,7 @@ import libvirt
 from migrationlab.capture.environment import MachineSampler
 from migrationlab.capture.recorder import Recorder
 from migrationlab.errors import HostError
+from migrationlab.hosts.connection import close_connection
 from migrationlab.hosts.host import Host
 from migrationlab.migrate.guest import GuestLike
 from migrationlab.plan.plan import Plan
@@ -34,6 +36,7 @@ class MigrationRecord:
         undo: Restores the settings of this migration, if the guest stays.
         downtime_limit_ms: The maximum downtime in force; None if the domain does not run.
         error: libvirt's refusal, None if the migration completed.
+        pending: libvirt's call, if the wait for it was given up.
         warnings: The warnings for readers of the run.
     """
 
@@ -56,13 +59,17 @@ class MigrationRecord:
     returned_ns: int = 0
     outcome: Outcome = Outcome.FAILED
     error: HostError | None = None
+    pending: Future[object] | None = None
     warnings: list[str] = field(default_factory=list)
 
     def close(self) -> None:
-        """Stop the recorder and close the connections."""
+        """Stop the recorder and close the connections, which a pending call still needs."""
         self.recorder.close()
+        if self.pending is not None:
+            self.pending.add_done_callback(self._close_connections)
+        else:
+            self._close_connections()
+
+    def _close_connections(self, _call: Future[object] | None = None) -> None:
         for connection in self.connections:
-            try:
-                connection.close()
-            except libvirt.libvirtError:
-                continue  # the daemon is gone, and the connection with it
+            close_connection(connection)

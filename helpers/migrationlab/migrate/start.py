@@ -19,7 +19,7 @@ from migrationlab.capture.job_stats import DEFAULT_INTERVAL_S
 from migrationlab.capture.ping import EchoProbe
 from migrationlab.capture.recorder import Recorder
 from migrationlab.errors import GuestError, PlanError, UsageError
-from migrationlab.hosts.connection import library_version, refusals
+from migrationlab.hosts.connection import close_connection, library_version, refusals
 from migrationlab.hosts.host import Host
 from migrationlab.migrate.guest import GuestLike, PlainDomain
 from migrationlab.migrate.libvirt_call import migration_call
@@ -192,7 +192,7 @@ def _prepare(
         connections: list[libvirt.virConnect] = []
         for _ in range(2):
             connections.append(source.new_connection())
-            on_failure.callback(connections[-1].close)
+            on_failure.callback(close_connection, connections[-1])
         with refusals():
             domain, control = (each.lookupByName(guest.name) for each in connections)
             uuid: str = domain.UUIDString()
@@ -212,7 +212,9 @@ def _prepare(
             interval_s=interval_s,
             tunnelled=plan.tunnelled,
             capture=capture,
-            sample=plan.abort_when_diverging_s is not None,
+            # The plan's policies and the deadline of post-copy depend on samples.
+            sample=plan.abort_when_diverging_s is not None
+            or (plan.postcopy and plan.deadline_s is not None),
         )
         on_failure.callback(recorder.close)
         destination: str | libvirt.virConnect = plan.connection_uri
@@ -286,4 +288,4 @@ def _connect(to: Host, uri: str | None) -> Future[libvirt.virConnect]:
 def _disconnect(connecting: Future[libvirt.virConnect]) -> None:
     """Close a connection that is not needed."""
     if connecting.exception() is None:
-        connecting.result().close()
+        close_connection(connecting.result())

@@ -31,6 +31,8 @@ MARKS = {
     Outcome.CANCELLED: (palette.GREY, "s"),
     Outcome.INTERRUPTED: (palette.PURPLE, "v"),
     Outcome.FAILED: (palette.PURPLE, "D"),
+    Outcome.GUEST_LOST: (palette.PURPLE, "*"),
+    Outcome.UNRESOLVED: (palette.PURPLE, "P"),
 }
 #: The distance between points of one setting, as a share of the width.
 SPREAD = 0.022

@@ -61,6 +61,8 @@ OUTCOMES = {
     Outcome.DIVERGED: "Given up without progress",
     Outcome.INTERRUPTED: "Interrupted in post-copy",
     Outcome.FAILED: "Failed",
+    Outcome.GUEST_LOST: "Guest lost",
+    Outcome.UNRESOLVED: "Not over",
 }
 
 

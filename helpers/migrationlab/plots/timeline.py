@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 
 from migrationlab.analysis.timeline import Timeline
 from migrationlab.plots import palette, picture
+from migrationlab.runs.record import MOVED
 from migrationlab.runs.run import Outcome, Run
 
 PHASE_COLOURS = {
@@ -151,7 +152,7 @@ def _draw_guest(axes: Axes, run: Run, line: Timeline) -> list[Patch]:
     _bar(axes, 0, run, (stop, until), palette.VERMILION, words="paused")
     if resume is None:
         return [at_source, still]
-    if run.outcome not in (Outcome.COMPLETED, Outcome.INTERRUPTED):
+    if run.outcome not in (*MOVED, Outcome.INTERRUPTED):
         _bar(axes, 0, run, (resume, line.returned_ns), palette.BLUE)
         return [at_source, still]
     there = Patch(facecolor=palette.GREEN, label=f"guest runs at {destination}")
@@ -228,6 +229,10 @@ def _name(axes: Axes, at: float, lane: int, words: str, **look: Any) -> None:
 
 def _title(run: Run, line: Timeline) -> str:
     took = picture.duration(line.call_ms)
+    if run.outcome is Outcome.GUEST_LOST:
+        return f"libvirt completed the migration in {took}, but the guest does not answer"
+    if run.outcome is Outcome.UNRESOLVED:
+        return f"libvirt's call had not returned after {took}: look at both hosts"
     if run.outcome is not Outcome.COMPLETED and run.plan.offline:
         return (
             f"{picture.OUTCOMES[run.outcome]} after {took}: the domain's definition was not moved"

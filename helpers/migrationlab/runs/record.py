@@ -22,12 +22,15 @@ RunId = Annotated[str, Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,79}\Z")]
 class Outcome(StrEnum):
     """The outcome of a migration.
 
-    A migration that was cancelled leaves the guest at the source, and so does one that failed
-    before the switchover. After a failure during the switchover the guest can be paused on one host
-    or both. The run's ``domain_states`` show where it was found.
+    After ``CANCELLED``, ``TIMED_OUT`` and ``DIVERGED`` the guest is at the source, after
+    ``COMPLETED`` at the destination. After ``FAILED`` it is at the source unless the switchover had
+    begun; then it can be paused on one host or both. After any other outcome look at both hosts.
+    The run's ``domain_states`` show where the guest was found.
     """
 
     COMPLETED = "completed"
+    #: libvirt's call completed, but the guest is gone or does not answer.
+    GUEST_LOST = "guest_lost"
     #: Cancelled by the user.
     CANCELLED = "cancelled"
     #: Cancelled at its deadline.
@@ -38,6 +41,13 @@ class Outcome(StrEnum):
     #: still at the source.
     INTERRUPTED = "interrupted"
     FAILED = "failed"
+    #: libvirt's call did not return in time after a deadline or a cancellation: the migration can
+    #: still end in any way.
+    UNRESOLVED = "unresolved"
+
+
+#: The outcomes after which libvirt's call had completed.
+MOVED = (Outcome.COMPLETED, Outcome.GUEST_LOST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +148,7 @@ class RunRecord:
     def found_at(self) -> str | None:
         """Return the name of the guest's host afterwards; None: not known."""
         if self.domain_states is None:
-            arrived = self.outcome is Outcome.COMPLETED
+            arrived = self.outcome in MOVED
             return str((self.destination if arrived else self.source)["name"])
         sides = {"destination": self.destination, "source": self.source}
         for state in ("running", "paused"):

@@ -13,7 +13,7 @@ import pandas as pd
 from migrationlab.analysis.cost import Cost, cost
 from migrationlab.analysis.timeline import Recording, Timeline, build
 from migrationlab.analysis.workload import Workload, workload
-from migrationlab.runs.record import Outcome, RunRecord
+from migrationlab.runs.record import MOVED, Outcome, RunRecord
 from migrationlab.runs.schema import DOWNTIMES, SUMMARY
 
 
@@ -24,7 +24,7 @@ def timeline_of(run: RunRecord) -> Timeline:
     return build(
         Recording(
             **facts,
-            completed=run.outcome is Outcome.COMPLETED,
+            completed=run.outcome in MOVED,
             offline=run.plan.offline,
             mode=str(run.plan.mode),
         )
@@ -45,7 +45,7 @@ def cost_of(run: RunRecord, line: Timeline) -> Cost:
         connections=run.connections,
         wire_bytes=run.wire_bytes,
         moments=line,
-        moved=run.outcome in (Outcome.COMPLETED, Outcome.INTERRUPTED),
+        moved=run.outcome in (*MOVED, Outcome.INTERRUPTED),
         memory_bytes=int(run.guest.get("memory_mib") or 0) << 20 or None,
     )
 

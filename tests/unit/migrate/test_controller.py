@@ -261,7 +261,7 @@ def test_pause_waits_until_the_guest_has_arrived(make: Callable[[Plan], Made]) -
     asked.start()
     made.controller.do(Action(ActionKind.SET_POSTCOPY_BANDWIDTH, value=5))
     assert "abortJobFlags" not in [name for name, _ in made.domain.calls]
-    made.controller._clock = lambda: made.controller._began_s + controller.SETTLE_S
+    made.controller._clock = lambda: made.controller._began_s + 2 * controller.SETTLE_S
     asked.join(10)
     assert made.domain.calls[-1] == ("abortJobFlags", (1,))
 

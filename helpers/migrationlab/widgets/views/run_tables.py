@@ -17,6 +17,8 @@ from migrationlab.runs.run import Outcome, Run, Runs
 from migrationlab.widgets.views import messages
 from migrationlab.widgets.views.template import fill
 
+#: The outcomes that need no reason: somebody asked for them.
+ASKED_FOR = (Outcome.COMPLETED, Outcome.CANCELLED, Outcome.TIMED_OUT, Outcome.DIVERGED)
 #: The metrics of a summary that are compared, in order.
 METRICS = (
     "call_ms",
@@ -58,18 +60,20 @@ def verdict(run: Run) -> str:
         Outcome.DIVERGED: f"stopped after {seconds:.1f} s, as it made no progress",
         Outcome.INTERRUPTED: f"interrupted in post-copy, after {seconds:.1f} s",
         Outcome.FAILED: f"failed after {seconds:.1f} s",
+        Outcome.GUEST_LOST: "libvirt completed the migration, but the guest does not answer",
+        Outcome.UNRESOLVED: f"libvirt's call had not returned after {seconds:.1f} s",
     }
     text = f"{run.guest['name']}: {words[run.outcome]}"
     # A domain that runs nowhere does not continue.
-    if run.outcome is not Outcome.COMPLETED and not run.plan.offline:
+    if run.outcome not in {Outcome.COMPLETED, Outcome.GUEST_LOST} and not run.plan.offline:
         at = run.found_at
-        text += f"; it continues at {at}" if at else "; it was found on neither host"
+        text += f"; it continues at {at}" if at else "; it was found running on neither host"
     if run.guest_check is not None:
         intact = "intact" if run.guest_check["intact"] else "DAMAGED"
         blocks = " and block" if run.guest_check.get("disk_blocks") else ""
         text += f". Every page{blocks} that it writes was checked: {intact}"
     hint = ""
-    if run.outcome in {Outcome.FAILED, Outcome.INTERRUPTED} and run.error is not None:
+    if run.outcome not in ASKED_FOR and run.error is not None:
         hint = " ".join(filter(None, (run.error.text, run.error.hint)))
     bad = "DAMAGED" in text or run.outcome not in {Outcome.COMPLETED, Outcome.CANCELLED}
     return messages.status(f"{text}.", hint=hint, bad=bad)
