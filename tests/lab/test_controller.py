@@ -371,5 +371,5 @@ def test_killed_destination_leaves_guest_on_source(own: Lab) -> None:
         run = migration.wait(60)
     assert run.outcome is Outcome.FAILED
     assert run.domain_states == {"source": "running", "destination": "unknown"}
-    assert "no beat arrived after the migration" not in run.warnings
+    assert not any("no beat arrived" in warning for warning in run.warnings)
     assert len(run.job) > 0

@@ -71,7 +71,7 @@ class Recording:
 
     def build(self, **changes: Any) -> Run:
         """Play the migration and give its run."""
-        completed = self.outcome == "completed"
+        completed = self.outcome in {"completed", "guest_lost"}
         active = self.prepare_ms + 20
         self.event(0, "client", "migrationlab", "call")
         self.phase(1, "out", "begin3")
@@ -128,7 +128,7 @@ class Recording:
             "created": (START + timedelta(minutes=self.number)).isoformat(),
             "migrationlab_version": "0.1.0",
             "outcome": Outcome(self.outcome),
-            "error": None if completed else _ERRORS[self.outcome],
+            "error": _ERRORS.get(self.outcome),
             "plan": Plan(
                 mode=self.mode,
                 migration_uri="tcp://host-b",
@@ -217,7 +217,8 @@ class Recording:
         times = np.arange(-1100.0, returned + 200, 1.0)
         if completed:
             # The first beat needs a moment after the guest runs again.
-            times = times[(times < stop) | (times > resume + 10)]
+            back = resume + 10 if self.outcome == "completed" else np.inf
+            times = times[(times < stop) | (times > back)]
         for sequence, ms in enumerate(times):
             late = 0.8 if sequence % 50 == 0 else 0.0
             rows.append(
@@ -292,6 +293,18 @@ class Recording:
 
 
 _ERRORS = {
+    "guest_lost": RunError(
+        kind="guest_lost",
+        text="libvirt's call completed, but the guest does not answer: the guest is absent at the "
+        "source and running at the destination",
+        hint="Look at both hosts before you start or end the guest on either.",
+    ),
+    "unresolved": RunError(
+        kind="unresolved",
+        text="libvirt's call has not returned after the migration was to be stopped: the guest is "
+        "paused at the source and paused at the destination",
+        hint="Look at both hosts before you start or end the guest on either.",
+    ),
     "cancelled": RunError(
         kind="MigrationCancelled",
         text="operation aborted: job 'migration out' canceled by client",
@@ -327,6 +340,8 @@ _ERRORS = {
 
 _STATES = {
     "completed": {"source": "absent", "destination": "running"},
+    "guest_lost": {"source": "absent", "destination": "running"},
+    "unresolved": {"source": "paused", "destination": "paused"},
     "interrupted": {"source": "paused", "destination": "running"},
 }
 

@@ -19,6 +19,8 @@ from migrationlab.widgets.views.template import fill
 
 #: The outcomes that need no reason: somebody asked for them.
 ASKED_FOR = (Outcome.COMPLETED, Outcome.CANCELLED, Outcome.TIMED_OUT, Outcome.DIVERGED)
+#: The outcomes whose own words say where the guest is.
+SAY_WHERE = (Outcome.COMPLETED, Outcome.GUEST_LOST, Outcome.UNRESOLVED)
 #: The metrics of a summary that are compared, in order.
 METRICS = (
     "call_ms",
@@ -65,7 +67,7 @@ def verdict(run: Run) -> str:
     }
     text = f"{run.guest['name']}: {words[run.outcome]}"
     # A domain that runs nowhere does not continue.
-    if run.outcome not in {Outcome.COMPLETED, Outcome.GUEST_LOST} and not run.plan.offline:
+    if run.outcome not in SAY_WHERE and not run.plan.offline:
         at = run.found_at
         text += f"; it continues at {at}" if at else "; it was found running on neither host"
     if run.guest_check is not None:

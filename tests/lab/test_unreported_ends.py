@@ -1,4 +1,4 @@
-"""Deadlines with a libvirtd that does not answer: the wait ends, and the run says what is known."""
+"""Ends of a migration that libvirt does not report: its call hangs, or the guest is silent."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 
 from migrationlab.hosts.host import Host
 from migrationlab.hosts.poll import wait_until
+from migrationlab.hosts.program import run_program
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
 from migrationlab.migrate.start import start
@@ -68,4 +69,28 @@ def test_deadline_holds_if_the_source_does_not_answer(
     assert wait_until(lambda: not source.is_busy(guest.spec.name), 30)
     assert wait_until(lambda: to.find(guest.uuid) is None, 30)
     assert guest.host is source
+    assert guest.check().intact
+
+
+def test_silent_guest_counts_as_lost(lab: Lab, guest: Guest) -> None:
+    """If no beat returns after a completed call, the run says so, and is no success."""
+    to = guest.other_host
+    port = f"port{lab.hosts.index(to)}"
+
+    def link(state: str) -> None:
+        command = [*lab.rack.in_rack_network(), "ip", "link", "set", port, state]
+        assert run_program(command).status == 0
+
+    link("down")
+    try:
+        # Its connection goes over the wire, not over the LAN.
+        run = start(guest, to=to, plan=Plan(mode=Mode.PEER2PEER)).wait(60)
+    finally:
+        link("up")
+    assert run.outcome is Outcome.GUEST_LOST
+    assert run.domain_states == {"source": "absent", "destination": "running"}
+    assert run.error is not None
+    assert "the guest does not answer: the guest is absent at the source" in run.error.text
+    assert any("no beat arrived within" in warning for warning in run.warnings)
+    assert run.timeline().resume_ns is not None
     assert guest.check().intact
