@@ -31,7 +31,7 @@ class Log(StrEnum):
     @property
     def place(self) -> str:
         """Return the place of this log on a host with default settings."""
-        daemon = "journalctl -u libvirtd -u virtqemud, or its log_outputs"
+        daemon = "journalctl -u libvirtd -u virtqemud -u virtproxyd, or its log_outputs"
         return "/var/log/libvirt/qemu/GUEST.log" if "QEMU" in self else daemon
 
 

@@ -72,6 +72,8 @@ _PREFIXES = re.compile(
 )
 _WARNINGS = re.compile(r"^warning: [^\n]*\n?", re.MULTILINE)
 _QEMU_SAYS = ("unable to execute qemu command", "job 'migration ", "/etc/pki/qemu/")
+#: QEMU's own words for a connection that it opens; libvirt has others.
+_QEMU_CONNECTS = ("failed to connect to '", "address resolution failed for ", "rdma_getaddrinfo ")
 _CLIENT_OPENS = ("failed to connect to the hypervisor", "virconnectopen")
 
 
@@ -203,8 +205,8 @@ def _plain(text: str) -> tuple[str, str]:
 
 
 def _noticed_by(cause: Cause, plain: str, functions: str, opened_by: NoticedBy | None) -> NoticedBy:
-    if cause.noticed_by is NoticedBy.QEMU:
-        return cause.noticed_by
+    if cause.noticed_by is NoticedBy.QEMU or any(words in plain for words in _QEMU_CONNECTS):
+        return NoticedBy.QEMU
     # The functions in a daemon's log show on which side the daemon was.
     if "qemumigrationdst" in functions:
         return NoticedBy.DESTINATION_DAEMON

@@ -300,7 +300,8 @@ def connection_notes(text: str, mode: Mode) -> tuple[str, ...]:
     notes = []
     if uri.transport is None:
         notes.append(
-            f"{text} names no transport, so libvirt uses TLS: both hosts need certificates."
+            f"{text} names no transport, so libvirt uses TLS: the destination needs a server "
+            "certificate, and the side that connects a client certificate."
         )
     if uri.transport == "tcp":
         notes.append("qemu+tcp is not encrypted: use it on trusted networks only.")
