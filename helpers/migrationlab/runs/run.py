@@ -21,6 +21,7 @@ from migrationlab.errors import StoreError
 from migrationlab.runs import environment as identity
 from migrationlab.runs.record import Outcome, RunError, RunRecord
 from migrationlab.runs.schema import SUMMARY
+from migrationlab.runs.stored_values import require_summary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +78,9 @@ class Run(RunRecord):
             from migrationlab.runs import summary as compute  # noqa: PLC0415
 
             try:
-                self.__dict__[_SUMMARY] = compute.summarize(self)
+                summary = compute.summarize(self)
+                require_summary(summary, self)
+                self.__dict__[_SUMMARY] = summary
             except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
                 raise StoreError(
                     f"the summary of run {self.run_id} failed: {error!r}",
@@ -146,10 +149,9 @@ def remember(run: Run, summary: Mapping[str, Any]) -> None:
     """Give a run its stored summary, which was computed with the same ``DEFINITION``.
 
     Raises:
-        ValueError: Its keys are not those of ``SUMMARY``.
+        ValueError: A value is not of its type or range, or differs from the run's.
     """
-    if list(summary) != list(SUMMARY):
-        raise ValueError("a summary must have the keys of SUMMARY")
+    require_summary(summary, run)
     run.__dict__[_SUMMARY] = dict(summary)
 
 

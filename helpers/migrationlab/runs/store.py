@@ -28,6 +28,7 @@ from migrationlab.runs.manifest import FORMAT, MANIFEST, VERSION
 from migrationlab.runs.run import Run, Runs, remember
 from migrationlab.runs.safe_files import require_no_link
 from migrationlab.runs.schema import FRAMES
+from migrationlab.runs.stored_values import require_facts
 
 __all__ = ["FORMAT", "MANIFEST", "VERSION", "load_run", "load_runs", "save_run", "write_file"]
 
@@ -88,10 +89,11 @@ def load_run(path: str | Path) -> Run:
     try:
         facts = manifest.facts
         run = Run(**facts | {"plan": Plan.from_dict(facts["plan"])}, **frames)
+        require_facts(run)
+        if (summary := manifest.known_summary) is not None:
+            remember(run, summary)
     except (TypeError, ValueError, ValidationError, PlanError, RecursionError) as error:
         raise manifests.no_run(folder / MANIFEST, error) from error
-    if (summary := manifest.known_summary) is not None:
-        remember(run, summary)
     return run
 
 
