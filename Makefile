@@ -36,6 +36,10 @@ lab: setup-image ## Open the notebooks in JupyterLab
 test: setup-dev ## Run the tests
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
 
+.PHONY: fuzz
+fuzz: setup-dev ## Try many stored runs, designs and arguments that nobody thought of
+	@MIGRATIONLAB_FUZZ=3000 $(BIN)/python -m pytest --numprocesses 2 tests/unit/fuzz $(ARGS)
+
 .PHONY: lint
 lint: setup-dev ## Check style, types and the import rules
 	$(BIN)/ruff check
