@@ -37,6 +37,15 @@ def test_style_file_equals_the_style() -> None:
         assert {name: mpl.rcParams[name] for name in alone} == dict(alone)
 
 
+def test_name_in_a_figure_is_no_formula() -> None:
+    """A name with dollar signs is drawn as it is, and is no error of mathtext."""
+    with style():
+        figure = Figure()
+        label = figure.text(0, 0, r"$\nonsense{$")
+        figure.canvas.draw()
+    assert not label.get_parse_math()
+
+
 def test_lines_differ_without_colours() -> None:
     """No two neighbours of the cycle have the same dash; no colour is too light for paper."""
     with style():
