@@ -1,18 +1,25 @@
 """The command ``migrationlab``: its verbs, and how errors reach the user.
 
 A verb prints its answer on standard output and everything else on standard error. Exit status:
-0 done; 1 the lab broke, or a host refused; 2 the call is wrong; 130 Ctrl-C. A verb's module and
+0 done; 1 the lab broke, or a host refused; 2 the call is wrong; 3 done,
+but a run that cannot be read was left out; 130 Ctrl-C. A verb's module and
 what it needs are loaded when the verb runs, so ``--help`` and tab completion are quick.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib
+import io
+import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
+from migrationlab.cli.terminal import echo, printable
 from migrationlab.errors import MigrationLabError, PlanError, UsageError
 
 #: Each verb, and its module in this package.
@@ -45,22 +52,55 @@ class Verbs(click.Group):
         command: click.Command = getattr(module, cmd_name)
         return command
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command; a standard output that is closed or full is an error of this machine."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                # A pipe's reader can end early; a terminal's encoding can lack a character.
+                stream.reconfigure(line_buffering=True, errors="backslashreplace")
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF):
+                raise
+            with contextlib.suppress(OSError, ValueError):
+                echo(f"migrationlab: writing the answer failed: {error.strerror}", err=True)
+            # Python writes the rest when it ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Read the words before a verb."""
+        with _printable_errors():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a verb."""
         try:
-            return super().invoke(ctx)
+            with _printable_errors():
+                return super().invoke(ctx)
         except MigrationLabError as error:
             say_error(error)
             ctx.exit(2 if isinstance(error, UsageError) else 1)
         except ModuleNotFoundError as error:
             if error.name != "libvirt":
                 raise
-            click.echo("migrationlab: the Python package libvirt is not installed", err=True)
-            click.echo("hint: run `make setup`, or `pip install migrationlab[live]`", err=True)
+            echo("migrationlab: the Python package libvirt is not installed", err=True)
+            echo("hint: run `make setup`, or `pip install migrationlab[live]`", err=True)
             ctx.exit(1)
         except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
+            echo("interrupted", err=True)
             ctx.exit(130)
+
+
+@contextlib.contextmanager
+def _printable_errors() -> Iterator[None]:
+    """Leave out control characters from click's own errors, which repeat the words of the call."""
+    try:
+        yield
+    except click.ClickException as error:
+        error.__dict__["message"] = printable(error.message)  # mypy: click calls it final
+        raise
 
 
 def say_error(error: MigrationLabError, *, in_file: bool = False) -> None:
@@ -72,9 +112,9 @@ def say_error(error: MigrationLabError, *, in_file: bool = False) -> None:
 
     # A host's own message stays unchanged.
     as_option = isinstance(error, PlanError) and not in_file
-    click.echo(f"migrationlab: {in_options(str(error)) if as_option else error}", err=True)
+    echo(f"migrationlab: {in_options(str(error)) if as_option else error}", err=True)
     if error.hint:
-        click.echo(f"hint: {error.hint if in_file else in_options(error.hint)}", err=True)
+        echo(f"hint: {error.hint if in_file else in_options(error.hint)}", err=True)
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
@@ -86,5 +126,3 @@ def main() -> None:
     root. If it fails, run `migrationlab doctor`. Tab completion for bash:
     eval "$(_MIGRATIONLAB_COMPLETE=bash_source migrationlab)"
     """
-    # Standard output can be a pipe to a program that ends early.
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]

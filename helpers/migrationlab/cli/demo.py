@@ -10,6 +10,7 @@ from migrationlab.cli.display import StepDisplay
 from migrationlab.cli.interrupts import interrupts
 from migrationlab.cli.options import Format, answer, format_option, output_option
 from migrationlab.cli.runs import table
+from migrationlab.cli.terminal import echo
 
 
 @click.command()
@@ -33,7 +34,7 @@ def demo(
         except KeyboardInterrupt:
             kept = output / "runs"
             if kept.is_dir():
-                click.echo(f"interrupted; the finished runs are in {kept}", err=True)
+                echo(f"interrupted; the finished runs are in {kept}", err=True)
             raise
     summaries = [run.summary() for run in result.runs]
     record = {

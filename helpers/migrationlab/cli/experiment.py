@@ -14,7 +14,15 @@ import click
 from migrationlab.cli import say_error
 from migrationlab.cli.display import StepDisplay
 from migrationlab.cli.interrupts import interrupts
-from migrationlab.cli.options import Format, answer, format_option, output_option, text_table
+from migrationlab.cli.options import (
+    Format,
+    PathType,
+    answer,
+    format_option,
+    output_option,
+    text_table,
+)
+from migrationlab.cli.terminal import echo
 from migrationlab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +43,7 @@ def complete_metrics(context: click.Context, parameter: click.Parameter, begun: 
 
 
 @click.command()
-@click.argument("path", type=click.Path(path_type=Path), metavar="FILE.toml|DIR")
+@click.argument("path", type=PathType(path_type=Path), metavar="FILE.toml|DIR")
 @output_option("The experiment's folder. [default: FILE without .toml]", file_okay=False)
 @click.option(
     "--dry-run", is_flag=True, help="Print the schedule and the estimated time, and do nothing."
@@ -105,7 +113,7 @@ def experiment(
     if refused is not None:
         say_error(UsageError(refused["text"], hint=refused["hint"]))
     if not dry_run and not known.finished:
-        click.echo(f"stopped; `migrationlab experiment {known.directory}` continues", err=True)
+        echo(f"stopped; `migrationlab experiment {known.directory}` continues", err=True)
         context.exit(130)
     if refused is not None:
         context.exit(1)

@@ -12,6 +12,7 @@ from typing import Literal
 import click
 
 from migrationlab.cli.options import Format, answer, format_option
+from migrationlab.cli.terminal import echo
 from migrationlab.errors import LabError, UsageError
 from migrationlab.explain.explanation import Cause, Explanation, NoticedBy, causes
 from migrationlab.explain.explanation import explain as explained
@@ -85,7 +86,7 @@ def _tails(found: Explanation, lab_name: str | None) -> tuple[LogTail, ...]:
         except (LabError, OSError):
             return ()  # no lab can run on this machine, and an explanation needs none
         if len(names) > 1:
-            click.echo(
+            echo(
                 f"running labs: {', '.join(names)}; give --lab NAME to see the logs of one",
                 err=True,
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import closing
 from dataclasses import asdict
 from typing import Any
@@ -11,8 +10,17 @@ import click
 
 from migrationlab.cli.display import StepDisplay
 from migrationlab.cli.faults import break_, broken, host_of, mend
-from migrationlab.cli.options import Columns, Format, Row, answer, columns_table, format_option
+from migrationlab.cli.options import (
+    Columns,
+    Format,
+    Row,
+    answer,
+    columns_table,
+    format_option,
+    to_json,
+)
 from migrationlab.cli.spec_options import spec_options
+from migrationlab.cli.terminal import echo
 from migrationlab.plan.guest_spec import GuestSpec
 from migrationlab.plan.wire_spec import DEFAULT_MBIT_S, WireSpec
 
@@ -70,7 +78,7 @@ def inspect(name: str | None, output_format: Format) -> None:
     names = [name] if name else registry.names()
     found = [_inspected(each) for each in names]
     if not found and output_format == "text":
-        click.echo("no lab is running; start one with `migrationlab lab up`")
+        echo("no lab is running; start one with `migrationlab lab up`")
         return
     _show(found, output_format)
 
@@ -162,7 +170,7 @@ def _wire_text(settings: dict[str, Any]) -> str:
 
 def _show(labs: list[dict[str, Any]], output_format: Format) -> None:
     if output_format == "json":
-        click.echo(json.dumps({"labs": labs}))
+        echo(to_json({"labs": labs}))
         return
     for each in labs:
         lines = [f"lab {each['name']}, wire {_wire_text(each['wire'])}"]
@@ -175,7 +183,7 @@ def _show(labs: list[dict[str, Any]], output_format: Format) -> None:
         else:
             lines.append("no guests; boot one with `migrationlab lab boot`")
         lines.append(columns_table(_PROCESSES, each["processes"], left=3))
-        click.echo("\n".join(lines))
+        echo("\n".join(lines))
 
 
 def _reached(guest: Row) -> str:

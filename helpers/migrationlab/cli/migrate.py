@@ -15,6 +15,7 @@ from migrationlab.cli.interrupts import held, interrupts
 from migrationlab.cli.options import Format, answer, format_option, output_option
 from migrationlab.cli.plan_options import PlanCommand, plan_from, plan_options
 from migrationlab.cli.runs import table
+from migrationlab.cli.terminal import echo
 from migrationlab.errors import UsageError
 from migrationlab.plan.uris import require_connection_uri
 
@@ -90,8 +91,8 @@ def migrate(
     text = "\n".join([table([run.summary()]), "", *warnings, f"run      {kept}"])
     answer(output_format, _record(run, kept, explanation), text)
     if output_format == "text" and run.error is not None and explanation is not None:
-        click.echo(f"migrationlab: {_CANCELLED.get(run.outcome, run.error.text)}", err=True)
-        click.echo(f"hint: {explanation.fix or run.error.hint}", err=True)
+        echo(f"migrationlab: {_CANCELLED.get(run.outcome, run.error.text)}", err=True)
+        echo(f"hint: {explanation.fix or run.error.hint}", err=True)
     context.exit({"completed": 0, "cancelled": 130}.get(run.outcome, 1))
 
 
@@ -111,9 +112,9 @@ def _cancel(migration: Migration) -> None:
     try:
         migration.cancel()
     except UsageError as error:
-        click.echo(f"it can no longer be cancelled; waiting for its end: {error}", err=True)
+        echo(f"it can no longer be cancelled; waiting for its end: {error}", err=True)
     else:
-        click.echo("cancelling; the guest stays at the source", err=True)
+        echo("cancelling; the guest stays at the source", err=True)
 
 
 def _explanation(run: Run) -> Explanation | None:

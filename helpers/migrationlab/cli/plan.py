@@ -5,7 +5,6 @@ Nothing is started and no name is resolved: the answer follows from the plan alo
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -13,7 +12,7 @@ from typing import Any
 
 import click
 
-from migrationlab.cli.options import Format, format_option
+from migrationlab.cli.options import Format, format_option, to_json
 from migrationlab.cli.plan_options import (
     PlanCommand,
     in_options,
@@ -21,6 +20,7 @@ from migrationlab.cli.plan_options import (
     plan_options,
     read_options,
 )
+from migrationlab.cli.terminal import echo
 from migrationlab.plan.plan import Endpoint, Plan, Problem, validate_domain_name
 from migrationlab.plan.settings import AUTO, settings
 from migrationlab.plan.uris import host_of, is_local, same_machine
@@ -55,7 +55,7 @@ def plan(
     Nothing is started. Exit status 2, with the reasons, if the plan cannot work.
     """
     if list_them and output_format == "json":
-        click.echo(json.dumps([about.to_dict() for about in settings()], indent=2))
+        echo(to_json([about.to_dict() for about in settings()], indent=2))
     elif list_them:
         click.echo_via_pager(f"{settings()}\n")
     if list_them:
@@ -71,11 +71,11 @@ def plan(
         notes = [*filled.notes(domain), *(_other_hosts(asked, named) if destination else ())]
     if output_format == "json":
         record = _record(filled, domain, notes, problems, options["mode"])
-        click.echo(json.dumps(record, indent=2))
+        echo(to_json(record, indent=2))
     elif problems:
-        click.echo(_refusal_text(problems), err=True)
+        echo(_refusal_text(problems), err=True)
     else:
-        click.echo(_answer_text(asked, filled, domain, source, named, notes))
+        echo(_answer_text(asked, filled, domain, source, named, notes))
     context.exit(2 if problems else 0)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,13 +17,17 @@ from migrationlab.cli.options import (
     directory_argument,
     format_option,
     output_option,
+    to_json,
 )
+from migrationlab.cli.terminal import echo
 
 if TYPE_CHECKING:
     from migrationlab.experiment.results import Results
     from migrationlab.runs.run import Runs
 
 UNKNOWN = "-"
+#: The exit status when an unreadable run was left out.
+LEFT_OUT = 3
 MIB = 1024 * 1024
 
 
@@ -42,19 +45,19 @@ def runs(directory: Path, output_format: Literal["text", "json", "csv"]) -> None
     """List the runs of a directory or of an experiment, oldest first."""
     from migrationlab.runs.run import Runs
 
-    found = read(directory, strict=False)
-    if output_format == "csv":
-        from migrationlab.report.tables import runs_table
-
-        click.echo(runs_table(found).to_csv(index=False), nl=False)
-        return
+    found = read(directory)
     summaries = [run.summary() for run in (found if isinstance(found, Runs) else found.runs)]
-    if output_format == "json":
-        click.echo(json.dumps({"runs": summaries}))
+    if output_format == "csv":
+        from migrationlab.report.tables import runs_table, to_csv
+
+        echo(to_csv(runs_table(found)), nl=False)
+    elif output_format == "json":
+        echo(to_json({"runs": summaries}))
     elif summaries:
-        click.echo(table(summaries))
+        echo(table(summaries))
     else:
-        click.echo(f"No runs in {directory}.")
+        echo(f"No runs in {directory}.")
+    _end(found)
 
 
 @click.command()
@@ -69,8 +72,10 @@ def report(directory: Path, output: Path, output_format: Format) -> None:
     """Write one self-contained report of runs or of an experiment."""
     from migrationlab.report import write
 
-    written = str(write(read(directory, strict=False), output))
+    found = read(directory)
+    written = str(write(found, output))
     answer(output_format, {"report": written}, written)
+    _end(found)
 
 
 @click.command()
@@ -85,14 +90,17 @@ def export(
     """Write the runs of a folder, or an experiment, as an RO-Crate with CSV tables."""
     from migrationlab.report import ro_crate
 
-    written = str(ro_crate.export(read(directory), output, license=licence, author=author))
+    found = read(directory)
+    written = str(ro_crate.export(found, output, license=licence, author=author))
     answer(output_format, {"crate": written}, written)
+    _end(found)
 
 
-def read(folder: Path, *, strict: bool = True) -> Results | Runs:
+def read(folder: Path) -> Results | Runs:
     """Return the experiment of a folder, or else the runs in it.
 
-    Unless ``strict``, an unreadable run is named on standard error and left out.
+    An unreadable run is named on standard error and left out. The command then ends with the exit
+    status 3.
 
     Raises:
         StoreError: The folder has neither, or it cannot be read.
@@ -107,14 +115,23 @@ def read(folder: Path, *, strict: bool = True) -> Results | Runs:
         # scipy takes longer than to read many runs.
         from migrationlab.experiment.experiment import Experiment
 
-        found = Experiment.load(place, strict=strict)
-        unreadable = found.runs.unreadable
+        found = Experiment.load(place, strict=False)
     else:
-        found = load_runs(folder, strict=strict)
-        unreadable = found.unreadable
-    for reason in unreadable.values():
-        click.echo(f"migrationlab: left out: {reason}", err=True)
+        found = load_runs(folder, strict=False)
+    for reason in _unreadable(found).values():
+        echo(f"migrationlab: left out: {reason}", err=True)
     return found
+
+
+def _unreadable(found: Results | Runs) -> Mapping[str, str]:
+    from migrationlab.runs.run import Runs
+
+    return (found if isinstance(found, Runs) else found.runs).unreadable
+
+
+def _end(found: Results | Runs) -> None:
+    """End the command: something was left out, or nothing."""
+    click.get_current_context().exit(LEFT_OUT if _unreadable(found) else 0)
 
 
 def table(summaries: Iterable[Mapping[str, object]]) -> str:

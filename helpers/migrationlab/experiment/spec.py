@@ -22,6 +22,8 @@ from migrationlab.errors import UsageError
 from migrationlab.plan.wording import nearest
 from migrationlab.runs.safe_files import MIB, read_file
 
+#: TOML has no larger one.
+MAX_INTEGER = 2**63 - 1
 #: The limit of a TOML file.
 MAX_BYTES = MIB
 #: The word for a setting that is left out, in a list of alternatives.
@@ -61,7 +63,14 @@ def integer_at(value: object, path: str, low: int, high: int) -> int:
 
 def plain(value: Mapping[str, Any], path: str) -> dict[str, Any]:
     """Return a copy that JSON and TOML can hold: numpy's numbers and tuples become plain."""
-    return {str(key): _plain_value(item, join(path, key)) for key, item in value.items()}
+    try:
+        return {str(key): _plain_value(item, join(path, key)) for key, item in value.items()}
+    except RecursionError:
+        if path:
+            raise
+        raise UsageError(
+            "the design must not be nested as deeply", hint="Give tables of values, and lists."
+        ) from None
 
 
 def _plain_value(value: object, path: str) -> Any:
@@ -71,6 +80,10 @@ def _plain_value(value: object, path: str) -> Any:
         value = value.tolist()
     if isinstance(value, (Sequence, range)) and not isinstance(value, (str, bytes)):
         return [_plain_value(item, f"{path}[{number}]") for number, item in enumerate(value)]
+    if isinstance(value, int) and abs(value) > MAX_INTEGER:
+        raise UsageError(
+            f"{path} must be an integer of at most 64 bits", hint="Give a number, for example 40."
+        )
     if isinstance(value, float) and not math.isfinite(value):
         raise UsageError(
             f"{path} must be a finite number (got {value})", hint="Give a number, for example 40."

@@ -26,9 +26,12 @@ from migrationlab.hosts.facts import HostFacts, from_kernel
 from migrationlab.hosts.shell import Shell, shell_of
 from migrationlab.plan.outside_xml import read_xml
 from migrationlab.plan.plan import Plan
-from migrationlab.plan.uri_parser import name_problem, read_uri
+from migrationlab.plan.problem import require_none
+from migrationlab.plan.uri_parser import name_problem, reach_fault, read_uri
+from migrationlab.plan.uris import validate_domain_name
 from migrationlab.plan.validation import Side
 from migrationlab.plan.virsh import virsh_line
+from migrationlab.plan.wording import quote
 
 UUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 #: Parameters of a connection URI about the connecting machine: its files, its programs.
@@ -95,6 +98,8 @@ class Host:
                 f"uri must be a connection URI (got {uri!r})",
                 hint="Give one, for example qemu+ssh://root@node1/system",
             )
+        if fault := reach_fault(uri):
+            raise UsageError(f"uri {fault.reason} (got {quote(uri)})", hint=fault.hint)
         self.uri = uri
         self.image = image
         self.log = log
@@ -202,6 +207,7 @@ class Host:
         Raises:
             GuestError: The host has no such domain, or it is not running.
         """
+        require_none(validate_domain_name(name))
         domain = answer_or_none(lambda: self.connection.lookupByName(name), NO_DOMAIN)
         if domain is None and re.fullmatch(UUID, name):
             domain = answer_or_none(lambda: self.connection.lookupByUUIDString(name), NO_DOMAIN)

@@ -183,6 +183,18 @@ def host_fault(host: str) -> UriFault | None:
     return None
 
 
+def reach_fault(uri: str) -> UriFault | None:
+    """Return the fault of a URI that no connection can be opened by: characters, host or port."""
+    if not uri.isprintable():
+        return UriFault("must have printable characters only", "Remove them, or write them as %XX.")
+    parts = read_uri(uri)
+    if parts.host and (fault := host_fault(parts.host)):
+        return fault
+    if parts.port is not None and not is_port(parts.port):
+        return UriFault("must have a port from 1 to 65535, or none", "Correct the port.")
+    return None
+
+
 def name_problem(text: str, field: str) -> str | None:
     """Return the reason why a text is no host name or address; None if it is one."""
     fault = host_fault(bracketed(text))

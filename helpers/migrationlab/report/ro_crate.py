@@ -27,6 +27,7 @@ from migrationlab.report.tables import (
     plan_text,
     runs_table,
     settings_of_guest,
+    to_csv,
 )
 from migrationlab.runs import store
 from migrationlab.runs.atomic_write import refused
@@ -131,8 +132,8 @@ def _fill(folder: Path, recorded: Runs | Results, runs: Runs) -> None:
         write_starts(folder, recorded.starts)
         tables[SUMMARY_TABLE] = recorded.summary(mixed=True)
     for name, table in tables.items():
-        table.to_csv(folder / name, index=False)
-    dictionary(tables).to_csv(folder / DICTIONARY, index=False)
+        (folder / name).write_text(to_csv(table), encoding="utf-8")
+    (folder / DICTIONARY).write_text(to_csv(dictionary(tables)), encoding="utf-8")
     (folder / README).write_text(_readme(recorded, runs), encoding="utf-8")
 
 
@@ -144,7 +145,8 @@ def _readme(recorded: Runs | Results, runs: Runs) -> str:
         "| `runs/` | a folder per run: `run.json` has its facts, Parquet files what was recorded |",
         "| `ro-crate-metadata.json` | the same for programs (RO-Crate, Process Run Crate) |",
         "",
-        "Units stand in the names of columns. An empty field is a value that is not known. Any",
+        "Units stand in the names of columns. An empty field is a value that is not known. A text",
+        "that begins with = + - @ has an apostrophe before it, so that no spreadsheet runs it. Any",
         "program can read these files. `migrationlab report runs` makes a page of them, and",
         "`migrationlab.load_runs('runs')` reads them in Python.",
     ]

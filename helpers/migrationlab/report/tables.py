@@ -38,6 +38,8 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
     }
 )
 _TYPES = {"int64": "integer", "float64": "number", "str": "text"}
+#: The first characters of a cell that a spreadsheet takes for a formula.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def runs_table(recorded: Runs | Results) -> pd.DataFrame:
@@ -87,6 +89,23 @@ def dictionary(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         for column in frame.columns.values()
     ]
     return pd.DataFrame(rows, columns=["file", "column", "type", "unit", "meaning"])
+
+
+def to_csv(table: pd.DataFrame) -> str:
+    """Return a table as CSV, in which no text is a formula for a spreadsheet.
+
+    A text that begins with = + - @ (or with a tab or a carriage return) gets an apostrophe before
+    it (OWASP, "CSV injection"). Numbers stay as they are.
+    """
+    safe = table.rename(columns=_neutral)
+    texts = safe.select_dtypes(exclude=["number", "bool", "boolean"]).columns
+    return str(
+        safe.assign(**{name: safe[name].map(_neutral) for name in texts}).to_csv(index=False)
+    )
+
+
+def _neutral(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def meaning(column: str) -> str:

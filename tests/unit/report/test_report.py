@@ -299,7 +299,7 @@ def test_experiment_with_a_damaged_run_has_a_report(
     page = tmp_path / "page.html"
     more = ["-o", str(page)] if verb is commands.report else []
     result = CliRunner().invoke(verb, [str(made.directory), *more], catch_exceptions=False)
-    assert result.exit_code == 0
+    assert result.exit_code == 3
     assert f"left out: {made.directory / 'runs' / damaged.run_id}" in result.stderr
     shown = Page(page.read_text()).text if more else result.stdout
     assert all(run.run_id in shown for run in others)
