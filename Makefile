@@ -5,6 +5,9 @@ SHELL := bash
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 ARGS ?=
+# Packages are compiled when they are first imported. Where that is not kept, each program compiles
+# pandas again, for two seconds.
+unexport PYTHONDONTWRITEBYTECODE
 # JupyterLab refuses to run as root unless it is told that this is meant.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
