@@ -25,10 +25,11 @@ noticed by  source daemon
 cause       the source cannot reach the port where the destination's QEMU listens: a firewall
             blocks it (No route to host, timed out), or the address is wrong (Connection
             refused)
-fix         open TCP 49152 to 49215 on the destination (firewall-cmd
-            --add-port=49152-49215/tcp), or set an open port in the migration URI, or use an
-            address that the source can reach
-more in     the destination QEMU's own log (/var/log/libvirt/qemu/GUEST.log)
+fix         open TCP 49152 to 49215 on the destination (firewall-cmd --permanent
+            --add-port=49152-49215/tcp, then firewall-cmd --reload), or set an open port in the
+            migration URI, or use an address that the source can reach
+more in     the source libvirtd's log (journalctl -u libvirtd -u virtqemud -u virtproxyd, or its
+            log_outputs)
 """
 LINE = "2026-11-22 18:36:15.126+0000: 42: error : virSomething:1 : this host said so\n"
 
@@ -90,7 +91,7 @@ def test_known_message_is_explained_as_json() -> None:
     assert answer["noticed_by"] == "source daemon"
     assert answer["cause"]
     assert answer["mend"]
-    assert "QEMU" in answer["log"]
+    assert answer["log"].startswith("the source libvirtd's log")
     assert answer["tails"] == []
 
 
