@@ -13,7 +13,7 @@ from migrationlab.course.attempts import FILE, Attempt, save_attempts, try_fault
 PATH = Path(__file__).parent / "course" / f"{FILE}.json"
 #: The case that a lab of one release cannot have (``lacking`` of the case says so).
 TWO_RELEASES = "cpu-model-missing"
-#: One fault, met by whoever dials the destination's libvirtd by TLS.
+#: One fault, met by whoever connects to the destination's libvirtd by TLS.
 BY_TLS = "certificate-wrong-name"
 
 

@@ -35,9 +35,9 @@ and virsh, on the source host, moved the same guest (256 MiB, of which 64 are di
 over 1 Gbit/s by the same plan, in turns A B B A. The target is held against *whole* calls, because
 that is what a user waits for: from asking to the finished run in hand, against virsh's process,
 though the kit also checks the guest's memory and evaluates its records then. *Until moved* ends as
-libvirt's call returns, against virsh's own `--timing` of `migrate`; in normal mode both dial the
-destination within it, which the kit's *own* time leaves out. *Libvirt* compares the total times of
-libvirt's job statistics. p: two-sided Mann-Whitney U test, distinguishable below 0.05. *Payload*:
+libvirt's call returns, against virsh's own `--timing` of `migrate`; in normal mode both connect to
+the destination within it, which the kit's *own* time leaves out. *Libvirt* compares the total times
+of libvirt's job statistics. p: two-sided Mann-Whitney U test, told apart below 0.05. *Payload*:
 what libvirt says it sent while QEMU's migration was active; *with headers*: what the wire's shaper
 counted then. *Whole capture on against off*: in turns likewise; off, a run has libvirt's own
 figures only. *Wall time* is from asking until libvirt's call has returned. *Bytes by purpose*: each

@@ -82,17 +82,17 @@ def completed(run: Run) -> Run:
 def by_kit(lab: Lab, guest: Guest, to: Host, plan: Plan) -> dict[str, float]:
     """Migrate with the kit, and return what it took.
 
-    In normal mode the client dials the destination first, virsh as well as the kit: that time is
-    not the kit's own.
+    In normal mode the client connects to the destination first, virsh as well as the kit: that
+    time is not the kit's own.
     """
-    dialled_ms = 0.0
+    connecting_ms = 0.0
     connect = to.new_connection
 
     def timed(uri: str | None = None) -> libvirt.virConnect:
-        nonlocal dialled_ms
+        nonlocal connecting_ms
         begun = time.time_ns()
         connection = connect(uri)
-        dialled_ms += (time.time_ns() - begun) / 1e6 if uri else 0
+        connecting_ms += (time.time_ns() - begun) / 1e6 if uri else 0
         return connection
 
     with patch.object(to, "new_connection", timed):
@@ -103,8 +103,8 @@ def by_kit(lab: Lab, guest: Guest, to: Host, plan: Plan) -> dict[str, float]:
     return {
         "whole_ms": (end - start) / 1e6,
         "moved_ms": (run.returned_ns - start) / 1e6,
-        "dialled_ms": dialled_ms,
-        "before_ms": before_ms - dialled_ms,
+        "connecting_ms": connecting_ms,
+        "before_ms": before_ms - connecting_ms,
         "after_ms": (end - run.returned_ns) / 1e6,
     }
 
@@ -152,7 +152,7 @@ def against_virsh(measured: list[dict[str, Any]], mode: Mode) -> Iterator[Row]:
     test = {"target": "not distinguishable", "p_value": p_value}
     yield compared(f"{mode}: downtime, difference", "ms", ours, theirs, np.subtract, **test)
     if mode is Mode.NORMAL:
-        yield sampled(f"{mode}: dialling the destination by ssh", "ms", kit["dialled_ms"])
+        yield sampled(f"{mode}: connecting to the destination by ssh", "ms", kit["connecting_ms"])
     for when in ("before", "after"):
         what = f"{mode}: kit's own time {when} libvirt's call"
         yield sampled(what, "ms", kit[f"{when}_ms"], "≤ 50 ms")

@@ -24,6 +24,13 @@ KINDS = {
     "network": "network\n(gap in the beats)",
 }
 
+#: What a title says of a kind of downtime; the first kind that is known is taken.
+CLAIMS = {
+    "event": "The guest was paused for",
+    "reported": "The reported downtime was",
+    "network": "The network downtime was",
+}
+
 
 def downtime(runs: Iterable[Run]) -> picture.Picture:
     """Draw every completed run's downtimes by kind and mode, with their medians.
@@ -105,15 +112,15 @@ def _medians(table: pd.DataFrame, mode: str, kind: str) -> pd.Series:
 
 
 def _title(table: pd.DataFrame, modes: Sequence[str]) -> str:
-    parts = []
-    for mode in modes:
-        for kind in ("event", "reported", "network"):
-            if len(medians := _medians(table, mode, kind)):
-                parts.append(f"{picture.between(medians)} ms in {mode}")
-                break
-    if not parts:
-        return "No run completed, so there is no downtime to compare"
-    return f"The guest was paused for {' and '.join(parts)} mode ({_of_what(table, modes)})"
+    # One kind for all modes: two kinds are not compared.
+    for kind, claim in CLAIMS.items():
+        found = [(mode, _medians(table, mode, kind)) for mode in modes]
+        if found and all(len(medians) for _, medians in found):
+            parts = (f"{picture.between(medians)} ms in {mode}" for mode, medians in found)
+            return f"{claim} {' and '.join(parts)} mode ({_of_what(table, modes)})"
+    if modes:
+        return "No kind of downtime was measured in every mode"
+    return "No run completed, so there is no downtime to compare"
 
 
 def _of_what(table: pd.DataFrame, modes: Sequence[str]) -> str:

@@ -100,7 +100,7 @@ def test_terminal_shows_text_unchanged(
     on_a_terminal: Callable[[Sequence[Step]], list[str]],
 ) -> None:
     """A text in square brackets, such as an IPv6 address, is shown and not read as mark-up."""
-    what = "dialling [fd00:100:2::1]"
+    what = "connecting to [fd00:100:2::1]"
     said = "sh said [/bin/x]: no [bold]"
     *_, row = on_a_terminal([Step(what, "started"), Step(what, "failed", said)])
     assert what in row

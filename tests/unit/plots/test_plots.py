@@ -256,6 +256,16 @@ def test_downtime_figure_without_completed_runs_says_so(make_run: MakeRun) -> No
     assert picture.title == "No run completed, so there is no downtime to compare"
 
 
+def test_downtime_title_says_paused_only_of_the_event_downtime(make_run: MakeRun) -> None:
+    """Without QEMU's events the title names the kind, and one kind for both modes."""
+    empty = frame("events", [])
+    normal = make_run(number=1)
+    peer2peer = make_run(number=2, mode="peer2peer")
+    blind = [dataclasses.replace(run, events=empty) for run in (normal, peer2peer)]
+    for runs in (blind, [normal, blind[1]]):
+        assert plots.downtime(runs).title.startswith("The reported downtime was")
+
+
 def test_notebook_shows_figure_with_alternative_text(make_run: MakeRun) -> None:
     """The HTML has the image and the alternative text, escaped."""
     run = make_run()

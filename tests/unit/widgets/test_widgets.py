@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import dataclasses
 import html
+import itertools
+import math
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
@@ -67,6 +69,17 @@ def test_tunnelled_memory_shares_the_connection_of_the_libvirtds() -> None:
     """The third sentence tells of memory, not of control."""
     tunnel = draw(Plan(mode="peer2peer", tunnelled=True), source="a", destination="b")
     assert "a's libvirtd sends the guest's memory to b's libvirtd" in tunnel.sentences[2]
+
+
+def test_no_arrow_of_a_drawing_covers_another() -> None:
+    """Each arrow has its own place, also where two share a connection."""
+    tunnel = Plan(mode="peer2peer", tunnelled=True)
+    for plan in (*(Plan(mode=mode) for mode in Mode), tunnel):
+        root = ET.fromstring(draw(plan, source="a", destination="b").svg)
+        places = [(float(c.get("cx", 0)), float(c.get("cy", 0))) for c in root.iter(f"{SVG}circle")]
+        radius = float(next(root.iter(f"{SVG}circle")).get("r", 0))
+        assert all(math.dist(*pair) > 2 * radius for pair in itertools.combinations(places, 2))
+        assert "the guest's memory" in [text.text for text in root.iter(f"{SVG}text")]
 
 
 def test_drawing_has_a_name_and_a_description() -> None:

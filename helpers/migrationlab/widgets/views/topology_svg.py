@@ -3,7 +3,8 @@
 The drawing has the connections of a plan and nothing else. An arrow points from the side that
 connects to the side that listens, and has the number of its sentence. The arrow of the memory
 begins at the source's QEMU, which sends it, also where libvirtd connects: a dashed arrow is the
-open connection that libvirtd hands to its QEMU.
+open connection that libvirtd hands to its QEMU. The arrow of tunnelled memory lies below the
+arrow of the connection that carries it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from migrationlab.widgets.views.template import fill
 CONTROL, MEMORY = "#0072B2", "#D55E00"
 WIDTH, HEIGHT = 600, 300
 MAX_LABEL = 31
+_APART = 12  # the numbers' circles do not touch
 
 # Left, top, width, height.
 Box = tuple[int, int, int, int]
@@ -88,7 +90,7 @@ def draw(
             (box, "" if endpoint is Endpoint.CLIENT else str(endpoint).rpartition(" ")[2])
             for endpoint, box in _BOXES.items()
         ],
-        arrows=[_arrow(connection) for connection in connections],
+        arrows=[_arrow(connection, tunnelled=plan.tunnelled) for connection in connections],
     )
     return Drawing(title, sentences, svg)
 
@@ -106,12 +108,15 @@ def _sentence(connection: Connection, names: dict[Endpoint, str]) -> str:
     return f"{who} connects to {to}{by} and controls it"
 
 
-def _arrow(connection: Connection) -> dict[str, object]:
+def _arrow(connection: Connection, *, tunnelled: bool) -> dict[str, object]:
     """Return the template's values for a connection."""
-    memory = connection.listener is Endpoint.DESTINATION_QEMU
+    memory = connection.carries != "control"
     width = 6 if memory else 2.5
-    begin = Endpoint.SOURCE_QEMU if memory else connection.opened_by
+    begin = Endpoint.SOURCE_QEMU if memory and not tunnelled else connection.opened_by
     (x1, y1), (x2, y2) = _ends(_BOXES[begin], _BOXES[connection.listener])
+    if tunnelled and y1 == y2:
+        # Both libvirtds share one connection: its two arrows lie one above the other.
+        y1 = y2 = y1 + (_APART if memory else -_APART)
     length = math.hypot(x2 - x1, y2 - y1)
     along, across = (x2 - x1) / length, (y2 - y1) / length
     head = 10 + width
@@ -123,7 +128,7 @@ def _arrow(connection: Connection) -> dict[str, object]:
         (neck_x + half * across, neck_y - half * along),
     )
     middle_x, middle_y = (x1 + x2) / 2, (y1 + y2) / 2
-    label = connection.uri or ""
+    label = "" if tunnelled and memory else connection.uri or ""
     if y1 == y2:
         label_x, label_y, anchor = middle_x, middle_y - 20, "middle"
     else:
