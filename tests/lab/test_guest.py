@@ -67,8 +67,9 @@ def test_beats_come_each_millisecond(guest: Guest) -> None:
     """The guest sends a numbered beat each millisecond of its clock, without a gap."""
     beats = beats_of_the_next(guest, 500)
     assert set(beats["sequence"].diff().dropna()) == {1}
-    median_ms = beats["guest_ns"].diff().median() / 1e6
-    assert median_ms == pytest.approx(1, abs=0.2)
+    # A guest that has to wait for a processor is late, never early: the soonest beats tell.
+    soonest_ms = beats["guest_ns"].diff().quantile(0.05) / 1e6
+    assert soonest_ms == pytest.approx(1, abs=0.25)
     took_ms = (beats["guest_ns"].iloc[-1] - beats["guest_ns"].iloc[0]) / 1e6
     assert took_ms >= beats["sequence"].iloc[-1] - beats["sequence"].iloc[0] - 1
 
