@@ -233,7 +233,7 @@ def test_one_command_breaks_and_another_fixes_the_lab(lab: Lab, guest: Guest) ->
     finally:
         argv = [sys.executable, "-m", "migrationlab.cli", "lab", "mend", *options]
         other = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
-    assert json.loads(other.stdout) == {"mended": "port-closed"}
+    assert json.loads(other.stdout) == {"mended": "port-closed", "undone": []}
     assert call("mend", "--name", lab.name).stdout == f"lab {lab.name} has no fault\n"
     run = migrate(guest, to=guest.other_host, plan=Plan.from_dict(answer["plan"]))
     assert run.outcome is Outcome.COMPLETED, run.error

@@ -96,13 +96,22 @@ def break_(
 @name_option
 @format_option
 def mend(name: str, output_format: Format) -> None:
-    """Remove the fault from the lab, and the guest that was made for it."""
+    """Remove the faults from the lab, and the guest that was made for one.
+
+    Also undoes what `lab fault` left if it was killed.
+    """
     from migrationlab.lab import faults as breaker
+    from migrationlab.lab import phase_faults
     from migrationlab.lab.lab import Lab
 
-    case = breaker.fix(Lab.attach(name))
-    text = f"{case.id} is fixed" if case else f"lab {name} has no fault"
-    answer(output_format, {"mended": case.id if case else None}, text)
+    phase_faults.thaw(name)
+    running = Lab.attach(name)
+    undone = phase_faults.undo_all(running)
+    case = breaker.fix(running)
+    fixed = [*undone, *([case.id] if case else [])]
+    text = f"{', '.join(fixed)} is fixed" if fixed else f"lab {name} has no fault"
+    record = {"mended": case.id if case else None, "undone": undone}
+    answer(output_format, record, text)
 
 
 @click.command()

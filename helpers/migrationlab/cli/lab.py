@@ -19,6 +19,7 @@ from migrationlab.cli.options import (
     format_option,
     to_json,
 )
+from migrationlab.cli.phase_fault import fault
 from migrationlab.cli.spec_options import spec_options
 from migrationlab.cli.terminal import echo
 from migrationlab.plan.guest_spec import GuestSpec
@@ -40,7 +41,7 @@ def lab() -> None:
     """Run two real hosts on this machine."""
 
 
-for command in (break_, broken, mend):
+for command in (break_, broken, fault, mend):
     lab.add_command(command)
 
 

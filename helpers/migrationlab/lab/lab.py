@@ -47,6 +47,8 @@ from migrationlab.lab.guest_xml import domain_xml
 from migrationlab.lab.inspect import inspect_lab
 from migrationlab.lab.lab_base import LabBase
 from migrationlab.lab.layout import FIRST_GUEST, HOST_NAMES, LAST_GUEST, LabFiles
+from migrationlab.lab.phase_effects import Options
+from migrationlab.lab.phase_faults import PhaseFault, Side, phase_fault
 from migrationlab.plan.guest_spec import GuestSpec
 from migrationlab.plan.spec import arguments_of
 from migrationlab.plan.wire_spec import DEFAULT_MBIT_S, WireSpec
@@ -281,6 +283,47 @@ class Lab(LabBase):
             LabError: It could not be switched on, or not fixed.
         """
         return breaking(self, case_id, source=source, boot=self.boot)
+
+    def fault(
+        self,
+        kind: str,
+        *,
+        phase: str,
+        side: Side | None = None,
+        guest: Guest | None = None,
+        iteration: int | None = None,
+        period_s: float = 1.0,
+        rate_mbit_s: float = 10.0,
+    ) -> contextlib.AbstractContextManager[PhaseFault]:
+        """Let a fault happen in a phase of the next migration, during a ``with``.
+
+        The result tells when it fired and on which line. After the ``with`` it is undone, except
+        that the dead stay dead. While it waits, only this one guest may migrate: the lines of the
+        logs do not name the guest.
+
+        Args:
+            kind: The fault, for example "kill-qemu"; `migrationlab lab fault --list` lists them.
+            phase: The phase to wait for, for example "switchover".
+            side: The host that it concerns, "source" (the default) or "destination".
+            guest: The guest that migrates; by default the lab's only one.
+            iteration: The iteration of pre-copy to wait for, with phase "perform".
+            period_s: How long a flapping wire is down and up again.
+            rate_mbit_s: The rate of a throttled wire.
+
+        Raises:
+            UsageError: There is no such fault or phase, or this lab cannot have it.
+            LabError: It could not be prepared, or not undone.
+        """
+        options = Options(iteration=iteration, period_s=period_s, rate_mbit_s=rate_mbit_s)
+        if guest is None:
+            guests = self.guests
+            if len(guests) != 1:
+                raise UsageError(
+                    f"guest must be given: the lab has {len(guests)} guests",
+                    hint="Give the one that migrates: lab.fault(..., guest=guest)",
+                )
+            guest = guests[0]
+        return phase_fault(self, kind, phase, guest, side=side, options=options)
 
     def inspect(self) -> dict[str, Any]:
         """Return the parts of the lab: hosts, addresses, URIs, wire, guests, processes.

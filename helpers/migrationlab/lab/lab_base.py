@@ -126,6 +126,14 @@ class LabBase:
             raise self.down_error() from error
         if daemon is not None:  # else the host is starting one already
             _end(daemon)
+        self.reconnect(host)
+
+    def reconnect(self, host: Host) -> None:
+        """Connect to a host again as soon as its libvirtd answers.
+
+        Raises:
+            LabError: It does not come up, or the lab is down.
+        """
         self._await_libvirtd(host.name, host.reconnect)
 
     def down_error(self) -> LabError:

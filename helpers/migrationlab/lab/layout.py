@@ -2,7 +2,7 @@
 
 A lab's folder holds, for its owner and for its hosts::
 
-    lab.json  broken.json  rack.log  broker  beats.ring
+    lab.json  broken.json  midway/  rack.log  broker  beats.ring
     guests/  disks/  proxies/  authority/  pki/
     host-a/{run,log,etc,ssh}  host-b/{run,log,etc,ssh}
 
@@ -94,6 +94,8 @@ class LabFiles:
     proxies = Below("proxies")
     #: The file that names the fault that is on; missing if none is on.
     broken = Below("broken.json")
+    #: The folder with a file for each fault in mid-migration that waits or is on.
+    midway = Below("midway")
     #: The folder of the lab's certificate authority: cert.pem and key.pem.
     authority = Below("authority")
     #: The folder of a TLS client's certificates, in the form for ``pkipath``.

@@ -11,6 +11,8 @@ import math
 import secrets
 from pathlib import Path
 
+import psutil
+
 from migrationlab.errors import LabError
 from migrationlab.lab import namespaces
 from migrationlab.lab.rack import Rack
@@ -85,6 +87,20 @@ class Wire:
             argv = [*self._rack.in_host_network(host), "tc", "-batch", "-"]
             namespaces.run(argv, text="\n".join(lines))
         return self.settings
+
+    def cut(self) -> None:
+        """Take the carrier from the wire until :meth:`join`."""
+        self._link("down")
+
+    def join(self) -> None:
+        """Give the wire its carrier again; harmless if it has it, or a host is gone."""
+        self._link("up")
+
+    def _link(self, state: str) -> None:
+        for host, pid in self._rack.hosts.items():
+            if psutil.pid_exists(pid):
+                argv = [*self._rack.in_host_network(host), "ip", "link", "set", DEVICE, state]
+                namespaces.run(argv)
 
     def can_impair(self) -> bool:
         """Return whether this kernel offers delay and loss (netem)."""

@@ -152,8 +152,12 @@ def build(spec: dict[str, Any]) -> dict[int, str]:
     """Build the lab; return the names of its processes by pid."""
     disks = Path(spec["disks"])
     disks.mkdir(exist_ok=True)
-    # The hosts' own changes are in memory that only the rack sees, so they end with it.
-    run("mount", "-t", "tmpfs", "-o", "mode=700", "tmpfs", str(disks))
+    # The hosts' own changes are in memory that only the rack sees, so they end with it. Each host
+    # has its own, so that one can be full.
+    for host in spec["hosts"]:
+        place = disks / host["name"]
+        place.mkdir(exist_ok=True)
+        run("mount", "-t", "tmpfs", "-o", "mode=700", "tmpfs", str(place))
     hosts = {host["name"]: start_host(host, spec) for host in spec["hosts"]}
     connect_hosts(hosts, spec)
     address = spec["observer"].partition("/")[0]
