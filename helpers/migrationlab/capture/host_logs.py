@@ -42,6 +42,9 @@ _PHASE = re.compile(_STAMP + r".*Setting 'migration (in|out)' phase to '(\w+)'",
 #: virLogFormatString in libvirt's src/util/virlog.c.
 _ERROR = re.compile(_STAMP + r"(\d+): error : \w+:\d+ : (.+)")
 _CHECKPOINT = re.compile(r"^\d+@(\d+)\.(\d{6}):vmstate_downtime_checkpoint ([\w-]+)$", re.MULTILINE)
+#: The destination's answer to a source that gives up (qemuMigrationDstFinish in
+#: src/qemu/qemu_migration.c): it follows the reason in the source's log.
+ABORTED = "migration successfully aborted"
 _MEMORY_PORT = re.compile(r"qemuMigrationSrcPerformNative:\d+ : .*\buri=tcp:(?://)?\S+:(\d+)")
 _STORAGE_PORT = re.compile(r"<nbd port='(\d+)'")
 RESOLUTION_NS = 1_000_000
@@ -118,7 +121,7 @@ def hidden_reason(log: Log, since_ns: int, reported: str) -> str | None:
         thread, text = found[2], found[3].strip()
         if text == reported:
             reason = latest.get(thread)
-        else:
+        elif text != ABORTED or thread not in latest:
             latest[thread] = text
     return reason
 

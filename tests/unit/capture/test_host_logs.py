@@ -141,6 +141,17 @@ def test_hidden_reason_is_found(log: Path) -> None:
     assert hidden(log, start=len(LINES)) == REASON
 
 
+def test_answer_to_an_abort_is_no_reason(log: Path) -> None:
+    """The destination's answer to the source's abort stands between the reason and its report."""
+    lines = HIDDEN.splitlines(keepends=True)
+    at = next(i for i, line in enumerate(lines) if REASON in line)
+    answer = lines[at].replace(REASON, host_logs.ABORTED)
+    log.write_text("".join([*lines[: at + 1], answer, *lines[at + 1 :]]))
+    assert hidden(log) == REASON
+    log.write_text("".join([*lines[:at], answer, *lines[at + 1 :]]))
+    assert hidden(log) == host_logs.ABORTED
+
+
 def test_error_of_another_thread_is_no_reason(log: Path) -> None:
     """An error of another thread, or an old error, is not the hidden reason."""
     log.write_text(HIDDEN.replace(": 56: error : virNetClient", ": 57: error : virNetClient"))
