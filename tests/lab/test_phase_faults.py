@@ -230,7 +230,8 @@ def test_qemu_killed_at_confirm_does_not_harm_the_guest(lab: Lab, guest: Guest) 
         for time, detail in zip(run.events["time_ns"], run.events["detail"], strict=True)
         if json.loads(detail).get("phase") == "confirm3"
     ]
-    assert fault.fired_at_ns < confirm[0] + STAMP_NS
+    # There is none if libvirtd has noticed the death first.
+    assert all(fault.fired_at_ns < each + STAMP_NS for each in confirm)
     assert guest.host is to
     assert_as_before(lab, guest)
 
