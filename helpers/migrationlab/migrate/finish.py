@@ -46,6 +46,8 @@ STATES = (
     "no state", "running", "idle", "paused", "in shutdown", "shut off", "crashed", "pmsuspended",
 )  # fmt: skip
 ABSENT, UNKNOWN = "absent", "unknown"
+#: The states of a guest that has ended. A paused one can have been paused before the migration.
+GONE = (ABSENT, "in shutdown", "shut off", "crashed")
 #: The outcomes after which the guest is not asked to check its memory: it may have none.
 UNCHECKED = (Outcome.INTERRUPTED, Outcome.UNRESOLVED)
 #: What a run says of an outcome that libvirt's call did not report.
@@ -73,7 +75,8 @@ def finish(record: MigrationRecord) -> Run:
         clock = recorder.clock()
         check = checking.result() if checking else None
     planned = is_paused_as_planned(record, states)
-    if record.outcome is Outcome.COMPLETED and not planned and (not runs or missed is not None):
+    gone = states["destination"] in GONE and not planned
+    if record.outcome is Outcome.COMPLETED and (gone or missed is not None):
         record.outcome = Outcome.GUEST_LOST
     if not (runs or planned):
         found = " and ".join(f"{state} at the {side}" for side, state in states.items())
