@@ -36,7 +36,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "explain": ["Explanation", "explain"],
         "hosts": ["Host"],
         "lab": ["Lab"],
-        "migrate": ["Migration", "Progress", "migrate", "start"],
+        "migrate": ["Migration", "Progress", "Recovery", "migrate", "recover", "start"],
         "plan": ["Mode", "Plan", "Problem", "settings"],
         "runs": ["Outcome", "Run", "Runs", "load_run", "load_runs", "save_run"],
         "steps": ["Step"],
@@ -62,7 +62,9 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from .lab import Lab as Lab
     from .migrate import Migration as Migration
     from .migrate import Progress as Progress
+    from .migrate import Recovery as Recovery
     from .migrate import migrate as migrate
+    from .migrate import recover as recover
     from .migrate import start as start
     from .plan import Mode as Mode
     from .plan import Plan as Plan

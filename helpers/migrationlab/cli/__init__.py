@@ -32,6 +32,7 @@ VERBS = {
     "lab": "lab",
     "migrate": "migrate",
     "plan": "plan",
+    "recover": "recover",
     "report": "runs",
     "runs": "runs",
 }
