@@ -1,6 +1,6 @@
 """Look at both hosts after a migration that broke, and carry out the steps of ``recovery``.
 
-Every question has a time limit and a connection of its own: a daemon or a connection that hangs is
+Every question has a time limit and its own connection: a daemon or a connection that hangs is
 no reason to wait. After each step both hosts are asked again, and the decision is made again.
 """
 
