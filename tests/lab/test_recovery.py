@@ -104,6 +104,7 @@ def test_host_that_does_not_answer_may_run_the_guest(lab: Lab, guest: Guest) -> 
     source, to = guest.host, guest.other_host
     with frozen(lab, to):
         after = recover(guest.name, source=source, destination=to, carry_out=True)
+    to.reconnect()  # the keepalive may have ended the old connection
     assert after.verdict.kind is Kind.REFUSED
     assert "--confirm-dead destination" in after.verdict.advice
     assert after.done == ()
