@@ -54,6 +54,10 @@ lint: setup-dev ## Check style, types and the import rules
 bench: setup-dev ## Measure what the README states, on this machine
 	@PYTHONPATH=tests $(BIN)/python -m bench.run $(ARGS)
 
+.PHONY: soak
+soak: setup-dev ## Migrate a guest 1,000 times, with random plans and small faults (about an hour)
+	@PYTHONPATH=tests $(BIN)/python -m bench.soak $(ARGS)
+
 .PHONY: clean
 clean: ## Remove what was made in this folder (images stay in the user's cache)
 	rm -rf .venv build demo-output helpers/*.egg-info
