@@ -26,6 +26,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from migrationlab.hosts.program import run_program
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
 from migrationlab.migrate.migration import Migration
@@ -78,6 +79,19 @@ def lose_source(lab: Lab, _: Migration) -> None:
 def lose_destination(lab: Lab, _: Migration) -> None:
     """End the destination host likewise."""
     os.kill(lab.rack.hosts[lab.host_b.name], signal.SIGKILL)
+
+
+def silence_destination(lab: Lab, _: Migration) -> None:
+    """Take the destination off the guests' LAN: the guest arrives, and nobody hears of it."""
+    port = ("ip", "link", "set", f"port{lab.hosts.index(lab.host_b)}", "down")
+    assert run_program([*lab.rack.in_rack_network(), *port]).status == 0
+
+
+def freeze_source(lab: Lab, _: Migration) -> None:
+    """Stop the source's libvirtd: it answers nobody until the lab ends."""
+    daemon = lab.rack.libvirtd(lab.host_a.name)
+    assert daemon is not None
+    daemon.suspend()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +177,14 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             plan=Plan(**SLOW), outcome=Outcome.FAILED, do=lose_destination
         ),
         "lost-source": Recipe(plan=Plan(**SLOW), outcome=Outcome.FAILED, do=lose_source),
+        "guest-lost": Recipe(
+            plan=Plan(mode=Mode.PEER2PEER, bandwidth_mib_s=16),
+            outcome=Outcome.GUEST_LOST,
+            do=silence_destination,
+        ),
+        "unresolved": Recipe(
+            plan=Plan(**SLOW, deadline_s=4), outcome=Outcome.UNRESOLVED, do=freeze_source
+        ),
     }
 )  # fmt: skip
 

@@ -99,8 +99,14 @@ def open_connection(uri: str) -> libvirt.virConnect:
 
 
 def close_connection(connection: libvirt.virConnect) -> None:
-    """Close a connection, also if its daemon is gone or does not answer."""
+    """Close a connection, also if its daemon is gone.
+
+    If the daemon does not answer, another thread may wait in a call on this connection. libvirt
+    would free the connection under that call. So it is left to be closed with its last user.
+    """
     with contextlib.suppress(libvirt.libvirtError, TimeoutError):
+        with contextlib.suppress(libvirt.libvirtError):
+            within(CLOSE_TIMEOUT_S, connection.getLibVersion)
         within(CLOSE_TIMEOUT_S, connection.close, "migration-close")
 
 

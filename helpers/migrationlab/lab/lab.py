@@ -88,7 +88,7 @@ class Lab(LabBase):
         on_step: Listener = ignore,
         _state: Mapping[str, Any] | None = None,
     ) -> None:
-        self.name = name or f"lab-{os.getpid()}-{secrets.token_hex(2)}"
+        self.name = name or f"lab-{os.getpid()}-{secrets.token_hex(3)}"
         self.on_step = on_step
         self._boot_lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None

@@ -119,7 +119,8 @@ def _error(record: MigrationRecord, states: Mapping[str, str]) -> RunError | Non
         return None
     found = " and ".join(f"{state} at the {side}" for side, state in states.items())
     what = LEFT_TO_RECOVER[record.outcome]
-    ends = ("--from", record.source.uri, "--to", record.destination.uri)
+    # The URIs that other machines use: this machine's own may name its files.
+    ends = ("--from", record.source.peer_uri, "--to", record.destination.peer_uri)
     command = shlex.join(("migrationlab", "recover", record.name, *ends))
     hint = f"Look at both hosts before you start or end the guest on either: `{command}`"
     return RunError(kind=record.outcome, text=f"{what}: the guest is {found}", hint=hint)

@@ -250,7 +250,7 @@ def test_defined_domain_is_found_on_request(host: Host) -> None:
 
 def test_broken_connection_is_reopened(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says how to reconnect; after reconnect() the host's facts are read again."""
-    broken = SimpleNamespace(isAlive=lambda: 0, close=lambda: None)
+    broken = SimpleNamespace(isAlive=lambda: 0, close=lambda: None, getLibVersion=lambda: 0)
     before = host.facts
     monkeypatch.setattr(host, "_connection", broken)
     with pytest.raises(HostError, match=f"connection to {host.name} is broken") as caught:
