@@ -80,6 +80,7 @@ class JobSampler:
         except BaseException:
             close_connection(self._connection)
             raise
+        self._stopped = False
         self.warnings: list[str] = []
         self.on_sample: Callable[[Sample], None] = lambda _: None
         self._samples: list[Sample] = []
@@ -91,8 +92,10 @@ class JobSampler:
 
     def stop(self) -> dict[str, list[dict[str, int]]]:
         """Stop, and return the rows of the frame ``job``. A second stop returns the same rows."""
-        self._timer.stop(ANSWER_TIMEOUT_S)  # a frozen daemon answers no sample
-        close_connection(self._connection)
+        if not self._stopped:
+            self._stopped = True
+            self._timer.stop(ANSWER_TIMEOUT_S)  # a frozen daemon answers no sample
+            close_connection(self._connection)
         return {"job": [{"time_ns": each.time_ns, **each.statistics} for each in self._samples]}
 
     close = stop

@@ -35,7 +35,7 @@ from migrationlab.steps import Listener, Step, StepState, ignore
 #: The outcome of a stopped migration by the cause of the stop; any other cause: cancelled.
 STOPPED = {"deadline_s": Outcome.TIMED_OUT, "abort_when_diverging_s": Outcome.DIVERGED}
 #: How long the call may outlast the deadline, or post-copy its last progress after the deadline.
-DEADLINE_GRACE_S = 4.0
+DEADLINE_GRACE_S = 3.0
 #: How long to wait for an action that libvirt has not answered yet, once the call is given up.
 UNANSWERED_S = 0.5
 #: The outcomes after which the guest is at the source, and gets its limits back.
