@@ -114,7 +114,7 @@ def test_frozen_processes_continue_after_the_fault(
 def test_wire_cut_at_the_switchover_leaves_the_guest_on_neither_host(
     lab: Lab, guest: Guest
 ) -> None:
-    """It stands still between STOP and RESUME, and runs on once the wire is whole."""
+    """It is paused between STOP and RESUME, and continues once the wire is whole."""
     with lab.fault("cut-wire", phase="switchover") as fault:
         migration = begin(guest, "peer2peer")
         assert fault.wait(WAIT_S)

@@ -204,7 +204,7 @@ def test_echoes_agree_with_beats(lab: Lab, guest: Guest, stored: Path) -> None:
     """The silence of echoes is that of the beats, within the probe's period and the jitter.
 
     A program of the guest sends the beats, its kernel answers the echoes. The program takes
-    longer to get going again: the guest's own clock, which stands still with the guest, tells how
+    longer to get going again: the guest's own clock, which stops with the guest, tells how
     much of the beats' silence that was.
     """
     beats = guest.beat_source

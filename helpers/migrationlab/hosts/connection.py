@@ -8,6 +8,7 @@ an explanation.
 from __future__ import annotations
 
 import contextlib
+import shlex
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ T = TypeVar("T")
 
 #: Like virsh's options -k and -K: how often to ask a silent daemon whether it is there.
 KEEPALIVE_S, KEEPALIVE_COUNT = 5, 6
+#: How long a daemon may take to accept a connection. A user may have to type a password.
+OPEN_TIMEOUT_S = 60.0
 #: How long to wait until a daemon has closed a connection: usually a millisecond.
 CLOSE_TIMEOUT_S = 0.3
 #: How long to wait for a daemon's answer to a question that needs no work.
@@ -86,16 +89,30 @@ def library_version() -> str:
 
 
 def open_connection(uri: str) -> libvirt.virConnect:
-    """Open a connection to a libvirt daemon. It breaks if the daemon stops answering."""
+    """Open a connection to a libvirt daemon. It breaks if the daemon stops answering.
+
+    Raises:
+        HostError: It could not be opened, or not within :data:`OPEN_TIMEOUT_S`.
+    """
     _start_library()
-    with refusals(f"check that {uri} is where the host's libvirtd listens", opening=True):
-        connection = libvirt.open(uri)
-        # A driver without a daemon has no keepalive.
-        answer_or_none(
-            lambda: connection.setKeepAlive(KEEPALIVE_S, KEEPALIVE_COUNT),
-            (libvirt.VIR_ERR_NO_SUPPORT,),
-        )
-        return connection
+
+    def opened() -> libvirt.virConnect:
+        with refusals(f"check that {uri} is where the host's libvirtd listens", opening=True):
+            connection = libvirt.open(uri)
+            # A driver without a daemon has no keepalive.
+            answer_or_none(
+                lambda: connection.setKeepAlive(KEEPALIVE_S, KEEPALIVE_COUNT),
+                (libvirt.VIR_ERR_NO_SUPPORT,),
+            )
+            return connection
+
+    try:
+        return within(OPEN_TIMEOUT_S, opened, "migration-open")
+    except TimeoutError:
+        raise HostError(
+            f"connecting to {uri} failed: no answer within {OPEN_TIMEOUT_S:g} s",
+            hint=f"Check that its libvirtd answers: virsh --connect {shlex.quote(uri)} version",
+        ) from None
 
 
 def close_connection(connection: libvirt.virConnect) -> None:

@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from migrationlab.capture.ping import EchoProbe
 from migrationlab.errors import GuestError, HostError, LabError
 from migrationlab.hosts.connection import refusals
 from migrationlab.hosts.host import DomainState, Host, domain_sha256
+from migrationlab.hosts.time_limit import within
 from migrationlab.lab import disk_files
 from migrationlab.lab.beat_buffer import BeatBuffer
 from migrationlab.lab.booted_spec import PAGES_PER_MIB, BootedSpec, pages_per_second
@@ -37,7 +39,7 @@ SHARES_FOLDERS = (10, 10)
 #: How often a guest is asked for an echo while it migrates. 200 a second take 3 % of a processor
 #: here and as much of an emulated guest's; its beats tell a silence to the millisecond anyway.
 ECHO_INTERVAL_S = 0.02
-#: How long the workload may take to answer a change of its settings.
+#: How long a host, or the workload after a change of its settings, may take to answer.
 ANSWER_TIMEOUT_S = 5.0
 
 
@@ -150,9 +152,15 @@ class Guest:
         unanswered: HostError | None = None
         for host in self.lab.hosts:
             try:
-                domain = host.find(self.uuid)
+                domain = within(ANSWER_TIMEOUT_S, partial(host.find, self.uuid))
             except HostError as error:
                 unanswered = error
+                continue
+            except TimeoutError:
+                unanswered = HostError(
+                    f"{host.name} does not answer within {ANSWER_TIMEOUT_S:g} s",
+                    hint=f"Check that libvirtd of {host.name} runs.",
+                )
                 continue
             if domain is None:
                 continue

@@ -32,7 +32,7 @@ from migrationlab.runs.schema import conform
 T = TypeVar("T")
 
 ANSWER_TIMEOUT_S = 5.0
-#: Likewise, after the call has been given up: a deadline must hold.
+#: The same after the call has been given up: a deadline must hold.
 UNRESOLVED_TIMEOUT_S = 1.0
 #: How long a guest may be silent after the call, before it counts as lost.
 BEAT_TIMEOUT_S = 10.0

@@ -23,6 +23,8 @@ Side = Literal["source", "destination"]
 OTHER: dict[Side, Side] = {"source": "destination", "destination": "source"}
 #: The ports of QEMU's migration data: libvirt's qemu.conf, migration_port_min and _max.
 PORTS = ("dport", ">=", ":49152", "dport", "<=", ":49215")
+#: Said of a step that ends connections by their ports.
+ENDS_OTHERS = "This also ends other migrations from this source to this destination."
 IN_POSTCOPY = ("post-copy", "post-copy failed")
 #: A pause of these reasons is the migration's; any other has a cause of its own.
 OF_MIGRATION = ("migration", "unknown", "starting up", "API error")
@@ -196,9 +198,10 @@ def _postcopy(source: Found, destination: Found) -> Verdict:
     if source.job is Job.STUCK and not _runs(source):
         return Verdict(
             Kind.RECOVERABLE,
-            "Post-copy stands still: the source's QEMU answers no command until its connection "
-            "ends. Then the rest of the memory can be sent.",
+            "Post-copy makes no progress: the source's QEMU answers no command until its "
+            "connection ends. Then the rest of the memory can be sent.",
             (Act(Action.FREE_SOCKET, "source"),),
+            advice=ENDS_OTHERS,
         )
     reasons = (source.reason, destination.reason)
     if "post-copy failed" not in reasons and source.job is Job.MOVING:
@@ -338,7 +341,8 @@ def _at_source(source: Found, destination: Found, sides: dict[Side, Found]) -> V
             "migration unsent. When that connection ends, libvirt takes the migration back. "
             "The copy at the destination has never run.",
             (Act(Action.FREE_SOCKET, "source"),),
-            advice="Or lower net.ipv4.tcp_retries2 to 3 on the source's machine for some seconds.",
+            advice="Or lower net.ipv4.tcp_retries2 to 3 on the source's machine for some seconds. "
+            + ENDS_OTHERS,
         )
     if source.job is Job.STALE:
         return Verdict(

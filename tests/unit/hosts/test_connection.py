@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import socket
+import tempfile
+import threading
+from pathlib import Path
+
 import libvirt
 import pytest
 
 from migrationlab.errors import HostError
 from migrationlab.explain.explanation import NoticedBy
-from migrationlab.hosts.connection import open_connection, refusal, refusals
+from migrationlab.hosts import connection
+from migrationlab.hosts.connection import close_connection, open_connection, refusal, refusals
 
 CLOSED = "unable to connect to server at 'host-b:49152': No route to host"
 
@@ -71,3 +77,41 @@ def test_failed_opening_is_explained(uri: str, cause: str) -> None:
     assert (found.id, found.noticed_by) == (cause, NoticedBy.CLIENT)
     assert uri in caught.value.hint
     assert found.fix in caught.value.hint
+
+
+def test_silent_daemon_is_a_refusal_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon that accepts a connection and says nothing does not block the caller for ever."""
+    monkeypatch.setattr(connection, "OPEN_TIMEOUT_S", 0.2)
+    # Not in pytest's own folder, whose path can be too long for a socket.
+    with (
+        tempfile.TemporaryDirectory(dir="/tmp", prefix="mlab-") as folder,
+        socket.socket(socket.AF_UNIX) as silent,
+    ):
+        silent.bind(str(Path(folder, "sock")))
+        silent.listen()
+        uri = f"qemu+unix:///system?socket={folder}/sock"
+        with pytest.raises(HostError, match=r"no answer within 0\.2 s") as caught:
+            open_connection(uri)
+    assert "virsh --connect" in caught.value.hint
+
+
+def test_connection_in_use_is_not_closed_under_its_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the daemon does not answer, a call of another thread may wait: the close is left out."""
+    monkeypatch.setattr(connection, "CLOSE_TIMEOUT_S", 0.05)
+    closed: list[str] = []
+    answered = threading.Event()
+
+    class Silent:
+        def getLibVersion(self) -> int:  # noqa: N802 - libvirt's name
+            answered.wait(10)
+            return 0
+
+        def close(self) -> None:
+            closed.append("closed")
+
+    close_connection(Silent())
+    assert closed == []
+    answered.set()
+    monkeypatch.setattr(connection, "CLOSE_TIMEOUT_S", 5.0)
+    close_connection(Silent())
+    assert closed == ["closed"]
