@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import time
+import threading
 from typing import Any
 
 import click
@@ -86,18 +86,11 @@ def fault(
         if fired:
             echo(f"{kind} fired on: {made.line}", err=True)
             with contextlib.suppress(KeyboardInterrupt):
-                _last(for_s)
+                threading.Event().wait(for_s)
     text = f"{kind} is over" if fired else f"no migration reached {phase} within {wait_s:g} s"
     answer(output_format, record, text)
     if not fired:
         raise click.exceptions.Exit(1)
-
-
-def _last(for_s: float | None) -> None:
-    """Wait for the given time, or until Ctrl-C."""
-    end = None if for_s is None else time.monotonic() + for_s
-    while end is None or time.monotonic() < end:
-        time.sleep(1 if end is None else max(0, min(1, end - time.monotonic())))
 
 
 def _list(output_format: Format) -> None:

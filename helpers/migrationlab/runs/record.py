@@ -156,3 +156,16 @@ class RunRecord:
                 if self.domain_states[side] == state:
                     return str(host["name"])
         return None
+
+
+def summary_facts(run: RunRecord) -> dict[str, Any]:
+    """Return the part of a run's summary that needs none of its frames."""
+    return {
+        "run_id": run.run_id,
+        "mode": str(run.plan.mode),
+        "outcome": str(run.outcome),
+        "source": run.source["name"],
+        "destination": run.destination["name"],
+        "accelerator": run.accelerator,
+        "guest_intact": None if run.guest_check is None else run.guest_check["intact"],
+    }

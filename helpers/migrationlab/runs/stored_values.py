@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from migrationlab.runs.record import RunRecord
+from migrationlab.runs.record import RunRecord, summary_facts
 from migrationlab.runs.schema import SUMMARY
 
 MAX_INTEGER = 2**63 - 1
@@ -36,7 +36,8 @@ def require_summary(summary: Mapping[str, Any], run: RunRecord) -> None:
     for key, kind in SUMMARY.items():
         if summary[key] is not None:
             _require_value(key, summary[key], kind)
-    for key, value in _same(run).items():
+    same = {**summary_facts(run), "downtime_requested_ms": run.downtime_requested_ms}
+    for key, value in same.items():
         if summary[key] != value:
             raise ValueError(f"{key} of its summary must be {value!r} (got {summary[key]!r})")
 
@@ -51,20 +52,6 @@ def require_facts(run: RunRecord) -> None:
     for name, value in vars(run).items():
         if not name.startswith("_"):
             _require_numbers(name, value)
-
-
-def _same(run: RunRecord) -> dict[str, Any]:
-    """Return the part of a summary that the facts alone decide."""
-    return {
-        "run_id": run.run_id,
-        "mode": str(run.plan.mode),
-        "outcome": str(run.outcome),
-        "source": run.source["name"],
-        "destination": run.destination["name"],
-        "accelerator": run.accelerator,
-        "guest_intact": None if run.guest_check is None else run.guest_check["intact"],
-        "downtime_requested_ms": run.downtime_requested_ms,
-    }
 
 
 def _require_value(key: str, value: Any, kind: str) -> None:

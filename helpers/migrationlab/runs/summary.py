@@ -13,7 +13,7 @@ import pandas as pd
 from migrationlab.analysis.cost import Cost, cost
 from migrationlab.analysis.timeline import Recording, Timeline, build
 from migrationlab.analysis.workload import Workload, workload
-from migrationlab.runs.record import MOVED, Outcome, RunRecord
+from migrationlab.runs.record import MOVED, Outcome, RunRecord, summary_facts
 from migrationlab.runs.schema import DOWNTIMES, SUMMARY
 
 
@@ -62,13 +62,7 @@ def summarize(run: RunRecord) -> dict[str, Any]:
     sure = line.downtimes.astype(object).where(line.downtimes.notna(), None).set_index("kind")
     reported, event, network = (sure.loc[kind] for kind in ("reported", "event", "network"))
     known: dict[str, Any] = {
-        "run_id": run.run_id,
-        "mode": str(run.plan.mode),
-        "outcome": str(run.outcome),
-        "source": run.source["name"],
-        "destination": run.destination["name"],
-        "accelerator": run.accelerator,
-        "guest_intact": None if run.guest_check is None else run.guest_check["intact"],
+        **summary_facts(run),
         "iterations": line.iteration_count,
         "downtime_reported_error_ms": _apart(reported["high_ms"], reported["downtime_ms"]),
         "downtime_event_error_ms": _apart(event["high_ms"], event["downtime_ms"]),
