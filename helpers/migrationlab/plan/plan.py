@@ -218,7 +218,7 @@ class Plan(Settings):
             return (*control, Connection(source, destination, carries, self.connection_uri))
         uri = None if self.migration_uri == AUTO else self.migration_uri
         # The source's libvirtd connects and hands the socket to its QEMU. With more than one
-        # connection, or RDMA, QEMU connects itself.
+        # connection, or RDMA, QEMU connects itself; with post-copy in libvirt 11.3, not in 9.0.
         alone = self.parallel or self.postcopy or (uri or "").startswith("rdma:")
         opened_by = Endpoint.SOURCE_QEMU if alone else source
         return (*control, Connection(opened_by, Endpoint.DESTINATION_QEMU, carries, uri))
