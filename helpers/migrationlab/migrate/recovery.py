@@ -283,6 +283,13 @@ def _runs_at(side: Side, sides: dict[Side, Found]) -> Verdict:
 
 
 def _nowhere(sides: dict[Side, Found]) -> Verdict:
+    if all(found.state == "absent" and not found.dead for found in sides.values()):
+        return Verdict(
+            Kind.LOST,
+            "Neither host has a guest of that name. If the name is right, the guest has ended, and "
+            "its memory is lost.",
+            advice="Check the name with virsh list --all on both hosts.",
+        )
     kept = [side for side, found in sides.items() if found.state == "shut off" and not found.dead]
     where = f"The {' and the '.join(kept)} has its definition." if kept else ""
     return Verdict(

@@ -127,6 +127,12 @@ def recover(
     require_none(validate_domain_name(domain))
     if confirm_dead not in (None, *OTHER):
         raise UsageError(f"confirm_dead must be source or destination (got {confirm_dead!r})")
+    uris = [host.uri if isinstance(host, Host) else host for host in (source, destination)]
+    if uris[0] == uris[1]:
+        raise UsageError(
+            f"destination must be another host than the source (got {uris[1]!r} for both)",
+            hint="Give the URI of the host that the guest went to.",
+        )
     hosts: dict[Side, Host | str] = {"source": source, "destination": destination}
     scene = _Scene(domain, hosts, confirm_dead)
     try:

@@ -7,8 +7,9 @@ from itertools import product
 
 import pytest
 
+from migrationlab.errors import UsageError
 from migrationlab.migrate.recovery import OTHER, Act, Action, Found, Job, Kind, Side, decide
-from migrationlab.migrate.recovery_steps import PAUSED, REASONS, RUNNING
+from migrationlab.migrate.recovery_steps import PAUSED, REASONS, RUNNING, recover
 
 POSTCOPY = ("post-copy", "post-copy failed")
 STATES = [
@@ -165,3 +166,17 @@ def test_reasons_have_libvirts_numbers() -> None:
     assert PAUSED[libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED] == "post-copy failed"
     assert RUNNING[libvirt.VIR_DOMAIN_RUNNING_POSTCOPY] == "post-copy"
     assert RUNNING[libvirt.VIR_DOMAIN_RUNNING_MIGRATION_CANCELED] == "migration canceled"
+
+
+def test_unknown_name_is_not_only_called_lost() -> None:
+    """If neither host has the guest, the name can be wrong, and the verdict says so."""
+    verdict = decide(Found("absent"), Found("absent"))
+    assert verdict.kind is Kind.LOST
+    assert "If the name is right" in verdict.why
+    assert "virsh list --all" in verdict.advice
+
+
+def test_one_host_for_both_sides_is_refused() -> None:
+    """One guest seen twice would look like two running copies."""
+    with pytest.raises(UsageError, match="another host than the source"):
+        recover("web1", source="test:///default", destination="test:///default")
