@@ -67,7 +67,7 @@ class Found:
     Attributes:
         state: "running", "paused", "shut off", "absent", "unknown" (no answer), or another word
             of ``virsh domstate``.
-        reason: libvirt's reason for the state.
+        reason: libvirt's reason for the state; of "unknown", why there is no answer.
         persistent: Whether the host keeps a definition of it.
         received: For an incoming copy, whether QEMU has all of its memory; None if not known.
         dead: Whether somebody confirmed that the host or its copy is dead.
@@ -83,8 +83,10 @@ class Found:
     def __str__(self) -> str:
         if self.dead:
             return "dead (confirmed)"
-        if self.state in ("absent", "unknown"):
+        if self.state == "absent":
             return self.state
+        if self.state == "unknown":
+            return f"unknown ({self.reason})"
         kept = "persistent" if self.persistent else "transient"
         return f"{self.state} ({self.reason}), {self.job}, {kept}"
 

@@ -179,6 +179,8 @@ class _Scene:
         self._uris: dict[Side, str] = {}
         self._hosts: dict[Side, Host] = {}
         self._own: list[Host] = []
+        #: Why a side could not be reached.
+        self._silent: dict[Side, str] = {}
         opening: dict[Side, Future[Host]] = {}
         for side, host in given.items():
             self._uris[side] = host.uri if isinstance(host, Host) else host
@@ -189,8 +191,9 @@ class _Scene:
         for side, opened in opening.items():
             try:
                 self._hosts[side] = opened.result(LOOK_S)
-            except (HostError, TimeoutError):
-                continue  # the look says that it does not answer
+            except (HostError, TimeoutError) as error:
+                self._silent[side] = _why(error)
+                continue
             self._own.append(self._hosts[side])
 
     def close(self) -> None:
@@ -204,12 +207,13 @@ class _Scene:
         }
         found: dict[Side, Found] = {}
         for side in OTHER:
-            found[side] = Found("unknown", dead=self._dead == side)
+            why = self._silent.get(side, "not asked")
+            found[side] = Found("unknown", reason=why, dead=self._dead == side)
             if side in calls and self._dead != side:
                 try:
                     found[side] = calls[side].result(LOOK_S)
-                except (HostError, libvirt.libvirtError, TimeoutError):
-                    continue
+                except (HostError, libvirt.libvirtError, TimeoutError) as error:
+                    found[side] = Found("unknown", reason=_why(error))
         if found["source"].gone and found["destination"].state == "paused":
             found["destination"] = self._with_received(found["destination"])
         verdict = decide(found["source"], found["destination"])
@@ -313,6 +317,11 @@ _CALLS: dict[Action, Callable[[libvirt.virDomain], object]] = {
     Action.ABORT: lambda domain: domain.abortJob(),
     Action.UNDEFINE: lambda domain: domain.undefine(),
 }
+
+
+def _why(error: Exception) -> str:
+    """Return why a host gave no answer, on one line."""
+    return " ".join(str(error).split()) or f"no answer within {LOOK_S:g} s"
 
 
 def _job(domain: libvirt.virDomain) -> Job:
