@@ -11,6 +11,7 @@ import psutil
 import pytest
 from click.testing import CliRunner
 
+from migration_helpers import postcopy
 from migrationlab.cli import main
 from migrationlab.hosts.host import Host
 from migrationlab.hosts.poll import wait_until
@@ -119,6 +120,7 @@ def test_command_says_that_all_is_well(guest: Guest) -> None:
     assert json.loads(result.stdout)["verdict"] == "well"
 
 
+@postcopy
 def test_guest_in_post_copy_without_one_half_is_lost(lab: Lab) -> None:
     """Both halves can go on together; without one of them nothing but a clean end is left."""
     guest = lab.boot("halves", memory_mib=192, working_set_mib=32, dirty_mib_s=20)
