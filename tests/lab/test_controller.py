@@ -316,7 +316,8 @@ def test_policy_suspends_the_guest(lab: Lab, stubborn: Guest, policy: str) -> No
 
 def test_diverging_migration_is_cancelled(lab: Lab, stubborn: Guest) -> None:
     """A diverging migration is cancelled, and the run has the reason."""
-    plan = Plan(abort_when_diverging_s=1)
+    # So slow that the guest is faster also where it must wait for a processor.
+    plan = Plan(abort_when_diverging_s=1, bandwidth_mib_s=20)
     run = migrate(stubborn, to=stubborn.other_host, plan=plan)
     assert run.outcome is Outcome.DIVERGED
     assert actions(run) == [("cancel", "abort_when_diverging_s")]
