@@ -13,7 +13,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: setup
 setup: ## Set up all that the lab needs: Debian packages, and Python in .venv
@@ -38,6 +38,10 @@ lab: setup-image ## Open the notebooks in JupyterLab
 .PHONY: test
 test: setup-dev ## Run the tests
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
+
+.PHONY: test-all
+test-all: setup-dev ## Run the tests, also those that take long
+	@$(BIN)/python -m pytest --thorough --numprocesses 2 --dist loadgroup $(ARGS)
 
 .PHONY: fuzz
 fuzz: setup-dev ## Try many stored runs, designs and arguments that nobody thought of

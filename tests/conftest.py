@@ -21,9 +21,28 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that also runs the tests marked ``thorough``."""
+    text = "also run the tests marked thorough (an hour instead of a quarter)"
+    parser.addoption("--thorough", action="store_true", help=text)
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the live tests of a file in one process, so that they share lab and guest."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave thorough tests to those who ask; run a file's live tests in one process.
+
+    Whoever names a test or that mark wants it, so then nothing is left out.
+    """
+    chosen = (
+        config.option.thorough
+        or "thorough" in config.option.markexpr
+        or any("::" in argument for argument in config.args)
+    )
+    if not chosen:
+        left_out = [item for item in items if item.get_closest_marker("thorough")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+    # One process for a file's live tests, so that they share lab and guest.
     for item in items:
         if item.get_closest_marker("xdist_group"):
             continue

@@ -29,6 +29,8 @@ PHASES = FOLDER / "03_five_phases.ipynb"
 REFERENCE = FOLDER / "90_reference.ipynb"
 #: The other lessons migrate.
 LIVE = [path for path in LESSONS if path not in (PHASES, REFERENCE)]
+#: Those that need less than half a minute. The other lessons run live in ``make test-all``.
+QUICK = ("00", "01", "02", "04")
 CELL_TIMEOUT_S = 120
 #: What stands in for a machine without libvirt.
 WITHOUT_LIBVIRT = {
@@ -98,13 +100,16 @@ def run_by_nbval(paths: list[Path], how: str, environment: Mapping[str, str]) ->
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
+def live_marks(path: Path) -> list[pytest.MarkDecorator]:
+    """Return the marks of a lesson's live run: each by itself, so that two run at once."""
+    alone = pytest.mark.xdist_group(f"live {name(path)}")
+    return [alone] if path.name.startswith(QUICK) else [alone, pytest.mark.thorough]
+
+
 @pytest.mark.lab
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    "path",
-    # Each by itself, so that two run at once.
-    [pytest.param(path, marks=pytest.mark.xdist_group(f"live {name(path)}")) for path in LIVE],
-    ids=map(name, LIVE),
+    "path", [pytest.param(path, marks=live_marks(path)) for path in LIVE], ids=map(name, LIVE)
 )
 def test_lessons_run_live(path: Path) -> None:
     """In a new lab no cell of a lesson fails, and the tagged cells print the committed output."""
