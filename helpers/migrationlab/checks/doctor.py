@@ -26,7 +26,7 @@ from migrationlab.checks.diagnosis import Check, Diagnosis, Status, finding
 from migrationlab.checks.machine import Machine
 from migrationlab.errors import LabError
 from migrationlab.hosts.program import NOT_RUN
-from migrationlab.lab import image
+from migrationlab.lab import image, recipes
 
 GIB = 1024**3
 SUBORDINATE_IDS = 65536
@@ -228,7 +228,7 @@ def _libvirt(machine: Machine) -> Check:
 
 def _images(machine: Machine) -> Check:
     try:
-        cached = [release for release in image.RELEASES if machine.cached(release)]
+        cached = [name for name in recipes.RECIPES if machine.cached(name)]
     except (LabError, OSError) as error:
         advice = getattr(error, "hint", "") or "Set XDG_CACHE_HOME to a folder of your own."
         return _found("images", "unreadable", error=error, advice=advice)

@@ -10,6 +10,7 @@ import click
 
 from migrationlab.cli.display import StepDisplay
 from migrationlab.cli.faults import break_, broken, host_of, mend
+from migrationlab.cli.images import expired_option, images, refuse_while_used
 from migrationlab.cli.options import (
     Columns,
     Format,
@@ -41,30 +42,43 @@ def lab() -> None:
     """Run two real hosts on this machine."""
 
 
-for command in (break_, broken, fault, mend):
+for command in (break_, broken, fault, images, mend):
     lab.add_command(command)
 
 
 @lab.command()
 @name_argument
-@click.option("--image", default="trixie", show_default=True, help="Both hosts' Debian release.")
-@click.option("--image-b", help="The second host's Debian release. [default: as --image]")
+@click.option(
+    "--image", default="trixie", show_default=True,
+    help="Both hosts' image; `migrationlab lab images` lists them.",
+)  # fmt: skip
+@click.option("--image-b", help="The second host's image. [default: as --image]")
 @click.option(
     "--wire-mbit-s",
     default=float(DEFAULT_MBIT_S),
     show_default=True,
     help="The wire's rate; 0 for no limit.",
 )
+@expired_option
 @format_option
 def up(
-    name: str, image: str, image_b: str | None, wire_mbit_s: float, output_format: Format
+    name: str,
+    image: str,
+    image_b: str | None,
+    wire_mbit_s: float,
+    expired_mirror: bool,
+    output_format: Format,
 ) -> None:
     """Start the lab NAME. It runs until `lab down`."""
     from migrationlab.lab import lab_process
 
     with StepDisplay() as display:
         lab_process.up(
-            name, images=(image, image_b or image), wire_mbit_s=wire_mbit_s or None, on_step=display
+            name,
+            images=(image, image_b or image),
+            wire_mbit_s=wire_mbit_s or None,
+            expired_mirror=expired_mirror,
+            on_step=display,
         )
     _show([_inspected(name)], output_format)
 
@@ -140,15 +154,12 @@ def wire(name: str, output_format: Format, **given: float | None) -> None:
 @format_option
 def clean(output_format: Format) -> None:
     """Delete the cached host images and guest files. The next lab builds them again."""
-    from migrationlab.lab import boot_files, image, registry
+    from migrationlab.lab import boot_files, image, recipes
 
-    if names := registry.names():
-        raise click.ClickException(
-            f"the labs {', '.join(names)} use the images; stop them: migrationlab lab down --all"
-        )
-    deleted = [release for release in image.RELEASES if image.remove(release)]
+    refuse_while_used()
+    deleted = [name for name in recipes.RECIPES if image.remove(name)]
     boot_files.remove()
-    text = f"deleted the host images of {', '.join(deleted) or 'no release'}"
+    text = f"deleted the host images of {', '.join(deleted) or 'no name'}"
     answer(output_format, {"deleted": deleted}, text)
 
 

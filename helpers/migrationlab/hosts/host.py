@@ -6,7 +6,7 @@ A lab's host and a real one have the same type; the lab fills in more.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -68,7 +68,8 @@ class Host:
         name: Its name in messages; by default its hostname.
         peer_uri: The connection URI by which *other machines* reach its libvirtd; by default
             ``uri`` if that names a machine, else ssh to its hostname.
-        image: The release that a lab host runs.
+        image: The image that a lab host runs.
+        packages: The exact versions of the packages that matter, by name, if they are known.
         log: The daemon's log, if this process may read it.
         counters: The counters of its machine, if this process can read them.
         route: Turns a connection URI for this host's neighbours into one that this process can
@@ -88,6 +89,7 @@ class Host:
         name: str | None = None,
         peer_uri: str | None = None,
         image: str | None = None,
+        packages: Mapping[str, str] | None = None,
         log: Path | None = None,
         counters: HostCounters | None = None,
         route: Callable[[str], str] | None = None,
@@ -102,6 +104,7 @@ class Host:
             raise UsageError(f"uri {fault.reason} (got {quote(uri)})", hint=fault.hint)
         self.uri = uri
         self.image = image
+        self.packages = packages
         self.log = log
         self.counters = counters
         self.shell = shell or shell_of(uri)

@@ -14,10 +14,12 @@ import lzma
 import shutil
 import struct
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from migrationlab.lab import directories, image, namespaces
+from migrationlab.lab import directories, namespaces
+from migrationlab.lab.recipes import KERNEL
 from migrationlab.steps import Listener, ignore, step
 
 PAYLOAD = Path(__file__).parent / "payload"
@@ -34,7 +36,7 @@ MODULES = (
     "virtio_blk",
 )
 #: Increase it when the same sources give other files.
-VERSION = 2
+VERSION = 3
 COMPILE = ("gcc", "-O2", "-Wall", "-Wextra", "-static", "-pthread")
 
 
@@ -48,28 +50,29 @@ class BootFiles:
 
 def ensure(root: Path, on_step: Listener = ignore) -> BootFiles:
     """Return the boot files for guests of a host image; make missing ones."""
-    package = root / image.KERNEL
-    # A named image never changes, so its name and date identify the package.
-    digest = hashlib.sha256(
-        repr([VERSION, root.name, package.stat().st_mtime, COMPILE, MODULES]).encode()
-    )
+    packages = sorted((root / KERNEL).glob("*.deb"))
+    # A named image never changes, so its name and the files' dates identify the packages.
+    made_at = [package.stat().st_mtime for package in packages]
+    digest = hashlib.sha256(repr([VERSION, root.name, made_at, COMPILE, MODULES]).encode())
     for source in ("workload.c", "guest-init.sh"):
         digest.update((PAYLOAD / source).read_bytes())
     folder = directories.cache() / "guests" / digest.hexdigest()[:16]
     if not folder.is_dir():
         with step(on_step, "making the guest's kernel and initramfs"):
-            _make(root, package, folder)
+            _make(root, packages, folder)
     return BootFiles(folder / "kernel", folder / "initramfs")
 
 
-def _make(root: Path, package: Path, folder: Path) -> None:
+def _make(root: Path, packages: Sequence[Path], folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".partial-") as name:
         work = Path(name)
         unpacked, tree, made = work / "kernel", work / "initramfs", work / "made"
         made.mkdir()
-        namespaces.run(["dpkg-deb", "--extract", str(package), str(unpacked)], timeout_s=120)
-        packed = next((unpacked / "boot").glob("vmlinuz-*")).read_bytes()
+        for package in packages:
+            namespaces.run(["dpkg-deb", "--extract", str(package), str(unpacked)], timeout_s=120)
+        # Debian 14 has it beside the modules, and no longer in /boot.
+        packed = next(unpacked.rglob("vmlinuz*")).read_bytes()
         (made / "kernel").write_bytes(unpack_kernel(packed))
         _fill(tree, root, unpacked)
         files = "\n".join(str(path.relative_to(tree)) for path in sorted(tree.rglob("*")))

@@ -70,8 +70,11 @@ class Lab(LabBase):
 
     Args:
         name: Its name; by default a free one.
-        images: The Debian release of both hosts, or of each: "trixie" or "bookworm".
+        images: The image of both hosts, or of each: "trixie", "bookworm", "trixie-backports" or
+            "forky".
         wire_mbit_s: The rate of the wire between them, or None for no limit.
+        expired_mirror: Whether a missing image may be built from lists of packages that the mirror
+            should have renewed.
         on_step: Receives the steps of starting the lab and of booting guests.
 
     Raises:
@@ -85,6 +88,7 @@ class Lab(LabBase):
         name: str | None = None,
         images: str | tuple[str, str] = image.DEFAULT,
         wire_mbit_s: float | None = DEFAULT_MBIT_S,
+        expired_mirror: bool = False,
         on_step: Listener = ignore,
         _state: Mapping[str, Any] | None = None,
     ) -> None:
@@ -101,19 +105,19 @@ class Lab(LabBase):
         pair = (images, images) if isinstance(images, str) else tuple(images)
         if len(pair) != 2:
             raise UsageError(
-                f"images must be one release or two (got {images!r})",
+                f"images must be one image or two (got {images!r})",
                 hint='Give images=("bookworm", "trixie").',
             )
         # Bad arguments are refused before an image is built for a minute.
-        for release in pair:
-            image.path_of(release)
+        for each in pair:
+            image.path_of(each)
         wire = WireSpec(rate_mbit_s=wire_mbit_s)
         wire.require_possible()
         self.images = pair
         registry.sweep()
         self._lock = registry.take(self.name)
         try:
-            roots = [image.ensure(release, on_step) for release in pair]
+            roots = [image.ensure(name, on_step, expired=expired_mirror) for name in pair]
             with step(on_step, f"starting lab {self.name}"):
                 self._start(files, roots)
                 self.wire.set(wire_mbit_s)

@@ -19,7 +19,7 @@ import psutil
 from migrationlab.errors import HostError, LabError, UsageError
 from migrationlab.hosts.host import Host
 from migrationlab.hosts.shell import Shell
-from migrationlab.lab import proxy, wire_check
+from migrationlab.lab import image, proxy, wire_check
 from migrationlab.lab.beat_buffer import BeatBuffer
 from migrationlab.lab.host_counters import LabHostCounters
 from migrationlab.lab.layout import HOST_NAMES, OBSERVER, WIRE_ADDRESSES, LabFiles
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 class LabBase:
-    """A running lab; ``images`` are the Debian releases of its hosts.
+    """A running lab; ``images`` are those of its hosts.
 
     Raises:
         LabError: A host did not come up.
@@ -55,8 +55,8 @@ class LabBase:
         #: The results of :meth:`measure_wire`, by the settings of the wire.
         self.wire_checks: dict[WireSpec, WireCheck] = {}
         self.beat_buffer = BeatBuffer(files.beats)
-        for host, release in zip(HOST_NAMES, images, strict=True):
-            self.hosts = (*self.hosts, self._open(host, release))
+        for host, used in zip(HOST_NAMES, images, strict=True):
+            self.hosts = (*self.hosts, self._open(host, used))
 
     @property
     def host_a(self) -> Host:
@@ -146,18 +146,20 @@ class LabBase:
             host.close()
         self.hosts = ()
 
-    def _open(self, name: str, release: str) -> Host:
+    def _open(self, name: str, used: str) -> Host:
         """Connect to a host as soon as its libvirtd answers."""
         files = self.files.host(name)
         address = dict(zip(HOST_NAMES, WIRE_ADDRESSES, strict=True))[name]
         first = self.rack.hosts[name]
+        packages = image.packages(image.path_of(used), image.RECORDED)
         return self._await_libvirtd(
             name,
             lambda: Host(
                 f"qemu+unix:///system?socket={files.socket}",
                 name=name,
                 peer_uri=f"qemu+ssh://root@{name}/system",
-                image=release,
+                image=used,
+                packages=packages,
                 log=files.log,
                 counters=LabHostCounters(name, address, first, self.files.broker, self.wire),
                 route=functools.partial(proxy.route, self.files),

@@ -31,10 +31,17 @@ def up(
     *,
     images: tuple[str, str],
     wire_mbit_s: float | None,
+    expired_mirror: bool = False,
     on_step: Listener = ignore,
 ) -> None:
     """Start a lab that stays up after this process; arguments and errors are those of ``Lab``."""
-    arguments = json.dumps({"name": name, "images": images, "wire_mbit_s": wire_mbit_s})
+    wanted = {
+        "name": name,
+        "images": images,
+        "wire_mbit_s": wire_mbit_s,
+        "expired_mirror": expired_mirror,
+    }
+    arguments = json.dumps(wanted)
     daemon = subprocess.Popen(
         [sys.executable, "-m", "migrationlab.lab.daemon", arguments],
         stdin=subprocess.DEVNULL,

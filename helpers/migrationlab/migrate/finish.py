@@ -222,4 +222,5 @@ def _ask(host: Host, uuid: str, question: Callable[[libvirt.virDomain], T]) -> T
 
 
 def _about_host(host: Host) -> dict[str, object]:
-    return {"name": host.name, **asdict(host.facts), "image": host.image}
+    about = {"name": host.name, **asdict(host.facts), "image": host.image}
+    return about if host.packages is None else about | {"packages": dict(host.packages)}

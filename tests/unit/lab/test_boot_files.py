@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from migrationlab.errors import LabError
-from migrationlab.lab import boot_files, image
+from migrationlab.lab import boot_files, recipes
 from migrationlab.steps import Step
 
 #: In a busybox's place: the "archive" is the list of the files that would be in it.
@@ -34,11 +34,11 @@ def root(cache: Path, tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     root = tmp_path / "trixie-0123456789ab"
-    (root / image.KERNEL).parent.mkdir(parents=True)
+    (root / recipes.KERNEL).mkdir(parents=True)
     (root / "bin").mkdir()
     (root / "bin/busybox").write_text(LIST_AS_ARCHIVE)
     (root / "bin/busybox").chmod(0o755)
-    build = ["dpkg-deb", "--root-owner-group", "-Znone", "--build", package, root / image.KERNEL]
+    build = ["dpkg-deb", "--root-owner-group", "-Znone", "--build", package, root / recipes.KERNEL]
     subprocess.run(build, check=True, capture_output=True)
     return root
 
@@ -117,7 +117,7 @@ def test_a_failure_leaves_nothing(root: Path, cache: Path, monkeypatch: pytest.M
 
 def test_a_damaged_package_is_an_error(root: Path, cache: Path) -> None:
     """A damaged kernel package is an error with dpkg's message."""
-    (root / image.KERNEL).write_bytes(b"junk")
+    (root / recipes.KERNEL / "more.deb").write_bytes(b"junk")
     with pytest.raises(LabError, match="dpkg-deb"):
         boot_files.ensure(root)
     assert list((cache / "guests").iterdir()) == []
