@@ -32,7 +32,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "StoreError",
             "UsageError",
         ],
-        "experiment": ["Experiment"],
+        "experiment": ["Experiment", "load_fault_matrix"],
         "explain": ["Explanation", "explain"],
         "hosts": ["Host"],
         "lab": ["Lab"],
@@ -56,6 +56,7 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from .errors import StoreError as StoreError
     from .errors import UsageError as UsageError
     from .experiment import Experiment as Experiment
+    from .experiment import load_fault_matrix as load_fault_matrix
     from .explain import Explanation as Explanation
     from .explain import explain as explain
     from .hosts import Host as Host

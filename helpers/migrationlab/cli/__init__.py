@@ -29,6 +29,7 @@ VERBS = {
     "experiment": "experiment",
     "explain": "explain",
     "export": "runs",
+    "faults": "fault_matrix",
     "lab": "lab",
     "migrate": "migrate",
     "plan": "plan",

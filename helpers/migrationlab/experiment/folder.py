@@ -124,9 +124,19 @@ def _require_consistent(planned: Sequence[PlannedRun], design: Design) -> None:
 
 def record_start(folder: Path, number: int) -> None:
     """Record the start of a planned run, before the run begins."""
-    line = json.dumps({"run_number": number, "at": datetime.now(UTC).isoformat()}) + "\n"
+    start = {"run_number": number, "at": datetime.now(UTC).isoformat()}
+    append_line(folder / BEGUN, json.dumps(start))
+
+
+def append_line(path: Path, text: str) -> None:
+    """Append a line to a file, which is made if need be, and write it to the disk.
+
+    Raises:
+        StoreError: The disk refused.
+    """
+    line = f"{text}\n"
     try:
-        descriptor = open_file(folder / BEGUN, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+        descriptor = open_file(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
         with os.fdopen(descriptor, "a+b") as file:
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
@@ -138,7 +148,7 @@ def record_start(folder: Path, number: int) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         raise StoreError(
-            f"writing {folder / BEGUN} failed: {error.strerror}",
+            f"writing {path} failed: {error.strerror}",
             hint="Free some space there, or choose a folder that you may write to.",
         ) from error
 

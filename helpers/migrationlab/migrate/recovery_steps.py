@@ -40,10 +40,12 @@ from migrationlab.plan.plan import Plan
 from migrationlab.plan.problem import require_none
 from migrationlab.plan.uri_parser import is_address
 from migrationlab.plan.uris import validate_domain_name
+from migrationlab.plan.validation import Side as HostSide
+from migrationlab.plan.validation import Situation
 
 T = TypeVar("T")
 #: How long a host may take to be reached and to tell the state of a domain.
-LOOK_S = 15.0
+LOOK_S, MOST_PATIENCE_S = 15.0, 600.0
 #: How long it may take to answer a question that QEMU or the domain's lock can delay.
 JOB_S = 3.0
 #: How long a job may move nothing before it counts as stale.
@@ -53,6 +55,8 @@ EFFECT_S = 20.0
 #: How long a step may take.
 STEP_S = 40.0
 MOST_STEPS = 6
+#: Post-copy goes on.
+RESUME_POSTCOPY = Plan(postcopy=True, postcopy_resume=True, deadline_s=STEP_S - 10)
 #: virDomainPausedReason, virDomainRunningReason, from 0 on, in words.
 PAUSED = (
     "unknown", "user", "migration", "save", "dump", "I/O error", "watchdog", "from snapshot",
@@ -109,6 +113,7 @@ def recover(
     destination: Host | str,
     confirm_dead: Side | None = None,
     carry_out: bool = False,
+    patience_s: float = LOOK_S,
 ) -> Recovery:
     """Say who has a guest after a migration that broke, and what to do; with consent, do it.
 
@@ -119,6 +124,7 @@ def recover(
         confirm_dead: The side whose machine you have fenced: nothing runs there any more.
         carry_out: Whether to carry out the steps, one at a time, looking again after each. It
             stops where the state is not as expected.
+        patience_s: How long a host may take to be reached and to tell the state of the domain.
 
     Raises:
         UsageError: An argument is wrong.
@@ -133,8 +139,13 @@ def recover(
             f"destination must be another host than the source (got {uris[1]!r} for both)",
             hint="Give the URI of the host that the guest went to.",
         )
+    if not 0 < patience_s <= MOST_PATIENCE_S:
+        raise UsageError(
+            f"patience_s must be more than 0 and at most {MOST_PATIENCE_S:g} (got {patience_s!r})",
+            hint=f"Leave it out: the default is {LOOK_S:g}.",
+        )
     hosts: dict[Side, Host | str] = {"source": source, "destination": destination}
-    scene = _Scene(domain, hosts, confirm_dead)
+    scene = _Scene(domain, hosts, confirm_dead, patience_s)
     try:
         return _carried_out(scene) if carry_out else scene.look()
     finally:
@@ -173,9 +184,13 @@ class _Scene:
     """The two hosts of a migration that broke."""
 
     def __init__(
-        self, domain: str, given: dict[Side, Host | str], confirm_dead: Side | None
+        self,
+        domain: str,
+        given: dict[Side, Host | str],
+        confirm_dead: Side | None,
+        patience_s: float,
     ) -> None:
-        self._domain, self._dead = domain, confirm_dead
+        self._domain, self._dead, self._patience_s = domain, confirm_dead, patience_s
         self._uris: dict[Side, str] = {}
         self._hosts: dict[Side, Host] = {}
         self._own: list[Host] = []
@@ -190,9 +205,9 @@ class _Scene:
                 opening[side] = start_call(partial(Host, host), "recovery-open")
         for side, opened in opening.items():
             try:
-                self._hosts[side] = opened.result(LOOK_S)
+                self._hosts[side] = opened.result(patience_s)
             except (HostError, TimeoutError) as error:
-                self._silent[side] = _why(error)
+                self._silent[side] = _why(error, patience_s)
                 continue
             self._own.append(self._hosts[side])
 
@@ -211,16 +226,30 @@ class _Scene:
             found[side] = Found("unknown", reason=why, dead=self._dead == side)
             if side in calls and self._dead != side:
                 try:
-                    found[side] = calls[side].result(LOOK_S)
+                    found[side] = calls[side].result(self._patience_s)
                 except (HostError, libvirt.libvirtError, TimeoutError) as error:
-                    found[side] = Found("unknown", reason=_why(error))
+                    found[side] = Found("unknown", reason=_why(error, self._patience_s))
         if found["source"].gone and found["destination"].state == "paused":
             found["destination"] = self._with_received(found["destination"])
-        verdict = decide(found["source"], found["destination"])
+        verdict = self._possible(decide(found["source"], found["destination"]))
         commands = tuple(
             act.command(self._domain, self._uris, self._target()) for act in verdict.acts
         )
         return Recovery(self._domain, found, verdict, commands)
+
+    def _possible(self, verdict: Verdict) -> Verdict:
+        """Return the verdict, or a refusal if these versions of libvirt cannot do its step."""
+        if not any(act.action is Action.RESUME_POSTCOPY for act in verdict.acts):
+            return verdict
+        source, to = (within(self._patience_s, partial(_side, self._hosts[side])) for side in OTHER)
+        problems = RESUME_POSTCOPY.problems(situation=Situation(source=source, destination=to))
+        if not problems:
+            return verdict
+        return Verdict(
+            Kind.REFUSED,
+            f"{verdict.why} But {problems[0].reason}.",
+            advice="End neither half. Upgrade that host's libvirt, and look again.",
+        )
 
     def _target(self) -> str:
         host = self._hosts.get("destination")
@@ -284,9 +313,8 @@ class _Scene:
         if act.action is Action.FREE_SOCKET:
             self._free_socket()
         elif act.action is Action.RESUME_POSTCOPY:
-            plan = Plan(postcopy=True, postcopy_resume=True, deadline_s=STEP_S - 10)
             source, to = self._hosts["source"], self._hosts["destination"]
-            run = start(self._domain, source=source, to=to, plan=plan).wait()
+            run = start(self._domain, source=source, to=to, plan=RESUME_POSTCOPY).wait()
             if run.error is not None:
                 raise HostError(run.error.text, hint=run.error.hint)
         else:
@@ -319,9 +347,13 @@ _CALLS: dict[Action, Callable[[libvirt.virDomain], object]] = {
 }
 
 
-def _why(error: Exception) -> str:
+def _side(host: Host) -> HostSide:
+    return host.side
+
+
+def _why(error: Exception, patience_s: float) -> str:
     """Return why a host gave no answer, on one line."""
-    return " ".join(str(error).split()) or f"no answer within {LOOK_S:g} s"
+    return " ".join(str(error).split()) or f"no answer within {patience_s:g} s"
 
 
 def _job(domain: libvirt.virDomain) -> Job:
