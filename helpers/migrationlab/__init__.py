@@ -37,7 +37,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "hosts": ["Host"],
         "lab": ["Lab"],
         "migrate": ["Migration", "Progress", "Recovery", "migrate", "recover", "start"],
-        "plan": ["Mode", "Plan", "Problem", "settings"],
+        "plan": ["GivenCall", "Mode", "Plan", "Problem", "read_call", "settings"],
         "runs": ["Outcome", "Run", "Runs", "load_run", "load_runs", "save_run"],
         "steps": ["Step"],
     },
@@ -67,9 +67,11 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from .migrate import migrate as migrate
     from .migrate import recover as recover
     from .migrate import start as start
+    from .plan import GivenCall as GivenCall
     from .plan import Mode as Mode
     from .plan import Plan as Plan
     from .plan import Problem as Problem
+    from .plan import read_call as read_call
     from .plan import settings as settings
     from .runs import Outcome as Outcome
     from .runs import Run as Run

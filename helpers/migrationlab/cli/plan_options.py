@@ -108,6 +108,27 @@ def in_options(text: str) -> str:
     return _SAID.sub(_as_option, text)
 
 
+def in_virsh(text: str) -> str:
+    """Return a text with the names of settings written as options of ``virsh migrate``."""
+    return _SAID.sub(_as_virsh, text)
+
+
+def _as_virsh(said: re.Match[str]) -> str:
+    name, value = said["name"], (said["value"] or "").strip("'")
+    about = _BY_NAME[name]
+    flags = {str(flag.state): flag.virsh for flag in about.flags}
+    if value in flags:
+        return flags[value]
+    if value == "False" and "True" in flags:
+        return f"no {flags['True']}"
+    option = about.virsh or flags.get("True")
+    if option is None or (said["value"] is None and "_" not in name):
+        return said[0] if said["value"] is not None or "_" not in name else option_name(name)
+    words = ",".join(re.findall(r"[^'\s,]+", value.strip("()")))
+    switch = "--compressed " if name == "compression" else ""
+    return f"{switch}{option} {words}".rstrip()
+
+
 def _as_option(said: re.Match[str]) -> str:
     name, value = said["name"], said["value"]
     if value is None:

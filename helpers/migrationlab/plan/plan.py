@@ -119,6 +119,7 @@ class Plan(Settings):
         source: str | None = None,
         destination: str | None = None,
         situation: Situation | None = None,
+        source_uri: str | None = None,
     ) -> tuple[Problem, ...]:
         """Return all problems of this plan; empty if it can work.
 
@@ -129,8 +130,13 @@ class Plan(Settings):
             destination: The destination's host name, for the same test and for suggestions.
             situation: Facts about the hosts and the domain; without them only the plan itself
                 is checked.
+            source_uri: How the client connects to the source's libvirtd. A client that is not on
+                the source can be on the destination, whose own connection URI then names no host.
         """
-        return validate(self, source=source, destination=destination, situation=situation)
+        return validate(
+            self, source=source, destination=destination, situation=situation,
+            source_uri=source_uri,
+        )  # fmt: skip
 
     def require_valid(
         self,
@@ -138,12 +144,16 @@ class Plan(Settings):
         source: str | None = None,
         destination: str | None = None,
         situation: Situation | None = None,
+        source_uri: str | None = None,
     ) -> None:
         """Raise PlanError, with every problem and its fix, unless the plan can work.
 
         The arguments are those of :meth:`problems`.
         """
-        require_none(self.problems(source=source, destination=destination, situation=situation))
+        found = self.problems(
+            source=source, destination=destination, situation=situation, source_uri=source_uri
+        )
+        require_none(found)
 
     def filled(self, *, destination: str) -> Self:
         """Return this plan with its missing URIs filled in.
@@ -237,7 +247,7 @@ class Plan(Settings):
         Raises:
             PlanError: The plan cannot work, or its connection URI is left out.
         """
-        self.require_valid()
+        self.require_valid(source_uri=source_uri)
         require_none(validate_domain_name(domain))
         if self.connection_uri is None:
             raise PlanError(

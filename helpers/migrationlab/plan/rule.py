@@ -7,8 +7,8 @@ value, in its list of names, or as its scheme (``migration_uri=unix:``).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, Self
 
 from migrationlab.plan.problem import Problem
@@ -154,6 +154,7 @@ class Rule:
         performed: Whether only libvirt's Perform phase checks it.
         wrong: Whether a value breaks it; None if the rule is about two terms.
         reference: Its sentence in the reference text; empty if it follows from the terms.
+        instead: The settings of the nearest plan that keeps it; empty if it follows from the terms.
     """
 
     name: str
@@ -167,6 +168,7 @@ class Rule:
     performed: bool = False
     wrong: Callable[[Any], bool] | None = None
     reference: str = ""
+    instead: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def accepted(self) -> bool:

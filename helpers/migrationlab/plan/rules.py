@@ -34,6 +34,10 @@ def _rule(
     *, setting: str, why: str, needs: str = "", excludes: str = "", when: str = "", **more: Any
 ) -> Rule:
     other, wrong = needs or excludes, more.pop("wrong", None)
+    instead = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in more.pop("instead", {}).items()
+    }
     # Of several settings, the first one is enough for the name.
     names = [text.partition(" or ")[0] for text in (setting, other)]
     name = f" {'needs' if needs else 'excludes'} ".join(names) + (f" if {when}" if when else "")
@@ -45,6 +49,7 @@ def _rule(
         why=why,
         when=Term.read(when) if when else None,
         wrong=_WRONG[wrong] if wrong else None,
+        instead=instead,
         **more,
     )
 

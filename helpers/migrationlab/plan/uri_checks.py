@@ -33,6 +33,10 @@ CONNECTION = "a connection URI, where {of}'s libvirtd is"
 # sun_path of struct sockaddr_un, with the byte that ends it.
 LONGEST_SOCKET = 107
 _SAME_HOST = "source and destination would be the same host"
+_LEADS_BACK = (
+    "must name the destination as the source host sees it; this leads the source host back to "
+    "itself"
+)
 
 
 def migration_faults(
@@ -61,13 +65,17 @@ def migration_faults(
         yield from _plain_faults(parts)
         yield from _host_and_port_faults(parts, source)
         if is_local(parts.host):
-            yield UriFault(
-                "must name the destination as the source host sees it; this leads the source host "
-                "back to itself"
-            )
-        if not text.startswith(f"{scheme}://") and (parts.path or parts.query):
-            # libvirt appends ":PORT" to the old form as it stands.
+            yield UriFault(_LEADS_BACK)
+        if text.startswith(f"{scheme}://"):
+            return
+        # libvirt appends ":PORT" to the old form as it stands, unless it has a port.
+        if parts.path or parts.query:
             yield UriFault("must end after host and port in the old form tcp:HOST")
+        if parts.no_port:
+            yield UriFault(
+                "must have a port from 1 to 65535, or none, in the old form tcp:HOST",
+                "Leave out the port.",
+            )
 
 
 def plain_uri_faults(text: str, *, schemes: tuple[str, ...]) -> Iterator[UriFault]:
@@ -81,7 +89,11 @@ def plain_uri_faults(text: str, *, schemes: tuple[str, ...]) -> Iterator[UriFaul
         yield UriFault("must name a host")
     else:
         yield from _plain_faults(parts)
-        yield from _host_and_port_faults(parts, None)
+        # The source's QEMU connects to the disks' URI; clients of the console to theirs.
+        disks = "tcp" in schemes
+        yield from _host_and_port_faults(parts, None, zero=disks)
+        if disks and is_local(parts.host):
+            yield UriFault(_LEADS_BACK)
 
 
 def _socket_faults(text: str) -> Iterator[UriFault]:
@@ -103,15 +115,26 @@ def _socket_faults(text: str) -> Iterator[UriFault]:
 
 
 def connection_faults(
-    text: str, *, peer2peer: bool, source: str | None = None, of: str = "the destination"
+    text: str,
+    *,
+    peer2peer: bool,
+    source: str | None = None,
+    of: str = "the destination",
+    client_at_source: bool = True,
 ) -> Iterator[UriFault]:
-    """Yield the faults of ``text`` as the connection URI of a host's libvirtd."""
+    """Yield the faults of ``text`` as the connection URI of a host's libvirtd.
+
+    A client that is not on the source can be on the destination itself, and connect to its own
+    libvirtd: in normal mode no other program connects to the URI.
+    """
     if fault := _scheme_fault(text, CONNECTION.format(of=of)):
         yield fault
         return
     parts = read_uri(text)
     yield from _plain_faults(parts)
-    yield from _reach_faults(parts, peer2peer=peer2peer, source=source, of=of)
+    own = not peer2peer and not client_at_source
+    if not (own and _is_own(parts)):
+        yield from _reach_faults(parts, peer2peer=peer2peer, source=source, of=of)
     if parts.path not in PATHS:
         yield UriFault(
             "must end in /system, or in /session for a user's own libvirtd, not in "
@@ -141,6 +164,13 @@ def _scheme_fault(text: str, wanted: str) -> UriFault | None:
         known = in_words(TRANSPORTS)
         return UriFault(f"must have the transport {known}, not {quote(parts.transport)}")
     return UriFault("must have // before the host") if parts.lost_slashes else None
+
+
+def _is_own(parts: UriParts) -> bool:
+    """Return whether a connection URI leads to the libvirtd of the machine that connects."""
+    if parts.transport in ("", "unix"):
+        return not parts.host
+    return is_local(parts.host) and host_fault(parts.host) is None
 
 
 def _only_a_host(parts: UriParts) -> str:
@@ -212,14 +242,17 @@ def _plain_faults(parts: UriParts) -> Iterator[UriFault]:
             )
 
 
-def _host_and_port_faults(parts: UriParts, source: str | None) -> Iterator[UriFault]:
+def _host_and_port_faults(
+    parts: UriParts, source: str | None, *, zero: bool = True
+) -> Iterator[UriFault]:
+    """Yield the faults of a host and a port; ``zero`` says whether port 0 is as good as none."""
     if fault := host_fault(parts.host):
         yield UriFault(f"has the host {quote(parts.host)}, which {fault.reason}", fault.hint)
     elif source is not None and same_machine(parts.host, source):
         yield UriFault(
             f"must name the destination, not the source host {source}; otherwise {_SAME_HOST}"
         )
-    if parts.port is not None and not is_port(parts.port):
+    if parts.port is not None and not (is_port(parts.port) or (zero and parts.no_port)):
         yield UriFault(
             "must have a port from 1 to 65535, or none",
             "Leave out the port to use the usual one.",

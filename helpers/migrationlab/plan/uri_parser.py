@@ -85,6 +85,11 @@ class UriParts(NamedTuple):
         return int(self.port) if self.port and is_port(self.port) else None
 
     @property
+    def no_port(self) -> bool:
+        """Return whether it has port 0, which libvirt reads as no port."""
+        return self.port is not None and re.fullmatch("0{1,5}", self.port) is not None
+
+    @property
     def options(self) -> dict[str, str]:
         """Return the options in its query, as ``src/util/viruri.c`` reads them."""
         pairs = (option.partition("=")[::2] for option in re.split("[&;]", self.query) if option)

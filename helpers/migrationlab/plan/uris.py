@@ -50,7 +50,7 @@ from migrationlab.plan.uri_parser import (
 from migrationlab.plan.wording import nearest, quote
 
 __all__ = [
-    "AUTO", "ConnectionUri", "MigrationUri", "Mode", "connection_notes", "host_of",
+    "AUTO", "ConnectionUri", "MigrationUri", "Mode", "client_at", "connection_notes", "host_of",
     "is_local", "migration_needs", "migration_notes", "require_connection_uri", "same_machine",
     "validate_connection_uri", "validate_domain_name", "validate_host_name", "validate_hosts",
     "validate_migration_uri", "validate_other_uri",
@@ -131,9 +131,9 @@ class ConnectionUri:
         return join_uri(scheme, *place, user=self.user, query=self.query)
 
     @classmethod
-    def parse(cls, text: str, mode: Mode = Mode.NORMAL) -> Self:
+    def parse(cls, text: str, mode: Mode = Mode.NORMAL, *, client_at_source: bool = True) -> Self:
         """Split ``text``; PlanError if it is no connection URI for a plan in ``mode``."""
-        require_none(validate_connection_uri(text, mode))
+        require_none(validate_connection_uri(text, mode, client_at_source=client_at_source))
         parts = read_uri(text)
         return cls(
             driver=parts.driver,
@@ -170,6 +170,7 @@ def validate_connection_uri(
     destination: str | None = None,
     field: str = "connection_uri",
     of: str = "the destination",
+    client_at_source: bool = True,
 ) -> tuple[Problem, ...]:
     """Return the problems of ``text`` as a connection URI; empty if it has none.
 
@@ -180,8 +181,12 @@ def validate_connection_uri(
         destination: As for :func:`validate_migration_uri`.
         field: The name of the URI in messages.
         of: The name of its host in messages.
+        client_at_source: Whether the client is on the source host.
     """
-    find = partial(connection_faults, peer2peer=mode == Mode.PEER2PEER, source=source, of=of)
+    find = partial(
+        connection_faults, peer2peer=mode == Mode.PEER2PEER, source=source, of=of,
+        client_at_source=client_at_source,
+    )  # fmt: skip
     corrected = _corrected_connection(text, destination)
     return _uri_problems(field, text, find, CONNECTION_FORM, corrected)
 
@@ -289,16 +294,30 @@ def migration_notes(text: str) -> tuple[str, ...]:
     parts = read_migration_uri(text)
     if text.startswith("tcp:") and not text.startswith("tcp://"):
         notes.append(f"{text} is the old form of {MigrationUri.parse(text)}; libvirt takes both.")
+    if parts.no_port:
+        notes.append(f"Port 0 in {text} is the same as no port: libvirt chooses one.")
     if parts.user is not None or parts.path or parts.query:
         notes.append(f"Only host and port of {text} count: libvirt ignores the rest.")
     return tuple(notes)
 
 
-def connection_notes(text: str, mode: Mode) -> tuple[str, ...]:
+def client_at(source_uri: str | None) -> bool:
+    """Return whether the client is on the source host, by its connection URI for the source."""
+    host = read_uri(source_uri).hostname if source_uri else ""
+    return not host or is_local(host)
+
+
+def connection_notes(text: str, mode: Mode, *, source_uri: str | None = None) -> tuple[str, ...]:
     """Return remarks for the user of this valid connection URI."""
-    uri = ConnectionUri.parse(text, mode)
+    at_source = client_at(source_uri)
+    uri = ConnectionUri.parse(text, mode, client_at_source=at_source)
     notes = []
-    if uri.transport is None:
+    if not uri.host and uri.transport in (None, "unix") and "socket=" not in uri.query:
+        notes.append(
+            f"{text} is the libvirtd of the machine where the command runs: run it on the "
+            "destination."
+        )
+    elif uri.transport is None:
         notes.append(
             f"{text} names no transport, so libvirt uses TLS: the destination needs a server "
             "certificate, and the side that connects a client certificate."

@@ -21,6 +21,7 @@ from migrationlab.plan.settings import AUTO, Setting, Settings, Shape, settings
 from migrationlab.plan.uri_parser import name_problem
 from migrationlab.plan.uris import (
     Mode,
+    client_at,
     validate_connection_uri,
     validate_domain_name,
     validate_hosts,
@@ -50,6 +51,7 @@ def validate(
     source: str | None = None,
     destination: str | None = None,
     situation: Situation | None = None,
+    source_uri: str | None = None,
 ) -> tuple[Problem, ...]:
     """Return all problems of a plan; empty if it can work.
 
@@ -61,7 +63,7 @@ def validate(
         destination = situation.destination.name if destination is None else destination
     return (
         *validate_hosts(source, destination),
-        *_uri_problems(plan, source, destination),
+        *_uri_problems(plan, source, destination, client_at_source=client_at(source_uri)),
         *_text_problems(plan),
         *_value_problems(plan),
         *(rule.problem(plan) for rule in RULES if rule.broken(plan)),
@@ -70,7 +72,7 @@ def validate(
 
 
 def _uri_problems(
-    plan: Settings, source: str | None, destination: str | None
+    plan: Settings, source: str | None, destination: str | None, *, client_at_source: bool
 ) -> tuple[Problem, ...]:
     migration = None if plan.migration_uri == AUTO else plan.migration_uri
     connection, mode = plan.connection_uri, plan.mode
@@ -86,7 +88,10 @@ def _uri_problems(
     if migration is not None:
         found += validate_migration_uri(migration, mode, source=source, destination=destination)
     if connection is not None:
-        found += validate_connection_uri(connection, mode, source=source, destination=destination)
+        found += validate_connection_uri(
+            connection, mode, source=source, destination=destination,
+            client_at_source=client_at_source,
+        )  # fmt: skip
     return found
 
 

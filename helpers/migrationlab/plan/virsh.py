@@ -54,10 +54,18 @@ def command(
 
 def notes(plan: Settings, domain: str, source_uri: str) -> Iterator[str]:
     """Yield remarks on a valid plan, and the limits of its virsh command."""
+    yield from remarks(plan, source_uri)
+    yield from _missing(plan, domain, source_uri)
+
+
+def remarks(plan: Settings, source_uri: str) -> Iterator[str]:
+    """Yield remarks on a valid plan."""
     if plan.migration_uri is not None and plan.migration_uri != AUTO:
+        if plan.migration_uri.startswith("rdma:") and plan.copy_storage:
+            yield "The disks are copied over TCP, beside the memory over RDMA."
         yield from migration_notes(plan.migration_uri)
     if plan.connection_uri is not None:
-        yield from connection_notes(plan.connection_uri, plan.mode)
+        yield from connection_notes(plan.connection_uri, plan.mode, source_uri=source_uri)
     if plan.destination_xml and plan.persistent and not plan.persistent_xml:
         yield (
             "persistent without persistent_xml: the definition at the destination lacks the "
@@ -79,7 +87,6 @@ def notes(plan: Settings, domain: str, source_uri: str) -> Iterator[str]:
     for name, file in XML_FILES.items():
         if getattr(plan, name) is not None:
             yield f"virsh reads XML from a file: write {name} into {file} first."
-    yield from _missing(plan, domain, source_uri)
 
 
 def _missing(plan: Settings, domain: str, source_uri: str) -> Iterator[str]:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from migrationlab.cli.plan import plan
 from migrationlab.cli.plan_options import in_options
+from migrationlab.errors import UsageError
 from migrationlab.plan.settings import Group, settings
 
 PEER2PEER_TEXT = """\
@@ -361,3 +362,69 @@ def test_any_argument_exits_without_traceback(options: dict[str, str], output_fo
     """With any argument the command exits with 0 or 2 and prints no traceback."""
     arguments = [f"{option}={value}" for option, value in options.items()]
     assert run(*arguments, "--format", output_format).exit_code in (0, 2)
+
+
+LINE = "virsh migrate --live --compressed --comp-methods zstd web qemu+ssh://192.0.2.18/system"
+FIXED = (
+    "virsh --connect qemu:///system migrate --live --compressed --parallel --domain web --desturi "
+    "qemu+ssh://192.0.2.18/system --comp-methods zstd"
+)
+
+
+def test_a_virsh_line_is_judged_and_mended() -> None:
+    """A line that cannot work is refused in virsh's words, with the line that would work."""
+    result = run("--virsh", LINE)
+    assert result.exit_code == 2
+    assert "  --compressed --comp-methods zstd needs --parallel: only" in result.stderr
+    assert result.stderr.endswith(f"what would work instead\n  {FIXED}\n")
+    again = run("--virsh", FIXED)
+    assert again.exit_code == 0
+    assert f"the same with virsh\n  {FIXED}\n" in again.stdout
+    assert "deadline" not in again.stdout
+
+
+def test_a_virsh_line_as_json() -> None:
+    """The object of a call has the keys of a plan, and those of a call."""
+    status, answer = run_json("--virsh", LINE)
+    assert status == 2
+    _, plain = run_json("--mode", "normal")
+    assert set(answer) == {*plain, "form", "domain", "source_uri", "instead"}
+    assert (answer["form"], answer["domain"], answer["instead"]) == ("virsh", "web", FIXED)
+    assert (answer["virsh"], answer["talks"]) == (None, [])
+    status, answer = run_json("--virsh", FIXED)
+    assert (status, answer["virsh"], answer["instead"]) == (0, FIXED, None)
+
+
+def test_virsh_on_the_destination_as_text() -> None:
+    """The client's own libvirtd is named as the destination's."""
+    line = "virsh -c qemu+ssh://node1/system migrate --live web qemu:///system"
+    result = run("--virsh", line)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("normal migration of web from node1 to the destination\n")
+    assert "client               -> libvirtd of node1     control       qemu+ssh://node1" in (
+        result.stdout
+    )
+
+
+def test_flags_are_judged_from_standard_input() -> None:
+    """A list of flags has no URIs: they are filled in, and the domain is the option's."""
+    flags = "VIR_MIGRATE_LIVE, VIR_MIGRATE_PEER2PEER, VIR_MIGRATE_TUNNELLED"
+    arguments = ["--virsh", "-", "--domain", "web1", "--destination", "node2", "--format", "json"]
+    result = CliRunner().invoke(plan, arguments, input=flags)
+    answer = json.loads(result.stdout)
+    assert (answer["valid"], answer["form"], answer["domain"]) == (True, "flags", "web1")
+    assert answer["connection_uri"] == "qemu+ssh://root@node2/system"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--virsh", "virsh list"], "must be a virsh migrate line or the flags"),
+        (["--virsh", LINE, "--tls", "--bandwidth-mib-s", "5"], "(got --bandwidth-mib-s, --tls bes"),
+    ],
+)
+def test_a_call_that_is_none_is_refused(arguments: list[str], reason: str) -> None:
+    """Another text, or settings besides, are a wrong call of the command."""
+    with pytest.raises(UsageError) as refused:
+        run(*arguments)
+    assert reason in str(refused.value)

@@ -120,7 +120,7 @@ def test_rules_file_has_no_surplus() -> None:
     """Each row has one kind of condition and known keys; each named source is used."""
     table = tomllib.loads(Path(rules_module.__file__).with_suffix(".toml").read_text())
     assert set(table) == {"rules", "sources"}
-    known = {"setting", "why", "source", "when", "fix", "performed", "reference"}
+    known = {"setting", "why", "source", "when", "fix", "performed", "reference", "instead"}
     for row in table["rules"]:
         assert len(row.keys() & {"needs", "excludes", "wrong"}) == 1
         assert row.keys() - {"needs", "excludes", "wrong"} <= known
@@ -264,7 +264,9 @@ def test_all_problems_at_once() -> None:
         ({"graphics_uri": "vnc://"}, "graphics_uri", "Write spice://HOST:PORT"),
         ({"copy_storage": "full", "disks_uri": "tcp://"}, "disks_uri", "Write tcp://"),
         ({"copy_storage": "full", "disks_uri": "x"}, "disks_uri", "Write tcp://"),
-        ({"copy_storage": "full", "disks_uri": "tcp://h:0"}, "disks_uri", "Leave out the port"),
+        ({"copy_storage": "full", "disks_uri": "tcp://h:99999"}, "disks_uri", "Leave out the port"),
+        ({"copy_storage": "full", "disks_uri": "tcp://localhost"}, "disks_uri", "Write tcp://"),
+        ({"graphics_uri": "vnc://h:0"}, "graphics_uri", "Leave out the port"),
         ({"copy_storage": "full", "disks_uri": "unix:x"}, "disks_uri", "Write three slashes"),
         ({"destination_xml": ""}, "destination_xml", "Take the domain's own XML"),
         ({"destination_xml": "<domain>"}, "destination_xml", "Take the domain's own XML"),
