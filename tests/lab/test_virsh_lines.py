@@ -14,7 +14,7 @@ from migrationlab.lab import namespaces
 from migrationlab.lab.lab import Lab
 from migrationlab.plan.read_call import read_call
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.lab, pytest.mark.thorough, pytest.mark.timeout(300)]
 
 IMAGE = "/var/tmp/virsh-line.qcow2"
 DOMAIN = f"""\

@@ -420,7 +420,10 @@ def test_flags_are_judged_from_standard_input() -> None:
     ("arguments", "reason"),
     [
         (["--virsh", "virsh list"], "must be a virsh migrate line or the flags"),
-        (["--virsh", LINE, "--tls", "--bandwidth-mib-s", "5"], "(got --bandwidth-mib-s, --tls bes"),
+        (
+            ["--virsh", LINE, "--tls", "--bandwidth-mib-s", "5"],
+            "(got --tls, --bandwidth-mib-s besides",
+        ),
     ],
 )
 def test_a_call_that_is_none_is_refused(arguments: list[str], reason: str) -> None:
