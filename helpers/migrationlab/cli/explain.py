@@ -46,9 +46,10 @@ def explain(
 ) -> None:
     """Explain TEXT, an error of libvirt or QEMU; "-" reads it from standard input.
 
-    TEXT can be more than the message: virsh's output, a log, a Python traceback. The ends of a
-    running lab's logs follow where they can say more. Exit status 0 if the error is known, 1 if
-    it is not.
+    TEXT can be more than the message: a whole log of up to 16 MiB, JSON, a Python traceback, or
+    what a management layer wrapped around the message. The answer quotes the line that it rests
+    on. The ends of a running lab's logs follow where they can say more. Exit status 0 if the error
+    is known, also where only its side or phase is, and 1 if it is not.
     """
     if as_list:
         width = max(len(cause.id) for cause in causes())
@@ -104,9 +105,11 @@ def _tails(found: Explanation, lab_name: str | None) -> tuple[LogTail, ...]:
 def _about(cause: Cause) -> dict[str, object]:
     return {
         "id": cause.id,
+        "kind": cause.kind.value,
         "noticed_by": cause.noticed_by and cause.noticed_by.value,
         "cause": cause.cause,
         "mend": cause.fix,
+        "versions": cause.versions,
         "wordings": list(cause.wordings),
         "codes": sorted({*cause.codes, *cause.sufficient_codes}),
         "seen": cause.seen,

@@ -1,3 +1,3 @@
-from .explanation import Explanation, Log, NoticedBy, causes, explain
+from .explanation import Also, Explanation, Kind, Log, NoticedBy, causes, explain
 
-__all__ = ["Explanation", "Log", "NoticedBy", "causes", "explain"]
+__all__ = ["Also", "Explanation", "Kind", "Log", "NoticedBy", "causes", "explain"]

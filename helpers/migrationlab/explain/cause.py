@@ -18,6 +18,20 @@ class NoticedBy(StrEnum):
     SOURCE_DAEMON = "source daemon"
     DESTINATION_DAEMON = "destination daemon"
     QEMU = "QEMU"
+    MANAGEMENT_LAYER = "management layer"
+
+
+class Kind(StrEnum):
+    """How much a cause says. A text with several messages is explained by the first kind it has."""
+
+    #: What went wrong, and so what to change.
+    CAUSE = "cause"
+    #: A class of causes: what was refused, while the message has not the reason.
+    GENERAL = "general"
+    #: What followed from something that was said elsewhere, and earlier.
+    AFTER_EFFECT = "after-effect"
+    #: Only the side or the phase that failed.
+    SIDE = "side"
 
 
 class Log(StrEnum):
@@ -52,6 +66,9 @@ class Cause:
         sufficient_codes: libvirt's codes that name this cause without any wording. The text may
             be in another language.
         unless: Words that exclude this cause.
+        kind: How much it says.
+        noise: Those of its wordings that every log has: they explain a text that has nothing else.
+        versions: The releases of libvirt or QEMU that have this message or this bug.
         at_opening: The id of the cause that applies instead if a failure to open a connection gave
             the message. The name, port or URI in the message is then a libvirtd's.
     """
@@ -66,6 +83,9 @@ class Cause:
     codes: tuple[int, ...] = ()
     sufficient_codes: tuple[int, ...] = ()
     unless: tuple[str, ...] = ()
+    kind: Kind = Kind.CAUSE
+    noise: tuple[str, ...] = ()
+    versions: str = ""
     at_opening: str = ""
 
     def allows(self, text: str, code: int | None) -> bool:
@@ -95,6 +115,9 @@ _KINDS: dict[str, type | list[type]] = {
     "codes": [int],
     "sufficient_codes": [int],
     "unless": [str],
+    "kind": Kind,
+    "noise": [str],
+    "versions": str,
     "at_opening": str,
 }
 _REQUIRED = {field.name for field in fields(Cause) if field.default is MISSING}

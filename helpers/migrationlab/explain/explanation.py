@@ -2,26 +2,33 @@
 
 Theory of operation:
 
-1. The text is made plain: small letters, straight quotation marks, single blanks. The dates and
-   program names that logs put before a message are removed, and so are lines of a log that
-   report no error.
-2. The table of causes is searched, the most specific first (:mod:`migrationlab.explain.matching`).
-   A cause fits if a wording is in the text and libvirt's code allows it. The first one wins.
-3. If no wording fits, libvirt's code may name the cause: the text may be in another language.
-4. Otherwise the cause is unknown. The explanation then names the logs that say more.
+1. The text is made plain, however it is wrapped (:mod:`migrationlab.explain.unwrap`).
+2. Each wording of the table is looked for in all of its lines
+   (:mod:`migrationlab.explain.matching`), and what was found is ranked
+   (:mod:`migrationlab.explain.ranking`): the culprit, then what followed from it.
+3. A short text that names no reason so is read once more as one line: a terminal may have wrapped
+   its message.
+4. If no wording says a reason, libvirt's own translations turn the text back into English, where
+   they are installed (:mod:`migrationlab.explain.catalogues`).
+5. If nothing fits, libvirt's code may name the cause. Otherwise it is unknown, and the explanation
+   names the logs that say more.
 """
 
 from __future__ import annotations
 
 import html
-import re
 import textwrap
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from migrationlab.explain.cause import Cause, Log, NoticedBy
+from migrationlab.errors import UsageError
+from migrationlab.explain import catalogues
+from migrationlab.explain.cause import Cause, Kind, Log, NoticedBy
 from migrationlab.explain.matching import table
+from migrationlab.explain.ranking import OTHERS, Finding, ranked
+from migrationlab.explain.unwrap import Plain, numbers_beside, unwrap
 
-__all__ = ["Cause", "Explanation", "Log", "NoticedBy", "causes", "explain"]
+__all__ = ["Also", "Cause", "Explanation", "Kind", "Log", "NoticedBy", "causes", "explain"]
 
 UNKNOWN = Cause(
     id="unknown",
@@ -32,8 +39,16 @@ UNKNOWN = Cause(
     seen="",
     logs=(Log.SOURCE_DAEMON, Log.DESTINATION_DAEMON, Log.DESTINATION_QEMU),
 )
-#: A longer text is read from its end: the last lines of a log report the error.
-LONGEST_TEXT = 8_000
+#: What to do with a text in another language that no catalogue turned into English.
+IN_ENGLISH = (
+    "run the command again with LC_ALL=C before it (LC_ALL=C virsh migrate …), and explain its "
+    "English message; or install libvirt's translations (apt install libvirt-l10n), with which "
+    "this command reads many messages"
+)
+#: The longest text, in characters.
+LONGEST_TEXT = 16 * 1024 * 1024
+#: A text that is not longer is read as one line, too.
+LONGEST_MESSAGE = 8_000
 #: The width of an explanation as text, in columns.
 WIDTH = 96
 
@@ -55,26 +70,48 @@ ORIGINS = {
     66: "libvirt's ssh connection (libssh)",
 }
 
-_STRAIGHT_QUOTES = str.maketrans('‘’‚‛`´“”„‟"', "'" * 11)
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-_BLANKS = re.compile(r"\s{2,}|[^\S ]")
-#: The start of a line of libvirt's log (virLogFormatString in virlog.c), with its level.
-_LOG_LINE = re.compile(
-    r"^\s*\d{4}-\d\d-\d\d[ t]\d\d:\d\d:\d\d\.\d+[+-]\d{4}: "
-    r"(?:\d+: (?P<level>\w+) : (?:(?P<function>\w+):\d+ : )?)?"
-)
-#: The possible prefixes of a message: syslog's date, the name of a program, Python's exception.
-_PREFIXES = re.compile(
-    r"^(?:\w{3} {1,2}\d{1,2} [\d:]{8} \S+ \S+: |error: |fatal: |virsh: |migrationlab: |hint: "
-    r"|(?:\w+\.)*libvirterror: |(?:\w+\.)*hosterror: |(?:/\S*/)?qemu-(?:system-\w+|kvm): "
-    r"|libvirt: [\w -]+ error : |\d{4}-\d\d-\d\dt[\d:.]+z "
-    r"|\d{4}-\d\d-\d\d [\d:.]+\+0000: )+"
-)
-_WARNINGS = re.compile(r"^warning: [^\n]*\n?", re.MULTILINE)
 _QEMU_SAYS = ("unable to execute qemu command", "job 'migration ", "/etc/pki/qemu/")
 #: QEMU's own words for a connection that it opens; libvirt has others.
 _QEMU_CONNECTS = ("failed to connect to '", "address resolution failed for ", "rdma_getaddrinfo ")
 _CLIENT_OPENS = ("failed to connect to the hypervisor", "virconnectopen")
+
+
+#: What ``known`` is in JSON, for each kind of cause.
+_KNOWN: dict[Kind, bool | str] = {
+    Kind.CAUSE: True,
+    Kind.GENERAL: True,
+    Kind.AFTER_EFFECT: "partly",
+    Kind.SIDE: "partly",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Also:
+    """Another finding of a text, behind the one that is explained.
+
+    Attributes:
+        id: The cause's name.
+        kind: How much it says.
+        cause: The cause in words.
+        line: The number of its line, from 1.
+        quote: Its line.
+    """
+
+    id: str
+    kind: Kind
+    cause: str
+    line: int
+    quote: str
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain values for JSON."""
+        return {
+            "id": self.id,
+            "kind": self.kind.value,
+            "cause": self.cause,
+            "line": self.line,
+            "quote": self.quote,
+        }
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -82,13 +119,21 @@ class Explanation:
     """The meaning of a message.
 
     Attributes:
-        known: Whether the table has the cause.
+        known: Whether the table has the message.
         id: The cause's name, such as "port-closed"; "unknown" where the table does not have it.
         cause: The cause in words.
         noticed_by: Its reporter; None if that is not known.
         fix: The fix.
         text: The message, unchanged.
         logs: The logs that say more.
+        kind: How much the message says: the cause, what followed from it, or only the phase; None
+            where it is unknown.
+        versions: The releases that have this message or this bug; empty if it does not depend on
+            them.
+        line: The number of the line that the explanation rests on, from 1; None if it rests on
+            libvirt's code, or on nothing.
+        quote: This line.
+        others: What else the text has, at most three.
     """
 
     known: bool
@@ -98,6 +143,11 @@ class Explanation:
     fix: str
     text: str
     logs: tuple[Log, ...] = ()
+    kind: Kind | None = None
+    versions: str = ""
+    line: int | None = None
+    quote: str = ""
+    others: tuple[Also, ...] = ()
 
     @property
     def log(self) -> str:
@@ -105,21 +155,40 @@ class Explanation:
         return "; ".join(f"{log} ({log.place})" for log in self.logs)
 
     def to_dict(self) -> dict[str, object]:
-        """Return plain values for JSON; the keys are those of ``explain --format json``."""
+        """Return plain values for JSON; the keys are those of ``explain --format json``.
+
+        ``known`` is true for a cause, "partly" where only the side, the phase or an after-effect is
+        known, and false for what is unknown.
+        """
         return {
-            "known": self.known,
+            "known": _KNOWN[self.kind] if self.kind else self.known,
             "id": self.id,
+            "kind": self.kind and self.kind.value,
             "cause": self.cause,
             "noticed_by": self.noticed_by and self.noticed_by.value,
             "mend": self.fix,
+            "versions": self.versions,
             "log": self.log,
+            "line": self.line,
+            "quote": self.quote,
+            "others": [other.to_dict() for other in self.others],
             "text": self.text,
         }
 
     def _rows(self) -> list[tuple[str, str]]:
-        names = ("noticed by", "cause", "fix", "more in")
-        values = (self.noticed_by, self.cause, self.fix, self.log)
-        return [(name, value) for name, value in zip(names, values, strict=True) if value]
+        whole = len(self.text.split()) == len(self.quote.split())  # the text is the line itself
+        rests_on = "" if self.line is None or whole else f"line {self.line}: {self.quote}"
+        also = [("also", f"line {each.line}: {each.id}: {each.quote}") for each in self.others]
+        rows = [
+            ("line", rests_on),
+            ("noticed by", self.noticed_by or ""),
+            (_CAUSE_ROWS.get(self.kind, "cause"), self.cause),
+            ("fix", self.fix),
+            ("versions", self.versions),
+            ("more in", self.log),
+            *also,
+        ]
+        return [(name, value) for name, value in rows if value]
 
     def __repr__(self) -> str:
         by = f", noticed_by={self.noticed_by and self.noticed_by.value!r}" if self.known else ""
@@ -141,6 +210,10 @@ class Explanation:
         return f"<table><caption>{html.escape(self.id)}</caption><tbody>{rows}</tbody></table>"
 
 
+#: What a message that has not the reason says instead.
+_CAUSE_ROWS: dict[Kind | None, str] = {Kind.AFTER_EFFECT: "follows", Kind.SIDE: "says only"}
+
+
 def explain(
     text: str,
     *,
@@ -159,49 +232,102 @@ def explain(
             mode, the source daemon in peer2peer. By default the text decides, or else it is the
             source daemon.
         opening: Whether the message came from opening a connection, and not from a migration.
+
+    Raises:
+        UsageError: The text is longer than 16 MiB.
     """
-    known_causes = table()
-    plain, functions = _plain(text)
-    # QEMU goes on after a warning, so warnings count only where no error is found. A terminal may
-    # have wrapped a message, so the last try takes all lines as one.
-    tries = dict.fromkeys((_WARNINGS.sub("", plain), plain, plain.replace("\n", " ")))
-    found = next(filter(None, (known_causes.find(each, code) for each in tries)), None)
-    if found is None:
-        found = known_causes.by_code.get(code or 0, UNKNOWN)  # 0 is no error
-    if opening and found.at_opening:
-        found = known_causes.by_id[found.at_opening]
-    known = found is not UNKNOWN
-    origin = f"; it comes from {ORIGINS[domain]}" if not known and domain in ORIGINS else ""
-    return Explanation(
-        known=known,
-        id=found.id,
-        cause=f"{found.cause}{origin}",
-        noticed_by=_noticed_by(found, plain, functions, opened_by) if known else None,
-        fix=found.fix,
-        text=text,
-        logs=found.logs,
-    )
+    if len(text) > LONGEST_TEXT:
+        raise UsageError(
+            f"text must be at most {LONGEST_TEXT} characters (got {len(text)})",
+            hint="Give the part of the log around the failure: tail -n 100000 LOG.",
+        )
+    plain = unwrap(text)
+    findings = _findings(plain, code)
+    if findings:
+        found = _explanation(plain, findings, opened_by, opening=opening)
+        more = _says_little(findings) and catalogues.looks_localised(plain)
+        return replace(found, fix=f"{found.fix}; {IN_ENGLISH}") if more else found
+    if len(text) <= LONGEST_MESSAGE:
+        written = numbers_beside(plain.flat)
+        code, domain = code or written[0], domain or written[1]
+    by_code = table().by_code.get(code or 0)  # 0 is no error
+    if by_code is None:
+        return _unknown(plain, domain)
+    return _answer(by_code, text, _noticed_by(by_code, plain.text, "", opened_by))
 
 
 def causes() -> tuple[Cause, ...]:
-    """Return all causes, the most specific first."""
+    """Return all causes; of two for the same line, the more specific is first."""
     return table().causes
 
 
-def _plain(text: str) -> tuple[str, str]:
-    """Return the plain text, and the names of libvirt's functions in its log lines."""
-    text = _COLOURS.sub("", text[-LONGEST_TEXT:]).lower().translate(_STRAIGHT_QUOTES)
-    lines, functions = [], []
-    for line in text.splitlines():
-        message = line
-        if log := _LOG_LINE.match(line):
-            if log["level"] in ("debug", "info"):
-                continue
-            functions.append(log["function"] or "")
-            message = line[log.end() :]
-        message = _BLANKS.sub(" ", message).strip()
-        lines.append(_PREFIXES.sub("", message))
-    return "\n".join(lines), " ".join(functions)
+def _findings(plain: Plain, code: int | None) -> list[Finding]:
+    """Return what a text has, the culprit first: by lines, as one line, or in English."""
+    found = ranked(plain, table(), code)
+    if not _says_little(found):
+        return found
+    tries = [found]
+    if len(plain.text) <= LONGEST_MESSAGE:
+        tries.append(ranked(plain, table(), code, joined=True))
+    english = catalogues.in_english(plain)
+    if english is not None:
+        tries.append(ranked(english, table(), code))
+    return max(tries, key=lambda each: each[0].rank if each else -1)
+
+
+def _says_little(found: Sequence[Finding]) -> bool:
+    return not found or found[0].cause.kind in (Kind.AFTER_EFFECT, Kind.SIDE)
+
+
+def _explanation(
+    plain: Plain, findings: Sequence[Finding], opened_by: NoticedBy | None, *, opening: bool
+) -> Explanation:
+    best, *others = findings
+    cause = best.cause
+    if opening and cause.at_opening:
+        cause = table().by_id[cause.at_opening]
+    before = "\n".join(plain.text.split("\n", best.number)[max(0, best.number - 4) : best.number])
+    by = _noticed_by(cause, before[-4_000:], best.head.function.lower(), opened_by)
+    return replace(
+        _answer(cause, plain.raw, by),
+        line=best.number,
+        quote=plain.quoted(best.start, best.number),
+        others=tuple(_also(plain, each) for each in others[:OTHERS]),
+    )
+
+
+def _answer(cause: Cause, text: str, by: NoticedBy | None) -> Explanation:
+    return Explanation(
+        known=True,
+        id=cause.id,
+        cause=cause.cause,
+        noticed_by=by,
+        fix=cause.fix,
+        text=text,
+        logs=cause.logs,
+        kind=cause.kind,
+        versions=cause.versions,
+    )
+
+
+def _also(plain: Plain, finding: Finding) -> Also:
+    cause = finding.cause
+    quote = plain.quoted(finding.start, finding.number)
+    return Also(cause.id, cause.kind, cause.cause, finding.number, quote)
+
+
+def _unknown(plain: Plain, domain: int | None) -> Explanation:
+    origin = f"; it comes from {ORIGINS[domain]}" if domain in ORIGINS else ""
+    localised = catalogues.looks_localised(plain)
+    return Explanation(
+        known=False,
+        id=UNKNOWN.id,
+        cause=f"{UNKNOWN.cause}{origin}",
+        noticed_by=None,
+        fix=f"{IN_ENGLISH}; {UNKNOWN.fix}" if localised else UNKNOWN.fix,
+        text=plain.raw,
+        logs=UNKNOWN.logs,
+    )
 
 
 def _noticed_by(cause: Cause, plain: str, functions: str, opened_by: NoticedBy | None) -> NoticedBy:

@@ -1,18 +1,20 @@
-"""Search the table of causes for the cause of a text.
+"""Search the table of causes for the causes of a text.
 
 A wording is a message in the source of libvirt or QEMU, with a placeholder for each
 ``%s``: ``{}`` for anything within a line, ``{n}`` for a number, ``{word}`` for a text without
-blanks, ``{quoted}`` for a text in quotation marks. A ``^`` at its start means: only at the start
-of a line. Upper or lower case, the kind of quotation marks and the number of blanks do not
-matter. Parts that change between versions are left out, so that one wording serves many.
+blanks, ``{quoted}`` for a text in quotation marks. A ``^`` at its start means: only where a message
+begins. Upper or lower case, the kind of quotation marks, the number of blanks and a line broken at
+a blank do not matter. Parts that change between versions are left out, so that one wording serves
+many.
 
-A text can hold several messages, one about the other. The first cause that fits wins, so the
-order of the table matters: first the causes whose wordings name a reason, then those that only
-report that something ended, then those that libvirt's code alone names.
+Hundreds of wordings are cheap in long texts: only a text that has all words of a wording is
+searched for its longest literal part, and only the surroundings of that part are compared with the
+wording. A placeholder takes as little as it can and gives nothing back, so no text is slow. Of a
+wording that stands in a text very often, the first and the last places count.
 
-Hundreds of wordings are cheap because of an index: a text that lacks a wording's rarest word is
-not searched for that wording. The wordings were read in the sources of libvirt 9.0.0, 10.0.0 and
-11.3.0 and of QEMU 7.2, 10.0 and 10.2, and in the messages that the faults of the lab gave.
+The wordings were read in the sources of libvirt 9.0.0, 10.0.0 and 11.3.0 and of QEMU 7.2, 10.0 and
+10.2, and in the messages that the faults of the lab gave. Those of management layers are from the
+sources that each entry names.
 """
 
 from __future__ import annotations
@@ -20,40 +22,89 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 
 from migrationlab.explain.cause import Cause
+from migrationlab.explain.unwrap import Plain
 
 FOLDER = Path(__file__).with_name("causes")
-#: The files of the table, in the order in which a text is matched: the most specific first.
+#: The files of the table. Where two causes say equally much about one line, the first one counts.
 TOPICS = (
+    "layers",
+    "releases",
     "rights",
     "trust",
     "addresses",
     "plans",
     "parameters",
     "postcopy",
+    "states",
     "guests",
     "disks",
     "places",
     "running",
     "general",
 )
+#: How many places of one wording are compared from either end of a text.
+PLACES = 40
+#: What a placeholder takes at most, in characters.
+LONGEST = 300
 
 _PLACES = {
-    "{}": r"[^\n]{0,300}?",
-    "{n}": r"\d+",
-    "{word}": r"[^\s']+?",
-    "{quoted}": r"'[^'\n]{0,300}?'",
+    "{}": rf"[^\n\v]{{0,{LONGEST}}}?",
+    "{n}": r"\d{1,20}",
+    "{word}": rf"[^\s']{{1,{LONGEST}}}?",
+    "{quoted}": rf"'[^'\n\v]{{0,{LONGEST}}}?'",
 }
 _PLACEHOLDER = re.compile(r"(\{\w*\})")
 _WORD = re.compile(r"[a-z0-9_]+")
+#: Words are collected in pieces of this length, and a word is no longer than the overlap.
+_PIECE, _OVERLAP = 1 << 20, 100
+
+
+@dataclass(frozen=True)
+class Wording:
+    """One wording of a cause, and what is needed to find it."""
+
+    text: str
+    cause: Cause
+    number: int
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """Return the expression that finds it."""
+        return compiled(self.text)
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """Return its whole words."""
+        return frozenset(whole_words(self.text))
+
+    @cached_property
+    def literal(self) -> str:
+        """Return its longest part without a placeholder."""
+        return max(_PLACEHOLDER.split(self.text.lower().removeprefix("^"))[::2], key=len)
+
+    @cached_property
+    def reach(self) -> int:
+        """Return how far it can extend on either side of its literal part."""
+        return len(self.text) + LONGEST * len(_PLACEHOLDER.findall(self.text))
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A wording at a place of a text."""
+
+    wording: Wording
+    start: int
+    end: int
 
 
 class Table:
-    """All causes, the most specific first; ValueError if they contradict each other."""
+    """All causes; ValueError if they contradict each other."""
 
     def __init__(self, causes: Iterable[Cause]) -> None:
         self.causes = tuple(causes)
@@ -65,18 +116,66 @@ class Table:
         for cause in self.causes:
             if cause.at_opening and cause.at_opening not in self.by_id:
                 raise ValueError(f"at_opening must be the id of a cause (got {cause.at_opening!r})")
+            if odd := set(cause.noise) - set(cause.wordings):
+                raise ValueError(f"noise must be wordings of {cause.id} (got {odd.pop()!r})")
         self.by_code = {code: cause for cause in self.causes for code in cause.sufficient_codes}
-        self._wordings = [(each, cause) for cause in self.causes for each in cause.wordings]
-        self._by_word = rarest_words([wording for wording, _ in self._wordings])
+        pairs = [(each, cause) for cause in self.causes for each in cause.wordings]
+        self.wordings = [Wording(text, cause, at) for at, (text, cause) in enumerate(pairs)]
+        self._by_word = rarest_words([wording.text for wording in self.wordings])
+        self._words = {word for wording in self.wordings for word in wording.words}
 
-    def find(self, plain: str, code: int | None) -> Cause | None:
-        """Return the first cause that has a wording in a text made plain, and allows the code."""
-        words = set(_WORD.findall(plain))
-        for number in sorted({each for word in words for each in self._by_word.get(word, ())}):
-            wording, cause = self._wordings[number]
-            if compiled(wording).search(plain) and cause.allows(plain, code):
-                return cause
-        return None
+    def matches(self, plain: Plain, *, joined: bool = False) -> Iterator[Match]:
+        """Yield each place of a wording in a plain text, in the order of the table.
+
+        Args:
+            plain: The text.
+            joined: Whether a placeholder may extend over the end of a line.
+        """
+        words = self._words_in(plain.flat)
+        numbers = sorted({each for word in words for each in self._by_word.get(word, ())})
+        text = plain.flat if joined else plain.text
+        for number in numbers:
+            wording = self.wordings[number]
+            if wording.words <= words:
+                for start, end in _places(wording, text, plain.flat):
+                    yield Match(wording, start, end)
+
+    def _words_in(self, text: str) -> set[str]:
+        """Return the words of a text that any wording has."""
+        found: set[str] = set()
+        for begin in range(0, len(text), _PIECE):
+            words = _WORD.findall(text, max(0, begin - _OVERLAP), begin + _PIECE)
+            found |= self._words.intersection(words)
+        return found
+
+
+def _places(wording: Wording, text: str, flat: str) -> Iterator[tuple[int, int]]:
+    """Yield start and end of a wording in a text: of its first and of its last places."""
+    at, seen = 0, -1
+    for _ in range(PLACES):
+        at = flat.find(wording.literal, at)
+        if at < 0:
+            return
+        if found := _place(wording, text, at):
+            yield found
+            seen = found[0]
+            at = max(at, found[1] - 1)
+        at += 1
+    end = len(flat)
+    for _ in range(PLACES):
+        at_last = flat.rfind(wording.literal, at, end)
+        if at_last < 0:
+            return
+        if (found := _place(wording, text, at_last)) and found[0] > seen:
+            yield found
+        end = at_last
+
+
+def _place(wording: Wording, text: str, at: int) -> tuple[int, int] | None:
+    """Return start and end of the wording whose literal part is at a position."""
+    begin = max(0, at - wording.reach)
+    found = wording.pattern.search(text, begin, at + len(wording.literal) + wording.reach)
+    return found.span() if found else None
 
 
 @cache
@@ -111,15 +210,25 @@ def whole_words(wording: str) -> list[str]:
 
 @cache
 def compiled(wording: str) -> re.Pattern[str]:
-    """Return the expression that finds a wording in a plain text."""
-    anchored = wording.startswith("^")
-    pieces = _PLACEHOLDER.split(wording.lower().removeprefix("^"))
-    expression = "".join(
-        _PLACES[piece] if number % 2 else re.escape(piece) for number, piece in enumerate(pieces)
-    )
-    before = "^" if anchored else r"(?<!\w)" if pieces[0][:1].isalnum() else ""
-    after = r"(?!\w)" if pieces[-1][-1:].isalnum() else ""
-    return re.compile(before + expression + after, re.MULTILINE)
+    """Return the expression that finds a wording in a plain text.
+
+    Each placeholder is one atomic group with the literal part behind it: what it took stays taken.
+    """
+    first, *rest = _PLACEHOLDER.split(wording.lower().removeprefix("^"))
+    before = r"(?<!\w)" if first[:1].isalnum() else ""
+    expression = before + _literal(first)
+    pairs = list(zip(rest[::2], rest[1::2], strict=True))
+    for number, (place, literal) in enumerate(pairs, 1):
+        last = number == len(pairs)
+        after = r"(?!\w)" if last and literal[-1:].isalnum() else ""
+        expression += f"(?>{_PLACES[place]}{_literal(literal)}{after})"
+    if not pairs and first[-1:].isalnum():
+        expression += r"(?!\w)"
+    return re.compile(expression)
+
+
+def _literal(part: str) -> str:
+    return re.escape(part).replace(r"\ ", r"[ \n\v]")
 
 
 def rarest_words(wordings: list[str]) -> dict[str, list[int]]:

@@ -11,11 +11,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from migrationlab.errors import UsageError
 from migrationlab.explain.explanation import Explanation, Log, NoticedBy, causes, explain
 from migrationlab.explain.matching import FOLDER, TOPICS, load
 
 HERE = Path(__file__).parent
 MESSAGES: list[dict[str, Any]] = yaml.safe_load((HERE / "messages.yaml").read_text("utf-8"))
+CASES: list[dict[str, Any]] = yaml.safe_load((HERE / "cases.yaml").read_text("utf-8"))
 STRANGERS: list[str] = yaml.safe_load((HERE / "strangers.yaml").read_text("utf-8"))
 #: The ids that the faults of the lab and the rules of a plan use.
 PROMISED_IDS = {
@@ -36,7 +38,7 @@ def test_message_is_explained(topic: str) -> None:
     """A message that libvirt or QEMU has in some release gets its cause, and who noticed it."""
     ids = {cause.id for cause in load(FOLDER / f"{topic}.toml")}
     messages = [message for message in MESSAGES if message["id"] in ids]
-    assert messages
+    assert messages or topic in ("layers", "releases")
     expected = [(m["text"], True, m["id"], m["by"]) for m in messages]
     found = [explain(message["text"], code=message["code"]) for message in messages]
     answers = [(each.text, each.known, each.id, each.noticed_by) for each in found]
@@ -74,7 +76,8 @@ def test_similar_text_is_unknown() -> None:
 
 def test_every_cause_has_a_message() -> None:
     """Each cause has a message that was seen, and each message has a cause."""
-    assert {message["id"] for message in MESSAGES} == {cause.id for cause in causes()}
+    seen = {message["id"] for message in MESSAGES} | {case["id"] for case in CASES}
+    assert seen - {"unknown"} == {cause.id for cause in causes()}
     assert {cause.id for cause in causes()} >= PROMISED_IDS
     assert len({cause.id for cause in causes()}) > 150
 
@@ -187,11 +190,19 @@ def test_debug_lines_of_a_log_are_ignored() -> None:
     )
 
 
-def test_long_log_is_read_from_its_end() -> None:
-    """The last lines of a log count, however long it is."""
+def test_long_log_is_read_whole() -> None:
+    """Every line of a log counts, however long it is, and the answer says which one it is."""
     filler = "2026-11-22 18:36:15.123+0000: 42: warning : x:1 : nothing of interest\n" * 5000
-    assert explain(filler + CLOSED).id == "port-closed"
-    assert not explain(CLOSED + "\n" + filler).known
+    assert explain(filler + CLOSED).line == 5001
+    found = explain(CLOSED + "\n" + filler)
+    assert (found.id, found.line, found.quote) == ("port-closed", 1, CLOSED)
+
+
+def test_text_that_is_too_long_is_refused() -> None:
+    """A text of more than 16 MiB is refused before it is read."""
+    with pytest.raises(UsageError, match="text must be at most") as caught:
+        explain("x" * (16 * 1024 * 1024 + 1))
+    assert "tail" in caught.value.hint
 
 
 def test_reason_wins_over_its_consequence() -> None:
@@ -222,7 +233,11 @@ def test_any_text_has_an_explanation(text: str, code: int | None, domain: int | 
     assert found.fix
     assert found.known == (found.id != "unknown")
     answer = json.loads(json.dumps(found.to_dict()))
-    assert set(answer) == {"known", "id", "cause", "noticed_by", "mend", "log", "text"}
+    assert set(answer) == {
+        *("known", "id", "kind", "cause", "noticed_by", "mend", "versions", "log"),
+        *("line", "quote", "others", "text"),
+    }
+    assert answer["known"] in (True, False, "partly")
     assert "\n" not in repr(found)
 
 

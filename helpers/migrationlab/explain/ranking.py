@@ -1,0 +1,141 @@
+"""Rank what was found in a text: the culprit first, its after-effects behind it.
+
+Rules, the first that decides:
+
+1. A reason beats a class of reasons, this beats an after-effect or the name of a phase. What only a
+   warning says comes behind errors, and what every log has (see ``noise`` of a cause) comes last.
+2. Of several migrations in a log the last one counts: what was said within two minutes of the last
+   finding of that kind.
+3. The earlier line counts, because a failure begins there. On one line the order of the table
+   decides, which has the more specific cause first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from migrationlab.explain.cause import Cause, Kind, NoticedBy
+from migrationlab.explain.matching import Match, Table
+from migrationlab.explain.unwrap import Head, Plain, head_of, numbers_beside
+
+#: The findings of one migration are at most so far apart.
+EPISODE_S = 120.0
+#: How many other findings an answer lists.
+OTHERS = 3
+
+_RANKS = {Kind.CAUSE: 4, Kind.GENERAL: 3, Kind.AFTER_EFFECT: 2, Kind.SIDE: 2}
+#: A management layer that only reports a failure says less than the message that it reports.
+_LAYER_RANK = 1
+_WARNING_RANK = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A cause that a text has, and where.
+
+    Attributes:
+        cause: The cause.
+        order: The place of its wording in the table.
+        start: The position of its wording in the plain text.
+        end: The end of its wording there.
+        number: The number of its line, from 1.
+        head: What stands before it on its line.
+        code: libvirt's code beside it; None if there is none.
+        rank: How much it says; more is better.
+    """
+
+    cause: Cause
+    order: int
+    start: int
+    end: int
+    number: int
+    head: Head
+    code: int | None
+    rank: int
+
+
+def ranked(plain: Plain, table: Table, code: int | None, *, joined: bool = False) -> list[Finding]:
+    """Return what a text has, the culprit first, each cause once.
+
+    Of two causes for the same words only the better one counts.
+
+    Args:
+        plain: The text.
+        table: The causes.
+        code: libvirt's code for the text, where it is known.
+        joined: Whether a message may extend over several lines.
+    """
+    found = list(_findings(plain, table, code, joined=joined))
+    ordered: list[Finding] = []
+    while found:
+        best = _culprit(found)
+        ordered.append(best)
+        found = [each for each in found if not _is_said_by(each, best)]
+    return ordered
+
+
+def _is_said_by(finding: Finding, better: Finding) -> bool:
+    overlaps = finding.start < better.end and better.start < finding.end
+    return overlaps or finding.cause.id == better.cause.id
+
+
+def _culprit(found: list[Finding]) -> Finding:
+    highest = max(each.rank for each in found)
+    best = [each for each in found if each.rank == highest]
+    times = [each.head.time_s for each in best if each.head.time_s is not None]
+    if times:
+        begin = max(times) - EPISODE_S
+        best = [each for each in best if each.head.time_s is None or each.head.time_s >= begin]
+    return min(best, key=lambda each: (each.number, each.order))
+
+
+def _findings(plain: Plain, table: Table, code: int | None, *, joined: bool) -> Iterator[Finding]:
+    matches = sorted(table.matches(plain, joined=joined), key=lambda each: each.start)
+    for match, number in zip(matches, _numbers(plain, matches), strict=True):
+        cause = match.wording.cause
+        head = head_of(plain.text, match.start)
+        if head.level == "debug" or (match.wording.text.startswith("^") and not head.begins):
+            continue
+        line, around = _lines(plain.text, match)
+        said = code if code is not None else numbers_beside(line)[0]
+        if cause.allows(around, said):
+            yield Finding(
+                cause,
+                match.wording.number,
+                match.start,
+                match.end,
+                number,
+                head,
+                said,
+                _rank(match, head),
+            )
+
+
+def _rank(match: Match, head: Head) -> int:
+    cause = match.wording.cause
+    if match.wording.text in cause.noise:
+        return 0
+    rank = _RANKS[cause.kind]
+    if rank == _RANKS[Kind.SIDE] and cause.noticed_by is NoticedBy.MANAGEMENT_LAYER:
+        rank = _LAYER_RANK
+    return rank if head.level == "warning" else rank + _WARNING_RANK
+
+
+def _numbers(plain: Plain, matches: Iterable[Match]) -> Iterator[int]:
+    """Yield the number of each match's line; the matches are in their order in the text."""
+    at, number = 0, 1
+    for match in matches:
+        number += plain.text.count("\n", at, match.start)
+        at = match.start
+        yield number
+
+
+def _lines(text: str, match: Match, reach: int = 1_000) -> tuple[str, str]:
+    """Return the line of a match, and this line with the two behind it."""
+    begin = text.rfind("\n", max(0, match.start - reach), match.start)
+    begin = begin + 1 if begin >= 0 else max(0, match.start - reach)
+    piece = text[begin : match.end + reach]
+    line_end = piece.find("\n", match.end - begin)
+    around = piece.split("\n")[: piece.count("\n", 0, match.end - begin) + 3]
+    return piece if line_end < 0 else piece[:line_end], "\n".join(around)

@@ -1,0 +1,213 @@
+r"""Make a pasted text plain, and keep track of its lines.
+
+People paste what their tools wrapped around a message: JSON, YAML, Go's ``virError(…)``, Python's
+tracebacks, syslog, a terminal's progress. Nothing of it is parsed, because most of it arrives cut
+or mixed. Theory of operation:
+
+- What a wrapper did to the characters of a message is undone everywhere: escapes, entities,
+  doubled quotation marks, colours, quotation marks of a typographer.
+- A place where a message begins inside a line becomes a break (``\v``): ``Message='`` in Go, each
+  host's half of libvirt's newer messages, a QEMU's own line inside libvirt's. A line ``\n`` of the
+  text stays one, so a position says its line number.
+- What stands before a message on its line is judged only where a wording was found
+  (:func:`head_of`): its level, its time, the function of libvirt.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+#: A break that the text does not have as a line: one wrapped message ends, another begins.
+BREAK = "\v"
+#: How far before a match its line's beginning is looked for.
+HEAD_CHARACTERS = 2_000
+
+_QUOTES = str.maketrans(
+    dict.fromkeys('‘’‚‛`´“”„‟«»「」"', "'")
+    | dict.fromkeys("‐‑", "-")
+    | {"：": ":", "，": ",", "。": "."}
+)
+_COLOURS = re.compile(r"(?:\x1b|#033|\\033|\\e)\[[0-9;]*[A-Za-z]")
+_ESCAPES = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|([nrt\"'/]))")
+_ENTITIES = re.compile(r"&(?:amp;)?(#39|#x27|#34|apos|quot|lt|gt);")
+_ENTITY = {"lt": "<", "gt": ">"}
+#: YAML and SQL write a quotation mark inside quotation marks twice. '' alone is an empty text.
+_DOUBLED = re.compile(r"''(?=[\w/.])|(?<=[\w/.)\]>%-])''(?!')")
+_HALVES = re.compile(r" ?([Mm]essage from the (?:source|destination) host: )")
+_INNER_LINES = re.compile(r": (?=\d{4}-\d\d-\d\dT[\d:.]+Z (?:/\S{1,200}/)?qemu)")
+_MESSAGES = re.compile(r"(?<=[Mm]essage[=:])(?: ?)'")
+_BLANKS = re.compile(r"[^\S\n\v]{2,}|[^\S \n\v]")
+
+#: The start of a line of libvirt's log (virLogFormatString in virlog.c), with its level.
+_LOG_LINE = re.compile(
+    r"\d{4}-\d\d-\d\d[ t]\d\d:\d\d:\d\d\.\d+[+-]\d{4}: "
+    r"(?:\d+: (?P<level>\w+) : (?:(?P<function>\w+):\d+ : )?)?"
+)
+_LEVEL = re.compile(r"\b(?:level|lvl|severity|priority)'?\s?[=:]\s?'?(\w+)|^\S+ \S+ \d+ (debug) ")
+_WARNING = re.compile(r"(?:^|[ :])warn(?:ing)?: ")
+#: The possible prefixes of a message: syslog's date, the name of a program, Python's exception.
+_PREFIXES = re.compile(
+    r"(?:\w{3} {1,2}\d{1,2} [\d:]{8} \S+ \S+: |error: |fatal: |virsh: |migrationlab: |hint: "
+    r"|(?:\w+\.)*libvirterror: |(?:\w+\.)*hosterror: |(?:/\S*/)?qemu-(?:system-\w+|kvm): "
+    r"|libvirt: [\w -]+ error : |libvir: [\w -]*error : |\d{4}-\d\d-\d\dt[\d:.]+z "
+    r"|\w+:\d+ : |warning: |[#$] )+"
+)
+_SAYS_WHAT_FOLLOWS = re.compile(
+    r"(?:failure|failed|error|reason|message|msg|err|exception|host|\])'?\s?[=:]?\s?'?$"
+)
+_TIME = re.compile(r"(\d{4})[-/](\d\d)[-/](\d\d)[ t](\d\d):(\d\d):(\d\d)")
+_SYSLOG_TIME = re.compile(r"^(\w{3}) {1,2}(\d{1,2}) (\d\d):(\d\d):(\d\d) ")
+_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+#: libvirt's code and domain, as Go, Rust and Perl write them beside a message.
+_CODE = re.compile(r"\bcode[=:] ?(\d{1,3})\b")
+_DOMAIN = re.compile(r"\bdomain[=:] ?(\d{1,3})\b")
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A text made plain.
+
+    Attributes:
+        raw: The text, unchanged.
+        kept: The plain text with its capital letters.
+        text: The plain text in small letters; its positions are those of ``kept``.
+    """
+
+    raw: str
+    kept: str
+    text: str
+
+    @cached_property
+    def flat(self) -> str:
+        """Return the text as one line, with the same positions."""
+        return self.text.replace("\n", " ").replace(BREAK, " ")
+
+    def quoted(self, start: int, number: int, longest: int = 300) -> str:
+        """Return the line around a position as it stands in the text; its part if it is long."""
+        line = self.raw.split("\n", number)[number - 1].strip()
+        if len(line) <= longest:
+            return line
+        breaks = ("\n", BREAK)
+        left = max(self.kept.rfind(each, max(0, start - longest), start) for each in breaks) + 1
+        left = left or max(0, start - longest // 3)
+        ends = [self.kept.find(each, start, left + longest) for each in breaks]
+        right = min([end for end in ends if end >= 0], default=left + longest)
+        whole = ("" if left == 0 else "… ") + self.kept[left:right].strip()
+        return whole if right >= len(self.kept) else f"{whole} …"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What stands before a message on its line.
+
+    Attributes:
+        level: "debug" for what no error is in, "warning" where the program went on, else "error".
+        function: The function of libvirt that logged it; empty if there is none.
+        time_s: When, in seconds; None if the line has no time.
+        begins: Whether the message begins here: only prefixes stand before it.
+    """
+
+    level: str
+    function: str
+    time_s: float | None
+    begins: bool
+
+
+def unwrap(raw: str) -> Plain:
+    """Return a text made plain: see this module's description."""
+    text = raw
+    if "[" in text and ("\x1b" in text or "033" in text or "\\e" in text):
+        text = _COLOURS.sub("", text)
+    if "\\" in text:
+        text = _ESCAPES.sub(_unescaped, text)
+    if "#01" in text:
+        text = text.replace("#012", BREAK).replace("#011", " ")
+    if "&" in text:
+        text = _ENTITIES.sub(lambda found: _ENTITY.get(found[1], "'"), text)
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", BREAK)
+    text = text.translate(_QUOTES)
+    text = _BLANKS.sub(" ", text)
+    if "''" in text:
+        text = _DOUBLED.sub("'", text)
+    if "essage from the " in text:
+        text = _HALVES.sub(rf"{BREAK}\1", text)
+    if "Z qemu" in text or "/qemu" in text:
+        text = _INNER_LINES.sub(f":{BREAK}", text)
+    if "essage=" in text or "essage: '" in text:
+        text = _MESSAGES.sub(f"'{BREAK}", text)
+    for line_break in ("\n", BREAK):
+        text = text.replace(f"{line_break} ", line_break).replace(f" {line_break}", line_break)
+    return Plain(raw, text, _small(text))
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    if found[1]:
+        number = int(found[1], 16)
+        return "?" if 0xD800 <= number <= 0xDFFF else chr(number)
+    return {"n": BREAK, "r": BREAK, "t": " "}.get(found[2], found[2])
+
+
+def _small(text: str) -> str:
+    """Return the text in small letters, in which each letter keeps its place."""
+    small = text.lower()
+    if len(small) == len(text):
+        return small
+    return "".join(low if len(low := each.lower()) == 1 else each for each in text)
+
+
+def head_of(text: str, start: int) -> Head:
+    """Return what stands before a position of a plain text, on the same line."""
+    line = max(
+        text.rfind("\n", max(0, start - HEAD_CHARACTERS), start) + 1, start - HEAD_CHARACTERS
+    )
+    segment = text.rfind(BREAK, max(line, 0), start) + 1 or max(line, 0)
+    before = text[max(line, 0) : start]
+    log = _LOG_LINE.search(before)
+    own = text[segment:start]
+    return Head(
+        level=_level(before, own, log),
+        function=(log and log["function"]) or "",
+        time_s=_time_s(before),
+        begins=_begins(own[log.end() :] if log and segment <= line else own),
+    )
+
+
+def _level(before: str, own: str, log: re.Match[str] | None) -> str:
+    if log and log["level"] in ("debug", "info"):
+        return "debug"
+    found = _LEVEL.search(before)
+    level = (log and log["level"]) or (found and (found[1] or found[2])) or ""
+    if level in ("debug", "trace"):
+        return "debug"
+    return "warning" if level.startswith("warn") or _WARNING.search(own) else "error"
+
+
+def _begins(own: str) -> bool:
+    own = own.lstrip()
+    return not own or bool(_PREFIXES.fullmatch(own) or _SAYS_WHAT_FOLLOWS.search(own))
+
+
+def _time_s(before: str) -> float | None:
+    if found := _TIME.search(before):
+        year, month, *rest = map(int, found.groups())
+    elif (found := _SYSLOG_TIME.match(before)) and found[1] in _MONTHS:
+        year, month, *rest = 2000, _MONTHS.index(found[1]) + 1, *map(int, found.groups()[1:])
+    else:
+        return None
+    day, hour, minute, second = rest
+    try:
+        return dt.datetime(year, month, day, hour, minute, second, tzinfo=dt.UTC).timestamp()
+    except ValueError:  # the 31st of June: some other number
+        return None
+
+
+def numbers_beside(line: str) -> tuple[int | None, int | None]:
+    """Return libvirt's code and domain that a line gives beside a message; None if it does not."""
+    if "virerror(" not in line and "libvirt error code" not in line and "error { code" not in line:
+        return None, None
+    code, domain = _CODE.search(line), _DOMAIN.search(line)
+    return code and int(code[1]), domain and int(domain[1])

@@ -1,0 +1,151 @@
+"""Whole texts that people pasted: the culprit, its line, what helps, and what stands behind it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from migrationlab.explain import catalogues
+from migrationlab.explain.explanation import Explanation, Kind, explain
+
+HERE = Path(__file__).parent
+CASES: list[dict[str, Any]] = yaml.safe_load((HERE / "cases.yaml").read_text("utf-8"))
+REFUSED = "invalid argument: missing host in migration URI: tcp://"
+CHANNEL = "operation failed: job 'migration out' failed: channel error: Input/output error"
+
+
+def text_of(case: dict[str, Any]) -> str:
+    """Return the text of a case, with the lines that follow it."""
+    text: str = case["text"]
+    return text + f"\n{case['pad_line']}" * case["pad_times"] if "pad_line" in case else text
+
+
+@pytest.mark.parametrize("kind", sorted({case["kind"] for case in CASES}))
+def test_case_is_explained(kind: str) -> None:
+    """Each case gets its cause, the line that it rests on, and what helped."""
+    installed = bool(catalogues.files("libvirt"))
+    misses = []
+    for case in CASES:
+        if case["kind"] == kind and (installed or not case.get("catalogue")):
+            found = explain(text_of(case))
+            answer = (found.id, found.to_dict()["known"], found.line)
+            said = f"{found.cause} {found.fix} {found.versions}"
+            lacks = [words for words in case["says"] if words not in said]
+            if answer != (case["id"], case["known"], case["line"]) or lacks:
+                misses.append((case["text"], case["id"], answer, lacks))
+    assert misses == []
+
+
+def lines(*messages: str) -> str:
+    """Return a log of libvirt with these messages, a second apart."""
+    head = "2026-03-02 08:{:02}:{:02}.100+0000: 811: error : x:1 : "
+    return "\n".join(head.format(*divmod(at, 60)) + each for at, each in enumerate(messages))
+
+
+def test_reason_beats_after_effects_before_it() -> None:
+    """A reason is the culprit wherever it stands; what followed from it is listed behind it."""
+    noise = "End of file while reading data: Input/output error"
+    found = explain(lines(noise, CHANNEL, REFUSED, "domain is no longer running", noise))
+    assert (found.id, found.line) == ("migration-uri-host-missing", 3)
+    assert [(other.id, other.line) for other in found.others] == [
+        ("stream-broken", 2),
+        ("job-failed-without-reason", 2),
+        ("domain-ended-meanwhile", 4),
+    ]
+    assert found.others[0].quote.endswith(CHANNEL)
+
+
+def test_last_migration_of_a_log_counts() -> None:
+    """Of two reasons that are hours apart the later one is explained."""
+    early = lines("unable to connect to server at 'b:49152': No route to host")
+    late = lines(REFUSED).replace("2026-03-02 08", "2026-03-02 20")
+    found = explain(f"{early}\n{late}")
+    assert (found.id, found.line) == ("migration-uri-host-missing", 2)
+    assert found.others[0].id == "port-closed"
+
+
+def test_first_reason_of_one_failure_counts() -> None:
+    """Of two reasons a second apart the first one is explained."""
+    found = explain(lines("unable to connect to server at 'b:49152': timed out", REFUSED))
+    assert (found.id, found.line) == ("port-closed", 1)
+
+
+def test_known_has_three_values() -> None:
+    """A cause is known, an after-effect partly, and other texts are not."""
+    texts = (REFUSED, CHANNEL, "hello")
+    assert [explain(text).to_dict()["known"] for text in texts] == [True, "partly", False]
+    assert [explain(text).kind for text in texts] == [Kind.CAUSE, Kind.AFTER_EFFECT, None]
+
+
+def test_causal_half_of_a_two_sided_message_leads() -> None:
+    """Of libvirt's two halves the one with the reason is explained, on either side."""
+    text = (
+        "operation failed: migration failed. Message from the source host: {}. "
+        "Message from the destination host: {}"
+    )
+    echo = "operation failed: job 'migration out' failed: Unable to write to socket: Broken pipe"
+    reason = "load of migration failed: Cannot allocate memory"
+    assert explain(text.format(echo, reason)).id == "memory-short"
+    assert explain(text.format("Certificate does not match the hostname b", echo)).id == (
+        "certificate-wrong-name"
+    )
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        json.dumps({"level": "error", "msg": f"migration: {REFUSED}", "ts": 1}),
+        json.dumps(json.dumps({"message": REFUSED})),
+        f"reason: 'virError(Code=8, Domain=10, Message=''{REFUSED}'')'",
+        f"virError(Code=8, Domain=10, Message='{REFUSED}')",
+        f"libvirtError('{REFUSED}')",
+        f"Mar 02 11:36:05 host-b libvirtd[30168]: {REFUSED}",
+        f"Mar  2 11:36:05 host-b libvirtd: 811: error : x:1 : {REFUSED}#012next",
+        f"Migration: [ 12 %]\rMigration: [ 99 %]error: {REFUSED}",
+        f"\x1b[31m{REFUSED}\x1b[0m",
+        "message: >-\n  invalid argument: missing\n  host in migration URI:\n  tcp://",
+        f'fatal: [node-1]: FAILED! => {{"msg": "{REFUSED}"}}',
+        f"2026-03-02 14:01:09 [node-2] {REFUSED}",
+        f"&quot;{REFUSED}&quot;",
+        f"<p>{REFUSED}</p>\n",
+        f"root@host-a:~# virsh migrate web tcp://\nerror: {REFUSED}",
+    ],
+)
+def test_wrapped_message_is_found(wrapped: str) -> None:
+    """What other programs wrap around a message does not matter."""
+    assert explain(wrapped).id == "migration-uri-host-missing"
+
+
+def test_code_beside_a_message_is_used() -> None:
+    """A code that Go wrote beside a message in another language names the cause."""
+    text = "virError(Code={}, Domain=10, Message='etwas auf Deutsch')"
+    assert explain(text.format(42)).id == "domain-not-found"
+    unknown = explain(text.format(1))
+    assert not unknown.known
+    assert "QEMU driver" in unknown.cause
+
+
+def shown(found: Explanation) -> str:
+    """Return the text of an explanation as one line."""
+    return " ".join(str(found).split())
+
+
+def test_text_quotes_its_line() -> None:
+    """The text names the line and the other findings; a message alone is not repeated."""
+    text = shown(explain(f"hello\n{REFUSED}\nerror: {CHANNEL}"))
+    assert f"line line 2: {REFUSED} noticed by" in text
+    assert f"also line 3: stream-broken: error: {CHANNEL}" in text
+    assert "line 1" not in shown(explain(REFUSED))
+    assert "follows" in shown(explain(CHANNEL))
+
+
+def test_quote_of_a_long_line_is_its_part() -> None:
+    """Of a line of a megabyte only the part around the message is quoted."""
+    found = explain("x" * 1_000_000 + f" {REFUSED} " + "y" * 1_000_000)
+    assert found.id == "migration-uri-host-missing"
+    assert REFUSED in found.quote
+    assert len(found.quote) < 700
