@@ -20,6 +20,18 @@ from migrationlab.plan.uris import require_connection_uri
     type=click.Choice(["source", "destination"]),
     help="The side whose machine you have fenced: nothing runs there.",
 )
+@click.option(
+    "--keep",
+    type=click.Choice(["source", "destination"]),
+    help="The copy to keep if DOMAIN runs on both hosts; --yes destroys the other.",
+)
+@click.option(
+    "--patience-s",
+    type=click.FloatRange(0, 600, min_open=True),
+    default=15.0,
+    show_default=True,
+    help="How long a host may take to answer.",
+)
 @format_option
 @click.pass_context
 def recover(
@@ -31,6 +43,8 @@ def recover(
     *,
     yes: bool,
     confirm_dead: Literal["source", "destination"] | None,
+    keep: Literal["source", "destination"] | None,
+    patience_s: float,
     output_format: Format,
 ) -> None:
     """Say who has DOMAIN after a migration that broke, and how to recover it.
@@ -51,6 +65,8 @@ def recover(
         source=source,
         destination=destination,
         confirm_dead=confirm_dead,
+        keep=keep,
+        patience_s=patience_s,
         carry_out=yes,
     )
     answer(output_format, found.to_dict(), str(found))

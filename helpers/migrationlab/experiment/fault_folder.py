@@ -66,6 +66,8 @@ class FaultRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         found_at: The side that has the guest in the end; empty if it is lost.
         running_on: The number of hosts that run the guest in the end.
         intact: Whether each page of its working set was right then; None if it does not run.
+        after_verdict: What ``recover`` said right after the fault; empty in older rows.
+        after_why: Its reason.
     """
 
     kind: str
@@ -96,11 +98,45 @@ class FaultRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     found_at: str
     running_on: int
     intact: bool | None
+    after_verdict: str = ""
+    after_why: str = ""
 
     @property
     def key(self) -> tuple[str, str, str, str, str]:
         """Return what tells its cell from the others."""
         return (self.kind, self.side, self.phase, self.mode, self.copy)
+
+    def __repr__(self) -> str:
+        return f"FaultRow({self.what!r}, {self.outcome}, {self.recovered_by})"
+
+    def __str__(self) -> str:
+        lines = [("fault", self.what), ("outcome", self.outcome)]
+        lines += [("it said", self.said)] if self.said else []
+        after = f", {self.noticed_s:g} s after the fault" if self.noticed_s is not None else ""
+        lines += [
+            ("noticed by", f"{self.noticed_by}{after}"),
+            ("source", self.source),
+            ("destination", self.destination),
+            ("recover said", f"{self.first_verdict}. {self.first_why}"),
+            *(
+                [("afterwards", f"{self.after_verdict}. {self.after_why}")]
+                if self.after_why
+                else []
+            ),
+            *(("done", command) for command in self.commands),
+            *(("trouble", text) for text in self.trouble),
+            ("recovered by", self.recovered_by),
+            ("in the end", f"{self.verdict}. {self.why}"),
+        ]
+        if self.intact is not None:
+            lines.append(("memory", "intact" if self.intact else "damaged"))
+        return "\n".join(f"{name:13} {value}" for name, value in lines)
+
+    @property
+    def what(self) -> str:
+        """Return the fault, the phase and the kind of migration in words."""
+        side = f" at the {self.side}" if self.side else ""
+        return f"{self.kind}{side}, {self.phase}, {self.mode}, {self.copy}"
 
     @property
     def ends_well(self) -> bool:

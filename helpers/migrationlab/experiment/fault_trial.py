@@ -38,6 +38,8 @@ RECOVERY_S = 30.0
 PAUSE_S = 0.5
 #: How long a fault may take to fire once the run is over: post-copy was paused then.
 FIRES_S = 10.0
+#: The copy to keep if a guest runs on both hosts: it ran first.
+KEPT: Side = "destination"
 NOTHING, NOBODY, DEADLINE, AFTERWARDS = (
     "nothing", "nobody", "the deadline", "migrationlab, after the call",
 )  # fmt: skip
@@ -48,6 +50,7 @@ class Recovering:
     """What ``recover`` has said and done in one run."""
 
     first: Recovery | None = None
+    after: Recovery | None = None
     last: Recovery | None = None
     commands: list[str] = field(default_factory=list)
     trouble: list[str] = field(default_factory=list)
@@ -124,6 +127,7 @@ def about_run(run: Run, fired_at_ns: int | None) -> dict[str, Any]:
 
 def _about_recovery(seen: Recovering, sides: Mapping[Side, Host]) -> dict[str, Any]:
     assert seen.first is not None
+    assert seen.after is not None
     assert seen.last is not None
     return {
         "first_verdict": str(seen.first.verdict.kind),
@@ -133,6 +137,8 @@ def _about_recovery(seen: Recovering, sides: Mapping[Side, Host]) -> dict[str, A
         "trouble": tuple(_without_uris(line, sides) for line in seen.trouble),
         "verdict": str(seen.last.verdict.kind),
         "why": seen.last.verdict.why,
+        "after_verdict": str(seen.after.verdict.kind),
+        "after_why": seen.after.verdict.why,
     }
 
 
@@ -182,10 +188,10 @@ def _recovered(ask: partial[Recovery], seen: Recovering) -> None:
     """Recover the guest after the fault."""
     end = time.monotonic() + RECOVERY_S
     before = seen.by
-    while True:
+    seen.after = seen.last = ask()
+    ask = partial(ask, keep=KEPT)
+    while not seen.over and time.monotonic() < end:
         _step(ask, seen, "recover, after the fault")
-        if seen.over or time.monotonic() > end:
-            break
         time.sleep(PAUSE_S)
     assert seen.last is not None
     if seen.last.verdict.kind is Kind.LOST:

@@ -136,12 +136,19 @@ class Verdict:
     advice: str = ""
 
 
-def decide(source: Found, destination: Found) -> Verdict:
-    """Return what to do about a guest, from what both hosts say about it."""
+def decide(source: Found, destination: Found, keep: Side | None = None) -> Verdict:
+    """Return what to do about a guest, from what both hosts say about it.
+
+    Args:
+        source: What the source says.
+        destination: What the destination says.
+        keep: The copy that somebody chose, if the guest runs on both hosts.
+    """
     sides: dict[Side, Found] = {"source": source, "destination": destination}
     running = [side for side, found in sides.items() if _runs(found)]
     if len(running) == 2:
-        return _both_run(source, destination)
+        # A half of a guest in post-copy is no copy to keep.
+        return _both_run(None if source.split or destination.split else keep)
     unknown = [side for side, found in sides.items() if found.state == "unknown" and not found.dead]
     if unknown:
         return _unknown(unknown, running)
@@ -171,13 +178,25 @@ def _plain(found: Found) -> bool:
     return found.dead or found.state in ("running", "paused", "shut off", "absent")
 
 
-def _both_run(source: Found, destination: Found) -> Verdict:
+def _both_run(keep: Side | None) -> Verdict:
+    why = (
+        "The guest runs on both hosts (split brain). Both copies write to the same disk and "
+        "answer at the same address."
+    )
+    if keep is not None:
+        chosen = f"{why} You chose the copy at the {keep}."
+        return Verdict(
+            Kind.RECOVERABLE,
+            chosen,
+            (Act(Action.DESTROY, OTHER[keep]),),
+            advice="What the other copy did is lost. Check the disk.",
+        )
     return Verdict(
         Kind.REFUSED,
-        "The guest runs on both hosts (split brain). Both copies write to the same disk and "
-        "answer at the same address. Only you can know which one is right.",
-        advice="Pause both now (virsh suspend). Choose the copy to keep by its logs and its disk. "
-        "Destroy the other, check the disk, then resume the one that you keep.",
+        f"{why} Only you can know which one is right.",
+        advice="Pause both now (virsh suspend). Choose the copy to keep by its logs and its disk, "
+        "and say so with --keep source or --keep destination: the other one is destroyed. Check "
+        "the disk afterwards.",
     )
 
 

@@ -112,6 +112,7 @@ def recover(
     source: Host | str,
     destination: Host | str,
     confirm_dead: Side | None = None,
+    keep: Side | None = None,
     carry_out: bool = False,
     patience_s: float = LOOK_S,
 ) -> Recovery:
@@ -122,6 +123,7 @@ def recover(
         source: The host that it left, or its connection URI.
         destination: The host that it went to, or its connection URI.
         confirm_dead: The side whose machine you have fenced: nothing runs there any more.
+        keep: The copy to keep if the guest runs on both hosts; the other one is destroyed.
         carry_out: Whether to carry out the steps, one at a time, looking again after each. It
             stops where the state is not as expected.
         patience_s: How long a host may take to be reached and to tell the state of the domain.
@@ -131,8 +133,12 @@ def recover(
         HostError: A step was refused, or had no effect.
     """
     require_none(validate_domain_name(domain))
-    if confirm_dead not in (None, *OTHER):
-        raise UsageError(f"confirm_dead must be source or destination (got {confirm_dead!r})")
+    for name, side in (("confirm_dead", confirm_dead), ("keep", keep)):
+        if side not in (None, *OTHER):
+            raise UsageError(
+                f"{name} must be source or destination (got {side!r})",
+                hint=f'Give {name}="source".',
+            )
     uris = [host.uri if isinstance(host, Host) else host for host in (source, destination)]
     if uris[0] == uris[1]:
         raise UsageError(
@@ -145,7 +151,7 @@ def recover(
             hint=f"Leave it out: the default is {LOOK_S:g}.",
         )
     hosts: dict[Side, Host | str] = {"source": source, "destination": destination}
-    scene = _Scene(domain, hosts, confirm_dead, patience_s)
+    scene = _Scene(domain, hosts, _Given(confirm_dead, keep, patience_s))
     try:
         return _carried_out(scene) if carry_out else scene.look()
     finally:
@@ -180,24 +186,32 @@ def _carried_out(scene: _Scene) -> Recovery:
     return replace(seen, done=tuple(done))
 
 
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What the caller of :func:`recover` said: the dead side, the copy to keep, the patience."""
+
+    dead: Side | None
+    keep: Side | None
+    patience_s: float
+
+
 class _Scene:
     """The two hosts of a migration that broke."""
 
     def __init__(
         self,
         domain: str,
-        given: dict[Side, Host | str],
-        confirm_dead: Side | None,
-        patience_s: float,
+        hosts: dict[Side, Host | str],
+        given: _Given,
     ) -> None:
-        self._domain, self._dead, self._patience_s = domain, confirm_dead, patience_s
+        self._domain, self._given = domain, given
         self._uris: dict[Side, str] = {}
         self._hosts: dict[Side, Host] = {}
         self._own: list[Host] = []
         #: Why a side could not be reached.
         self._silent: dict[Side, str] = {}
         opening: dict[Side, Future[Host]] = {}
-        for side, host in given.items():
+        for side, host in hosts.items():
             self._uris[side] = host.uri if isinstance(host, Host) else host
             if isinstance(host, Host):
                 self._hosts[side] = host
@@ -205,9 +219,9 @@ class _Scene:
                 opening[side] = start_call(partial(Host, host), "recovery-open")
         for side, opened in opening.items():
             try:
-                self._hosts[side] = opened.result(patience_s)
+                self._hosts[side] = opened.result(given.patience_s)
             except (HostError, TimeoutError) as error:
-                self._silent[side] = _why(error, patience_s)
+                self._silent[side] = _why(error, given.patience_s)
                 continue
             self._own.append(self._hosts[side])
 
@@ -223,15 +237,15 @@ class _Scene:
         found: dict[Side, Found] = {}
         for side in OTHER:
             why = self._silent.get(side, "not asked")
-            found[side] = Found("unknown", reason=why, dead=self._dead == side)
-            if side in calls and self._dead != side:
+            found[side] = Found("unknown", reason=why, dead=self._given.dead == side)
+            if side in calls and self._given.dead != side:
                 try:
-                    found[side] = calls[side].result(self._patience_s)
+                    found[side] = calls[side].result(self._given.patience_s)
                 except (HostError, libvirt.libvirtError, TimeoutError) as error:
-                    found[side] = Found("unknown", reason=_why(error, self._patience_s))
+                    found[side] = Found("unknown", reason=_why(error, self._given.patience_s))
         if found["source"].gone and found["destination"].state == "paused":
             found["destination"] = self._with_received(found["destination"])
-        verdict = self._possible(decide(found["source"], found["destination"]))
+        verdict = self._possible(decide(found["source"], found["destination"], self._given.keep))
         commands = tuple(
             act.command(self._domain, self._uris, self._target()) for act in verdict.acts
         )
@@ -241,7 +255,9 @@ class _Scene:
         """Return the verdict, or a refusal if these versions of libvirt cannot do its step."""
         if not any(act.action is Action.RESUME_POSTCOPY for act in verdict.acts):
             return verdict
-        source, to = (within(self._patience_s, partial(_side, self._hosts[side])) for side in OTHER)
+        source, to = (
+            within(self._given.patience_s, partial(_side, self._hosts[side])) for side in OTHER
+        )
         problems = RESUME_POSTCOPY.problems(situation=Situation(source=source, destination=to))
         if not problems:
             return verdict

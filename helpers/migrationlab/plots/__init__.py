@@ -9,6 +9,7 @@ from migrationlab.plots.cost import cost
 from migrationlab.plots.downtime import downtime
 from migrationlab.plots.downtime_parts import downtime_parts
 from migrationlab.plots.experiment import experiment
+from migrationlab.plots.fault_matrix import fault_matrix
 from migrationlab.plots.latency import latency
 from migrationlab.plots.picture import Picture, style
 from migrationlab.plots.progress import progress
@@ -24,6 +25,7 @@ __all__ = [
     "downtime",
     "downtime_parts",
     "experiment",
+    "fault_matrix",
     "latency",
     "progress",
     "sample_size",

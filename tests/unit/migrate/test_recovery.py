@@ -84,6 +84,19 @@ def test_no_step_ever_makes_a_second_running_copy() -> None:
     assert kinds == set(Kind)
 
 
+def test_one_of_two_running_copies_is_ended_only_if_somebody_chose() -> None:
+    """The choice changes nothing else, and a half of a guest in post-copy is no choice."""
+    for source, destination in product(SOURCES, DESTINATIONS):
+        plain = decide(source, destination)
+        for keep in OTHER:
+            chosen = decide(source, destination, keep)
+            if "split brain" not in plain.why or source.split or destination.split:
+                assert chosen == plain
+            else:
+                assert plain.kind is Kind.REFUSED
+                assert chosen.acts == (Act(Action.DESTROY, OTHER[keep]),)
+
+
 def before_of(source: Found, destination: Found, side: Side) -> Found:
     """Return what one side said."""
     return source if side == "source" else destination
