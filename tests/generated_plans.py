@@ -21,6 +21,8 @@ _VALUES: dict[str, tuple[object, ...]] = {
     "tls_destination": ("node2.example.org",),
     "graphics_uri": ("spice://node2.example.org:5900",),
     "xbzrle_cache_bytes": (2**26,),
+    "policy": ("nova", "kubevirt"),
+    "policy_options": ({"bandwidth_mib_s": 80},),
 }
 
 

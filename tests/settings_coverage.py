@@ -63,6 +63,8 @@ COVERED_BY: dict[str, str] = {
     "downtime_steps": "test_controller.py::test_downtime_steps_raise_the_limit",
     "downtime_step_s": "test_controller.py::test_downtime_steps_raise_the_limit",
     "abort_when_diverging_s": "test_controller.py::test_diverging_migration_is_cancelled",
+    "policy": "test_controller.py::test_named_policy_drives_the_migration",
+    "policy_options": "test_controller.py::test_named_policy_drives_the_migration",
 }
 #: The settings of which a test shows only a part, or only the refusal, and why.
 LIMITS: dict[str, str] = {

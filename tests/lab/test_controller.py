@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,9 +15,9 @@ from migrationlab.errors import HostError, UsageError
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
 from migrationlab.migrate.migration import Migration
-from migrationlab.migrate.policies import Action, ActionKind
 from migrationlab.migrate.start import migrate, start
 from migrationlab.plan.plan import Plan
+from migrationlab.plan.policies.action import Action, ActionKind
 from migrationlab.runs.run import Outcome, Run
 from migrationlab.steps import Step
 
@@ -374,3 +375,23 @@ def test_killed_destination_leaves_guest_on_source(own: Lab) -> None:
     assert run.domain_states == {"source": "running", "destination": "unknown"}
     assert not any("no beat arrived" in warning for warning in run.warnings)
     assert len(run.job) > 0
+
+
+def test_named_policy_drives_the_migration(stubborn: Guest) -> None:
+    """A named policy raises the limit and pauses the guest at its timeout; the events say why."""
+    options = {"initial_ms": 20, "max_downtime_ms": 50, "steps": 3, "cooldown_s": 0.4,
+               "start_after_iteration": 1, "completion_timeout_s_per_gib": 3,
+               "allow_workload_disruption": True, "parallel_connections": 0}  # fmt: skip
+    plan = Plan(
+        policy="kubevirt-downtime-ramp", policy_options=options, bandwidth_mib_s=16, deadline_s=40
+    )
+    run = migrate(stubborn, to=stubborn.other_host, plan=plan)
+    assert run.outcome is Outcome.COMPLETED
+    details = [json.loads(detail) for detail in run.events["detail"]]
+    acted = [detail for detail in details if detail.get("by") == "policy"]
+    assert {detail["policy"] for detail in acted} == {"kubevirt-downtime-ramp"}
+    limits = [detail["max_downtime_ms"] for detail in acted if "max_downtime_ms" in detail]
+    assert limits == [20, 30, 40, 50]
+    assert acted[-1]["why"] == "completion timeout of 3 s"
+    assert run.guest_check is not None
+    assert run.guest_check["intact"]

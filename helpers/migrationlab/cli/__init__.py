@@ -33,6 +33,7 @@ VERBS = {
     "lab": "lab",
     "migrate": "migrate",
     "plan": "plan",
+    "policies": "policies",
     "recover": "recover",
     "report": "runs",
     "runs": "runs",

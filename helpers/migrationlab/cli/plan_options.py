@@ -25,6 +25,7 @@ from click.shell_completion import CompletionItem
 from migrationlab.cli.options import Command
 from migrationlab.plan.parsing import DEFAULT, plan_of_texts
 from migrationlab.plan.plan import Plan
+from migrationlab.plan.policies import catalog
 from migrationlab.plan.problem import Problem, require_none
 from migrationlab.plan.settings import Group, Setting, Shape, settings
 from migrationlab.plan.wording import quote
@@ -161,10 +162,14 @@ def _metavar(about: Setting) -> str:
         return "FILE"
     if about.choices:
         return "|".join(about.choices)
+    if about.name == "policy":
+        return "NAME"
     if about.shape is Shape.TEXT:
         return "URI" if about.name.endswith("uri") else "TEXT"
     if about.shape in (Shape.NAMES, Shape.OPTIONAL_NAMES):
         return "NAME,…"
+    if about.shape is Shape.OPTIONS:
+        return "NAME=VALUE,…"
     return "N" if about.shape is Shape.WHOLE else "S"
 
 
@@ -173,7 +178,7 @@ def _completions(about: Setting, incomplete: str) -> list[CompletionItem]:
     if about.name in FILES:
         return [CompletionItem(incomplete, type="file")]
     before, comma, word = "", "", incomplete
-    choices = about.choices
+    choices = catalog.names() if about.name == "policy" else about.choices
     if about.shape is Shape.OPTIONAL_NAMES:
         before, comma, word = incomplete.rpartition(",")
         choices = (*choices, *(() if comma else (DEFAULT,)))

@@ -214,7 +214,9 @@ def shown(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):
-        return "+".join(value) or "none"
+        return "+".join(map(str, value)) or "none"
+    if isinstance(value, Mapping):
+        return " ".join(f"{key}={shown(item)}" for key, item in value.items())
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -311,7 +313,14 @@ def _plans(spec: Spec) -> Iterator[tuple[dict[str, Value], Plan]]:
         plan = _plan(_replace_words(values), "plan")
         # The plan's own value: a setting that is left out has its default, a list is a tuple.
         setting = {key: getattr(plan, key) for key in values}
-        yield {k: str(v) if isinstance(v, str) else v for k, v in setting.items()}, plan
+        yield {key: _setting(value) for key, value in setting.items()}, plan
+
+
+def _setting(value: Any) -> Value:
+    """Return a plan's value as that of a factor: plain, and never a table."""
+    if isinstance(value, Mapping):
+        return shown(value)
+    return str(value) if isinstance(value, str) else value
 
 
 def _plan(values: Mapping[str, object], path: str) -> Plan:
@@ -361,7 +370,7 @@ def _crossed(table: Mapping[str, object], path: str) -> Iterator[dict[str, Any]]
                 f"{join(path, key)} must have at least one alternative (got [])",
                 hint="Give an alternative, or leave the key out.",
             )
-        if isinstance(value, dict):
+        if isinstance(value, dict) and key != "policy_options":
             raise UsageError(
                 f"{join(path, key)} must be a value or a list of values (got a table)",
                 hint="Name whole plans in plans." if path == "plan" else "Give a value.",

@@ -34,8 +34,10 @@ from migrationlab.capture.events import EventLog, Row
 from migrationlab.capture.job_stats import Sample
 from migrationlab.errors import HostError, UsageError
 from migrationlab.hosts.connection import refusals
-from migrationlab.migrate.policies import Action, ActionKind, Policies, downtime_steps
+from migrationlab.migrate.policies import Policies, first_downtime_ms
 from migrationlab.plan.plan import Plan
+from migrationlab.plan.policies.action import Action, ActionKind
+from migrationlab.plan.policies.policy import PolicyGuest
 
 #: How long a caller waits for libvirt's answer, which usually takes some milliseconds.
 ANSWER_TIMEOUT_S = 5.0
@@ -82,6 +84,7 @@ class Controller:
         plan: The plan with its policies.
         events: The log of all actions.
         downtime_limit_ms: The maximum downtime in force before the migration.
+        guest: The guest, for a named policy.
         on_stop: Called when the migration is to be stopped, on any thread.
         clock: Seconds, on any scale that only rises.
     """
@@ -93,6 +96,7 @@ class Controller:
         events: EventLog,
         *,
         downtime_limit_ms: int | None,
+        guest: PolicyGuest | None = None,
         on_stop: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -101,7 +105,7 @@ class Controller:
         self._events = events
         self._clock = clock
         self._on_stop = on_stop
-        self._policies = Policies(plan)
+        self._policies = Policies(plan, guest)
         self._inbox: queue.SimpleQueue[_Request | Row | Sample | None] = queue.SimpleQueue()
         self._waiting: list[_Request] = []
         self._began_s = 0.0
@@ -110,8 +114,8 @@ class Controller:
         self._lock = threading.Lock()
         self._ended = False
         self._thread = threading.Thread(target=self._work, name="migration-control", daemon=True)
-        steps = downtime_steps(plan)
-        self.downtime_limit_ms = steps[0][1] if steps else downtime_limit_ms
+        first_ms = first_downtime_ms(plan)
+        self.downtime_limit_ms = downtime_limit_ms if first_ms is None else first_ms
         self.in_postcopy = False
         self.stopped_by: str | None = None
         self.warnings: list[str] = []
@@ -144,10 +148,10 @@ class Controller:
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
 
-    def stop(self, by: str = "user") -> None:
+    def stop(self, by: str = "user", *, why: str = "") -> None:
         """Ask to cancel the migration and return at once; only the first request counts.
 
-        ``by`` is as in :attr:`Action.by`. Post-copy raises UsageError.
+        ``by`` and ``why`` are as in :class:`Action`. Post-copy raises UsageError.
         """
         with self._lock:
             if self._ended or self.stopped_by is not None:
@@ -161,7 +165,7 @@ class Controller:
                 self._events.note(kind, by=by, refused=str(error))
                 raise error
             self.stopped_by = by
-            self._events.note(kind, by=by)
+            self._events.note(kind, by=by, **self._named(by, why))
         self._on_stop()
         if threading.current_thread() is not self._thread:
             self._inbox.put(_Request(Action(kind, by), Future()))
@@ -292,7 +296,7 @@ class Controller:
         """Do an action of a policy; a refusal becomes a warning of the run."""
         try:
             if action.kind in STOPS:
-                self.stop(action.by)
+                self.stop(action.by, why=action.why)
             else:
                 self._act(action)
         except (HostError, UsageError) as error:
@@ -301,6 +305,7 @@ class Controller:
     def _act(self, action: Action) -> None:
         method, flags, name = CALLS[action.kind]
         detail: dict[str, Any] = {"by": action.by} | ({name: action.value} if name else {})
+        detail |= self._named(action.by, action.why)
         unlimited = action.kind is ActionKind.SET_BANDWIDTH
         value = action.value or (NO_LIMIT_MIB_S if unlimited else 0)
         try:
@@ -317,6 +322,10 @@ class Controller:
                 self.downtime_limit_ms = value
             self._policies.downtime_allowed(value)
         self._events.note(action.kind, **detail)
+
+    def _named(self, by: str, why: str) -> dict[str, str]:
+        """Return what the event of a named policy's action says besides."""
+        return {"policy": str(self._plan.policy), "why": why} if by == "policy" else {}
 
     def _abort(self) -> None:
         if self.in_postcopy or self._ended:

@@ -26,8 +26,8 @@ from migrationlab.hosts.connection import refusal
 from migrationlab.hosts.time_limit import start_call
 from migrationlab.migrate.controller import Controller
 from migrationlab.migrate.finish import finish
-from migrationlab.migrate.policies import Action, ActionKind
 from migrationlab.migrate.record import MigrationRecord
+from migrationlab.plan.policies.action import Action, ActionKind
 from migrationlab.plan.settings import settings
 from migrationlab.runs.run import Outcome, Run
 from migrationlab.steps import Listener, Step, StepState, ignore
@@ -93,6 +93,7 @@ class Migration:
             record.plan,
             record.recorder.events,
             downtime_limit_ms=record.downtime_limit_ms,
+            guest=record.policy_guest,
             on_stop=lambda: self._news.put(None),
         )
         #: Wakes the thread that waits for the call: the call is over, or is to be stopped.

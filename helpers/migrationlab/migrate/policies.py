@@ -24,48 +24,24 @@ set that is written again in every iteration shows a dirty rate equal to the thr
 it. A dirty rate of at least :data:`DIVERGING_SHARE` of the throughput counts as diverging: each
 iteration then leaves at most a tenth less than the one before. The throughput is the growth of the
 bytes sent over :data:`WINDOW_S`; QEMU measures the dirty rate about once a second, too.
+
+**A named policy** (``plan.policy``) is a state machine of ``plan.policies``. This module tells it
+what happens, and takes its actions.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 
 from migrationlab.plan.plan import Plan
+from migrationlab.plan.policies import catalog
+from migrationlab.plan.policies.action import Action, ActionKind
+from migrationlab.plan.policies.driver import PolicyDriver
+from migrationlab.plan.policies.policy import PolicyGuest
 
 DIVERGING_SHARE = 0.9
 WINDOW_S = 1.0
-
-
-class ActionKind(StrEnum):
-    """The kinds of action on a migration; also the names of the events that record them."""
-
-    SET_MAX_DOWNTIME = "set_max_downtime"
-    SET_BANDWIDTH = "set_bandwidth"
-    SET_POSTCOPY_BANDWIDTH = "set_postcopy_bandwidth"
-    SET_COMPRESSION_CACHE = "set_compression_cache"
-    START_POSTCOPY = "start_postcopy"
-    PAUSE_POSTCOPY = "pause_postcopy"
-    SUSPEND = "suspend"
-    CANCEL = "cancel"
-    DEADLINE = "deadline"
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """An action on a migration.
-
-    Attributes:
-        by: Its origin: "user", or the name of the plan's field.
-        value: The new limit or size, in the unit of the kind; None if it has none, and for a
-            bandwidth without a limit.
-    """
-
-    kind: ActionKind
-    by: str = "user"
-    value: int | None = None
 
 
 def downtime_steps(plan: Plan) -> tuple[tuple[float, int], ...]:
@@ -84,16 +60,29 @@ def downtime_steps(plan: Plan) -> tuple[tuple[float, int], ...]:
     return tuple((step_s * i, max(int(base + rise * i), 1)) for i in range(steps + 1))
 
 
+def first_downtime_ms(plan: Plan) -> int | None:
+    """Return the maximum downtime that a plan sets before the call; None if it sets none."""
+    if plan.policy is not None:
+        return catalog.make(plan.policy, plan.policy_options).first_downtime_ms
+    return next((limit for _, limit in downtime_steps(plan)), None)
+
+
 class Policies:
     """Decide for one migration, by its plan. All times are seconds since libvirt's call.
+
+    ``guest`` is for a named policy.
 
     Attributes:
         iteration: The current iteration, 0 before the first.
         switched_over: Whether the guest does not run at the source any more.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, guest: PolicyGuest | None = None) -> None:
         self._plan = plan
+        self._driver: PolicyDriver | None = None
+        if plan.policy is not None:
+            policy = catalog.make(plan.policy, plan.policy_options)
+            self._driver = PolicyDriver(policy, guest or PolicyGuest(memory_bytes=0))
         self._now_s = 0.0
         self.iteration = 0
         self.switched_over = False
@@ -120,6 +109,8 @@ class Policies:
     def sampled(self, statistics: Mapping[str, int], now_s: float) -> tuple[Action, ...]:
         """Note the job's statistics, by column of a run's frame; return the actions due."""
         self.iteration = max(statistics.get("iteration", 0), self.iteration)
+        if self._driver is not None:
+            self._driver.sampled(statistics)
         self._compare_rates(statistics, now_s)
         return self.time_passed(now_s)
 
@@ -141,6 +132,8 @@ class Policies:
             after = [getattr(self._plan, field) for _, _, field in self._switches]
             times += [seconds for seconds in after if seconds]
             times += [at for at, _ in list(self._steps)[:1]]
+            if self._driver is not None and (look_s := self._driver.next_s) is not None:
+                times.append(look_s)
         return min(times)
 
     def _due(self) -> list[Action]:
@@ -155,7 +148,19 @@ class Policies:
         if limit_s is not None and since_s is not None and self._now_s - since_s >= limit_s:
             self._over = True
             return [Action(ActionKind.CANCEL, "abort_when_diverging_s")]
-        return [*self._switches_due(), *self._steps_due()]
+        return [*self._switches_due(), *self._steps_due(), *self._named_due()]
+
+    def _named_due(self) -> list[Action]:
+        """Return the actions of the named policy."""
+        if self._driver is None:
+            return []
+        due = [
+            *self._driver.iterated(self.iteration, self._now_s),
+            *self._driver.time_passed(self._now_s),
+        ]
+        if any(action.kind is ActionKind.CANCEL for action in due):
+            self._over = True
+        return due
 
     def _switches_due(self) -> list[Action]:
         due = []

@@ -18,6 +18,7 @@ from migrationlab.hosts.connection import close_connection
 from migrationlab.hosts.host import Host
 from migrationlab.migrate.guest import GuestLike
 from migrationlab.plan.plan import Plan
+from migrationlab.plan.policies.policy import PolicyGuest
 from migrationlab.runs.run import Outcome
 
 
@@ -35,6 +36,7 @@ class MigrationRecord:
         connections: The connections to close at the end.
         undo: Restores the settings of this migration, if the guest stays.
         downtime_limit_ms: The maximum downtime in force; None if the domain does not run.
+        policy_guest: What a named policy knows of the guest.
         error: libvirt's refusal, None if the migration completed.
         pending: libvirt's call, if the wait for it was given up.
         warnings: The warnings for readers of the run.
@@ -55,6 +57,7 @@ class MigrationRecord:
     connections: tuple[libvirt.virConnect, ...]
     undo: Callable[[], object]
     downtime_limit_ms: int | None
+    policy_guest: PolicyGuest | None = None
     called_ns: int = 0
     returned_ns: int = 0
     outcome: Outcome = Outcome.FAILED

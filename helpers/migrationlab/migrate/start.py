@@ -24,9 +24,10 @@ from migrationlab.hosts.host import Host
 from migrationlab.migrate.guest import GuestLike, PlainDomain
 from migrationlab.migrate.libvirt_call import migration_call
 from migrationlab.migrate.migration import Migration
-from migrationlab.migrate.policies import downtime_steps
+from migrationlab.migrate.policies import first_downtime_ms
 from migrationlab.migrate.record import MigrationRecord
 from migrationlab.plan.plan import Plan
+from migrationlab.plan.policies.policy import PolicyGuest
 from migrationlab.plan.uris import Mode
 from migrationlab.plan.validation import Situation
 from migrationlab.plan.virsh import virsh_line
@@ -197,6 +198,7 @@ def _prepare(
             domain, control = (each.lookupByName(guest.name) for each in connections)
             uuid: str = domain.UUIDString()
             limits = _Limits(domain, control, plan)
+            policy_guest = None if plan.policy is None else _policy_guest(guest, domain, plan)
         # The first question about a host's QEMU can take a second: not while it migrates.
         _ = source.facts, to.facts
         wire, machine = guest.wire(), MachineSampler(library_version())
@@ -214,6 +216,7 @@ def _prepare(
             capture=capture,
             # The plan's policies and the deadline of post-copy depend on samples.
             sample=plan.abort_when_diverging_s is not None
+            or plan.policy is not None
             or (plan.postcopy and plan.deadline_s is not None),
         )
         on_failure.callback(recorder.close)
@@ -243,9 +246,28 @@ def _prepare(
             connections=tuple(connections),
             undo=limits.restore,
             downtime_limit_ms=limits.downtime_ms,
+            policy_guest=policy_guest,
         )
         on_failure.pop_all()
         return record
+
+
+def _policy_guest(guest: GuestLike, domain: libvirt.virDomain, plan: Plan) -> PolicyGuest:
+    """Return what a named policy knows of the guest, from its host."""
+    facts = guest.facts()
+    disks = () if plan.copy_storage is None else facts.disks or ()
+    copied = [
+        disk.target
+        for disk in disks
+        if (disk.target in plan.copy_disks if plan.copy_disks else not disk.readonly)
+    ]
+    return PolicyGuest(
+        memory_bytes=domain.maxMemory() * 1024,
+        copied_disks_bytes=tuple(domain.blockInfo(target)[0] for target in copied),
+        paused=bool(facts.paused),
+        parallel=plan.parallel,
+        vfio="<hostdev" in (facts.xml or ""),
+    )
 
 
 class _Limits:
@@ -256,7 +278,8 @@ class _Limits:
 
     def __init__(self, domain: libvirt.virDomain, control: libvirt.virDomain, plan: Plan) -> None:
         self._domain, self._control = domain, control
-        self._first = next(iter(downtime_steps(plan)), None)
+        self._first_ms = first_downtime_ms(plan)
+        self._changes_downtime = self._first_ms is not None or plan.policy is not None
         # A domain that does not run, for an offline migration, has no limits.
         active = domain.isActive()
         self.downtime_ms: int | None = domain.migrateGetMaxDowntime() if active else None
@@ -264,12 +287,12 @@ class _Limits:
 
     def set(self) -> None:
         """Set the first maximum downtime. It is a property of the domain, so it is set last."""
-        if self._first:
-            self._domain.migrateSetMaxDowntime(self._first[1])
+        if self._first_ms is not None:
+            self._domain.migrateSetMaxDowntime(self._first_ms)
 
     def restore(self) -> None:
         """Restore both limits, unless libvirt itself has restored them."""
-        if self._first and self.downtime_ms is not None:
+        if self._changes_downtime and self.downtime_ms is not None:
             self._control.migrateSetMaxDowntime(self.downtime_ms)
         before = self._bandwidth
         if before is not None and before != self._control.migrateGetMaxSpeed():

@@ -6,6 +6,7 @@ plan, so the user sees all problems at once.
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Mapping
 
 from migrationlab.errors import PlanError
@@ -58,6 +59,7 @@ def _value(about: Setting, text: str) -> object:
         Shape.SWITCH: (lambda text: _SWITCH[text.strip().lower()], "yes or no"),
         Shape.NAMES: (_names, "names with commas between them"),
         Shape.OPTIONAL_NAMES: (_names, "names with commas between them"),
+        Shape.OPTIONS: (_options, "NAME=VALUE with commas between them, as in TOML"),
     }
     read, wanted = kinds.get(about.shape, (str, "a text"))
     try:
@@ -65,6 +67,14 @@ def _value(about: Setting, text: str) -> object:
     except (KeyError, ValueError):
         hint = f"Give {wanted}{f', such as {about.low}' if about.low else ''}."
         raise PlanError(f"{about.name} must be {wanted} (got {quote(text)})", hint=hint) from None
+
+
+def _options(text: str) -> dict[str, object]:
+    # An inline table of TOML, in one line: what stands after it is no option.
+    if "\n" in text:
+        raise ValueError(text)
+    options: dict[str, object] = tomllib.loads(f"options = {{{text}}}")["options"]
+    return options
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -18,6 +18,8 @@ from typing import Self
 
 from migrationlab.errors import PlanError
 from migrationlab.plan import virsh
+from migrationlab.plan.policies import catalog
+from migrationlab.plan.policies.options import PolicyOptions
 from migrationlab.plan.problem import Problem, require_none
 from migrationlab.plan.setting import checked, unknown_names
 from migrationlab.plan.settings import AUTO, FLAG_BITS, Settings, settings
@@ -80,6 +82,7 @@ class Plan(Settings):
 
         Plan(mode="peer2peer", bandwidth_mib_s=50)
         Plan(postcopy=True, postcopy_after_iteration=2)
+        Plan(policy="nova", policy_options={"downtime_ms": 1000})
         Plan(parallel=True, parallel_connections=4, compression=("zstd",), zstd_level=3)
 
     Raises:
@@ -100,6 +103,10 @@ class Plan(Settings):
             value = getattr(self, about.name)
             if value is not about.default:
                 set_field(self, about.name, checked(about, value))
+        # What belongs to a named policy, unless the plan itself has something else.
+        for name, value in catalog.settings_of(self.policy, self.policy_options).items():
+            if getattr(self, name) == settings()[name].default:
+                set_field(self, name, value)
 
     def __repr__(self) -> str:
         changed = (f"{name}={_shown(value)}" for name, value in self.changed().items())
@@ -266,10 +273,7 @@ class Plan(Settings):
     def to_dict(self) -> dict[str, object]:
         """Return the plan as plain values, for JSON."""
         values = {name: getattr(self, name) for name in _NAMES} | {"mode": self.mode.value}
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in values.items()
-        }
+        return {name: _plain(value) for name, value in values.items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Self:
@@ -284,6 +288,12 @@ class Plan(Settings):
 
 
 _NAMES = [field.name for field in fields(Plan)]
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, PolicyOptions):
+        return value.plain()
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _shown(value: object) -> str:

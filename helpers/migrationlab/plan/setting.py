@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import NamedTuple, TypeGuard
 
 from migrationlab.errors import PlanError
+from migrationlab.plan.policies.options import PolicyOptions
 from migrationlab.plan.wording import nearest, quote
 
 
@@ -35,6 +36,7 @@ class Shape(StrEnum):
     TEXT = "a text or None"
     NAMES = "a tuple of names"
     OPTIONAL_NAMES = "a tuple of names or None"
+    OPTIONS = "a mapping of options or None"
 
 
 #: How to write a value of each shape.
@@ -47,6 +49,7 @@ _EXAMPLES = {
     Shape.TEXT: "Write a text in quotes, or leave out {name}.",
     Shape.NAMES: "Write a tuple, such as {name}=('vda',).",
     Shape.OPTIONAL_NAMES: "Write a tuple, such as {name}=('xbzrle',).",
+    Shape.OPTIONS: "Write a mapping, such as {name}={{'downtime_ms': 1000}}.",
 }
 
 
@@ -182,7 +185,11 @@ class Setting:
     @property
     def takes(self) -> str:
         """Return the possible values, in few words."""
-        words = {Shape.SWITCH: "yes or no", Shape.NAMES: "names"}
+        words = {
+            Shape.SWITCH: "yes or no",
+            Shape.NAMES: "names",
+            Shape.OPTIONS: "options by name",
+        }
         return ", ".join(self.choices) or self.limits or words.get(self.shape, "text")
 
     def in_force(self, value: object) -> tuple[Flag, ...]:
@@ -230,6 +237,8 @@ def checked(about: Setting, value: object) -> object:
         return _as_float(value)
     elif shape in (Shape.NAMES, Shape.OPTIONAL_NAMES) and _is_names(value):
         return tuple(value)
+    elif shape is Shape.OPTIONS and isinstance(value, Mapping):
+        return PolicyOptions(value) if value else None
     raise PlanError(
         f"{about.name} must be {about.shape} (got {_short(value)})",
         hint=_EXAMPLES[about.shape].format(name=about.name),

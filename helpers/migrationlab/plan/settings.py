@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from migrationlab.plan.policies.options import PolicyOptions
 from migrationlab.plan.rules import constraints
 from migrationlab.plan.setting import Effect, Flag, Group, Setting, SettingKind, Shape
 from migrationlab.plan.settings_table import SettingsTable
@@ -81,6 +82,8 @@ class Settings:
     downtime_steps: int | None = None
     downtime_step_s: float | None = None
     abort_when_diverging_s: float | None = None
+    policy: str | None = None
+    policy_options: PolicyOptions | None = None
 
 
 #: The shape of a value, by the type of its field.
@@ -93,6 +96,7 @@ _SHAPES = {
     "str | None": Shape.TEXT,
     "tuple[str, ...]": Shape.NAMES,
     "tuple[str, ...] | None": Shape.OPTIONAL_NAMES,
+    "PolicyOptions | None": Shape.OPTIONS,
 }
 #: libvirt's type of a parameter, where the shape alone tells it.
 _TYPES = {Shape.TEXT: "string", Shape.NAMES: "strings", Shape.OPTIONAL_NAMES: "strings"}

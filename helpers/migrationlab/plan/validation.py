@@ -12,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from migrationlab.errors import PlanError
 from migrationlab.plan.abi import xml_problems
 from migrationlab.plan.facts import DiskFacts, DomainFacts, Side, Situation, domain_facts
 from migrationlab.plan.host_rules import ACCEPTED, situation_problems
+from migrationlab.plan.policies import catalog
 from migrationlab.plan.problem import Problem
 from migrationlab.plan.rules import RULES
 from migrationlab.plan.settings import AUTO, Setting, Settings, Shape, settings
@@ -37,7 +39,9 @@ __all__ = [
 
 #: libvirt accepts a plan that breaks one of these rules.
 ACCEPTED_BY_LIBVIRT = (
-    ACCEPTED | {rule.name for rule in RULES if rule.accepted} | {"value-range-own", "text-own"}
+    ACCEPTED
+    | {rule.name for rule in RULES if rule.accepted}
+    | {"value-range-own", "text-own", "policy-unknown", "policy-options"}
 )
 #: Whole numbers that libvirt accepts though they make no sense, as a bandwidth of 2^50 MiB/s.
 _UNCHECKED = frozenset(
@@ -66,6 +70,7 @@ def validate(
         *_uri_problems(plan, source, destination, client_at_source=client_at(source_uri)),
         *_text_problems(plan),
         *_value_problems(plan),
+        *_policy_problems(plan),
         *(rule.problem(plan) for rule in RULES if rule.broken(plan)),
         *(() if situation is None else situation_problems(plan, situation)),
     )
@@ -137,6 +142,21 @@ def _value_problems(plan: Settings) -> Iterator[Problem]:
             whole = about.shape is Shape.WHOLE
             if not (about.low <= value if whole else about.low < value) or not value <= about.high:
                 yield _out_of_range(about, value, offline=plan.offline)
+
+
+def _policy_problems(plan: Settings) -> Iterator[Problem]:
+    """Yield the problem of an unknown policy, or of its options."""
+    if plan.policy is None:
+        return
+    try:
+        catalog.find(plan.policy)
+    except PlanError as error:
+        yield Problem("policy", str(error), error.hint, rule="policy-unknown")
+        return
+    try:
+        catalog.make(plan.policy, plan.policy_options)
+    except PlanError as error:
+        yield Problem("policy_options", str(error), error.hint, rule="policy-options")
 
 
 def _unknown_word(about: Setting, word: str) -> Problem:

@@ -117,6 +117,11 @@ def _missing(plan: Settings, domain: str, source_uri: str) -> Iterator[str]:
             f"virsh migrate cannot do {name}={value:g}. At that point run in a second shell: "
             f"{second_shell(action)}"
         )
+    if plan.policy is not None:
+        yield (
+            f"virsh migrate has no policy {plan.policy}. `migrationlab policies {plan.policy}` "
+            "shows what to do in a second shell, and when."
+        )
     if plan.abort_when_diverging_s is not None:
         yield (
             "virsh migrate does not watch whether the guest writes memory faster than it is sent. "

@@ -12,6 +12,7 @@ from migrationlab.plots.experiment import experiment
 from migrationlab.plots.fault_matrix import fault_matrix
 from migrationlab.plots.latency import latency
 from migrationlab.plots.picture import Picture, style
+from migrationlab.plots.policies import policies
 from migrationlab.plots.progress import progress
 from migrationlab.plots.sample_size import sample_size
 from migrationlab.plots.timeline import timeline
@@ -27,6 +28,7 @@ __all__ = [
     "experiment",
     "fault_matrix",
     "latency",
+    "policies",
     "progress",
     "sample_size",
     "style",

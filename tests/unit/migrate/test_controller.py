@@ -20,8 +20,8 @@ from migrationlab.capture.job_stats import Sample
 from migrationlab.errors import HostError, UsageError
 from migrationlab.migrate import controller
 from migrationlab.migrate.controller import Controller
-from migrationlab.migrate.policies import Action, ActionKind
 from migrationlab.plan.plan import Plan
+from migrationlab.plan.policies.action import Action, ActionKind
 
 
 class FakeDomain:

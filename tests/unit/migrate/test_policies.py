@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from migrationlab.migrate.policies import Action, ActionKind, Policies, downtime_steps
+from migrationlab.migrate.policies import Policies, downtime_steps
 from migrationlab.plan.plan import Plan
+from migrationlab.plan.policies.action import Action, ActionKind
 from migrationlab.runs import store
 from migrationlab.runs.run import Outcome, Run
 from paths import RECORDINGS

@@ -36,6 +36,14 @@ VALUES: dict[Shape, st.SearchStrategy[Any]] = {
     Shape.TEXT: st.one_of(URIS, st.sampled_from(["full", "<domain/>", "auto"])),
     Shape.NAMES: NAMES,
     Shape.OPTIONAL_NAMES: st.one_of(st.none(), NAMES),
+    Shape.OPTIONS: st.one_of(
+        st.none(),
+        st.dictionaries(
+            st.one_of(st.text(), st.sampled_from(["downtime_ms", "rules"])),
+            st.one_of(st.booleans(), st.integers(-(2**62), 2**62), st.text()),
+            max_size=2,
+        ),
+    ),
 }
 # A few settings at a time.
 PLANS = (

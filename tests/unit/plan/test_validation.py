@@ -87,6 +87,15 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     },
     "downtime_steps needs max_downtime_ms and downtime_step_s": {"downtime_steps": 5},
     "downtime_step_s needs downtime_steps": {"downtime_step_s": 5},
+    "policy_options needs policy": {"policy_options": {"downtime_ms": 500}},
+    "policy excludes max_downtime_ms": {"policy": "nova", "max_downtime_ms": 500},
+    "policy excludes postcopy_after_iteration": {
+        "policy": "nova",
+        "postcopy": True,
+        "postcopy_after_iteration": 2,
+    },
+    "policy excludes abort_when_diverging_s": {"policy": "nova", "abort_when_diverging_s": 5},
+    "policy needs live=True and offline=False": {"policy": "nova", "live": False},
 }
 
 
