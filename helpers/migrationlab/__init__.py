@@ -33,7 +33,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "UsageError",
         ],
         "experiment": ["Experiment", "load_fault_matrix"],
-        "explain": ["Explanation", "explain"],
+        "explain": ["Explanation", "JobAnswer", "explain", "explain_job"],
         "hosts": ["Host"],
         "lab": ["Lab"],
         "migrate": ["Migration", "Progress", "Recovery", "migrate", "recover", "start"],
@@ -58,7 +58,9 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from .experiment import Experiment as Experiment
     from .experiment import load_fault_matrix as load_fault_matrix
     from .explain import Explanation as Explanation
+    from .explain import JobAnswer as JobAnswer
     from .explain import explain as explain
+    from .explain import explain_job as explain_job
     from .hosts import Host as Host
     from .lab import Lab as Lab
     from .migrate import Migration as Migration

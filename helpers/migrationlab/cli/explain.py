@@ -14,6 +14,7 @@ import click
 from migrationlab.cli.options import Format, answer, format_option
 from migrationlab.cli.terminal import echo
 from migrationlab.errors import LabError, UsageError
+from migrationlab.explain.convergence import explain_job
 from migrationlab.explain.explanation import Cause, Explanation, NoticedBy, causes
 from migrationlab.explain.explanation import explain as explained
 from migrationlab.hosts.logs import LogTail, log_tails
@@ -48,8 +49,11 @@ def explain(
 
     TEXT can be more than the message: a whole log of up to 16 MiB, JSON, a Python traceback, or
     what a management layer wrapped around the message. The answer quotes the line that it rests
-    on. The ends of a running lab's logs follow where they can say more. Exit status 0 if the error
-    is known, also where only its side or phase is, and 1 if it is not.
+    on. TEXT can also be the progress of a migration: what `virsh domjobinfo`, `virsh migrate
+    --verbose`, QEMU's monitor or a Proxmox task printed. Then the answer is whether it converges.
+
+    The ends of a running lab's logs follow where they can say more. Exit status 0 if the error is
+    known, also where only its side or phase is, and 1 if it is not.
     """
     if as_list:
         width = max(len(cause.id) for cause in causes())
@@ -63,9 +67,12 @@ def explain(
             hint='Give the message: migrationlab explain "error: …", or - to read standard input.',
         )
     found = explained(text, code=code, domain=domain, opened_by=_DIALLERS[mode] if mode else None)
+    job = explain_job(text) if code is None else None
     tails = _tails(found, lab_name)
     record = {**found.to_dict(), "tails": [dataclasses.asdict(tail) for tail in tails]}
-    answer(output_format, record, "\n\n".join([str(found), *map(str, tails)]))
+    if job is not None:
+        record["job"] = job.to_dict()
+    answer(output_format, record, "\n\n".join([str(job or found), *map(str, tails)]))
     context.exit(0 if found.known else 1)
 
 

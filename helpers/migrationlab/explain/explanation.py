@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 from migrationlab.errors import UsageError
 from migrationlab.explain import catalogues
 from migrationlab.explain.cause import Cause, Kind, Log, NoticedBy
+from migrationlab.explain.convergence import JobAnswer, explain_job
 from migrationlab.explain.matching import table
 from migrationlab.explain.ranking import OTHERS, Finding, ranked
 from migrationlab.explain.unwrap import Plain, numbers_beside, unwrap
@@ -225,7 +226,8 @@ def explain(
     """Return the meaning of a message of libvirt or QEMU; ``known=False`` if it is unknown.
 
     Args:
-        text: The message, or a text that contains it: virsh's output, a log, a traceback.
+        text: The message, or a text that contains it: virsh's output, a log, a traceback. Or the
+            progress of a migration, as ``virsh domjobinfo`` prints it: see :func:`explain_job`.
         code: libvirt's ``VIR_ERR_*`` number, where it is known.
         domain: libvirt's ``VIR_FROM_*`` number, where it is known.
         opened_by: Who opens the connection to the destination's libvirtd: the client in normal
@@ -241,6 +243,8 @@ def explain(
             f"text must be at most {LONGEST_TEXT} characters (got {len(text)})",
             hint="Give the part of the log around the failure: tail -n 100000 LOG.",
         )
+    if code is None and (job := explain_job(text)) is not None:
+        return _of_job(job)
     plain = unwrap(text)
     findings = _findings(plain, code)
     if findings:
@@ -254,6 +258,19 @@ def explain(
     if by_code is None:
         return _unknown(plain, domain)
     return _answer(by_code, text, _noticed_by(by_code, plain.text, "", opened_by))
+
+
+def _of_job(job: JobAnswer) -> Explanation:
+    """Return the answer to a report of progress: it always says something."""
+    return Explanation(
+        known=True,
+        id=job.id,
+        cause=job.cause,
+        noticed_by=None,
+        fix=job.fix,
+        text=job.text,
+        kind=Kind.CAUSE if job.known else Kind.SIDE,
+    )
 
 
 def causes() -> tuple[Cause, ...]:

@@ -17,6 +17,7 @@ from migrationlab.cli.explain import explain
 from migrationlab.errors import UsageError
 from migrationlab.explain.explanation import causes
 from migrationlab.lab import registry
+from paths import RECORDINGS
 
 CLOSED = "error: unable to connect to server at 'host-b:49152': No route to host"
 CLOSED_TEXT = """\
@@ -203,3 +204,19 @@ def test_any_argument_exits_without_traceback(text: str, output_format: str) -> 
     if isinstance(result.exception, UsageError):
         return
     assert result.exit_code in (0, 1), result.exception
+
+
+def test_progress_is_judged_instead_of_explained() -> None:
+    """What virsh domjobinfo printed gets a verdict, also where it is too early for one."""
+    folder = RECORDINGS / "job_reports"
+    text = (folder / "diverging.domjobinfo.txt").read_text()
+    result = CliRunner().invoke(explain, ["-"], input=text)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("migration-diverges\ncause       the guest writes 22.8 MiB/s")
+    result = CliRunner().invoke(explain, ["-", "--format", "json"], input=text)
+    answer = json.loads(result.stdout)
+    assert (answer["known"], answer["id"]) == (True, "migration-diverges")
+    assert (answer["job"]["verdict"], answer["tails"]) == ("diverges", [])
+    early = (folder / "first-iteration.domjobinfo.txt").read_text()
+    result = CliRunner().invoke(explain, ["-", "--format", "json"], input=early)
+    assert (result.exit_code, json.loads(result.stdout)["known"]) == (0, "partly")
