@@ -29,6 +29,7 @@ from migrationlab.plan.plan import Plan
 from migrationlab.plan.settings import AUTO
 from migrationlab.plan.uri_parser import is_address, name_problem, read_migration_uri, read_uri
 from migrationlab.plan.uris import Mode
+from migrationlab.runs.numbers import lasting
 
 MESSAGES = Messages(
     ok="A migration can work.",
@@ -40,6 +41,8 @@ FIRST_PORT, LAST_PORT = 49152, 49215
 CONNECT_TIMEOUT_S = 3
 #: A larger offset makes the logs of both hosts contradict each other; certificates may be invalid.
 CLOCK_TOLERANCE_MS = 1000
+#: The kernel's setting of how often TCP tries again; RFC 1122 (4.2.3.5) wants 100 s, which is 8.
+RETRIES, MOST_RETRIES = "net.ipv4.tcp_retries2", 8
 #: bash opens a connection for such a file name: see its manual, under REDIRECTION. The name and the
 #: port are arguments: another machine chose the name, and it must not become text of a command.
 CONNECT = ("bash", "-c", ': <"/dev/tcp/$1/$2"', "bash")
@@ -276,6 +279,31 @@ def _clocks(pair: HostPair) -> Check:
     return _found("clocks", outcome, apart=apart, error=error)
 
 
+def _tcp(pair: HostPair) -> Check:
+    """Ask both hosts when a TCP connection over a cut wire ends."""
+    retries: dict[str, int] = {}
+    for host in (pair.source, pair.destination):
+        if host.shell is None:
+            return _no_shell(host, f"`sysctl {RETRIES}`")
+        answer = host.shell.run("cat", f"/proc/sys/{RETRIES.replace('.', '/')}")
+        if answer.status != 0 or not answer.text.strip().isdecimal():
+            return _found("TCP", "unknown", host=host.name, setting=RETRIES)
+        retries[host.name] = int(answer.text)
+    most = max(retries.values())
+    values = ", ".join(f"{number} on {name}" for name, number in retries.items())
+    outcome = "ok" if most <= MOST_RETRIES else "patient"
+    return _found("TCP", outcome, setting=RETRIES, values=values, after=lasting(gives_up_s(most)))
+
+
+def gives_up_s(retries: int) -> float:
+    """Return how long a TCP connection over a cut wire lasts at least, in seconds.
+
+    The time between two tries doubles from 0.2 s up to 120 s (Linux' Documentation/networking/
+    ip-sysctl.rst, tcp_retries2; include/net/tcp.h, TCP_RTO_MIN and TCP_RTO_MAX).
+    """
+    return float(sum(min(0.2 * 2.0**number, 120.0) for number in range(min(retries, 255) + 1)))
+
+
 #: In the order in which to fix them.
 _CHECKS: dict[str, Callable[[HostPair], Check]] = {
     "rights": _rights,
@@ -287,4 +315,5 @@ _CHECKS: dict[str, Callable[[HostPair], Check]] = {
     "ports": _ports,
     "peer2peer": _peer2peer,
     "clocks": _clocks,
+    "TCP": _tcp,
 }

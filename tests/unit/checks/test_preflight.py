@@ -15,7 +15,7 @@ from migrationlab.checks import capabilities
 from migrationlab.checks import domain as domains
 from migrationlab.checks.capabilities import Capabilities, Requirements
 from migrationlab.checks.diagnosis import Check, Status
-from migrationlab.checks.preflight import CONNECT, preflight
+from migrationlab.checks.preflight import CONNECT, gives_up_s, preflight
 from migrationlab.cli import main
 from migrationlab.hosts.facts import HostFacts
 from migrationlab.hosts.host import Host
@@ -32,6 +32,7 @@ WELL = {
     "id -u": "0",
     "stat": "nfs",
     "test": "",
+    "cat /proc/sys/net/ipv4/tcp_retries2": "8",
 }
 
 Make = Callable[..., tuple[Host, Host]]
@@ -106,7 +107,7 @@ def test_healthy_hosts_are_ok(make: Make) -> None:
     diagnosis = preflight(*make(source={"timeout": ";0"}))
     assert {check.name: check.status for check in diagnosis.checks} == dict.fromkeys(
         ["source", "destination", "rights", "identity", "versions", "machine types", "name",
-         "own name", "ports", "peer2peer", "clocks"],
+         "own name", "ports", "peer2peer", "clocks", "TCP"],
         Status.OK,
     )  # fmt: skip
     assert diagnosis.verdict == "A migration can work."
@@ -117,7 +118,7 @@ def test_hosts_without_shell_give_warnings(make: Make) -> None:
     """Without a shell the checks of names, ports and logins are warnings."""
     diagnosis = preflight(*make(shells=False))
     unknown = [check for check in diagnosis.checks if check.status is Status.WARN]
-    assert [check.name for check in unknown] == ["name", "own name", "ports", "peer2peer"]
+    assert [check.name for check in unknown] == ["name", "own name", "ports", "peer2peer", "TCP"]
     assert all(check.hint for check in unknown)
     assert "as far as is known" in diagnosis.verdict
 
@@ -129,6 +130,33 @@ def test_source_without_programs_gives_warnings(make: Make) -> None:
     states = {check.name: check.status for check in diagnosis.checks}
     for name in ("name", "own name", "ports", "peer2peer"):
         assert states[name] is Status.WARN
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "words"),
+    [
+        ("4", Status.OK, "after about 10 s"),
+        ("15", Status.WARN, "can hang for about 15 min (net.ipv4.tcp_retries2: 8 on node1, 15"),
+        ("no such file;1", Status.WARN, "node2 does not tell net.ipv4.tcp_retries2"),
+        ("many", Status.WARN, "node2 does not tell"),
+    ],
+)
+def test_patient_tcp_warns(make: Make, answer: str, status: Status, words: str) -> None:
+    """The longer of both hosts counts: the kernel's default is a quarter of an hour."""
+    sides = {"cat /proc/sys/net/ipv4/tcp_retries2": answer}
+    hosts = (
+        make(destination=sides, source=sides) if status is Status.OK else make(destination=sides)
+    )
+    check = found("TCP", *hosts)
+    assert check.status is status
+    assert words in check.detail
+    assert status is Status.OK or "sysctl" in check.hint
+
+
+def test_give_up_time_is_the_kernels() -> None:
+    """924.6 s is the figure of Linux' ip-sysctl.rst for 15."""
+    assert gives_up_s(15) == pytest.approx(924.6)
+    assert gives_up_s(10**6) == gives_up_s(255)
 
 
 def test_same_uuid_fails(make: Make) -> None:
