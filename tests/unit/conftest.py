@@ -141,6 +141,8 @@ class Recording:
                 "working_set_mib": 64,
                 "dirty_mib_s": self.dirty_mib_s,
                 "pattern": "sequential",
+                "incompressible": 0.5,
+                "content": "random",
                 "machine": "pc-q35-10.0",
             },
             "source": _host("host-a"),

@@ -119,7 +119,7 @@ def call_guess_s(cell: Cell) -> float:
     if workload is None or wire is None:
         return min(30.0, deadline_s)
     # A guest's system and its empty pages are some 40 MiB on the wire.
-    size_mib = workload.working_set_mib + 40
+    size_mib = workload.working_set_mib + workload.fill_mib + 40
     rate_mib_s = UNLIMITED_MIB_S
     if wire.rate_mbit_s is not None:
         rate_mib_s = min(rate_mib_s, wire.rate_mbit_s * 1e6 / 8 / 2**20)

@@ -54,8 +54,8 @@ def ensure(root: Path, on_step: Listener = ignore) -> BootFiles:
     # A named image never changes, so its name and the files' dates identify the packages.
     made_at = [package.stat().st_mtime for package in packages]
     digest = hashlib.sha256(repr([VERSION, root.name, made_at, COMPILE, MODULES]).encode())
-    for source in ("workload.c", "guest-init.sh"):
-        digest.update((PAYLOAD / source).read_bytes())
+    for source in (PAYLOAD / "guest-init.sh", *sorted(PAYLOAD.glob("*.[ch]"))):
+        digest.update(source.read_bytes())
     folder = directories.cache() / "guests" / digest.hexdigest()[:16]
     if not folder.is_dir():
         with step(on_step, "making the guest's kernel and initramfs"):

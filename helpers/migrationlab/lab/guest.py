@@ -49,7 +49,7 @@ class MemoryCheck:
 
     #: Whether every page and every block was right.
     intact: bool
-    #: The number of pages of the working set; all were compared.
+    #: The number of pages of the working set and of filled memory; all were compared.
     pages: int
     #: The number of wrong pages.
     bad_pages: int
@@ -255,7 +255,7 @@ class Guest:
         return float((last["writes"] - first["writes"]) / PAGES_PER_MIB / seconds)
 
     def check(self, timeout_s: float = 10.0) -> MemoryCheck:
-        """Compare every page of the working set with the workload's last write.
+        """Compare every page of the working set with the last write of the workload's writers.
 
         The guest itself compares the pages, and also every block of its disk, which it reads from
         the disk. The workload pauses meanwhile; the beats go on.

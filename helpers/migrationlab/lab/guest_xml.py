@@ -21,6 +21,8 @@ from migrationlab.lab.layout import (
     OBSERVER,
     guest_address,
 )
+from migrationlab.plan.phases import read_phases
+from migrationlab.plan.spec import of_record
 
 NAMESPACE = "urn:migrationlab:guest"
 #: libvirt's docs/drvqemu.rst, "Pass-through of arbitrary qemu commands".
@@ -31,40 +33,41 @@ TRACED = "vmstate_downtime_checkpoin*"
 #: Steps of the boot that a guest of the lab does not need; each takes long under TCG, together
 #: about a second.
 QUICKER = (
-    "nosmp noreplace-smp mitigations=off tsc=reliable cryptomgr.notests ipv6.disable=1 "
+    "mitigations=off tsc=reliable cryptomgr.notests ipv6.disable=1 "
     "initcall_blacklist=jent_mod_init,trace_eval_init,load_system_certificate_list"
 )
+ONE_PROCESSOR = "nosmp noreplace-smp"
+#: The words of each 64-word step of a page after its number (payload/pages.h).
+NOISE_WORDS = 63
+#: The workload takes shares in millionths.
+MILLION = 1_000_000
 #: The modes of a cpu element. Any other name is that of a model.
 CPU_MODES = ("host-model", "host-passthrough", "maximum")
 
 
 def domain_xml(spec: BootedSpec, uuid: str) -> str:
     """Return the domain XML of a guest."""
-    settings: dict[str, object] = {
+    settings = _workload(spec) | {
         "guest": spec.number,
-        "pages": spec.working_set_mib * PAGES_PER_MIB,
-        "rate": pages_per_second(spec.dirty_mib_s),
-        "pattern": spec.pattern,
         "address": f"{guest_address(spec.number)}/{LAN_PREFIX}",
         "observer": OBSERVER,
         "beat_port": BEAT_PORT,
         "control_port": CONTROL_PORT,
     }
-    if spec.disk:
-        settings["disk_rate"] = pages_per_second(spec.disk_mib_s)
     words = " ".join(f"migrationlab.{name}={value}" for name, value in settings.items())
+    one = ONE_PROCESSOR if spec.vcpus == 1 else ""
     domain: ET.Element = fromstring(f"""
 <domain type='{"kvm" if spec.accelerator == "kvm" else "qemu"}'>
   <name>{spec.name}</name>
   <uuid>{uuid}</uuid>
   <metadata><m:guest xmlns:m='{NAMESPACE}'/></metadata>
   <memory unit='MiB'>{spec.memory_mib}</memory>
-  <vcpu>1</vcpu>
+  <vcpu>{spec.vcpus}</vcpu>
   <os>
     <type arch='x86_64' machine='{spec.machine}'>hvm</type>
     <kernel>{GUESTS_AT_HOST}/kernel</kernel>
     <initrd>{GUESTS_AT_HOST}/initramfs</initrd>
-    <cmdline>console=ttyS0 quiet oops=panic {QUICKER} {words}</cmdline>
+    <cmdline>console=ttyS0 quiet oops=panic {one} {QUICKER} {words}</cmdline>
   </os>
   <features><acpi/></features>
   {_cpu(spec)}
@@ -91,6 +94,31 @@ def domain_xml(spec: BootedSpec, uuid: str) -> str:
     return ET.tostring(domain, encoding="unicode")
 
 
+def _workload(spec: BootedSpec) -> dict[str, object]:
+    """Return the settings of the workload, as payload/workload.c takes them."""
+    noise = 0 if spec.content == "zeros" else round(spec.incompressible * NOISE_WORDS)
+    phases = read_phases(spec.phases) if spec.phases is not None else ()
+    settings: dict[str, object] = {
+        "pages": spec.working_set_mib * PAGES_PER_MIB,
+        "fill_pages": spec.fill_mib * PAGES_PER_MIB,
+        "rate": pages_per_second(spec.dirty_mib_s),
+        "pattern": spec.pattern,
+        "hot_pages": round(spec.hot_memory_percent / 100 * MILLION),
+        "hot_writes": round(spec.hot_writes_percent / 100 * MILLION),
+        "noise": noise,
+        "fresh": int(spec.content == "random"),
+        "writers": spec.writers or spec.vcpus,
+        "phases": ",".join(
+            f"{round(phase.share * MILLION)}"
+            + ("" if phase.lasts_ms is None else f":{phase.lasts_ms}")
+            for phase in phases
+        ),
+    }
+    if spec.disk:
+        settings["disk_rate"] = pages_per_second(spec.disk_mib_s)
+    return settings
+
+
 def _cpu(spec: BootedSpec) -> str:
     # A TCG guest has a CPU that any host can emulate.
     cpu = spec.cpu or ("host-model" if spec.accelerator == "kvm" else "qemu64")
@@ -113,4 +141,4 @@ def _disk(spec: BootedSpec) -> str:
 
 def spec_from(metadata: str) -> BootedSpec:
     """Return a guest's spec from its domain's metadata of :data:`NAMESPACE`."""
-    return BootedSpec(**json.loads(fromstring(metadata).text or "{}"))
+    return of_record(BootedSpec, json.loads(fromstring(metadata).text or "{}"))

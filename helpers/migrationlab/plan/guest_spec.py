@@ -11,17 +11,21 @@ from dataclasses import dataclass
 from typing import Literal
 
 from migrationlab.errors import GuestError
+from migrationlab.plan.phases import PHASES, read_phases
 from migrationlab.plan.spec import option, require_valid
 
-#: The memory for the guest's kernel, its tables and the check, beside the working set.
+#: The memory for the guest's kernel, its tables and the check, beside the workload's memory.
 RESERVED_MIB = 80
+#: More of it for each GiB: the kernel has 64 bytes for a page (struct page), the check has 9.
+RESERVED_PER_GIB_MIB = 20
 #: Names of libvirt's, as its XML has them: machine types and CPU models.
 WORD = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 #: A local disk lies in the memory of this machine.
 LARGEST_DISK_MIB = 4096
 
 Accelerator = Literal["auto", "kvm", "tcg"]
-Pattern = Literal["sequential", "random"]
+Pattern = Literal["sequential", "random", "hot-cold", "zipf"]
+Content = Literal["random", "fixed", "zeros"]
 Rate = float | Literal["max"]
 DiskKind = Literal["local", "shared"]
 #: As libvirt's and QEMU's (libvirt's docs/formatdomain.rst, the driver element of a disk).
@@ -36,11 +40,41 @@ class GuestSpec:
     working_set_mib: int = option(
         64, "Memory that the workload writes in a loop.", unit="MiB", minimum=1
     )
+    fill_mib: int = option(
+        0, "Memory beside the working set that is filled once, and never written again.",
+        unit="MiB", minimum=0,
+    )  # fmt: skip
     dirty_mib_s: Rate = option(
         40, 'Rate at which the workload writes memory; "max" for no pauses.', unit="MiB/s",
         minimum=0, maximum=100_000,
     )  # fmt: skip
     pattern: Pattern = option("sequential", "Order in which the workload writes memory.")
+    hot_memory_percent: float = option(
+        10, "Part of the working set that is hot, with pattern hot-cold.", unit="%",
+        minimum=0.1, maximum=99.9,
+    )  # fmt: skip
+    hot_writes_percent: float = option(
+        90, "Part of the writes that goes to hot memory, with pattern hot-cold.", unit="%",
+        minimum=0.1, maximum=99.9,
+    )  # fmt: skip
+    phases: str | None = option(
+        None, "Shares of the rate over time, from boot and from each change of the rate.",
+        matches=PHASES, allowed_text='SHARE:SECONDS,… such as "1:2,0:3" or "1:5,0"',
+        absent="always the full rate",
+    )  # fmt: skip
+    incompressible: float = option(
+        0.5, "Share of each written page that does not compress.",
+        minimum=0, maximum=1, before=0.0,
+    )  # fmt: skip
+    content: Content = option(
+        "random", 'What does not compress: "random" is new at each write, "fixed" never changes; '
+        'with "zeros" a page is zero but for 64 bytes.', before="zeros",
+    )  # fmt: skip
+    vcpus: int = option(1, "The guest's virtual processors.", minimum=1, maximum=8)
+    writers: int | None = option(
+        None, "Threads that share the working set and the rate.",
+        minimum=1, maximum=16, absent="one for each virtual processor",
+    )  # fmt: skip
     disk: DiskKind | None = option(
         None, 'Disk: "local" on one host, to be copied to an empty one at the other; or "shared".',
         absent="no disk",
@@ -70,7 +104,7 @@ class GuestSpec:
     )  # fmt: skip
 
     def require_possible(self) -> None:
-        """Raise GuestError unless the values are allowed and memory holds the working set."""
+        """Raise GuestError unless the values are allowed and memory holds what is written."""
         import psutil  # noqa: PLC0415 (25 ms, which `migrationlab lab --help` needs not wait for)
 
         require_valid(self, GuestError)
@@ -81,10 +115,22 @@ class GuestSpec:
                 f"(got {self.memory_mib})",
                 hint=f"Give less than {here_mib // 2}: a migration needs room for a second copy.",
             )
-        needed = self.working_set_mib + RESERVED_MIB
-        if self.memory_mib < needed:
+        written = self.working_set_mib + self.fill_mib
+        reserved = RESERVED_MIB + written // 1024 * RESERVED_PER_GIB_MIB
+        if self.memory_mib < written + reserved:
+            filled = f" and fill_mib={self.fill_mib}" if self.fill_mib else ""
             raise GuestError(
-                f"memory_mib must be at least {needed} for working_set_mib={self.working_set_mib} "
-                f"(got {self.memory_mib})",
-                hint=f"Give memory_mib={needed} or more: the guest's system needs {RESERVED_MIB}.",
+                f"memory_mib must be at least {written + reserved} for "
+                f"working_set_mib={self.working_set_mib}{filled} (got {self.memory_mib})",
+                hint=f"Give memory_mib={written + reserved} or more: the guest's system needs "
+                f"{reserved}.",
+            )
+        self._require_phases()
+
+    def _require_phases(self) -> None:
+        phases = read_phases(self.phases) if self.phases is not None else ()
+        if self.dirty_mib_s == "max" and any(phase.share not in (0, 1) for phase in phases):
+            raise GuestError(
+                f'phases must have shares 0 and 1 only for dirty_mib_s="max" (got {self.phases!r})',
+                hint="Give a rate in MiB/s for a part of it, or shares 0 and 1.",
             )

@@ -21,6 +21,7 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 from migrationlab.errors import MigrationLabError
 
 _ABOUT = "migrationlab"
+_SAME = object()
 
 P = ParamSpec("P")
 S = TypeVar("S")
@@ -46,6 +47,7 @@ class Option:
         allowed_text: The same for people, in words.
         absent: The meaning of None, for messages and for the command line.
         factor: The name in an experiment, if the field's own name would say too little.
+        before: The value of records from before the field existed, if it is not the default.
     """
 
     name: str = ""
@@ -61,6 +63,7 @@ class Option:
     allowed_text: str = ""
     absent: str = ""
     factor: str = ""
+    before: Any = _SAME
 
     @property
     def allowed(self) -> str:
@@ -158,6 +161,19 @@ def of_factors(kind: Callable[..., S], values: Mapping[str, Any]) -> S:
     """Return the spec of some values, by their names in an experiment; the rest are defaults."""
     names = {each.factor: each.name for each in options(typing.cast("type", kind))}
     return kind(**{names[factor]: value for factor, value in values.items()})
+
+
+def of_record(kind: Callable[..., S], record: Mapping[str, Any]) -> S:
+    """Return the spec that a record has the values of; keys that are no field do not matter.
+
+    A field that the record does not have is younger: it has its value from before it existed.
+    """
+    cls = typing.cast("Any", kind)
+    values = {each.name: each.before for each in options(cls) if each.before is not _SAME}
+    values |= {
+        each.name: record[each.name] for each in dataclasses.fields(cls) if each.name in record
+    }
+    return kind(**values)
 
 
 def arguments_of(

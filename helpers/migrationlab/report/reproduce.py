@@ -12,7 +12,7 @@ from migrationlab.experiment.design import read, shown
 from migrationlab.experiment.spec import to_toml
 from migrationlab.plan.guest_spec import GuestSpec
 from migrationlab.plan.plan import Plan
-from migrationlab.plan.spec import factors
+from migrationlab.plan.spec import factors, of_record
 from migrationlab.plan.uris import Mode
 from migrationlab.plan.wire_spec import WireSpec
 from migrationlab.runs.run import Run
@@ -86,9 +86,8 @@ def _workload(run: Run) -> dict[str, Any] | None:
     if run.wire is None or "working_set_mib" not in run.guest:
         return None
     # The machine type is left out: a lab takes the newest one that its hosts have.
-    given: dict[str, Any] = {"machine": None, "accelerator": run.accelerator}
-    names = (name for name in factors(GuestSpec()) if name in run.guest and name not in given)
-    return _given(GuestSpec(**given, **{name: run.guest[name] for name in names}))
+    left_out: dict[str, Any] = {"machine": None, "accelerator": run.accelerator}
+    return _given(of_record(GuestSpec, {**run.guest, **left_out}))
 
 
 def _given(guest: GuestSpec) -> dict[str, Any]:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 #: The settings of a guest.
 GUEST_SETTINGS = (
-    *("memory_mib", "working_set_mib", "dirty_mib_s", "pattern"),
+    *("memory_mib", "working_set_mib", "fill_mib", "dirty_mib_s", "pattern", "phases"),
+    *("incompressible", "content", "vcpus", "writers"),
     *("disk", "disk_mib", "disk_mib_s", "disk_cache", "cpu", "persistent"),
 )
 _MARKS = {

@@ -33,6 +33,9 @@ FASTEST = dataclasses.replace(SPEC, dirty_mib_s="max", accelerator="kvm")
 WITH_DISK = dataclasses.replace(
     SPEC, disk="local", disk_mib=8, disk_mib_s=0.5, disk_cache="none", persistent=True, cpu="EPYC"
 )
+WITH_CONTENT = dataclasses.replace(
+    SPEC, incompressible=0.75, content="fixed", fill_mib=16, vcpus=2, writers=3, phases="1:2,0"
+)
 UUID = "6f1d4c1e-3b7a-4d67-9d0a-0a6b5c7d8e9f"
 
 
@@ -98,7 +101,28 @@ def test_bad_disk_rates_are_refused(rate: object) -> None:
         ({"memory_mib": -1}, "memory_mib must be a whole number from 1 MiB (got -1)"),
         ({"memory_mib": 10**9}, "memory_mib must be at most the memory of this machine"),
         ({"memory_mib": True}, "memory_mib must be a whole number"),
-        ({"pattern": "zigzag"}, "pattern must be 'sequential' or 'random' (got 'zigzag')"),
+        ({"pattern": "zigzag"}, "pattern must be 'sequential', 'random', 'hot-cold' or 'zipf'"),
+        ({"fill_mib": 113}, "at least 257 for working_set_mib=64 and fill_mib=113 (got 256)"),
+        ({"fill_mib": -1}, "fill_mib must be a whole number from 0 MiB (got -1)"),
+        (
+            {"memory_mib": 2148, "working_set_mib": 1024, "fill_mib": 1024},
+            "memory_mib must be at least 2168 for working_set_mib=1024 and fill_mib=1024",
+        ),
+        ({"hot_memory_percent": 0}, "hot_memory_percent must be a number from 0.1 to 99.9 %"),
+        ({"hot_writes_percent": 100}, "hot_writes_percent must be a number from 0.1 to 99.9 %"),
+        ({"incompressible": 1.01}, "incompressible must be a number from 0 to 1 (got 1.01)"),
+        ({"incompressible": math.nan}, "incompressible must be a number from 0 to 1 (got nan)"),
+        ({"content": "ones"}, "content must be 'random', 'fixed' or 'zeros' (got 'ones')"),
+        ({"vcpus": 0}, "vcpus must be a whole number from 1 to 8 (got 0)"),
+        ({"vcpus": 9}, "vcpus must be a whole number from 1 to 8 (got 9)"),
+        ({"writers": 0}, "writers must be a whole number from 1 to 16 or None (one for each"),
+        ({"phases": "often"}, "phases must be SHARE:SECONDS,… such as"),
+        ({"phases": "1:2,0:0"}, "phases must last at least 0.001 s each"),
+        ({"phases": ",".join(["1:2"] * 17)}, "phases must be at most 16 (got 17)"),
+        (
+            {"phases": "0.5:2,0", "dirty_mib_s": "max"},
+            'phases must have shares 0 and 1 only for dirty_mib_s="max"',
+        ),
         ({"disk": "floppy"}, "disk must be 'local', 'shared' or None (no disk) (got 'floppy')"),
         ({"disk_mib": 0}, "disk_mib must be a whole number from 1 to 4096 MiB (got 0)"),
         ({"disk_mib": 4097}, "disk_mib must be a whole number from 1 to 4096 MiB (got 4097)"),
@@ -123,14 +147,50 @@ def test_command_line_has_the_workloads_settings() -> None:
     assert command_line(SPEC) == {
         "guest": "7",
         "pages": "16384",
+        "fill_pages": "0",
         "rate": "10240",
         "pattern": "random",
+        "hot_pages": "100000",
+        "hot_writes": "900000",
+        "noise": "32",
+        "fresh": "1",
+        "writers": "1",
+        "phases": "",
         "address": "10.22.0.107/24",
         "observer": "10.22.0.1",
         "beat_port": "7007",
         "control_port": "7008",
     }
     assert command_line(FASTEST)["rate"] == "-1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"content": "zeros"}, {"noise": "0"}),
+        ({"incompressible": 1, "content": "fixed"}, {"noise": "63", "fresh": "0"}),
+        ({"incompressible": 0.25}, {"noise": "16", "fresh": "1"}),
+        ({"vcpus": 4}, {"writers": "4"}),
+        ({"vcpus": 4, "writers": 2}, {"writers": "2"}),
+        ({"fill_mib": 100}, {"fill_pages": "25600"}),
+        ({"phases": "1:2,0.25:0.5,0"}, {"phases": "1000000:2000,250000:500,0"}),
+        ({"hot_memory_percent": 2.5}, {"hot_pages": "25000"}),
+    ],
+)
+def test_workload_takes_the_choices(changes: dict[str, object], words: dict[str, str]) -> None:
+    """Each choice for the workload is on the kernel command line in the workload's own units."""
+    spec = dataclasses.replace(SPEC, **changes)
+    spec.require_possible()
+    line = command_line(spec)
+    assert {name: line[name] for name in words} == words
+
+
+def test_guest_has_its_processors() -> None:
+    """A guest has its virtual processors; the kernel leaves out the support of several for one."""
+    for vcpus in (1, 4):
+        domain = fromstring(domain_xml(dataclasses.replace(SPEC, vcpus=vcpus), UUID))
+        assert domain.findtext("vcpu") == str(vcpus)
+        assert ("nosmp" in domain.findtext("os/cmdline").split()) is (vcpus == 1)
 
 
 def test_domain_xml_follows_the_accelerator() -> None:
@@ -199,7 +259,13 @@ def test_qemu_logs_its_downtime() -> None:
 
 @pytest.mark.parametrize(
     "spec",
-    [SPEC, FASTEST, WITH_DISK, dataclasses.replace(SPEC, dirty_mib_s=0.25, pattern="sequential")],
+    [
+        SPEC,
+        FASTEST,
+        WITH_DISK,
+        WITH_CONTENT,
+        dataclasses.replace(SPEC, dirty_mib_s=0.25, pattern="sequential"),
+    ],
 )
 def test_spec_is_read_from_libvirts_metadata(spec: BootedSpec, tmp_path: Path) -> None:
     """The spec of a guest is read, unchanged, from the domain's metadata."""
@@ -230,6 +296,8 @@ def test_spec_is_read_from_a_real_daemons_metadata() -> None:
     assert found.working_set_mib == 16
     assert found.disk is None
     assert found.number == 1
+    # It was booted before its pages could hold anything else.
+    assert (found.content, found.incompressible) == ("zeros", 0)
 
 
 def test_beats_are_of_one_guest(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from migrationlab.lab.boot_files import COMPILE, PAYLOAD
 from migrationlab.lab.disk_files import write_first_round
 
 PAGES = 256
+PATTERNS = ["sequential", "random", "hot-cold", "zipf"]
 BLOCK = 4096
 BLOCKS_PER_MIB = 256
 MAX, STOPPED = -1, 0
@@ -94,9 +95,25 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def environment(**settings: object) -> dict[str, str]:
+    """Return the workload's environment: a small guest's settings, with some others."""
+    usual: dict[str, object] = {
+        "guest": 42, "pages": PAGES, "fill_pages": 0, "rate": 0, "pattern": "random",
+        "hot_pages": 100_000, "hot_writes": 900_000, "noise": 32, "fresh": 1, "writers": 1,
+        "phases": "", "observer": "127.0.0.1", "beat_port": 1, "control_port": 1, "disk": "",
+        # It ends with its pages mapped, which is no leak that matters.
+        "ASAN_OPTIONS": "detect_leaks=0",
+    }  # fmt: skip
+    return {name: str(value) for name, value in (usual | settings).items()}
+
+
 @contextmanager
 def running(
-    program: Path, rate: int, pattern: str = "sequential", disk: tuple[Path, int] | None = None
+    program: Path,
+    rate: int,
+    pattern: str = "sequential",
+    disk: tuple[Path, int] | None = None,
+    **others: object,
 ) -> Iterator[Workload]:
     """Run the workload; assert that it prints only that it runs, and does not end by itself."""
     with (
@@ -109,10 +126,11 @@ def running(
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.bind(("0.0.0.0", 0))
             port = probe.getsockname()[1]
-        arguments = [42, PAGES, rate, pattern, "127.0.0.1", beats.getsockname()[1], port]
-        arguments += disk or ()
+        path, disk_rate = disk or ("", 0)
+        settings = {"rate": rate, "pattern": pattern, "disk": path, "disk_rate": disk_rate}
+        settings |= {"beat_port": beats.getsockname()[1], "control_port": port} | others
         with subprocess.Popen(
-            [program, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [program], env=environment(**settings), stdout=subprocess.PIPE, stderr=subprocess.PIPE
         ) as process:
             assert process.stdout is not None
             assert process.stderr is not None
@@ -127,11 +145,11 @@ def running(
             assert (ended, complaints) == (None, "")
 
 
-def assert_intact(workload: Workload) -> int:
+def assert_intact(workload: Workload, pages: int = PAGES) -> int:
     """Assert that every page has its last write; return the number of writes."""
     answer = workload.check()
     assert answer.keys() == {"pages", "bad_pages", "writes"}
-    assert (answer["pages"], answer["bad_pages"]) == (PAGES, 0)
+    assert (answer["pages"], answer["bad_pages"]) == (pages, 0)
     return int(answer["writes"])
 
 
@@ -157,7 +175,7 @@ def test_rate_zero_writes_each_page_once(program: Path) -> None:
         assert assert_intact(workload) == PAGES
 
 
-@pytest.mark.parametrize("pattern", ["sequential", "random"])
+@pytest.mark.parametrize("pattern", PATTERNS)
 def test_set_rate_is_reached(program: Path, pattern: str) -> None:
     """A set rate is reached by the guest's own clock, and every page is intact."""
     rate = 25_600
@@ -171,7 +189,7 @@ def test_set_rate_is_reached(program: Path, pattern: str) -> None:
         assert_intact(workload)
 
 
-@pytest.mark.parametrize("pattern", ["sequential", "random"])
+@pytest.mark.parametrize("pattern", PATTERNS)
 def test_max_rate_is_above_any_set_rate(program: Path, pattern: str) -> None:
     """Without a limit it writes more than at any set rate here, and continues after each check."""
     with running(program, MAX, pattern) as workload:
@@ -203,16 +221,60 @@ def test_rate_and_order_can_be_changed(program: Path) -> None:
 
 
 @pytest.mark.parametrize("rate", [STOPPED, MAX])
-@pytest.mark.parametrize("pattern", ["sequential", "random"])
+@pytest.mark.parametrize("pattern", PATTERNS)
 def test_check_finds_damaged_pages(program: Path, rate: int, pattern: str) -> None:
     """Each page that was damaged without the workload knowing is found, also first and last."""
-    with running(program, rate, pattern) as workload:
+    # Noise that is new at each write would heal a page.
+    with running(program, rate, pattern, noise=0) as workload:
         assert_intact(workload)
         for bad, page in enumerate((5, 0, PAGES - 1), start=1):
             assert workload.ask(f"spoil {page}") == {"ok": 1}
             assert workload.check()["bad_pages"] == bad
         workload.ask("spoil 5")
         assert workload.check()["bad_pages"] == 3
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("content", [(0, 1), (16, 1), (63, 1), (63, 0)])
+def test_check_covers_every_writer_and_content(
+    program: Path, pattern: str, content: tuple[int, int]
+) -> None:
+    """Pages of every writer, and filled pages, hold their content in every byte."""
+    noise, fresh = content
+    filled = {"fill_pages": 16, "writers": 3, "noise": noise, "fresh": fresh}
+    with running(program, MAX, pattern, **filled) as workload:
+        one = assert_intact(workload, PAGES + 16)
+        workload.beats(20)
+        assert assert_intact(workload, PAGES + 16) > one
+        workload.ask(f"set {STOPPED} {pattern}")
+        # The first and last page of each writer, and of the filled ones.
+        for bad, page in enumerate((0, 84, 85, 169, 170, 255, 256, 271), start=1):
+            assert workload.ask(f"spoil {page}") == {"ok": 1}
+            assert workload.check()["bad_pages"] == bad
+        assert workload.ask("spoil 272") == {"error": "unknown"}
+
+
+def test_writers_share_the_rate(program: Path) -> None:
+    """Several writers write as much together as one writer is asked for."""
+    rate = 25_600
+    with running(program, rate, writers=3) as workload:
+        first, *_, last = workload.beats(300)
+        seconds = (last.guest_ns - first.guest_ns) / 1e9
+        written = last.writes - first.writes
+        assert rate * seconds / 2 <= written <= rate * (seconds + 3 * CREDIT_NS / 1e9)
+
+
+def test_last_phase_stays(program: Path) -> None:
+    """A batch job writes in its first phase and ends; each change of the rate begins it anew."""
+    with running(program, MAX, phases="1000000:200,0") as workload:
+        for _ in range(2):
+            before = workload.beats(1)[0].writes
+            assert any(workload.beats(1)[0].writes > before for _ in range(10_000))
+            workload.beats(300)
+            ended = assert_intact(workload)
+            workload.beats(20)
+            assert assert_intact(workload) == ended
+            workload.ask("set 1000000 sequential")
 
 
 @pytest.fixture
@@ -299,26 +361,23 @@ def test_bad_requests_are_refused(program: Path) -> None:
         assert assert_intact(workload) == PAGES
 
 
-def test_bad_arguments_end_the_workload(program: Path) -> None:
-    """With too few arguments, a missing disk, or a used port, it prints the error and ends."""
-    done = subprocess.run([program, "1"], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.startswith("workload GUEST PAGES RATE PATTERN")
-    nowhere = ["1", str(PAGES), "0", "random", "127.0.0.1", "1", "1", "/nowhere", "1"]
+def ended(program: Path, environment: dict[str, str]) -> tuple[int, str]:
+    """Return the status and the error of a workload that ends by itself."""
     done = subprocess.run(
-        [program, *nowhere], capture_output=True, text=True, check=False,
-        env=os.environ | {"ASAN_OPTIONS": "detect_leaks=0"},
-    )  # fmt: skip
-    assert done.returncode == 1
-    assert "workload: disk: No such file or directory" in done.stderr
+        [program], env=environment, capture_output=True, text=True, check=False, timeout=30
+    )
+    return done.returncode, done.stderr
+
+
+def test_bad_settings_end_the_workload(program: Path) -> None:
+    """With a missing or wrong setting, a missing disk, or a used port, it says so and ends."""
+    assert ended(program, {}) == (2, "workload: guest must be set\n")
+    for wrong in ({"pattern": "zigzag"}, {"writers": 0}, {"writers": 17}):
+        status, error = ended(program, environment(**wrong))
+        assert (status, error) == (2, "workload: no such pattern, or no such number of writers\n")
+    status, error = ended(program, environment(disk="/nowhere", disk_rate=1))
+    assert (status, error) == (1, "workload: disk: No such file or directory\n")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("0.0.0.0", 0))
-        port = str(taken.getsockname()[1])
-        arguments = ["1", str(PAGES), "0", "random", "127.0.0.1", port, port]
-        # It ends with its pages mapped, which is no leak that matters.
-        done = subprocess.run(
-            [program, *arguments], capture_output=True, text=True, check=False,
-            env=os.environ | {"ASAN_OPTIONS": "detect_leaks=0"},
-        )  # fmt: skip
-    assert done.returncode == 1
-    assert "workload: control port: Address already in use" in done.stderr
+        status, error = ended(program, environment(control_port=taken.getsockname()[1]))
+    assert (status, error) == (1, "workload: control port: Address already in use\n")

@@ -12,7 +12,15 @@ from migrationlab.errors import UsageError
 from migrationlab.lab.lab import Lab
 from migrationlab.lab.network import Wire
 from migrationlab.plan.guest_spec import GuestSpec
-from migrationlab.plan.spec import arguments_of, factors, of_factors, option, options, require_valid
+from migrationlab.plan.spec import (
+    arguments_of,
+    factors,
+    of_factors,
+    of_record,
+    option,
+    options,
+    require_valid,
+)
 from migrationlab.plan.wire_spec import WireSpec
 
 
@@ -23,6 +31,9 @@ class Cup:
     size_ml: int = option(200, "How much it holds.", unit="ml", minimum=1, maximum=500)
     lid: Literal["flat", "high"] | None = option(None, "Its lid.", absent="open")
     fill: float | Literal["full"] = option("full", "How full.", minimum=0, factor="cup_fill")
+    handle: bool = option(
+        default=True, help="Whether it has one.", allowed_text="True or False", before=False
+    )
 
 
 class Shelf:
@@ -42,19 +53,19 @@ def test_method_takes_the_fields_of_a_spec() -> None:
     """The signature and the docstring of the method follow from the spec."""
     assert Shelf().put(size_ml=100) == Cup(size_ml=100)
     signature = inspect.signature(Shelf.put)
-    assert list(signature.parameters) == ["self", "size_ml", "lid", "fill"]
+    assert list(signature.parameters) == ["self", "size_ml", "lid", "fill", "handle"]
     assert signature.parameters["size_ml"].default == 200
     doc = inspect.getdoc(Shelf.put)
     assert doc is not None
     assert "Args:\n    size_ml: How much it holds. A whole number from 1 to 500 ml.\n" in doc
     assert doc.endswith("Raises:\n    UsageError: Never.")
-    with pytest.raises(TypeError, match="handle"):
-        Shelf().put(handle=True)
+    with pytest.raises(TypeError, match="saucer"):
+        Shelf().put(saucer=True)
 
 
 def test_options_follow_from_annotations() -> None:
     """Types, words and None come from a field's annotation, its name and default from the class."""
-    size, lid, fill = options(Cup)
+    size, lid, fill, _ = options(Cup)
     assert (size.name, size.kind, size.default, size.factor) == ("size_ml", int, 200, "size_ml")
     assert (lid.kind, lid.choices, lid.optional) == (None, ("flat", "high"), True)
     assert (fill.kind, fill.choices, fill.factor) == (float, ("full",), "cup_fill")
@@ -73,7 +84,13 @@ def test_factors_have_their_own_names() -> None:
     """An experiment's values are read and given by the factors' names."""
     cup = of_factors(Cup, {"cup_fill": 0.5})
     assert cup == Cup(fill=0.5)
-    assert factors(cup) == {"size_ml": 200, "lid": None, "cup_fill": 0.5}
+    assert factors(cup) == {"size_ml": 200, "lid": None, "cup_fill": 0.5, "handle": True}
+
+
+def test_old_records_have_the_old_meaning() -> None:
+    """A field that a record lacks has its value from before it existed, else its default."""
+    assert of_record(Cup, {"size_ml": 100, "uuid": "x"}) == Cup(size_ml=100, handle=False)
+    assert of_record(Cup, {"handle": True}) == Cup()
 
 
 def test_lab_takes_the_specs() -> None:

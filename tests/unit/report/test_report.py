@@ -21,6 +21,7 @@ from migrationlab.errors import StoreError
 from migrationlab.experiment import folder
 from migrationlab.experiment.experiment import Experiment
 from migrationlab.report import experiment, pdf
+from migrationlab.report.reproduce import repeat
 from migrationlab.report.runs import MOST_DRAWN, _which, closely
 from migrationlab.report.write import render, write
 from migrationlab.runs import store
@@ -127,6 +128,15 @@ def test_report_names_each_run_and_how_to_repeat_it(six: list[Run], html: str) -
     assert "migrationlab demo --repeats 3" in page.text
     assert "11.3.0" in page.text
     assert "Example CPU" in page.text
+
+
+def test_run_without_a_content_is_repeated_with_zeros(make_run: MakeRun) -> None:
+    """A run from before the content could be set is repeated with the guest that it had."""
+    now = make_run()
+    guest = {name: value for name, value in now.guest.items() if name != "content"}
+    old = dataclasses.replace(now, guest=guest)
+    assert 'content = "zeros"' not in repeat([now]).toml
+    assert 'content = "zeros"' in repeat([old]).toml
 
 
 def test_runs_of_different_settings_are_not_pooled(html: str, make_run: MakeRun) -> None:

@@ -1,6 +1,7 @@
 #!/bin/busybox sh
 # The guest's first process: bring up the network card, and the disk if there is one; then run the
-# workload. The settings are on the kernel's command line, each as migrationlab.NAME=VALUE.
+# workload. The settings are on the kernel's command line, each as migrationlab.NAME=VALUE; the
+# workload finds them in its environment.
 /bin/busybox --install -s /bin
 mount -t devtmpfs devtmpfs /dev
 mount -t proc proc /proc
@@ -19,7 +20,6 @@ done
 ip link set lo up
 ip address add "$address" dev eth0
 ip link set eth0 up
-workload "$guest" "$pages" "$rate" "$pattern" "$observer" "$beat_port" "$control_port" \
-    ${disk_rate:+/dev/vda "$disk_rate"}
+disk=${disk_rate:+/dev/vda} workload
 echo "migrationlab: workload ended with status $?"
 exec sh
