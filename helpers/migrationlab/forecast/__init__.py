@@ -1,6 +1,7 @@
 """Forecast a migration before it starts.
 
-Owns the model of pre-copy.
+Owns the dirty curve, the simulations of pre-copy, forecasts with intervals, and the simple model
+that explains them. Pure: it works from values and recorded runs.
 """
 
 import lazy_loader

@@ -1,3 +1,15 @@
-from .precopy import Forecast, Precopy
+from .case import Constants, Memory
+from .curve import DirtyCurve
+from .forecast import forecast
+from .precopy import Precopy
+from .result import Forecast, Interval
 
-__all__ = ["Forecast", "Precopy"]
+__all__ = [
+    "Constants",
+    "DirtyCurve",
+    "Forecast",
+    "Interval",
+    "Memory",
+    "Precopy",
+    "forecast",
+]

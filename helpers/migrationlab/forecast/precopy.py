@@ -25,15 +25,17 @@ set (a workload that writes in order comes back to a page only after all others)
 kernel writes; devices; compression; and what libvirt does before and after. Times go from the first
 byte to the moment when the guest runs at the destination.
 
+It is the first explanation, and a formula. :func:`migrationlab.forecast` simulates instead.
+
 How accurate it is. Its constants were chosen with ``data/experiments/convergence`` (36 runs in 12
 cells, one machine, TCG, QEMU 10.0), and ``tests/unit/forecast/test_precopy.py`` compares it with
-the same runs. So these figures say how well it fits that experiment, and nothing of other machines,
-guests or versions of QEMU. Which cells end within their deadline: right in all 12. Times of the
-runs that ended (24): within 5 %, except for 80 MiB/s over 1000 Mbit/s. There a small difference
-decides whether one more iteration is needed; one of three runs took 40 % longer than the others,
-and the model is off by up to 25 %. Downtimes: within 70 ms where the guest writes (15 runs). Where
-it does not write (9 runs), the rest is partly pages of zeros, which the threshold counts and the
-wire hardly carries: up to 190 ms too long.
+the same runs: which cells end within their deadline is right in all 12; the times of the 24 runs
+that ended are within 5 %, except for 80 MiB/s over 1000 Mbit/s, which is near the border (up to
+25 %); the downtimes where the guest writes are within 70 ms (15 runs). Elsewhere it is worse: with
+limits of 1000 ms and more its times are up to 56 % off, and where the guest does not write its
+downtimes are up to 190 ms too long, because the threshold counts pages of zeros and the wire
+hardly carries them. Against libvirt's total, which begins earlier, its times are a quarter too
+short.
 """
 
 from __future__ import annotations
@@ -120,7 +122,7 @@ class Precopy:
             low, high = (middle, high) if ends else (low, middle)
         return low
 
-    def forecast(self) -> Forecast:
+    def forecast(self) -> PrecopyForecast:
         """Return the forecast of the migration, iteration by iteration."""
         rate, threshold = self.bandwidth_mib_s, self.threshold_mib
         rest = threshold - min(rate * CHECK_S / 2, threshold)
@@ -137,16 +139,16 @@ class Precopy:
             following = min(self.working_set_mib, rest + self.dirty_mib_s * (end - now))
             if len(iterations) >= ENDLESS_ITERATIONS and following >= left:
                 # Each iteration leaves as much as the one before, or more: it never ends.
-                return Forecast(self, tuple(iterations), ends=False)
+                return PrecopyForecast(self, tuple(iterations), ends=False)
             left, now = following, end
         ends = left <= threshold
         if ends:
             add(0.0, guest_running=False)
-        return Forecast(self, tuple(iterations), ends=ends)
+        return PrecopyForecast(self, tuple(iterations), ends=ends)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Forecast:
+class PrecopyForecast:
     """The forecast of a migration: its iterations, only the first ones if it does not end."""
 
     precopy: Precopy
@@ -154,7 +156,7 @@ class Forecast:
     ends: bool
 
     def __repr__(self) -> str:
-        return f"Forecast({self})"
+        return f"PrecopyForecast({self})"
 
     def __str__(self) -> str:
         about = self.precopy

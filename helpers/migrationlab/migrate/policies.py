@@ -34,6 +34,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 
+from migrationlab.plan.downtime_steps import downtime_steps
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.policies import catalog
 from migrationlab.plan.policies.action import Action, ActionKind
@@ -42,22 +43,6 @@ from migrationlab.plan.policies.policy import PolicyGuest
 
 DIVERGING_SHARE = 0.9
 WINDOW_S = 1.0
-
-
-def downtime_steps(plan: Plan) -> tuple[tuple[float, int], ...]:
-    """Return the steps of a plan's maximum downtime: seconds since the call, milliseconds.
-
-    The first pair is for the beginning. Empty if the plan leaves the maximum downtime to QEMU.
-    """
-    maximum, steps, step_s = plan.max_downtime_ms, plan.downtime_steps, plan.downtime_step_s
-    if maximum is None:
-        return ()
-    if steps is None or step_s is None:
-        return ((0.0, maximum),)
-    base = maximum / steps
-    rise = (maximum - base) / steps
-    # No guest can meet a limit of 0 ms: it is 1 ms instead.
-    return tuple((step_s * i, max(int(base + rise * i), 1)) for i in range(steps + 1))
 
 
 def first_downtime_ms(plan: Plan) -> int | None:

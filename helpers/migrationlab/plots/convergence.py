@@ -16,9 +16,9 @@ from matplotlib.axes import Axes
 
 from migrationlab.forecast.precopy import (
     ENDLESS_ITERATIONS,
-    Forecast,
     Iteration,
     Precopy,
+    PrecopyForecast,
     precopy_of,
 )
 from migrationlab.plots import palette, picture
@@ -39,7 +39,7 @@ SPREAD = 0.022
 
 
 def convergence(
-    forecast: Forecast,
+    forecast: PrecopyForecast,
     runs: Sequence[Run] = (),
     *,
     own: Sequence[Run] = (),
@@ -59,7 +59,7 @@ def convergence(
     return drawn
 
 
-def _draw_iterations(axes: Axes, forecast: Forecast) -> None:
+def _draw_iterations(axes: Axes, forecast: PrecopyForecast) -> None:
     drawn = _drawn(forecast)
     for index, one in enumerate(drawn):
         colour = palette.BLUE if one.guest_running else palette.VERMILION
@@ -83,7 +83,7 @@ def _draw_iterations(axes: Axes, forecast: Forecast) -> None:
     axes.legend(loc="lower right", bbox_to_anchor=(1.03, 1.0), ncols=2, columnspacing=1.0)
 
 
-def _drawn(forecast: Forecast) -> tuple[Iteration, ...]:
+def _drawn(forecast: PrecopyForecast) -> tuple[Iteration, ...]:
     return forecast.iterations if forecast.ends else forecast.iterations[:ENDLESS_ITERATIONS]
 
 
@@ -148,7 +148,7 @@ def _draw_border(
                   label=f"ends within {deadline_s:g} s")  # fmt: skip
 
 
-def _title(forecast: Forecast) -> str:
+def _title(forecast: PrecopyForecast) -> str:
     seconds, downtime_ms = forecast.seconds, forecast.downtime_ms
     if seconds is None or downtime_ms is None:
         return "The model: this migration never ends by itself"
@@ -164,7 +164,7 @@ def _subtitle(asked: Precopy) -> str:
     )
 
 
-def _alt(forecast: Forecast, runs: Sequence[Run], deadline_s: float | None) -> str:
+def _alt(forecast: PrecopyForecast, runs: Sequence[Run], deadline_s: float | None) -> str:
     asked = forecast.precopy
     iterations = ", ".join(f"{one.start_mib:.0f}" for one in _drawn(forecast))
     text = f"{forecast}. On the left memory left to send over time, at each iteration's start: "

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from migrationlab.migrate.policies import Policies, downtime_steps
+from migrationlab.migrate.policies import Policies
+from migrationlab.plan.downtime_steps import downtime_steps
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.policies.action import Action, ActionKind
 from migrationlab.runs import store
