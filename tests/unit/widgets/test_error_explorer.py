@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,11 +20,12 @@ from migrationlab.course.attempts import (
     save_attempts,
 )
 from migrationlab.errors import LabError, StoreError, UsageError
-from migrationlab.explain.explanation import NoticedBy
+from migrationlab.explain.explanation import Kind, NoticedBy, explain
 from migrationlab.lab.fault_cases import CASES
 from migrationlab.plan.uris import Mode
 from migrationlab.widgets import ErrorExplorer
 from migrationlab.widgets.views import failure_html
+from migrationlab.widgets.views.log_excerpt import found_lines, log_excerpt
 
 TIMEOUT_S = 10
 RECORDED = load_attempts()
@@ -246,3 +248,92 @@ def test_lost_or_damaged_guest_is_reported() -> None:
     lost = dataclasses.replace(CLOSED, found_at=None, intact=None)
     assert "found on no host, and its memory could not be checked" in failure_html.outcome(lost)
     assert "DAMAGED" in failure_html.outcome(dataclasses.replace(CLOSED, intact=False))
+
+
+# --- a whole log --------------------------------------------------------------------------------
+
+LOG = """\
+2026-03-02 08:11:40.100+0000: 812: info : hostname: host-a
+2026-03-02 08:12:31.007+0000: 811: error : virNetSocketReadWire:1791 : End of file while reading data: Input/output error
+2026-03-02 08:13:01.007+0000: 811: warning : one
+2026-03-02 08:13:01.107+0000: 811: warning : and
+2026-03-02 08:13:01.207+0000: 811: warning : gap
+2026-03-02 08:13:02.007+0000: 811: warning : two
+2026-03-02 08:13:03.007+0000: 811: warning : three
+2026-03-02 08:15:10.300+0000: 815: error : virNetSocketNewConnectTCP:411 : Unable to resolve address 'b<i>' service '16509': Name or service not known
+2026-03-02 08:15:10.301+0000: 815: error : doPeer2PeerMigrate:2700 : operation failed: Failed to connect to remote libvirt URI qemu+tcp://compute-7/system
+2026-03-02 08:16:00.001+0000: 811: warning : four
+"""  # noqa: E501
+
+
+def uploaded(text: str, *, size: int | None = None) -> tuple[dict[str, Any]]:
+    """Return what the page sends for a file."""
+    content = text.encode()
+    size = len(content) if size is None else size
+    when = dt.datetime(2026, 3, 2, tzinfo=dt.UTC)
+    file = {"name": "libvirtd.log", "size": size, "type": "", "last_modified": when}
+    return ({**file, "content": memoryview(content)},)
+
+
+def test_log_is_shown_with_its_culprit() -> None:
+    """The culprit's line is marked, the lines around are numbered, and what followed is listed."""
+    explorer = ErrorExplorer()
+    explorer.message.value = LOG
+    shown = explorer.explained.value
+    assert explorer.explanation is not None
+    assert (explorer.explanation.id, explorer.explanation.line) == ("libvirtd-name-unresolvable", 8)
+    assert "<mark>►     8  2026-03-02 08:15:10.300" in shown
+    assert "<b>·     9  2026-03-02 08:15:10.301" in shown
+    assert "     7  2026" in shown
+    assert "three" in shown
+    assert ": gap" not in shown
+    assert "\n        …\n" in shown
+    assert "b&lt;i&gt;" in shown
+    assert "<i>" not in shown
+    steps = shown[shown.index("<ol") : shown.index("</ol>")]
+    assert steps.index("the line that the answer rests on") < steps.index("line 9")
+    assert steps.index("line 9") < steps.index("line 2")
+    assert "says only that something ended: it is not the reason" in steps
+
+
+def test_a_message_of_one_line_has_no_excerpt() -> None:
+    """A short message is read in its field."""
+    explorer = ErrorExplorer()
+    explorer.message.value = CLOSED.text
+    assert "<mark>" not in explorer.explained.value
+
+
+@pytest.mark.parametrize("padding", [0, 3000])
+def test_uploaded_log_is_explained(padding: int) -> None:
+    """A file takes the place of the message, also if it is too long for a field."""
+    explorer = ErrorExplorer()
+    explorer.message.value = CLOSED.text
+    filler = "2026-03-02 08:10:00.001+0000: 811: warning : ordinary\n" * padding
+    explorer.upload.value = uploaded(filler + LOG)
+    assert explorer.wait(TIMEOUT_S)
+    assert explorer.message.value == ""
+    assert "libvirtd.log" in explorer.about.value
+    assert explorer.explanation is not None
+    assert explorer.explanation.line == padding + 8
+    assert f"({padding + 11} lines)" in explorer.explained.value
+    explorer.message.value = CLOSED.text
+    assert "libvirtd.log" not in explorer.about.value
+    assert explorer.explanation is not None
+    assert explorer.explanation.id == "port-closed"
+
+
+def test_too_large_a_file_is_refused() -> None:
+    """A file above the limit is not read; the message says what to do instead."""
+    explorer = ErrorExplorer()
+    explorer.upload.value = uploaded("x", size=9 * 1024 * 1024)
+    assert "at most 8 MiB (got 9437184 bytes)" in explorer.explained.value
+    assert "migrationlab explain - &lt; FILE" in explorer.explained.value
+
+
+def test_a_log_that_only_says_where_it_failed_says_so() -> None:
+    """An after-effect is no culprit, and its line says that something earlier is the cause."""
+    found = explain("a\nb\nerror: operation failed: domain is no longer running\nc")
+    assert found.kind is Kind.AFTER_EFFECT
+    assert "it is an after-effect: its cause was said earlier" in found_lines(found)[0].role
+    assert found_lines(explain("the moon")) == []
+    assert log_excerpt(None) == ""
