@@ -62,6 +62,10 @@ bench: setup-dev ## Measure what the README states, on this machine
 soak: setup-dev ## Migrate a guest 1,000 times, with random plans and small faults (about an hour)
 	@PYTHONPATH=tests $(BIN)/python -m bench.soak $(ARGS)
 
+.PHONY: matrix
+matrix: setup-dev ## Migrate between hosts of four releases, in all directions
+	@$(BIN)/migrationlab matrix $(ARGS)
+
 .PHONY: clean
 clean: ## Remove what was made in this folder (images stay in the user's cache)
 	rm -rf .venv build demo-output helpers/*.egg-info

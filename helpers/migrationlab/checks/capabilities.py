@@ -28,6 +28,12 @@ _DENIED = 29
 #: ``VIR_ERR_CPU_INCOMPATIBLE``.
 _CPU_INCOMPATIBLE = 91
 
+#: The places of virtio devices in a domain's XML.
+_VIRTIO = {
+    "virtio-net": "devices/interface/model[@type='virtio']",
+    "virtio-blk": "devices/disk/target[@bus='virtio']",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
@@ -87,6 +93,8 @@ class Requirements:
         bridges: The host's bridges and devices that its network cards use.
         networks: libvirt's networks that its network cards use.
         devices: The types of the host's devices that it holds.
+        virtio: Its virtio devices with queues, by QEMU's names.
+        emulator: The path of its QEMU.
     """
 
     facts: DomainFacts
@@ -98,6 +106,8 @@ class Requirements:
     bridges: tuple[str, ...]
     networks: tuple[str, ...]
     devices: tuple[str, ...]
+    virtio: tuple[str, ...] = ()
+    emulator: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Requirements:
@@ -124,6 +134,8 @@ class Requirements:
             bridges=tuple(sorted(bridges)),
             networks=tuple(sorted(networks)),
             devices=tuple(device.get("type", "") for device in xml.iterfind("devices/hostdev")),
+            virtio=tuple(name for name, path in _VIRTIO.items() if xml.find(path) is not None),
+            emulator=xml.findtext("devices/emulator", ""),
         )
 
 

@@ -13,6 +13,7 @@ from migrationlab.checks import capabilities
 from migrationlab.checks.capabilities import Capabilities, Requirements
 from migrationlab.checks.diagnosis import Check, Status, combine, finding
 from migrationlab.errors import HostError, MigrationLabError
+from migrationlab.hosts import virtqueues
 from migrationlab.hosts.host import Host
 from migrationlab.hosts.program import ProgramResult
 from migrationlab.migrate.guest import PlainDomain
@@ -112,6 +113,32 @@ def _cpu(pair: HostPair, required: Requirements) -> Check:
     return _found("cpu", "ok", host=host.name)
 
 
+def _virtqueues(pair: HostPair, required: Requirements) -> Check:
+    """Compare the lengths of the guest's virtqueues with those of the destination's QEMU."""
+    say = partial(_found, "virtqueues", host=pair.destination.name)
+    source, to = pair.source, pair.destination
+    if not required.virtio:
+        return say("none")
+    if source.facts.qemu == to.facts.qemu:
+        return say("same", version=to.facts.qemu_version)
+    if required.machine not in pair.destination_offers.machines:
+        return say("not-tried")
+    most = virtqueues.host_queues(to, required.machine, required.emulator)
+    # Asking the guest's own QEMU taints the domain, so only a lab's guest is asked.
+    own = source.image is not None
+    lengths = (
+        virtqueues.guest_queues(source, required.facts.name or "")
+        if own
+        else virtqueues.host_queues(source, required.machine, required.emulator)
+    )
+    if most is None or lengths is None:
+        return say("unknown")
+    lengths = {name: lengths[name] for name in lengths if name in required.virtio}
+    if found := virtqueues.longer(lengths, most):
+        return say("longer" if own else "longer-if-booted-there", found=found, source=source.name)
+    return say("ok")
+
+
 def _storage(pair: HostPair, required: Requirements) -> Check:
     disks = [disk for disk in required.facts.disks or () if disk.source]
     return combine((_disk(pair, disk) for disk in disks), "the domain has no disk")
@@ -185,6 +212,7 @@ def _memory(pair: HostPair, required: Requirements) -> Check:
 _CHECKS: dict[str, Callable[[HostPair, Requirements], Check]] = {
     "machine type": _machine,
     "cpu": _cpu,
+    "virtqueues": _virtqueues,
     "storage": _storage,
     "networks": _networks,
     "devices": _devices,

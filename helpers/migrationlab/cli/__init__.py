@@ -31,6 +31,7 @@ VERBS = {
     "export": "runs",
     "faults": "fault_matrix",
     "lab": "lab",
+    "matrix": "matrix",
     "migrate": "migrate",
     "plan": "plan",
     "policies": "policies",

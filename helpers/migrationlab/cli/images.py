@@ -38,17 +38,21 @@ def list_(output_format: Format) -> None:
 
 @images.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME…")
+@click.option("--modular", is_flag=True, help="Build libvirt's modular daemons for them, too.")
 @expired_option
 @format_option
-def build(names: tuple[str, ...], expired_mirror: bool, output_format: Format) -> None:
+def build(
+    names: tuple[str, ...], modular: bool, expired_mirror: bool, output_format: Format
+) -> None:
     """Build the images NAME… that are not cached. Each takes about a minute."""
     from migrationlab.lab import image
+    from migrationlab.lab import modular as daemons
 
     for name in names:
         image.path_of(name)  # a wrong name is refused before a minute has passed
     with StepDisplay() as display:
         for name in names:
-            image.ensure(name, display, expired=expired_mirror)
+            (daemons if modular else image).ensure(name, display, expired=expired_mirror)
     rows = [row for row in _rows() if row["name"] in names and row["current"]]
     answer(output_format, {"images": rows}, _table(rows))
 

@@ -23,6 +23,7 @@ from migrationlab.cli.options import (
 from migrationlab.cli.phase_fault import fault
 from migrationlab.cli.spec_options import spec_options
 from migrationlab.cli.terminal import echo
+from migrationlab.lab.layout import Daemons
 from migrationlab.plan.guest_spec import GuestSpec
 from migrationlab.plan.wire_spec import DEFAULT_MBIT_S, WireSpec
 
@@ -59,6 +60,10 @@ for command in (break_, broken, fault, images, mend):
     show_default=True,
     help="The wire's rate; 0 for no limit.",
 )
+@click.option(
+    "--daemons", type=click.Choice(["monolithic", "modular"]), default="monolithic",
+    show_default=True, help="libvirt's daemons: libvirtd, or virtqemud and virtproxyd.",
+)  # fmt: skip
 @expired_option
 @format_option
 def up(
@@ -66,6 +71,7 @@ def up(
     image: str,
     image_b: str | None,
     wire_mbit_s: float,
+    daemons: Daemons,
     expired_mirror: bool,
     output_format: Format,
 ) -> None:
@@ -77,6 +83,7 @@ def up(
             name,
             images=(image, image_b or image),
             wire_mbit_s=wire_mbit_s or None,
+            daemons=daemons,
             expired_mirror=expired_mirror,
             on_step=display,
         )
@@ -188,7 +195,7 @@ def _show(labs: list[dict[str, Any]], output_format: Format) -> None:
         lines = [f"lab {each['name']}, wire {_wire_text(each['wire'])}"]
         if each["broken"]:
             lines.append(f"fault: {each['broken']}; remove it with `migrationlab lab mend`")
-        lines.append(columns_table(_HOSTS, each["hosts"], left=6))
+        lines.append(columns_table(_HOSTS, each["hosts"], left=7))
         lines += [f"virsh --connect '{host['uri']}' list" for host in each["hosts"]]
         if each["guests"]:
             lines.append(columns_table(_GUESTS, each["guests"], left=6))
@@ -206,6 +213,7 @@ def _reached(guest: Row) -> str:
 _HOSTS: Columns = {
     "host": "{name}",
     "image": "{image}",
+    "daemons": "{daemons}",
     "libvirt": "{libvirt}",
     "QEMU": "{qemu}",
     "wire": "{wire_address}",

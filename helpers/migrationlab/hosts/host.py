@@ -69,6 +69,7 @@ class Host:
         peer_uri: The connection URI by which *other machines* reach its libvirtd; by default
             ``uri`` if that names a machine, else ssh to its hostname.
         image: The image that a lab host runs.
+        daemons: The kind of libvirt's daemons that a lab host runs: "monolithic" or "modular".
         packages: The exact versions of the packages that matter, by name, if they are known.
         log: The daemon's log, if this process may read it.
         counters: The counters of its machine, if this process can read them.
@@ -90,6 +91,7 @@ class Host:
         peer_uri: str | None = None,
         image: str | None = None,
         packages: Mapping[str, str] | None = None,
+        daemons: str | None = None,
         log: Path | None = None,
         counters: HostCounters | None = None,
         route: Callable[[str], str] | None = None,
@@ -105,6 +107,7 @@ class Host:
         self.uri = uri
         self.image = image
         self.packages = packages
+        self.daemons = daemons
         self.log = log
         self.counters = counters
         self.shell = shell or shell_of(uri)

@@ -30,7 +30,7 @@ class LogTail:
     """The end of one log.
 
     Attributes:
-        what: "libvirtd", or "QEMU of" a guest.
+        what: "libvirtd", or a modular daemon's name, or "QEMU of" a guest.
         lines: Its last useful lines.
         problem: Why it could not be read; empty if it was read.
     """
@@ -62,7 +62,10 @@ def log_tails(
     kinds = frozenset(wanted)
     tails = []
     if kinds & _DAEMONS and log.exists():
-        tails.append(_tail(host, "libvirtd", log, lines, complaints=True))
+        # With modular daemons, virtproxyd serves other machines, and has its own log.
+        beside = log.with_name("virtproxyd.log")
+        logs = (log, beside) if beside.exists() else (log,)
+        tails += [_tail(host, each.stem, each, lines, complaints=True) for each in logs]
     if kinds & _QEMUS:
         files = sorted(log.parent.glob("qemu/*.log"), key=lambda file: file.stat().st_mtime)
         if files:

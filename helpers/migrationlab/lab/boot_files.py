@@ -34,6 +34,7 @@ MODULES = (
     "net_failover",
     "virtio_net",
     "virtio_blk",
+    "vmxnet3",
 )
 #: Increase it when the same sources give other files.
 VERSION = 3

@@ -153,11 +153,16 @@ def _localhost(sides: Sides) -> tuple[Change, ...]:
 
 
 def _same_uuid(sides: Sides) -> tuple[Change, ...]:
-    path, line = "etc/libvirt/libvirtd.conf", re.compile(r'^host_uuid = ".*"$', re.MULTILINE)
+    line = re.compile(r'^host_uuid = ".*"$', re.MULTILINE)
     lab, to = sides.lab, sides.to
-    theirs, ours = (original(lab, host.name, path) for host in (sides.source, to))
+    hosts = (sides.source, to)
+    theirs, ours = (original(lab, host.name, _config(lab, host)) for host in hosts)
     text = line.sub(line.findall(theirs)[0], ours)
-    return (file_changed(lab, to.name, path, text), restarted(lab, to))
+    return (file_changed(lab, to.name, _config(lab, to), text), restarted(lab, to))
+
+
+def _config(lab: LabBase, host: Host) -> str:
+    return lab.files.host(host.name).config
 
 
 def _no_drop_cache(sides: Sides) -> tuple[Change, ...]:
@@ -171,11 +176,13 @@ def _no_drop_cache(sides: Sides) -> tuple[Change, ...]:
 def _no_userfaultfd(sides: Sides) -> tuple[Change, ...]:
     # Root may use the call by its capability, and the device as its owner.
     remount = "[ ! -e /dev/userfaultfd ] || mount -o remount,bind,{} /dev/userfaultfd"
-    daemon = "#!/bin/sh\nexec setpriv --bounding-set=-sys_ptrace libvirtd --listen\n"
     lab, to = sides.lab, sides.to
+    script = "etc/migrationlab/libvirtd"
+    fewer = "exec setpriv --bounding-set=-sys_ptrace "
+    daemon = original(lab, to.name, script).replace("exec ", fewer)
     return (
         ran(lab, to.name, remount.format("nodev"), remount.format("dev")),
-        file_changed(lab, to.name, "etc/migrationlab/libvirtd", daemon),
+        file_changed(lab, to.name, script, daemon),
         restarted(lab, to),
     )
 

@@ -78,7 +78,7 @@ def domain_xml(spec: BootedSpec, uuid: str) -> str:
     <interface type='bridge'>
       <mac address='52:54:00:11:0b:{spec.number:02x}'/>
       <source bridge='lan'/>
-      <model type='virtio'/>
+      <model type='{spec.network_model}'/>
     </interface>
     <serial type='file'><source path='{GUESTS_AT_HOST}/{spec.name}.console' append='on'/></serial>
     <memballoon model='none'/>

@@ -7,6 +7,7 @@ copies them into the host. The originals stay in the lab's folder, from where fa
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -21,6 +22,7 @@ from migrationlab.lab.layout import (
     LIBVIRT_PORT,
     LIBVIRT_TLS_PORT,
     WIRE_ADDRESSES,
+    Daemons,
     LabFiles,
     bridge_mac,
 )
@@ -30,13 +32,17 @@ LIBVIRT_AUTHORITY = "etc/pki/CA/cacert.pem"
 LIBVIRT_PKI = "etc/pki/libvirt"
 QEMU_PKI = "etc/pki/qemu"
 
-LIBVIRTD = """\
+#: Of the daemon that other machines connect to: libvirtd, or virtproxyd.
+REMOTE = """\
 # A TLS client needs a certificate of the lab's own authority.
 listen_tls = 1
 tls_port = "{tls_port}"
 listen_tcp = 1
 tcp_port = "{port}"
 auth_tcp = "none"
+"""
+#: Of every daemon.
+LOCAL = """\
 auth_unix_rw = "none"
 unix_sock_group = "root"
 # Two hosts on one machine have the same UUID by default: "Attempt to migrate guest to the
@@ -44,7 +50,7 @@ unix_sock_group = "root"
 host_uuid = "{uuid}"
 # The phases of a migration, which only the daemons know; the capture reads this log.
 log_filters = "1:qemu.qemu_domain 1:qemu.qemu_migration 3:*"
-log_outputs = "1:file:/var/log/libvirt/libvirtd.log"
+log_outputs = "1:file:/var/log/libvirt/{daemon}.log"
 """
 
 QEMU = """\
@@ -61,11 +67,16 @@ stdio_handler = "file"
 shared_filesystems = ["{guests}"]
 """
 
-#: host-init.sh starts this again whenever it ends. It is a file, so that a fault can start the
-#: daemon with fewer rights.
+#: host-init.sh starts these again whenever they end. They are files, so that a fault can start a
+#: daemon with fewer rights. The file libvirtd starts the daemon that controls QEMU.
 DAEMON = """\
 #!/bin/sh
 exec libvirtd --listen
+"""
+#: virtproxyd has no --listen: it listens as its settings say.
+MODULAR = """\
+#!/bin/sh
+exec /usr/local/sbin/{daemon} --config /etc/libvirt/{daemon}.conf
 """
 
 SSHD = """\
@@ -97,8 +108,11 @@ link set lan up
 """
 
 
-def write(files: LabFiles) -> None:
-    """Write the settings and keys of both hosts into a lab's new folder."""
+def write(files: LabFiles, daemons: Sequence[Daemons] = ("monolithic", "monolithic")) -> None:
+    """Write the settings and keys of both hosts into a lab's new folder.
+
+    ``daemons`` are the kinds of libvirt's daemons on each host.
+    """
     authority = Authority.new(f"authority of {files.directory.name}")
     client = authority.client("client")
     texts = {
@@ -117,18 +131,15 @@ def write(files: LabFiles) -> None:
     hosts = "127.0.0.1 localhost\n" + "".join(
         f"{address} {name}\n" for name, address in names.items()
     )
-    for name, lan in zip(HOST_NAMES, LAN_ADDRESSES, strict=True):
+    for name, lan, kind in zip(HOST_NAMES, LAN_ADDRESSES, daemons, strict=True):
         directory = files.host(name).directory
         for folder in ("run", "log"):
             (directory / folder).mkdir(parents=True)
         of_host = {
             "etc/hosts": hosts,
             "etc/nsswitch.conf": NAMES,
-            "etc/libvirt/libvirtd.conf": LIBVIRTD.format(
-                port=LIBVIRT_PORT, tls_port=LIBVIRT_TLS_PORT, uuid=uuid.uuid4()
-            ),
+            **_daemons(kind),
             "etc/libvirt/qemu.conf": QEMU.format(guests=GUESTS_AT_HOST),
-            "etc/migrationlab/libvirtd": DAEMON,
             "etc/ssh/sshd_config": SSHD,
             "etc/ssh/ssh_host_ed25519_key": _private(host_keys[name]),
             "etc/migrationlab/network": NETWORK.format(
@@ -144,6 +155,22 @@ def write(files: LabFiles) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with open(file, "x", opener=private) as opened:
             opened.write(text)
+
+
+def _daemons(kind: Daemons) -> dict[str, str]:
+    """Return the settings of a host's daemons, and the scripts that start them."""
+    remote = REMOTE.format(port=LIBVIRT_PORT, tls_port=LIBVIRT_TLS_PORT)
+    own = uuid.uuid4()
+    names = ("libvirtd",) if kind == "monolithic" else ("virtqemud", "virtproxyd")
+    texts = {f"etc/libvirt/{name}.conf": LOCAL.format(uuid=own, daemon=name) for name in names}
+    # The last one serves other machines.
+    texts[f"etc/libvirt/{names[-1]}.conf"] += remote
+    if kind == "monolithic":
+        return texts | {"etc/migrationlab/libvirtd": DAEMON}
+    scripts = {"libvirtd": "virtqemud", "virtproxyd": "virtproxyd"}
+    return texts | {
+        f"etc/migrationlab/{file}": MODULAR.format(daemon=name) for file, name in scripts.items()
+    }
 
 
 def _certificates(authority: Authority, name: str, addresses: tuple[str, ...]) -> dict[str, str]:

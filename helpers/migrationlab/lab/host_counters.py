@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from migrationlab.lab.layout import DAEMONS
 from migrationlab.lab.network import DEVICE, Wire
 from migrationlab.lab.socket_broker import open_socket
 
@@ -44,13 +45,13 @@ class LabHostCounters:
         return open_socket(self.broker, self.name, socket.AF_NETLINK, socket.SOCK_RAW, protocol)
 
     def processes(self, uuid: str) -> dict[str, int]:
-        """Return the pids of libvirtd and of a domain's QEMU, if they run."""
+        """Return the pids of libvirtd (or virtqemud) and of a domain's QEMU, if they run."""
         found: dict[str, int] = {}
         for pid in _children(self.first):
             with contextlib.suppress(OSError):  # it has ended since
                 words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
                 name = Path(os.fsdecode(words[0])).name
-                if name == "libvirtd":
+                if name in DAEMONS:
                     found["libvirtd"] = pid
                 # libvirt names the domain to QEMU by its UUID (qemuBuildCommandLine).
                 elif name.startswith("qemu-system-") and uuid.encode() in words:

@@ -24,14 +24,14 @@ from migrationlab.steps import Listener, Step, ignore, step
 
 DEFAULT = "trixie"
 #: Set to 1, it accepts lists of packages that have expired, like ``expired=True``.
-EXPIRED_VARIABLE = "MIGRATIONLAB_EXPIRED_MIRROR"
+EXPIRED_VARIABLE = "MIGRATIONLABEXPIRED_MIRROR"
 #: What the build itself notes in an image.
 RECORD = "var/lib/migrationlab/image.json"
 #: The packages whose versions a run records, where the image has them.
 RECORDED = (*PACKAGES, "seabios", "libvirt-daemon-common", "libvirt0", "linux-image")
 _IMAGE_NAME = re.compile(r"(?P<name>[a-z-]+)-[0-9a-f]{12}")
 #: APT's words for a list of packages that the mirror should have renewed (apt-pkg/acquire-item.cc).
-_EXPIRED = re.compile(r"Release file for (\S+) is expired \(invalid since ([^)]*)\)")
+EXPIRED = re.compile(r"Release file for (\S+) is expired \(invalid since ([^)]*)\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ def remove(name: str) -> bool:
 def _belongs(file: str, name: str) -> bool:
     """Return whether a folder of the cache is an image of this name, or was made for one."""
     bare = file.removeprefix(".")
-    for ending in (".partial", ".capabilities", ".daemons"):
+    for ending in (".partial", ".partial-daemons", ".capabilities", ".daemons"):
         bare = bare.removesuffix(ending)
     match = _IMAGE_NAME.fullmatch(bare)
     return match is not None and match["name"] == name
@@ -233,7 +233,7 @@ def _mmdebstrap(name: str, tar: Path, on_step: Listener, *, expired: bool) -> No
 
 def _failure(name: str, complaints: list[str]) -> LabError:
     text = "\n".join(complaints)
-    if match := _EXPIRED.search(text):
+    if match := EXPIRED.search(text):
         return LabError(
             f"build of the {name} host image failed: the mirror's list of packages {match[1]} has "
             f"expired, {match[2]} ago, so nobody can tell whether newer packages exist",

@@ -25,6 +25,7 @@ def inspect_lab(lab: LabBase, guests: Iterable[Guest]) -> dict[str, Any]:
             {
                 "name": name,
                 "image": host.image,
+                "daemons": host.daemons,
                 "libvirt": host.facts.libvirt_version,
                 "qemu": host.facts.qemu_version,
                 "wire_address": wire,

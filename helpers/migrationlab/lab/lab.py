@@ -17,10 +17,10 @@ import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import psutil
 
@@ -33,6 +33,7 @@ from migrationlab.lab import (
     disk_files,
     host_config,
     image,
+    modular,
     namespaces,
     proxy,
     rack,
@@ -46,7 +47,7 @@ from migrationlab.lab.guest import Guest, GuestBeats, domains_of
 from migrationlab.lab.guest_xml import domain_xml
 from migrationlab.lab.inspect import inspect_lab
 from migrationlab.lab.lab_base import LabBase
-from migrationlab.lab.layout import FIRST_GUEST, HOST_NAMES, LAST_GUEST, LabFiles
+from migrationlab.lab.layout import FIRST_GUEST, HOST_NAMES, LAST_GUEST, Daemons, LabFiles
 from migrationlab.lab.phase_effects import Options
 from migrationlab.lab.phase_faults import PhaseFault, Side, phase_fault
 from migrationlab.plan.guest_spec import GuestSpec
@@ -73,6 +74,8 @@ class Lab(LabBase):
         images: The image of both hosts, or of each: "trixie", "bookworm", "trixie-backports" or
             "forky".
         wire_mbit_s: The rate of the wire between them, or None for no limit.
+        daemons: The kind of libvirt's daemons on both hosts, or on each: "monolithic" is libvirtd,
+            "modular" is virtqemud and virtproxyd.
         expired_mirror: Whether a missing image may be built from lists of packages that the mirror
             should have renewed.
         on_step: Receives the steps of starting the lab and of booting guests.
@@ -88,6 +91,7 @@ class Lab(LabBase):
         name: str | None = None,
         images: str | tuple[str, str] = image.DEFAULT,
         wire_mbit_s: float | None = DEFAULT_MBIT_S,
+        daemons: Daemons | tuple[Daemons, Daemons] = "monolithic",
         expired_mirror: bool = False,
         on_step: Listener = ignore,
         _state: Mapping[str, Any] | None = None,
@@ -108,6 +112,13 @@ class Lab(LabBase):
                 f"images must be one image or two (got {images!r})",
                 hint='Give images=("bookworm", "trixie").',
             )
+        kinds = (daemons, daemons) if isinstance(daemons, str) else tuple(daemons)
+        if len(kinds) != 2 or not {*kinds} <= {*get_args(Daemons)}:
+            raise UsageError(
+                f"daemons must be monolithic or modular, or one of them for each host "
+                f"(got {daemons!r})",
+                hint='Give daemons="modular", or daemons=("monolithic", "modular").',
+            )
         # Bad arguments are refused before an image is built for a minute.
         for each in pair:
             image.path_of(each)
@@ -117,21 +128,26 @@ class Lab(LabBase):
         registry.sweep()
         self._lock = registry.take(self.name)
         try:
-            roots = [image.ensure(name, on_step, expired=expired_mirror) for name in pair]
+            roots = [image.ensure(each, on_step, expired=expired_mirror) for each in pair]
+            programs = [
+                modular.ensure(each, on_step, expired=expired_mirror) if kind == "modular" else None
+                for each, kind in zip(pair, kinds, strict=True)
+            ]
             with step(on_step, f"starting lab {self.name}"):
-                self._start(files, roots)
+                self._start(files, roots, programs)
                 self.wire.set(wire_mbit_s)
         except BaseException:
             self.close()
             raise
 
-    def _start(self, files: LabFiles, roots: list[Path]) -> None:
+    def _start(self, files: LabFiles, roots: list[Path], programs: Sequence[Path | None]) -> None:
         # This process holds the name, so an old folder of that name has no owner.
         namespaces.remove_tree(files.directory)
         files.directory.mkdir(mode=0o700)
         files.guests.mkdir()
-        host_config.write(files)
-        running, self._process = rack.start(files, list(zip(HOST_NAMES, roots, strict=True)))
+        host_config.write(files, ["modular" if each else "monolithic" for each in programs])
+        hosts = list(zip(HOST_NAMES, roots, programs, strict=True))
+        running, self._process = rack.start(files, hosts)
         proxy.write(files, running, roots[0] / "bin/busybox")
         state = {
             "name": self.name,

@@ -160,6 +160,7 @@ class LabBase:
                 peer_uri=f"qemu+ssh://root@{name}/system",
                 image=used,
                 packages=packages,
+                daemons="monolithic" if files.daemon == "libvirtd" else "modular",
                 log=files.log,
                 counters=LabHostCounters(name, address, first, self.files.broker, self.wire),
                 route=functools.partial(proxy.route, self.files),

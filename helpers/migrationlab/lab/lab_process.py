@@ -17,6 +17,7 @@ import psutil
 from migrationlab.errors import LabError, UsageError
 from migrationlab.hosts.poll import wait_until
 from migrationlab.lab import registry
+from migrationlab.lab.layout import Daemons
 from migrationlab.steps import Listener, Step, ignore
 
 DEFAULT_NAME = "lab"
@@ -31,6 +32,7 @@ def up(
     *,
     images: tuple[str, str],
     wire_mbit_s: float | None,
+    daemons: Daemons = "monolithic",
     expired_mirror: bool = False,
     on_step: Listener = ignore,
 ) -> None:
@@ -39,6 +41,7 @@ def up(
         "name": name,
         "images": images,
         "wire_mbit_s": wire_mbit_s,
+        "daemons": daemons,
         "expired_mirror": expired_mirror,
     }
     arguments = json.dumps(wanted)

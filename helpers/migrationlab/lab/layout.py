@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 HOST_NAMES = ("host-a", "host-b")
 WIRE_ADDRESSES = ("10.11.0.1", "10.11.0.2")
@@ -28,6 +28,10 @@ LIBVIRT_TLS_PORT = 16514
 #: Records of the beat buffer: a quarter of an hour of one guest's beats.
 BEAT_RECORDS = 1 << 20
 #: The path of the lab's folder of guests on the hosts.
+#: The daemons that control QEMU. libvirtd also serves the network; with modular daemons virtproxyd
+#: does that.
+DAEMONS = ("libvirtd", "virtqemud")
+Daemons = Literal["monolithic", "modular"]
 GUESTS_AT_HOST = "/var/lib/migrationlab/guests"
 #: The folder of a host's own disks, which the other host does not see.
 DISKS_AT_HOST = "/var/lib/migrationlab/disks"
@@ -66,10 +70,31 @@ class HostFiles:
 
     directory: Path
 
-    #: The socket of libvirtd, by this process's path.
-    socket = Below("run", "libvirt-sock")
-    #: The log of libvirtd.
-    log = Below("log", "libvirtd.log")
+    @property
+    def daemon(self) -> str:
+        """Return the name of the daemon that controls QEMU: libvirtd, or modular virtqemud."""
+        modular = Path(self.directory, "etc/libvirt/virtqemud.conf").exists()
+        return "virtqemud" if modular else "libvirtd"
+
+    @property
+    def socket(self) -> Path:
+        """Return the socket of that daemon, by this process's path.
+
+        libvirt's clients on a modular host use this one, too; the socket of the old name is
+        virtproxyd's.
+        """
+        name = "virtqemud-sock" if self.daemon == "virtqemud" else "libvirt-sock"
+        return Path(self.directory, "run", name)
+
+    @property
+    def log(self) -> Path:
+        """Return the log of that daemon."""
+        return Path(self.directory, "log", f"{self.daemon}.log")
+
+    @property
+    def config(self) -> str:
+        """Return the settings of that daemon, below the host's root."""
+        return f"etc/libvirt/{self.daemon}.conf"
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from migrationlab.lab import image, namespaces
 from migrationlab.lab.layout import (
     BEAT_PORT,
     BEAT_RECORDS,
+    DAEMONS,
     LAN_PREFIX,
     OBSERVER,
     LabFiles,
@@ -53,14 +54,16 @@ class Rack:
         return bool(psutil.pid_exists(self.pid))
 
     def libvirtd(self, host: str) -> psutil.Process | None:
-        """Return the libvirtd of a host, None while none runs.
+        """Return the daemon of a host that controls QEMU, None while none runs.
+
+        It is libvirtd, or virtqemud of the modular daemons.
 
         Raises:
             psutil.NoSuchProcess: The host is gone.
         """
         for process in psutil.Process(self.hosts[host]).children():
             with contextlib.suppress(psutil.NoSuchProcess):  # another one that has just ended
-                if process.name() == "libvirtd":
+                if process.name() in DAEMONS:
                     return process
         return None
 
@@ -80,9 +83,13 @@ class Rack:
 
 
 def start(
-    files: LabFiles, hosts: Sequence[tuple[str, Path]]
+    files: LabFiles, hosts: Sequence[tuple[str, Path, Path | None]]
 ) -> tuple[Rack, subprocess.Popen[bytes]]:
     """Start a rack in a lab's folder, which has the settings of the ``hosts`` already.
+
+    Args:
+        files: The lab's folder.
+        hosts: Each host's name, its image, and the folder of its modular daemons, if it has them.
 
     Returns:
         The rack, and its process as this process's child.
@@ -97,8 +104,9 @@ def start(
                 "image": str(root),
                 "directory": str(files.host(name).directory),
                 "capabilities": str(image.capabilities(root)),
+                "daemons": str(daemons or ""),
             }
-            for name, root in hosts
+            for name, root, daemons in hosts
         ],
         "guests": str(files.guests),
         "disks": str(files.disks),
@@ -117,7 +125,7 @@ def start(
         pids = _build(process, spec, files)
         first = only_child(process.pid)
         outside = {name: namespaces.pid_outside(pid, first) for name, pid in pids.items()}
-        firsts = {name: only_child(outside[name]) for name, _ in hosts}
+        firsts = {name: only_child(outside[name]) for name, *_ in hosts}
         return Rack(pid=first, hosts=firsts, observer=outside["observer"]), process
     except BaseException:
         namespaces.end_guarded(process)

@@ -223,4 +223,6 @@ def _ask(host: Host, uuid: str, question: Callable[[libvirt.virDomain], T]) -> T
 
 def _about_host(host: Host) -> dict[str, object]:
     about = {"name": host.name, **asdict(host.facts), "image": host.image}
-    return about if host.packages is None else about | {"packages": dict(host.packages)}
+    if host.image is not None:  # only a lab knows more
+        about |= {"packages": dict(host.packages or {}), "daemons": host.daemons}
+    return about

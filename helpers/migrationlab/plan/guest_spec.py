@@ -27,6 +27,7 @@ Accelerator = Literal["auto", "kvm", "tcg"]
 Pattern = Literal["sequential", "random", "hot-cold", "zipf"]
 Content = Literal["random", "fixed", "zeros"]
 Rate = float | Literal["max"]
+NetworkModel = Literal["virtio", "vmxnet3"]
 DiskKind = Literal["local", "shared"]
 #: As libvirt's and QEMU's (libvirt's docs/formatdomain.rst, the driver element of a disk).
 DiskCache = Literal["writeback", "none", "writethrough", "directsync", "unsafe"]
@@ -85,6 +86,7 @@ class GuestSpec:
         minimum=0, maximum=1000,
     )  # fmt: skip
     disk_cache: DiskCache = option("writeback", "How QEMU caches the disk.")
+    network_model: NetworkModel = option("virtio", "Model of the network card.")
     accelerator: Accelerator = option("auto", "The accelerator; auto uses KVM if it works here.")
     persistent: bool = option(
         default=False,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 GUEST_SETTINGS = (
     *("memory_mib", "working_set_mib", "fill_mib", "dirty_mib_s", "pattern", "phases"),
     *("incompressible", "content", "vcpus", "writers"),
-    *("disk", "disk_mib", "disk_mib_s", "disk_cache", "cpu", "persistent"),
+    *("disk", "disk_mib", "disk_mib_s", "disk_cache", "network_model", "cpu", "persistent"),
 )
 _MARKS = {
     "warm_up": "a warm-up, which does not count",

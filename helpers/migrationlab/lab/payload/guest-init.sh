@@ -14,7 +14,7 @@ for word in $(cat /proc/cmdline); do
 done
 # Debian's kernels differ in which of these are modules; those that are built in have no file.
 for module in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci \
-    failover net_failover virtio_net ${disk_rate:+virtio_blk}; do
+    failover net_failover virtio_net vmxnet3 ${disk_rate:+virtio_blk}; do
     [ -e "/modules/$module.ko" ] && insmod "/modules/$module.ko"
 done
 ip link set lo up

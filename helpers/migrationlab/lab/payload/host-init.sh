@@ -16,11 +16,15 @@ done
 # sshd writes this file when it listens.
 until [ -e /run/sshd.pid ]; do sleep 0.01; done
 echo running
-# As systemd would: libvirtd starts again whenever it ends, and reads its settings. Guests keep
-# running meanwhile: they are children of this process, which reaps them.
-while :; do
-    /bin/sh /etc/migrationlab/libvirtd 2>>/var/log/libvirt/libvirtd.err &
-    wait $! || :
-    # A libvirtd that cannot start must not keep a processor busy.
-    sleep 0.1
-done
+# As systemd would: a daemon starts again whenever it ends, and reads its settings.
+keep() {
+    while :; do
+        /bin/sh "/etc/migrationlab/$1" 2>>/var/log/libvirt/libvirtd.err &
+        wait $! || :
+        # A daemon that cannot start must not keep a processor busy.
+        sleep 0.1
+    done
+}
+[ ! -e /etc/migrationlab/virtproxyd ] || keep virtproxyd &
+# Guests keep running meanwhile: they are children of this process, which reaps them.
+keep libvirtd

@@ -1,16 +1,17 @@
 #!/bin/sh
 # One lab host, from empty namespaces to running daemons. Called by rack_init.py as
 #
-#   host.sh NAME IMAGE DIRECTORY GUESTS DISK CAPABILITIES
+#   host.sh NAME IMAGE DIRECTORY GUESTS DISK CAPABILITIES DAEMONS
 #
 # inside new net, mount, uts, ipc and pid namespaces. IMAGE is the host's operating system, read
 # only. DIRECTORY is the host's folder, which the owner sees too (etc/ with its settings, run/ for
 # libvirt's sockets, log/). GUESTS is the lab's folder of guests, the same on both hosts. DISK is
 # for the host's own changes. CAPABILITIES caches what libvirt finds out about the image's QEMU, so
-# that a new lab does not wait for it. Prints "ready", waits for a line on standard input (the rack
+# that a new lab does not wait for it. DAEMONS has the modular daemons; it is empty where libvirtd is
+# the host's daemon. Prints "ready", waits for a line on standard input (the rack
 # makes the host's network cards meanwhile), and continues as host-init.sh.
 set -eu
-name=$1 image=$2 directory=$3 guests=$4 disk=$5 capabilities=$6
+name=$1 image=$2 directory=$3 guests=$4 disk=$5 capabilities=$6 daemons=$7
 root=$disk/root
 mkdir -p "$disk/upper" "$disk/work" "$root"
 # In a user namespace overlayfs may store its metadata in user.* attributes only.
@@ -42,6 +43,7 @@ mkdir -p "$root/var/lib/migrationlab/guests"
 mount --bind "$guests" "$root/var/lib/migrationlab/guests"
 mkdir -p "$root/var/cache/libvirt/qemu/capabilities"
 mount --bind "$capabilities" "$root/var/cache/libvirt/qemu/capabilities"
+[ -z "$daemons" ] || mount --bind "$daemons" "$root/usr/local/sbin"
 cp "$(dirname "$0")/host-init.sh" "$root/run/migrationlab/"
 
 hostname "$name"

@@ -46,7 +46,7 @@ def start_host(host: dict[str, str], spec: dict[str, Any]) -> subprocess.Popen[s
             *("unshare", "--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child"),
             *("--", "sh", str(HERE / "host.sh")),
             *(host["name"], host["image"], host["directory"], spec["guests"]),
-            *(f"{spec['disks']}/{host['name']}", host["capabilities"]),
+            *(f"{spec['disks']}/{host['name']}", host["capabilities"], host["daemons"]),
         ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -1,0 +1,113 @@
+"""Ask QEMU for the lengths of virtqueues: those of a running guest, and those of a host's QEMU.
+
+The guest's driver agrees on the length of each queue with the QEMU that the guest is booted on, and
+keeps it over migrations. A QEMU refuses a guest with a queue that is longer than its own device's:
+"VQ 0 vring.num 1024 exceeds allocated max 256" (hw/virtio/virtio.c, virtio_load). Neither libvirt
+nor the machine type tells; both QEMUs do, by ``x-query-virtio-queue-status`` (from QEMU 7.2 on).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import libvirt_qemu
+
+from migrationlab.hosts.connection import refusals
+from migrationlab.hosts.host import Host
+
+#: The devices that are asked for, by QEMU's names.
+DEVICES = ("virtio-net", "virtio-blk")
+#: More queues than a device without multiqueue has.
+_MOST_QUEUES = 4
+_PROBED = {"virtio-net": "net", "virtio-blk": "blk"}
+#: A QEMU that is never started: it has no disk, no network and no memory of a guest.
+_PROBE = """
+printf '%s\\n' "$4" | timeout 20 "$1" -machine "$2,accel=tcg" -nodefaults -display none -S -m 16 \\
+    -device virtio-net-pci,id=net -blockdev null-co,node-name=none \\
+    -device virtio-blk-pci,id=blk,drive=none -qmp stdio -name "$3"
+"""
+
+Queues = Mapping[str, tuple[int, ...]]
+
+
+def guest_queues(host: Host, domain: str) -> Queues:
+    """Return the lengths of a running guest's virtqueues, by device.
+
+    It uses QEMU's monitor, which taints the domain, so it is for guests of a lab only.
+
+    Raises:
+        HostError: The host, or its QEMU, gave no answer.
+    """
+    found = host.domain(domain)
+
+    def ask(command: str, **arguments: object) -> Any:
+        text = json.dumps({"execute": command, "arguments": arguments})
+        with refusals():
+            answer = libvirt_qemu.qemuMonitorCommand(found, text, 0)
+        return json.loads(answer).get("return")
+
+    devices = ask("x-query-virtio") or ()
+    return _lengths({each["path"]: each["name"] for each in devices}, ask)
+
+
+def host_queues(host: Host, machine: str, emulator: str) -> Queues | None:
+    """Return the lengths that a host's QEMU gives to new devices; None if it cannot be asked.
+
+    A QEMU of that machine type is started there for a moment, which runs no guest.
+    """
+    if host.shell is None:
+        return None
+    paths = {f"/machine/peripheral/{short}/virtio-backend": name for name, short in _PROBED.items()}
+    asked: list[dict[str, object]] = [{"execute": "qmp_capabilities"}]
+    asked += [_status(path, queue) for path in paths for queue in range(_MOST_QUEUES)]
+    text = "\n".join(json.dumps(each) for each in [*asked, {"execute": "quit"}])
+    argv = (emulator, machine, "migrationlab-probe", text)
+    done = host.shell.run("sh", "-c", _PROBE, "sh", *argv, timeout_s=30)
+    answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    # The greeting and events are no answers.
+    answers = [each for each in answers if "return" in each or "error" in each][1:]
+    statuses = iter(each.get("return") for each in answers)
+
+    def ask(command: str, **arguments: object) -> Any:
+        return next(statuses, None)
+
+    found = _lengths(paths, ask, always=True)
+    return found or None
+
+
+def longer(guest: Queues, host: Queues) -> str:
+    """Return the queues of a guest that are longer than those of a host, as text; empty if none."""
+    found = [
+        f"queue {number} of {name} has {length} entries, the destination allows {most}"
+        for name in sorted(guest.keys() & host.keys())
+        for number, (length, most) in enumerate(zip(guest[name], host[name], strict=False))
+        if length > most
+    ]
+    return "; ".join(found)
+
+
+def _status(path: str, queue: int) -> dict[str, object]:
+    arguments = {"path": path, "queue": queue}
+    return {"execute": "x-query-virtio-queue-status", "arguments": arguments}
+
+
+def _lengths(
+    paths: Mapping[str, str], ask: Callable[..., Any], *, always: bool = False
+) -> dict[str, tuple[int, ...]]:
+    """Return the lengths of all queues; ``always`` asks for each queue, after a missing one too."""
+    found: dict[str, tuple[int, ...]] = {}
+    for path, name in paths.items():
+        lengths = []
+        for queue in range(_MOST_QUEUES):
+            status = ask("x-query-virtio-queue-status", path=path, queue=queue)
+            if status and status["vring-num"]:
+                lengths.append(int(status["vring-num"]))
+            elif not always:
+                break
+        if name in DEVICES and lengths:
+            # Of two devices of one kind the longer queues count.
+            before = found.get(name, ())
+            found[name] = max(tuple(lengths), before)
+    return found
