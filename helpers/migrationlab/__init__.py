@@ -34,7 +34,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "experiment": ["Experiment", "load_fault_matrix"],
         "explain": ["Explanation", "JobAnswer", "explain", "explain_job"],
-        "forecast": ["DirtyCurve", "Forecast", "Memory", "forecast"],
+        "forecast": ["Advice", "DirtyCurve", "Forecast", "Memory", "advise", "forecast"],
         "hosts": ["Host"],
         "lab": ["Lab"],
         "migrate": ["Migration", "Progress", "Recovery", "migrate", "recover", "start"],
@@ -62,9 +62,11 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from .explain import JobAnswer as JobAnswer
     from .explain import explain as explain
     from .explain import explain_job as explain_job
+    from .forecast import Advice as Advice
     from .forecast import DirtyCurve as DirtyCurve
     from .forecast import Forecast as Forecast
     from .forecast import Memory as Memory
+    from .forecast import advise as advise
     from .forecast import forecast as forecast
     from .hosts import Host as Host
     from .lab import Lab as Lab

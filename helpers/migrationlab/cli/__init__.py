@@ -24,12 +24,14 @@ from migrationlab.errors import MigrationLabError, PlanError, UsageError
 
 #: Each verb, and its module in this package.
 VERBS = {
+    "advise": "advise",
     "demo": "demo",
     "doctor": "doctor",
     "experiment": "experiment",
     "explain": "explain",
     "export": "runs",
     "faults": "fault_matrix",
+    "forecast": "forecast",
     "lab": "lab",
     "matrix": "matrix",
     "migrate": "migrate",
@@ -53,7 +55,7 @@ class Verbs(click.Group):
         if cmd_name not in VERBS:
             return None
         module = importlib.import_module(f"migrationlab.cli.{VERBS[cmd_name]}")
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
     def main(self, *args: Any, **kwargs: Any) -> Any:

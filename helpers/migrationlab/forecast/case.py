@@ -175,12 +175,17 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """An iteration of a simulation: its number, times from the first byte, and what it leaves."""
+    """An iteration of a simulation.
+
+    Its number counts from 1, its times are in seconds from the first byte. ``pending_pages`` are
+    to be sent when it begins, ``left_pages`` when it ends.
+    """
 
     number: int
     start_s: float
     end_s: float
     pending_pages: float
+    left_pages: float
     throttle: float
 
 

@@ -134,7 +134,7 @@ def _draw(  # noqa: PLR0917 (each once, from one place)
     for _ in range(draws):
         mbit_s = random.uniform(*bandwidth)
         share = mbit_s / math.sqrt(bandwidth[0] * bandwidth[1])
-        noise = random.normal(size=3) / DEVIATIONS
+        noise = (random.normal(size=3) / DEVIATIONS).tolist()
         place = random.random() if case.before_zeros is None else None
         written = curve.written(
             dirty_pages=curve.resampled(random),

@@ -37,7 +37,7 @@ def simulate_per_iteration(case: Case) -> Path:
         if takes_s >= last_s * (1 - SETTLED) and now >= case.limits[-1][0]:
             break
         last_s = takes_s
-        iterations.append(Sent(len(iterations) + 1, now, now + takes_s, pages, 0.0))
+        iterations.append(Sent(len(iterations) + 1, now, now + takes_s, pages, 0.0, 0.0))
         now += takes_s
         sent += amount
         pages = case.written(takes_s)

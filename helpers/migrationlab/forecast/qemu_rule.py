@@ -205,9 +205,9 @@ class _Simulation:
     def _synchronize(self) -> None:
         """Add the pages written since the last synchronization, and begin an iteration."""
         new = self._newly_written()
-        self.iterations.append(
-            Sent(self.count, self.synced_s, self.now, self.began_pages, self.throttle)
-        )
+        left = self.pending.pages
+        one = Sent(self.count, self.synced_s, self.now, self.began_pages, left, self.throttle)
+        self.iterations.append(one)
         self.count += 1
         self.last_s = (self.now - self.synced_s) * self.pace
         self.synced_s = self.now

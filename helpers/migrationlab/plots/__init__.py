@@ -10,6 +10,7 @@ from migrationlab.plots.downtime import downtime
 from migrationlab.plots.downtime_parts import downtime_parts
 from migrationlab.plots.experiment import experiment
 from migrationlab.plots.fault_matrix import fault_matrix
+from migrationlab.plots.forecast import forecast
 from migrationlab.plots.latency import latency
 from migrationlab.plots.picture import Picture, style
 from migrationlab.plots.policies import policies
@@ -27,6 +28,7 @@ __all__ = [
     "downtime_parts",
     "experiment",
     "fault_matrix",
+    "forecast",
     "latency",
     "policies",
     "progress",
