@@ -32,6 +32,7 @@ VERBS = {
     "export": "runs",
     "faults": "fault_matrix",
     "forecast": "forecast",
+    "gate": "gate",
     "lab": "lab",
     "matrix": "matrix",
     "migrate": "migrate",

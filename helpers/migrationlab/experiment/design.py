@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 from migrationlab.errors import PlanError, UsageError
+from migrationlab.experiment.layout import FULL, MAX_FRACTION, chosen, require_layout
 from migrationlab.experiment.spec import (
     DEFAULT,
     UNLIMITED,
@@ -31,6 +32,7 @@ from migrationlab.experiment.spec import (
     table_at,
     text_at,
 )
+from migrationlab.experiment.stopping import Stopping, read_stopping
 from migrationlab.plan.guest_spec import GuestSpec
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.programs import programs_of_plan
@@ -54,7 +56,7 @@ Made = TypeVar("Made", GuestSpec, WireSpec)
 
 KEYS = (
     "question", "name", "repeats", "warm_ups", "seed",
-    "plan", "plans", "workload", "wire", "lab", "hosts",
+    "plan", "plans", "workload", "wire", "lab", "hosts", "layout", "fraction", "stop",
 )  # fmt: skip
 
 
@@ -99,6 +101,7 @@ class Design:
         seed: The seed of the random order within the blocks.
         images: The Debian releases of a lab's two hosts; None on real hosts.
         hosts: The real hosts; None in a lab.
+        stopping: When it may stop before all repeats; None for never.
         spec: The plain values from which the design was read.
     """
 
@@ -110,6 +113,7 @@ class Design:
     seed: int
     images: tuple[str, str] | None
     hosts: RealHosts | None
+    stopping: Stopping | None
     spec: Spec
 
     @property
@@ -155,8 +159,9 @@ def read(spec: Mapping[str, Any]) -> Design:
     Args:
         spec: ``question``, and optional keys that replace their defaults: ``name``, ``repeats``,
             ``warm_ups``, ``seed``; ``plan`` (settings by name) or ``plans`` (several plans, each
-            with a name); ``workload`` and ``wire`` (a table, or a list of tables); ``lab``
-            (``images``) or ``hosts`` (``source``, ``to``, ``domain``, ``probe``).
+            with a name); ``layout`` and ``fraction`` (see ``layout``), ``stop`` (``metric`` and
+            ``looks``: see ``stopping``); ``workload`` and ``wire`` (a table, or a list of
+            tables); ``lab`` (``images``) or ``hosts`` (``source``, ``to``, ``domain``, ``probe``).
 
     Raises:
         PlanError: The plan of a cell is not valid.
@@ -192,8 +197,15 @@ def read(spec: Mapping[str, Any]) -> Design:
         seed=integer_at(given.get("seed", 0), "seed", 0, 2**63 - 1),
         images=images,
         hosts=hosts,
+        stopping=_stopping(given, repeats),
         spec=MappingProxyType(given | {"question": question, "name": name}),
     )
+
+
+def _stopping(given: Spec, repeats: int) -> Stopping | None:
+    if "stop" not in given:
+        return None
+    return read_stopping(table_at(given["stop"], "stop"), repeats)
 
 
 def read_file(path: Path) -> Design:
@@ -237,10 +249,9 @@ def _cells(spec: Spec, *, real: bool) -> Iterator[Cell]:
         (p | w | v, plan, workload, wire)
         for (p, plan), (w, workload), (v, wire) in itertools.product(plans, workloads, wires)
     ]
+    combined = _laid_out(spec, combined)
     settings = [setting for setting, *_ in combined]
-    varying = [
-        key for key in settings[0] if any(each[key] != settings[0][key] for each in settings)
-    ]
+    varying = _varying(settings)
     names: set[str] = set()
     for setting, plan, workload, wire in combined:
         own = {key: setting[key] for key in varying}
@@ -253,6 +264,22 @@ def _cells(spec: Spec, *, real: bool) -> Iterator[Cell]:
         names.add(name)
         guest, cable = (None, None) if real else (workload, wire)
         yield Cell(name, MappingProxyType(own), plan, guest, cable)
+
+
+def _varying(settings: Sequence[Mapping[str, Value]]) -> list[str]:
+    """Return the settings in which cells differ."""
+    first = settings[0]
+    return [key for key in first if any(each[key] != first[key] for each in settings)]
+
+
+def _laid_out(spec: Spec, combined: list[Any]) -> list[Any]:
+    """Return the cells of the design's layout, out of all combinations."""
+    layout = require_layout(spec.get("layout", FULL))
+    fraction = integer_at(spec.get("fraction", 2), "fraction", 2, MAX_FRACTION)
+    settings = [setting for setting, *_ in combined]
+    varying = _varying(settings)
+    own = [{key: setting[key] for key in varying} for setting in settings]
+    return [combined[index] for index in chosen(layout, fraction, own)]
 
 
 def _count(spec: Spec) -> int:

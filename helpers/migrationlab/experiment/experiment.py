@@ -75,6 +75,11 @@ class Experiment(Results):
         images: The Debian release of the lab's hosts, or one release for each host.
         hosts: Real hosts instead of a lab: ``source`` and ``to`` (connection URIs), ``domain``,
             and optionally ``probe`` (an address of the guest, for echo requests).
+        layout: "full" (the default), "one-at-a-time" (each cell changes one factor of the first
+            cell), or "fractional" (a balanced part of the grid).
+        fraction: How many times smaller a fractional layout is; by default 2.
+        stop: When it may stop before all repeats: ``looks``, the numbers of blocks after which the
+            comparisons of ``metric`` are tested. All looks share the error of 5 %.
         directory: The experiment's folder; by default a folder of its name in ``experiments``.
 
     Raises:
@@ -98,6 +103,9 @@ class Experiment(Results):
         name: str | None = None,
         images: str | tuple[str, str] | None = None,
         hosts: Table | None = None,
+        layout: str | None = None,
+        fraction: int | None = None,
+        stop: Table | None = None,
         directory: str | Path | None = None,
     ) -> None:
         given = {
@@ -112,6 +120,9 @@ class Experiment(Results):
             "wire": wires,
             "lab": None if images is None else {"images": images},
             "hosts": hosts,
+            "layout": layout,
+            "fraction": fraction,
+            "stop": stop,
         }
         design = read({key: value for key, value in given.items() if value is not None})
         folder = Path(directory or Path("experiments") / design.name)
@@ -244,7 +255,7 @@ def _merged(
     """Return the found manifest, with the wanted one's repeats if those are more."""
     changed = [
         what
-        for what in ("question", "cells", "seed", "images", "hosts")
+        for what in ("question", "cells", "seed", "images", "hosts", "stopping")
         if getattr(found.design, what) != getattr(wanted.design, what)
     ]
     if changed:

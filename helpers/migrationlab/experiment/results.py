@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -20,6 +21,8 @@ from migrationlab.experiment.comparison import (
     adjust_for_multiple_comparisons,
 )
 from migrationlab.experiment.design import Cell
+from migrationlab.experiment.quantiles import Equivalence, Quantile, equivalence, quantile
+from migrationlab.experiment.stopping import stopped_at
 from migrationlab.experiment.stored import PLACEMENT_COLUMNS, StoredExperiment, placement
 from migrationlab.experiment.warnings import ExperimentWarning, find
 from migrationlab.runs.environment import differences, require_same
@@ -53,6 +56,11 @@ class Results(StoredExperiment):
     def metrics(self) -> tuple[str, ...]:
         """Return the names of the metrics: the measured numbers of the runs' summaries."""
         return metrics()
+
+    @property
+    def stopped_at(self) -> int | None:
+        """Return the block after which it stopped early, by its design; None if it did not."""
+        return None if self.design.stopping is None else stopped_at(self, self.design.stopping)
 
     def frame(self, *, everything: bool = False) -> pd.DataFrame:
         """Return a frame of the runs that count, one row a run, in the order of the schedule.
@@ -178,6 +186,75 @@ class Results(StoredExperiment):
         """
         self.require_metric(metric)
         return self._compared(self._comparable(mixed=mixed), self.pairs(), metric)
+
+    def quantiles(
+        self, metric: str, percents: Iterable[float] = (50, 95, 99), *, mixed: bool = False
+    ) -> dict[str, tuple[Quantile, ...]]:
+        """Return percentiles of a metric for each cell, with intervals where n is large enough.
+
+        For ``mixed`` see :meth:`summary`.
+        """
+        wanted = tuple(percents)
+        if not wanted or not all(0 < percent < 100 for percent in wanted):
+            raise UsageError(
+                f"percents must be numbers between 0 and 100 (got {wanted})",
+                hint="Give percents=(95, 99).",
+            )
+        self.require_metric(metric)
+        table = self._comparable(mixed=mixed)
+        values = {cell.name: self._values(table, cell, metric) for cell in self.cells}
+        return {
+            name: tuple(quantile(found, percent) for percent in wanted)
+            for name, found in values.items()
+        }
+
+    def equivalence(
+        self,
+        a: str | Mapping[str, object],
+        b: str | Mapping[str, object],
+        metric: str = "downtime_event_ms",
+        *,
+        margin: float,
+        mixed: bool = False,
+    ) -> Equivalence:
+        """Test whether cell ``b`` is within a margin of cell ``a``, by two one-sided tests.
+
+        ``margin`` is in the metric's unit, and must be chosen before the data are seen. For the
+        other arguments see :meth:`compare`.
+        """
+        self.require_metric(metric)
+        table = self._comparable(mixed=mixed)
+        one, other = self.cell(a), self.cell(b)
+        return equivalence(
+            self._values(table, one, metric), self._values(table, other, metric), margin
+        )
+
+    def effects(self, metric: str, *, mixed: bool = False) -> pd.DataFrame:
+        """Return the main effect of each factor, one row for each value but the factor's first.
+
+        All runs with a value are compared with all runs with the factor's first value, over the
+        values of the other factors. That is fair only in a balanced layout: full or fractional.
+        The columns: ``factor``, ``base``, ``value``, and those of a comparison (``n_a``, ``n_b``,
+        ``difference``, ``low``, ``high``, ``p_value``), with ``p_adjusted`` for all rows.
+        """
+        self.require_metric(metric)
+        table = self._comparable(mixed=mixed)
+        rows = []
+        for factor in self.design.factors:
+            grouped: dict[Any, list[float]] = {}
+            for cell in self.cells:
+                values = grouped.setdefault(cell.setting[factor], [])
+                values += self._values(table, cell, metric)
+            (base, ours), *others = grouped.items()
+            for value, theirs in others:
+                found = statistics.compare(ours, theirs)
+                kept = ("n_a", "n_b", "difference", "low", "high", "p_value")
+                row = {name: getattr(found, name) for name in kept}
+                rows.append({"factor": factor, "base": base, "value": value, **row})
+        adjusted = statistics.holm([row["p_value"] for row in rows])
+        return pd.DataFrame(
+            [row | {"p_adjusted": p} for row, p in zip(rows, adjusted, strict=True)]
+        )
 
     def warnings(self) -> tuple[ExperimentWarning, ...]:
         """Return warnings about the limits of the figures, with advice."""

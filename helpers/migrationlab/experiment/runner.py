@@ -84,6 +84,10 @@ class Runner:
             if self._stop.is_set():
                 return
             self._block(block, list(group))
+            if (last := self._experiment.stopped_at) is not None:
+                done = f"all comparisons are decided after {last} blocks"
+                self._on_step(Step("stopping early", "done", done, 1.0))
+                return
 
     def _warm_up(self) -> None:
         count, left = self._experiment.design.warm_ups, self._experiment.left

@@ -124,9 +124,22 @@ class StoredExperiment:
 
     @property
     def left(self) -> tuple[PlannedRun, ...]:
-        """Return the planned runs that are not done yet, in order."""
+        """Return the planned runs that are not done yet, in order.
+
+        An experiment that stopped at a look has none left.
+        """
         done = {placement(run)["run_number"] for run in self.measured}
-        return tuple(run for run in self.planned if run.number not in done)
+        last = self.stopped_at
+        return tuple(
+            run
+            for run in self.planned
+            if run.number not in done and (last is None or run.block <= last)
+        )
+
+    @property
+    def stopped_at(self) -> int | None:
+        """Return the block after which it stopped early, by its design; None if it did not."""
+        return None
 
     @property
     def finished(self) -> bool:

@@ -11,6 +11,7 @@ from migrationlab.plots.downtime_parts import downtime_parts
 from migrationlab.plots.experiment import experiment
 from migrationlab.plots.fault_matrix import fault_matrix
 from migrationlab.plots.forecast import forecast
+from migrationlab.plots.history import history
 from migrationlab.plots.latency import latency
 from migrationlab.plots.picture import Picture, style
 from migrationlab.plots.policies import policies
@@ -29,6 +30,7 @@ __all__ = [
     "experiment",
     "fault_matrix",
     "forecast",
+    "history",
     "latency",
     "policies",
     "progress",
