@@ -42,6 +42,7 @@ COVERED_BY: dict[str, str] = {
     "copy_storage": "test_disks.py::test_copied_storage[full]",
     "copy_disks": "test_disks.py::test_copied_storage[chosen]",
     "detect_zeroes_disks": "test_disks.py::test_copied_storage[detect_zeroes]",
+    "target_zero_disks": "test_newest_release.py::test_disk_is_copied_to_an_image_of_zeroes",
     "disks_port": "test_disks.py::test_copied_storage[port]",
     "disks_uri": "test_disks.py::test_copied_storage[unix]",
     "synchronous_writes": "test_disks.py::test_copied_storage[synchronous]",
@@ -77,5 +78,6 @@ LIMITS: dict[str, str] = {
     "postcopy_resume": "runs on libvirt 9.0: it crashes the destination's libvirtd of 11.2 and "
     "11.3; hangs if a device of the guest waits for a page (QEMU issue 1052)",
     "detect_zeroes_disks": "needs libvirt 10.9: runs on 11.3",
+    "target_zero_disks": "needs libvirt 12.2 and QEMU 10.1: runs on 12.9 and 11.1",
     "switchover_bandwidth_mib_s": "needs libvirt 11.1: runs on 11.3",
 }

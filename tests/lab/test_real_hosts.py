@@ -130,8 +130,8 @@ def test_doctor_finds_healthy_hosts_ok(lab: Lab, guest: Guest) -> None:
     assert statuses.pop("ports") == "warn"
     assert statuses == dict.fromkeys(
         ["source", "destination", "rights", "identity", "versions", "machine types", "name",
-         "own name", "peer2peer", "clocks", "TCP", "domain", "machine type", "cpu", "storage",
-         "networks", "devices", "memory"],
+         "own name", "peer2peer", "clocks", "TCP", "domain", "machine type", "cpu", "virtqueues",
+         "storage", "networks", "devices", "memory"],
         "ok",
     )  # fmt: skip
     assert answer["verdict"].endswith("Check: ports.")

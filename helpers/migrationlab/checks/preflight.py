@@ -17,7 +17,7 @@ from contextlib import ExitStack, closing
 from functools import partial
 
 from migrationlab.capture import clocks
-from migrationlab.checks import capabilities
+from migrationlab.checks import capabilities, releases
 from migrationlab.checks.diagnosis import Check, Diagnosis, Messages, Status, finding
 from migrationlab.checks.domain import HostPair, domain_checks
 from migrationlab.errors import MigrationLabError
@@ -133,7 +133,11 @@ def _versions(pair: HostPair) -> Check:
         older.append(f"libvirt {here.libvirt_version} to {there.libvirt_version}")
     if there.qemu < here.qemu:
         older.append(f"QEMU {here.qemu_version} to {there.qemu_version}")
-    return _found("versions", "older" if older else "ok", older=" and from ".join(older))
+    more = {
+        "lacking": releases.lacking(pair.source.side, pair.destination.side),
+        "known": releases.known(here, there),
+    }
+    return _found("versions", "older" if older else "ok", older=" and from ".join(older), **more)
 
 
 def _machines(pair: HostPair) -> Check:

@@ -44,6 +44,28 @@ def situation_problems(plan: Settings, situation: Situation) -> Iterator[Problem
             yield from abi_problems(plan.destination_xml, domain.xml)
 
 
+def settings_beyond(source: Side, destination: Side) -> tuple[str, ...]:
+    """Return the settings that need a newer libvirt or QEMU than these hosts have."""
+    found = []
+    for about in settings():
+        for side, which in ((source, "source"), (destination, "destination")):
+            has = {"libvirt": side.libvirt, "QEMU": side.qemu}
+            if which == "destination" and about.name in SOURCE_ONLY:
+                has["QEMU"] = None
+            needs = (("libvirt", about.since), ("QEMU", about.qemu))
+            if any(since and _older(has[program], since) for program, since in needs):
+                found.append(about.name)
+        if about.name == "parallel" and any(
+            _older(side.qemu, _text(MULTIFD_POSTCOPY_QEMU)) for side in (source, destination)
+        ):
+            found.append("postcopy with parallel")
+    return tuple(dict.fromkeys(found))
+
+
+def _older(has: Version | None, since: str) -> bool:
+    return has is not None and has < _numbers(since)
+
+
 def _problem(rule: str, **values: object) -> Problem:
     field, reason, hint = (
         _TEXTS[rule][part].format_map(values) for part in ("field", "reason", "hint")
@@ -111,7 +133,7 @@ def _copy_problems(plan: Settings, disks: tuple[DiskFacts, ...]) -> Iterator[Pro
         return
     known = {disk.target: disk for disk in disks}
     names = f"one of its disks: {', '.join(known)}"
-    for field in ("copy_disks", "detect_zeroes_disks"):
+    for field in ("copy_disks", "detect_zeroes_disks", "target_zero_disks"):
         for target in getattr(plan, field):
             if target not in known:
                 fix = f"Use {nearest(target, known) or names}" if known else "Leave it out"

@@ -65,6 +65,7 @@ class Settings:
     copy_storage: str | None = None
     copy_disks: tuple[str, ...] = ()
     detect_zeroes_disks: tuple[str, ...] = ()
+    target_zero_disks: tuple[str, ...] = ()
     disks_port: int | None = None
     disks_uri: str | None = None
     synchronous_writes: bool = False

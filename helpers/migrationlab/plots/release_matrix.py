@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 
 from migrationlab.plots import palette, picture
 from migrationlab.runs.release_matrix import FAILS, LOST, MIXED, WORKS, Cell, ReleaseMatrix
@@ -37,7 +39,7 @@ def release_matrix(matrix: ReleaseMatrix) -> picture.Picture:
         _frame(axes, matrix, images)
         for row, source in enumerate(images):
             for column, destination in enumerate(images):
-                _pair(axes, (column, row), (source, destination), cells)
+                _pair(axes, (column, row), (source, destination), matrix.cells())
     return drawn
 
 
@@ -66,44 +68,48 @@ def _versions(matrix: ReleaseMatrix, name: str) -> str:
     return ""
 
 
-def _pair(axes: Axes, place: tuple[int, int], pair: tuple[str, str], cells: list[Cell]) -> None:
+def _pair(axes: Axes, place: tuple[int, int], pair: tuple[str, str], cells: Sequence[Cell]) -> None:
     column, row = place
     ons = list(dict.fromkeys(pair))
     height = 0.9 / len(ons)
     for index, booted_on in enumerate(ons):
-        found = [
-            cell for cell in cells
-            if (cell.key.source, cell.key.destination, cell.key.booted_on) == (*pair, booted_on)
-        ]  # fmt: skip
-        words = [cell.word for cell in found]
+        words = [cell.word for cell in _found(cells, pair, booted_on)]
         worst = next((word for word in _WORST_FIRST if word in words), None)
         colour = COLOURS[worst] if worst else palette.PALE
         top = row - 0.45 + index * height
-        axes.add_patch(_box(column - 0.45, top, 0.9, height - 0.03, colour))
-        axes.text(
-            column, top + height / 2 - 0.015, _words(found, booted_on), ha="center", va="center",
-            fontsize=10, color=palette.INK,
-        )  # fmt: skip
+        corner, size = (column - 0.45, top), (0.9, height - 0.03)
+        axes.add_patch(Rectangle(corner, *size, facecolor=colour, alpha=0.55, linewidth=0))
+        text = f"booted on {booted_on}:\n{_words(cells, pair, booted_on)}"
+        middle = top + height / 2 - 0.015
+        axes.text(column, middle, text, ha="center", va="center", fontsize=10, color=palette.INK)
 
 
-def _box(left: float, top: float, width: float, height: float, colour: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    from matplotlib.patches import Rectangle  # noqa: PLC0415
+def _found(
+    cells: Sequence[Cell], pair: tuple[str, str], booted_on: str, model: str = "virtio"
+) -> list[Cell]:
+    wanted = (*pair, booted_on, model)
+    keys = ((cell, cell.key) for cell in cells)
+    return [
+        cell for cell, key in keys
+        if (key.source, key.destination, key.booted_on, key.network_model) == wanted
+    ]  # fmt: skip
 
-    return Rectangle((left, top), width, height, facecolor=colour, alpha=0.55, linewidth=0)
 
-
-def _words(found: list[Cell], booted_on: str) -> str:
-    first = f"booted on {booted_on}:"
+def _words(cells: Sequence[Cell], pair: tuple[str, str], booted_on: str) -> str:
+    found = _found(cells, pair, booted_on)
     if not found:
-        return f"{first}\nnobody can be here"
+        there = _found(cells, pair[::-1], booted_on)
+        return "cannot be there" if there and booted_on != pair[0] else "not tried"
     words = list(dict.fromkeys(cell.word for cell in found))
     downtimes = [cell.downtime_ms for cell in found if cell.downtime_ms is not None]
     if words == [WORKS] and downtimes:
-        return f"{first}\nworks, {min(downtimes):.0f}–{max(downtimes):.0f} ms"
-    return f"{first}\n{', '.join(words)}"
+        return f"works, {min(downtimes):.0f}–{max(downtimes):.0f} ms"
+    others = _found(cells, pair, booted_on, "vmxnet3")
+    helped = bool(others) and all(cell.word == WORKS for cell in others)
+    return f"{', '.join(words)}{'; works with vmxnet3' if helped else ''}"
 
 
-def _alt(cells: list[Cell]) -> str:
+def _alt(cells: Sequence[Cell]) -> str:
     lines = [
         f"{cell.key.source} to {cell.key.destination}, {cell.key.mode}, booted on "
         f"{cell.key.booted_on}: {cell.word}"

@@ -15,7 +15,7 @@ from pathlib import Path
 from migrationlab.errors import StoreError
 
 #: The words for a cell, the best first.
-WORKS, MIXED, LOST, FAILS = "works", "sometimes", "guest lost", "fails"
+WORKS, MIXED, LOST, FAILS = "works", "works sometimes", "loses the guest", "fails"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

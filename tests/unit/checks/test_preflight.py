@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from migrationlab.checks import capabilities
+from migrationlab.checks import capabilities, releases
 from migrationlab.checks import domain as domains
 from migrationlab.checks.capabilities import Capabilities, Requirements
 from migrationlab.checks.diagnosis import Check, Status
@@ -21,6 +21,7 @@ from migrationlab.hosts.facts import HostFacts
 from migrationlab.hosts.host import Host
 from migrationlab.hosts.shell import Shell
 from migrationlab.plan.plan import Plan
+from migrationlab.runs.release_matrix import TriedMigration, append
 
 MACHINES = frozenset({"q35", "pc-q35-9.2", "pc-q35-10.0"})
 #: What programs say on a host where all is well.
@@ -178,6 +179,31 @@ def test_older_destination_warns(make: Make, versions: tuple[str, str], words: s
     check = found("versions", *make(versions=versions))
     assert check.status is Status.WARN
     assert words in check.detail
+
+
+def test_versions_name_what_they_lack_and_what_is_recorded(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check names the settings that need newer hosts, and the recorded migrations."""
+    versions = {
+        "source_libvirt": "11.3.0", "source_qemu": "10.0.2",
+        "destination_libvirt": "12.8.0", "destination_qemu": "11.1.2",
+    }  # fmt: skip
+    tried = TriedMigration(
+        source="trixie", destination="forky", booted_on="trixie", mode="normal",
+        machine="pc-q35-10.0", run_id="r", outcome="failed", intact=None, downtime_ms=None,
+        total_ms=900.0, explanation="virtqueue-size", error="x", destination_log="",
+        versions=versions,
+    )  # fmt: skip
+    append(tmp_path / "matrix.jsonl", tried)
+    monkeypatch.setattr(releases, "RECORD", tmp_path / "matrix.jsonl")
+    check = found("versions", *make(versions=("12.8.0", "11.1.2")))
+    assert "they cannot use" in check.detail
+    assert "target_zero_disks" in check.detail
+    assert "postcopy with parallel" in check.detail
+    assert "booted on trixie, 0 of 1 worked (virtqueue-size)" in check.detail
+    same = found("versions", *make())
+    assert "recorded" not in same.detail
 
 
 def test_machine_types_of_source_only_warn(make: Make) -> None:

@@ -33,6 +33,7 @@ PARAMETERS = [
     "listen_address",
     "migrate_disks",
     "migrate_disks_detect_zeroes",
+    "migrate_disks_target_zero",
     "migrate_uri",
     "parallel.connections",
     "persistent_xml",

@@ -114,4 +114,6 @@ def test_figure_says_the_result_in_words() -> None:
     assert "trixie to forky, normal, booted on trixie: fails" in drawn.alt
     texts = [text.get_text() for text in drawn.figure.axes[0].texts]
     assert "booted on forky:\nworks, 241–241 ms" in texts
-    assert any("nobody can be here" in text for text in texts)
+    # The way there fails, so nobody could try the way back.
+    assert "booted on trixie:\ncannot be there" in texts
+    assert "booted on forky:\nnot tried" in texts
