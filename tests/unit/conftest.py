@@ -172,6 +172,7 @@ class Recording:
             "job": frame("job", self._job(active, sent, iterations)),
             "beats": frame("beats", self._beats(stop, resume, returned, completed=completed)),
             "echoes": frame("echoes", []),
+            "requests": frame("requests", []),
             "wire_bytes": frame("wire_bytes", self._wire(active, sent, returned)),
             "connections": frame("connections", self._connections(active, sent, returned)),
             "processes": frame("processes", self._processes(active, sent, returned)),

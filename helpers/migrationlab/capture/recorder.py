@@ -7,6 +7,7 @@ frame empty, never filled with zeros.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
@@ -23,6 +24,7 @@ from migrationlab.capture.lab_recorder import LabRecorder
 from migrationlab.capture.ping import EchoProbe
 from migrationlab.capture.processes import DomainMeter
 from migrationlab.capture.tcp_connections import Ports
+from migrationlab.errors import MigrationLabError
 from migrationlab.hosts.connection import close_connection
 from migrationlab.hosts.host import Host
 from migrationlab.hosts.poll import wait_until
@@ -30,6 +32,10 @@ from migrationlab.runs.schema import FRAMES, frame
 
 #: How long before the call the beats begin: the last second of these shows the jitter.
 BEFORE_NS = 1_200_000_000
+#: How long clients use the guest's service before the call: this shows its usual latency.
+SERVICE_BEFORE_S = 2.0
+#: How long they go on after the call, to see when latency is normal again.
+SERVICE_AFTER_S = 2.0
 
 
 class Beats(Protocol):
@@ -40,6 +46,32 @@ class Beats(Protocol):
 
     def read(self, first: int) -> pd.DataFrame:
         """Return the beats from a place on, as the frame ``beats`` of a run."""
+
+
+class Service(Protocol):
+    """The clients of a guest's service, which have begun to send requests."""
+
+    @property
+    def running_s(self) -> float:
+        """Return how long they have run."""
+
+    def stop(self) -> ServiceRecord:
+        """End them, and return their record; raise MigrationLabError if they failed."""
+
+    def close(self) -> None:
+        """End them at once. A second close does nothing."""
+
+
+class ServiceRecord(Protocol):
+    """The record of a service's clients."""
+
+    @property
+    def requests(self) -> pd.DataFrame:
+        """Return the frame ``requests`` of a run."""
+
+    @property
+    def check(self) -> dict[str, object]:
+        """Return the run's ``service_check``."""
 
 
 #: The recorders that record now, by their pair of hosts: counters and logs of hosts do not separate
@@ -74,6 +106,7 @@ class Recorder:
         names: Mapping[str, str],
         beats: Beats | None = None,
         echo: EchoProbe | None = None,
+        service: Service | None = None,
         interval_s: float = DEFAULT_INTERVAL_S,
         tunnelled: bool = False,
         capture: bool = True,
@@ -89,6 +122,9 @@ class Recorder:
         self._beats = beats if capture else None
         self._first_beat = 0
         self._echo = echo if capture else None
+        self._service = service if capture else None
+        self._requests: pd.DataFrame | None = None
+        self.service_check: dict[str, object] | None = None
         self._capture = capture
         self._clocks: dict[str, Future[clocks.ClockOffset | None]] = {}
         self._connections: dict[str, libvirt.virConnect] = {}
@@ -122,10 +158,13 @@ class Recorder:
         recorded = {"events"}.union(*(each.names for each in self._instruments))
         recorded |= {"beats"} if self._beats is not None else set()
         recorded |= {"echoes"} if self._echo is not None else set()
+        recorded |= {"requests"} if self._requests is not None else set()
         return tuple(name for name in FRAMES if name in recorded)
 
     def start(self, on_sample: Callable[[Sample], None]) -> None:
         """Start to record; pass each sample of the job to a function, on the sampler's thread."""
+        if self._service is not None:
+            time.sleep(max(SERVICE_BEFORE_S - self._service.running_s, 0))
         with _REGISTRY:
             others = _RECORDING.setdefault(self._pair, [])
             for recorder in (*others, *([self] if others else [])):
@@ -150,6 +189,21 @@ class Recorder:
         if self._lab is not None:
             self._lab.returned()
 
+    def stop_service(self, after_s: float) -> None:
+        """Let the service's clients go on for a time, end them, and keep their record.
+
+        Clients that failed leave a warning: the migration has nothing to do with it.
+        """
+        if self._service is None:
+            return
+        time.sleep(after_s)
+        try:
+            record = self._service.stop()
+        except MigrationLabError as error:
+            self.events.warnings.append(f"the service's clients left no record: {error}")
+            return
+        self._requests, self.service_check = record.requests, record.check
+
     def stop(self, called_ns: int) -> dict[str, pd.DataFrame]:
         """Stop, and return the frames of a run, by their names."""
         rows: dict[str, Sequence[Mapping[str, Any]]] = {}
@@ -164,6 +218,8 @@ class Recorder:
             frames["beats"] = self._recorded_beats(self._beats, called_ns)
         if self._echo is not None:
             frames["echoes"] = self._echo.stop()
+        if self._requests is not None:
+            frames["requests"] = self._requests
         return frames
 
     def missed(self, since_ns: int, timeout_s: float) -> str | None:
@@ -197,6 +253,8 @@ class Recorder:
             instrument.close()
         if self._echo is not None:
             self._echo.stop()
+        if self._service is not None:
+            self._service.close()
         self.events.close()
         while self._connections:
             close_connection(self._connections.popitem()[1])

@@ -23,12 +23,14 @@ from migrationlab.errors import GuestError, HostError, LabError
 from migrationlab.hosts.connection import refusals
 from migrationlab.hosts.host import DomainState, Host, domain_sha256
 from migrationlab.hosts.time_limit import within
-from migrationlab.lab import disk_files
+from migrationlab.lab import disk_files, image, service_image
 from migrationlab.lab.beat_buffer import BeatBuffer
 from migrationlab.lab.booted_spec import PAGES_PER_MIB, BootedSpec, pages_per_second
 from migrationlab.lab.guest_xml import NAMESPACE, spec_from
 from migrationlab.lab.lab_base import LabBase
 from migrationlab.lab.layout import CONTROL_PORT, LAST_GUEST, guest_address
+from migrationlab.lab.service_image import services
+from migrationlab.lab.service_load import ServiceLoad, task_of
 from migrationlab.lab.socket_broker import LAN, open_socket
 from migrationlab.plan.guest_spec import Pattern, Rate
 from migrationlab.plan.validation import DomainFacts, domain_facts
@@ -240,6 +242,20 @@ class Guest:
         kind = (socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)
         opened = open_socket(self.lab.files.broker, LAN, *kind)
         return EchoProbe(guest_address(self.spec.number), interval_s=ECHO_INTERVAL_S, opened=opened)
+
+    def service_load(self) -> ServiceLoad | None:
+        """Start clients of the guest's service on the LAN, at its spec's rate; None without one.
+
+        Raises:
+            LabError: They could not connect.
+        """
+        if self.spec.service is None:
+            return None
+        root = image.path_of(self.lab.images[0])
+        version = service_image.ensure(services()[self.spec.service], root).version
+        load = ServiceLoad(task_of(self.spec, self.lab.files.broker), version)
+        load.start()
+        return load
 
     def reached_mib_s(self, window_s: float = 1.0) -> float | None:
         """Return the guest's real dirty rate during the given time before its newest beat.

@@ -66,7 +66,7 @@ def domain_xml(spec: BootedSpec, uuid: str) -> str:
   <os>
     <type arch='x86_64' machine='{spec.machine}'>hvm</type>
     <kernel>{GUESTS_AT_HOST}/kernel</kernel>
-    <initrd>{GUESTS_AT_HOST}/initramfs</initrd>
+    <initrd>{GUESTS_AT_HOST}/{initramfs_name(spec)}</initrd>
     <cmdline>console=ttyS0 quiet oops=panic {one} {QUICKER} {words}</cmdline>
   </os>
   <features><acpi/></features>
@@ -117,6 +117,11 @@ def _workload(spec: BootedSpec) -> dict[str, object]:
     if spec.disk:
         settings["disk_rate"] = pages_per_second(spec.disk_mib_s)
     return settings
+
+
+def initramfs_name(spec: BootedSpec) -> str:
+    """Return the name of a guest's initramfs: one with its service, if it has one."""
+    return f"initramfs-{spec.service}" if spec.service else "initramfs"
 
 
 def _cpu(spec: BootedSpec) -> str:

@@ -38,6 +38,7 @@ from migrationlab.lab import (
     proxy,
     rack,
     registry,
+    service_image,
 )
 from migrationlab.lab.admin_client import AdminClient
 from migrationlab.lab.booted_spec import BootedSpec, require_name
@@ -50,12 +51,15 @@ from migrationlab.lab.lab_base import LabBase
 from migrationlab.lab.layout import FIRST_GUEST, HOST_NAMES, LAST_GUEST, Daemons, LabFiles
 from migrationlab.lab.phase_effects import Options
 from migrationlab.lab.phase_faults import PhaseFault, Side, phase_fault
+from migrationlab.lab.service_load import await_service, task_of
 from migrationlab.plan.guest_spec import GuestSpec
 from migrationlab.plan.spec import arguments_of
 from migrationlab.plan.wire_spec import DEFAULT_MBIT_S, WireSpec
 from migrationlab.steps import Listener, ignore, step
 
 BOOT_TIMEOUT_S = 60
+#: What guest-init.sh writes on the console when a service has ended.
+SERVICE_ENDED = "migrationlab: service ended"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,22 +256,52 @@ class Lab(LabBase):
         return BootedSpec(**fields | chosen, name=name, number=number)
 
     def _boot(self, guest: Guest, host: Host) -> Guest:
+        service = guest.spec.service
         if not (self.files.guests / "kernel").exists():
             made = boot_files.ensure(image.path_of(self.images[0]), self.on_step)
             shutil.copyfile(made.initramfs, self.files.guests / "initramfs")
             partial = self.files.guests / ".kernel"
             shutil.copyfile(made.kernel, partial)
             partial.rename(self.files.guests / "kernel")
+        if service is not None and not self._initramfs_of(service).exists():
+            self._add_service(service)
         beats = guest.beat_source
         first = beats.place()
         try:
             disk_files.create(self, guest.spec)
             host.create(domain_xml(guest.spec, guest.uuid), persistent=guest.spec.persistent)
             self._await_beat(guest, host, beats, first)
+            if service is not None:
+                self._await_service(guest)
         except BaseException:
             guest.clear()
             raise
         return guest
+
+    def _initramfs_of(self, service: str) -> Path:
+        return self.files.guests / f"initramfs-{service}"
+
+    def _add_service(self, service: str) -> None:
+        """Make the initramfs of guests with a service: the kernel unpacks both archives."""
+        root = image.path_of(self.images[0])
+        files = service_image.ensure(service_image.services()[service], root, self.on_step)
+        partial = self.files.guests / f".initramfs-{service}"
+        with partial.open("wb") as file:
+            for part in (self.files.guests / "initramfs", files.archive):
+                file.write(part.read_bytes())
+        partial.rename(self._initramfs_of(service))
+
+    @staticmethod
+    def _await_service(guest: Guest) -> None:
+        task = task_of(guest.spec, guest.lab.files.broker)
+        reason = await_service(task, BOOT_TIMEOUT_S, lambda: SERVICE_ENDED in guest.console())
+        if reason is not None:
+            raise LabError(
+                f"boot of the guest {guest.name!r} failed: its service {guest.spec.service} does "
+                f"not answer ({reason}); its console ends with:\n{guest.console()[-800:]}",
+                hint="Give the guest more memory, for example memory_mib="
+                f"{guest.spec.memory_mib * 2}, if the service says that it has too little.",
+            )
 
     @staticmethod
     def _await_beat(guest: Guest, host: Host, beats: GuestBeats, first: int) -> None:

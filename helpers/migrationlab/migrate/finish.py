@@ -20,6 +20,7 @@ from typing import TypeVar
 import libvirt
 import pandas as pd
 
+from migrationlab.capture.recorder import SERVICE_AFTER_S
 from migrationlab.errors import HostError, MigrationLabError
 from migrationlab.explain.explanation import explain
 from migrationlab.hosts.connection import refusals
@@ -64,6 +65,8 @@ def finish(record: MigrationRecord) -> Run:
     states = _states(record)
     completed_job = _completed_job(record)
     runs = "running" in states.values() and record.outcome not in UNCHECKED
+    # Before the guest checks its memory, which would slow the service down.
+    recorder.stop_service(SERVICE_AFTER_S if runs else 0)
     with ThreadPoolExecutor(1) as pool:
         # The guest checks its memory meanwhile.
         checking = pool.submit(_guest_check, record) if runs else None
@@ -105,6 +108,7 @@ def finish(record: MigrationRecord) -> Run:
         domain_states=states,
         clock=clock,
         instruments=recorder.names,
+        service_check=recorder.service_check,
         # Two lost hosts give the same warning twice.
         warnings=tuple(dict.fromkeys(warnings)),
         **frames,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from migrationlab.capture.ping import EchoProbe
-from migrationlab.capture.recorder import Beats
+from migrationlab.capture.recorder import Beats, Service
 from migrationlab.hosts.connection import refusals
 from migrationlab.hosts.host import Host, domain_sha256
 from migrationlab.plan.outside_xml import read_xml
@@ -40,6 +40,13 @@ class GuestLike(Protocol):
 
     def echo_probe(self) -> EchoProbe | None:
         """Return a probe that asks it for echoes, None if its address is not known."""
+
+    def service_load(self) -> Service | None:
+        """Start clients of its service; return None if it has none.
+
+        Raises:
+            MigrationLabError: They could not start.
+        """
 
     def record(self) -> Mapping[str, object]:
         """Return the run's record of the guest."""
@@ -90,6 +97,10 @@ class PlainDomain:
 
     def echo_probe(self) -> EchoProbe | None:
         """Return None: only its user knows its address."""
+        return None
+
+    def service_load(self) -> Service | None:
+        """Return None: nothing is known of its service."""
         return None
 
     def facts(self) -> DomainFacts:

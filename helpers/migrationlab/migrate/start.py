@@ -17,8 +17,8 @@ import libvirt
 from migrationlab.capture.environment import MachineSampler
 from migrationlab.capture.job_stats import DEFAULT_INTERVAL_S
 from migrationlab.capture.ping import EchoProbe
-from migrationlab.capture.recorder import Recorder
-from migrationlab.errors import GuestError, PlanError, UsageError
+from migrationlab.capture.recorder import Recorder, Service
+from migrationlab.errors import GuestError, MigrationLabError, PlanError, UsageError
 from migrationlab.hosts.connection import close_connection, library_version, refusals
 from migrationlab.hosts.host import Host
 from migrationlab.migrate.guest import GuestLike, PlainDomain
@@ -190,6 +190,10 @@ def _prepare(
             on_failure.callback(echo.stop)
             if not probe:
                 echo.begin()
+        warnings: list[str] = []
+        service = _clients(guest, plan, warnings) if capture else None
+        if service is not None:
+            on_failure.callback(service.close)
         connections: list[libvirt.virConnect] = []
         for _ in range(2):
             connections.append(source.new_connection())
@@ -211,6 +215,7 @@ def _prepare(
             names={"source": guest.name, "destination": plan.destination_name or guest.name},
             beats=guest.beat_source,
             echo=echo,
+            service=service,
             interval_s=interval_s,
             tunnelled=plan.tunnelled,
             capture=capture,
@@ -247,6 +252,7 @@ def _prepare(
             undo=limits.restore,
             downtime_limit_ms=limits.downtime_ms,
             policy_guest=policy_guest,
+            warnings=warnings,
         )
         on_failure.pop_all()
         return record
@@ -268,6 +274,17 @@ def _policy_guest(guest: GuestLike, domain: libvirt.virDomain, plan: Plan) -> Po
         parallel=plan.parallel,
         vfio="<hostdev" in (facts.xml or ""),
     )
+
+
+def _clients(guest: GuestLike, plan: Plan, warnings: list[str]) -> Service | None:
+    """Return the clients of the guest's service; warn if they fail, and migrate without them."""
+    if plan.offline:
+        return None
+    try:
+        return guest.service_load()
+    except MigrationLabError as error:
+        warnings.append(f"nothing is known of the guest's service: {error}")
+        return None
 
 
 class _Limits:

@@ -7,7 +7,9 @@ run follow from it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from migrationlab.errors import GuestError
@@ -29,6 +31,9 @@ Content = Literal["random", "fixed", "zeros"]
 Rate = float | Literal["max"]
 NetworkModel = Literal["virtio", "vmxnet3"]
 DiskKind = Literal["local", "shared"]
+ServiceName = Literal["redis", "nginx", "postgresql"]
+#: Memory of the guest that a service takes: its files, its processes and the client's data.
+SERVICE_MIB: Mapping[str, int] = MappingProxyType({"redis": 80, "nginx": 64, "postgresql": 300})
 #: As libvirt's and QEMU's (libvirt's docs/formatdomain.rst, the driver element of a disk).
 DiskCache = Literal["writeback", "none", "writethrough", "directsync", "unsafe"]
 
@@ -87,6 +92,20 @@ class GuestSpec:
     )  # fmt: skip
     disk_cache: DiskCache = option("writeback", "How QEMU caches the disk.")
     network_model: NetworkModel = option("virtio", "Model of the network card.")
+    service: ServiceName | None = option(
+        None, "Server in the guest, which clients on the LAN use while the guest migrates.",
+        absent="no service",
+    )  # fmt: skip
+    requests_s: float = option(
+        500, "Rate at which the clients send the service requests, whatever it answers.",
+        unit="requests/s", minimum=1, maximum=20_000,
+    )  # fmt: skip
+    connections: int = option(
+        4, "Connections of the clients, each used for one request at a time.", minimum=1, maximum=8
+    )
+    value_bytes: int = option(
+        1000, "Size of the data in a request that writes.", unit="byte", minimum=50, maximum=65_536
+    )
     accelerator: Accelerator = option("auto", "The accelerator; auto uses KVM if it works here.")
     persistent: bool = option(
         default=False,
@@ -119,13 +138,17 @@ class GuestSpec:
             )
         written = self.working_set_mib + self.fill_mib
         reserved = RESERVED_MIB + written // 1024 * RESERVED_PER_GIB_MIB
-        if self.memory_mib < written + reserved:
+        service_mib = SERVICE_MIB.get(self.service or "", 0)
+        needed = written + reserved + service_mib
+        if self.memory_mib < needed:
             filled = f" and fill_mib={self.fill_mib}" if self.fill_mib else ""
+            served = f" and service={self.service!r}" if self.service else ""
+            takes = f", {self.service} {service_mib}" if self.service else ""
             raise GuestError(
-                f"memory_mib must be at least {written + reserved} for "
-                f"working_set_mib={self.working_set_mib}{filled} (got {self.memory_mib})",
-                hint=f"Give memory_mib={written + reserved} or more: the guest's system needs "
-                f"{reserved}.",
+                f"memory_mib must be at least {needed} for "
+                f"working_set_mib={self.working_set_mib}{filled}{served} (got {self.memory_mib})",
+                hint=f"Give memory_mib={needed} or more: the guest's system needs {reserved}"
+                f"{takes}.",
             )
         self._require_phases()
 

@@ -28,6 +28,8 @@ NEEDED: Mapping[str, frozenset[str]] = MappingProxyType(
         "domain_states": frozenset({"source", "destination"}),
     }
 )
+#: Facts that an older run may lack; they are then None.
+ADDED = frozenset({"service_check"})
 
 
 class FrameField:
@@ -58,7 +60,8 @@ class FrameField:
 def facts_type(owner: type) -> type[msgspec.Struct]:
     """Return a type with the fields of a run that are not frames; a plan is its mapping."""
     hints = get_type_hints(owner, include_extras=True) | {"plan": Mapping[str, Any]}
-    fields = [(name, hint) for name, hint in hints.items() if name not in FRAMES]
+    fields: list[Any] = [(name, hint) for name, hint in hints.items() if name not in FRAMES]
+    fields = [(*field, None) if field[0] in ADDED else field for field in fields]
     return msgspec.defstruct("Facts", fields, kw_only=True, forbid_unknown_fields=True)
 
 

@@ -17,7 +17,7 @@ from migrationlab.runs.atomic_write import RESTORE, damaged, refused
 from migrationlab.runs.fields import facts_type
 from migrationlab.runs.run import Run
 from migrationlab.runs.safe_files import MIB, read_file
-from migrationlab.runs.schema import DEFINITION, SUMMARY
+from migrationlab.runs.schema import DEFINITION, METRICS, SUMMARY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,6 +70,8 @@ class Manifest(msgspec.Struct):
         if self.summary is None or self.summary.definition != DEFINITION:
             return None
         known = self.summary.values  # noqa: PD011 (no frame)
+        # What was added since then was not measured.
+        known = {name: None for name, about in METRICS.items() if about.added} | known
         # The keys of a JSON object have no order.
         return {key: known[key] for key in SUMMARY} if known.keys() == SUMMARY.keys() else None
 

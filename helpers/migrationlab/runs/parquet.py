@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from migrationlab.runs.atomic_write import damaged, refused
 from migrationlab.runs.manifest import Manifest
 from migrationlab.runs.safe_files import MIB, read_file
-from migrationlab.runs.schema import FRAMES, conform
+from migrationlab.runs.schema import FRAMES, RECORDED, conform, frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +53,8 @@ def readers(folder: Path, manifest: Manifest) -> dict[str, Callable[[], pd.DataF
 
 def _reader(path: Path, name: str, manifest: Manifest) -> Callable[[], pd.DataFrame]:
     if (about := manifest.files.get(path.name)) is None:
+        if RECORDED[name].added and not path.exists():
+            return functools.partial(frame, name, ())  # recorded before there was such a frame
         raise damaged(path, "run.json does not list it")
     try:
         size = path.lstat().st_size

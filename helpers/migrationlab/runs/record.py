@@ -101,6 +101,8 @@ class RunRecord:
             offset_ms, error_ms (in either direction), method. None: not known.
         instruments: The frames that were recorded. Any other frame is empty because it was not
             recorded. None: not known.
+        service_check: The guest's service, its clients, and what it held after the migration of
+            what it had acknowledged. None without a service, or if its clients failed.
         experiment: The run's place in its experiment; None if it belongs to none.
         warnings: Facts that a reader of this run must know.
     """
@@ -126,11 +128,13 @@ class RunRecord:
     clock: Facts | None = None
     instruments: tuple[str, ...] | None = None
     experiment: Facts | None = None
+    service_check: Facts | None = None
     warnings: tuple[str, ...]
     events: FrameField = FrameField()
     job: FrameField = FrameField()
     beats: FrameField = FrameField()
     echoes: FrameField = FrameField()
+    requests: FrameField = FrameField()
     wire_bytes: FrameField = FrameField()
     connections: FrameField = FrameField()
     processes: FrameField = FrameField()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from migrationlab.analysis.cost import Cost
+    from migrationlab.analysis.service import ServiceView
     from migrationlab.analysis.timeline import Timeline
     from migrationlab.analysis.workload import Workload
 
@@ -67,6 +68,12 @@ class Run(RunRecord):
         from migrationlab.runs import summary as compute  # noqa: PLC0415
 
         return compute.workload_of(self, self.timeline())
+
+    def service(self) -> ServiceView:
+        """Compute what the clients of the guest's service noticed: latency, gaps, failures."""
+        from migrationlab.runs import summary as compute  # noqa: PLC0415
+
+        return compute.service_of(self, self.timeline())
 
     def summary(self) -> dict[str, Any]:
         """Return the run's main numbers: the keys of ``SUMMARY``, plain values; None: not known.

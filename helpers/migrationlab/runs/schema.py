@@ -73,6 +73,7 @@ class Column:
         label: The words for it in figures and reports.
         source: The source of the values; empty if it is the frame's source.
         fact: For a fact of ``run.json`` the object and the key, as "guest.memory_mib".
+        added: Whether an older run may lack it.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Column:
     label: str = ""
     source: str = ""
     fact: str = ""
+    added: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +94,13 @@ class Frame:
         about: The meaning of a row.
         source: The source of the rows.
         columns: Its columns by name.
+        added: Whether an older run may lack it.
     """
 
     about: str
     source: str
     columns: Mapping[str, Column]
+    added: bool = False
 
 
 def unit_of(name: str) -> Unit:
@@ -184,7 +188,7 @@ _TABLE = tomllib.loads(resources.files(__package__).joinpath("schema.toml").read
 #: The frames of a run.
 RECORDED: Mapping[str, Frame] = MappingProxyType(
     {
-        name: Frame(about["about"], about["source"], _columns(about["columns"]))
+        name: Frame(**{**about, "columns": _columns(about["columns"])})
         for name, about in _TABLE["frames"].items()
     }
 )

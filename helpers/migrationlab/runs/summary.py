@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from migrationlab.analysis.cost import Cost, cost
+from migrationlab.analysis.service import ServiceView, service_view
 from migrationlab.analysis.timeline import Recording, Timeline, build
 from migrationlab.analysis.workload import Workload, workload
 from migrationlab.runs.record import MOVED, Outcome, RunRecord, summary_facts
@@ -55,10 +56,16 @@ def workload_of(run: RunRecord, line: Timeline) -> Workload:
     return workload(beats=run.beats, iterations=line.iterations, moments=line)
 
 
+def service_of(run: RunRecord, line: Timeline) -> ServiceView:
+    """Compute what the clients of the guest's service noticed of a run."""
+    return service_view(run.requests, line)
+
+
 def summarize(run: RunRecord) -> dict[str, Any]:
     """Return the keys of ``SUMMARY`` with plain values; None: not known."""
     line = timeline_of(run)  # not kept by the run: thousands of timelines need much memory
     parts = (line, cost_of(run, line), work := workload_of(run, line))
+    service = service_of(run, line)
     sure = line.downtimes.astype(object).where(line.downtimes.notna(), None).set_index("kind")
     reported, event, network = (sure.loc[kind] for kind in ("reported", "event", "network"))
     known: dict[str, Any] = {
@@ -71,6 +78,7 @@ def summarize(run: RunRecord) -> dict[str, Any]:
         "downtime_guest_ms": sure.loc["guest", "downtime_ms"],
         "workload_before_mib_s": work.before_mib_s,
         "workload_sending_mib_s": work.sending_mib_s,
+        **_service_numbers(service, run),
     }
 
     def value(key: str) -> Any:
@@ -79,6 +87,20 @@ def summarize(run: RunRecord) -> dict[str, Any]:
         return next(getattr(part, key) for part in parts if hasattr(part, key))
 
     return {key: value(key) for key in SUMMARY}
+
+
+def _service_numbers(service: ServiceView, run: RunRecord) -> dict[str, Any]:
+    parts = service.parts.set_index("part").astype(object)
+    during = parts.where(parts.notna(), None)
+    names = ("requests_s", "p50_ms", "p99_ms", "p999_ms", "max_ms")
+    known = {f"service_{name}": during[name].get("during") for name in names}
+    return {
+        **known,
+        "downtime_service_ms": service.downtime_service_ms,
+        "service_failed": service.failed,
+        "service_recovery_ms": service.recovery_ms,
+        "service_intact": (run.service_check or {}).get("intact"),
+    }
 
 
 def downtime_table(summaries: pd.DataFrame) -> pd.DataFrame:

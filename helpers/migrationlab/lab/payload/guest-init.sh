@@ -1,7 +1,7 @@
 #!/bin/busybox sh
-# The guest's first process: bring up the network card, and the disk if there is one; then run the
-# workload. The settings are on the kernel's command line, each as migrationlab.NAME=VALUE; the
-# workload finds them in its environment.
+# The guest's first process: bring up the network card, and the disk if there is one; then start
+# the service if there is one, and run the workload. The settings are on the kernel's command line,
+# each as migrationlab.NAME=VALUE; the workload finds them in its environment.
 /bin/busybox --install -s /bin
 mount -t devtmpfs devtmpfs /dev
 mount -t proc proc /proc
@@ -20,6 +20,13 @@ done
 ip link set lo up
 ip address add "$address" dev eth0
 ip link set eth0 up
+# What the service says stands on the console, with its end.
+if [ -e /service/start ]; then
+    (
+        sh /service/start
+        echo "migrationlab: service ended with status $?"
+    ) >/dev/console 2>&1 &
+fi
 disk=${disk_rate:+/dev/vda} workload
 echo "migrationlab: workload ended with status $?"
 exec sh
