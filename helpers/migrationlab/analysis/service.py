@@ -187,12 +187,12 @@ def _notes(ordered: pd.DataFrame, moments: Moments) -> tuple[str, ...]:
     reached = reached_before(ordered, moments.called_ns)
     if reached is None or reached[1] >= KEPT_UP * reached[0]:
         return ()
-    return (
-        (
-            f"The service cannot keep up: before the call clients sent {reached[0]:.0f} requests/s, "
-            f"and {reached[1]:.0f} were answered. Latency grows without a migration."
-        ),
+    due, answered = reached
+    note = (
+        f"The service cannot keep up: {due:.0f} requests/s were due before the call, and "
+        f"{answered:.0f} requests/s were answered. Latency grows without a migration."
     )
+    return (note,)
 
 
 def reached_before(requests: pd.DataFrame, called_ns: int) -> tuple[float, float] | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
 import re
 import shutil
 import tomllib
@@ -24,7 +25,7 @@ from pathlib import Path
 import msgspec
 
 from migrationlab.errors import LabError
-from migrationlab.lab import directories, namespaces
+from migrationlab.lab import directories, image, namespaces
 from migrationlab.plan.guest_spec import ServiceName
 from migrationlab.steps import Listener, Step, ignore, step
 
@@ -147,11 +148,9 @@ def _download(service: Service, root: Path, apt: Path) -> list[Path]:
     """Download packages of the release of a host image, checked with that release's keys."""
     for name in ("etc/apt", "var/lib/apt/lists/partial", "var/cache/apt/archives/partial"):
         (apt / name).mkdir(parents=True)
-    keys = root / "usr/share/keyrings/debian-archive-keyring.gpg"
-    lines = (root / "etc/apt/sources.list").read_text().splitlines()
-    (apt / "etc/apt/sources.list").write_text(
-        "".join(f"{line.replace('deb ', f'deb [signed-by={keys}] ', 1)}\n" for line in lines)
-    )
+    sources = (root / "etc/apt/sources.list").read_text()
+    # The keys are those of the release, not of this machine.
+    (apt / "etc/apt/sources.list").write_text(sources.replace("signed-by=/", f"signed-by={root}/"))
     settings = {
         "Dir": apt,
         "Dir::State::status": root / "var/lib/dpkg/status",
@@ -160,6 +159,8 @@ def _download(service: Service, root: Path, apt: Path) -> list[Path]:
         # apt's own user may not read the cache, which only this user may.
         "APT::Sandbox::User": "root",
     }
+    if os.environ.get(image.EXPIRED_VARIABLE) == "1":
+        settings["Acquire::Check-Valid-Until"] = "false"
     argv = ["apt-get", "-qq", *(f"--option={key}={value}" for key, value in settings.items())]
     folder = apt / "var/cache/apt/archives"
     try:

@@ -15,8 +15,10 @@ from migrationlab.plots.history import history
 from migrationlab.plots.latency import latency
 from migrationlab.plots.picture import Picture, style
 from migrationlab.plots.policies import policies
+from migrationlab.plots.probes import probes
 from migrationlab.plots.progress import progress
 from migrationlab.plots.sample_size import sample_size
+from migrationlab.plots.service import service
 from migrationlab.plots.timeline import timeline
 from migrationlab.plots.wire import wire
 from migrationlab.plots.workload import workload
@@ -33,8 +35,10 @@ __all__ = [
     "history",
     "latency",
     "policies",
+    "probes",
     "progress",
     "sample_size",
+    "service",
     "style",
     "timeline",
     "wire",

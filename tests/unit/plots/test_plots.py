@@ -27,7 +27,10 @@ REAL = [*store.load_runs(RECORDINGS), *store.load_runs(RECORDINGS / "steered")]
 
 drawn_from_a_run = pytest.mark.parametrize(
     "draw",
-    [plots.timeline, plots.progress, plots.workload, plots.latency, plots.downtime_parts],
+    [
+        *(plots.timeline, plots.progress, plots.workload, plots.latency, plots.downtime_parts),
+        *(plots.service, plots.probes),
+    ],
 )
 
 
