@@ -161,11 +161,12 @@ def wire(name: str, output_format: Format, **given: float | None) -> None:
 @format_option
 def clean(output_format: Format) -> None:
     """Delete the cached host images and guest files. The next lab builds them again."""
-    from migrationlab.lab import boot_files, image, recipes
+    from migrationlab.lab import boot_files, image, recipes, service_image
 
     refuse_while_used()
     deleted = [name for name in recipes.RECIPES if image.remove(name)]
     boot_files.remove()
+    service_image.remove()
     text = f"deleted the host images of {', '.join(deleted) or 'no name'}"
     answer(output_format, {"deleted": deleted}, text)
 
