@@ -19,6 +19,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, get_args
 
@@ -267,12 +268,14 @@ class Lab(LabBase):
             self._add_service(service)
         beats = guest.beat_source
         first = beats.place()
+        # An earlier guest of that name has left its words on the same console.
+        said = len(guest.console())
         try:
             disk_files.create(self, guest.spec)
             host.create(domain_xml(guest.spec, guest.uuid), persistent=guest.spec.persistent)
             self._await_beat(guest, host, beats, first)
             if service is not None:
-                self._await_service(guest)
+                self._await_service(guest, said)
         except BaseException:
             guest.clear()
             raise
@@ -292,13 +295,15 @@ class Lab(LabBase):
         partial.rename(self._initramfs_of(service))
 
     @staticmethod
-    def _await_service(guest: Guest) -> None:
+    def _await_service(guest: Guest, said: int) -> None:
+        """Wait for the service; the guest's console had ``said`` letters before the boot."""
         task = task_of(guest.spec, guest.lab.files.broker)
-        reason = await_service(task, BOOT_TIMEOUT_S, lambda: SERVICE_ENDED in guest.console())
+        ended = partial(_has_ended, guest, said)
+        reason = await_service(task, BOOT_TIMEOUT_S, ended)
         if reason is not None:
             raise LabError(
                 f"boot of the guest {guest.name!r} failed: its service {guest.spec.service} does "
-                f"not answer ({reason}); its console ends with:\n{guest.console()[-800:]}",
+                f"not answer ({reason}); its console ends with:\n{guest.console()[said:][-800:]}",
                 hint="Give the guest more memory, for example memory_mib="
                 f"{guest.spec.memory_mib * 2}, if the service says that it has too little.",
             )
@@ -400,3 +405,7 @@ class Lab(LabBase):
         if self._lock is not None:
             registry.release(self.name, self._lock)
             self._lock = None
+
+
+def _has_ended(guest: Guest, said: int) -> bool:
+    return SERVICE_ENDED in guest.console()[said:]

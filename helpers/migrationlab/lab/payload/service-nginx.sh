@@ -1,6 +1,8 @@
 #!/bin/sh
 # Start nginx in the guest. A PUT writes a file; the files are in the guest's memory.
 mkdir -p /www /tmp /var/log/nginx /var/lib/nginx
+echo "root:x:0:0::/:/bin/sh" >/etc/passwd
+echo "root:x:0:" >/etc/group
 head -c 1000 /dev/urandom >/www/page
 cat >/nginx.conf <<'END'
 user root;
