@@ -6,6 +6,7 @@ import struct
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from migrationlab.lab.beat_buffer import HEADER, RECORD, BeatBuffer
@@ -132,3 +133,16 @@ def test_beats_are_copies(writer: Writer) -> None:
     taken = BeatBuffer(writer.path).read(0)
     writer.write(SIZE)
     assert taken["sequence"].tolist() == [0, 1, 2]
+
+
+def test_beats_that_were_read_do_not_stay_in_memory(tmp_path: Path) -> None:
+    """A process that reads for hours does not grow by the whole buffer."""
+    path, records = tmp_path / "large", 100_000
+    path.write_bytes(struct.pack("<Q", records) + bytes(HEADER - 8 + records * RECORD.itemsize))
+    ring = BeatBuffer(path)
+    # The oldest may be overwritten at this moment.
+    assert len(ring.read(0)) == records - 1
+    (mapped,) = [each for each in psutil.Process().memory_maps() if each.path == str(path)]
+    assert mapped.size >= records * RECORD.itemsize
+    # The position may be in memory again, with its neighbours.
+    assert mapped.rss < mapped.size / 10
