@@ -25,6 +25,7 @@ from migrationlab.errors import MigrationLabError, PlanError, UsageError
 #: Each verb, and its module in this package.
 VERBS = {
     "advise": "advise",
+    "battery": "battery",
     "demo": "demo",
     "doctor": "doctor",
     "experiment": "experiment",

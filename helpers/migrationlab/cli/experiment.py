@@ -105,8 +105,8 @@ def experiment(
         # After a Ctrl-C the finished runs are shown.
         with suppress(KeyboardInterrupt), interrupts() as stop, StepDisplay() as display:
             known.run(on_step=display, stop=stop, allow_programs=allow_programs)
-    record = _design(known) if dry_run else _results(known, metric, mixed=mixed)
-    lines = _design_lines(known) if dry_run else _result_lines(record)
+    record = _design(known) if dry_run else results(known, metric, mixed=mixed)
+    lines = _design_lines(known) if dry_run else result_lines(record)
     text = "\n".join([known.question, "", *lines, f"folder   {known.directory}"])
     answer(output_format, record, text)
     refused = record.get("refused")
@@ -142,7 +142,8 @@ def _design(known: Experiment) -> dict[str, Any]:
     return _facts(known) | {"schedule": schedule, "programs": list(known.design.programs)}
 
 
-def _results(known: Experiment, metric: str, *, mixed: bool) -> dict[str, Any]:
+def results(known: Experiment, metric: str, *, mixed: bool) -> dict[str, Any]:
+    """Return the results of an experiment as plain values."""
     record = _facts(known) | {
         "outcomes": _records(known.outcomes()),
         "concerns": [concern.to_dict() for concern in known.warnings()],
@@ -181,7 +182,8 @@ def _design_lines(known: Experiment) -> list[str]:
     ]
 
 
-def _result_lines(record: dict[str, Any]) -> list[str]:
+def result_lines(record: dict[str, Any]) -> list[str]:
+    """Return these results as lines of text."""
     compared = [comparison["text"] for comparison in record["comparisons"]]
     if more := len(compared[MOST_COMPARISONS:]):
         compared[MOST_COMPARISONS:] = [f"… and {more} more comparisons, with --format json."]

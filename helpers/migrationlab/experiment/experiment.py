@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from migrationlab.errors import UsageError
+from migrationlab.experiment import battery as batteries
 from migrationlab.experiment.design import Design, read, read_file, shown
 from migrationlab.experiment.feasibility import require_possible, require_room
 from migrationlab.experiment.folder import (
@@ -160,6 +161,40 @@ class Experiment(Results):
             Results.__init__(made, read_manifest(given), given, strict=strict)
         return made
 
+    @classmethod
+    def battery(
+        cls,
+        name: str,
+        *,
+        repeats: int | None = None,
+        budget_s: float | None = None,
+        small: bool = False,
+        directory: str | Path | None = None,
+    ) -> Self:
+        """Return the experiment of a battery, a standard comparison: see ``migrationlab battery``.
+
+        Args:
+            name: The battery's name.
+            repeats: The number of runs of each cell; by default 10, or what the budget pays.
+            budget_s: The seconds for all runs; then as many repeats are planned as they pay.
+            small: Whether to take its smaller guest, for a machine without KVM.
+            directory: Its folder; by default a folder of its name in ``experiments``.
+
+        Raises:
+            UsageError: There is no such battery, the budget does not pay one block, or
+                ``directory`` has another experiment.
+        """
+        made = cls.__new__(cls)
+        chosen = batteries.find(name, small=small)
+        design = batteries.design(chosen, repeats=repeats, budget_s=budget_s)
+        folder = Path(directory or Path("experiments") / name)
+        if is_experiment(folder) and repeats is None:
+            # What was planned stays planned: the rest of it is continued.
+            found = read_manifest(folder).design.repeats
+            design = read({**chosen.spec, "repeats": max(found, design.repeats)})
+        Results.__init__(made, _manifest(design, folder), folder)
+        return made
+
     def run(
         self,
         *,
@@ -167,6 +202,7 @@ class Experiment(Results):
         on_step: Listener = ignore,
         stop: threading.Event | None = None,
         allow_programs: bool = False,
+        budget_s: float | None = None,
     ) -> Runs:
         """Make the remaining runs; each run is written to disk as soon as it is over.
 
@@ -178,6 +214,8 @@ class Experiment(Results):
                 this method again to continue.
             allow_programs: Whether to run the programs that the design names, as
                 ``?command=PATH`` in a connection URI does: see ``design.programs``.
+            budget_s: The seconds that it may take: no block begins that would end later. Call this
+                method again to continue.
 
         Raises:
             KeyboardInterrupt: Ctrl-C, which does the same as ``stop``.
@@ -204,7 +242,13 @@ class Experiment(Results):
             require_room(self.design, self.directory, runs=len(self.left))
             write_manifest(self.directory, self.manifest)
             if self.left:
-                run_experiment(self, lab=lab, on_step=on_step, stop=stop or threading.Event())
+                run_experiment(
+                    self,
+                    lab=lab,
+                    on_step=on_step,
+                    stop=stop or threading.Event(),
+                    budget_s=budget_s,
+                )
         return self.runs
 
 

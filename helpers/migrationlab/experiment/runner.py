@@ -37,16 +37,25 @@ SETTLE_S = BEFORE_NS / 1e9 + 0.1
 
 
 def run_experiment(
-    experiment: Results, *, lab: Lab | None, on_step: Listener, stop: threading.Event
+    experiment: Results,
+    *,
+    lab: Lab | None,
+    on_step: Listener,
+    stop: threading.Event,
+    budget_s: float | None = None,
 ) -> None:
     """Make the remaining runs of an experiment, until it is done or ``stop`` is set.
+
+    No block begins that would end after ``budget_s``.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; the migration under way was cancelled, and written.
         MigrationLabError: An error of the testbed, or of :func:`migrationlab.start`.
     """
+    began_s = time.monotonic()
     with open_testbed(experiment.design, lab, on_step) as testbed:
-        Runner(experiment, testbed, on_step, stop).run()
+        end_s = None if budget_s is None else began_s + budget_s
+        Runner(experiment, testbed, on_step, stop, end_s=end_s).run()
 
 
 class Runner:
@@ -59,6 +68,7 @@ class Runner:
         on_step: Listener,
         stop: threading.Event,
         *,
+        end_s: float | None = None,
         begin: Callable[..., Migration] = start,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -66,6 +76,7 @@ class Runner:
         self._testbed = testbed
         self._on_step = on_step
         self._stop = stop
+        self._end_s = end_s
         self._begin = begin
         self._clock = clock
         self._pace = experiment.pace()
@@ -81,13 +92,28 @@ class Runner:
         self._warm_up()
         left = self._experiment.left
         for block, group in groupby(left, key=lambda planned: planned.block):
-            if self._stop.is_set():
+            planned = list(group)
+            if self._stop.is_set() or self._is_too_long(planned):
                 return
-            self._block(block, list(group))
+            self._block(block, planned)
             if (last := self._experiment.stopped_at) is not None:
                 done = f"all comparisons are decided after {last} blocks"
                 self._on_step(Step("stopping early", "done", done, 1.0))
                 return
+
+    def _is_too_long(self, planned: list[PlannedRun]) -> bool:
+        """Return whether a block would end after the budget; say so."""
+        if self._end_s is None:
+            return False
+        needs_s = sum(self._pace.run_s(each.cell) for each in planned)
+        left_s = self._end_s - self._clock()
+        if needs_s <= left_s:
+            return False
+        what = "the budget is used up"
+        detail = f"a block takes about {lasting(needs_s)}, {lasting(max(left_s, 0))} are left"
+        self._on_step(Step(what, "started"))
+        self._on_step(Step(what, "done", detail, 1.0))
+        return True
 
     def _warm_up(self) -> None:
         count, left = self._experiment.design.warm_ups, self._experiment.left

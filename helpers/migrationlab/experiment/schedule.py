@@ -120,11 +120,7 @@ def call_guess_s(cell: Cell) -> float:
         return min(30.0, deadline_s)
     # A guest's system and its empty pages are some 40 MiB on the wire.
     size_mib = workload.working_set_mib + workload.fill_mib + 40
-    rate_mib_s = UNLIMITED_MIB_S
-    if wire.rate_mbit_s is not None:
-        rate_mib_s = min(rate_mib_s, wire.rate_mbit_s * 1e6 / 8 / 2**20)
-    if cell.plan.bandwidth_mib_s:
-        rate_mib_s = min(rate_mib_s, cell.plan.bandwidth_mib_s)
+    rate_mib_s = _rate_mib_s(cell)
     once_s = size_mib / rate_mib_s
     dirty = rate_mib_s if workload.dirty_mib_s == "max" else workload.dirty_mib_s
     share = min(dirty / rate_mib_s, 1.0)
@@ -133,6 +129,21 @@ def call_guess_s(cell: Cell) -> float:
     if share >= 0.95:
         return MIN_CALL_S + deadline_s
     return MIN_CALL_S + min(once_s / (1 - share), deadline_s)
+
+
+def traffic_bytes(cell: Cell) -> int:
+    """Guess the bytes that a migration of a cell sends: its rate, for as long as it lasts."""
+    return round(call_guess_s(cell) * _rate_mib_s(cell) * 2**20)
+
+
+def _rate_mib_s(cell: Cell) -> float:
+    """Return the rate at which memory is sent: the least of QEMU's, the wire's and the plan's."""
+    rate_mib_s = UNLIMITED_MIB_S
+    if cell.wire is not None and cell.wire.rate_mbit_s is not None:
+        rate_mib_s = min(rate_mib_s, cell.wire.rate_mbit_s * 1e6 / 8 / 2**20)
+    if cell.plan.bandwidth_mib_s:
+        rate_mib_s = min(rate_mib_s, cell.plan.bandwidth_mib_s)
+    return rate_mib_s
 
 
 def room_bytes(design: Design) -> int:

@@ -369,3 +369,23 @@ def test_changed_environment_is_reported_after_one_run(
     assert steps[reported[0]].state == "failed"
     # The warm-up already shows it, before the first block.
     assert reported[0] < next(n for n, step in enumerate(steps) if step.what.startswith("block"))
+
+
+def test_no_block_begins_that_would_end_after_the_budget(
+    experiment: Experiment, testbed: FakeTestbed
+) -> None:
+    """The first block of three runs takes three seconds; the second would end after the budget."""
+    seconds = iter(range(10_000))
+    steps: list[Step] = []
+    Runner(
+        experiment,
+        testbed,
+        steps.append,
+        threading.Event(),
+        end_s=60,
+        begin=testbed.begin,  # type: ignore[arg-type]
+        clock=lambda: float(next(seconds)) if not experiment.measured else 58.0,
+    ).run()
+    assert len(experiment.measured) == 3
+    assert steps[-1].what == "the budget is used up"
+    assert "are left" in steps[-1].detail
