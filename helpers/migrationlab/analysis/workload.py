@@ -44,6 +44,8 @@ MIN_RATE_MS = 10
 CLOCK_STEP_MS = 50
 #: A workload is unsteady if a tenth of the time it was slower than this share of its usual rate.
 STEADY = 0.8
+#: Below this share of the requested rate, a workload counts as a different workload.
+REACHED = 0.9
 
 Span = tuple[str, int, int]
 
@@ -81,8 +83,17 @@ class Workload:
         return f"Workload({before} MiB/s before, {sending} MiB/s until it stopped)"
 
 
-def workload(*, beats: pd.DataFrame, iterations: pd.DataFrame, moments: Moments) -> Workload:
-    """Compute the guest's rate of writing from frames of a run and of its timeline."""
+def workload(
+    *,
+    beats: pd.DataFrame,
+    iterations: pd.DataFrame,
+    moments: Moments,
+    asked_mib_s: float | None = None,
+) -> Workload:
+    """Compute the guest's rate of writing from frames of a run and of its timeline.
+
+    ``asked_mib_s`` is the rate that the guest was asked for at every moment; None: there is none.
+    """
     if (unusable := _unusable(beats)) is not None:
         return Workload(rates=table(_RATES), curve=table(_CURVE), notes=(unusable,))
     written = _Written(beats)
@@ -96,8 +107,14 @@ def workload(*, beats: pd.DataFrame, iterations: pd.DataFrame, moments: Moments)
         before_mib_s=before,
         sending_mib_s=None if sent is None else written.rate(*sent)[0],
         recovery_ms=recovery,
-        notes=(*unsteady, *unrecovered),
+        notes=(*unsteady, *_missed(before, asked_mib_s), *unrecovered),
     )
+
+
+def _missed(before: float | None, asked_mib_s: float | None) -> tuple[str, ...]:
+    if before is None or asked_mib_s is None or before >= REACHED * asked_mib_s:
+        return ()
+    return (f"The guest was asked for {asked_mib_s:g} MiB/s, and reached {before:.1f} MiB/s.",)
 
 
 def _spans(first_ns: int, running: pd.DataFrame, moments: Moments) -> Iterator[Span]:

@@ -124,6 +124,8 @@ class LabTestbed:
                 cell.workload.dirty_mib_s,
                 cell.workload.pattern,
                 disk_mib_s=cell.workload.disk_mib_s if cell.workload.disk else None,
+                incompressible=cell.workload.incompressible,
+                content=cell.workload.content,
             )
         return MigrationArgs(guest=guest, to=self._lab.other(source))
 
@@ -152,7 +154,10 @@ class LabTestbed:
 
 def _shape(workload: GuestSpec) -> GuestSpec:
     """Return the settings of a workload that cannot be changed while the guest runs."""
-    return dataclasses.replace(workload, dirty_mib_s=0, pattern="sequential", disk_mib_s=0)
+    return dataclasses.replace(
+        workload,
+        dirty_mib_s=0, pattern="sequential", disk_mib_s=0, incompressible=0, content="zeros",
+    )  # fmt: skip
 
 
 class HostsTestbed:

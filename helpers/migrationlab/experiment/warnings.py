@@ -16,10 +16,12 @@ import numpy as np
 import pandas as pd
 import scipy  # which loads scipy.stats when it is first needed: that takes a second
 
+from migrationlab.analysis.workload import REACHED
 from migrationlab.experiment.grouping import group
 from migrationlab.experiment.statistics import MIN_FOR_INTERVAL, relative_mad_percent
 from migrationlab.runs.environment import differences
 from migrationlab.runs.run import Outcome, Run, Runs
+from migrationlab.runs.summary import asked_mib_s
 
 MAX_SPREAD_PERCENT = 10.0
 #: Above this load a migration sometimes waits for a CPU.
@@ -29,8 +31,6 @@ DRIFT_P = 0.01
 DRIFT_PERCENT = 5.0
 #: The highest acceptable error of the offset between two hosts' clocks.
 CLOCK_ERROR_MS = 5.0
-#: Below this share of the requested rate, a workload counts as a different workload.
-MIN_RATE = 0.9
 #: The metrics whose spread and drift are checked; all are durations.
 WATCHED = ("total_ms", "downtime_event_ms", "downtime_network_ms")
 
@@ -220,13 +220,10 @@ def _slow_guests(runs: Runs) -> Iterator[str]:
     shares = [
         rate / asked
         for run in runs
-        if isinstance(asked := run.guest.get("dirty_mib_s"), (int, float))
-        and asked > 0
-        # The rate of a phase is not the rate that was asked for.
-        and run.guest.get("phases") is None
+        if (asked := asked_mib_s(run))
         and (rate := run.summary()["workload_before_mib_s"]) is not None
     ]
-    short = [share for share in shares if share < MIN_RATE]
+    short = [share for share in shares if share < REACHED]
     if short:
         yield (
             f"The guest wrote more slowly than requested before {len(short)} of {len(runs)} "

@@ -11,6 +11,8 @@ from migrationlab.plan.guest_spec import GuestSpec, Rate
 
 PAGE_BYTES = 4096
 PAGES_PER_MIB = (1 << 20) // PAGE_BYTES
+#: The words of each 64-word step of a page after its number (payload/pages.h).
+NOISE_WORDS = 63
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,59}")
 
 
@@ -29,6 +31,16 @@ class BootedSpec(GuestSpec):
         if self.disk == "local":
             return f"{DISKS_AT_HOST}/{self.name}.qcow2"
         return f"{GUESTS_AT_HOST}/{self.name}.raw"
+
+    @property
+    def noise_words(self) -> int:
+        """Return the words of each step of a page that do not compress."""
+        return 0 if self.content == "zeros" else round(self.incompressible * NOISE_WORDS)
+
+    @property
+    def fresh(self) -> int:
+        """Return 1 if these words are new at each write, else 0."""
+        return int(self.content == "random")
 
 
 def require_name(name: str) -> None:

@@ -32,7 +32,7 @@ from migrationlab.lab.layout import CONTROL_PORT, LAST_GUEST, guest_address
 from migrationlab.lab.service_image import services
 from migrationlab.lab.service_load import ServiceLoad, task_of
 from migrationlab.lab.socket_broker import LAN, open_socket
-from migrationlab.plan.guest_spec import Pattern, Rate
+from migrationlab.plan.guest_spec import Content, Pattern, Rate
 from migrationlab.plan.validation import DomainFacts, domain_facts
 
 #: The first libvirt that can be told that a folder is shared (``host_config``); an older one takes
@@ -294,30 +294,42 @@ class Guest:
         pattern: Pattern | None = None,
         *,
         disk_mib_s: float | None = None,
+        incompressible: float | None = None,
+        content: Content | None = None,
     ) -> None:
-        """Change the rate and the order of the workload's writes.
+        """Change the rate, the order and the content of the workload's writes.
+
+        Its phases begin anew. Another order begins with a write to each page of the working set,
+        and another content with a write to all of the workload's memory.
 
         Args:
             dirty_mib_s: The rate of writes to memory, or "max".
             pattern: The order of writes to memory; None to keep it.
             disk_mib_s: The rate of writes to the disk; None to keep it.
+            incompressible: The share of each page that does not compress; None to keep it.
+            content: What does not compress; None to keep it.
 
         Raises:
             GuestError: A value is not allowed, or the guest has no disk.
             LabError: The guest did not answer.
         """
-        spec = dataclasses.replace(
-            self.spec, dirty_mib_s=dirty_mib_s, pattern=pattern or self.spec.pattern
-        )
-        if disk_mib_s is not None:
-            spec = dataclasses.replace(spec, disk_mib_s=disk_mib_s)
-            if spec.disk is None:
-                raise GuestError(
-                    f"the guest {self.name!r} has no disk",
-                    hint='Boot one that has: lab.boot(disk="local")',
-                )
+        changes: dict[str, Any] = {
+            "dirty_mib_s": dirty_mib_s,
+            "pattern": pattern,
+            "disk_mib_s": disk_mib_s,
+            "incompressible": incompressible,
+            "content": content,
+        }
+        given = {name: value for name, value in changes.items() if value is not None}
+        spec: BootedSpec = dataclasses.replace(self.spec, **given)
+        if disk_mib_s is not None and spec.disk is None:
+            raise GuestError(
+                f"the guest {self.name!r} has no disk",
+                hint='Boot one that has: lab.boot(disk="local")',
+            )
         spec.require_possible()
-        self._ask(f"set {pages_per_second(dirty_mib_s)} {spec.pattern}")
+        rate = pages_per_second(dirty_mib_s)
+        self._ask(f"set {rate} {spec.pattern} {spec.noise_words} {spec.fresh}")
         if disk_mib_s is not None:
             self._ask(f"set-disk {pages_per_second(disk_mib_s)}")
         self.spec = spec

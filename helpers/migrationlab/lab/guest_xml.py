@@ -37,8 +37,6 @@ QUICKER = (
     "initcall_blacklist=jent_mod_init,trace_eval_init,load_system_certificate_list"
 )
 ONE_PROCESSOR = "nosmp noreplace-smp"
-#: The words of each 64-word step of a page after its number (payload/pages.h).
-NOISE_WORDS = 63
 #: The workload takes shares in millionths.
 MILLION = 1_000_000
 #: The modes of a cpu element. Any other name is that of a model.
@@ -96,7 +94,6 @@ def domain_xml(spec: BootedSpec, uuid: str) -> str:
 
 def _workload(spec: BootedSpec) -> dict[str, object]:
     """Return the settings of the workload, as payload/workload.c takes them."""
-    noise = 0 if spec.content == "zeros" else round(spec.incompressible * NOISE_WORDS)
     phases = read_phases(spec.phases) if spec.phases is not None else ()
     settings: dict[str, object] = {
         "pages": spec.working_set_mib * PAGES_PER_MIB,
@@ -105,8 +102,8 @@ def _workload(spec: BootedSpec) -> dict[str, object]:
         "pattern": spec.pattern,
         "hot_pages": round(spec.hot_memory_percent / 100 * MILLION),
         "hot_writes": round(spec.hot_writes_percent / 100 * MILLION),
-        "noise": noise,
-        "fresh": int(spec.content == "random"),
+        "noise": spec.noise_words,
+        "fresh": spec.fresh,
         "writers": spec.writers or spec.vcpus,
         "phases": ",".join(
             f"{round(phase.share * MILLION)}"

@@ -53,7 +53,18 @@ def cost_of(run: RunRecord, line: Timeline) -> Cost:
 
 def workload_of(run: RunRecord, line: Timeline) -> Workload:
     """Compute the effect of a run on the guest's workload."""
-    return workload(beats=run.beats, iterations=line.iterations, moments=line)
+    return workload(
+        beats=run.beats, iterations=line.iterations, moments=line, asked_mib_s=asked_mib_s(run)
+    )
+
+
+def asked_mib_s(run: RunRecord) -> float | None:
+    """Return the rate of writing that a guest was asked for at every moment; None: there is none.
+
+    A guest that writes as fast as it can, or in phases, has no such rate.
+    """
+    asked = run.guest.get("dirty_mib_s")
+    return asked if isinstance(asked, (int, float)) and run.guest.get("phases") is None else None
 
 
 def service_of(run: RunRecord, line: Timeline) -> ServiceView:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from migrationlab.analysis.workload import MIB, PAGE_BYTES, Workload, workload
 from migrationlab.runs.run import Outcome, Run
 from migrationlab.runs.schema import frame
 from migrationlab.runs.store import load_runs
+from migrationlab.runs.summary import asked_mib_s
 from paths import RECORDINGS
 
 MakeRun = Callable[..., Run]
@@ -56,7 +58,9 @@ def work(given: pd.DataFrame, **changes: Any) -> Workload:
         "stop_ns": 2000 * MS,
         "resume_ns": 2300 * MS,
     }
-    return workload(beats=given, iterations=made, moments=Moments(**(moments | changes)))
+    asked = changes.pop("asked_mib_s", None)
+    moments |= changes
+    return workload(beats=given, iterations=made, moments=Moments(**moments), asked_mib_s=asked)
 
 
 def test_each_part_of_the_migration_has_its_rate() -> None:
@@ -88,6 +92,23 @@ def test_check_before_the_call_does_not_lower_the_rate() -> None:
     assert note.startswith("The workload was not steady before memory was sent")
     assert note.endswith("usually 40.0 MiB/s, down to 0.0 MiB/s.")
     assert found.recovery_ms == 0
+
+
+def test_rate_that_was_not_reached_is_noted() -> None:
+    """A guest that wrote clearly less than it was asked for has a note with both rates."""
+    given = beats((0, 2000, 40.0), (2300, 2500, 40.0))
+    note = "The guest was asked for 50 MiB/s, and reached 40.0 MiB/s."
+    assert note in work(given, asked_mib_s=50).notes
+    for asked in (None, 40, 44):
+        assert not [note for note in work(given, asked_mib_s=asked).notes if "asked" in note]
+
+
+def test_guest_in_phases_is_asked_for_no_rate(make_run: MakeRun) -> None:
+    """A guest that writes as fast as it can, or in phases, has no one rate that it must reach."""
+    run = make_run()
+    assert asked_mib_s(run) == run.guest["dirty_mib_s"]
+    for other in ({"dirty_mib_s": "max"}, {"phases": "1:2,0:3"}):
+        assert asked_mib_s(dataclasses.replace(run, guest={**run.guest, **other})) is None
 
 
 def test_each_rate_has_its_error() -> None:

@@ -208,16 +208,19 @@ def test_rate_and_order_can_be_changed(program: Path) -> None:
             (STOPPED, "random"), (MAX, "random"), (MAX, "sequential"), (5_000, "sequential"),
             (MAX, "random"), (MAX, "random"), (STOPPED, "sequential"),
         ]:  # fmt: skip
-            assert workload.ask(f"set {rate} {pattern}") == {"ok": 1}
+            assert workload.ask(f"set {rate} {pattern} 32 1") == {"ok": 1}
             workload.beats(5)
             assert_intact(workload)
         # At rate 0, and in the same order as before, not one page is written.
         writes = assert_intact(workload)
-        assert workload.ask(f"set {STOPPED} sequential") == {"ok": 1}
+        assert workload.ask(f"set {STOPPED} sequential 32 1") == {"ok": 1}
         assert assert_intact(workload) == writes
-        # Another order begins with a write to each page.
-        workload.ask(f"set {STOPPED} random")
+        # Another order or content begins with a write to each page.
+        workload.ask(f"set {STOPPED} random 32 1")
         assert assert_intact(workload) == writes + PAGES
+        for content, fills in (("0 1", 2), ("63 1", 3), ("63 0", 4), ("63 0", 4)):
+            workload.ask(f"set {STOPPED} random {content}")
+            assert assert_intact(workload) == writes + fills * PAGES
 
 
 @pytest.mark.parametrize("rate", [STOPPED, MAX])
@@ -246,7 +249,7 @@ def test_check_covers_every_writer_and_content(
         one = assert_intact(workload, PAGES + 16)
         workload.beats(20)
         assert assert_intact(workload, PAGES + 16) > one
-        workload.ask(f"set {STOPPED} {pattern}")
+        workload.ask(f"set {STOPPED} {pattern} {noise} {fresh}")
         # The first and last page of each writer, and of the filled ones.
         for bad, page in enumerate((0, 84, 85, 169, 170, 255, 256, 271), start=1):
             assert workload.ask(f"spoil {page}") == {"ok": 1}
@@ -274,7 +277,7 @@ def test_last_phase_stays(program: Path) -> None:
             ended = assert_intact(workload)
             workload.beats(20)
             assert assert_intact(workload) == ended
-            workload.ask("set 1000000 sequential")
+            workload.ask("set 1000000 sequential 32 1")
 
 
 @pytest.fixture
@@ -355,7 +358,8 @@ def test_bad_requests_are_refused(program: Path) -> None:
     """A request that is unknown, lacks a word, or names a page out of range changes nothing."""
     with running(program, STOPPED) as workload:
         for request in (
-            "", "sing", "set", "set 5", "spoil", "spoil -1", f"spoil {PAGES}", "check" * 9,
+            "", "sing", "set", "set 5", "set 5 random", "set 5 zigzag 1 1", "set 5 random 64 1",
+            "spoil", "spoil -1", f"spoil {PAGES}", "check" * 9,
         ):  # fmt: skip
             assert workload.ask(request) == {"error": "unknown"}
         assert assert_intact(workload) == PAGES

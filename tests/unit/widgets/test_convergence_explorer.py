@@ -68,7 +68,13 @@ class FakeGuest:
         self.other_host = "host-b"
 
     def set_workload(
-        self, dirty_mib_s: float, pattern: str | None = None, *, disk_mib_s: float | None = None
+        self,
+        dirty_mib_s: float,
+        pattern: str | None = None,
+        *,
+        disk_mib_s: float | None = None,
+        incompressible: float | None = None,
+        content: str | None = None,
     ) -> None:
         """Note the workload."""
         self.spec.dirty_mib_s = dirty_mib_s

@@ -26,6 +26,15 @@ static void fill(struct writer *writer)
     write_some(writer, writer->area.pages);
 }
 
+/* Write the pages beside the working set. */
+static void fill_rest(void)
+{
+    for (uint64_t page = pages; page < pages + fill_pages; page++) {
+        uint64_t number = FILL_NUMBER + page;
+        write_words(memory + page * WORDS, number, noise_seed(number, page), noise);
+    }
+}
+
 static uint64_t all_writes(void)
 {
     uint64_t sum = 0;
@@ -102,14 +111,22 @@ static void share_rate(int64_t rate)
     atomic_store(&phases_since, now());
 }
 
-static void set_workload(int64_t rate, enum pattern pattern)
+/* Another order begins with a write to each page, and another content with all of memory. */
+static void set_workload(int64_t rate, enum pattern pattern, int words, bool fresh)
 {
     pause_writers();
+    bool new_content = words != noise || fresh != fresh_noise;
+    noise = words;
+    fresh_noise = fresh;
+    if (new_content) /* a write leaves what it does not write as it was */
+        memset(memory, 0, (pages + fill_pages) * PAGE);
     for (int i = 0; i < writer_count; i++)
-        if (writers[i].area.pattern != pattern) {
+        if (new_content || writers[i].area.pattern != pattern) {
             writers[i].area.pattern = pattern;
             fill(&writers[i]);
         }
+    if (new_content)
+        fill_rest();
     share_rate(rate);
     resume_writers();
 }
@@ -152,8 +169,5 @@ static void make_pages(void)
     }
     for (int i = 0; i < writer_count; i++)
         fill(&writers[i]);
-    for (uint64_t page = pages; page < pages + fill_pages; page++) {
-        uint64_t number = FILL_NUMBER + page;
-        write_words(memory + page * WORDS, number, noise_seed(number, page), noise);
-    }
+    fill_rest();
 }

@@ -76,19 +76,21 @@ static void check(const char *id, char *reply, size_t size)
     resume_writers();
 }
 
-/* A request is "ID VERB [NUMBER [PATTERN]]"; the answer begins with the same ID. */
+/* A request is "ID VERB [NUMBER [PATTERN NOISE FRESH]]"; the answer begins with the same ID. */
 static void answer(const char *request, char *reply, size_t size)
 {
     char id[32] = "", verb[16] = "", pattern[16] = "";
     long long value = 0;
-    int words = sscanf(request, "%31s %15s %lld %15s", id, verb, &value, pattern);
+    int noisy = 0, fresh = 0;
+    int words = sscanf(request, "%31s %15s %lld %15s %d %d", id, verb, &value, pattern, &noisy, &fresh);
     bool number = words >= 3 && value >= 0;
     if (words >= 2 && strcmp(verb, "check") == 0) {
         check(id, reply, size);
         return;
     }
-    if (words == 4 && strcmp(verb, "set") == 0 && pattern_of(pattern) < PATTERNS) {
-        set_workload(value, (enum pattern)pattern_of(pattern));
+    if (words == 6 && strcmp(verb, "set") == 0 && pattern_of(pattern) < PATTERNS && noisy >= 0 &&
+        noisy < STEP) {
+        set_workload(value, (enum pattern)pattern_of(pattern), noisy, fresh != 0);
     } else if (number && strcmp(verb, "set-disk") == 0 && blocks > 0) {
         atomic_store(&disk_writer.rate, value);
     } else if (number && strcmp(verb, "spoil") == 0 && (uint64_t)value < pages + fill_pages) {
