@@ -2,7 +2,7 @@
 
 Theory of operation. Each program has its own names and units for the same figures: virsh prints
 binary units (MiB) and pages a second, QEMU's monitor bytes, kbytes of 1024 bytes and megabits of
-10^6 bits, Proxmox MiB of its own. Each form is recognised by its shape, and read into a
+10^6 bits, Proxmox rounded MiB and GiB. Each form is recognised by its shape, and read into a
 :class:`JobReport`, in MiB, MiB/s and ms. A text with an error in it is no report: then the error
 is what counts.
 

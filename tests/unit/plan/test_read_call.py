@@ -44,8 +44,14 @@ def reasons(call: GivenCall) -> str:
 
 
 def test_every_option_of_virsh_is_known() -> None:
-    """The reader knows the options of virsh 11.3, and no other."""
-    assert set(VIRSH_11_3.split()) == SWITCHES | VALUES
+    """The reader knows the options of virsh 11.3, and besides only those of newer settings."""
+    newer = {
+        option
+        for about in settings()
+        if about.since and tuple(map(int, about.since.split("."))) > (11, 3, 0)
+        for option in about.virsh_options
+    }
+    assert set(VIRSH_11_3.split()) | newer == SWITCHES | VALUES
 
 
 @pytest.mark.parametrize("option", sorted({*VIRSH_11_3.split()} - MT_OPTIONS - {"--direct"}))
@@ -236,6 +242,47 @@ def test_virsh_on_the_destination_needs_a_source_elsewhere() -> None:
     )
     assert "the source host itself" in reasons(read_call(f"{remote} --p2p qemu:///system"))
     assert "must name a host" in reasons(read_call("virsh migrate --live web qemu:///system"))
+
+
+#: Lines and flags from public reports, with made-up names; the words of what is wrong, or none.
+POSTCOPY = """\
+virsh migrate --postcopy --post\u2010copy-after-precopy --postcopy-bandwidth 10 --unsafe --xml web.xml \
+web qemu+ssh://192.0.2.2/system"""
+PARALLEL = """\
+virsh migrate --live --parallel --parallel-connections 4 --migrateuri tcp://192.0.2.33 web \
+qemu+tcp://192.0.2.33/system"""
+SOCKETS = """\
+virsh migrate --live --p2p web 'qemu+unix:///system?socket=/var/run/peer/virtqemud-sock' \
+--migrateuri unix:///var/run/peer/49152.sock"""
+TUNNEL = """\
+flags: VIR_MIGRATE_UNDEFINE_SOURCE, VIR_MIGRATE_PEER2PEER, VIR_MIGRATE_TUNNELLED, \
+VIR_MIGRATE_NON_SHARED_INC"""
+ZSTD = "virsh migrate --live --compressed --comp-methods zstd web qemu+ssh://192.0.2.18/system"
+REPORTED: list[tuple[str, tuple[str, ...]]] = [
+    (POSTCOPY, ("plain hyphens", "--postcopy-after-precopy", "postcopy=True needs live=True")),
+    (PARALLEL, ()),
+    ("virsh migrate --live --migrateuri tcp://192.0.2.7:0 web qemu+ssh://192.0.2.7/system", ()),
+    (SOCKETS, ()),
+    (TUNNEL, ("a tunnel does not carry", "set tls=True")),
+    ("virsh migrate --p2p web tcp://host-b:49152", ("this is a migration URI", "--migrateuri")),
+    ("virsh migrate --live web qemu://root@192.0.2.48/system", ()),
+    (ZSTD, ("needs parallel=True",)),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), REPORTED)
+def test_reported_calls_are_judged_as_they_went(text: str, words: tuple[str, ...]) -> None:
+    """What failed in a report has its reason, and what worked has no problem."""
+    problems = read_call(text).problems(destination="host-b")
+    assert bool(problems) is bool(words), problems
+    said = "\n".join(f"{problem.reason} {problem.hint}" for problem in problems)
+    assert [each for each in words if each not in said] == []
+
+
+def test_a_uri_without_transport_is_noted_as_tls() -> None:
+    """A missing transport means TLS, which is seldom what was meant: a note says so."""
+    call = read_call("virsh migrate --live web qemu://root@192.0.2.48/system")
+    assert any("names no transport, so libvirt uses TLS" in note for note in call.notes())
 
 
 NOVA = "VIR_MIGRATE_UNDEFINE_SOURCE, VIR_MIGRATE_PEER2PEER, VIR_MIGRATE_LIVE"
