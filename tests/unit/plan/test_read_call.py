@@ -246,8 +246,8 @@ def test_virsh_on_the_destination_needs_a_source_elsewhere() -> None:
 
 #: Lines and flags from public reports, with made-up names; the words of what is wrong, or none.
 POSTCOPY = """\
-virsh migrate --postcopy --post\u2010copy-after-precopy --postcopy-bandwidth 10 --unsafe --xml web.xml \
-web qemu+ssh://192.0.2.2/system"""
+virsh migrate --postcopy --post\u2010copy-after-precopy --postcopy-bandwidth 10 --unsafe \
+--xml web.xml web qemu+ssh://192.0.2.2/system"""
 PARALLEL = """\
 virsh migrate --live --parallel --parallel-connections 4 --migrateuri tcp://192.0.2.33 web \
 qemu+tcp://192.0.2.33/system"""
