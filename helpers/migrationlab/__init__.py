@@ -37,7 +37,15 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "forecast": ["Advice", "DirtyCurve", "Forecast", "Memory", "advise", "forecast"],
         "hosts": ["Host"],
         "lab": ["Lab"],
-        "migrate": ["Migration", "Progress", "Recovery", "migrate", "recover", "start"],
+        "migrate": [
+            "Migration",
+            "Progress",
+            "Recovery",
+            "measure_dirty_rate",
+            "migrate",
+            "recover",
+            "start",
+        ],
         "plan": ["GivenCall", "Mode", "Plan", "Problem", "read_call", "settings"],
         "runs": ["Outcome", "Run", "Runs", "load_run", "load_runs", "save_run"],
         "steps": ["Step"],
@@ -73,6 +81,7 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from .migrate import Migration as Migration
     from .migrate import Progress as Progress
     from .migrate import Recovery as Recovery
+    from .migrate import measure_dirty_rate as measure_dirty_rate
     from .migrate import migrate as migrate
     from .migrate import recover as recover
     from .migrate import start as start

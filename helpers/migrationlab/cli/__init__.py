@@ -27,6 +27,7 @@ VERBS = {
     "advise": "advise",
     "battery": "battery",
     "demo": "demo",
+    "dirty-rate": "dirty_rate",
     "doctor": "doctor",
     "experiment": "experiment",
     "explain": "explain",

@@ -51,6 +51,22 @@ def simulate_qemu(case: Case) -> Path:
     return _Simulation(case).run()
 
 
+def simulate_from(case: Case, *, count: int, since_sync_s: float) -> Path:
+    """Return the rest of the path of a migration that runs; its times count from now.
+
+    Args:
+        case: What is pending now, and the guest.
+        count: The current iteration.
+        since_sync_s: How long ago it began.
+    """
+    rest = _Simulation(case)
+    rest.pending = _Pending([(case.normal_pages, case.zero_pages), (0.0, 0.0)])
+    rest.sent_bytes = 0.0
+    rest.count, rest.synced_s = count, -since_sync_s
+    rest.last_s = since_sync_s
+    return rest.run()
+
+
 @dataclass(slots=True)
 class _Pending:
     """What is to be sent, in the order of the scan.

@@ -22,6 +22,8 @@ import libvirt
 
 from migrationlab.capture.job_stats import Sample
 from migrationlab.errors import UsageError
+from migrationlab.forecast.case import DEFAULT_DOWNTIME_MS
+from migrationlab.forecast.running import RunningForecast, SeenMigration
 from migrationlab.hosts.connection import refusal
 from migrationlab.hosts.time_limit import start_call
 from migrationlab.migrate.controller import Controller
@@ -101,6 +103,7 @@ class Migration:
         self._stopped_s: float | None = None
         self._began_s = self._progressed_s = 0.0
         self._sample: Sample | None = None
+        self._seen = SeenMigration()
         self._done = threading.Event()
         self._run: Run | None = None
         self._failure: BaseException | None = None
@@ -146,6 +149,15 @@ class Migration:
             throughput_bytes_per_s=values.get("memory_bps"),
             expected_downtime_ms=values.get("expected_downtime_ms"),
         )
+
+    def forecast(self) -> RunningForecast:
+        """Forecast the rest from the iterations so far: whether it ends, when, what to change.
+
+        The time left does not run backwards. Before the second iteration nothing is known. Never
+        blocks.
+        """
+        limit_ms = self._controller.downtime_limit_ms or DEFAULT_DOWNTIME_MS
+        return self._seen.forecast(self.plan, limit_ms, time.time_ns())
 
     def wait(self, timeout_s: float | None = None) -> Run:
         """Wait for the end, ``timeout_s`` at most, and return the run with any outcome.
@@ -320,15 +332,22 @@ class Migration:
         if sample.statistics.get("data_remaining_bytes") != left:
             self._progressed_s = time.monotonic()
         self._sample = sample
+        self._seen.sampled(sample.time_ns, sample.statistics)
         self._controller.sampled(sample)
         progress = self.progress()
         remaining = (progress.memory_remaining_bytes or 0) / 2**20
         rate = (progress.throughput_bytes_per_s or 0) / 2**20
         self._report(
             "progress",
-            f"iteration {progress.iteration or 0}, {remaining:.0f} MiB to go, {rate:.0f} MiB/s",
+            f"iteration {progress.iteration or 0}, {remaining:.0f} MiB to go, {rate:.0f} MiB/s"
+            + self._ahead(progress),
             progress.fraction,
         )
+
+    def _ahead(self, progress: Progress) -> str:
+        """Return what is forecast, for the line of progress; nothing where it is not known."""
+        told = self.forecast() if progress.state == "running" else None
+        return "" if told is None or told.ends is None else f", {told}"
 
     def _report(self, state: StepState, detail: str, fraction: float | None = None) -> None:
         what = f"migrating {self._record.name} from {self.source.name} to {self.destination.name}"
