@@ -27,7 +27,6 @@ from typing import Any, Literal, Self, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import isotonic_regression
 
 from migrationlab.errors import UsageError
 from migrationlab.plan.wording import quote
@@ -376,6 +375,9 @@ def concave(seconds: Floats, counts: Sequence[float] | Floats) -> Floats:
     slopes = np.diff(np.array([0.0, *counts])) / steps
     if (slopes >= 0).all() and (np.diff(slopes) <= 0).all():
         return np.asarray(counts, dtype=float)
+    # It takes half a second to load, which a migration's start need not wait for.
+    from scipy.optimize import isotonic_regression  # noqa: PLC0415
+
     pooled = isotonic_regression(slopes, weights=steps, increasing=False).x
     return np.asarray(np.cumsum(np.maximum(pooled, 0) * steps), dtype=float)
 
