@@ -17,6 +17,7 @@ from migrationlab.course.feedback import Feedback
 from migrationlab.course.questions import Question, load_questions
 from migrationlab.errors import StoreError, UsageError
 from migrationlab.experiment.experiment import Experiment
+from migrationlab.runs.release_matrix import ReleaseMatrix, load_matrix
 from migrationlab.runs.run import Run, Runs
 from migrationlab.runs.store import load_runs
 
@@ -71,6 +72,10 @@ class Lesson:
             StoreError: There is no such folder, or it cannot be read.
         """
         return Experiment.load(find_data("experiments", name))
+
+    def matrix(self) -> ReleaseMatrix:
+        """Return the recorded matrix of releases."""
+        return load_matrix(find_data("matrix") / "matrix.jsonl")
 
     def check(self, exercise: str, *answers: object) -> Feedback:
         """Check an answer to an exercise of this lesson; some checks need runs too."""

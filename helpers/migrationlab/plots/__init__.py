@@ -17,6 +17,7 @@ from migrationlab.plots.picture import Picture, style
 from migrationlab.plots.policies import policies
 from migrationlab.plots.probes import probes
 from migrationlab.plots.progress import progress
+from migrationlab.plots.release_matrix import release_matrix
 from migrationlab.plots.sample_size import sample_size
 from migrationlab.plots.service import service
 from migrationlab.plots.timeline import timeline
@@ -37,6 +38,7 @@ __all__ = [
     "policies",
     "probes",
     "progress",
+    "release_matrix",
     "sample_size",
     "service",
     "style",
