@@ -14,6 +14,9 @@ event     QEMU's STOP to QEMU's RESUME                        ±1 µs for the st
                                                               uncertainty of the offset between
                                                               the two hosts' clocks
 network   the longest silence around STOP                     below
+service   the longest time between two answers of the     as for network
+          guest's service to its clients (see ``service``);
+          only if it was recorded
 guest     what passed on the guest's own clock between the    the time between two arrivals: the
           last arrival before the silence and the first       guest noticed no more than this
           after it
@@ -51,6 +54,7 @@ from migrationlab.analysis import beats
 from migrationlab.analysis.beats import Silence
 from migrationlab.analysis.events import Clocks
 from migrationlab.analysis.frames import MS, integers, span_ms
+from migrationlab.analysis.service import ServiceView
 from migrationlab.analysis.switchover import Switchover
 
 COLUMNS = ("kind", "downtime_ms", "low_ms", "high_ms", "resolution_ms", "method", "reason")
@@ -60,6 +64,7 @@ STAMP_MS = 0.001
 #: The reasons why an error is unknown.
 CLOCKS_UNKNOWN = "the difference of the two hosts' clocks is not known, so the error is not known"
 JITTER_UNKNOWN = "too few arrivals were recorded before the call to know the error"
+SERVICE_UNKNOWN = "too few requests were answered before the call to know the error"
 #: The words of a method for the arrivals.
 ARRIVALS = {"beats": "the guest's beats", "echoes": "answers to echo requests"}
 
@@ -146,3 +151,21 @@ def downtimes(
         # The limit is valid anyway. A figure from libvirt would measure something else.
         frame.loc[~measured & (frame["kind"] != "requested"), "reason"] = "no stop was recorded"
     return frame[list(COLUMNS)]
+
+
+def with_service(found: pd.DataFrame, view: ServiceView) -> pd.DataFrame:
+    """Return the downtimes with one more row, the service's, if requests to it were recorded."""
+    if not len(view.latency):
+        return found
+    gap, known = view.downtime_service_ms, view.low_ms is not None
+    row = {
+        "kind": "service",
+        "downtime_ms": gap,
+        "low_ms": view.low_ms,
+        "high_ms": view.high_ms,
+        "resolution_ms": None if gap is None else view.usual_gap_ms,
+        "method": "the longest time between two answers of the service",
+        "reason": "" if known else SERVICE_UNKNOWN if gap else "no gap with both ends was recorded",
+    }
+    added = pd.DataFrame([row], columns=list(COLUMNS)).astype(found.dtypes.to_dict())
+    return pd.concat([found, added], ignore_index=True)

@@ -54,7 +54,9 @@ class ServiceView:
             moment at which requests were due. ``requests_s`` is the rate of answered requests.
         latency: due_ns, latency_ms; a row per request, NaN where it failed.
         downtime_service_ms: The longest time without an answer around the guest's pause.
-        low_ms: The least of it that the migration caused: without the clients' usual gaps.
+        low_ms: The least of it that the migration caused: see ``downtimes`` for both bounds.
+        high_ms: The most of it that the migration caused.
+        usual_gap_ms: The usual time between two answers before the call.
         gap_from_ns: The last answer before that time.
         gap_until_ns: The first answer after it.
         recovery_ms: The time from the guest's resume until latency was normal again.
@@ -67,6 +69,8 @@ class ServiceView:
     latency: pd.DataFrame
     downtime_service_ms: float | None = None
     low_ms: float | None = None
+    high_ms: float | None = None
+    usual_gap_ms: float | None = None
     gap_from_ns: int | None = None
     gap_until_ns: int | None = None
     recovery_ms: float | None = None
@@ -88,15 +92,21 @@ def service_view(requests: pd.DataFrame, moments: Moments) -> ServiceView:
     due, took = integers(ordered["due_ns"]), _latencies(ordered)
     parts = _parts(ordered, took, moments)
     silence = _silence(ordered, moments)
-    jitter = beats.jitter_ms(_answers(ordered), moments.called_ns)
+    answers = _answers(ordered)
+    jitter = beats.jitter_ms(answers, moments.called_ns)
+    usual_gap = beats.usual_gap_ms(answers, moments.called_ns)
     gap = silence.duration_ms
-    low = None if gap is None or jitter is None else max(round(gap - jitter, 3), 0.0)
+    low = high = None
+    if gap is not None and jitter is not None and usual_gap is not None:
+        low, high = max(round(gap - jitter, 3), 0.0), round(gap + jitter - usual_gap, 3)
     usual_ms = parts.set_index("part").loc["before", "p99_ms"]
     return ServiceView(
         parts=parts,
         latency=pd.DataFrame({"due_ns": due, "latency_ms": np.where(np.isinf(took), np.nan, took)}),
         downtime_service_ms=gap,
         low_ms=low,
+        high_ms=high,
+        usual_gap_ms=usual_gap,
         gap_from_ns=silence.start_ns,
         gap_until_ns=silence.end_ns,
         recovery_ms=_recovery_ms(due, took, float(usual_ms), moments.resume_ns),

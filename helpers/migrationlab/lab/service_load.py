@@ -1,6 +1,6 @@
 """Own the clients of a guest's service: start them, end them, and take their record.
 
-The clients run in a process of their own (``service_program``). A failure of theirs is an error of
+The clients run in a separate process (``service_program``). A failure of theirs is an error of
 this module's, which a migration turns into a warning.
 """
 

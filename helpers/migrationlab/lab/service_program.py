@@ -2,7 +2,7 @@
 
     python -m migrationlab.lab.service_program
 
-Theory of operation. It runs in a process of its own, so that nothing in the owner delays it. It
+Theory of operation. It runs in a separate process, so that nothing in the owner delays it. It
 reads its task, a line of JSON, from standard input, connects, and answers ``{"ready": true}``. The
 next line on standard input ends the load; the end of the input ends the program at once. Then it
 reads every key back, and writes what it recorded, as one line of JSON.

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from migrationlab.analysis.cost import Cost, cost
+from migrationlab.analysis.downtimes import with_service
 from migrationlab.analysis.service import ServiceView, service_view
 from migrationlab.analysis.timeline import Recording, Timeline, build
 from migrationlab.analysis.workload import Workload, workload
@@ -22,7 +23,7 @@ def timeline_of(run: RunRecord) -> Timeline:
     """Compute a run's timeline."""
     same = {field.name for field in fields(Recording)} - {"completed", "offline", "mode"}
     facts: dict[str, Any] = {name: getattr(run, name) for name in same}
-    return build(
+    line = build(
         Recording(
             **facts,
             completed=run.outcome in MOVED,
@@ -30,6 +31,7 @@ def timeline_of(run: RunRecord) -> Timeline:
             mode=str(run.plan.mode),
         )
     )
+    return replace(line, downtimes=with_service(line.downtimes, service_of(run, line)))
 
 
 def copied(line: Timeline) -> Timeline:

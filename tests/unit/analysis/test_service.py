@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from migrationlab.analysis.downtimes import COLUMNS, with_service
 from migrationlab.analysis.service import percentile, reached_before, service_view
 from migrationlab.analysis.switchover import Moments
 from migrationlab.runs.schema import frame
@@ -80,6 +81,16 @@ def test_service_downtime_is_the_longest_time_without_an_answer() -> None:
     assert view.gap_until_ns == at(RESUMED + 20)
     assert view.downtime_service_ms == 321
     assert view.low_ms == 319
+
+
+def test_service_is_a_row_of_the_downtimes() -> None:
+    """The row has the gap with its bounds; without requests there is no such row."""
+    found = pd.DataFrame(columns=list(COLUMNS)).astype({"downtime_ms": "float64"})
+    (row,) = with_service(found, service_view(requests(paused), moments())).itertuples()
+    assert (row.kind, row.downtime_ms, row.low_ms, row.high_ms) == ("service", 321, 319, 321)
+    assert (row.resolution_ms, row.reason) == (2, "")
+    none = service_view(frame("requests", ()), moments())
+    assert not len(with_service(found, none))
 
 
 def test_longer_gap_elsewhere_is_not_the_downtime() -> None:
