@@ -1,10 +1,11 @@
-"""Check the exercises of lesson 07: where to fix a fault, and a plan that gets past a firewall."""
+"""Check the exercises of lesson 07: where to fix a fault, a plan past a firewall, a whole log."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from migrationlab.course.answers import need_places, one_of
+from migrationlab.course import json_files
+from migrationlab.course.answers import need_number, need_places, one_of
 from migrationlab.course.feedback import Feedback, Texts
 from migrationlab.course.plan_answers import Hosts, is_host, memory_way, need_plan
 from migrationlab.lab.layout import WIRE_ADDRESSES
@@ -22,6 +23,9 @@ HOSTS = Hosts((SOURCE, SOURCE_ADDRESS), (DESTINATION, ADDRESS), (DESTINATION, AD
 LIBVIRTS_PORTS = range(49152, 49216)
 #: The ports that the firewall of the exercise lets through.
 OPEN_PORTS = range(49300, 49311)
+
+#: The recorded log of the third exercise, by its file in data/course.
+LOG_FILE = "whole_log"
 
 _NAME = "Cannot recv data: ssh: Could not resolve hostname node2: Name or service not known"
 _EXPIRED = (
@@ -48,6 +52,17 @@ _HINTS = {
     "C": "Who shows a server's certificate: the side that connects, or the side that listens?",
     "D": "The URI is a good one, in the wrong place: change nothing on any machine.",
 }
+#: The words of the log that name the reason.
+_REASON = "Certificate does not match the hostname"
+#: What followed from it, by its words, and why it is not the reason.
+_EFFECTS = {
+    "Not a migration stream": "no memory came; it does not say why",
+    "load of migration failed": "the destination's QEMU got no memory to load",
+    "shutting down, reason=failed": "libvirtd ended a QEMU that was of no use any more",
+    "terminating on signal 15": "libvirtd ended a QEMU that was of no use any more",
+}
+#: The hosts of the log.
+_HOSTS = {SOURCE: "source", DESTINATION: "destination"}
 #: The machines of the messages.
 _NAMES = {"laptop": "client", "node1": "source", "node2": "destination"}
 say = Texts(__file__, places=", ".join(PLACES), destination=DESTINATION, open=OPEN_PORTS)
@@ -98,4 +113,35 @@ def _check_port(plan: Plan) -> Feedback:
     return say.right("port", remark=remark)
 
 
-CHECKS: dict[str, Callable[..., Feedback]] = {"turn": check_turn, "fix": check_fix}
+def load_log() -> tuple[str, ...]:
+    """Return the lines of the third exercise's log, as two hosts wrote them."""
+    return json_files.read(LOG_FILE, tuple[str, ...])
+
+
+def check_log(answer: object) -> Feedback:
+    """Check the culprit line of a whole log, and who has to act."""
+    places = need_places(answer, ("line", "act"))
+    lines = load_log()
+    number = need_number(places["line"], "the number of a line", "Give a number, such as 20.")
+    if number not in range(1, len(lines) + 1):
+        return say.wrong("no-line", given=places["line"], last=len(lines))
+    line = lines[int(number) - 1]
+    if _REASON not in line:
+        why = next((_EFFECTS[words] for words in _EFFECTS if words in line), None)
+        if why is None:
+            return say.wrong("noise", number=int(number))
+        return say.wrong("effect", number=int(number), why=why)
+    if line != next(each for each in lines if _REASON in each):
+        return say.wrong("repeat", number=int(number))
+    if (given := one_of(PLACES, places["act"], _HOSTS)) is None:
+        return say.wrong("no-place", name="act", given=places["act"])
+    if given != "destination":
+        return say.wrong("log-place", given=given)
+    return say.right("log", number=int(number))
+
+
+CHECKS: dict[str, Callable[..., Feedback]] = {
+    "turn": check_turn,
+    "fix": check_fix,
+    "log": check_log,
+}

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from migrationlab.course.exercises.lesson_07 import MESSAGES, TURNS
+from migrationlab.course.exercises.lesson_07 import MESSAGES, TURNS, load_log
 from migrationlab.course.feedback import AnswerState
 from migrationlab.course.lesson import Lesson
 from migrationlab.explain.explanation import NoticedBy, explain
@@ -111,9 +111,70 @@ def test_plan_that_failed_is_wrong() -> None:
     assert LESSON.check("fix", plan, done).passed
 
 
+def line_with(words: str, *, last: bool = False) -> int:
+    """Return the number of the first line of the exercise's log with some words, or of the last."""
+    found = [number for number, line in enumerate(load_log(), 1) if words in line]
+    return found[-1 if last else 0]
+
+
+REASON = line_with("Certificate does not match the hostname")
+
+
+def test_the_log_is_a_whole_one() -> None:
+    """The log is of two hosts and four programs, in the order of time, without the fault's name."""
+    starts = {line.partition(":")[0] for line in load_log()}
+    assert starts == {f"host-{side} {who}" for side in "ab" for who in ("libvirtd", "qemu")}
+    stamps = [line.partition(": ")[2][:23].replace("T", " ") for line in load_log()]
+    assert stamps == sorted(stamps)
+    assert len(stamps) > 40
+
+
+def test_explain_finds_the_culprit_of_the_log() -> None:
+    """migrationlab's own answer is the exercise's."""
+    found = explain("\n".join(load_log()))
+    assert (found.id, found.line) == ("certificate-wrong-name", REASON)
+
+
+@pytest.mark.parametrize("act", ["destination", "host-b", "the destination's QEMU"])
+@pytest.mark.parametrize("line", [REASON, str(REASON), f" {REASON} "])
+def test_solution_for_the_log_passes(line: object, act: str) -> None:
+    """The line and the host are right in each notation."""
+    assert LESSON.check("log", {"line": line, "act": act}).passed
+
+
+@pytest.mark.parametrize(
+    ("line", "act", "words"),
+    [
+        (line_with("Not a migration stream"), "destination", "after-effect: no memory came"),
+        (line_with("load of migration failed"), "source", "got no memory to load"),
+        (line_with("Certificate does not", last=True), "destination", "Which line had it first"),
+        (line_with("guest agent"), "destination", "not about the migration that failed"),
+        (0, "source", "no line of the log"),
+        (REASON + 0.5, "source", "no line of the log"),
+        ("the certificate", "source", "not the number of a line"),
+        (REASON, "source", "of who listens"),
+        (REASON, "plan", "not of the plan"),
+        (REASON, "my phone", "not one of the places"),
+    ],
+)
+def test_mistakes_about_the_log_are_named(line: object, act: str, words: str) -> None:
+    """After-effects, noise, the repetition and the wrong host have their own hints."""
+    checked = LESSON.check("log", {"line": line, "act": act})
+    assert checked.state is AnswerState.WRONG
+    assert words in f"{checked.text} {checked.hint}"
+    assert checked.hint
+
+
 @pytest.mark.parametrize(
     ("exercise", "answer"),
-    [("turn", ...), ("turn", dict.fromkeys(TURNS, ...)), ("fix", None), ("fix", ...)],
+    [
+        ("turn", ...),
+        ("turn", dict.fromkeys(TURNS, ...)),
+        ("fix", None),
+        ("fix", ...),
+        ("log", ...),
+        ("log", {"line": 1, "act": ...}),
+    ],
 )
 def test_missing_answer_is_reported(exercise: str, answer: object) -> None:
     """A missing answer is reported as missing, and not as a mistake."""
