@@ -87,3 +87,14 @@ def test_impossible_times_are_refused(writer: Guest, seconds: tuple[int, ...]) -
     """libvirt takes whole seconds from 1 to 60."""
     with pytest.raises(UsageError, match="seconds must"):
         measure_dirty_rate(writer.name, host=writer.host, seconds=seconds)
+
+
+def test_advice_for_a_domain_measures_it(writer: Guest, lab: Lab) -> None:
+    """With a link that is given: plans with lines for virsh, the destination's name in them."""
+    hosts = ("--from", writer.host.uri, "--to", lab.host_b.uri)
+    goal = ("--downtime-ms", "1500", "--within-s", "60", "--bandwidth-mbit-s", "900")
+    result = CliRunner().invoke(main, ["advise", writer.name, *hosts, *goal])
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("1. Plan(max_downtime_ms=")
+    assert f"--domain {writer.name}" in result.stdout
+    assert lab.host_b.name in result.stdout

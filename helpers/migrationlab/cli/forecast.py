@@ -38,7 +38,7 @@ def curve_options(*, required: bool) -> Callable[[Command], Command]:
                 help="The guest's dirty curve, from `migrationlab dirty-rate`.",
             ),
             click.option(
-                "--bandwidth-mbit-s", metavar="N[:N]", required=True,
+                "--bandwidth-mbit-s", metavar="N[:N]", required=required,
                 help="What the migration's data gets, headers not counted; or LOW:HIGH.",
             ),
             click.option(

@@ -107,3 +107,17 @@ def test_file_that_is_no_curve_exits_with_2(tmp_path: Path) -> None:
     other = run("forecast", "--curve", tmp_path / "other", "--bandwidth-mbit-s", 100)
     assert other.exit_code == 2
     assert "the curve must have period_ms" in other.stderr
+
+
+def test_advice_needs_a_curve_or_two_hosts() -> None:
+    """Nothing is measured without hosts."""
+    result = run("advise", "web1", "--downtime-ms", 100, "--within-s", 5)
+    assert result.exit_code == 2
+    assert "--curve, or --from and --to, must be given" in result.stderr
+
+
+def test_advice_from_a_curve_needs_a_bandwidth(curve: Path) -> None:
+    """No host is asked for its links."""
+    result = run("advise", "--curve", curve, "--downtime-ms", 100, "--within-s", 5)
+    assert result.exit_code == 2
+    assert "--bandwidth-mbit-s must be given" in result.stderr
