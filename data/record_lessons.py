@@ -18,7 +18,7 @@ import migrationlab as mig
 
 DATA = Path(__file__).parent
 DESIGN = DATA / "lessons.toml"
-KNOWN = {"guest", "wire", "plan", "broken", "validate", "steer"}
+KNOWN = {"guest", "wire", "plan", "broken", "validate", "steer", "fault"}
 
 
 def record(name: str, asked: dict[str, Any]) -> None:
@@ -42,6 +42,8 @@ def record(name: str, asked: dict[str, Any]) -> None:
             case = stack.enter_context(lab.broken(asked["broken"]))
             guest = case.guest or guest
             plan, to = dataclasses.replace(case.plan, **asked.get("plan", {})), case.to
+        if "fault" in asked:
+            stack.enter_context(lab.fault(**asked["fault"], guest=guest))
         migration = mig.start(
             guest, to=to or guest.other_host, plan=plan, validate=asked.get("validate", True)
         )

@@ -6,10 +6,13 @@ between ``<!-- name -->`` and ``<!-- /name -->``.
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from migrationlab.experiment.fault_folder import FaultRow
 from migrationlab.explain.explanation import causes
 from migrationlab.lab.fault_cases import CASES
 from migrationlab.plan.setting import Setting
@@ -67,6 +70,16 @@ def estimates_table() -> str:
     return _table(("column", "meaning"), rows)
 
 
+def fault_row_table() -> str:
+    """Return the table of the keys of a fault matrix's row, as the class describes them."""
+    described = inspect.cleandoc(FaultRow.__doc__ or "").partition("Attributes:\n")[2]
+    rows = [
+        (f"`{name}`", " ".join(meaning.replace("``", "`").split()))
+        for name, meaning in re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", described, re.MULTILINE)
+    ]
+    return _table(("key", "meaning"), rows)
+
+
 #: Each file, and what makes its tables.
 TABLES: Mapping[Path, Mapping[str, Callable[[], str]]] = {
     ROOT / "tests" / "README.md": {"settings": settings_table, "faults": faults_table},
@@ -74,6 +87,7 @@ TABLES: Mapping[Path, Mapping[str, Callable[[], str]]] = {
         **{name: partial(frame_table, name) for name in RECORDED},
         "metrics": metrics_table,
         "estimates": estimates_table,
+        "fault_row": fault_row_table,
     },
 }
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import psutil
 import pytest
@@ -21,7 +24,7 @@ from migrationlab.lab.lab import Lab
 from migrationlab.migrate.recovery import Kind
 from migrationlab.migrate.recovery_steps import recover
 from migrationlab.migrate.start import start
-from migrationlab.plan.plan import Plan
+from migrationlab.plan.plan import Mode, Plan
 from migrationlab.runs.run import Outcome
 from migrationlab.steps import Step
 
@@ -118,6 +121,105 @@ def test_command_says_that_all_is_well(guest: Guest) -> None:
     result = CliRunner().invoke(main, ["recover", guest.name, *ends, "--format", "json"])
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["verdict"] == "well"
+
+
+def test_copy_that_must_not_run_is_ended(lab: Lab, guest: Guest) -> None:
+    """A wire cut at the switchover in peer2peer leaves one at the destination."""
+    source, to = guest.host, guest.other_host
+    with lab.fault("cut-wire", phase="switchover", guest=guest):
+        run = start(guest, to=to, plan=Plan(mode=Mode.PEER2PEER, deadline_s=6)).wait(60)
+        assert run.outcome is Outcome.UNRESOLVED
+        seen = recover(guest.name, source=source, destination=to)
+        assert seen.verdict.kind is Kind.RECOVERABLE, str(seen)
+        after = recover(guest.name, source=source, destination=to, carry_out=True)
+    assert after.verdict.kind is Kind.WELL, str(after)
+    # libvirt may have ended it just before.
+    assert {line.split()[3] for line in after.done} <= {"destroy"}
+    assert (guest.host, to.find(guest.uuid)) == (source, None)
+    assert guest.check().intact
+
+
+def ask(guest: Guest, source: Host, to: Host, *options: str) -> tuple[int, dict[str, Any]]:
+    """Call the command; return its exit status and its answer."""
+    words = ["recover", guest.name, "--from", source.uri, "--to", to.uri, *options]
+    result = CliRunner().invoke(main, [*words, "--format", "json"])
+    assert result.stdout, result.output
+    return result.exit_code, json.loads(result.stdout)
+
+
+def test_one_of_two_running_copies_is_ended_only_by_choice(lab: Lab, guest: Guest) -> None:
+    """Consent alone is not enough in a split brain."""
+    source, to = guest.host, guest.other_host
+    to.create(source.connection.lookupByUUIDString(guest.uuid).XMLDesc())
+    status, seen = ask(guest, source, to, "--yes")
+    assert (status, seen["verdict"], seen["done"]) == (1, "refused", [])
+    assert "split brain" in seen["why"]
+    assert "--keep" in seen["advice"]
+    status, after = ask(guest, source, to, "--yes", "--keep", "source")
+    assert (status, after["verdict"], len(after["done"])) == (0, "well", 1)
+    assert (guest.host, to.find(guest.uuid)) == (source, None)
+    assert guest.check().intact
+
+
+def test_definition_that_somebody_could_start_is_removed(guest: Guest) -> None:
+    """But never the only one."""
+    source, to = guest.host, guest.other_host
+    xml = source.connection.lookupByUUIDString(guest.uuid).XMLDesc()
+    to.connection.defineXML(xml)
+    status, seen = ask(guest, source, to, "--yes")
+    assert (status, seen["verdict"], seen["done"]) == (0, "well", [])
+    assert "Its only definition is at the destination" in seen["why"]
+    source.connection.defineXML(xml)
+    status, after = ask(guest, source, to, "--yes")
+    assert (status, after["verdict"]) == (0, "well")
+    assert [line.split()[3] for line in after["done"]] == ["undefine"]
+    assert to.find(guest.uuid) is None
+    source.connection.lookupByUUIDString(guest.uuid).undefine()
+    assert guest.check().intact
+
+
+def test_ctrl_c_ends_a_look_at_a_silent_host(lab: Lab, guest: Guest) -> None:
+    """The command need not wait for the host, and has done nothing."""
+    source, to = guest.host, guest.other_host
+    asking = threading.Thread(target=interrupt_a_question)
+    ends = ["--from", source.uri, "--to", to.uri, "--yes", "--patience-s", "60"]
+    with frozen(lab, to):
+        asking.start()
+        result = CliRunner().invoke(main, ["recover", guest.name, *ends])
+        asking.join()
+    to.reconnect()
+    assert (result.exit_code, result.stdout) == (130, "")
+    assert guest.host is source
+    assert guest.check().intact
+
+
+def interrupt_a_question() -> None:
+    """Press Ctrl-C when ``recover`` waits for a host's answer."""
+
+    def waits() -> bool:
+        return any(each.name == "recovery-open" for each in threading.enumerate())
+
+    assert wait_until(waits, 30)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_guest_of_a_dead_host_goes_on_only_when_it_is_confirmed() -> None:
+    """Its copy at the destination has all of its memory, but the source might run it."""
+    with Lab() as own:
+        guest = own.boot(memory_mib=128, working_set_mib=16, dirty_mib_s=5)
+        source, to = guest.host, guest.other_host
+        with own.fault("freeze-host", phase="finish"):
+            run = start(guest, to=to, plan=Plan(deadline_s=6)).wait(60)
+            assert run.outcome is Outcome.UNRESOLVED
+            status, seen = ask(guest, source, to, "--yes", "--patience-s", "3")
+            assert (status, seen["verdict"], seen["done"]) == (1, "refused", [])
+            # The machine is switched off.
+            psutil.Process(own.rack.hosts[source.name]).kill()
+            dead = ("--patience-s", "3", "--confirm-dead", "source")
+            status, after = ask(guest, source, to, "--yes", *dead)
+        assert (status, after["verdict"]) == (0, "well"), after
+        assert guest.host is to
+        assert guest.check().intact
 
 
 @postcopy

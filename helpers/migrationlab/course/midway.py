@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from migrationlab.course.lesson import find_data
-from migrationlab.errors import UsageError
-from migrationlab.experiment.fault_cells import GUEST, FaultCell, cells
+from migrationlab.errors import StoreError, UsageError
+from migrationlab.experiment.fault_cells import GUEST, Copy, FaultCell, cells
 from migrationlab.experiment.fault_folder import FaultRow, load_fault_matrix, read_rows
 
 if TYPE_CHECKING:
@@ -42,10 +42,18 @@ def break_midway(
     return row
 
 
-def find_midway(kind: str, phase: str, side: str = "", *, mode: str = "normal") -> FaultRow:
-    """Return the first recorded run of :func:`break_midway` with these arguments."""
-    wanted = _cell(kind, phase, side, mode).key
-    return next(row for row in read_rows(find_data("faults")) if row.key == wanted)
+def find_midway(
+    kind: str, phase: str, side: str = "", *, mode: str = "normal", copy: Copy = "pre-copy"
+) -> FaultRow:
+    """Return the first recorded run of :func:`break_midway`, or of post-copy."""
+    wanted = _cell(kind, phase, side, mode, copy).key
+    found = next((row for row in read_rows(find_data("faults")) if row.key == wanted), None)
+    if found is None:
+        raise StoreError(
+            f"data/faults must hold a run of {', '.join(filter(None, wanted))}",
+            hint="Record it: migrationlab faults -o data/faults --no-runs",
+        )
+    return found
 
 
 def recorded_matrix() -> pd.DataFrame:
@@ -53,8 +61,8 @@ def recorded_matrix() -> pd.DataFrame:
     return load_fault_matrix(find_data("faults"))
 
 
-def _cell(kind: str, phase: str, side: str, mode: str) -> FaultCell:
-    for cell in cells([kind], [phase], copies=["pre-copy"]):
+def _cell(kind: str, phase: str, side: str, mode: str, copy: Copy = "pre-copy") -> FaultCell:
+    for cell in cells([kind], [phase], copies=[copy]):
         if (cell.side, str(cell.mode)) == (side, mode) and not cell.impossible:
             return cell
     raise UsageError(

@@ -48,7 +48,7 @@ def record_fault_matrix(
     on_step: Listener = ignore,
     stop: threading.Event | None = None,
 ) -> list[FaultRow]:
-    """Make the runs of a fault matrix that a folder does not have yet, in a lab of its own.
+    """Make the runs of a fault matrix that a folder does not have yet, in new labs.
 
     Args:
         folder: Where the rows are kept. A second call goes on where the first one stopped.
