@@ -112,7 +112,7 @@ def service_view(requests: pd.DataFrame, moments: Moments) -> ServiceView:
         recovery_ms=_recovery_ms(due, took, float(usual_ms), moments.resume_ns),
         failed=int(np.isinf(took).sum()),
         retried=int((ordered["attempts"] > 1).sum()),
-        notes=(*silence.notes, *_notes(ordered, moments)),
+        notes=(*silence.notes, *overload(ordered, moments.called_ns)),
     )
 
 
@@ -193,8 +193,9 @@ def _recovery_ms(
     return None
 
 
-def _notes(ordered: pd.DataFrame, moments: Moments) -> tuple[str, ...]:
-    reached = reached_before(ordered, moments.called_ns)
+def overload(requests: pd.DataFrame, called_ns: int) -> tuple[str, ...]:
+    """Return a note if the service could not answer the rate of its clients before the call."""
+    reached = reached_before(requests, called_ns)
     if reached is None or reached[1] >= KEPT_UP * reached[0]:
         return ()
     due, answered = reached

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import libvirt
 import pandas as pd
 
+from migrationlab.analysis.service import overload
 from migrationlab.capture import clocks, host_logs
 from migrationlab.capture.events import EventLog
 from migrationlab.capture.host_logs import Log
@@ -189,7 +190,7 @@ class Recorder:
         if self._lab is not None:
             self._lab.returned()
 
-    def stop_service(self, after_s: float) -> None:
+    def stop_service(self, called_ns: int, after_s: float) -> None:
         """Let the service's clients go on for a time, end them, and keep their record.
 
         Clients that failed leave a warning: the migration has nothing to do with it.
@@ -203,6 +204,13 @@ class Recorder:
             self.events.warnings.append(f"the service's clients left no record: {error}")
             return
         self._requests, self.service_check = record.requests, record.check
+        self.events.warnings += overload(record.requests, called_ns)
+        if record.check["intact"] is None:
+            reason = record.check.get("check_error")
+            self.events.warnings.append(f"the service's data could not be checked: {reason}")
+        elif not record.check["intact"]:
+            lost = record.check["lost_writes"]
+            self.events.warnings.append(f"the service has lost {lost} writes that it acknowledged")
 
     def stop(self, called_ns: int) -> dict[str, pd.DataFrame]:
         """Stop, and return the frames of a run, by their names."""

@@ -66,7 +66,7 @@ def finish(record: MigrationRecord) -> Run:
     completed_job = _completed_job(record)
     runs = "running" in states.values() and record.outcome not in UNCHECKED
     # Before the guest checks its memory, which would slow the service down.
-    recorder.stop_service(SERVICE_AFTER_S if runs else 0)
+    recorder.stop_service(record.called_ns, SERVICE_AFTER_S if runs else 0)
     with ThreadPoolExecutor(1) as pool:
         # The guest checks its memory meanwhile.
         checking = pool.submit(_guest_check, record) if runs else None
