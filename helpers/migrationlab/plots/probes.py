@@ -34,7 +34,7 @@ def probes(run: Run, intervals_ms: Sequence[int] = INTERVALS_MS) -> picture.Pict
     )
     title = _title(found, line.downtime_network_ms)
     with picture.drawing(
-        2.2 + 0.5 * len(intervals_ms), title, picture.describe(run), _alt(title, found)
+        2.2 + 0.6 * len(intervals_ms), title, picture.describe(run), _alt(title, found)
     ) as drawn:
         axes = drawn.figure.subplots()
         if start is not None and end is not None and len(found):
@@ -61,7 +61,7 @@ def _draw(axes: Axes, beats: pd.DataFrame, found: pd.DataFrame, silence: tuple[i
                 (times - start) / 1e6, [row] * len(times), marker, color=colour, markersize=11,
                 mew=1.8, linestyle="", label=label if row == len(found) - 1 else "_",
             )  # fmt: skip
-    names = [f"every {ms:,} ms" for ms in found["interval_ms"]]
+    names = [f"every {row.interval_ms:,} ms\nreports {_reports(row)}" for row in found.itertuples()]
     picture.rows(axes, names)
     axes.set_xlabel("time since the last beat before the pause (ms)")
     picture.legend(axes)
