@@ -124,7 +124,8 @@ def _as_virsh(said: re.Match[str]) -> str:
         return f"no {flags['True']}"
     option = about.virsh or flags.get("True")
     if option is None or (said["value"] is None and "_" not in name):
-        return said[0] if said["value"] is not None or "_" not in name else option_name(name)
+        either = said["value"] is None and "_" in name and flags
+        return " or ".join(flags.values()) if either else said[0]
     words = ",".join(re.findall(r"[^'\s,]+", value.strip("()")))
     switch = "--compressed " if name == "compression" else ""
     return f"{switch}{option} {words}".rstrip()

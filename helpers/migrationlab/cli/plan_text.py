@@ -107,7 +107,7 @@ def answer_text(
         f"flags            {', '.join(filled.flags())}",
         f"migration URI    {_migration_uri(asked, filled)}",
     ]
-    memory = talks[-1]
+    memory = talks[2] if len(talks) > 2 else control  # an offline migration sends none
     if memory.listener is Endpoint.DESTINATION_QEMU:
         lines.append(
             f"                 {named(memory.listener)} listens there; "

@@ -18,6 +18,7 @@ from migrationlab.plan.repair import repaired
 from migrationlab.plan.rules import RULES
 from migrationlab.plan.settings import AUTO
 from migrationlab.plan.uri_parser import is_local, read_uri
+from migrationlab.plan.uris import Mode, client_at, validate_connection_uri
 from migrationlab.plan.validation import ACCEPTED_BY_LIBVIRT
 
 #: The rules of virsh itself, which libvirt does not have.
@@ -91,7 +92,7 @@ class GivenCall:
             if self._accepted(each)
         )
         if self.problems(source=source, destination=destination):
-            return (*self.remarks, *idle)
+            return (*self.remarks, *idle, *self._elsewhere())
         return (*self.remarks, *idle, *self._plan_remarks())
 
     def virsh(self, plan: Plan, domain: str) -> list[str]:
@@ -107,6 +108,19 @@ class GivenCall:
             destination=destination,
             source_uri=self.source_uri,
         )
+
+    def _elsewhere(self) -> Iterator[str]:
+        """Yield how to run the line on the destination, where its URI is a good one."""
+        uri, at_source = self.plan.connection_uri, client_at(self.source_uri)
+        if uri is None or self.plan.mode is not Mode.NORMAL or not at_source:
+            return
+        here = validate_connection_uri(uri, Mode.NORMAL)
+        if here and not validate_connection_uri(uri, Mode.NORMAL, client_at_source=False):
+            yield (
+                f"{uri} is the libvirtd of the machine where the command runs. If that is the "
+                "destination, name the source: virsh --connect qemu+ssh://root@SOURCE/system "
+                "migrate …"
+            )
 
     def _plan_remarks(self) -> Iterator[str]:
         if self.plan.connection_uri is None:

@@ -238,6 +238,11 @@ class Plan(Settings):
         # connection, or RDMA, QEMU connects itself; with post-copy in libvirt 11.3, not in 9.0.
         alone = self.parallel or self.postcopy or (uri or "").startswith("rdma:")
         opened_by = Endpoint.SOURCE_QEMU if alone else source
+        if self.copy_storage and (uri or "").startswith("rdma:"):
+            # QEMU copies disks by NBD, which has TCP only.
+            qemus = Endpoint.SOURCE_QEMU, Endpoint.DESTINATION_QEMU
+            memory = Connection(*qemus, "guest memory", uri)
+            return (*control, memory, Connection(*qemus, "disks", self.disks_uri))
         return (*control, Connection(opened_by, Endpoint.DESTINATION_QEMU, carries, uri))
 
     def virsh(self, domain: str, *, source_uri: str = "qemu:///system") -> list[str]:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrationlab.cli.plan import plan
-from migrationlab.cli.plan_options import in_options
+from migrationlab.cli.plan_options import in_options, in_virsh
 from migrationlab.errors import UsageError
 from migrationlab.plan.settings import Group, settings
 
@@ -381,6 +381,21 @@ def test_a_virsh_line_is_judged_and_mended() -> None:
     assert again.exit_code == 0
     assert f"the same with virsh\n  {FIXED}\n" in again.stdout
     assert "deadline" not in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("python", "virsh"),
+    [
+        ("Set parallel=True, or drop zerocopy=True.", "Set --parallel, or drop --zerocopy."),
+        ("copy_storage='incremental' and live=False", "--copy-storage-inc and no --live"),
+        ("compression=('zstd',), tls=True", "--compressed --comp-methods zstd, --tls"),
+        ("leave out copy_storage.", "leave out --copy-storage-all or --copy-storage-inc."),
+        ("a live guest, downtime_steps=9, mode='peer2peer'", "a live guest, downtime_steps=9, --p2p"),
+    ],
+)  # fmt: skip
+def test_hints_name_settings_as_options_of_virsh(python: str, virsh: str) -> None:
+    """A hint about a virsh line names its options."""
+    assert in_virsh(python) == virsh
 
 
 def test_a_virsh_line_as_json() -> None:

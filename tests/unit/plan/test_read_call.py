@@ -241,7 +241,9 @@ def test_virsh_on_the_destination_needs_a_source_elsewhere() -> None:
         "run it on the destination" in n for n in read_call(f"{remote} qemu:///system").notes()
     )
     assert "the source host itself" in reasons(read_call(f"{remote} --p2p qemu:///system"))
-    assert "must name a host" in reasons(read_call("virsh migrate --live web qemu:///system"))
+    here = read_call("virsh migrate --live web qemu:///system")
+    assert "must name a host" in reasons(here)
+    assert any("virsh --connect qemu+ssh://root@SOURCE/system" in note for note in here.notes())
 
 
 #: Lines and flags from public reports, with made-up names; the words of what is wrong, or none.
@@ -277,6 +279,16 @@ def test_reported_calls_are_judged_as_they_went(text: str, words: tuple[str, ...
     assert bool(problems) is bool(words), problems
     said = "\n".join(f"{problem.reason} {problem.hint}" for problem in problems)
     assert [each for each in words if each not in said] == []
+
+
+def test_disks_go_over_tcp_beside_rdma() -> None:
+    """RDMA carries the memory alone; QEMU copies disks by NBD."""
+    line = "virsh migrate --live --copy-storage-all --migrateuri rdma://b web qemu+ssh://b/system"
+    call = read_call(line)
+    assert call.problems() == ()
+    carried = [(each.carries, each.uri) for each in call.plan.connections()[2:]]
+    assert carried == [("guest memory", "rdma://b"), ("disks", None)]
+    assert any("over TCP" in note for note in call.notes())
 
 
 def test_a_uri_without_transport_is_noted_as_tls() -> None:
