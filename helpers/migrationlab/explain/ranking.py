@@ -5,13 +5,15 @@ Rules, the first that decides:
 1. A reason beats a class of reasons, this beats an after-effect or the name of a phase. What only a
    warning says comes behind errors, and what every log has (see ``noise`` of a cause) comes last.
 2. Of several migrations in a log the last one counts: what was said within two minutes of the last
-   finding of that kind.
+   finding of that kind, or after the last command that migrates in a copied terminal.
 3. The earlier line counts, because a failure begins there. On one line the order of the table
    decides, which has the more specific cause first.
 """
 
 from __future__ import annotations
 
+import re
+from bisect import bisect
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -21,10 +23,16 @@ from migrationlab.explain.unwrap import Head, Plain, head_of, numbers_beside
 
 #: The findings of one migration are at most so far apart.
 EPISODE_S = 120.0
+#: A copied terminal is looked for in the end of a text, in characters.
+LONGEST_SESSION = 100_000
 #: How many other findings an answer lists.
 OTHERS = 3
 
 _RANKS = {Kind.CAUSE: 4, Kind.GENERAL: 3, Kind.AFTER_EFFECT: 2, Kind.SIDE: 2}
+#: A prompt of a shell or of virsh, with a command that migrates.
+_COMMANDS = re.compile(
+    r"^(?:[^\n:]{0,60}[#$>] ?|)(?:sudo )?(?:virsh|qm) [^\n]{0,200}\bmigrate ", re.MULTILINE
+)
 #: A management layer that only reports a failure says less than the message that it reports.
 _LAYER_RANK = 1
 _WARNING_RANK = 10
@@ -43,6 +51,7 @@ class Finding:
         head: What stands before it on its line.
         code: libvirt's code beside it; None if there is none.
         rank: How much it says; more is better.
+        command: How many commands that migrate stand before it.
     """
 
     cause: Cause
@@ -53,6 +62,7 @@ class Finding:
     head: Head
     code: int | None
     rank: int
+    command: int
 
 
 def ranked(plain: Plain, table: Table, code: int | None, *, joined: bool = False) -> list[Finding]:
@@ -83,6 +93,8 @@ def _is_said_by(finding: Finding, better: Finding) -> bool:
 def _culprit(found: list[Finding]) -> Finding:
     highest = max(each.rank for each in found)
     best = [each for each in found if each.rank == highest]
+    last = max(each.command for each in best)
+    best = [each for each in best if each.command == last]
     times = [each.head.time_s for each in best if each.head.time_s is not None]
     if times:
         begin = max(times) - EPISODE_S
@@ -92,6 +104,8 @@ def _culprit(found: list[Finding]) -> Finding:
 
 def _findings(plain: Plain, table: Table, code: int | None, *, joined: bool) -> Iterator[Finding]:
     matches = sorted(table.matches(plain, joined=joined), key=lambda each: each.start)
+    commands = [each.start() for each in _COMMANDS.finditer(plain.text[-LONGEST_SESSION:])]
+    skipped = max(0, len(plain.text) - LONGEST_SESSION)
     for match, number in zip(matches, _numbers(plain, matches), strict=True):
         cause = match.wording.cause
         head = head_of(plain.text, match.start)
@@ -109,6 +123,7 @@ def _findings(plain: Plain, table: Table, code: int | None, *, joined: bool) -> 
                 head,
                 said,
                 _rank(match, head),
+                bisect(commands, match.start - skipped),
             )
 
 
