@@ -16,20 +16,25 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
 from migrationlab.explain.unwrap import BREAK, Plain, unwrap
 
 #: Where systems keep translations.
 FOLDERS = ("/usr/share/locale", "/usr/local/share/locale", "/usr/share/locale-langpack")
-#: How many lines of a text are translated, and how long they may be.
-LINES, LONGEST_LINE = 60, 1_000
+#: How many lines of a text are translated, how long they may be, and in how much of its end they
+#: are looked for, in characters.
+LINES, LONGEST_LINE, LONGEST_TEXT = 20, 1_000, 1 << 20
+#: How many parts of a line are looked for in each catalogue, the longest first.
+PIECES = 6
 #: The word for "error" in many languages, with which virsh and libvirt begin a message.
 _ERROR_WORDS = re.compile(
     r"\b(fehler|erreur|errore|erro|błąd|chyba|hiba|hata|fout|feil|fejl|fel|virhe|greška|eroare|"
     r"napaka|klaida|kļūda|ralat|kesalahan|lỗi)\b|错误|錯誤|エラー|오류|ошибк|помилк|грешк|σφάλμα|خطأ|त्रुटि|ত্রুটি"
 )
 _FOREIGN = re.compile(r"[^\W\d_a-z]")
+_LOCALISED = re.compile(f"{_ERROR_WORDS.pattern}|{_FOREIGN.pattern}")
 #: A conversion of printf, with its number where the catalogue gives one: %s, %1$s, %-10zu.
 _CONVERSION = re.compile(r"%(?:(\d)\$)?[-#0 +']*\d*(?:\.\d+)?(?:hh|h|ll|l|z|j)?([diouxXcs])")
 _LITERALS = re.compile(r"[^\W\d_]+(?: [^\W\d_]+)*")
@@ -61,31 +66,37 @@ def looks_localised(plain: Plain) -> bool:
 
 def in_english(plain: Plain) -> Plain | None:
     """Return a text with its localised messages in English; None if no catalogue knows any."""
-    lines = plain.kept.split("\n")
-    localised = [
-        number
-        for number, line in enumerate(lines)
-        if len(line) <= LONGEST_LINE and _may_be_localised(line.lower())
-    ][-LINES:]
-    if not localised:
-        return None
-    done = False
-    for number in localised:
-        line = max(_in_each_language(lines[number]), key=lambda pair: pair[0], default=(0, ""))
-        if line[0]:
-            done, lines[number] = True, line[1]
-    return unwrap("\n".join(lines)) if done else None
+    done: list[str] = []
+    at = begin = max(0, len(plain.kept) - LONGEST_TEXT)
+    for start, end in islice(_localised_lines(plain.text, begin), LINES):
+        line = plain.kept[start:end]
+        found = max(_in_each_language(line), key=lambda pair: pair[0], default=(0, ""))
+        if found[0]:
+            done += [plain.kept[at:start], found[1]]
+            at = end
+    return unwrap("".join([plain.kept[:begin], *done, plain.kept[at:]])) if done else None
 
 
-def _may_be_localised(line: str) -> bool:
-    return bool(_ERROR_WORDS.search(line) or _FOREIGN.search(line))
+def _localised_lines(text: str, at: int) -> Iterator[tuple[int, int]]:
+    """Yield start and end of each line that may be localised."""
+    while found := _LOCALISED.search(text, at):
+        start = text.rfind("\n", at, found.start()) + 1 or at
+        at = text.find("\n", found.end())
+        end = at if at >= 0 else len(text)
+        if end - start <= LONGEST_LINE:
+            yield start, end
+        if at < 0:
+            return
 
 
 def _in_each_language(line: str) -> Iterator[tuple[int, str]]:
     """Yield how much of a line a language knows, in characters, and the line in English."""
     small = line.lower()
     pieces = {piece for found in _LITERALS.findall(line) for piece in (found, *found.split())}
-    sought = [piece.encode() for piece in pieces if _is_telling(piece)]
+    telling = sorted(filter(_is_telling, pieces), key=len, reverse=True)
+    sought = [piece.encode() for piece in telling[:PIECES]]
+    if not sought:
+        return
     for file in files("libvirt"):
         content = _content(file)
         if any(piece in content for piece in sought):

@@ -26,7 +26,7 @@ from migrationlab.explain import catalogues
 from migrationlab.explain.cause import Cause, Kind, Log, NoticedBy
 from migrationlab.explain.convergence import JobAnswer, explain_job
 from migrationlab.explain.matching import table
-from migrationlab.explain.ranking import OTHERS, Finding, ranked
+from migrationlab.explain.ranking import Finding, ranked
 from migrationlab.explain.unwrap import Plain, numbers_beside, unwrap
 
 __all__ = ["Also", "Cause", "Explanation", "Kind", "Log", "NoticedBy", "causes", "explain"]
@@ -303,13 +303,12 @@ def _explanation(
     cause = best.cause
     if opening and cause.at_opening:
         cause = table().by_id[cause.at_opening]
-    before = "\n".join(plain.text.split("\n", best.number)[max(0, best.number - 4) : best.number])
-    by = _noticed_by(cause, before[-4_000:], best.head.function.lower(), opened_by)
+    by = _noticed_by(cause, plain.before(best.start), best.head.function.lower(), opened_by)
     return replace(
         _answer(cause, plain.raw, by),
         line=best.number,
         quote=plain.quoted(best.start, best.number),
-        others=tuple(_also(plain, each) for each in others[:OTHERS]),
+        others=tuple(_also(plain, each) for each in others),
     )
 
 

@@ -49,7 +49,7 @@ TOPICS = (
     "general",
 )
 #: How many places of one wording are compared from either end of a text.
-PLACES = 40
+PLACES = 12
 #: What a placeholder takes at most, in characters.
 LONGEST = 300
 

@@ -66,7 +66,7 @@ class Finding:
 
 
 def ranked(plain: Plain, table: Table, code: int | None, *, joined: bool = False) -> list[Finding]:
-    """Return what a text has, the culprit first, each cause once.
+    """Return what an answer shows of a text, the culprit first, each cause once.
 
     Of two causes for the same words only the better one counts.
 
@@ -78,7 +78,7 @@ def ranked(plain: Plain, table: Table, code: int | None, *, joined: bool = False
     """
     found = list(_findings(plain, table, code, joined=joined))
     ordered: list[Finding] = []
-    while found:
+    while found and len(ordered) <= OTHERS:
         best = _culprit(found)
         ordered.append(best)
         found = [each for each in found if not _is_said_by(each, best)]

@@ -25,21 +25,29 @@ BREAK = "\v"
 #: How far before a match its line's beginning is looked for.
 HEAD_CHARACTERS = 2_000
 
-_QUOTES = str.maketrans(
+_BLANKS = "\t\f\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)
+#: Signs, and what they are in a plain text. They are replaced one by one, because most texts have
+#: few of them, and a table would be looked up for each character of the others.
+_SIGNS = (
     dict.fromkeys('‘’‚‛`´“”„‟«»「」"', "'")
     | dict.fromkeys("‐‑", "-")
-    | {"：": ":", "，": ",", "。": "."}
+    | dict.fromkeys(_BLANKS, " ")
+    | {"：": ":", "，": ",", "。": ".", "İ": "I"}
 )
+_ASCII_SIGNS = [sign for sign in _SIGNS if sign.isascii()]
 _COLOURS = re.compile(r"(?:\x1b|#033|\\033|\\e)\[[0-9;]*[A-Za-z]")
-_ESCAPES = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|([nrt\"'/]))")
+_ESCAPES = re.compile(r"\\{1,9}(?:u([0-9a-fA-F]{4})|([nrt\"'/]))")
 _ENTITIES = re.compile(r"&(?:amp;)?(#39|#x27|#34|apos|quot|lt|gt);")
 _ENTITY = {"lt": "<", "gt": ">"}
 #: YAML and SQL write a quotation mark inside quotation marks twice. '' alone is an empty text.
 _DOUBLED = re.compile(r"''(?=[\w/.])|(?<=[\w/.)\]>%-])''(?!')")
-_HALVES = re.compile(r" ?([Mm]essage from the (?:source|destination) host: )")
+_HALVES = re.compile(r"([Mm]essage from the (?:source|destination) host: )")
 _INNER_LINES = re.compile(r": (?=\d{4}-\d\d-\d\dT[\d:.]+Z (?:/\S{1,200}/)?qemu)")
 _MESSAGES = re.compile(r"(?<=[Mm]essage[=:])(?: ?)'")
-_BLANKS = re.compile(r"[^\S\n\v]{2,}|[^\S \n\v]")
+#: A text with more of a sign than this is no message, and is not searched for what it wraps.
+_MOST_SIGNS = 2_000_000
 
 #: The start of a line of libvirt's log (virLogFormatString in virlog.c), with its level.
 _LOG_LINE = re.compile(
@@ -73,7 +81,8 @@ class Plain:
     Attributes:
         raw: The text, unchanged.
         kept: The plain text with its capital letters.
-        text: The plain text in small letters; its positions are those of ``kept``.
+        text: The plain text in small letters. Its positions are those of ``kept``: only İ, which is
+            no plain sign, has a small form of two characters.
     """
 
     raw: str
@@ -85,9 +94,21 @@ class Plain:
         """Return the text as one line, with the same positions."""
         return self.text.replace("\n", " ").replace(BREAK, " ")
 
+    @cached_property
+    def _raw_lines(self) -> list[str]:
+        return self.raw.split("\n")
+
+    def before(self, position: int, lines: int = 3) -> str:
+        """Return the line of a position, and the lines before it, as far as they are short."""
+        begin = position
+        for _ in range(lines + 1):
+            begin = self.text.rfind("\n", max(0, position - 4_000), max(begin, 0))
+        end = self.text.find("\n", position, position + 4_000)
+        return self.text[max(begin, position - 4_000, 0) : end if end >= 0 else position + 4_000]
+
     def quoted(self, start: int, number: int, longest: int = 300) -> str:
         """Return the line around a position as it stands in the text; its part if it is long."""
-        line = self.raw.split("\n", number)[number - 1].strip()
+        line = self._raw_lines[number - 1].strip()
         if len(line) <= longest:
             return line
         breaks = ("\n", BREAK)
@@ -118,20 +139,13 @@ class Head:
 
 def unwrap(raw: str) -> Plain:
     """Return a text made plain: see this module's description."""
-    text = raw
-    if "[" in text and ("\x1b" in text or "033" in text or "\\e" in text):
-        text = _COLOURS.sub("", text)
-    if "\\" in text:
-        text = _ESCAPES.sub(_unescaped, text)
-    if "#01" in text:
-        text = text.replace("#012", BREAK).replace("#011", " ")
-    if "&" in text:
-        text = _ENTITIES.sub(lambda found: _ENTITY.get(found[1], "'"), text)
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", BREAK)
-    text = text.translate(_QUOTES)
-    text = _BLANKS.sub(" ", text)
-    if "''" in text:
+    text = _without_wrapping(raw)
+    for sign in _ASCII_SIGNS if text.isascii() else _SIGNS:
+        if sign in text:
+            text = text.replace(sign, _SIGNS[sign])
+    while "  " in text:
+        text = text.replace("  ", " ")
+    if 0 < text.count("''") < _MOST_SIGNS:
         text = _DOUBLED.sub("'", text)
     if "essage from the " in text:
         text = _HALVES.sub(rf"{BREAK}\1", text)
@@ -141,7 +155,22 @@ def unwrap(raw: str) -> Plain:
         text = _MESSAGES.sub(f"'{BREAK}", text)
     for line_break in ("\n", BREAK):
         text = text.replace(f"{line_break} ", line_break).replace(f" {line_break}", line_break)
-    return Plain(raw, text, _small(text))
+    return Plain(raw, text, text.lower())
+
+
+def _without_wrapping(text: str) -> str:
+    """Return a text without the characters that a terminal, JSON, syslog or HTML put into it."""
+    if "[" in text and ("\x1b" in text or "033" in text or "\\e" in text):
+        text = _COLOURS.sub("", text)
+    if 0 < text.count("\\") < _MOST_SIGNS:
+        text = _ESCAPES.sub(_unescaped, text)
+    if "#01" in text:
+        text = text.replace("#012", BREAK).replace("#011", " ")
+    if "&" in text:
+        text = _ENTITIES.sub(lambda found: _ENTITY.get(found[1], "'"), text)
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", BREAK)
+    return text
 
 
 def _unescaped(found: re.Match[str]) -> str:
@@ -149,14 +178,6 @@ def _unescaped(found: re.Match[str]) -> str:
         number = int(found[1], 16)
         return "?" if 0xD800 <= number <= 0xDFFF else chr(number)
     return {"n": BREAK, "r": BREAK, "t": " "}.get(found[2], found[2])
-
-
-def _small(text: str) -> str:
-    """Return the text in small letters, in which each letter keeps its place."""
-    small = text.lower()
-    if len(small) == len(text):
-        return small
-    return "".join(low if len(low := each.lower()) == 1 else each for each in text)
 
 
 def head_of(text: str, start: int) -> Head:
