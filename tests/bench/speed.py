@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import tempfile
 import time
@@ -183,6 +184,23 @@ def thinking(lab: Lab, guest: Guest, tell: Tell) -> Iterator[Row]:
             act()
             took_us.append((time.perf_counter_ns() - begun) / 1e3)
         yield sampled(what, "µs", took_us, "≤ 1000 µs")
+    tell("explaining long texts")
+    for what, text, target in long_texts(texts[0]):
+        begun = time.perf_counter()
+        explain(text)
+        yield sampled(f"{what} explained", "s", [time.perf_counter() - begun], target)
+
+
+def long_texts(message: str) -> Iterator[tuple[str, str, str]]:
+    """Yield long texts to explain: what each is, the text, and the target."""
+    line = "2026-03-02 08:16:00.001+0000: 811: error : x:1 : End of file while reading data: "
+    log = f"{line}Input/output error\n" * 50_000
+    yield "a log of 100,000 lines", f"{log}{message}\n{log}", "≤ 2 s"
+    most = 16 * 1024 * 1024
+    yield "16 MiB in one line", "x" * most, ""
+    yield "16 MiB of a repeated pattern", "unable to connect to server at '" * (most // 32), ""
+    noise = random.Random(1).randbytes(most).decode("latin-1")
+    yield "16 MiB of random bytes", noise, ""
 
 
 def _versions(host: Host) -> dict[str, tuple[int, ...]]:

@@ -23,6 +23,8 @@ from migrationlab.explain.unwrap import Head, Plain, head_of, numbers_beside
 
 #: The findings of one migration are at most so far apart.
 EPISODE_S = 120.0
+#: Of more places than this the first and the last ones are judged.
+MOST_PLACES = 2_000
 #: A copied terminal is looked for in the end of a text, in characters.
 LONGEST_SESSION = 100_000
 #: How many other findings an answer lists.
@@ -104,6 +106,8 @@ def _culprit(found: list[Finding]) -> Finding:
 
 def _findings(plain: Plain, table: Table, code: int | None, *, joined: bool) -> Iterator[Finding]:
     matches = sorted(table.matches(plain, joined=joined), key=lambda each: each.start)
+    if len(matches) > MOST_PLACES:
+        matches = matches[: MOST_PLACES // 2] + matches[-MOST_PLACES // 2 :]
     commands = [each.start() for each in _COMMANDS.finditer(plain.text[-LONGEST_SESSION:])]
     skipped = max(0, len(plain.text) - LONGEST_SESSION)
     for match, number in zip(matches, _numbers(plain, matches), strict=True):

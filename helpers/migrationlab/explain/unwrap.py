@@ -23,7 +23,7 @@ from functools import cached_property
 #: A break that the text does not have as a line: one wrapped message ends, another begins.
 BREAK = "\v"
 #: How far before a match its line's beginning is looked for.
-HEAD_CHARACTERS = 2_000
+HEAD_CHARACTERS = 600
 
 _BLANKS = "\t\f\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
     map(chr, range(0x2000, 0x200B))
