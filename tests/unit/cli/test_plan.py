@@ -390,7 +390,7 @@ def test_a_virsh_line_is_judged_and_mended() -> None:
         ("copy_storage='incremental' and live=False", "--copy-storage-inc and no --live"),
         ("compression=('zstd',), tls=True", "--compressed --comp-methods zstd, --tls"),
         ("leave out copy_storage.", "leave out --copy-storage-all or --copy-storage-inc."),
-        ("a live guest, downtime_steps=9, mode='peer2peer'", "a live guest, downtime_steps=9, --p2p"),
+        ("live, downtime_steps=9, mode='peer2peer'", "live, downtime_steps=9, --p2p"),
     ],
 )  # fmt: skip
 def test_hints_name_settings_as_options_of_virsh(python: str, virsh: str) -> None:

@@ -325,16 +325,17 @@ def test_connections_when_tunnelled_or_offline() -> None:
     assert Plan(copy_storage="full").connections()[2].carries == "guest memory and disks"
 
 
-# Every option of virsh migrate (tools/virsh-domain.c of libvirt 11.3: opts_migrate), except those
-# that say nothing about the migration (verbose), are not for QEMU (direct: Xen), are gone from QEMU
-# (comp-mt-*), or are always implied by a plan.
+# Every option of virsh migrate (tools/virsh-domain.c of libvirt 11.3: opts_migrate; 12.2 has also
+# migrate-disks-target-zero), except those that say nothing about the migration (verbose), are not
+# for QEMU (direct: Xen), are gone from QEMU (comp-mt-*), or are always implied by a plan.
 VIRSH = """
 --abort-on-error --auto-converge --auto-converge-increment --auto-converge-initial
 --available-switchover-bandwidth --bandwidth --change-protection --comp-methods
 --comp-xbzrle-cache --comp-zlib-level --comp-zstd-level --compressed --copy-storage-all
 --copy-storage-inc --copy-storage-synchronous-writes --desturi --disks-port --disks-uri --dname
---graphicsuri --listen-address --live --migrate-disks --migrate-disks-detect-zeroes --migrateuri
---offline --p2p --parallel --parallel-connections --persistent --persistent-xml --postcopy
+--graphicsuri --listen-address --live --migrate-disks --migrate-disks-detect-zeroes
+--migrate-disks-target-zero --migrateuri --offline --p2p
+--parallel --parallel-connections --persistent --persistent-xml --postcopy
 --postcopy-after-precopy --postcopy-bandwidth --postcopy-resume --rdma-pin-all --suspend
 --timeout-postcopy --timeout-suspend --tls --tls-destination --tunnelled --undefinesource --unsafe
 --xml --zerocopy
