@@ -77,7 +77,7 @@ class Constants:
             the kernel wakes a writer when a third is free (sk_stream_is_writeable).
         buffer_bytes: What still lies in buffers when QEMU counts it as sent.
         queue_bytes: The same for each channel of multifd.
-        devices_s: What the downtime has besides memory: devices, and the hosts' hand-over.
+        devices_s: What the downtime has besides memory: devices, and the start of the guest there.
         network_s: From the guest's running to the arrival of its first packet.
         zero_pages_per_s: How many pages of zeros QEMU recognizes in a second.
         postcopy_s: The downtime of a switch to post-copy, by QEMU's events.

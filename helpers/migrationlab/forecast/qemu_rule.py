@@ -162,7 +162,7 @@ class _Simulation:
 
     @property
     def pace(self) -> float:
-        """Return the guest's speed, as a share of its own."""
+        """Return the guest's speed, as a share of its full speed."""
         return min(1.0, (1 - self.throttle) / self.case.vcpu_use)
 
     @property
