@@ -125,13 +125,11 @@ def _libvirt_report(
     )
 
 
-# libvirt's own names: virsh domjobinfo --rawstats, and libvirt-python's jobStats()
+# libvirt's own names and numbers (virDomainJobType): --rawstats, and libvirt-python's jobStats()
 
 _RAW = re.compile(r"^[ \t]*([a-z_]+): +(\d+) *$", re.MULTILINE)
 _RAW_TYPE = re.compile(r"^[ \t]*Job type: +(\d) *$", re.MULTILINE)
-#: virDomainJobType.
 _TYPES = {0: "none", 1: "active", 2: "active", 3: "completed", 4: "failed", 5: "cancelled"}
-#: virDomainJobOperation.
 _OPERATIONS = {0: "", 4: "Incoming migration", 5: "Outgoing migration"}
 
 
@@ -300,6 +298,43 @@ def _info_migrate(text: str) -> JobReport | None:
     )
 
 
+#: The form since QEMU 10.1: pairs with a unit, and several on a line.
+_NEW_STATUS = re.compile(r"^[ \t]*Status:[ \t]+([\w-]+)", re.MULTILINE)
+_NEW_PAIR = re.compile(r"\b([a-z_]+)=(\d+(?:\.\d+)?)(?: ([KMGT]?i?B)\b)?")
+_THROUGHPUT = re.compile(r"Throughput \([Mm]bps\):[ \t]+(\d+(?:\.\d+)?)")
+
+
+def _new_info_migrate(text: str) -> JobReport | None:
+    found = list(_NEW_STATUS.finditer(text))
+    if not found or "RAM info:" not in text:
+        return None
+    block = text[found[-1].start() :]
+    state = _QEMU_STATES.get(found[-1][1])
+    pairs = _NEW_PAIR.findall(block)
+    numbers = {name: float(value) for name, value, unit in pairs if not unit}
+    sizes = {name: to_mib(value, unit) for name, value, unit in pairs if unit}
+    rate = _THROUGHPUT.search(block)
+    if state is None or "total" not in sizes:
+        return None
+    page = sizes.get("pagesize")
+    return _qemu_report(
+        "QEMU's info migrate",
+        state,
+        float(rate[1]) if rate else None,
+        {
+            "elapsed_ms": numbers.get("total"),
+            "dirty_pages_s": numbers.get("dirty"),
+            "page_bytes": page and page * MIB,
+            "iteration": numbers.get("dirty_syncs"),
+            "remaining_mib": sizes.get("remain"),
+            "total_mib": sizes["total"],
+            "processed_mib": sizes.get("transferred"),
+            "expected_downtime_ms": numbers.get("exp_down"),
+            "downtime_ms": numbers.get("down"),
+        },
+    )
+
+
 # Proxmox's task log
 
 _PROXMOX = re.compile(
@@ -360,5 +395,5 @@ def _progress(text: str) -> JobReport | None:
 
 
 _READERS: tuple[Callable[[str], JobReport | None], ...] = (
-    _rawstats, _domjobinfo, _info_migrate, _proxmox, _progress, _structured,
+    _rawstats, _domjobinfo, _info_migrate, _new_info_migrate, _proxmox, _progress, _structured,
 )  # fmt: skip

@@ -89,6 +89,17 @@ def test_the_first_iteration_says_nothing_of_the_dirty_rate(form: str) -> None:
     assert found.fix.startswith("ask again in 1")
 
 
+def test_the_new_form_of_info_migrate_is_read() -> None:
+    """QEMU 11 prints pairs with units; the guest and the wire were the same."""
+    found = answer(recorded("diverging.info-migrate-11.txt"))
+    report = found.report
+    assert (found.verdict, report.iteration, report.elapsed_ms) == (Verdict.DIVERGES, 7, 18486)
+    assert report.dirty_mib_s == pytest.approx(5564 * 4096 / 2**20)
+    assert report.bandwidth_mib_s == pytest.approx(190e6 / 8 / 2**20)
+    assert (report.total_mib, report.remaining_mib, report.processed_mib) == (257, 56.6, 402)
+    assert report.expected_downtime_ms == 2891
+
+
 def test_a_completed_migration_has_its_measured_downtime() -> None:
     """The statistics of a completed job have a downtime, and no rate of writing."""
     report = answer(recorded("completed.domjobinfo.txt")).report
