@@ -81,7 +81,7 @@ def _pair(axes: Axes, place: tuple[int, int], pair: tuple[str, str], cells: Sequ
         axes.add_patch(Rectangle(corner, *size, facecolor=colour, alpha=0.55, linewidth=0))
         text = f"booted on {booted_on}:\n{_words(cells, pair, booted_on)}"
         middle = top + height / 2 - 0.015
-        axes.text(column, middle, text, ha="center", va="center", fontsize=10, color=palette.INK)
+        axes.text(column, middle, text, ha="center", va="center", fontsize=9, color=palette.INK)
 
 
 def _found(
@@ -106,6 +106,8 @@ def _words(cells: Sequence[Cell], pair: tuple[str, str], booted_on: str) -> str:
         return f"works, {min(downtimes):.0f}–{max(downtimes):.0f} ms"
     others = _found(cells, pair, booted_on, "vmxnet3")
     helped = bool(others) and all(cell.word == WORKS for cell in others)
+    if {*words} == {WORKS, MIXED}:  # one mode was luckier than the other
+        words = [MIXED]
     return f"{', '.join(words)}{'; works with vmxnet3' if helped else ''}"
 
 
