@@ -25,6 +25,7 @@ from migrationlab.errors import MigrationLabError, PlanError, UsageError
 #: Each verb, and its module in this package.
 VERBS = {
     "advise": "advise",
+    "calibrate": "calibrate",
     "battery": "battery",
     "demo": "demo",
     "dirty-rate": "dirty_rate",

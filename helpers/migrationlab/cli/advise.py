@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from migrationlab.cli.display import StepDisplay
-from migrationlab.cli.forecast import curve_options, memory_of, read_bandwidth, read_curve
+from migrationlab.cli.forecast import (
+    constants_of,
+    curve_options,
+    memory_of,
+    read_bandwidth,
+    read_curve,
+)
 from migrationlab.cli.options import Format, answer, format_option
 from migrationlab.cli.terminal import echo
 from migrationlab.errors import UsageError
@@ -52,6 +58,7 @@ def advise(
     zero_mib: float | None,
     compression_ratio: float | None,
     vcpu_use: float,
+    constants_file: Path | None,
     downtime_ms: float,
     within_s: float,
     max_slowdown: float,
@@ -81,7 +88,7 @@ def advise(
             "--bandwidth-mbit-s must be given: the hosts report no speed of their links (got none)",
             hint="Give what the migration's data gets, such as --bandwidth-mbit-s 950",
         )
-    known: dict[str, Any] = {"vcpu_use": vcpu_use}
+    known: dict[str, Any] = {"vcpu_use": vcpu_use, "constants": constants_of(constants_file)}
     if compression_ratio is not None:
         known["compression_ratio"] = compression_ratio
     found = advised(

@@ -23,7 +23,7 @@ from migrationlab.plan.wording import quote
 from migrationlab.runs.safe_files import MIB, read_file
 
 if TYPE_CHECKING:
-    from migrationlab.forecast.case import Memory
+    from migrationlab.forecast.case import Constants, Memory
     from migrationlab.forecast.curve import DirtyCurve
 
 
@@ -48,6 +48,10 @@ def curve_options(*, required: bool) -> Callable[[Command], Command]:
             click.option(
                 "--compression-ratio", type=float,
                 help="Bytes sent for each byte of memory, if the plan compresses.",
+            ),
+            click.option(
+                "--constants", "constants_file", metavar="FILE", type=PathType(path_type=Path),
+                help="The hosts' constants, from `migrationlab calibrate`.",
             ),
             click.option(
                 "--vcpu-use", type=float, default=1.0, show_default=True,
@@ -76,6 +80,7 @@ def forecast(
     zero_mib: float | None,
     compression_ratio: float | None,
     vcpu_use: float,
+    constants_file: Path | None,
     stop_rule: Any,
     output: Path | None,
     output_format: Format,
@@ -93,6 +98,7 @@ def forecast(
         plan_from(options), curve, bandwidth_mbit_s=read_bandwidth(bandwidth_mbit_s),
         memory=memory_of(curve, memory_mib, zero_mib), stop_rule=stop_rule,
         compression_ratio=compression_ratio, vcpu_use=vcpu_use,
+        constants=constants_of(constants_file),
     )  # fmt: skip
     if output is not None:
         from migrationlab.plots.forecast import forecast as drawn
@@ -109,14 +115,28 @@ def read_curve(path: Path) -> DirtyCurve:
     """
     from migrationlab.forecast.curve import DirtyCurve
 
+    how = "Measure one: migrationlab dirty-rate DOMAIN --on URI -o FILE"
+    return DirtyCurve.from_json(_content("--curve", path, how))
+
+
+def constants_of(path: Path | None) -> Constants | None:
+    """Return the constants of a file; None for the defaults."""
+    from migrationlab.forecast.calibration import read_constants
+
+    if path is None:
+        return None
+    how = "Write one: migrationlab calibrate RUNS_DIR -o FILE"
+    return read_constants(_content("--constants", path, how))
+
+
+def _content(option: str, path: Path, how: str) -> bytes:
     try:
-        text = read_file(path, MIB, follow=True)
+        return read_file(path, MIB, follow=True)
     except OSError as error:
         raise UsageError(
-            f"--curve must be a file of a curve (got {quote(str(path))}: {error.strerror})",
-            hint="Measure one: migrationlab dirty-rate DOMAIN --on URI -o FILE",
+            f"{option} must be a file that can be read (got {quote(str(path))}: {error.strerror})",
+            hint=how,
         ) from error
-    return DirtyCurve.from_json(text)
 
 
 def read_bandwidth(text: str) -> float | tuple[float, float]:

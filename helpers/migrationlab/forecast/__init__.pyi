@@ -1,4 +1,5 @@
 from .advice import Advice, advise
+from .calibration import Calibration, calibrate
 from .case import Constants, Memory
 from .curve import DirtyCurve
 from .forecast import forecast
@@ -7,6 +8,7 @@ from .result import Forecast, Interval
 
 __all__ = [
     "Advice",
+    "Calibration",
     "Constants",
     "DirtyCurve",
     "Forecast",
@@ -14,5 +16,6 @@ __all__ = [
     "Memory",
     "Precopy",
     "advise",
+    "calibrate",
     "forecast",
 ]

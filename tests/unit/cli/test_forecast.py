@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from migrationlab.cli import main
+from paths import DATA
 
 CURVE = {
     "period_ms": [100, 500, 1000], "dirty_pages": [40, 90, 120], "sampled_pages": 512,
@@ -102,7 +103,7 @@ def test_file_that_is_no_curve_exits_with_2(tmp_path: Path) -> None:
     """A missing file, and one with other JSON."""
     missing = run("forecast", "--curve", tmp_path / "none", "--bandwidth-mbit-s", 100)
     assert missing.exit_code == 2
-    assert "--curve must be a file of a curve" in missing.stderr
+    assert "--curve must be a file that can be read" in missing.stderr
     (tmp_path / "other").write_text('{"a": 1}', encoding="utf-8")
     other = run("forecast", "--curve", tmp_path / "other", "--bandwidth-mbit-s", 100)
     assert other.exit_code == 2
@@ -121,3 +122,30 @@ def test_advice_from_a_curve_needs_a_bandwidth(curve: Path) -> None:
     result = run("advise", "--curve", curve, "--downtime-ms", 100, "--within-s", 5)
     assert result.exit_code == 2
     assert "--bandwidth-mbit-s must be given" in result.stderr
+
+
+def test_calibrated_constants_are_used(curve: Path, tmp_path: Path) -> None:
+    """Constants of recorded runs, with their numbers of runs; then of a forecast."""
+    file = tmp_path / "constants.json"
+    recorded = run("calibrate", DATA / "experiments" / "modes", "-o", file, "--format", "json")
+    found = json.loads(recorded.stdout)
+    assert found == json.loads(file.read_text(encoding="utf-8"))
+    assert found["before_s"]["runs"] >= 9
+    assert found["postcopy_s"]["runs"] == 0
+    words = ("forecast", "--curve", curve, "--bandwidth-mbit-s", 9000, "--format", "json")
+    plain = json.loads(run(*words).stdout)["total_s"]["median"]
+    slow = tmp_path / "slow.json"
+    slow.write_text('{"before_s": 10.42}', encoding="utf-8")
+    later = json.loads(run(*words, "--constants", slow).stdout)["total_s"]["median"]
+    assert later == pytest.approx(plain + 10, abs=0.01)
+
+
+def test_unknown_constant_is_refused(curve: Path, tmp_path: Path) -> None:
+    """The nearest name is the hint."""
+    file = tmp_path / "constants.json"
+    file.write_text('{"befor_s": 1}', encoding="utf-8")
+    words = ("forecast", "--curve", curve, "--bandwidth-mbit-s", 9000, "--constants", file)
+    result = run(*words)
+    assert result.exit_code == 2
+    assert "the constants must be known ones (got 'befor_s')" in result.stderr
+    assert "hint: Write before_s." in result.stderr
