@@ -60,6 +60,13 @@ def complete_metrics(context: click.Context, parameter: click.Parameter, begun: 
     shell_complete=complete_metrics,
     help="The metric to compare: a column of the runs' summary.",
 )
+@click.option(
+    "--pairs",
+    type=PathType(path_type=Path),
+    metavar="INVENTORY.toml",
+    help="Share the blocks between the pairs of hosts of this file, with Dask.",
+)
+@click.option("--scheduler", metavar="ADDRESS", help="Dask's scheduler. [default: on this machine]")
 @click.option("--mixed", is_flag=True, help="Analyse runs of different environments together.")
 @format_option
 @click.pass_context
@@ -70,6 +77,8 @@ def experiment(
     dry_run: bool,
     allow_programs: bool,
     metric: str,
+    pairs: Path | None,
+    scheduler: str | None,
     mixed: bool,
     output_format: Format,
 ) -> None:
@@ -95,6 +104,11 @@ def experiment(
     """  # noqa: D301 (the backspace is click's mark for lines that are not wrapped)
     from migrationlab.experiment.experiment import Experiment
 
+    if scheduler is not None and pairs is None:
+        raise UsageError(
+            "--scheduler needs --pairs: without pairs nothing is scheduled",
+            hint="Give --pairs INVENTORY.toml.",
+        )
     try:
         known = Experiment.load(path, directory=output)
         known.require_metric(metric)
@@ -104,7 +118,13 @@ def experiment(
     if not dry_run:
         # After a Ctrl-C the finished runs are shown.
         with suppress(KeyboardInterrupt), interrupts() as stop, StepDisplay() as display:
-            known.run(on_step=display, stop=stop, allow_programs=allow_programs)
+            known.run(
+                on_step=display,
+                stop=stop,
+                allow_programs=allow_programs,
+                pairs=pairs,
+                scheduler=scheduler,
+            )
     record = _design(known) if dry_run else results(known, metric, mixed=mixed)
     lines = _design_lines(known) if dry_run else result_lines(record)
     text = "\n".join([known.question, "", *lines, f"folder   {known.directory}"])

@@ -38,6 +38,7 @@ from migrationlab.experiment.folder import (
     read_manifest,
     write_manifest,
 )
+from migrationlab.experiment.inventory import Pair, read_inventory
 from migrationlab.experiment.results import Results
 from migrationlab.experiment.schedule import schedule
 from migrationlab.plan.plan import Plan
@@ -203,6 +204,9 @@ class Experiment(Results):
         stop: threading.Event | None = None,
         allow_programs: bool = False,
         budget_s: float | None = None,
+        pairs: str | Path | Sequence[Pair] | None = None,
+        client: Any = None,
+        scheduler: str | None = None,
     ) -> Runs:
         """Make the remaining runs; each run is written to disk as soon as it is over.
 
@@ -216,6 +220,11 @@ class Experiment(Results):
                 ``?command=PATH`` in a connection URI does: see ``design.programs``.
             budget_s: The seconds that it may take: no block begins that would end later. Call this
                 method again to continue.
+            pairs: Pairs of hosts that share the blocks, or an inventory (a TOML file) of them. A
+                pair makes whole blocks, and no migration is repeated silently: see ``campaign``.
+            client: A ``distributed.Client`` whose workers stand beside the pairs; by default
+                workers are started on this machine.
+            scheduler: The address of a scheduler of Dask, instead of ``client``.
 
         Raises:
             KeyboardInterrupt: Ctrl-C, which does the same as ``stop``.
@@ -241,7 +250,18 @@ class Experiment(Results):
                 self.manifest = _merged(found, self.manifest, self.directory)
             require_room(self.design, self.directory, runs=len(self.left))
             write_manifest(self.directory, self.manifest)
-            if self.left:
+            if self.left and pairs is not None:
+                from migrationlab.experiment.campaign import run_on_pairs  # noqa: PLC0415
+
+                run_on_pairs(
+                    self,
+                    read_inventory(pairs) if isinstance(pairs, str | Path) else tuple(pairs),
+                    client=client,
+                    scheduler=scheduler,
+                    on_step=on_step,
+                    stop=stop or threading.Event(),
+                )
+            elif self.left:
                 run_experiment(
                     self,
                     lab=lab,

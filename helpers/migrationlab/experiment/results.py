@@ -67,7 +67,7 @@ class Results(StoredExperiment):
 
         Its columns: those of :meth:`migrationlab.Runs.frame`; ``cell``, ``block``, ``run_number``,
         ``attempt`` (1, or more where earlier attempts were cut short), ``warm_up``, ``stopped``;
-        and one for each factor.
+        ``pair`` if several pairs of hosts made them; and one for each factor.
 
         With ``everything`` it has warm-ups too, and runs that were stopped and made again.
         """
@@ -75,6 +75,8 @@ class Results(StoredExperiment):
         table = runs.frame()
         for column, kind in PLACEMENT_COLUMNS.items():
             table[column] = pd.Series([placement(run)[column] for run in runs], dtype=kind)
+        if any("pair" in placement(run) for run in runs):
+            table["pair"] = pd.Series([placement(run).get("pair") for run in runs], dtype="str")
         settings = {cell.name: cell.setting for cell in self.cells}
         for factor in self.design.factors:
             if factor not in table:  # the mode is in every run's summary
@@ -278,6 +280,7 @@ class Results(StoredExperiment):
     def _compared(
         self, table: pd.DataFrame, pairs: Iterable[tuple[Cell, Cell]], metric: str
     ) -> list[CellComparison]:
+        table = _aligned(table, metric)
         found = {
             (a.name, b.name): statistics.compare(
                 self._values(table, a, metric), self._values(table, b, metric)
@@ -318,6 +321,21 @@ class Results(StoredExperiment):
                 f"metric must be a number of a run's summary (got {metric!r})",
                 hint=f"Use one of: {', '.join(self.metrics)}.",
             )
+
+
+def _aligned(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return the frame with a metric's values aligned over the pairs of hosts.
+
+    The pair is a random effect: the median of a pair's completed runs is subtracted, and that of
+    all is added (aligned ranks: Hodges and Lehmann, *Annals of Mathematical Statistics* 33, 1962).
+    A pair makes whole blocks, so its median is over the same cells as every other's.
+    """
+    if "pair" not in table or table["pair"].nunique() < 2:
+        return table
+    values = table[metric].astype("float64").where(_completed(table))
+    aligned = table.copy()
+    aligned[metric] = values - values.groupby(table["pair"]).transform("median") + values.median()
+    return aligned
 
 
 def _completed(table: pd.DataFrame) -> pd.Series:
