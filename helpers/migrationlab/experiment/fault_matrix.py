@@ -25,6 +25,7 @@ from migrationlab.experiment.fault_folder import (
 )
 from migrationlab.experiment.fault_trial import trial
 from migrationlab.experiment.folder import locked
+from migrationlab.hosts.time_limit import within
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.image import path_of
 from migrationlab.lab.lab import Lab
@@ -33,6 +34,9 @@ from migrationlab.runs.numbers import lasting
 from migrationlab.runs.run import Run
 from migrationlab.runs.store import save_run
 from migrationlab.steps import Listener, Step, ignore
+
+#: How long the end of a guest may take; QEMU may be stuck.
+DROP_S = 15.0
 
 
 def record_fault_matrix(
@@ -123,6 +127,8 @@ class _Bench:
         self._on_step = on_step
         self._lab: Lab | None = None
         self._guest: Guest | None = None
+        #: Whether the last run left both hosts, and a guest that runs.
+        self._whole = self._well = True
 
     def close(self) -> None:
         """End the lab."""
@@ -134,15 +140,15 @@ class _Bench:
         """Make one run of a cell."""
         lab, guest = self._ready(self._image or IMAGES[cell.copy])
         run, row = trial(lab, guest, cell, repeat)
-        if cell.kind == "kill-host" and row.fired:
-            self.close()
-        elif not (row.verdict == "well" and row.ends_well):
-            self._drop(guest)
+        self._whole = not (cell.kind == "kill-host" and row.fired)
+        self._well = row.verdict == "well" and row.ends_well
         return run, row
 
     def _ready(self, image: str) -> tuple[Lab, Guest]:
-        if self._lab is not None and self._lab.host_a.image != image:
+        if self._lab is not None and not (self._whole and self._lab.host_a.image == image):
             self.close()
+        if self._guest is not None and not self._well:
+            self._drop(self._guest)
         if self._lab is None:
             self._lab = Lab(images=image, on_step=self._on_step)
             self._lab.on_step = ignore
@@ -153,6 +159,6 @@ class _Bench:
     def _drop(self, guest: Guest) -> None:
         self._guest = None
         try:
-            guest.clear()
-        except HostError:
+            within(DROP_S, guest.clear)
+        except (HostError, TimeoutError):
             self.close()

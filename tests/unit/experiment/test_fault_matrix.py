@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
-from migrationlab.errors import StoreError, UsageError
-from migrationlab.experiment import fault_folder, load_fault_matrix
-from migrationlab.experiment.fault_cells import KINDS, PHASES, cells
+from migrationlab.errors import HostError, StoreError, UsageError
+from migrationlab.experiment import fault_folder, fault_matrix, load_fault_matrix
+from migrationlab.experiment.fault_cells import KINDS, PHASES, FaultCell, cells
 from migrationlab.experiment.fault_folder import (
     ROWS,
     FaultRow,
@@ -179,3 +180,47 @@ def test_row_says_who_noticed_the_fault(recording: str, by: str) -> None:
     assert after_s == (None if by == NOBODY else 2.0)
     assert noticed(run, None) == (None, NOBODY)
     assert noticed(run, run.returned_ns + 1) == (None, NOBODY)
+
+
+class StuckLab:
+    """A lab whose guests cannot be ended, as when a QEMU is stuck."""
+
+    made = 0
+
+    def __init__(self, images: str, on_step: object) -> None:
+        type(self).made += 1
+        self.host_a = SimpleNamespace(image=images)
+
+    def boot(self, **_: object) -> SimpleNamespace:
+        """Boot one."""
+
+        def clear() -> None:
+            raise HostError("the guest cannot be ended")
+
+        return SimpleNamespace(clear=clear)
+
+    def close(self) -> None:
+        """End all of it."""
+
+
+def test_guest_that_cannot_be_ended_loses_no_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row is written first, and the next run gets a new lab."""
+
+    def trial(_lab: object, _guest: object, cell: FaultCell, repeat: int) -> tuple[None, FaultRow]:
+        what = {"side": cell.side, "mode": str(cell.mode), "repeat": repeat}
+        return None, msgspec.structs.replace(ROW, verdict="refused", why="Unsure.", **what)
+
+    monkeypatch.setattr(fault_matrix, "Lab", StuckLab)
+    monkeypatch.setattr(fault_matrix, "trial", trial)
+    rows = fault_matrix.record_fault_matrix(
+        tmp_path, kinds=["kill-qemu"], phases=["perform"], copies=["pre-copy"], keep_runs=False
+    )
+    assert [(row.side, row.mode) for row in rows] == [
+        ("source", "normal"),
+        ("source", "peer2peer"),
+        ("destination", "normal"),
+        ("destination", "peer2peer"),
+    ]
+    assert StuckLab.made == len(rows)
