@@ -81,7 +81,7 @@ def trial(lab: Lab, guest: Guest, cell: FaultCell, repeat: int) -> tuple[Run, Fa
         patience_s=PATIENCE_S,
     )
     seen = Recovering()
-    with lab.fault(cell.kind, phase=cell.phase, side=side) as fault:
+    with lab.fault(cell.kind, phase=cell.phase, side=side, guest=guest) as fault:
         run = _migrated(guest, sides["destination"], cell, fault)
         began = time.monotonic()
         _first_look(ask, seen)
