@@ -469,7 +469,7 @@ def _require_concave(curve: DirtyCurve) -> None:
         share = (times[i] - times[i - 1]) / (times[i + 1] - times[i - 1])
         line = counts[i - 1] + share * (counts[i + 1] - counts[i - 1])
         allowed = noise(counts[i]) + noise(line)
-        if counts[i] < line - NOISE * allowed - 1e-9 * line:
+        if counts[i] < line - NOISE * allowed - 1.0:  # counts are whole pages
             raise UsageError(
                 f"dirty_pages must be concave: new pages cannot come faster and faster (got "
                 f"{counts[i]:g} within {times[i]:g} ms, less than {line:.0f} on the line between "
@@ -485,7 +485,7 @@ def _noise(curve: DirtyCurve) -> Callable[[float], float]:
 
     def deviation(count: float) -> float:
         # A page more or less is noise in any sample.
-        share = min(max(count, 1.0), sampled - 1.0 if sampled > 2 else 1.0) / sampled
+        share = min(max(count, 1.0), max(sampled - 1.0, 1.0)) / sampled
         return math.sqrt(max(sampled * share * (1 - share), 0.0) * unseen)
 
     return deviation

@@ -73,6 +73,12 @@ def test_noise_of_a_sample_is_pooled() -> None:
     assert curve.written()(1.0) >= curve.written()(0.5)
 
 
+def test_counts_rounded_to_pages_are_no_error() -> None:
+    """A line of whole pages bends upwards by a page, in a sample of all pages too."""
+    curve = DirtyCurve.from_points([100, 200, 300], [33, 67, 100], 1000, 1000)
+    assert curve.written()(0.3) == pytest.approx(100)
+
+
 def test_json_keeps_every_value() -> None:
     """A curve read from its own JSON is the same."""
     curve = DirtyCurve.from_points(**POINTS)
