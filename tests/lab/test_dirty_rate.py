@@ -44,8 +44,6 @@ def test_command_measures_a_curve(writer: Guest, tmp_path: Path) -> None:
     assert curve.sampled_pages == 128
     assert curve.total_pages == 256 * 256
     assert 5 < curve.rate_mib_s() < 80
-    # Half of a lab's guest is never touched.
-    assert curve.zero_pages > 0
 
 
 def test_progress_rises_to_the_end(writer: Guest) -> None:

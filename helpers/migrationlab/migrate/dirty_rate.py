@@ -13,7 +13,8 @@ same content, and a small guest gets few samples: a guest of 256 MiB has 128, so
 is off by a third. Without KVM, dirty-bitmap answers 0.
 
 libvirt does not tell which pages are zeros. The pages that QEMU never touched are: the guest's
-memory less the resident memory of QEMU. It is a lower bound, because QEMU needs memory besides.
+memory less the resident memory of QEMU. It is a lower bound, because QEMU needs memory besides:
+for a small guest under TCG it is 0. Give ``memory`` where more is known.
 
 A measurement cannot be stopped, but it ends by itself and changes nothing. During a migration it
 would disturb, or be disturbed, so it is refused.
