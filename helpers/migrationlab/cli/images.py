@@ -117,7 +117,7 @@ def _rows() -> list[dict[str, Any]]:
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    return columns_table(_COLUMNS, rows, left=2)
+    return columns_table(_COLUMNS, rows, left=3)
 
 
 def _state(row: Row) -> str:
@@ -139,8 +139,8 @@ def _version(package: str) -> Any:
 _COLUMNS: Columns = {
     "image": "{name}",
     "state": _state,
+    "what it is": "{about}",
     "MiB": _known("size_mib", "{}"),
     "age, days": _known("age_days", "{:.1f}"),
     **{header: _version(package) for package, header in _SHOWN.items()},
-    "what it is": "{about}",
 }

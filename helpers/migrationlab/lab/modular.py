@@ -105,6 +105,13 @@ def _build(name: str, root: Path, on_step: Listener, *, accept: bool) -> None:
 
 def _failure(name: str, version: str, status: int, output: list[str]) -> LabError:
     text = "\n".join(line for line in output if not line.startswith("I: "))
+    if match := image.EXPIRED.search(text):
+        return LabError(
+            f"build of the modular daemons of {name} failed: the mirror's list of packages "
+            f"{match[1]} has expired, {match[2]} ago",
+            hint="Wait until the mirror is renewed. Or accept the old list: "
+            f"`migrationlab lab images build {name} --modular --expired-mirror`",
+        )
     if status == _NO_SOURCE or "Can not find version" in text:
         return LabError(
             f"build of the modular daemons of {name} failed: the mirror does not have the source "
@@ -112,13 +119,6 @@ def _failure(name: str, version: str, status: int, output: list[str]) -> LabErro
             hint="Build the image again from today's packages: `migrationlab lab images remove "
             f"{name}`, then `migrationlab lab images build {name} --modular`. Or use "
             'Lab(daemons="monolithic").',
-        )
-    if match := image.EXPIRED.search(text):
-        return LabError(
-            f"build of the modular daemons of {name} failed: the mirror's list of packages "
-            f"{match[1]} has expired, {match[2]} ago",
-            hint="Wait until the mirror is renewed. Or accept the old list: "
-            f"`migrationlab lab images build {name} --modular --expired-mirror`",
         )
     return LabError(
         f"build of the modular daemons of {name} failed:\n{text[-1500:]}",
