@@ -19,7 +19,7 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 
-from migrationlab.explain.unwrap import BREAK, Plain, unwrap
+from migrationlab.explain.unwrap import BREAK, SIGNS, Plain, unwrap
 
 #: Where systems keep translations.
 FOLDERS = ("/usr/share/locale", "/usr/local/share/locale", "/usr/share/locale-langpack")
@@ -28,16 +28,21 @@ FOLDERS = ("/usr/share/locale", "/usr/local/share/locale", "/usr/share/locale-la
 LINES, LONGEST_LINE, LONGEST_TEXT = 20, 1_000, 1 << 20
 #: How many parts of a line are looked for in each catalogue, the longest first.
 PIECES = 6
-#: The word for "error" in many languages, with which virsh and libvirt begin a message.
+#: The word for "error" in many languages, with which virsh and libvirt begin a message, and some
+#: words that tell a language where "error" or all letters are those of English.
 _ERROR_WORDS = re.compile(
-    r"\b(fehler|erreur|errore|erro|błąd|chyba|hiba|hata|fout|feil|fejl|fel|virhe|greška|eroare|"
-    r"napaka|klaida|kļūda|ralat|kesalahan|lỗi)\b|错误|錯誤|エラー|오류|ошибк|помилк|грешк|σφάλμα|خطأ|त्रुटि|ত্রুটি"
+    r"\b(?:fehler|erreur|errore|erro|błąd|chyba|hiba|hata|fout|feil|fejl|fel|virhe|greška|eroare|"
+    r"napaka|klaida|kļūda|ralat|kesalahan|lỗi|no se (?:puede|pudo|ha)|no existe|no hay|impossibile|"
+    r"nelze|nie można|nem lehet|kan niet|kunde inte|tidak dapat)\b"
+    r"|错误|錯誤|エラー|오류|ошибк|помилк|грешк|σφάλμα|خطأ|त्रुटि|ত্রুটি"
 )
 _FOREIGN = re.compile(r"[^\W\d_a-z]")
 _LOCALISED = re.compile(f"{_ERROR_WORDS.pattern}|{_FOREIGN.pattern}")
 #: A conversion of printf, with its number where the catalogue gives one: %s, %1$s, %-10zu.
 _CONVERSION = re.compile(r"%(?:(\d)\$)?[-#0 +']*\d*(?:\.\d+)?(?:hh|h|ll|l|z|j)?([diouxXcs])")
-_LITERALS = re.compile(r"[^\W\d_]+(?: [^\W\d_]+)*")
+#: Letters, with the marks that some scripts combine with them: all but blanks and signs.
+_LETTER = rf"[^\s\x00-@\[-`{{-\x7f；、！（）《》{re.escape(''.join(SIGNS))}]"
+_LITERALS = re.compile(f"{_LETTER}+(?: {_LETTER}+)*")
 #: A shorter literal part stands in too many lines by chance.
 _SHORTEST, _SHORTEST_FOREIGN = 9, 4
 

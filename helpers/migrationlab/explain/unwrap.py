@@ -30,13 +30,13 @@ _BLANKS = "\t\f\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "
 )
 #: Signs, and what they are in a plain text. They are replaced one by one, because most texts have
 #: few of them, and a table would be looked up for each character of the others.
-_SIGNS = (
+SIGNS = (
     dict.fromkeys('‘’‚‛`´“”„‟«»「」"', "'")
     | dict.fromkeys("‐‑", "-")
     | dict.fromkeys(_BLANKS, " ")
     | {"：": ":", "，": ",", "。": ".", "İ": "I"}
 )
-_ASCII_SIGNS = [sign for sign in _SIGNS if sign.isascii()]
+_ASCII_SIGNS = [sign for sign in SIGNS if sign.isascii()]
 _COLOURS = re.compile(r"(?:\x1b|#033|\\033|\\e)\[[0-9;]*[A-Za-z]")
 _ESCAPES = re.compile(r"\\{1,9}(?:u([0-9a-fA-F]{4})|([nrt\"'/]))")
 _ENTITIES = re.compile(r"&(?:amp;)?(#39|#x27|#34|apos|quot|lt|gt);")
@@ -140,9 +140,9 @@ class Head:
 def unwrap(raw: str) -> Plain:
     """Return a text made plain: see this module's description."""
     text = _without_wrapping(raw)
-    for sign in _ASCII_SIGNS if text.isascii() else _SIGNS:
+    for sign in _ASCII_SIGNS if text.isascii() else SIGNS:
         if sign in text:
-            text = text.replace(sign, _SIGNS[sign])
+            text = text.replace(sign, SIGNS[sign])
     while "  " in text:
         text = text.replace("  ", " ")
     if 0 < text.count("''") < _MOST_SIGNS:
