@@ -33,6 +33,7 @@ PIECES = 6
 _ERROR_WORDS = re.compile(
     r"\b(?:fehler|erreur|errore|erro|błąd|chyba|hiba|hata|fout|feil|fejl|fel|virhe|greška|eroare|"
     r"napaka|klaida|kļūda|ralat|kesalahan|lỗi|no se (?:puede|pudo|ha)|no existe|no hay|impossibile|"
+    r"impossible de|kann (?:keine?n?|nicht|adresse)|konnte nicht|fehlgeschlagen|échec|échoué|"
     r"nelze|nie można|nem lehet|kan niet|kunde inte|tidak dapat)\b"
     r"|错误|錯誤|エラー|오류|ошибк|помилк|грешк|σφάλμα|خطأ|त्रुटि|ত্রুটি"
 )

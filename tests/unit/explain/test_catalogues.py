@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gettext
 import struct
 from pathlib import Path
 
@@ -85,3 +86,35 @@ def test_file_that_is_no_catalogue_is_passed_over(german: Path) -> None:
     """A broken file is as if it were not there."""
     german.write_bytes(b"Gr\xc3\xbcbelserver will nicht antworten")
     assert not explain("Fehler: Grübelserver 'b:1' will nicht antworten").known
+
+
+#: Messages that many catalogues have.
+ENGLISH = (
+    "unable to connect to server at '%s:%s'",
+    "Unable to resolve address '%s' service '%s': %s",
+    "Unsafe migration: %s",
+    "Migration without shared storage is unsafe",
+    "cannot migrate domain with I/O error",
+)
+
+
+@pytest.mark.skipif(not catalogues.files("libvirt"), reason="libvirt's translations are missing")
+def test_installed_catalogues_are_read() -> None:
+    """In each of these languages a message has the cause that it has in English."""
+    places = ("node-2", "49152", "x")
+    tried, misses = 0, []
+    for language in ("cs", "de", "fr", "ja", "ko", "ru", "zh_CN"):
+        translations = gettext.translation(
+            "libvirt", catalogues.FOLDERS[0], [language], fallback=True
+        )
+        for english in ENGLISH:
+            localised = translations.gettext(english)
+            if localised != english:
+                count = english.count("%s")
+                error = translations.gettext("error: ")
+                found = explain(error + localised % places[:count])
+                tried += 1
+                if found.id != explain(english % places[:count]).id:
+                    misses.append((language, localised, found.id))
+    assert tried > 20
+    assert misses == []
