@@ -7,6 +7,7 @@ between ``<!-- name -->`` and ``<!-- /name -->``.
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -17,6 +18,7 @@ from migrationlab.explain.explanation import causes
 from migrationlab.lab.fault_cases import CASES
 from migrationlab.plan.setting import Setting
 from migrationlab.plan.settings import settings
+from migrationlab.runs.json_schema import run_schema
 from migrationlab.runs.schema import ESTIMATES, METRICS, RECORDED, Column
 from paths import DATA, ROOT
 from settings_coverage import COVERED_BY, LIMITS
@@ -92,6 +94,15 @@ TABLES: Mapping[Path, Mapping[str, Callable[[], str]]] = {
 }
 
 
+#: What other tools can check a ``run.json`` with.
+SCHEMA = DATA / "schema" / "run.schema.json"
+
+
+def schema_text() -> str:
+    """Return the JSON Schema of ``run.json``."""
+    return json.dumps(run_schema(), indent=2) + "\n"
+
+
 def with_tables(path: Path) -> str:
     """Return a file's text with all its tables up to date."""
     text = path.read_text(encoding="utf-8")
@@ -128,3 +139,4 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 if __name__ == "__main__":
     for file in TABLES:
         file.write_text(with_tables(file), encoding="utf-8")
+    SCHEMA.write_text(schema_text(), encoding="utf-8")

@@ -80,17 +80,31 @@ def report(directory: Path, output: Path, output_format: Format) -> None:
 
 @click.command()
 @directory_argument
-@output_option("A new folder, or a file whose name ends in .zip.", required=True)
+@output_option(
+    "A new folder, or a file whose name ends in .zip; .prom for Prometheus's text.", required=True
+)
 @click.option("--license", "licence", metavar="URL", help="The licence of the data.")
 @click.option("--author", metavar="NAME", help="Who made the measurements.")
 @format_option
 def export(
     directory: Path, output: Path, licence: str | None, author: str | None, output_format: Format
 ) -> None:
-    """Write the runs of a folder, or an experiment, as an RO-Crate with CSV tables."""
+    """Write the runs of a folder, or an experiment, as an RO-Crate with CSV tables.
+
+    A file whose name ends in .prom gets the numbers of all runs as Prometheus's text.
+    """
     from migrationlab.report import ro_crate
 
     found = read(directory)
+    if output.suffix == ".prom":
+        from migrationlab.report.metrics_text import prometheus
+        from migrationlab.runs.run import Runs
+        from migrationlab.runs.store import write_file
+
+        runs = found if isinstance(found, Runs) else found.runs
+        written = str(write_file(output, prometheus(runs).encode()))
+        answer(output_format, {"prometheus": written}, written)
+        _end(found)
     written = str(ro_crate.export(found, output, license=licence, author=author))
     answer(output_format, {"crate": written}, written)
     _end(found)

@@ -1,4 +1,8 @@
+from .importers import ImportedRun, read_result
 from .run import Outcome, Run, RunError, Runs
 from .store import load_run, load_runs, save_run
 
-__all__ = ["Outcome", "Run", "RunError", "Runs", "load_run", "load_runs", "save_run"]
+__all__ = [
+    "ImportedRun", "Outcome", "Run", "RunError", "Runs", "load_run", "load_runs", "read_result",
+    "save_run",
+]  # fmt: skip

@@ -81,6 +81,7 @@ class RunRecord:
         run_id: The name of the run and of its folder: see :func:`new_run_id`.
         created: The time of the call, ISO 8601 in UTC.
         migrationlab_version: The version that recorded the run.
+        outcome: How the migration ended, a word of :class:`Outcome`.
         error: The reason why the migration did not complete; None if it completed.
         plan: The plan of the migration, with left-out URIs filled in.
         guest: The guest's properties, and the work of its workload.
