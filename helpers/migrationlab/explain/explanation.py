@@ -26,7 +26,7 @@ from migrationlab.explain import catalogues
 from migrationlab.explain.cause import Cause, Kind, Log, NoticedBy
 from migrationlab.explain.convergence import JobAnswer, explain_job
 from migrationlab.explain.matching import table
-from migrationlab.explain.ranking import Finding, ranked
+from migrationlab.explain.ranking import NOISE, Finding, ranked
 from migrationlab.explain.unwrap import Plain, numbers_beside, unwrap
 
 __all__ = ["Also", "Cause", "Explanation", "Kind", "Log", "NoticedBy", "causes", "explain"]
@@ -304,8 +304,11 @@ def _explanation(
     if opening and cause.at_opening:
         cause = table().by_id[cause.at_opening]
     by = _noticed_by(cause, plain.before(best.start), best.head.function.lower(), opened_by)
+    found = _answer(cause, plain.raw, by)
+    if best.rank == NOISE and "\n" in plain.text.strip():
+        found = replace(found, kind=Kind.SIDE)  # a log that has no more says nothing of a cause
     return replace(
-        _answer(cause, plain.raw, by),
+        found,
         line=best.number,
         quote=plain.quoted(best.start, best.number),
         others=tuple(_also(plain, each) for each in others),

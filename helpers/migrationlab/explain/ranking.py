@@ -4,7 +4,7 @@ Rules, the first that decides:
 
 1. A reason beats a class of reasons, this beats an after-effect or the name of a phase. What only a
    warning says comes behind errors, and what every log has (see ``noise`` of a cause) comes last.
-2. Of several migrations in a log the last one counts: what was said within two minutes of the last
+2. Of several migrations in a log the last one counts: what was said within 30 s of the last
    finding of that kind, or after the last command that migrates in a copied terminal.
 3. The earlier line counts, because a failure begins there. On one line the order of the table
    decides, which has the more specific cause first.
@@ -22,7 +22,7 @@ from migrationlab.explain.matching import Match, Table
 from migrationlab.explain.unwrap import Head, Plain, head_of, numbers_beside
 
 #: The findings of one migration are at most so far apart.
-EPISODE_S = 120.0
+EPISODE_S = 30.0
 #: Of more places than this the first and the last ones are judged.
 MOST_PLACES = 2_000
 #: A copied terminal is looked for in the end of a text, in characters.
@@ -35,6 +35,8 @@ _RANKS = {Kind.CAUSE: 4, Kind.GENERAL: 3, Kind.AFTER_EFFECT: 2, Kind.SIDE: 2}
 _COMMANDS = re.compile(
     r"^(?:[^\n:]{0,60}[#$>] ?|)(?:sudo )?(?:virsh|qm) [^\n]{0,200}\bmigrate ", re.MULTILINE
 )
+#: What every log has.
+NOISE = 0
 #: A management layer that only reports a failure says less than the message that it reports.
 _LAYER_RANK = 1
 _WARNING_RANK = 10
@@ -134,7 +136,7 @@ def _findings(plain: Plain, table: Table, code: int | None, *, joined: bool) -> 
 def _rank(match: Match, head: Head) -> int:
     cause = match.wording.cause
     if match.wording.text in cause.noise:
-        return 0
+        return NOISE
     rank = _RANKS[cause.kind]
     if rank == _RANKS[Kind.SIDE] and cause.noticed_by is NoticedBy.MANAGEMENT_LAYER:
         rank = _LAYER_RANK

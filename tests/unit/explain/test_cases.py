@@ -81,6 +81,24 @@ def test_known_has_three_values() -> None:
     assert [explain(text).kind for text in texts] == [Kind.CAUSE, Kind.AFTER_EFFECT, None]
 
 
+def test_log_that_has_only_noise_names_no_cause() -> None:
+    """What every log has is explained, and is no cause if it is all that a log has."""
+    noise = "Guest agent is not responding: Guest agent not available for now"
+    assert explain(noise).to_dict()["known"] is True
+    found = explain(lines("something new", noise, noise))
+    assert (found.id, found.to_dict()["known"]) == ("agent-unresponsive", "partly")
+
+
+def test_last_command_of_a_terminal_counts() -> None:
+    """In a copied terminal the last command that migrates is explained."""
+    first = "error: unable to connect to server at 'b:49152': No route to host"
+    prompt = "[root@host-a ~]# virsh migrate --live web qemu+ssh://host-b/system"
+    later = "[root@host-a ~]# virsh domjobinfo web\nerror: No job is active on the domain"
+    found = explain(f"{prompt}\n{first}\n{prompt}\nerror: {REFUSED}\n{later}")
+    assert (found.id, found.line) == ("migration-uri-host-missing", 4)
+    assert explain(f"{prompt}\n{first}\n{later}").id == "port-closed"
+
+
 def test_causal_half_of_a_two_sided_message_leads() -> None:
     """Of libvirt's two halves the one with the reason is explained, on either side."""
     text = (
