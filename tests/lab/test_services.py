@@ -44,7 +44,13 @@ def migrated(guest: Guest) -> Run:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("service", ["redis", "nginx", "postgresql"])
+@pytest.mark.parametrize(
+    "service",
+    [
+        "redis",
+        *(pytest.param(name, marks=pytest.mark.thorough) for name in ("nginx", "postgresql")),
+    ],
+)
 def test_service_keeps_every_acknowledged_write(
     lab: Lab, service: ServiceName, tmp_path: Path
 ) -> None:
