@@ -179,7 +179,14 @@ class Explanation:
     def _rows(self) -> list[tuple[str, str]]:
         whole = len(self.text.split()) == len(self.quote.split())  # the text is the line itself
         rests_on = "" if self.line is None or whole else f"line {self.line}: {self.quote}"
-        also = [("also", f"line {each.line}: {each.id}: {each.quote}") for each in self.others]
+        also = [
+            (
+                "also",
+                f"line {each.line}: {each.id}"
+                + (f": {each.quote}" if each.line != self.line else ""),
+            )
+            for each in self.others
+        ]
         rows = [
             ("line", rests_on),
             ("noticed by", self.noticed_by or ""),
