@@ -39,6 +39,7 @@ VERBS = {
     "lab": "lab",
     "matrix": "matrix",
     "migrate": "migrate",
+    "pairs": "pairs",
     "plan": "plan",
     "policies": "policies",
     "recover": "recover",

@@ -13,14 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from distributed import Client, LocalCluster
 
 import fake_pairs
+from migrationlab.cli import main
 from migrationlab.errors import HostError, UsageError
 from migrationlab.experiment import pair_worker
 from migrationlab.experiment.campaign import connected
 from migrationlab.experiment.experiment import Experiment
 from migrationlab.experiment.inventory import labs, pairs_of
+from migrationlab.experiment.pair_check import PairCheck, check_pairs
+from migrationlab.experiment.statistics import compare
 from migrationlab.runs.run import Run
 from migrationlab.runs.store import save_run
 from migrationlab.steps import Step
@@ -188,3 +192,25 @@ def test_killed_worker_costs_one_attempt(
     starts = Counter(each.run_number for each in experiment.starts)
     assert starts == {**dict.fromkeys(range(1, 9), 1), 3: 2}
     assert len([step for step in steps if "made again as a new attempt" in step.detail]) == 1
+
+
+def test_check_needs_two_pairs_and_says_what_it_found() -> None:
+    """One pair cannot be disturbed; a slower call with the others is called a disturbance."""
+    with pytest.raises(UsageError, match="pairs must be two or more"):
+        check_pairs(labs(1))
+    alone = [1000.0, 1010, 1005, 995, 1002, 998]
+    slower = PairCheck("lab-1", compare(alone, [value * 1.5 for value in alone]))
+    assert "the others change its calls by +50 % (n 6 and 6)" in slower.text
+    assert "less than 5 %" in PairCheck("lab-1", compare(alone, alone)).text
+    assert "too small" in PairCheck("lab-1", compare(alone[:2], alone[:2])).text
+
+
+def test_command_lists_an_inventory(tmp_path: Path) -> None:
+    """Without --check the pairs are listed, and a wrong inventory is a mistake of the call."""
+    path = tmp_path / "pairs.toml"
+    path.write_text('[[pairs]]\nname = "lab-1"\n', encoding="utf-8")
+    assert "lab-1  a lab" in CliRunner().invoke(main, ["pairs", str(path)]).output
+    path.write_text("[[pairs]]\n", encoding="utf-8")
+    result = CliRunner().invoke(main, ["pairs", str(path)])
+    assert result.exit_code == 2
+    assert "name must be small letters" in result.output
