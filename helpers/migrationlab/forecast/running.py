@@ -15,6 +15,7 @@ last one does not count, until the clock has caught up with it. Whether it ends 
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -77,9 +78,13 @@ class RunningForecast:
 
 
 class SeenMigration:
-    """What the samples of a migration have shown so far. Times are of any clock in ns."""
+    """What the samples of a migration have shown so far. Times are of any clock in ns.
+
+    One thread may note samples while others forecast.
+    """
 
     def __init__(self) -> None:
+        self._lock = threading.RLock()
         self._last: Mapping[str, int] = {}
         self._last_ns = 0
         self._sent: deque[tuple[int, int]] = deque()
@@ -88,6 +93,10 @@ class SeenMigration:
 
     def sampled(self, time_ns: int, statistics: Mapping[str, int]) -> None:
         """Note a sample of the job, by column of a run's frame."""
+        with self._lock:
+            self._note(time_ns, statistics)
+
+    def _note(self, time_ns: int, statistics: Mapping[str, int]) -> None:
         if any(name not in statistics for name in _NEEDED):
             return
         self._last, self._last_ns = statistics, time_ns
@@ -102,6 +111,10 @@ class SeenMigration:
 
     def curve(self) -> DirtyCurve | None:
         """Return the dirty curve that the iterations show; None before the second."""
+        with self._lock:
+            return self._curve()
+
+    def _curve(self) -> DirtyCurve | None:
         points: dict[float, list[float]] = {}
         for number, (began_ns, ever, _) in sorted(self._began.items()):
             if number + 1 in self._began:
@@ -126,7 +139,11 @@ class SeenMigration:
             limit_ms: The downtime limit in force.
             now_ns: The present, by the clock of the samples.
         """
-        curve, rate = self.curve(), self._rate()
+        with self._lock:
+            return self._forecast(plan, limit_ms, now_ns)
+
+    def _forecast(self, plan: Plan, limit_ms: int, now_ns: int) -> RunningForecast:
+        curve, rate = self._curve(), self._rate()
         if curve is None or rate <= 0:
             unknown = Interval(None, None, None)
             return RunningForecast(

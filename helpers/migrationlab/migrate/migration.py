@@ -36,6 +36,8 @@ from migrationlab.steps import Listener, Step, StepState, ignore
 
 #: The outcome of a stopped migration by the cause of the stop; any other cause: cancelled.
 STOPPED = {"deadline_s": Outcome.TIMED_OUT, "abort_when_diverging_s": Outcome.DIVERGED}
+#: How old the forecast in the progress may be.
+FORECAST_S = 1.0
 #: How long the call may outlast the deadline, or post-copy its last progress after the deadline.
 DEADLINE_GRACE_S = 3.0
 #: How long to wait for an action that libvirt has not answered yet, once the call is given up.
@@ -58,6 +60,8 @@ class Progress:
         memory_remaining_bytes: The rest of the memory that is still to be sent.
         throughput_bytes_per_s: The rate at which memory is sent.
         expected_downtime_ms: The downtime that QEMU expects.
+        forecast: What is forecast, at most a second old; None if it does not run, or before the
+            first sample.
     """
 
     state: str
@@ -67,6 +71,7 @@ class Progress:
     memory_remaining_bytes: int | None = None
     throughput_bytes_per_s: int | None = None
     expected_downtime_ms: int | None = None
+    forecast: RunningForecast | None = None
 
     @property
     def fraction(self) -> float | None:
@@ -104,6 +109,7 @@ class Migration:
         self._began_s = self._progressed_s = 0.0
         self._sample: Sample | None = None
         self._seen = SeenMigration()
+        self._told: tuple[float, RunningForecast] | None = None
         self._done = threading.Event()
         self._run: Run | None = None
         self._failure: BaseException | None = None
@@ -148,6 +154,7 @@ class Migration:
             memory_remaining_bytes=values.get("memory_remaining_bytes"),
             throughput_bytes_per_s=values.get("memory_bps"),
             expected_downtime_ms=values.get("expected_downtime_ms"),
+            forecast=self._recent_forecast() if state == "running" else None,
         )
 
     def forecast(self) -> RunningForecast:
@@ -158,6 +165,13 @@ class Migration:
         """
         limit_ms = self._controller.downtime_limit_ms or DEFAULT_DOWNTIME_MS
         return self._seen.forecast(self.plan, limit_ms, time.time_ns())
+
+    def _recent_forecast(self) -> RunningForecast:
+        """Return the forecast of the last second: each takes some ms of the machine's time."""
+        now_s = time.monotonic()
+        if self._told is None or now_s >= self._told[0] + FORECAST_S:
+            self._told = (now_s, self.forecast())
+        return self._told[1]
 
     def wait(self, timeout_s: float | None = None) -> Run:
         """Wait for the end, ``timeout_s`` at most, and return the run with any outcome.
@@ -335,19 +349,16 @@ class Migration:
         self._seen.sampled(sample.time_ns, sample.statistics)
         self._controller.sampled(sample)
         progress = self.progress()
+        told = progress.forecast
+        ahead = "" if told is None or told.ends is None else f", {told}"
         remaining = (progress.memory_remaining_bytes or 0) / 2**20
         rate = (progress.throughput_bytes_per_s or 0) / 2**20
         self._report(
             "progress",
             f"iteration {progress.iteration or 0}, {remaining:.0f} MiB to go, {rate:.0f} MiB/s"
-            + self._ahead(progress),
+            f"{ahead}",
             progress.fraction,
         )
-
-    def _ahead(self, progress: Progress) -> str:
-        """Return what is forecast, for the line of progress; nothing where it is not known."""
-        told = self.forecast() if progress.state == "running" else None
-        return "" if told is None or told.ends is None else f", {told}"
 
     def _report(self, state: StepState, detail: str, fraction: float | None = None) -> None:
         what = f"migrating {self._record.name} from {self.source.name} to {self.destination.name}"

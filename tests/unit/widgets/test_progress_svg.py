@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from migrationlab.forecast.result import Interval
+from migrationlab.forecast.running import RunningForecast
 from migrationlab.migrate.migration import Progress
 from migrationlab.widgets.views.progress_svg import (
     MAX_POINTS,
@@ -42,6 +44,16 @@ def test_point_has_the_numbers_of_the_progress() -> None:
     assert point(told) == Point(2.5, 3.0, None, postcopy=True)
     assert words(told) == "post-copy, 3 MiB to go, rate unknown, 2.5 s"
     assert words(Progress("starting", 20)) == "starting, 0.0 s"
+
+
+def test_forecast_is_in_the_words_once_it_is_known() -> None:
+    """Whether it ends is said only if the iterations show it."""
+    known = {"iteration": 3, "memory_remaining_bytes": 3 * MIB}
+    left = Interval(1.0, 2.0, 3.0)
+    for ends, said in ((None, ""), (False, ", does not end like this"), (True, ", about 2 s left")):
+        told = RunningForecast(ends=ends, left_s=left, downtime_ms=left, reason="", changes=())
+        progress = Progress("running", 2500, forecast=told, **known)
+        assert words(progress) == f"iteration 3, 3 MiB to go, rate unknown, 2.5 s{said}"
 
 
 def test_last_values_are_in_text_and_image_name() -> None:

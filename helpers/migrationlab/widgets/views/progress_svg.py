@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from migrationlab.forecast.running import RunningForecast
 from migrationlab.widgets.views.template import fill
 
 MIB = 2**20
@@ -36,6 +37,8 @@ class ProgressLike(Protocol):
     def memory_remaining_bytes(self) -> int | None: ...  # noqa: D102
     @property
     def throughput_bytes_per_s(self) -> int | None: ...  # noqa: D102
+    @property
+    def forecast(self) -> RunningForecast | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,9 @@ def words(progress: ProgressLike) -> str:
     if now is None:
         return f"{progress.state}, {seconds}"
     phase = "post-copy" if now.postcopy else f"iteration {progress.iteration or 0}"
-    return f"{phase}, {now.left_mib:.0f} MiB to go, {now.rate}, {seconds}"
+    told = progress.forecast
+    ahead = "" if told is None or told.ends is None else f", {told}"
+    return f"{phase}, {now.left_mib:.0f} MiB to go, {now.rate}, {seconds}{ahead}"
 
 
 def draw_curves(points: Sequence[Point]) -> str:
