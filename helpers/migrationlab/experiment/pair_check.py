@@ -1,6 +1,6 @@
 """Check whether pairs of hosts disturb each other: the same cell alone, and all at once.
 
-Two labs of one machine share its processors, and two pairs of a rack may share a switch. The
+Two labs of one machine share its processors, and two pairs of real hosts may share a switch. The
 call's time of each pair alone is compared with that while all pairs migrate.
 """
 

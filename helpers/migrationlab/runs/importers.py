@@ -46,7 +46,7 @@ class ImportedRun:
         settings: What was set, in the tool's own names.
         metrics: What was measured, by the names of a run's summary; None for what is missing.
         rows: The samples, by the columns of ``job``. Times are ns since the first sample where the
-            tool has none of its own.
+            tool gives none.
     """
 
     tool: str
