@@ -73,7 +73,7 @@ def _pair(axes: Axes, place: tuple[int, int], pair: tuple[str, str], cells: Sequ
     ons = list(dict.fromkeys(pair))
     height = 0.9 / len(ons)
     for index, booted_on in enumerate(ons):
-        words = [cell.word for cell in _found(cells, pair, booted_on)]
+        words = _of_both_modes(_found(cells, pair, booted_on))
         worst = next((word for word in _WORST_FIRST if word in words), None)
         colour = COLOURS[worst] if worst else palette.PALE
         top = row - 0.45 + index * height
@@ -100,15 +100,19 @@ def _words(cells: Sequence[Cell], pair: tuple[str, str], booted_on: str) -> str:
     if not found:
         there = _found(cells, pair[::-1], booted_on)
         return "cannot be there" if there and booted_on != pair[0] else "not tried"
-    words = list(dict.fromkeys(cell.word for cell in found))
+    words = _of_both_modes(found)
     downtimes = [cell.downtime_ms for cell in found if cell.downtime_ms is not None]
     if words == [WORKS] and downtimes:
         return f"works, {min(downtimes):.0f}–{max(downtimes):.0f} ms"
     others = _found(cells, pair, booted_on, "vmxnet3")
     helped = bool(others) and all(cell.word == WORKS for cell in others)
-    if {*words} == {WORKS, MIXED}:  # one mode was luckier than the other
-        words = [MIXED]
     return f"{', '.join(words)}{'; works with vmxnet3' if helped else ''}"
+
+
+def _of_both_modes(cells: Sequence[Cell]) -> list[str]:
+    """Return the words of the cells, each once; chance decides where one mode was luckier."""
+    words = list(dict.fromkeys(cell.word for cell in cells))
+    return [MIXED] if len(words) > 1 and FAILS not in words else words
 
 
 def _alt(cells: Sequence[Cell]) -> str:
