@@ -43,6 +43,9 @@ SHARES_FOLDERS = (10, 10)
 ECHO_INTERVAL_S = 0.02
 #: How long a host, or the workload after a change of its settings, may take to answer.
 ANSWER_TIMEOUT_S = 5.0
+#: How long it may take to compare its memory, and how fast even a busy machine compares more of it.
+CHECK_TIMEOUT_S = 10.0
+CHECKED_MIB_S = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,15 +273,21 @@ class Guest:
         seconds = (last["guest_ns"] - first["guest_ns"]) / 1e9
         return float((last["writes"] - first["writes"]) / PAGES_PER_MIB / seconds)
 
-    def check(self, timeout_s: float = 10.0) -> MemoryCheck:
+    def check(self, timeout_s: float | None = None) -> MemoryCheck:
         """Compare every page of the working set with the last write of the workload's writers.
 
         The guest itself compares the pages, and also every block of its disk, which it reads from
         the disk. The workload pauses meanwhile; the beats go on.
 
+        Args:
+            timeout_s: How long to wait for the answer; by default 10 s, and more for much memory.
+
         Raises:
             LabError: The guest did not answer.
         """
+        if timeout_s is None:
+            written_mib = self.spec.working_set_mib + self.spec.fill_mib
+            timeout_s = CHECK_TIMEOUT_S + written_mib / CHECKED_MIB_S
         answer = self._ask("check", timeout_s)
         values = {name: int(text) for name, text in answer.items()}
         intact = values["bad_pages"] == 0 and values.get("bad_blocks", 0) == 0

@@ -120,12 +120,16 @@ def _cell(cell: Cell) -> dict[str, str]:
 
 
 def _of_guest(workload: GuestSpec) -> dict[str, object]:
-    # A guest without a disk has no disk settings.
-    skipped = "disk" if workload.disk is None else " "
+    # Settings that mean nothing for this guest.
+    skipped = [
+        *(["disk"] if workload.disk is None else []),
+        *(["hot_"] if workload.pattern != "hot-cold" else []),
+        *(["incompressible"] if workload.content == "zeros" else []),
+    ]
     return {
         name: value
         for name, value in factors(workload).items()
-        if value is not None and not name.startswith(skipped)
+        if value is not None and not name.startswith(tuple(skipped))
     }
 
 
