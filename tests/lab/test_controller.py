@@ -393,5 +393,7 @@ def test_named_policy_drives_the_migration(stubborn: Guest) -> None:
     limits = [detail["max_downtime_ms"] for detail in acted if "max_downtime_ms" in detail]
     assert limits == [20, 30, 40, 50]
     assert acted[-1]["why"] == "completion timeout of 3 s"
+    assert "set_max_downtime" in set(run.timeline().steering["name"])
+    assert run.summary()["outcome"] == "completed"
     assert run.guest_check is not None
     assert run.guest_check["intact"]

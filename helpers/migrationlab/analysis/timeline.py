@@ -271,6 +271,9 @@ def _steering(events: list[Event]) -> pd.DataFrame:
         if event.origin == "migrationlab" and event.name in STEERING:
             detail = dict(event.detail)
             by, refused = detail.pop("by", ""), detail.pop("refused", "")
+            # A named policy's name and reason: what is left is the action's value.
+            for key in ("policy", "why"):
+                detail.pop(key, None)
             rows.append((event.time_ns, event.name, by, next(iter(detail.values()), None), refused))
     return table(columns, rows)
 
