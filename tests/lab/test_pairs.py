@@ -15,7 +15,7 @@ from migrationlab.experiment.inventory import labs
 from migrationlab.runs.run import Outcome
 from migrationlab.steps import Step
 
-pytestmark = [pytest.mark.lab, pytest.mark.filterwarnings("default")]
+pytestmark = [pytest.mark.lab, pytest.mark.thorough, pytest.mark.filterwarnings("default")]
 
 
 def test_killed_worker_costs_one_attempt_and_the_result_is_whole(tmp_path: Path) -> None:
