@@ -24,7 +24,7 @@ from migrationlab.steps import Listener, Step, ignore, step
 
 DEFAULT = "trixie"
 #: Set to 1, it accepts lists of packages that have expired, like ``expired=True``.
-EXPIRED_VARIABLE = "MIGRATIONLABEXPIRED_MIRROR"
+EXPIRED_VARIABLE = "MIGRATIONLAB_EXPIRED_MIRROR"
 #: What the build itself notes in an image.
 RECORD = "var/lib/migrationlab/image.json"
 #: The packages whose versions a run records, where the image has them.
