@@ -8,15 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from migrationlab.lab import image
+
 
 @pytest.fixture
 def cache(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Set an empty cache folder for the test, and yield it.
+    """Set an empty cache folder for the test, where no expired mirror is accepted; yield it.
 
     Not in pytest's own folder, whose path can be too long for the sockets of a lab.
     """
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="mlab-") as name:
         monkeypatch.setenv("XDG_CACHE_HOME", name)
+        monkeypatch.delenv(image.EXPIRED_VARIABLE, raising=False)
         yield Path(name) / "migrationlab"
 
 
