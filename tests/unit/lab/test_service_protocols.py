@@ -1,4 +1,7 @@
-"""The clients' protocols, against answers of the real servers that were recorded."""
+"""The clients' protocols, against answers as their specifications have them.
+
+The real servers answer in ``tests/lab/test_services.py``.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ VALUES = Values("0a1b2c3d", 100)
 
 @contextmanager
 def server(*answers: bytes) -> Iterator[tuple[socket.socket, list[bytes]]]:
-    """Answer each request with the next recorded answer; give the client's end and the requests."""
+    """Answer each request with the next answer; give the client's end and the requests."""
     here, there = socket.socketpair()
     seen: list[bytes] = []
 
