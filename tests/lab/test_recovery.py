@@ -224,7 +224,7 @@ def test_guest_of_a_dead_host_goes_on_only_when_it_is_confirmed() -> None:
 
 @postcopy
 def test_guest_in_post_copy_without_one_half_is_lost(lab: Lab) -> None:
-    """Both halves can go on together; without one of them nothing but a clean end is left."""
+    """No half is ended while both are there; without one, nothing but a clean end is left."""
     guest = lab.boot("halves", memory_mib=192, working_set_mib=32, dirty_mib_s=20)
     source, to = guest.host, guest.other_host
     plan = Plan(postcopy=True, bandwidth_mib_s=8, postcopy_bandwidth_mib_s=2, deadline_s=40)
@@ -233,8 +233,10 @@ def test_guest_in_post_copy_without_one_half_is_lost(lab: Lab) -> None:
     migration.pause_postcopy()
     assert migration.wait(60).outcome is Outcome.INTERRUPTED
     seen = recover(guest.name, source=source, destination=to)
-    assert seen.verdict.kind is Kind.RECOVERABLE, str(seen)
-    assert "--postcopy-resume" in seen.commands[0]
+    # The libvirtd of trixie would crash if it were asked to resume.
+    assert seen.verdict.kind is Kind.REFUSED, str(seen)
+    assert "both are there" in seen.verdict.why
+    assert "End neither half" in seen.verdict.advice
     # A libvirtd that starts again might change its mind about the halves, so only QEMU ends.
     qemu = [
         process

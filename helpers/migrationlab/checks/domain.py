@@ -121,6 +121,8 @@ def _virtqueues(pair: HostPair, required: Requirements) -> Check:
         return say("none")
     if source.facts.qemu == to.facts.qemu:
         return say("same", version=to.facts.qemu_version)
+    if to.facts.qemu[:2] <= virtqueues.TAKES_LONGER:
+        return say("any", version=to.facts.qemu_version)
     if required.machine not in pair.destination_offers.machines:
         return say("not-tried")
     most = virtqueues.host_queues(to, required.machine, required.emulator)
