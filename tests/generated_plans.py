@@ -23,6 +23,7 @@ _VALUES: dict[str, tuple[object, ...]] = {
     "xbzrle_cache_bytes": (2**26,),
     "policy": ("nova", "kubevirt"),
     "policy_options": ({"bandwidth_mib_s": 80},),
+    "qemu_parameters": ({"announce-rounds": 3},),
 }
 
 

@@ -66,6 +66,7 @@ COVERED_BY: dict[str, str] = {
     "abort_when_diverging_s": "test_controller.py::test_diverging_migration_is_cancelled",
     "policy": "test_controller.py::test_named_policy_drives_the_migration",
     "policy_options": "test_controller.py::test_named_policy_drives_the_migration",
+    "qemu_parameters": "test_settings.py::test_qemus_own_parameters",
 }
 #: The settings of which a test shows only a part, or only the refusal, and why.
 LIMITS: dict[str, str] = {

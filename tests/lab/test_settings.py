@@ -26,6 +26,7 @@ from migration_helpers import (
     xml_of,
 )
 from migrationlab.errors import PlanError
+from migrationlab.hosts.monitor import ask_monitor
 from migrationlab.lab import namespaces
 from migrationlab.lab.booted_spec import BootedSpec
 from migrationlab.lab.guest import Guest
@@ -179,6 +180,38 @@ CASES = {
         ),
     ),
 }
+
+
+def test_qemus_own_parameters(guest: Guest) -> None:
+    """QEMU's own parameters reach the QEMU that reads them, and the next plan's guest has none."""
+    guest.set_workload(50)
+    own = {"max-cpu-throttle": 60, "announce-rounds": 3}
+    done = arrived(
+        migrate_recorded(
+            guest,
+            auto_converge=True,
+            auto_converge_initial_percent=50,
+            auto_converge_increment_percent=30,
+            bandwidth_mib_s=32,
+            # With so little throttling it never ends by itself.
+            max_downtime_ms=20,
+            suspend_after_iteration=8,
+            qemu_parameters=own,
+        )
+    )
+    assert done.source.parameters["max-cpu-throttle"] == 60
+    assert done.run.job["throttle_percent"].max() <= 60
+    assert any("max-cpu-throttle=60, announce-rounds=3" in each for each in done.run.warnings)
+    assert parameters_of(guest)["announce-rounds"] == 3
+    guest.set_workload(0)
+    done = arrived(migrate_recorded(guest))
+    assert not any("parameters" in each for each in done.run.warnings)
+    assert parameters_of(guest)["announce-rounds"] == 5
+
+
+def parameters_of(guest: Guest) -> Any:
+    """Return what a guest's QEMU has for its next migration."""
+    return ask_monitor(guest.host.domain(guest.name), "query-migrate-parameters")
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

@@ -51,6 +51,8 @@ MAX_REPEATS = 10_000
 MAX_RUNS = 100_000
 
 _NAMES = (Shape.NAMES, Shape.OPTIONAL_NAMES)
+#: The settings whose value is a table itself.
+_TABLES = frozenset(about.name for about in settings() if about.shape is Shape.OPTIONS)
 
 Made = TypeVar("Made", GuestSpec, WireSpec)
 
@@ -397,7 +399,7 @@ def _crossed(table: Mapping[str, object], path: str) -> Iterator[dict[str, Any]]
                 f"{join(path, key)} must have at least one alternative (got [])",
                 hint="Give an alternative, or leave the key out.",
             )
-        if isinstance(value, dict) and key != "policy_options":
+        if isinstance(value, dict) and key not in _TABLES:
             raise UsageError(
                 f"{join(path, key)} must be a value or a list of values (got a table)",
                 hint="Name whole plans in plans." if path == "plan" else "Give a value.",

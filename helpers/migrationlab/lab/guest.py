@@ -127,6 +127,11 @@ class Guest:
         return self.lab.other(self.host)
 
     @property
+    def lab_hosts(self) -> tuple[Host, ...]:
+        """Return the hosts of its lab."""
+        return self.lab.hosts
+
+    @property
     def accelerator(self) -> str:
         """Return its accelerator: "tcg" or "kvm"."""
         return self.spec.accelerator

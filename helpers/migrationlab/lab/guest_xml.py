@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 
 from defusedxml.ElementTree import fromstring
 
+from migrationlab.hosts.monitor import QEMU_NAMESPACE
 from migrationlab.lab.booted_spec import PAGES_PER_MIB, BootedSpec, pages_per_second
 from migrationlab.lab.layout import (
     BEAT_PORT,
@@ -25,8 +26,6 @@ from migrationlab.plan.phases import read_phases
 from migrationlab.plan.spec import of_record
 
 NAMESPACE = "urn:migrationlab:guest"
-#: libvirt's docs/drvqemu.rst, "Pass-through of arbitrary qemu commands".
-QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
 #: The events in QEMU's log; ``capture`` reads them. This is a pattern because a QEMU without such
 #: events complains of a plain name.
 TRACED = "vmstate_downtime_checkpoin*"

@@ -28,6 +28,10 @@ class GuestLike(Protocol):
         """Return the host that it runs on now."""
 
     @property
+    def lab_hosts(self) -> tuple[Host, ...]:
+        """Return the hosts of its lab; empty for a domain that migrationlab did not make."""
+
+    @property
     def accelerator(self) -> str:
         """Return "tcg" or "kvm"."""
 
@@ -89,6 +93,11 @@ class PlainDomain:
 
     def __repr__(self) -> str:
         return f"PlainDomain({self.name!r}, {self.host!r})"
+
+    @property
+    def lab_hosts(self) -> tuple[Host, ...]:
+        """Return nothing: it is no guest of a lab."""
+        return ()
 
     @property
     def beat_source(self) -> Beats | None:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import libvirt
 
 from migrationlab.capture.job_stats import Sample
-from migrationlab.errors import UsageError
+from migrationlab.errors import HostError, UsageError
 from migrationlab.forecast.case import DEFAULT_DOWNTIME_MS
 from migrationlab.forecast.running import RunningForecast, SeenMigration
 from migrationlab.hosts.connection import refusal
@@ -327,7 +327,7 @@ class Migration:
         if record.outcome in UNDONE:
             try:
                 record.undo()
-            except libvirt.libvirtError as error:
+            except (libvirt.libvirtError, HostError) as error:
                 record.warnings.append(f"a limit of this migration stays on the guest: {error}")
         return finish(record)
 

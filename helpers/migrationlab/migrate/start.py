@@ -25,6 +25,7 @@ from migrationlab.migrate.guest import GuestLike, PlainDomain
 from migrationlab.migrate.libvirt_call import migration_call
 from migrationlab.migrate.migration import Migration
 from migrationlab.migrate.policies import first_downtime_ms
+from migrationlab.migrate.qemu_parameters import QemuParameters, require_lab
 from migrationlab.migrate.record import MigrationRecord
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.policies.policy import PolicyGuest
@@ -71,7 +72,8 @@ def start(
         on_step: Receives the progress.
 
     Raises:
-        UsageError: An argument has the wrong type or range, or nobody answers at ``probe``.
+        UsageError: An argument has the wrong type or range, nobody answers at ``probe``, or the
+            plan has parameters of QEMU for a guest that is in no lab.
         PlanError: The plan cannot work, or not with these hosts. Nothing was started.
         GuestError: There is no such guest, or it is not running.
         HostError: A host could not be reached, or refused before the migration began.
@@ -88,6 +90,7 @@ def start(
     plan = to.with_uris(plan or Plan())
     guest = _guest(guest, source, offline=plan.offline)
     source = guest.host
+    require_lab(guest, to, plan)
     if validate:
         _validate(guest, source, to, plan)
     record = _prepare(guest, source, to, plan, interval_s=interval_s, probe=probe, capture=capture)
@@ -202,6 +205,8 @@ def _prepare(
             domain, control = (each.lookupByName(guest.name) for each in connections)
             uuid: str = domain.UUIDString()
             limits = _Limits(domain, control, plan)
+            own = QemuParameters(guest, control, plan)
+            parameters = own.call_parameters()
             policy_guest = None if plan.policy is None else _policy_guest(guest, domain, plan)
         # The first question about a host's QEMU can take a second: not while it migrates.
         _ = source.facts, to.facts
@@ -229,12 +234,17 @@ def _prepare(
         if connecting is not None:
             destination = connecting.result()
             connections.append(destination)
-        migrate_it = migration_call(domain, destination, plan.parameters(), plan.flag_bits())
+        migrate_it = migration_call(domain, destination, parameters, plan.flag_bits())
 
         def call() -> None:
             limits.set()
             migrate_it()
 
+        def undo() -> None:
+            limits.restore()
+            own.restore()
+
+        own.set()
         record = MigrationRecord(
             guest=guest,
             name=guest.name,
@@ -249,10 +259,10 @@ def _prepare(
             call=call,
             control=control,
             connections=tuple(connections),
-            undo=limits.restore,
+            undo=undo,
             downtime_limit_ms=limits.downtime_ms,
             policy_guest=policy_guest,
-            warnings=warnings,
+            warnings=[*warnings, *own.warnings],
         )
         on_failure.pop_all()
         return record

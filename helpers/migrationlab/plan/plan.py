@@ -18,8 +18,8 @@ from typing import Self
 
 from migrationlab.errors import PlanError
 from migrationlab.plan import virsh
+from migrationlab.plan.options import Options
 from migrationlab.plan.policies import catalog
-from migrationlab.plan.policies.options import PolicyOptions
 from migrationlab.plan.problem import Problem, require_none
 from migrationlab.plan.setting import checked, unknown_names
 from migrationlab.plan.settings import AUTO, FLAG_BITS, Settings, settings
@@ -296,7 +296,7 @@ _NAMES = [field.name for field in fields(Plan)]
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, PolicyOptions):
+    if isinstance(value, Options):
         return value.plain()
     return list(value) if isinstance(value, tuple) else value
 

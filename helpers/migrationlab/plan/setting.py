@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import NamedTuple, TypeGuard
 
 from migrationlab.errors import PlanError
-from migrationlab.plan.policies.options import PolicyOptions
+from migrationlab.plan.options import Options
 from migrationlab.plan.wording import nearest, quote
 
 
@@ -49,7 +49,7 @@ _EXAMPLES = {
     Shape.TEXT: "Write a text in quotes, or leave out {name}.",
     Shape.NAMES: "Write a tuple, such as {name}=('vda',).",
     Shape.OPTIONAL_NAMES: "Write a tuple, such as {name}=('xbzrle',).",
-    Shape.OPTIONS: "Write a mapping, such as {name}={{'downtime_ms': 1000}}.",
+    Shape.OPTIONS: "Write a mapping, such as {name}={{'NAME': 1000}}.",
 }
 
 
@@ -238,7 +238,7 @@ def checked(about: Setting, value: object) -> object:
     elif shape in (Shape.NAMES, Shape.OPTIONAL_NAMES) and _is_names(value):
         return tuple(value)
     elif shape is Shape.OPTIONS and isinstance(value, Mapping):
-        return PolicyOptions(value) if value else None
+        return Options(value, about.name) if value else None
     raise PlanError(
         f"{about.name} must be {about.shape} (got {_short(value)})",
         hint=_EXAMPLES[about.shape].format(name=about.name),

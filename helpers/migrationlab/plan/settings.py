@@ -15,7 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from migrationlab.plan.policies.options import PolicyOptions
+from migrationlab.plan.options import Options
+from migrationlab.plan.qemu_parameters import PARAMETERS
 from migrationlab.plan.rules import constraints
 from migrationlab.plan.setting import Effect, Flag, Group, Setting, SettingKind, Shape
 from migrationlab.plan.settings_table import SettingsTable
@@ -84,7 +85,8 @@ class Settings:
     downtime_step_s: float | None = None
     abort_when_diverging_s: float | None = None
     policy: str | None = None
-    policy_options: PolicyOptions | None = None
+    policy_options: Options | None = None
+    qemu_parameters: Options | None = None
 
 
 #: The shape of a value, by the type of its field.
@@ -97,7 +99,7 @@ _SHAPES = {
     "str | None": Shape.TEXT,
     "tuple[str, ...]": Shape.NAMES,
     "tuple[str, ...] | None": Shape.OPTIONAL_NAMES,
-    "PolicyOptions | None": Shape.OPTIONS,
+    "Options | None": Shape.OPTIONS,
 }
 #: libvirt's type of a parameter, where the shape alone tells it.
 _TYPES = {Shape.TEXT: "string", Shape.NAMES: "strings", Shape.OPTIONAL_NAMES: "strings"}
@@ -136,7 +138,9 @@ def _setting(
 ) -> Setting:
     low, high = about.pop("range", (None, None))
     values = since_value or {}
-    newer = (f"{value} since libvirt {since}." for value, since in values.items())
+    newer = [f"{value} since libvirt {since}." for value, since in values.items()]
+    if name == "qemu_parameters":
+        newer += [about.description for about in PARAMETERS.values()]
     return Setting(
         name=name,
         default=default,

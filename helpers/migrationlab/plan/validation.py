@@ -18,6 +18,7 @@ from migrationlab.plan.facts import DiskFacts, DomainFacts, Side, Situation, dom
 from migrationlab.plan.host_rules import ACCEPTED, situation_problems
 from migrationlab.plan.policies import catalog
 from migrationlab.plan.problem import Problem
+from migrationlab.plan.qemu_parameters import parameter_problems
 from migrationlab.plan.rules import RULES
 from migrationlab.plan.settings import AUTO, Setting, Settings, Shape, settings
 from migrationlab.plan.uri_parser import name_problem
@@ -42,6 +43,7 @@ ACCEPTED_BY_LIBVIRT = (
     ACCEPTED
     | {rule.name for rule in RULES if rule.accepted}
     | {"value-range-own", "text-own", "policy-unknown", "policy-options"}
+    | {"qemu-parameter-unknown", "qemu-parameter-value", "qemu-parameter-needs"}
 )
 #: Whole numbers that libvirt accepts though they make no sense, as a bandwidth of 2^50 MiB/s.
 _UNCHECKED = frozenset(
@@ -71,6 +73,7 @@ def validate(
         *_text_problems(plan),
         *_value_problems(plan),
         *_policy_problems(plan),
+        *parameter_problems(plan, plan.qemu_parameters or {}),
         *(rule.problem(plan) for rule in RULES if rule.broken(plan)),
         *(() if situation is None else situation_problems(plan, situation)),
     )

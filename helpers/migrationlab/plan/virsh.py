@@ -6,9 +6,11 @@ Sources: libvirt's ``docs/manpages/virsh.rst`` (migrate, migrate-setmaxdowntime,
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterator, Mapping
 
+from migrationlab.plan.qemu_parameters import globals_of, parameters_at
 from migrationlab.plan.settings import AUTO, Settings, settings
 from migrationlab.plan.uris import connection_notes, migration_notes
 
@@ -122,6 +124,8 @@ def _missing(plan: Settings, domain: str, source_uri: str) -> Iterator[str]:
             f"virsh migrate has no policy {plan.policy}. `migrationlab policies {plan.policy}` "
             "shows what to do in a second shell, and when."
         )
+    if plan.qemu_parameters:
+        yield from _monitor_notes(plan.qemu_parameters, source_uri, domain)
     if plan.abort_when_diverging_s is not None:
         yield (
             "virsh migrate does not watch whether the guest writes memory faster than it is sent. "
@@ -132,6 +136,20 @@ def _missing(plan: Settings, domain: str, source_uri: str) -> Iterator[str]:
         f"virsh migrate has no deadline (--timeout suspends the guest). To cancel it after "
         f"{plan.deadline_s:g} s, put timeout --signal=INT {plan.deadline_s:g} before it."
     )
+
+
+def _monitor_notes(given: Mapping[str, object], source_uri: str, domain: str) -> Iterator[str]:
+    if at_source := parameters_at(given, "source"):
+        command = json.dumps({"execute": "migrate-set-parameters", "arguments": at_source})
+        yield (
+            "virsh migrate cannot set QEMU's own parameters. Set those of the source before: "
+            f"{virsh_line(source_uri, 'qemu-monitor-command', domain, command)}"
+        )
+    if there := globals_of(given):
+        yield (
+            "virsh migrate cannot set QEMU's own parameters. Those of the destination stand in the "
+            f"XML for it, as arguments of qemu:commandline: {shlex.join(there)}"
+        )
 
 
 def _timeout(plan: Settings) -> tuple[str, int | None]:

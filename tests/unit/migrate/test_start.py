@@ -10,6 +10,7 @@ import pytest
 from migrationlab.errors import UsageError
 from migrationlab.hosts.host import Host
 from migrationlab.migrate.start import start
+from migrationlab.plan.plan import Plan
 
 
 @pytest.fixture
@@ -41,3 +42,12 @@ def test_wrong_arguments_are_refused(
     with pytest.raises(UsageError, match=complaint) as refused:
         start(guest, **{"to": host, **arguments})
     assert refused.value.hint
+
+
+@pytest.mark.parametrize("validate", [True, False])
+def test_qemu_parameters_are_for_a_lab(host: Host, *, validate: bool) -> None:
+    """A domain that is no guest of a lab never gets parameters of QEMU, validated or not."""
+    plan = Plan.from_dict({"qemu_parameters": {"announce-rounds": 3}})
+    with pytest.raises(UsageError, match=r"qemu_parameters must be left out.*'test'") as refused:
+        start("test", source=host, to=host, plan=plan, validate=validate)
+    assert refused.value.hint.startswith("Leave out qemu_parameters")

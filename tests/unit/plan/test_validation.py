@@ -88,6 +88,12 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "downtime_steps needs max_downtime_ms and downtime_step_s": {"downtime_steps": 5},
     "downtime_step_s needs downtime_steps": {"downtime_step_s": 5},
     "policy_options needs policy": {"policy_options": {"downtime_ms": 500}},
+    "qemu_parameters excludes offline=True": {
+        "qemu_parameters": {"announce-rounds": 3},
+        "offline": True,
+        "persistent": True,
+        "live": False,
+    },
     "policy excludes max_downtime_ms": {"policy": "nova", "max_downtime_ms": 500},
     "policy excludes postcopy_after_iteration": {
         "policy": "nova",

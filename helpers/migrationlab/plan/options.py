@@ -1,4 +1,4 @@
-"""Hold the options of a policy inside a plan: plain values that cannot change."""
+"""Hold options by name inside a plan, as those of a policy: plain values that cannot change."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from migrationlab.errors import PlanError
 DEEPEST = 4
 
 
-class PolicyOptions(Mapping[str, Any]):
+class Options(Mapping[str, Any]):
     """Options by name. It can be hashed, and equals a dict of the same values.
+
+    Args:
+        given: The options.
+        field: The setting that has them, for error messages.
 
     Raises:
         PlanError: A value is not plain, or nested too deeply.
@@ -21,10 +25,9 @@ class PolicyOptions(Mapping[str, Any]):
 
     __slots__ = ("_values",)
 
-    def __init__(self, given: Mapping[str, object], depth: int = 1) -> None:
+    def __init__(self, given: Mapping[str, object], field: str, depth: int = 1) -> None:
         self._values = {
-            str(name): _frozen(value, f"policy_options.{name}", depth)
-            for name, value in given.items()
+            str(name): _frozen(value, f"{field}.{name}", depth) for name, value in given.items()
         }
 
     def __getitem__(self, name: str) -> Any:
@@ -51,7 +54,7 @@ def _frozen(value: object, path: str, depth: int) -> object:
     if hasattr(value, "tolist"):  # numpy's numbers come with sweeps
         value = value.tolist()
     if isinstance(value, Mapping) and depth < DEEPEST:
-        return PolicyOptions(value, depth + 1)
+        return Options(value, path, depth + 1)
     if isinstance(value, list | tuple) and depth < DEEPEST:
         return tuple(_frozen(item, path, depth + 1) for item in value)
     finite = not isinstance(value, float) or math.isfinite(value)
@@ -65,6 +68,6 @@ def _frozen(value: object, path: str, depth: int) -> object:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, PolicyOptions):
+    if isinstance(value, Options):
         return value.plain()
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
