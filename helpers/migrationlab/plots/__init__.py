@@ -6,6 +6,7 @@ calls, and a widget's thread must not touch it. Nothing here measures; ``analysi
 
 from migrationlab.plots.convergence import convergence
 from migrationlab.plots.cost import cost
+from migrationlab.plots.dirty_curve import dirty_curve
 from migrationlab.plots.downtime import downtime
 from migrationlab.plots.downtime_parts import downtime_parts
 from migrationlab.plots.experiment import experiment
@@ -28,6 +29,7 @@ __all__ = [
     "Picture",
     "convergence",
     "cost",
+    "dirty_curve",
     "downtime",
     "downtime_parts",
     "experiment",

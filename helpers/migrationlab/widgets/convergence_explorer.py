@@ -1,10 +1,11 @@
 """Explore convergence: sliders, the forecast of the pre-copy model, and the results of runs.
 
-Theory of operation. A slider's callback computes the forecast, which takes a millisecond, shows it
-in words, and passes figure and tables to the background renderer. A ``LiveRun`` makes a real
-migration in its own thread, and calls back.
+Theory of operation. A slider's callback computes the model's forecast, which takes a millisecond,
+shows it in words, and passes the simulated forecast, figure and tables to the background renderer.
+A ``LiveRun`` makes a real migration in its own thread, and calls back.
 
-``forecast.precopy`` is the model. libvirt is needed only with a guest.
+``forecast.precopy`` is the model, the first explanation; ``forecast.forecast`` simulates QEMU's
+rules beside it. libvirt is needed only with a guest.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING
 import ipywidgets as widgets
 
 from migrationlab import plots
-from migrationlab.forecast.precopy import Precopy, memory_in_use_mib, nearest
+from migrationlab.forecast import DirtyCurve, Memory, forecast
+from migrationlab.forecast.precopy import PAYLOAD_SHARE, Precopy, memory_in_use_mib, nearest
+from migrationlab.plan.plan import Plan
 from migrationlab.runs.run import Run, Runs
 from migrationlab.widgets import fields
 from migrationlab.widgets.base import LiveWidget
@@ -163,6 +166,7 @@ class ConvergenceExplorer(LiveWidget):
         near = nearest(settings, self._recorded)
         used = self._recorded_mib or settings.memory_mib
         parts = [
+            messages.note(simulated(settings)),
             self._picture(settings)._repr_html_(),
             _differences(settings, near),
             run_tables.forecasts(near, used, "The recorded runs nearest to the setting"),
@@ -201,6 +205,22 @@ class ConvergenceExplorer(LiveWidget):
                 self.message.value = messages.status("Cancelled before it began.")
             self.start_button.disabled = False
             self.cancel_button.disabled = True
+
+
+def simulated(settings: Precopy) -> str:
+    """Return in words what the simulation of QEMU's rules forecasts for settings of the model."""
+    told = forecast(
+        Plan(max_downtime_ms=round(settings.max_downtime_ms)),
+        DirtyCurve.constant(settings.dirty_mib_s, settings.working_set_mib),
+        memory=Memory(total_mib=settings.memory_mib),
+        bandwidth_mbit_s=settings.wire_mbit_s * PAYLOAD_SHARE,
+    )
+    if told.total_s.median is None:
+        return f"Simulated by QEMU's rules: it ends with a probability of {told.ends:.0%}."
+    return (
+        f"Simulated by QEMU's rules: it ends with a probability of {told.ends:.0%}, after "
+        f"{told.total_s} s, and the guest is paused for {told.downtime_ms.text(0)} ms."
+    )
 
 
 def _differences(settings: Precopy, near: tuple[Run, ...]) -> str:

@@ -29,6 +29,7 @@ from migrationlab.plan.plan import Mode, Plan
 from migrationlab.plan.wire_spec import WireSpec
 from migrationlab.runs.run import Outcome, Run
 from migrationlab.widgets import ConvergenceExplorer
+from migrationlab.widgets.convergence_explorer import simulated
 from migrationlab.widgets.views import run_tables
 
 TIMEOUT_S = 20
@@ -213,6 +214,17 @@ def test_forecast_is_shown_in_words_and_in_the_figure(playground: ConvergenceExp
     assert 'alt="The model: it ends after 12 iterations' in shown
     assert "The recorded runs nearest to the setting" in shown
     assert "<td>40 MiB/s</td>" in shown
+
+
+def test_simulation_stands_beside_the_model(playground: ConvergenceExplorer) -> None:
+    """The simulated forecast is shown with its intervals, and says it where nothing ends."""
+    assert playground.wait(TIMEOUT_S)
+    assert "Simulated by QEMU&#39;s rules: it ends" in playground.results.value
+    playground.dirty.value = 100
+    never = simulated(playground.settings)
+    assert never == "Simulated by QEMU's rules: it ends with a probability of 0%."
+    playground.dirty.value = 0
+    assert "probability of 100%, after" in simulated(playground.settings)
 
 
 def test_slider_changes_text_at_once_and_figure_later(
