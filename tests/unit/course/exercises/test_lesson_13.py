@@ -5,13 +5,14 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from migrationlab.course.exercises import lesson_13
+from migrationlab.course.exercises.lesson_13 import BANDWIDTH_MBIT_S, DATABASE
 from migrationlab.course.feedback import AnswerState
 from migrationlab.course.lesson import Lesson
-from migrationlab.forecast import DirtyCurve, advise
+from migrationlab.forecast import DirtyCurve, advise, forecast
+from migrationlab.forecast.advice import SURE
 from migrationlab.forecast.precopy import PAYLOAD_SHARE
 from migrationlab.forecast.run_inputs import lab_memory
-from migrationlab.plan.plan import Plan
+from migrationlab.plan.plan import Mode, Plan
 from migrationlab.runs.run import Outcome
 
 LESSON = Lesson("13", live=False)
@@ -31,11 +32,12 @@ SCORE = {"inside": 2, "runs": 3}
 
 def test_recorded_run_has_the_plan_that_is_advised() -> None:
     """The lesson migrates by advice: without a lab, the recorded run has that very plan."""
-    runs = {run.experiment["cell"]: run for run in reversed(LESSON.experiment("fixes").measured)}
+    made = reversed(LESSON.experiment("fixes").measured)
+    runs = {run.experiment["cell"]: run for run in made if run.experiment is not None}
     curve = DirtyCurve.from_run(runs["nothing"])
     advice = advise(
         curve, lab_memory(256, 64), 500 * PAYLOAD_SHARE, downtime_ms=1500, within_s=15,
-        plan=Plan(mode="peer2peer", deadline_s=60),
+        plan=Plan(mode=Mode.PEER2PEER, deadline_s=60),
     )  # fmt: skip
     advised, recorded = advice.plans[0].plan, runs["longer-downtime"]
     assert recorded.outcome is Outcome.COMPLETED
@@ -50,7 +52,7 @@ def test_recorded_run_has_the_plan_that_is_advised() -> None:
     "plan",
     [
         Plan(max_downtime_ms=900),
-        Plan(mode="peer2peer", max_downtime_ms=900),
+        Plan(mode=Mode.PEER2PEER, max_downtime_ms=900),
         Plan(max_downtime_ms=900, auto_converge=True),
         Plan(max_downtime_ms=900, parallel=True),
     ],
@@ -137,7 +139,4 @@ def test_score_needs_the_table(scored: object) -> None:
 
 def test_database_is_not_helped_by_the_default_limit() -> None:
     """The exercise has a point: QEMU's own limit does not end the migration for certain."""
-    told = lesson_13.forecast(
-        Plan(), lesson_13.DATABASE, bandwidth_mbit_s=lesson_13.BANDWIDTH_MBIT_S
-    )
-    assert told.ends < lesson_13.SURE
+    assert forecast(Plan(), DATABASE, bandwidth_mbit_s=BANDWIDTH_MBIT_S).ends < SURE
