@@ -20,6 +20,8 @@ Version = tuple[int, ...]
 
 SAFE_TCG_QEMU = (9, 0)
 MULTIFD_POSTCOPY_QEMU = (10, 1)
+#: The first QEMU that refuses the two together; an older one accepts them.
+MULTIFD_POSTCOPY_REFUSED = (8, 1)
 #: What only the source's QEMU must know: party in qemuMigrationParamsFlagMap and -TPMap.
 SOURCE_ONLY = frozenset({"zerocopy", "switchover_bandwidth_mib_s", "auto_converge"})
 
@@ -83,8 +85,11 @@ def _version_problems(plan: Settings, side: Side, which: str) -> Iterator[Proble
             wanted = f"{program} {_text(needs)} or newer"
             values = {"field": field, "what": what, "wanted": wanted}
             yield _problem("too-old", **values, got=_text(has), where=where)
-    if plan.postcopy and plan.parallel and side.qemu and side.qemu < MULTIFD_POSTCOPY_QEMU:
-        yield _problem("postcopy-parallel", got=_text(side.qemu), where=where)
+    if plan.postcopy and plan.parallel and side.qemu:
+        if side.qemu < MULTIFD_POSTCOPY_REFUSED:
+            yield _problem("postcopy-parallel-unchecked", got=_text(side.qemu), where=where)
+        elif side.qemu < MULTIFD_POSTCOPY_QEMU:
+            yield _problem("postcopy-parallel", got=_text(side.qemu), where=where)
 
 
 def _needed_versions(plan: Settings) -> Iterator[tuple[str, str, str, Version]]:

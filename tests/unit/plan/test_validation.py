@@ -533,3 +533,14 @@ def test_plan_with_many_settings_is_valid() -> None:
     ).filled(destination="node2")  # fmt: skip
     situation = replace(HOSTS, domain=domain_facts(XML, active=True, persistent=True))
     assert plan.problems(situation=situation) == ()
+
+
+@pytest.mark.parametrize(("qemu", "accepted"), [((7, 2), True), ((8, 1), False), ((10, 0), False)])
+def test_old_qemu_accepts_parallel_postcopy(qemu: tuple[int, ...], *, accepted: bool) -> None:
+    """Parallel post-copy is a problem before QEMU 10.1; QEMU itself refuses it from 8.1 on."""
+    side = replace(NEW, qemu=qemu)
+    found = rules(
+        Plan(postcopy=True, parallel=True), Situation(source=side, destination=replace(side))
+    )
+    (rule,) = {each for each in found if each.startswith("postcopy-parallel")}
+    assert (rule in ACCEPTED_BY_LIBVIRT) is accepted
