@@ -59,6 +59,7 @@ def test_downtimes_are_measured_cancelled_and_shown(
     lesson.shot("done")
 
 
+@pytest.mark.thorough
 def test_convergence_is_forecast_tried_cancelled_and_tried_again(
     open_lesson: Callable[[str, str], Lesson],
 ) -> None:

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.lab
 SMALL = {"memory_mib": 128, "working_set_mib": 16}
 
 
+@pytest.mark.thorough
 def test_stopped_experiment_is_continued(lab: Lab, tmp_path: Path) -> None:
     """A continued experiment counts each run once, with its direction and settings."""
     experiment = Experiment(

@@ -200,6 +200,7 @@ def assert_clocks(run: Run) -> None:
         assert abs(offset["offset_ms"]) <= offset["error_ms"]
 
 
+@pytest.mark.thorough
 def test_echoes_agree_with_beats(lab: Lab, guest: Guest, stored: Path) -> None:
     """The silence of echoes is that of the beats, within the probe's period and the jitter.
 
