@@ -86,8 +86,9 @@ def connected(client: Any, scheduler: str | None, pairs: int) -> Iterator[Any]:
             yield own
     else:
         with (
+            # With its own certificates: a worker does what it is sent, whoever sends it.
             distributed.LocalCluster(
-                n_workers=pairs, threads_per_worker=1, dashboard_address=None
+                n_workers=pairs, threads_per_worker=1, dashboard_address=None, security=True
             ) as cluster,
             distributed.Client(cluster) as own,
         ):

@@ -230,7 +230,7 @@ def test_too_many_runs_are_refused() -> None:
         ({"workload": {"accelerator": "fast"}}, UsageError, "accelerator must be"),
         ({"wire": {"wire_mbit_s": 0}}, UsageError, "wire, cell 'all': rate_mbit_s must be"),
         ({"wire": {"loss_percent": 101}}, UsageError, "loss_percent must be"),
-        ({"lab": {"images": "slink"}}, UsageError, "lab.images: the release must be"),
+        ({"lab": {"images": "slink"}}, UsageError, "lab.images: the image must be one of"),
     ],
 )
 def test_cell_that_no_lab_can_run_is_refused(
