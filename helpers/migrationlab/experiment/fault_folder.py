@@ -20,6 +20,7 @@ import msgspec
 from migrationlab.errors import StoreError, UsageError
 from migrationlab.experiment.fault_cells import DEADLINE_S, GUEST, FaultCell
 from migrationlab.experiment.folder import append_line
+from migrationlab.experiment.manifest import FolderKind, read_manifest_of
 from migrationlab.runs.safe_files import MIB, read_file
 from migrationlab.runs.store import write_file
 
@@ -36,6 +37,10 @@ MAX_BYTES = 16 * MIB
 GUESSES_S = {"freeze-libvirtd": 30.0, "freeze-host": 30.0, "freeze-qemu": 25.0, "kill-host": 20.0}
 USUAL_S = 12.0
 _RESTORE = "Restore it from a copy, or record the matrix into a new folder."
+_KIND = FolderKind(
+    what="a fault matrix", manifest=MANIFEST, format=FORMAT, version=VERSION, most_bytes=MAX_BYTES,
+    missing="Record one: migrationlab faults -o DIR", restore=_RESTORE,
+)  # fmt: skip
 
 
 class FaultRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -175,27 +180,7 @@ def prepare_folder(folder: Path) -> None:
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Return what all runs of a matrix have in common."""
-    path = folder / MANIFEST
-    try:
-        content = json.loads(read_file(path, MAX_BYTES))
-    except OSError as error:
-        raise StoreError(
-            f"{folder} must hold a fault matrix (reading {MANIFEST} failed: {error.strerror})",
-            hint="Record one: migrationlab faults -o DIR",
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise StoreError(f"reading {path} failed: {error}", hint=_RESTORE) from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise StoreError(
-            f"{path} must be a fault matrix of migrationlab",
-            hint=f'Choose a {MANIFEST} that says "format": "{FORMAT}".',
-        )
-    if content.get("version") != VERSION:
-        raise StoreError(
-            f"version of {path} must be {VERSION} (got {content.get('version')})",
-            hint="Read it with the migrationlab that made it.",
-        )
-    return content
+    return read_manifest_of(_KIND, folder)
 
 
 def append_row(folder: Path, row: FaultRow) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 from migrationlab.errors import StoreError, UsageError
 from migrationlab.experiment.design import Design, read
+from migrationlab.experiment.manifest import FolderKind, read_manifest_of
 from migrationlab.experiment.schedule import PlannedRun
 from migrationlab.runs.safe_files import MIB, open_file, read_file
 from migrationlab.runs.store import write_file
@@ -32,6 +33,10 @@ RUNS = "runs"
 MAX_BYTES = 64 * MIB
 
 _RESTORE = "Restore it from a copy. The runs beside it can be read without it."
+_KIND = FolderKind(
+    what="an experiment", manifest=MANIFEST, format=FORMAT, version=VERSION, most_bytes=MAX_BYTES,
+    missing=f"Give a folder that has {MANIFEST}, or a TOML file.", restore=_RESTORE,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,26 +85,7 @@ def write_manifest(folder: Path, manifest: ExperimentManifest) -> None:
 
 def read_manifest(folder: Path) -> ExperimentManifest:
     """Read the manifest of an experiment."""
-    path = folder / MANIFEST
-    try:
-        content = json.loads(read_file(path, MAX_BYTES))
-    except OSError as error:
-        raise StoreError(
-            f"{folder} must hold an experiment (reading {MANIFEST} failed: {error.strerror})",
-            hint=f"Give a folder that has {MANIFEST}, or a TOML file.",
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise StoreError(f"reading {path} failed: {error}", hint=_RESTORE) from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise StoreError(
-            f"{path} must be an experiment of migrationlab",
-            hint=f'Choose a {MANIFEST} that says "format": "{FORMAT}".',
-        )
-    if content.get("version") != VERSION:
-        raise StoreError(
-            f"version of {path} must be {VERSION} (got {content.get('version')})",
-            hint="Read it with the migrationlab that made it.",
-        )
+    path, content = folder / MANIFEST, read_manifest_of(_KIND, folder)
     try:
         design = read(content["design"])
         planned = tuple(PlannedRun(**each) for each in content["schedule"])

@@ -18,8 +18,9 @@ from typing import Any
 
 from migrationlab.errors import UsageError
 from migrationlab.forecast.case import Memory
-from migrationlab.forecast.curve import DirtyCurve, is_number
+from migrationlab.forecast.curve import DirtyCurve
 from migrationlab.forecast.forecast import Bandwidth, forecast
+from migrationlab.forecast.numbers import is_number
 from migrationlab.forecast.result import Forecast
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.wording import quote
@@ -243,8 +244,8 @@ def _cost_to_guest(one: AdvisedPlan) -> tuple[float, ...]:
     told = one.forecast
     return (
         float(one.plan.postcopy), round(told.slowdown.median or 0, 2),
-        float(one.plan.compression is not None), told.downtime_ms.median or 0,
-        told.total_s.median or 0,
+        float(one.plan.compression is not None), float(one.plan.auto_converge is True),
+        told.downtime_ms.median or 0, told.total_s.median or 0,
     )  # fmt: skip
 
 

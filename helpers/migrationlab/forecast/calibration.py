@@ -17,7 +17,7 @@ import numpy as np
 
 from migrationlab.errors import UsageError
 from migrationlab.forecast.case import Constants
-from migrationlab.forecast.curve import is_number
+from migrationlab.forecast.numbers import is_number
 from migrationlab.forecast.run_inputs import inputs_of
 from migrationlab.plan.uris import Mode
 from migrationlab.plan.wording import nearest, quote

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from migrationlab.errors import UsageError
-from migrationlab.forecast.curve import MIB, DirtyCurve, Written, require_number
+from migrationlab.forecast.curve import MIB, DirtyCurve
+from migrationlab.forecast.numbers import require_number
+from migrationlab.forecast.written import Written
 from migrationlab.plan.downtime_steps import downtime_steps
 from migrationlab.plan.plan import Mode, Plan
 

@@ -17,22 +17,22 @@ points that fall, or that bend upwards, within :data:`NOISE` standard deviations
 
 from __future__ import annotations
 
-import bisect
 import dataclasses
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeGuard
+from typing import Any, Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from migrationlab.errors import UsageError
+from migrationlab.forecast.numbers import require_within
+from migrationlab.forecast.seen import curve_of_job
+from migrationlab.forecast.written import Written, concave
 from migrationlab.plan.wording import quote
 
 Pattern = Literal["sequential", "random"]
-Floats = npt.NDArray[np.float64]
 
 MIB = 1024 * 1024
 #: So many standard deviations of the sample a point may lie below a concave curve.
@@ -55,65 +55,6 @@ _HINT = (
     '"sampled_pages": 512, "zero_pages": 100, "total_pages": 262144, "page_bytes": 4096}.'
 )
 _MEASURE = "Measure it again: migrationlab dirty-rate DOMAIN --on URI -o FILE"
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """The function D(t) of a whole guest, made for many calls.
-
-    Attributes:
-        seconds: The times of its knots, from 0, ascending.
-        pages: The different pages written by then.
-        slope: The pages a second beyond the last knot.
-        most: The pages that can be written at all.
-        early: The exponent of the curve before its first measured point; 1 is a line.
-    """
-
-    seconds: tuple[float, ...]
-    pages: tuple[float, ...]
-    slope: float
-    most: float
-    early: float = 1.0
-    _bends: tuple[float, ...] = dataclasses.field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        # Between these times both D(t) and D(2t) are straight.
-        inner = self.seconds[1:]
-        bends = tuple(sorted({*inner, *(seconds / 2 for seconds in inner)}))
-        object.__setattr__(self, "_bends", bends)
-
-    def __call__(self, seconds: float) -> float:
-        """Return the different pages written within a time in seconds."""
-        if seconds <= 0 or len(self.seconds) < 2:
-            return 0.0
-        if seconds >= self.seconds[-1]:
-            beyond = self.pages[-1] + self.slope * (seconds - self.seconds[-1])
-            return min(beyond, self.most)
-        after = bisect.bisect_right(self.seconds, seconds)
-        low_s, high_s = self.seconds[after - 1], self.seconds[after]
-        share = (seconds - low_s) / (high_s - low_s)
-        if after == 1 and self.early != 1:
-            share **= self.early
-        return self.pages[after - 1] + share * (self.pages[after] - self.pages[after - 1])
-
-    def beyond(self, rest: float, seconds: float) -> float:
-        """Return the pages written within a time that are not among a rest of those before.
-
-        The rest is any part of the pages that were written in the same time before. D(2t) pages
-        are written in the two times together, and D(t) in each; so 2 D(t) - D(2t) are written in
-        both, which is a share of 2 - D(2t) / D(t) of the pages before. This is exact for every
-        guest that goes on in the same way. The result never falls with the time: a longer time has
-        at least the pages of a shorter one.
-        """
-        times = [time for time in self._bends if time < seconds]
-        return max(self._new(rest, time) for time in (*times, seconds))
-
-    def _new(self, rest: float, seconds: float) -> float:
-        once = self(seconds)
-        if once <= 0:
-            return 0.0
-        again = 2 - self(2 * seconds) / once
-        return once - min(rest, once) * min(max(again, 0.0), 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -192,10 +133,10 @@ class DirtyCurve:
         Raises:
             UsageError: A value is impossible.
         """
-        _require("rate_mib_s", rate_mib_s, 0, 1e7, "MiB/s")
-        _require("working_set_mib", working_set_mib, 4096 / MIB, 1e9, "MiB")
+        require_within("rate_mib_s", rate_mib_s, 0, 1e7, "MiB/s")
+        require_within("working_set_mib", working_set_mib, 4096 / MIB, 1e9, "MiB")
         if memory_mib is not None:
-            _require("memory_mib", memory_mib, 4096 / MIB, 1e9, "MiB")
+            require_within("memory_mib", memory_mib, 4096 / MIB, 1e9, "MiB")
             if memory_mib < working_set_mib:
                 raise UsageError(
                     f"memory_mib must be at least the working set of {working_set_mib:g} MiB "
@@ -268,8 +209,6 @@ class DirtyCurve:
         Raises:
             UsageError: The run has no two iterations with samples of the job.
         """
-        from migrationlab.forecast.seen import curve_of_job  # noqa: PLC0415 (it imports this one)
-
         return cls(**curve_of_job(run.job, f"run {run.run_id}"))
 
     @classmethod
@@ -369,46 +308,13 @@ class DirtyCurve:
         return dataclasses.replace(self, **changes)
 
 
-def concave(seconds: Floats, counts: Sequence[float] | Floats) -> Floats:
-    """Return the counts with slopes that never rise and are never negative."""
-    steps = np.diff(np.array([0.0, *seconds]))
-    slopes = np.diff(np.array([0.0, *counts])) / steps
-    if (slopes >= 0).all() and (np.diff(slopes) <= 0).all():
-        return np.asarray(counts, dtype=float)
-    # It takes half a second to load, which a migration's start need not wait for.
-    from scipy.optimize import isotonic_regression  # noqa: PLC0415
-
-    pooled = isotonic_regression(slopes, weights=steps, increasing=False).x
-    return np.asarray(np.cumsum(np.maximum(pooled, 0) * steps), dtype=float)
-
-
 def _numbers(name: str, values: object) -> tuple[float, ...]:
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         raise UsageError(f"{name} must be a list of numbers (got {quote(str(values))})", hint=_HINT)
     listed = list(values)
     for value in listed:
-        _require(f"each of {name}", value, 0, 1e15, "")
+        require_within(f"each of {name}", value, 0, 1e15, "")
     return tuple(value if isinstance(value, int) else float(value) for value in listed)
-
-
-def is_number(value: object) -> TypeGuard[float]:
-    """Return whether a value is a number, numpy's too; True and False are none."""
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
-
-
-def require_number(name: str, value: object) -> None:
-    """Raise UsageError unless a value is a finite number."""
-    _require(name, value, -1e15, 1e15, "")
-
-
-def _require(name: str, value: object, low: float, high: float, unit: str) -> None:
-    """Raise UsageError unless a value is a number in a range."""
-    if not is_number(value) or not low <= value <= high:
-        least = f"{low:g} to {high:g} {unit}".rstrip()
-        raise UsageError(
-            f"{name} must be a number from {least} (got {quote(str(value))})",
-            hint=f"Write {name.rpartition(' ')[2]} as a number without quotes.",
-        )
 
 
 def _require_counts(curve: DirtyCurve) -> None:

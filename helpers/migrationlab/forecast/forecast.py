@@ -19,7 +19,8 @@ import numpy as np
 
 from migrationlab.errors import UsageError
 from migrationlab.forecast.case import Case, Constants, Memory, Path, StopRule, case_of
-from migrationlab.forecast.curve import MIB, DirtyCurve, is_number
+from migrationlab.forecast.curve import MIB, DirtyCurve
+from migrationlab.forecast.numbers import is_number
 from migrationlab.forecast.per_iteration import simulate_per_iteration
 from migrationlab.forecast.qemu_rule import simulate_qemu
 from migrationlab.forecast.result import Forecast, interval
@@ -182,7 +183,7 @@ def _outcome(
     )  # fmt: skip
 
 
-def _result(  # noqa: PLR0917 (likewise)
+def _result(  # noqa: PLR0917 (each is one fact of the result)
     plan: Plan,
     stop_rule: StopRule,
     deadline_s: float | None,

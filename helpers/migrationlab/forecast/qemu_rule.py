@@ -9,7 +9,7 @@ threshold, it pauses the guest and sends the rest (migration_iteration_run in
 ``migration/migration.c``, ram_state_pending_exact in ``migration/ram.c``; alike in 7.2 and 10.0).
 
 So an iteration leaves pages unsent. Of those, some are written again, and add nothing: see
-:meth:`migrationlab.forecast.curve.Written.beyond`. No classes of pages have to be fitted. The first
+:meth:`migrationlab.forecast.written.Written.beyond`. No classes of pages are fitted. The first
 iteration is long, so what the second leaves is taken as any of the pages written in that time.
 What is pending rises with the rest and with the time: so no forecast is later for a longer limit
 or a faster link.

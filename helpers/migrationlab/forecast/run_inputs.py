@@ -11,6 +11,7 @@ import dataclasses
 import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import get_args
 
 import pandas as pd
 
@@ -63,8 +64,9 @@ def _cached(given: RunInputs, constants: Constants | None, draws: int) -> Foreca
 def inputs_of(run: Run) -> RunInputs | None:
     """Return what a forecast of a run needs; None if the run does not show it.
 
-    It does not if the guest's workload or the wire is not known or has no limit, or if somebody
-    changed the migration while it ran.
+    It does not if the guest's workload or the wire is not known or has no limit, if the curve of
+    the workload is not known before it is measured (hot-cold, zipf, phases), or if somebody changed
+    the migration while it ran.
     """
     about = run.guest
     known = [about.get("dirty_mib_s"), about.get("working_set_mib"), about.get("memory_mib")]
@@ -74,7 +76,9 @@ def inputs_of(run: Run) -> RunInputs | None:
     rate, working_set, memory, wire = (float(value) for value in known if value is not None)
     if (run.timeline().steering["by"] == "user").any():
         return None
-    pattern: Pattern = "random" if run.guest.get("pattern") == "random" else "sequential"
+    pattern: Pattern = about.get("pattern", "sequential")
+    if pattern not in get_args(Pattern) or about.get("phases"):
+        return None
     plan = run.plan
     if plan.max_downtime_ms is None:  # the limit can be the domain's own
         plan = dataclasses.replace(plan, max_downtime_ms=run.downtime_requested_ms)

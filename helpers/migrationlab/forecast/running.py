@@ -25,10 +25,11 @@ from typing import Any
 import numpy as np
 
 from migrationlab.forecast.case import Case, Constants, Path
-from migrationlab.forecast.curve import DirtyCurve, concave
+from migrationlab.forecast.curve import DirtyCurve
 from migrationlab.forecast.qemu_rule import simulate_from
 from migrationlab.forecast.result import Interval
 from migrationlab.forecast.seen import SHORTEST_MS
+from migrationlab.forecast.written import concave
 from migrationlab.plan.plan import Plan
 
 #: The rate of sending is that of the last second.

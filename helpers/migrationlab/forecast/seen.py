@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from migrationlab.errors import UsageError
-from migrationlab.forecast.curve import concave
+from migrationlab.forecast.written import concave
 
 if TYPE_CHECKING:
     import pandas as pd

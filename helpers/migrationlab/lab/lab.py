@@ -15,7 +15,6 @@ import secrets
 import shutil
 import subprocess
 import threading
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ import psutil
 
 from migrationlab.errors import GuestError, LabError, UsageError
 from migrationlab.hosts.host import Host
+from migrationlab.hosts.poll import wait_until
 from migrationlab.lab import (
     accelerator,
     boot_files,
@@ -310,15 +310,17 @@ class Lab(LabBase):
 
     @staticmethod
     def _await_beat(guest: Guest, host: Host, beats: GuestBeats, first: int) -> None:
-        end = time.monotonic() + BOOT_TIMEOUT_S
-        while beats.read(first).empty:
-            if time.monotonic() > end or guest.name not in host.domain_names():
-                raise LabError(
-                    f"boot of the guest {guest.name!r} failed: its workload sends nothing; its "
-                    f"console ends with:\n{guest.console()[-800:]}",
-                    hint=f"Read QEMU's log on {host.name}: /var/log/libvirt/qemu",
-                )
-            time.sleep(0.01)
+        def over() -> bool:
+            """Return whether it beats, or has ended."""
+            return not beats.read(first).empty or guest.name not in host.domain_names()
+
+        wait_until(over, BOOT_TIMEOUT_S)
+        if beats.read(first).empty:
+            raise LabError(
+                f"boot of the guest {guest.name!r} failed: its workload sends nothing; its "
+                f"console ends with:\n{guest.console()[-800:]}",
+                hint=f"Read QEMU's log on {host.name}: /var/log/libvirt/qemu",
+            )
 
     @staticmethod
     def fault_cases() -> tuple[FaultCase, ...]:

@@ -31,7 +31,8 @@ import libvirt
 import numpy as np
 
 from migrationlab.errors import HostError, UsageError
-from migrationlab.forecast.curve import DirtyCurve, concave
+from migrationlab.forecast.curve import DirtyCurve
+from migrationlab.forecast.written import concave
 from migrationlab.hosts.connection import refusals
 from migrationlab.hosts.host import Host
 from migrationlab.hosts.poll import wait_until

@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from migrationlab.errors import PlanError, UsageError
-from migrationlab.plan.policies import kubevirt, nova, others, ovirt, rules, stall
+from migrationlab.plan.policies import (
+    cloudstack,
+    ganeti,
+    kubevirt,
+    libvirt,
+    nova,
+    ovirt,
+    proxmox,
+    rules,
+    stall,
+)
 from migrationlab.plan.policies.policy import Policy
 from migrationlab.plan.spec import Option, options
 from migrationlab.plan.wording import nearest, quote
@@ -16,11 +26,11 @@ Kind = TypeVar("Kind", bound=type[Policy])
 _KNOWN: dict[str, type[Policy]] = {
     kind.name: kind
     for kind in (
-        others.Libvirt, others.Virsh, nova.Nova,
+        libvirt.Libvirt, libvirt.Virsh, nova.Nova,
         ovirt.MinimalDowntime, ovirt.SuspendWorkload, ovirt.PostCopy, ovirt.VeryLargeVms,
         ovirt.Legacy,
         kubevirt.KubeVirt, stall.StallDetection, kubevirt.DowntimeRamp,
-        others.Proxmox, others.CloudStack, others.Ganeti, rules.Rules,
+        proxmox.Proxmox, cloudstack.CloudStack, ganeti.Ganeti, rules.Rules,
     )
 }  # fmt: skip
 _BUILT_IN = frozenset(_KNOWN)
