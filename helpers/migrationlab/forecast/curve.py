@@ -27,8 +27,8 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from migrationlab.errors import UsageError
+from migrationlab.forecast.job_curve import curve_of_job
 from migrationlab.forecast.numbers import require_within
-from migrationlab.forecast.seen import curve_of_job
 from migrationlab.forecast.written import Written, concave
 from migrationlab.plan.wording import quote
 
@@ -204,7 +204,7 @@ class DirtyCurve:
     def from_run(cls, run: Any) -> Self:
         """Return the curve that a recorded migration shows: each of its iterations is a point.
 
-        See :mod:`migrationlab.forecast.seen`.
+        See :mod:`migrationlab.forecast.job_curve`.
 
         Raises:
             UsageError: The run has no two iterations with samples of the job.

@@ -1,8 +1,8 @@
 """Forecast the rest of a migration that runs, from the iterations it has shown so far.
 
 Theory of operation. Each iteration that is over is a point of the dirty curve, as in
-:mod:`migrationlab.forecast.seen`. What is pending, the rate of sending and the downtime limit are
-known from the job's statistics. So the simulation of ``qemu_rule`` goes on from the present.
+:mod:`migrationlab.forecast.job_curve`. The job's statistics give what is pending, the rate of
+sending and the downtime limit. So the simulation of ``qemu_rule`` goes on from the present.
 Before the second iteration nothing is known of the guest's writes, and no end is forecast. After
 it, nothing is known of times shorter than the shortest iteration so far. There the curve lies
 between a line and a steep beginning; only if the migration ends with both, or with neither, is
@@ -26,9 +26,9 @@ import numpy as np
 
 from migrationlab.forecast.case import Case, Constants, Path
 from migrationlab.forecast.curve import DirtyCurve
+from migrationlab.forecast.job_curve import SHORTEST_MS
 from migrationlab.forecast.qemu_rule import simulate_from
 from migrationlab.forecast.result import Interval
-from migrationlab.forecast.seen import SHORTEST_MS
 from migrationlab.forecast.written import concave
 from migrationlab.plan.plan import Plan
 
