@@ -15,6 +15,7 @@ import pandas as pd
 
 from migrationlab import load_runs
 from migrationlab.forecast.run_inputs import compare
+from migrationlab.forecast.scores import score
 from migrationlab.runs.run import Run
 from paths import DATA
 
@@ -35,32 +36,20 @@ def recorded(folders: list[Path]) -> list[Run]:
     return list(found.values())
 
 
-def errors(held: pd.DataFrame) -> dict[str, pd.Series]:
-    """Return the absolute errors of completed runs: time in percent, downtime in ms."""
-    done = held[held["ended"]].dropna(subset=["total_s_median"])
-    relative = (done["total_s_median"] / done["total_s"] - 1).abs() * 100
-    absolute = (done["downtime_ms_median"] - done["downtime_ms"]).abs()
-    return {"total_s": relative, "downtime_ms": absolute}
-
-
 def line(kind: str, held: pd.DataFrame) -> str:
     """Return a row of the table."""
-    right = int(((held["ends"] >= 0.5) == held["ended"]).sum())
-    done = held[held["ended"]].dropna(subset=["total_s_median"])
-    cells = []
-    for name, unit in (("total_s", "%"), ("downtime_ms", "ms")):
-        found = errors(held)[name].dropna()
-        cells.append(
-            " / ".join(f"{found.quantile(q):.1f}" for q in (0.5, 0.9, 1)) + f" {unit}"
-            if len(found) else "-"
-        )  # fmt: skip
-    covered = [
-        f"{done[name].between(done[f'{name}_low'], done[f'{name}_high'].fillna(1e9)).mean():.0%}"
-        if len(done) else "-" for name in ("total_s", "downtime_ms")
-    ]  # fmt: skip
+    found = score(held)
+
+    def three(values: tuple[float, ...] | None, unit: str) -> str:
+        return "-" if values is None else " / ".join(f"{one:.1f}" for one in values) + f" {unit}"
+
+    def share(value: float | None) -> str:
+        return "-" if value is None else f"{value:.0%}"
+
     return (
-        f"| {kind} | {len(held)} | {right} | {cells[0]} | {cells[1]} | "
-        f"{covered[0]} time, {covered[1]} downtime |"
+        f"| {kind} | {found.runs} | {found.ends_right} | {three(found.time_percent, '%')} | "
+        f"{three(found.downtime_ms, 'ms')} | {share(found.time_covered)} time, "
+        f"{share(found.downtime_covered)} downtime |"
     )
 
 

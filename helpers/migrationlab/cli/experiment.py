@@ -67,6 +67,9 @@ def complete_metrics(context: click.Context, parameter: click.Parameter, begun: 
     help="Share the blocks between the pairs of hosts of this file, with Dask.",
 )
 @click.option("--scheduler", metavar="ADDRESS", help="Dask's scheduler. [default: on this machine]")
+@click.option(
+    "--forecast", is_flag=True, help="Before the first run, store a forecast of each setting."
+)
 @click.option("--mixed", is_flag=True, help="Analyse runs of different environments together.")
 @format_option
 @click.pass_context
@@ -79,6 +82,7 @@ def experiment(
     metric: str,
     pairs: Path | None,
     scheduler: str | None,
+    forecast: bool,
     mixed: bool,
     output_format: Format,
 ) -> None:
@@ -112,6 +116,8 @@ def experiment(
     try:
         known = Experiment.load(path, directory=output)
         known.require_metric(metric)
+        if forecast and not dry_run:
+            _store_forecasts(known)
     except UsageError as error:
         say_error(error, in_file=True)
         context.exit(2)
@@ -137,6 +143,14 @@ def experiment(
         context.exit(130)
     if refused is not None:
         context.exit(1)
+
+
+def _store_forecasts(known: Experiment) -> None:
+    """Store forecasts, unless the experiment has them and is continued."""
+    from migrationlab.experiment.forecasts import has_forecasts, store_forecasts
+
+    if not has_forecasts(known.directory):
+        store_forecasts(known)
 
 
 def _facts(known: Experiment) -> dict[str, Any]:
@@ -167,6 +181,7 @@ def results(known: Experiment, metric: str, *, mixed: bool) -> dict[str, Any]:
     record = _facts(known) | {
         "outcomes": _records(known.outcomes()),
         "concerns": [concern.to_dict() for concern in known.warnings()],
+        "forecasts": _scores(known),
     }
     try:
         comparisons = known.comparisons(metric, mixed=mixed)
@@ -180,6 +195,31 @@ def results(known: Experiment, metric: str, *, mixed: bool) -> dict[str, Any]:
         "comparisons": [each.to_dict() for each in comparisons],
         "refused": None,
     }
+
+
+def _scores(known: Experiment) -> dict[str, Any] | None:
+    """Return how good the stored forecasts are; None if there are none."""
+    from migrationlab.experiment.forecasts import has_forecasts, held_forecasts
+    from migrationlab.forecast.scores import score
+
+    if not has_forecasts(known.directory):
+        return None
+    held = held_forecasts(known)
+    return score(held).to_dict() if len(held) else None
+
+
+def _score_lines(found: dict[str, Any] | None) -> list[str]:
+    if found is None:
+        return []
+    ends = f"{found['ends_right']} of {found['runs']} ended as forecast"
+    lines = [f"forecast {ends}, Brier score {found['brier']:.3f}"]
+    if found["time_percent"] is not None:
+        lines.append(
+            f"         total time off by {found['time_percent'][0]:.1f} % (median), downtime by "
+            f"{found['downtime_ms'][0]:.0f} ms; {found['time_covered']:.0%} and "
+            f"{found['downtime_covered']:.0%} within their intervals"
+        )
+    return [*lines, ""]
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -208,7 +248,8 @@ def result_lines(record: dict[str, Any]) -> list[str]:
     if more := len(compared[MOST_COMPARISONS:]):
         compared[MOST_COMPARISONS:] = [f"… and {more} more comparisons, with --format json."]
     warnings = [f"warning  {concern['text']} {concern['advice']}" for concern in record["concerns"]]
-    return [_table(record), "", *compared, "", *warnings]
+    scores = _score_lines(record.get("forecasts"))
+    return [_table(record), "", *compared, "", *scores, *warnings]
 
 
 def _table(record: dict[str, Any]) -> str:

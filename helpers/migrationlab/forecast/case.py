@@ -114,7 +114,8 @@ class Case:
         normal_pages: The pages that are not all zeros.
         zero_pages: The pages that are.
         page_bytes: The size of a page.
-        sent_page_bytes: What a page costs on the wire.
+        sent_page_bytes: What a page costs on the wire in the first iteration.
+        again_page_bytes: What a page costs that was written since.
         rate_bytes_s: The rate of sending while the guest runs.
         link_bytes_s: The rate of the link, without the plan's limit.
         before_zeros: As in :class:`Memory`.
@@ -131,6 +132,7 @@ class Case:
     zero_pages: float
     page_bytes: int
     sent_page_bytes: float
+    again_page_bytes: float
     rate_bytes_s: float
     link_bytes_s: float
     before_zeros: float | None
@@ -154,10 +156,9 @@ class Case:
         about = self.constants
         return about.look_s + about.wake_bytes / self.rate_bytes_s
 
-    @property
-    def page_s(self) -> float:
-        """Return the time to send a page."""
-        return self.sent_page_bytes / self.rate_bytes_s
+    def page_cost(self, iteration: int) -> float:
+        """Return the bytes that a page costs on the wire in an iteration, counted from 1."""
+        return self.sent_page_bytes if iteration == 1 else self.again_page_bytes
 
     @property
     def zero_page_s(self) -> float:
@@ -228,7 +229,7 @@ def case_of(
     bandwidth_mbit_s: float,
     *,
     constants: Constants,
-    compression_ratio: float = 1.0,
+    compression_ratios: tuple[float, float] = (1.0, 1.0),
     compressor_mib_s: float | None = None,
     vcpu_use: float = 1.0,
 ) -> Case:
@@ -254,15 +255,15 @@ def case_of(
     link = bandwidth_mbit_s * 1e6 / 8
     limit = plan.bandwidth_mib_s
     rate = link if limit is None else min(link, limit * MIB)
-    cost = page * compression_ratio + HEADER_BYTES
-    if compressor_mib_s is not None:
-        cost = max(cost, rate / (compressor_mib_s * MIB) * page)
+    least = 0.0 if compressor_mib_s is None else rate / (compressor_mib_s * MIB) * page
+    costs = [max(page * ratio + HEADER_BYTES, least) for ratio in compression_ratios]
     return Case(
         written=curve.written(most=normal if normal > 0 else None),
         normal_pages=normal,
         zero_pages=zero,
         page_bytes=page,
-        sent_page_bytes=cost,
+        sent_page_bytes=costs[0],
+        again_page_bytes=costs[1],
         rate_bytes_s=rate,
         link_bytes_s=link,
         before_zeros=place,

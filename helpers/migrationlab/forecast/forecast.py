@@ -38,6 +38,8 @@ DEVIATIONS = 1.645
 SLOWEST, FASTEST = 1e-3, 1e8
 
 Bandwidth = float | tuple[float, float]
+#: Bytes sent for each byte of memory: of all, or of all and of what the guest writes.
+Ratio = float | tuple[float, float]
 
 
 def forecast(
@@ -48,7 +50,7 @@ def forecast(
     memory: Memory | float | None = None,
     stop_rule: StopRule = "qemu",
     deadline_s: float | None = None,
-    compression_ratio: float | None = None,
+    compression_ratio: Ratio | None = None,
     compressor_mib_s: float | None = None,
     vcpu_use: float = 1.0,
     constants: Constants | None = None,
@@ -67,7 +69,7 @@ def forecast(
         deadline_s: When the migration is cancelled; by default the plan's, unless that is the
             one of every plan (120 s).
         compression_ratio: The bytes sent for each byte of memory, if the plan compresses: measure
-            it with a run of the guest.
+            it with a run of the guest. Or two of them: for all memory, and for what is written.
         compressor_mib_s: The memory that the compressor takes in a second.
         vcpu_use: How much of its virtual processors' time the guest uses, 0 to 1. Auto-converge
             slows a guest only when its spare time is used up.
@@ -89,8 +91,7 @@ def forecast(
             hint="Write stop_rule='qemu'.",
         )
     _require_share("vcpu_use", vcpu_use, 1.0)
-    ratio = 1.0 if compression_ratio is None else compression_ratio
-    _require_share("compression_ratio", ratio, 2.0)
+    ratios = _ratios(compression_ratio)
     if compressor_mib_s is not None:
         _require_share("compressor_mib_s", compressor_mib_s, 1e7)
     if memory is not None and not isinstance(memory, Memory):
@@ -99,7 +100,7 @@ def forecast(
         deadline_s = plan.deadline_s
     case = case_of(
         plan, curve, memory, math.sqrt(low * high),
-        constants=constants or Constants(), compression_ratio=ratio,
+        constants=constants or Constants(), compression_ratios=ratios,
         compressor_mib_s=compressor_mib_s, vcpu_use=vcpu_use,
     )  # fmt: skip
     simulate = simulate_qemu if stop_rule == "qemu" else simulate_per_iteration
@@ -191,7 +192,7 @@ def _result(  # noqa: PLR0917 (each is one fact of the result)
     nominal: Path,
     outcomes: list[_Outcome],
     *,
-    ratio: float | None,
+    ratio: Ratio | None,
 ) -> Forecast:
     likely, others = outcomes[0], outcomes[1:] or outcomes
 
@@ -244,6 +245,21 @@ def _bandwidth(given: Bandwidth) -> tuple[float, float]:
                 hint="Give what the migration's data gets, such as bandwidth_mbit_s=950.",
             )
     return float(min(pair)), float(max(pair))
+
+
+def _ratios(given: Ratio | None) -> tuple[float, float]:
+    """Return the compression ratios of all memory, and of what is written."""
+    if given is None:
+        return 1.0, 1.0
+    pair = given if isinstance(given, tuple) else (given, given)
+    if len(pair) != 2:
+        raise UsageError(
+            f"compression_ratio must be a number, or two (got {given})",
+            hint="Write compression_ratio=0.4, or (0.4, 0.5) for all memory and what is written.",
+        )
+    for value in pair:
+        _require_share("compression_ratio", value, 2.0)
+    return float(pair[0]), float(pair[1])
 
 
 def _require_share(name: str, value: object, most: float) -> None:

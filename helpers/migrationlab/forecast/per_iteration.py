@@ -41,7 +41,7 @@ def simulate_per_iteration(case: Case) -> Path:
         now += takes_s
         sent += amount
         pages = case.written(takes_s)
-        amount = pages * case.sent_page_bytes
+        amount = pages * case.again_page_bytes
     return Path(
         end="never", iterations=tuple(iterations), count=len(iterations), sending_s=now,
         downtime_s=None, network_s=None, sent_bytes=sent,

@@ -124,7 +124,7 @@ class _Simulation:
             parts = [(before * normal, 0.0), (0.0, zeros), ((1 - before) * normal, 0.0), (0.0, 0.0)]
         self.pending = _Pending(parts)
         self.began_pages = self.pending.pages
-        self.long_pages = case.written(normal * case.page_s)
+        self.long_pages = case.written(normal * self.page_s)
         # Buffers take what comes first without waiting for the wire.
         self._send(case.queued_bytes / case.rate_bytes_s)
         self.now = 0.0
@@ -157,6 +157,16 @@ class _Simulation:
         return self._path("never", None)
 
     @property
+    def page_cost(self) -> float:
+        """Return the bytes that a page costs on the wire now."""
+        return self.case.page_cost(self.count)
+
+    @property
+    def page_s(self) -> float:
+        """Return the time to send a page."""
+        return self.page_cost / self.case.rate_bytes_s
+
+    @property
     def throttles(self) -> bool:
         return self.case.plan.auto_converge
 
@@ -177,8 +187,8 @@ class _Simulation:
         rate = self.case.rate_bytes_s if assumed is None else assumed * 2.0**20
         # What QEMU measures is what the wire carries; it compares it with whole pages.
         return (
-            rate * self.limit_s * self.case.page_bytes / self.case.sent_page_bytes
-            if self.case.sent_page_bytes > self.case.page_bytes
+            rate * self.limit_s * self.case.page_bytes / self.page_cost
+            if self.page_cost > self.case.page_bytes
             else rate * self.limit_s
         )
 
@@ -200,7 +210,7 @@ class _Simulation:
             if pages <= 0 or there <= 0:
                 continue
             share = min(pages / there, 1.0)
-            spent += share * (normal * self.case.page_s + zeros * self.case.zero_page_s)
+            spent += share * (normal * self.page_s + zeros * self.case.zero_page_s)
             pages -= there
         return spent
 
@@ -209,10 +219,10 @@ class _Simulation:
         parts = []
         left_s = seconds
         for normal, zeros in self.pending.parts:
-            takes_s = normal * self.case.page_s + zeros * self.case.zero_page_s
+            takes_s = normal * self.page_s + zeros * self.case.zero_page_s
             share = 0.0 if takes_s <= 0 else min(left_s / takes_s, 1.0)
             left_s = max(left_s - takes_s, 0.0)
-            self.sent_bytes += share * (normal * self.case.sent_page_bytes + zeros * HEADER_BYTES)
+            self.sent_bytes += share * (normal * self.page_cost + zeros * HEADER_BYTES)
             parts.append((normal * (1 - share), zeros * (1 - share)))
         self.pending.parts = parts
         self.now += seconds
@@ -321,7 +331,7 @@ class _Simulation:
 
     def _rest_bytes(self) -> float:
         pending = self.pending
-        return pending.normal * self.case.sent_page_bytes + pending.zeros * HEADER_BYTES
+        return pending.normal * self.page_cost + pending.zeros * HEADER_BYTES
 
     def _switchover(self, end: str) -> Path:
         about, rest = self.case.constants, self._rest_bytes()

@@ -1,39 +1,44 @@
-"""Read from a recorded run of the lab what a forecast of it needs, and compare the two.
+"""Find what the forecast of a migration in the lab needs, and compare forecasts with runs.
 
-The inputs are those known before the migration: what the guest's workload was asked to write, the
-wire's rate, the plan. Only the compression ratio and the use of the virtual processors are from
-the run. The memory in use is a rule for the lab's guests, see :func:`lab_memory`.
+The inputs are those known before the migration: what the guest's workload was asked to write and
+with which content, the wire's rate, the plan. See :mod:`migrationlab.forecast.lab_guest` for the
+rules that give the rest. Nothing is read from what a run measured.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any
 
 import pandas as pd
 
 from migrationlab.forecast.case import Constants, Memory
-from migrationlab.forecast.curve import DirtyCurve, Pattern
-from migrationlab.forecast.forecast import forecast
+from migrationlab.forecast.curve import DirtyCurve
+from migrationlab.forecast.forecast import Ratio, forecast
+from migrationlab.forecast.lab_guest import (
+    compression_of_guest,
+    curve_of_guest,
+    memory_of_guest,
+    vcpu_use_of_guest,
+)
 from migrationlab.forecast.precopy import PAYLOAD_SHARE
-from migrationlab.forecast.result import Forecast, Interval
+from migrationlab.forecast.result import Forecast
 from migrationlab.plan.plan import Plan
 from migrationlab.runs.run import Outcome, Run
 
-#: A lab's guest uses so much memory beside its working set: this, and a share of the whole.
-KERNEL_MIB, KERNEL_SHARE = 44.0, 0.039
-#: So much of it lies behind the free memory, which is all zeros.
-BEHIND_ZEROS_MIB = 12.5
-
-
-def lab_memory(memory_mib: float, working_set_mib: float) -> Memory:
-    """Return the memory of a lab's guest, by a rule from recorded runs of 128 and 256 MiB."""
-    used = min(KERNEL_MIB + KERNEL_SHARE * memory_mib + working_set_mib, memory_mib)
-    behind = min(BEHIND_ZEROS_MIB / used, 1.0)
-    return Memory(total_mib=memory_mib, zero_mib=memory_mib - used, before_zeros=1 - behind)
+#: The outcomes that say whether a migration ends.
+_JUDGED = (Outcome.COMPLETED, Outcome.TIMED_OUT)
+#: What a forecast tells, as a run's summary has it: its name there, and how many make one here.
+_MEASURED = {
+    "total_s": ("total_ms", 1000),
+    "call_s": ("call_ms", 1000),
+    "downtime_ms": ("downtime_event_ms", 1),
+    "downtime_network_ms": ("downtime_network_ms", 1),
+    "iterations": ("iterations", 1),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +49,20 @@ class RunInputs:
     curve: DirtyCurve
     memory: Memory
     bandwidth_mbit_s: float
-    compression_ratio: float | None = None
+    compression_ratio: Ratio | None = None
     vcpu_use: float = 1.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the inputs as plain values, for JSON."""
+        return {
+            "plan": self.plan.changed(),
+            "period_ms": list(self.curve.period_ms),
+            "dirty_pages": list(self.curve.dirty_pages),
+            "memory": dataclasses.asdict(self.memory),
+            "bandwidth_mbit_s": self.bandwidth_mbit_s,
+            "compression_ratio": self.compression_ratio,
+            "vcpu_use": self.vcpu_use,
+        }
 
     def forecast(self, constants: Constants | None = None, *, draws: int) -> Forecast:
         """Return the forecast, with the plan's deadline."""
@@ -61,35 +78,47 @@ def _cached(given: RunInputs, constants: Constants | None, draws: int) -> Foreca
     )  # fmt: skip
 
 
+def inputs_of_lab(
+    plan: Plan, guest: Mapping[str, Any], wire: Mapping[str, Any]
+) -> RunInputs | None:
+    """Return what the forecast of a migration in the lab needs; None if it is not known.
+
+    Args:
+        plan: How to migrate.
+        guest: The guest by the names of :class:`migrationlab.plan.guest_spec.GuestSpec`.
+        wire: ``rate_mbit_s``, and ``measured_mbit_s`` if a stream was measured on it.
+    """
+    rate, measured = wire.get("rate_mbit_s"), wire.get("measured_mbit_s")
+    if not isinstance(guest.get("memory_mib"), int | float) or not isinstance(rate, int | float):
+        return None
+    curve = curve_of_guest(guest)
+    if curve is None:
+        return None
+    memory = memory_of_guest(guest)
+    ratio = compression_of_guest(guest, plan.compression[0], memory) if plan.compression else None
+    # URIs and the like do not matter, and equal inputs are forecast once.
+    plan = dataclasses.replace(plan, migration_uri=None, connection_uri=None)
+    return RunInputs(
+        plan=plan, curve=curve, memory=memory,
+        bandwidth_mbit_s=measured or rate * PAYLOAD_SHARE,
+        compression_ratio=ratio,
+        vcpu_use=vcpu_use_of_guest(guest),
+    )  # fmt: skip
+
+
 def inputs_of(run: Run) -> RunInputs | None:
     """Return what a forecast of a run needs; None if the run does not show it.
 
     It does not if the guest's workload or the wire is not known or has no limit, if the curve of
-    the workload is not known before it is measured (hot-cold, zipf, phases), or if somebody changed
+    the workload is not known before it is measured (a rate that changes), or if somebody changed
     the migration while it ran.
     """
-    about = run.guest
-    known = [about.get("dirty_mib_s"), about.get("working_set_mib"), about.get("memory_mib")]
-    known.append(None if run.wire is None else run.wire["rate_mbit_s"])
-    if not all(isinstance(value, int | float) for value in known):
-        return None  # a workload can write as fast as possible ("max"), a wire have no limit
-    rate, working_set, memory, wire = (float(value) for value in known if value is not None)
-    if (run.timeline().steering["by"] == "user").any():
-        return None
-    pattern: Pattern = about.get("pattern", "sequential")
-    if pattern not in get_args(Pattern) or about.get("phases"):
+    if run.wire is None or (run.timeline().steering["by"] == "user").any():
         return None
     plan = run.plan
     if plan.max_downtime_ms is None:  # the limit can be the domain's own
         plan = dataclasses.replace(plan, max_downtime_ms=run.downtime_requested_ms)
-    # URIs and the like do not matter, and equal inputs are forecast once.
-    plan = dataclasses.replace(plan, migration_uri=None, connection_uri=None)
-    return RunInputs(
-        plan=plan, curve=DirtyCurve.constant(rate, working_set, pattern),
-        memory=lab_memory(memory, working_set),
-        bandwidth_mbit_s=wire * PAYLOAD_SHARE, compression_ratio=_ratio(run),
-        vcpu_use=_vcpu_use(run) if plan.auto_converge else 1.0,
-    )  # fmt: skip
+    return inputs_of_lab(plan, run.guest, run.wire)
 
 
 def compare(
@@ -111,27 +140,30 @@ def compare(
     """
     rows = []
     for run in runs:
-        if run.outcome not in (Outcome.COMPLETED, Outcome.TIMED_OUT):
-            continue
-        if (given := inputs_of(run)) is None:
-            continue
-        told, summary = given.forecast(constants, draws=draws), run.summary()
-        ended = run.outcome is Outcome.COMPLETED
-        measured = {
-            "total_s": summary["total_ms"] / 1000, "call_s": summary["call_ms"] / 1000,
-            "downtime_ms": summary["downtime_event_ms"],
-            "downtime_network_ms": summary["downtime_network_ms"],
-            "iterations": summary["iterations"],
-        }  # fmt: skip
-        row: dict[str, object] = {
-            "run_id": run.run_id, "kind": _kind(run.plan), "ends": told.ends, "ended": ended
-        }  # fmt: skip
-        for name, value in measured.items():
-            row[name] = value if ended else None
-            interval: Interval = getattr(told, name)
-            row |= {f"{name}_{part}": number for part, number in interval.to_dict().items()}
-        rows.append(row)
+        given = inputs_of(run) if run.outcome in _JUDGED else None
+        if given is not None:
+            rows.append(compared(run, given.forecast(constants, draws=draws).to_dict()))
     return pd.DataFrame(rows)
+
+
+def compared(run: Run, told: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a row of :func:`compare`; None for a run that neither completed nor timed out.
+
+    Args:
+        run: The run.
+        told: Its forecast, as ``Forecast.to_dict`` gives it.
+    """
+    if run.outcome not in _JUDGED:
+        return None
+    summary, ended = run.summary(), run.outcome is Outcome.COMPLETED
+    row: dict[str, Any] = {
+        "run_id": run.run_id, "kind": _kind(run.plan), "ends": told["ends"], "ended": ended
+    }  # fmt: skip
+    for name, (metric, per) in _MEASURED.items():
+        value = summary[metric]
+        row[name] = value / per if ended and value is not None else None
+        row |= {f"{name}_{part}": number for part, number in told[name].items()}
+    return row
 
 
 def _kind(plan: Plan) -> str:
@@ -142,28 +174,3 @@ def _kind(plan: Plan) -> str:
     if plan.compression is not None:
         return "compression"
     return "multifd" if plan.parallel else "plain"
-
-
-def _ratio(run: Run) -> float | None:
-    """Return the bytes sent for each byte of memory, if a run compressed."""
-    job = run.completed_job
-    if run.plan.compression is None or not job.get("memory_normal_bytes"):
-        return None
-    return float(job["memory_processed"]) / float(job["memory_normal_bytes"])
-
-
-def _vcpu_use(run: Run) -> float:
-    """Return the use of the guest's virtual processors before memory was sent; 1 if unknown."""
-    line, used = run.timeline(), run.processes
-    began_ns = line.active_ns or line.returned_ns
-    early = used[
-        (used["side"] == "source") & used["thread"].str.startswith("vCPU")
-        & (used["time_ns"] < began_ns)
-    ]  # fmt: skip
-    shares = []
-    for _, thread in early.groupby("thread"):
-        span_ns = int(thread["time_ns"].iloc[-1]) - int(thread["time_ns"].iloc[0])
-        if span_ns > 0:
-            spent_ns = int(thread["cpu_ns"].iloc[-1]) - int(thread["cpu_ns"].iloc[0])
-            shares.append(spent_ns / span_ns)
-    return min(max(sum(shares) / len(shares), 0.01), 1.0) if shares else 1.0

@@ -201,9 +201,9 @@ class SeenMigration:
         bytes_s = rate * page
         return Case(
             written=curve.written(), normal_pages=left - zeros, zero_pages=zeros, page_bytes=page,
-            sent_page_bytes=page, rate_bytes_s=bytes_s, link_bytes_s=bytes_s, before_zeros=None,
-            limits=((0.0, limit_ms / 1000),), plan=_without_times(plan), constants=Constants(),
-            vcpu_use=1.0,
+            sent_page_bytes=page, again_page_bytes=page, rate_bytes_s=bytes_s, link_bytes_s=bytes_s,
+            before_zeros=None, limits=((0.0, limit_ms / 1000),), plan=_without_times(plan),
+            constants=Constants(), vcpu_use=1.0,
         )  # fmt: skip
 
     def _path(self, case: Case, now_ns: int) -> Path:

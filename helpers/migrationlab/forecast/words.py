@@ -25,7 +25,7 @@ _PLAIN_ONLY = (
 
 
 def not_modelled(
-    plan: Plan, stop_rule: StopRule, *, compression_ratio: float | None
+    plan: Plan, stop_rule: StopRule, *, compression_ratio: object | None
 ) -> tuple[str, ...]:
     """Return what a forecast of a plan cannot speak about."""
     changed = plan.changed()
@@ -73,14 +73,14 @@ def reasons(
 def _course(case: Case, path: Path) -> str:
     limit_ms = 1000 * max(limit for _, limit in case.limits)
     limit = f"the downtime limit of {limit_ms or DEFAULT_DOWNTIME_MS:.0f} ms"
-    rate = case.rate_bytes_s / MIB * case.page_bytes / case.sent_page_bytes
+    rate = case.rate_bytes_s / MIB * case.page_bytes / case.again_page_bytes
     if not path.iterations:
         return f"All of the memory can be sent within {limit}."
     last = path.iterations[-1]
     takes_s = last.end_s - last.start_s
     pages = case.written(takes_s)
     written = pages * case.page_bytes / MIB
-    needed_ms = 1000 * pages * case.sent_page_bytes / case.rate_bytes_s
+    needed_ms = 1000 * pages * case.again_page_bytes / case.rate_bytes_s
     facts = (
         f"The link carries {rate:.0f} MiB/s of memory. In an iteration of {takes_s:.2f} s the "
         f"guest writes {written:.0f} MiB, which take {needed_ms:.0f} ms to send"

@@ -10,8 +10,8 @@ from migrationlab.course.feedback import AnswerState
 from migrationlab.course.lesson import Lesson
 from migrationlab.forecast import DirtyCurve, advise, forecast
 from migrationlab.forecast.advice import SURE
+from migrationlab.forecast.lab_guest import lab_memory
 from migrationlab.forecast.precopy import PAYLOAD_SHARE
-from migrationlab.forecast.run_inputs import lab_memory
 from migrationlab.plan.plan import Mode, Plan
 from migrationlab.runs.run import Outcome
 

@@ -1,0 +1,137 @@
+"""Know from the description of a lab's guest what a forecast needs: curve, memory, compression.
+
+Nothing is measured: a :class:`migrationlab.plan.guest_spec.GuestSpec`, or the record that a run has
+of it, says what the guest writes. The sizes and ratios here are from recorded runs of the lab.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from migrationlab.forecast.case import Memory
+from migrationlab.forecast.curve import MIB, RANDOM_POINTS, DirtyCurve
+
+PAGE_BYTES = 4096
+#: A lab's guest uses so much memory beside what its workload writes: this, and a share of all.
+KERNEL_MIB, KERNEL_SHARE = 44.0, 0.039
+#: So much of it lies behind the free memory, which is all zeros.
+BEHIND_ZEROS_MIB = 12.5
+#: What a service and its data use besides (medians of recorded runs; n = 4, 3 and 3).
+SERVICE_MIB = {"redis": 24.0, "nginx": 16.0, "postgresql": 208.0}
+#: The use of a virtual processor under TCG: of an idle guest, and more for each MiB/s written.
+IDLE_USE, USE_OF_MIB_S = 0.24, 0.0006
+#: The bytes sent for each byte of memory that the workload does not write: the kernel and programs.
+KERNEL_RATIO = {"zlib": 0.29, "zstd": 0.32}
+#: The same of written memory, for the part that compresses, and for the other one.
+EMPTY_RATIO, NOISE_RATIO = 0.02, 1.0
+
+
+def curve_of_guest(guest: Mapping[str, Any]) -> DirtyCurve | None:
+    """Return the dirty curve of a described guest; None if its description does not give it.
+
+    It does not if the workload writes as fast as it can, or at a rate that changes.
+    """
+    rate, working_set = guest.get("dirty_mib_s"), guest.get("working_set_mib")
+    if not isinstance(rate, int | float) or not isinstance(working_set, int | float):
+        return None
+    pattern = guest.get("pattern") or "sequential"
+    if guest.get("phases"):
+        return None
+    if pattern == "sequential" or rate <= 0:
+        return DirtyCurve.constant(rate, working_set)
+    if pattern == "random":
+        return DirtyCurve.constant(rate, working_set, "random")
+    classes = {"hot-cold": _hot_cold, "zipf": _zipf}.get(pattern)
+    if classes is None:
+        return None
+    pages = working_set * MIB / PAGE_BYTES
+    return curve_of_classes(classes(pages, guest), rate * MIB / PAGE_BYTES)
+
+
+def curve_of_classes(classes: Sequence[tuple[float, float]], writes_s: float) -> DirtyCurve:
+    """Return the curve of random writes to classes of pages.
+
+    D(t) is the sum of n (1 - exp(-s w t / n)) over the classes: the expected number of different
+    pages of independent draws.
+
+    Args:
+        classes: For each class its pages n and its share s of the writes.
+        writes_s: The writes w of all in a second.
+    """
+    known = [(pages, share) for pages, share in classes if pages > 0 and share > 0]
+    rates = [share * writes_s / pages for pages, share in known]
+    # From a tenth of the fastest class's time until the slowest is written but for 0.1 %.
+    times = np.geomspace(0.1 / max(rates), -math.log(0.001) / min(rates), RANDOM_POINTS)
+    written = sum(
+        pages * -np.expm1(-rate * times) for (pages, _), rate in zip(known, rates, strict=True)
+    )
+    return DirtyCurve(
+        period_ms=tuple((1000 * times).tolist()), dirty_pages=tuple(np.asarray(written).tolist()),
+        sampled_pages=math.ceil(sum(pages for pages, _ in known)),
+    )  # fmt: skip
+
+
+def _hot_cold(pages: float, guest: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """Return the classes of the pattern hot-cold (hot_cold in the lab's ``payload/pages.h``)."""
+    hot = max(pages * guest["hot_memory_percent"] / 100, 1.0)
+    share = guest["hot_writes_percent"] / 100
+    return [(hot, share), (pages - hot, 1 - share)]
+
+
+def _zipf(pages: float, guest: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """Return the classes of the pattern zipf: octaves that are written equally often.
+
+    The last octave can be cut off: zipf in the lab's ``payload/pages.h``.
+    """
+    last = int(math.log2(pages + 1))
+    cut = pages - (2**last - 1)
+    octaves = last + cut / 2**last
+    whole = [(2.0**octave, 1 / octaves) for octave in range(last)]
+    return [*whole, (cut, cut / 2**last / octaves)]
+
+
+def lab_memory(memory_mib: float, written_mib: float, *, service: str | None = None) -> Memory:
+    """Return the memory of a lab's guest, by a rule from recorded runs of 128 to 512 MiB.
+
+    Args:
+        memory_mib: All of it.
+        written_mib: What its workload writes: the working set, and what it fills once.
+        service: The name of its service.
+    """
+    used = KERNEL_MIB + KERNEL_SHARE * memory_mib + written_mib + SERVICE_MIB.get(service or "", 0)
+    used = min(used, memory_mib)
+    behind = min(BEHIND_ZEROS_MIB / used, 1.0)
+    return Memory(total_mib=memory_mib, zero_mib=memory_mib - used, before_zeros=1 - behind)
+
+
+def memory_of_guest(guest: Mapping[str, Any]) -> Memory:
+    """Return the memory of a described guest."""
+    written = guest["working_set_mib"] + (guest.get("fill_mib") or 0)
+    return lab_memory(guest["memory_mib"], written, service=guest.get("service"))
+
+
+def compression_of_guest(
+    guest: Mapping[str, Any], method: str, memory: Memory
+) -> tuple[float, float] | None:
+    """Return the bytes sent for each byte of a described guest's memory, by a method.
+
+    The first is for all of its memory, the second for what it writes; None if the method is none
+    of those that were measured.
+    """
+    kernel = KERNEL_RATIO.get(method)
+    if kernel is None:
+        return None
+    noise = 0.0 if guest.get("content", "zeros") == "zeros" else guest.get("incompressible") or 0.0
+    again = EMPTY_RATIO + noise * (NOISE_RATIO - EMPTY_RATIO)
+    used = memory.total_mib - memory.zero_mib
+    written = min(guest["working_set_mib"] + (guest.get("fill_mib") or 0), used)
+    return (kernel * (used - written) + again * written) / used, again
+
+
+def vcpu_use_of_guest(guest: Mapping[str, Any]) -> float:
+    """Return the share of its virtual processors' time that a described guest uses, under TCG."""
+    return min(IDLE_USE + USE_OF_MIB_S * float(guest["dirty_mib_s"]), 1.0)
