@@ -224,6 +224,9 @@ def _with_virsh(
     if plan.max_downtime_ms is not None:
         # It can be set once the migration runs.
         lines.append(f"virsh migrate-setmaxdowntime {shlex.quote(domain)} {plan.max_downtime_ms}")
+    if plan.postcopy_after_iteration not in {None, 1}:
+        # virsh migrate itself can switch after the first iteration only.
+        lines.append(f"virsh migrate-postcopy {shlex.quote(domain)}")
     return AdvisedPlan(
         plan=plan, forecast=told, meets=goal.met(told), cost=_cost(plan, told), virsh=tuple(lines)
     )

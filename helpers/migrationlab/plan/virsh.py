@@ -132,9 +132,11 @@ def _missing(plan: Settings, domain: str, source_uri: str) -> Iterator[str]:
             f"Watch it with {second_shell('domjobinfo')} and cancel it with "
             f"{second_shell('domjobabort')}"
         )
+    # virsh takes Ctrl-C from its terminal; a SIGINT sets a flag that virshWatchJob does not read.
     yield (
-        f"virsh migrate has no deadline (--timeout suspends the guest). To cancel it after "
-        f"{plan.deadline_s:g} s, put timeout --signal=INT {plan.deadline_s:g} before it."
+        f"virsh migrate has no deadline (--timeout suspends the guest, and a signal INT does not "
+        f"cancel). To cancel it, run in a second shell after {plan.deadline_s:g} s: "
+        f"{second_shell('domjobabort')}"
     )
 
 

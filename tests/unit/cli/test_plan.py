@@ -43,8 +43,9 @@ the same with virsh, on host-a
 notes
   - virsh migrate cannot set the maximum downtime. While it runs, run in a second shell: \
 virsh --connect qemu:///system migrate-setmaxdowntime web1 200
-  - virsh migrate has no deadline (--timeout suspends the guest). To cancel it after 30 s, \
-put timeout --signal=INT 30 before it.
+  - virsh migrate has no deadline (--timeout suspends the guest, and a signal INT does not \
+cancel). To cancel it, run in a second shell after 30 s: \
+virsh --connect qemu:///system domjobabort web1
 """
 
 

@@ -73,6 +73,13 @@ def test_virsh_line_sets_what_the_plan_says() -> None:
     assert first.virsh[1] == f"virsh migrate-setmaxdowntime 'web 1' {first.plan.max_downtime_ms}"
 
 
+def test_later_switch_to_postcopy_has_a_line_of_its_own() -> None:
+    """virsh migrate switches after the first iteration only."""
+    lines = {one.plan.postcopy_after_iteration: one.virsh for one in asked(250).plans}
+    assert "virsh migrate-postcopy DOMAIN" not in lines[1]
+    assert lines[2][-1] == "virsh migrate-postcopy DOMAIN"
+
+
 def test_plan_to_begin_with_is_kept() -> None:
     """Its mode is that of every advised plan."""
     found = asked(1000, plan=Plan(mode="peer2peer"))  # type: ignore[arg-type]

@@ -411,7 +411,7 @@ def test_virsh_command_has_every_setting(values: dict[str, Any], said: str) -> N
         ({"postcopy": True, "postcopy_after_iteration": 2}, "migrate-postcopy web1"),
         ({"postcopy": True, "postcopy_after_s": 2.5}, "migrate-postcopy web1"),
         ({"suspend_after_iteration": 2}, "suspend web1"),
-        ({"abort_when_diverging_s": 5}, "domjobabort web1"),
+        ({"abort_when_diverging_s": 5}, "and cancel it with virsh"),
         ({"postcopy_bandwidth_mib_s": 5}, "has no effect without postcopy"),
         ({"postcopy": True}, "only makes the switch possible"),
         ({"undefine_source": True}, "no host has its definition"),
@@ -445,7 +445,7 @@ def test_no_virsh_command_for_an_invalid_plan() -> None:
 def test_notes_have_what_virsh_cannot_do() -> None:
     """Maximum downtime and deadline, which virsh migrate cannot set, are noted."""
     (deadline,) = GOOD.notes("web1")
-    assert "timeout --signal=INT 120 before it" in deadline
+    assert "after 120 s: virsh --connect" in deadline
     notes = replace(GOOD, max_downtime_ms=100, connection_uri="qemu://node2/system").notes("web 1")
     assert "libvirt uses TLS" in notes[0]
     assert notes[1].endswith("virsh --connect qemu:///system migrate-setmaxdowntime 'web 1' 100")
