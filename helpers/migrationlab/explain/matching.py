@@ -34,6 +34,7 @@ FOLDER = Path(__file__).with_name("causes")
 #: The files of the table. Where two causes say equally much about one line, the first one counts.
 TOPICS = (
     "layers",
+    "proxmox",
     "releases",
     "rights",
     "trust",

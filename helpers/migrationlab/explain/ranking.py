@@ -153,10 +153,10 @@ def _numbers(plain: Plain, matches: Iterable[Match]) -> Iterator[int]:
 
 
 def _lines(text: str, match: Match, reach: int = 1_000) -> tuple[str, str]:
-    """Return the line of a match, and this line with the two behind it."""
+    """Return the line of a match, and this line with the four behind it as one line."""
     begin = text.rfind("\n", max(0, match.start - reach), match.start)
     begin = begin + 1 if begin >= 0 else max(0, match.start - reach)
     piece = text[begin : match.end + reach]
     line_end = piece.find("\n", match.end - begin)
-    around = piece.split("\n")[: piece.count("\n", 0, match.end - begin) + 3]
-    return piece if line_end < 0 else piece[:line_end], "\n".join(around)
+    around = piece.split("\n")[: piece.count("\n", 0, match.end - begin) + 5]
+    return piece if line_end < 0 else piece[:line_end], " ".join(around)

@@ -39,12 +39,15 @@ SIGNS = (
 _ASCII_SIGNS = [sign for sign in SIGNS if sign.isascii()]
 _COLOURS = re.compile(r"(?:\x1b|#033|\\033|\\e)\[[0-9;]*[A-Za-z]")
 _ESCAPES = re.compile(r"\\{1,9}(?:u([0-9a-fA-F]{4})|([nrt\"'/]))")
-_ENTITIES = re.compile(r"&(?:amp;)?(#39|#x27|#34|apos|quot|lt|gt);")
-_ENTITY = {"lt": "<", "gt": ">"}
+_ENTITIES = re.compile(r"&(?:amp;)?(#39|#x27|#34|#10|#xA|apos|quot|lt|gt);")
+_ENTITY = {"lt": "<", "gt": ">", "#10": BREAK, "#xA": BREAK}
 #: YAML and SQL write a quotation mark inside quotation marks twice. '' alone is an empty text.
 _DOUBLED = re.compile(r"''(?=[\w/.])|(?<=[\w/.)\]>%-])''(?!')")
 _HALVES = re.compile(r"([Mm]essage from the (?:source|destination) host: )")
-_INNER_LINES = re.compile(r": (?=\d{4}-\d\d-\d\dT[\d:.]+Z (?:/\S{1,200}/)?qemu)")
+#: Some tools join QEMU's lines without a blank between them.
+_INNER_LINES = re.compile(
+    r"(?:: |(?<=[\w)\]'.]))(?=\d{4}-\d\d-\d\dT[\d:.]{8,20}Z (?:/\S{1,200}/)?(?:qemu|kvm))"
+)
 _MESSAGES = re.compile(r"(?<=[Mm]essage[=:])(?: ?)'")
 #: A text with more of a sign than this is no message, and is not searched for what it wraps.
 _MOST_SIGNS = 2_000_000
@@ -149,8 +152,8 @@ def unwrap(raw: str) -> Plain:
         text = _DOUBLED.sub("'", text)
     if "essage from the " in text:
         text = _HALVES.sub(rf"{BREAK}\1", text)
-    if "Z qemu" in text or "/qemu" in text:
-        text = _INNER_LINES.sub(f":{BREAK}", text)
+    if "Z qemu" in text or "/qemu" in text or "Z kvm" in text:
+        text = _INNER_LINES.sub(lambda found: found[0].strip() + BREAK, text)
     if "essage=" in text or "essage: '" in text:
         text = _MESSAGES.sub(f"'{BREAK}", text)
     for line_break in ("\n", BREAK):

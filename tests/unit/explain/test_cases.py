@@ -13,7 +13,11 @@ from migrationlab.explain import catalogues
 from migrationlab.explain.explanation import Explanation, Kind, explain
 
 HERE = Path(__file__).parent
-CASES: list[dict[str, Any]] = yaml.safe_load((HERE / "cases.yaml").read_text("utf-8"))
+CASES: list[dict[str, Any]] = [
+    case
+    for name in ("cases.yaml", "reported.yaml")
+    for case in yaml.safe_load((HERE / name).read_text("utf-8"))
+]
 REFUSED = "invalid argument: missing host in migration URI: tcp://"
 CHANNEL = "operation failed: job 'migration out' failed: channel error: Input/output error"
 

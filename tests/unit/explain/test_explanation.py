@@ -17,7 +17,11 @@ from migrationlab.explain.matching import FOLDER, TOPICS, load
 
 HERE = Path(__file__).parent
 MESSAGES: list[dict[str, Any]] = yaml.safe_load((HERE / "messages.yaml").read_text("utf-8"))
-CASES: list[dict[str, Any]] = yaml.safe_load((HERE / "cases.yaml").read_text("utf-8"))
+CASES: list[dict[str, Any]] = [
+    case
+    for name in ("cases.yaml", "reported.yaml")
+    for case in yaml.safe_load((HERE / name).read_text("utf-8"))
+]
 STRANGERS: list[str] = yaml.safe_load((HERE / "strangers.yaml").read_text("utf-8"))
 #: The ids that the faults of the lab and the rules of a plan use.
 PROMISED_IDS = {
@@ -38,7 +42,7 @@ def test_message_is_explained(topic: str) -> None:
     """A message that libvirt or QEMU has in some release gets its cause, and who noticed it."""
     ids = {cause.id for cause in load(FOLDER / f"{topic}.toml")}
     messages = [message for message in MESSAGES if message["id"] in ids]
-    assert messages or topic in ("layers", "releases")
+    assert messages or topic in ("layers", "proxmox", "releases")
     expected = [(m["text"], True, m["id"], m["by"]) for m in messages]
     found = [explain(message["text"], code=message["code"]) for message in messages]
     answers = [(each.text, each.known, each.id, each.noticed_by) for each in found]
