@@ -14,6 +14,7 @@ from migrationlab.forecast.numbers import require_number
 from migrationlab.forecast.written import Written
 from migrationlab.plan.downtime_steps import downtime_steps
 from migrationlab.plan.plan import Mode, Plan
+from migrationlab.plan.policies.action import Action
 
 #: On the wire a page has a header of 8 bytes: its address and flags (save_page_header in QEMU's
 #: ``migration/ram.c``). A page of zeros is the header, and a byte that this model leaves out.
@@ -205,6 +206,7 @@ class Path:
         network_s: How long it is silent; None unless it ends.
         sent_bytes: The bytes on the wire, without the headers of packets.
         slowdown: The mean share of the guest's work that auto-converge prevents.
+        acted: What a named policy did, with the seconds since the call.
     """
 
     end: str
@@ -215,6 +217,7 @@ class Path:
     network_s: float | None
     sent_bytes: float
     slowdown: float = 0.0
+    acted: tuple[tuple[float, Action], ...] = ()
 
     @property
     def ends(self) -> bool:

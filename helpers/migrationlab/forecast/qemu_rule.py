@@ -21,13 +21,21 @@ Auto-converge (migration_trigger_throttle in ``migration/ram.c``): at synchroniz
 second apart, if more than half as much was written as sent, at the second time the throttle rises:
 20 %, then by 10 % to 99 %. Since QEMU 9.2 a timer synchronizes every 5 s after the first iteration.
 A throttled guest writes more slowly only when its spare processor time is used up.
+
+A named policy gets the job's statistics at its looks and at each iteration, and its actions count
+at once. Where iterations repeat and the policy waits, time is skipped, by a share of the time so
+far, between iterations that are simulated.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from migrationlab.forecast.case import HEADER_BYTES, Case, Path, Sent
+from migrationlab.forecast.pending import Pending
+from migrationlab.forecast.simulated_policy import ENDS, SimulatedPolicy, policy_of
+from migrationlab.plan.policies.action import Action, ActionKind
 
 #: migration_bitmap_sync compares bytes written and sent at most once a second.
 CHECK_S = 1.0
@@ -41,6 +49,9 @@ SETTLED_SHARE = 0.9999
 #: If the throttle has not risen for so long, the guest does not write enough for that.
 UNTHROTTLED_S = 30.0
 MOST_ITERATIONS = 4000
+#: What is skipped at a time while a policy waits, as a share of the time so far.
+SKIPPED = 0.02
+LOOK = "look"
 MOST_S = 30 * 86400.0
 #: Nothing takes no time: QEMU looks again after a millisecond.
 SHORTEST_S = 0.001
@@ -60,39 +71,11 @@ def simulate_from(case: Case, *, count: int, since_sync_s: float) -> Path:
         since_sync_s: How long ago it began.
     """
     rest = _Simulation(case)
-    rest.pending = _Pending([(case.normal_pages, case.zero_pages), (0.0, 0.0)])
+    rest.pending = Pending([(case.normal_pages, case.zero_pages), (0.0, 0.0)])
     rest.sent_bytes = 0.0
     rest.count, rest.synced_s = count, -since_sync_s
     rest.last_s = since_sync_s
     return rest.run()
-
-
-@dataclass(slots=True)
-class _Pending:
-    """What is to be sent, in the order of the scan.
-
-    Attributes:
-        parts: Normal pages and pages of zeros, together where they lie among each other. Pages
-            written behind the scan are added to the last part.
-    """
-
-    parts: list[tuple[float, float]]
-
-    @property
-    def normal(self) -> float:
-        return sum(normal for normal, _ in self.parts)
-
-    @property
-    def zeros(self) -> float:
-        return sum(zeros for _, zeros in self.parts)
-
-    @property
-    def pages(self) -> float:
-        return self.normal + self.zeros
-
-    def add(self, normal: float) -> None:
-        """Add pages behind the scan."""
-        self.parts[-1] = (self.parts[-1][0] + normal, self.parts[-1][1])
 
 
 @dataclass(slots=True)
@@ -111,7 +94,10 @@ class _Simulation:
     checked_bytes: float = 0.0
     written_pages: float = 0.0
     changed_s: float = 0.0
-    pending: _Pending = field(init=False)
+    due_s: float | None = None
+    limit_set_s: float | None = None
+    policy: SimulatedPolicy | None = field(init=False)
+    pending: Pending = field(init=False)
     began_pages: float = field(init=False)
     long_pages: float = field(init=False)
 
@@ -122,27 +108,36 @@ class _Simulation:
             parts = [(normal, zeros), (0.0, 0.0)]
         else:
             parts = [(before * normal, 0.0), (0.0, zeros), ((1 - before) * normal, 0.0), (0.0, 0.0)]
-        self.pending = _Pending(parts)
+        self.pending = Pending(parts)
         self.began_pages = self.pending.pages
         self.long_pages = case.written(normal * self.page_s)
         # Buffers take what comes first without waiting for the wire.
         self._send(case.queued_bytes / case.rate_bytes_s)
         self.now = 0.0
+        self.policy = policy_of(case.plan, (normal + zeros) * case.page_bytes)
+        if self.policy is not None:
+            if self.policy.first_ms is not None:
+                self.limit_set_s = self.policy.first_ms / 1000
+            self._show()
+            self._acted(self.policy.iterated(1, case.before_s))
 
     # --- the loop ---------------------------------------------------------------------------
 
     def run(self) -> Path:
         """Return the path."""
-        while self.count < MOST_ITERATIONS and self.now < MOST_S:
+        turns = 0
+        while turns < MOST_ITERATIONS and self.now < MOST_S:
             event_s, event = self._event()
-            takes_s = self._until_look()
-            if self.throttles and self.count > 1:
-                takes_s = min(takes_s, max(SYNC_TIMER_S - (self.now - self.synced_s), SHORTEST_S))
+            takes_s = self._next_look_s()
             if self.now + takes_s > event_s:
+                self.due_s = self.now + takes_s
                 self._send(max(event_s - self.now, 0.0))
+                if event == LOOK:
+                    event = self._policy_looks()
                 if event is not None:
                     return self._ended(event)
-                continue  # another limit is in force
+                continue  # another limit can be in force
+            turns += 1
             self._send(takes_s)
             self._synchronize()
             if self.pending.pages * self.case.page_bytes < self.threshold_bytes:
@@ -150,10 +145,14 @@ class _Simulation:
             if (event := self._by_iteration()) is not None:
                 return self._ended(event)
             if self._settled():
-                event_s, event = self._event()
+                event_s, _ = self._event()
                 if event_s >= MOST_S:
                     break
-                self._repeat_until(event_s)
+                if self.policy is None:
+                    self._repeat_until(event_s)
+                    self.iterations = self.iterations[-1:]
+                elif self.policy.waits:
+                    self._repeat_until(self.now * (1 + SKIPPED))
         return self._path("never", None)
 
     @property
@@ -177,6 +176,8 @@ class _Simulation:
 
     @property
     def limit_s(self) -> float:
+        if self.limit_set_s is not None:
+            return self.limit_set_s
         since_call = self.now + self.case.before_s
         due = [limit for at, limit in self.case.limits if at <= since_call + 1e-9]
         return max(due) if due else self.case.limits[0][1]
@@ -192,6 +193,15 @@ class _Simulation:
             else rate * self.limit_s
         )
 
+    def _next_look_s(self) -> float:
+        """Return the time until QEMU synchronizes, unless something happens before."""
+        if self.due_s is not None:
+            return max(self.due_s - self.now, SHORTEST_S)
+        takes_s = self._until_look()
+        if self.throttles and self.count > 1:
+            takes_s = min(takes_s, max(SYNC_TIMER_S - (self.now - self.synced_s), SHORTEST_S))
+        return takes_s
+
     def _until_look(self) -> float:
         """Return the time until the look at which QEMU finds less than the threshold."""
         look_s, target = self.case.look_s, self.threshold_bytes / self.case.page_bytes
@@ -204,27 +214,12 @@ class _Simulation:
 
     def _scan_s(self, pages: float) -> float:
         """Return the time to send the next pages."""
-        spent = 0.0
-        for normal, zeros in self.pending.parts:
-            there = normal + zeros
-            if pages <= 0 or there <= 0:
-                continue
-            share = min(pages / there, 1.0)
-            spent += share * (normal * self.page_s + zeros * self.case.zero_page_s)
-            pages -= there
-        return spent
+        return self.pending.scan_s(pages, self.page_s, self.case.zero_page_s)
 
     def _send(self, seconds: float) -> None:
         """Send for a time."""
-        parts = []
-        left_s = seconds
-        for normal, zeros in self.pending.parts:
-            takes_s = normal * self.page_s + zeros * self.case.zero_page_s
-            share = 0.0 if takes_s <= 0 else min(left_s / takes_s, 1.0)
-            left_s = max(left_s - takes_s, 0.0)
-            self.sent_bytes += share * (normal * self.page_cost + zeros * HEADER_BYTES)
-            parts.append((normal * (1 - share), zeros * (1 - share)))
-        self.pending.parts = parts
+        normal, zeros = self.pending.send(seconds, self.page_s, self.case.zero_page_s)
+        self.sent_bytes += normal * self.page_cost + zeros * HEADER_BYTES
         self.now += seconds
         self.lost_s += seconds * (1 - self.pace)
 
@@ -239,6 +234,7 @@ class _Simulation:
         self.synced_s = self.now
         self.pending.add(new)
         self.began_pages = self.pending.pages
+        self.due_s = None
         if self.throttles:
             self._consider_throttle(new)
 
@@ -277,6 +273,33 @@ class _Simulation:
 
     # --- policies ---------------------------------------------------------------------------
 
+    def _show(self) -> None:
+        """Show the policy the job's statistics."""
+        if self.policy is not None:
+            left = self.pending.pages * self.case.page_bytes
+            self.policy.sampled(self.count, left, self.sent_bytes, self.case.rate_bytes_s)
+
+    def _policy_looks(self) -> str | None:
+        """Let the policy look; return how it ends pre-copy, if it does."""
+        if self.policy is None:
+            return None
+        self._show()
+        return self._acted(self.policy.looked(self.now + self.case.before_s))
+
+    def _acted(self, actions: Sequence[Action]) -> str | None:
+        """Do what a policy wants; return how that ends pre-copy, if it does."""
+        for action in actions:
+            if (end := ENDS.get(action.kind)) is not None:
+                return end
+            self.due_s = None
+            if action.kind is ActionKind.SET_MAX_DOWNTIME and action.value is not None:
+                self.limit_set_s = action.value / 1000
+            elif action.kind is ActionKind.SET_BANDWIDTH:
+                link = self.case.link_bytes_s
+                rate = link if action.value is None else min(link, action.value * 2.0**20)
+                self.case = replace(self.case, rate_bytes_s=rate)
+        return None
+
     def _event(self) -> tuple[float, str | None]:
         """Return the next change that time brings: seconds from the first byte, and its kind."""
         plan, before_s = self.case.plan, self.case.before_s
@@ -285,6 +308,8 @@ class _Simulation:
         ]
         if plan.postcopy and plan.postcopy_after_s is not None:
             events.append((max(plan.postcopy_after_s - before_s, self.now), "post-copy"))
+        if self.policy is not None and (look_s := self.policy.driver.next_s) is not None:
+            events.append((max(look_s - before_s, self.now), LOOK))
         if plan.suspend_after_s is not None:
             events.append((max(plan.suspend_after_s - before_s, self.now), "suspended"))
         return min(events, key=lambda event: event[0], default=(MOST_S, None))
@@ -295,7 +320,10 @@ class _Simulation:
             return "post-copy"
         if 0 < (plan.suspend_after_iteration or 0) < self.count:
             return "suspended"
-        return None
+        if self.policy is None:
+            return None
+        self._show()
+        return self._acted(self.policy.iterated(self.count, self.now + self.case.before_s))
 
     def _settled(self) -> bool:
         """Return whether the last iterations bring no progress, and will not."""
@@ -319,14 +347,14 @@ class _Simulation:
         self.count += times
         self.sent_bytes += times * takes_s * self.case.rate_bytes_s
         self.lost_s += times * takes_s * (1 - self.pace)
-        self.iterations.clear()
-        self.iterations.append(last)
 
     # --- ends -------------------------------------------------------------------------------
 
     def _ended(self, event: str) -> Path:
         if self.now > self.synced_s:
             self.pending.add(self._newly_written())
+        if event == "cancelled":
+            return self._path(event, None)
         return self._postcopy() if event == "post-copy" else self._switchover(event)
 
     def _rest_bytes(self) -> float:
@@ -358,8 +386,8 @@ class _Simulation:
     def _path(self, end: str, downtime_s: float | None, network_s: float | None = None) -> Path:
         paused = downtime_s or 0.0
         return Path(
-            end=end, iterations=tuple(self.iterations), count=self.count + (end != "never"),
+            end=end, iterations=tuple(self.iterations), count=self.count + (downtime_s is not None),
             sending_s=self.now + paused, downtime_s=downtime_s, network_s=network_s,
-            sent_bytes=self.sent_bytes,
+            sent_bytes=self.sent_bytes, acted=tuple(self.policy.acted if self.policy else ()),
             slowdown=self.lost_s / (self.now + paused) if self.now + paused else 0.0,
         )  # fmt: skip

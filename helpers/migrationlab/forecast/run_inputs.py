@@ -116,7 +116,8 @@ def inputs_of(run: Run) -> RunInputs | None:
     if run.wire is None or (run.timeline().steering["by"] == "user").any():
         return None
     plan = run.plan
-    if plan.max_downtime_ms is None:  # the limit can be the domain's own
+    # The limit can be the domain's own, unless the plan changes it while the migration runs.
+    if plan.max_downtime_ms is None and plan.policy is None and plan.downtime_steps is None:
         plan = dataclasses.replace(plan, max_downtime_ms=run.downtime_requested_ms)
     return inputs_of_lab(plan, run.guest, run.wire)
 

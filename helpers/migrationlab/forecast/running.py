@@ -239,7 +239,7 @@ def _without_times(plan: Plan) -> Plan:
     """Return a plan without what depends on the time since the call, which counts from now."""
     return dataclasses.replace(
         plan, postcopy_after_s=None, suspend_after_s=None, downtime_steps=None,
-        downtime_step_s=None, bandwidth_mib_s=None,
+        downtime_step_s=None, bandwidth_mib_s=None, policy=None, policy_options=None,
     )  # fmt: skip
 
 

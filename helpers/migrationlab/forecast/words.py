@@ -5,6 +5,7 @@ from __future__ import annotations
 from migrationlab.forecast.case import DEFAULT_DOWNTIME_MS, Case, Path, StopRule
 from migrationlab.forecast.curve import MIB
 from migrationlab.plan.plan import Plan
+from migrationlab.plan.policies.action import ActionKind
 
 #: Settings that the simulation does not know, if they are on, and why that matters.
 _UNKNOWN = {
@@ -14,13 +15,20 @@ _UNKNOWN = {
     "zerocopy": "zerocopy changes the processor time only, which is not modelled.",
     "rdma_pin_all": "Locking all memory (rdma_pin_all) takes time before the start.",
     "abort_when_diverging_s": "When abort_when_diverging_s cancels it.",
-    "policy": "What the named policy does: only the plan's own settings count.",
     "paused": "paused leaves the guest paused at the destination: its downtime goes on.",
+}
+#: What a policy does, in words.
+_ACTS = {
+    ActionKind.SET_MAX_DOWNTIME: "sets the downtime limit to{value} ms",
+    ActionKind.SET_BANDWIDTH: "sets the bandwidth to{value} MiB/s",
+    ActionKind.START_POSTCOPY: "switches to post-copy",
+    ActionKind.SUSPEND: "pauses the guest",
+    ActionKind.CANCEL: "cancels it",
 }
 #: What the rule "per-iteration" does not have.
 _PLAIN_ONLY = (
     "auto_converge", "postcopy_after_iteration", "postcopy_after_s", "suspend_after_iteration",
-    "suspend_after_s", "switchover_bandwidth_mib_s",
+    "suspend_after_s", "switchover_bandwidth_mib_s", "policy",
 )  # fmt: skip
 
 
@@ -50,6 +58,7 @@ def reasons(
 ) -> tuple[str, ...]:
     """Return why a simulation goes as it does."""
     found = [_course(case, path)]
+    found += _of_policy(case, path)
     if path.end == "post-copy":
         found.append("Post-copy ends it whatever the guest writes.")
     elif path.end == "suspended":
@@ -70,8 +79,26 @@ def reasons(
     return tuple(found)
 
 
+def _of_policy(case: Case, path: Path) -> list[str]:
+    """Return what a named policy does: its last change of the limit, and its end."""
+    last = {action.kind: (at_s, action) for at_s, action in path.acted}
+    found = []
+    for kind, (at_s, action) in last.items():
+        what = _ACTS.get(kind)
+        if what is not None:
+            value = "" if action.value is None else f" {action.value}"
+            found.append(
+                f"The policy {case.plan.policy} {what.format(value=value)} after {at_s:.0f} s: "
+                f"{action.why or 'by its rule'}."
+            )
+    return found
+
+
 def _course(case: Case, path: Path) -> str:
     limit_ms = 1000 * max(limit for _, limit in case.limits)
+    for _, action in path.acted:
+        if action.kind is ActionKind.SET_MAX_DOWNTIME and action.value is not None:
+            limit_ms = max(limit_ms, action.value)
     limit = f"the downtime limit of {limit_ms or DEFAULT_DOWNTIME_MS:.0f} ms"
     rate = case.rate_bytes_s / MIB * case.page_bytes / case.again_page_bytes
     if not path.iterations:
