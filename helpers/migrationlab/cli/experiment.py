@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from migrationlab.cli import say_error
+from migrationlab.cli.arena import arena_lines, arena_record
 from migrationlab.cli.display import StepDisplay
 from migrationlab.cli.interrupts import interrupts
 from migrationlab.cli.options import (
@@ -186,13 +187,15 @@ def results(known: Experiment, metric: str, *, mixed: bool) -> dict[str, Any]:
     try:
         comparisons = known.comparisons(metric, mixed=mixed)
         summary = known.summary(mixed=mixed)
+        policies = arena_record(known, mixed=mixed)
     except UsageError as error:
         # The environments differ. The outcomes are shown anyway.
         refused = {"text": str(error), "hint": error.hint}
-        return record | {"summary": [], "comparisons": [], "refused": refused}
+        return record | {"summary": [], "comparisons": [], "arena": None, "refused": refused}
     return record | {
         "summary": _records(summary),
         "comparisons": [each.to_dict() for each in comparisons],
+        "arena": policies,
         "refused": None,
     }
 
@@ -249,7 +252,8 @@ def result_lines(record: dict[str, Any]) -> list[str]:
         compared[MOST_COMPARISONS:] = [f"… and {more} more comparisons, with --format json."]
     warnings = [f"warning  {concern['text']} {concern['advice']}" for concern in record["concerns"]]
     scores = _score_lines(record.get("forecasts"))
-    return [_table(record), "", *compared, "", *scores, *warnings]
+    policies = arena_lines(record["arena"]) if record["arena"] else []
+    return [_table(record), *policies, "", *compared, "", *scores, *warnings]
 
 
 def _table(record: dict[str, Any]) -> str:

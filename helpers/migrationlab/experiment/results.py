@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -28,6 +28,9 @@ from migrationlab.experiment.warnings import ExperimentWarning, find
 from migrationlab.runs.environment import differences, require_same
 from migrationlab.runs.run import Outcome, Run
 from migrationlab.runs.schema import SUMMARY
+
+if TYPE_CHECKING:
+    from migrationlab.experiment.arena import Arena
 
 #: The metrics that a summary shows first.
 MAIN_METRICS = ("total_ms", "downtime_event_ms", "downtime_network_ms", "transferred_bytes")
@@ -118,7 +121,7 @@ class Results(StoredExperiment):
         or software; without it they are an error.
         """
         wanted = self.metrics if metrics is None else tuple(metrics)
-        table = self._comparable(mixed=mixed)
+        table = self.comparable(mixed=mixed)
         rows = []
         for metric in wanted:
             self.require_metric(metric)
@@ -142,7 +145,7 @@ class Results(StoredExperiment):
         ``outlier``.
         """
         self.require_metric(metric)
-        table = self._comparable(mixed=mixed)
+        table = self.comparable(mixed=mixed)
         table = table[_completed(table) & table[metric].notna()].reset_index(drop=True)
         table["value"] = table[metric].astype("float64")
         table["outlier"] = False
@@ -170,7 +173,7 @@ class Results(StoredExperiment):
                 hint=f"Choose two of: {'; '.join(cell.name for cell in self.cells)}.",
             )
         self.require_metric(metric)
-        return self._compared(self._comparable(mixed=mixed), [(one, other)], metric)[0]
+        return self._compared(self.comparable(mixed=mixed), [(one, other)], metric)[0]
 
     def pairs(self) -> Iterator[tuple[Cell, Cell]]:
         """Yield the pairs of cells that differ in one factor only."""
@@ -187,7 +190,7 @@ class Results(StoredExperiment):
         ``p_adjusted`` allows for it.
         """
         self.require_metric(metric)
-        return self._compared(self._comparable(mixed=mixed), self.pairs(), metric)
+        return self._compared(self.comparable(mixed=mixed), self.pairs(), metric)
 
     def quantiles(
         self, metric: str, percents: Iterable[float] = (50, 95, 99), *, mixed: bool = False
@@ -203,7 +206,7 @@ class Results(StoredExperiment):
                 hint="Give percents=(95, 99).",
             )
         self.require_metric(metric)
-        table = self._comparable(mixed=mixed)
+        table = self.comparable(mixed=mixed)
         values = {cell.name: self._values(table, cell, metric) for cell in self.cells}
         return {
             name: tuple(quantile(found, percent) for percent in wanted)
@@ -225,7 +228,7 @@ class Results(StoredExperiment):
         other arguments see :meth:`compare`.
         """
         self.require_metric(metric)
-        table = self._comparable(mixed=mixed)
+        table = self.comparable(mixed=mixed)
         one, other = self.cell(a), self.cell(b)
         return equivalence(
             self._values(table, one, metric), self._values(table, other, metric), margin
@@ -240,7 +243,7 @@ class Results(StoredExperiment):
         ``difference``, ``low``, ``high``, ``p_value``), with ``p_adjusted`` for all rows.
         """
         self.require_metric(metric)
-        table = self._comparable(mixed=mixed)
+        table = self.comparable(mixed=mixed)
         rows = []
         for factor in self.design.factors:
             grouped: dict[Any, list[float]] = {}
@@ -257,6 +260,15 @@ class Results(StoredExperiment):
         return pd.DataFrame(
             [row | {"p_adjusted": p} for row, p in zip(rows, adjusted, strict=True)]
         )
+
+    def arena(self, *, mixed: bool = False) -> Arena:
+        """Compare the named plans on each guest and wire: completed, medians, regret, duels.
+
+        For ``mixed`` see :meth:`summary`.
+        """
+        from migrationlab.experiment.contest import arena  # noqa: PLC0415 (only for an arena)
+
+        return arena(self, mixed=mixed)
 
     def warnings(self) -> tuple[ExperimentWarning, ...]:
         """Return warnings about the limits of the figures, with advice."""
@@ -294,8 +306,8 @@ class Results(StoredExperiment):
         }
         return adjust_for_multiple_comparisons(found, metric, completions)
 
-    def _comparable(self, *, mixed: bool) -> pd.DataFrame:
-        """Return the frame if its runs may be pooled; refuse otherwise."""
+    def comparable(self, *, mixed: bool) -> pd.DataFrame:
+        """Return the frame of the runs that count if they may be pooled; refuse otherwise."""
         runs = self.measured
         if not mixed:
             try:

@@ -216,6 +216,12 @@ def _compare(a: tuple[float, ...], b: tuple[float, ...]) -> Comparison:
     )
 
 
+def rank_test(a: Sequence[float], b: Sequence[float]) -> tuple[float | None, float]:
+    """Return p of the Mann-Whitney test, and the superiority of b: see :class:`Comparison`."""
+    ours, theirs = _array(a), _array(b)
+    return _p_value(ours, theirs), _superiority(ours, theirs)
+
+
 def more_runs(superiority: float | None, n_a: int, n_b: int, *, tests: int = 1) -> int | None:
     """Return the number of further runs of each setting that would show the observed difference.
 

@@ -4,6 +4,7 @@ Figures are drawn on ``matplotlib.figure.Figure``, never with pyplot: pyplot kee
 calls, and a widget's thread must not touch it. Nothing here measures; ``analysis`` does.
 """
 
+from migrationlab.plots.arena import arena
 from migrationlab.plots.convergence import convergence
 from migrationlab.plots.cost import cost
 from migrationlab.plots.dirty_curve import dirty_curve
@@ -27,6 +28,7 @@ from migrationlab.plots.workload import workload
 
 __all__ = [
     "Picture",
+    "arena",
     "convergence",
     "cost",
     "dirty_curve",

@@ -15,6 +15,7 @@ from migrationlab.experiment.stored import placement
 from migrationlab.experiment.warnings import WarningKind
 from migrationlab.plan.guest_spec import GuestSpec
 from migrationlab.plan.spec import factors
+from migrationlab.report.arena import section
 from migrationlab.report.figures import Figure, embed
 from migrationlab.report.runs import about_all, closely, place
 from migrationlab.runs.numbers import UNKNOWN, interval, near, number, probability, spoken
@@ -58,6 +59,7 @@ def page(recorded: Results) -> dict[str, object]:
         "repeat": None,
         "experiment": method(recorded),
         "results": results(recorded),
+        "arena": section(recorded),
     }
 
 

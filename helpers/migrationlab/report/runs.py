@@ -61,6 +61,7 @@ def page(runs: Runs) -> dict[str, object]:
         "repeat": repeat(runs),
         "experiment": None,
         "results": [],
+        "arena": None,
     }
 
 
