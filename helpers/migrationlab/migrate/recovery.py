@@ -4,7 +4,7 @@ One rule comes first: no step makes a second running copy. So nothing is resumed
 host may run the guest, and a host that does not answer may run it. The state of libvirt and its
 reason tell which copy is the newer one:
 
-* In pre-copy the copy at the destination has not run while its reason is "migration". The source
+* In pre-copy the copy at the destination has not run while its reason is "migrating". The source
   has all memory.
 * In post-copy each side has a part of the memory. Neither copy is complete alone.
 """
@@ -27,7 +27,7 @@ PORTS = ("dport", ">=", ":49152", "dport", "<=", ":49215")
 ENDS_OTHERS = "This also ends other migrations from this source to this destination."
 IN_POSTCOPY = ("post-copy", "post-copy failed")
 #: A pause of these reasons is the migration's; any other has a cause of its own.
-OF_MIGRATION = ("migration", "unknown", "starting up", "API error")
+OF_MIGRATION = ("migrating", "unknown", "starting up", "api error")
 
 
 class Job(StrEnum):
@@ -402,7 +402,7 @@ def _back_to_source(destination: Found) -> Iterator[Act]:
 
 def _arrived(source: Found, destination: Found, sides: dict[Side, Found]) -> Verdict:
     """Judge a paused copy at the destination that may have run there."""
-    if source.state == "paused" and source.reason == "migration" and destination.reason == "user":
+    if source.state == "paused" and source.reason == "migrating" and destination.reason == "user":
         return Verdict(
             Kind.RECOVERABLE,
             "The guest has arrived at the destination and is paused there. It may have run there, "

@@ -57,15 +57,16 @@ STEP_S = 40.0
 MOST_STEPS = 6
 #: Post-copy goes on.
 RESUME_POSTCOPY = Plan(postcopy=True, postcopy_resume=True, deadline_s=STEP_S - 10)
-#: virDomainPausedReason, virDomainRunningReason, from 0 on, in words.
+#: virDomainPausedReason, virDomainRunningReason, from 0 on, as virsh domstate --reason says them.
 PAUSED = (
-    "unknown", "user", "migration", "save", "dump", "I/O error", "watchdog", "from snapshot",
-    "shutting down", "snapshot", "crashed", "starting up", "post-copy", "post-copy failed",
-    "API error",
+    "unknown", "user", "migrating", "saving", "dumping", "I/O error", "watchdog", "from snapshot",
+    "shutting down", "creating snapshot", "crashed", "starting up", "post-copy",
+    "post-copy failed", "api error",
 )  # fmt: skip
 RUNNING = (
     "unknown", "booted", "migrated", "restored", "from snapshot", "unpaused",
-    "migration canceled", "save canceled", "wakeup", "crashed", "post-copy", "post-copy failed",
+    "migration canceled", "save canceled", "event wakeup", "crashed", "post-copy",
+    "post-copy failed",
 )  # fmt: skip
 REASONS = {libvirt.VIR_DOMAIN_PAUSED: PAUSED, libvirt.VIR_DOMAIN_RUNNING: RUNNING}
 

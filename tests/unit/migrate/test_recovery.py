@@ -113,7 +113,7 @@ def test_undefine_never_removes_the_only_definition() -> None:
 
 
 ABSENT = Found("absent")
-HELD = Found("paused", "migration")
+HELD = Found("paused", "migrating")
 HALF = Found("paused", "post-copy failed")
 RUNS = Found("running", "booted")
 HALF_RUNS = Found("running", "post-copy failed")
@@ -175,7 +175,7 @@ def test_reasons_have_libvirts_numbers() -> None:
     """The lists of words are as long as libvirt's enumerations."""
     import libvirt
 
-    assert REASONS[libvirt.VIR_DOMAIN_PAUSED][libvirt.VIR_DOMAIN_PAUSED_MIGRATION] == "migration"
+    assert REASONS[libvirt.VIR_DOMAIN_PAUSED][libvirt.VIR_DOMAIN_PAUSED_MIGRATION] == "migrating"
     assert PAUSED[libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED] == "post-copy failed"
     assert RUNNING[libvirt.VIR_DOMAIN_RUNNING_POSTCOPY] == "post-copy"
     assert RUNNING[libvirt.VIR_DOMAIN_RUNNING_MIGRATION_CANCELED] == "migration canceled"

@@ -12,9 +12,9 @@ from migrationlab.migrate.recovery import Found
 PLACES = ("source", "destination", "wait", "lost")
 #: What both hosts say in each situation of the exercise: the source, and the destination.
 SITUATIONS = {
-    "A": (Found("paused", "migration"), Found("paused", "migration")),
-    "B": (Found("paused", "migration"), Found("unknown", "no answer")),
-    "C": (Found("unknown", dead=True), Found("paused", "migration", received=True)),
+    "A": (Found("paused", "migrating"), Found("paused", "migrating")),
+    "B": (Found("paused", "migrating"), Found("unknown", "no answer")),
+    "C": (Found("unknown", dead=True), Found("paused", "migrating", received=True)),
     "D": (Found("paused", "post-copy failed"), Found("absent")),
     "E": (Found("running", "migration canceled"), Found("running", "migrated")),
 }
