@@ -39,6 +39,8 @@ _ERROR_WORDS = re.compile(
 )
 _FOREIGN = re.compile(r"[^\W\d_a-z]")
 _LOCALISED = re.compile(f"{_ERROR_WORDS.pattern}|{_FOREIGN.pattern}")
+#: What no message has, but the bytes of a file that is no text.
+_BINARY = re.compile("[\\x00-\\x08\\x0e-\\x1b\\x7f-\\x84\\x86-\\x9f\\ufffd]")
 #: A conversion of printf, with its number where the catalogue gives one: %s, %1$s, %-10zu.
 _CONVERSION = re.compile(r"%(?:(\d)\$)?[-#0 +']*\d*(?:\.\d+)?(?:hh|h|ll|l|z|j)?([diouxXcs])")
 #: Letters, with the marks that some scripts combine with them: all but blanks and signs.
@@ -89,7 +91,7 @@ def _localised_lines(text: str, at: int) -> Iterator[tuple[int, int]]:
         start = text.rfind("\n", at, found.start()) + 1 or at
         at = text.find("\n", found.end())
         end = at if at >= 0 else len(text)
-        if end - start <= LONGEST_LINE:
+        if end - start <= LONGEST_LINE and not _BINARY.search(text, start, end):
             yield start, end
         if at < 0:
             return

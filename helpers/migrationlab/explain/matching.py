@@ -2,15 +2,16 @@
 
 A wording is a message in the source of libvirt or QEMU, with a placeholder for each
 ``%s``: ``{}`` for anything within a line, ``{n}`` for a number, ``{word}`` for a text without
-blanks, ``{quoted}`` for a text in quotation marks. A ``^`` at its start means: only where a message
-begins. Upper or lower case, the kind of quotation marks, the number of blanks and a line broken at
-a blank do not matter. Parts that change between versions are left out, so that one wording serves
-many.
+blanks, ``{quoted}`` for one in quotation marks. A ``^`` at its start means: only where a message
+begins; a ``$`` at its end: only where it ends. Upper or lower case, the kind of quotation marks,
+the number of blanks and a line broken at a blank do not matter. Parts that change between versions
+are left out, so that one wording serves many.
 
 Hundreds of wordings are cheap in long texts: only a text that has all words of a wording is
 searched for its longest literal part, and only the surroundings of that part are compared with the
-wording. A placeholder takes as little as it can and gives nothing back, so no text is slow. Of a
-wording that stands in a text very often, the first and the last places count.
+wording. Where a long text has the words of very many wordings, it must have them in a row, too. A
+placeholder takes as little as it can and gives nothing back, so no text is slow. Of a wording that
+stands in a text very often, the first and the last places count.
 
 The wordings were read in the sources of libvirt 9.0.0, 10.0.0 and 11.3.0 and of QEMU 7.2, 10.0 and
 10.2, and in the messages that the faults of the lab gave. Those of management layers are from the
@@ -61,9 +62,14 @@ _PLACES = {
     "{quoted}": rf"'[^'\n\v]{{0,{LONGEST}}}?'",
 }
 _PLACEHOLDER = re.compile(r"(\{\w*\})")
+#: The end of a message: the end of its line, of its quotation, or of its part of a wrapper.
+_END = r"(?=[')\]}. ]*(?:[\n\v]|$|:|'))"
 _WORD = re.compile(r"[a-z0-9_]+")
 #: Words are collected in pieces of this length, and a word is no longer than the overlap.
 _PIECE, _OVERLAP = 1 << 20, 100
+#: A long text that has the words of more wordings than this is no usual log, and so many words in a
+#: row are looked for in it.
+CROWD, PHRASE = 100, 3
 
 
 @dataclass(frozen=True)
@@ -85,9 +91,16 @@ class Wording:
         return frozenset(whole_words(self.text))
 
     @cached_property
+    def phrases(self) -> frozenset[tuple[str, ...]]:
+        """Return its whole words that stand in a row, by PHRASE or, in shorter rows, all."""
+        rows = [_WORD.findall(part) for part in _PLACEHOLDER.split(_bare(self.text))[::2]]
+        found = (phrase for row in rows for phrase in _phrases(row, min(PHRASE, len(row))))
+        return frozenset(phrase for phrase in found if self.words.issuperset(phrase))
+
+    @cached_property
     def literal(self) -> str:
         """Return its longest part without a placeholder."""
-        return max(_PLACEHOLDER.split(self.text.lower().removeprefix("^"))[::2], key=len)
+        return max(_PLACEHOLDER.split(_bare(self.text))[::2], key=len)
 
     @cached_property
     def reach(self) -> int:
@@ -132,22 +145,38 @@ class Table:
             plain: The text.
             joined: Whether a placeholder may extend over the end of a line.
         """
-        words = self._words_in(plain.flat)
-        numbers = sorted({each for word in words for each in self._by_word.get(word, ())})
         text = plain.flat if joined else plain.text
-        for number in numbers:
-            wording = self.wordings[number]
-            if wording.words <= words:
-                for start, end in _places(wording, text, plain.flat):
-                    yield Match(wording, start, end)
+        for wording in self._candidates(plain.flat):
+            for start, end in _places(wording, text, plain.flat):
+                yield Match(wording, start, end)
 
-    def _words_in(self, text: str) -> set[str]:
-        """Return the words of a text that any wording has."""
-        found: set[str] = set()
-        for begin in range(0, len(text), _PIECE):
-            words = _WORD.findall(text, max(0, begin - _OVERLAP), begin + _PIECE)
-            found |= self._words.intersection(words)
-        return found
+    def _candidates(self, text: str) -> list[Wording]:
+        """Return the wordings that a text of one line can have."""
+        words = {word for each in _words_of(text) for word in self._words.intersection(each)}
+        numbers = sorted({each for word in words for each in self._by_word.get(word, ())})
+        found = [self.wordings[each] for each in numbers if self.wordings[each].words <= words]
+        if len(text) <= _PIECE or len(found) <= CROWD:
+            return found
+        sought = {phrase for wording in found for phrase in wording.phrases}
+        lengths = {len(phrase) for phrase in sought}
+        said = {
+            phrase
+            for row in _words_of(text)
+            for length in lengths
+            for phrase in sought.intersection(_phrases(row, length))
+        }
+        return [wording for wording in found if wording.phrases <= said]
+
+
+def _phrases(row: list[str], length: int) -> Iterator[tuple[str, ...]]:
+    """Return each sequence of so many words of a row."""
+    return zip(*(row[at:] for at in range(length)), strict=False)
+
+
+def _words_of(text: str) -> Iterator[list[str]]:
+    """Yield the words of a text, piece by piece."""
+    for begin in range(0, len(text), _PIECE):
+        yield _WORD.findall(text, max(0, begin - _OVERLAP), begin + _PIECE)
 
 
 def _places(wording: Wording, text: str, flat: str) -> Iterator[tuple[int, int]]:
@@ -203,9 +232,14 @@ def load(path: Path) -> tuple[Cause, ...]:
     return tuple(found)
 
 
+def _bare(wording: str) -> str:
+    """Return a wording in small letters without the signs for its begin and end."""
+    return wording.lower().removeprefix("^").removesuffix("$")
+
+
 def whole_words(wording: str) -> list[str]:
     """Return the whole words of a wording, which every text with this wording has."""
-    words = re.findall(r"(?:[a-z0-9_]|\{\w*\})+", wording.lower().removeprefix("^"))
+    words = re.findall(r"(?:[a-z0-9_]|\{\w*\})+", _bare(wording))
     return [word for word in words if "{" not in word]
 
 
@@ -215,7 +249,7 @@ def compiled(wording: str) -> re.Pattern[str]:
 
     Each placeholder is one atomic group with the literal part behind it: what it took stays taken.
     """
-    first, *rest = _PLACEHOLDER.split(wording.lower().removeprefix("^"))
+    first, *rest = _PLACEHOLDER.split(_bare(wording))
     before = r"(?<!\w)" if first[:1].isalnum() else ""
     expression = before + _literal(first)
     pairs = list(zip(rest[::2], rest[1::2], strict=True))
@@ -225,6 +259,8 @@ def compiled(wording: str) -> re.Pattern[str]:
         expression += f"(?>{_PLACES[place]}{_literal(literal)}{after})"
     if not pairs and first[-1:].isalnum():
         expression += r"(?!\w)"
+    if wording.endswith("$"):
+        expression += _END
     return re.compile(expression)
 
 

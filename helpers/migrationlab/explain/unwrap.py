@@ -28,8 +28,8 @@ HEAD_CHARACTERS = 600
 _BLANKS = "\t\f\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
     map(chr, range(0x2000, 0x200B))
 )
-#: Signs, and what they are in a plain text. They are replaced one by one, because most texts have
-#: few of them, and a table would be looked up for each character of the others.
+#: Signs, and what they are in a plain text. The ASCII ones are replaced one by one, because most
+#: texts have few of them, and a table would be looked up for each character of the others.
 SIGNS = (
     dict.fromkeys('‘’‚‛`´“”„‟«»「」"', "'")
     | dict.fromkeys("‐‑", "-")
@@ -37,12 +37,17 @@ SIGNS = (
     | {"：": ":", "，": ",", "。": ".", "İ": "I"}
 )
 _ASCII_SIGNS = [sign for sign in SIGNS if sign.isascii()]
-_COLOURS = re.compile(r"(?:\x1b|#033|\\033|\\e)\[[0-9;]*[A-Za-z]")
-_ESCAPES = re.compile(r"\\{1,9}(?:u([0-9a-fA-F]{4})|([nrt\"'/]))")
+_OTHER_SIGNS = re.compile(f"[{''.join(sign for sign in SIGNS if not sign.isascii())}]")
+# Each of these begins with a literal, because the re module finds that fast in a long text.
+_COLOURS = {
+    begin: re.compile(re.escape(begin) + r"[0-9;]*[A-Za-z]")
+    for begin in ("\x1b[", "#033[", "\\033[", "\\e[")
+}
+_ESCAPES = re.compile(r"\\\\{0,8}(?:u([0-9a-fA-F]{4})|([nrt\"'/]))")
 _ENTITIES = re.compile(r"&(?:amp;)?(#39|#x27|#34|#10|#xA|apos|quot|lt|gt);")
 _ENTITY = {"lt": "<", "gt": ">", "#10": BREAK, "#xA": BREAK}
 #: YAML and SQL write a quotation mark inside quotation marks twice. '' alone is an empty text.
-_DOUBLED = re.compile(r"''(?=[\w/.])|(?<=[\w/.)\]>%-])''(?!')")
+_DOUBLED = re.compile(r"''(?:(?=[\w/.])|(?<=[\w/.)\]>%-]'')(?!'))")
 _HALVES = re.compile(r"([Mm]essage from the (?:source|destination) host: )")
 #: Some tools join QEMU's lines without a blank between them.
 _INNER_LINES = re.compile(
@@ -143,9 +148,11 @@ class Head:
 def unwrap(raw: str) -> Plain:
     """Return a text made plain: see this module's description."""
     text = _without_wrapping(raw)
-    for sign in _ASCII_SIGNS if text.isascii() else SIGNS:
+    for sign in _ASCII_SIGNS:
         if sign in text:
             text = text.replace(sign, SIGNS[sign])
+    if not text.isascii():
+        text = _OTHER_SIGNS.sub(lambda found: SIGNS[found[0]], text)
     while "  " in text:
         text = text.replace("  ", " ")
     if 0 < text.count("''") < _MOST_SIGNS:
@@ -163,8 +170,9 @@ def unwrap(raw: str) -> Plain:
 
 def _without_wrapping(text: str) -> str:
     """Return a text without the characters that a terminal, JSON, syslog or HTML put into it."""
-    if "[" in text and ("\x1b" in text or "033" in text or "\\e" in text):
-        text = _COLOURS.sub("", text)
+    for begin, colour in _COLOURS.items():
+        if begin in text:
+            text = colour.sub("", text)
     if 0 < text.count("\\") < _MOST_SIGNS:
         text = _ESCAPES.sub(_unescaped, text)
     if "#01" in text:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections import Counter
 from typing import Any
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrationlab.explain.explanation import causes
-from migrationlab.explain.matching import compiled, rarest_words, whole_words
+from migrationlab.explain.matching import compiled, rarest_words, table, whole_words
+from migrationlab.explain.unwrap import unwrap
 
 WORDINGS = [wording for cause in causes() for wording in cause.wordings]
 
@@ -53,6 +55,27 @@ def test_placeholder_takes_any_name(wording: str, data: st.DataObject) -> None:
         "{word}": st.from_regex("[a-z0-9/.-]{1,20}", fullmatch=True),
         "{quoted}": st.just("'a b'"),
     }
-    parts = re.split(r"(\{\w*\})", wording.lower().removeprefix("^"))
+    parts = re.split(r"(\{\w*\})", wording.lower().removeprefix("^").removesuffix("$"))
     text = "".join(data.draw(fillings[part]) if part in fillings else part for part in parts)
     assert compiled(wording).search(text)
+
+
+def test_end_of_a_message_can_be_asked_for() -> None:
+    """A wording with $ finds no message that goes on."""
+    wording = compiled("missing features: pdcm$")
+    assert wording.search("missing features: pdcm")
+    assert wording.search("message='missing features: pdcm')\nnext")
+    assert not wording.search("missing features: pdcm,avx2")
+    assert not wording.search("missing features: pdcm2")
+
+
+def test_message_among_the_words_of_all_is_found() -> None:
+    """A message is found in a long text that has each word of the table elsewhere, too."""
+    words = sorted({word for wording in WORDINGS for word in whole_words(wording)})
+    draw = random.Random(1)
+    noise = "\n".join(" ".join(draw.choices(words, k=16)) for _ in range(5_000))
+    said = "error: unable to connect to server at 'host-b:49152': no route to host"
+    plain = unwrap(f"{noise}\n{said}\n{noise}")
+    assert len(plain.text) > 1 << 20
+    assert set(words) <= set(plain.text.split())
+    assert "port-closed" in {found.wording.cause.id for found in table().matches(plain)}
