@@ -20,11 +20,20 @@ from migrationlab.lab.lab import Lab
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
+LONG = 120
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option that also runs the tests marked ``thorough``."""
     text = "also run the tests marked thorough (an hour instead of a quarter)"
     parser.addoption("--thorough", action="store_true", help=text)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a long text by its length: a test's name stands in each line about it."""
+    if isinstance(val, str) and len(val) > LONG:
+        return f"{argname} of {len(val)} characters"
+    return None
 
 
 @pytest.hookimpl(tryfirst=True)
