@@ -20,6 +20,7 @@ from migrationlab.cli import runs as commands
 from migrationlab.errors import StoreError
 from migrationlab.experiment import folder
 from migrationlab.experiment.experiment import Experiment
+from migrationlab.plots.picture import Picture
 from migrationlab.report import experiment, pdf
 from migrationlab.report.reproduce import repeat
 from migrationlab.report.runs import MOST_DRAWN, _which, closely
@@ -75,6 +76,12 @@ def html(six: list[Run]) -> str:
     return render(six)
 
 
+@pytest.fixture
+def unpainted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw no pixels, for a test that reads words only: pixels take two thirds of the time."""
+    monkeypatch.setattr(Picture, "data_uri", lambda _: "data:image/png;base64,")
+
+
 def test_report_is_one_file_that_loads_nothing(html: str) -> None:
     """The page can be opened offline: it uses no address, script or file outside of it."""
     page = Page(html)
@@ -108,6 +115,7 @@ def test_medians_have_n_and_spread(html: str) -> None:
     ) in html
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_six_runs_have_an_interval(make_run: MakeRun) -> None:
     """From six runs on the median has a 95 % interval, within the range."""
     made = [make_run(number=number, downtime_ms=300.0 + 10 * number) for number in range(1, 7)]
@@ -139,6 +147,7 @@ def test_run_without_a_content_is_repeated_with_zeros(make_run: MakeRun) -> None
     assert 'content = "zeros"' in repeat([old]).toml
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_runs_of_different_settings_are_not_pooled(html: str, make_run: MakeRun) -> None:
     """Two settings have a row each, and a warning. A different load has neither."""
     assert "differ in more than their mode" not in html
@@ -162,6 +171,7 @@ def test_warnings_stand_before_the_figures(html: str) -> None:
     assert text.index("Warnings about these figures") < text.index("Downtimes of the")
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_one_run_of_each_kind_is_drawn(make_run: MakeRun) -> None:
     """The table has all of many runs, and figures are drawn for one run of each kind only."""
     made = [
@@ -176,6 +186,7 @@ def test_one_run_of_each_kind_is_drawn(make_run: MakeRun) -> None:
     assert "2 of 14 runs. The table above has all runs" in " ".join(page.text.split())
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_unreadable_run_is_listed_with_the_reason(make_run: MakeRun, tmp_path: Path) -> None:
     """The other runs are reported as usual."""
     for number in (1, 2, 3):
@@ -194,6 +205,7 @@ def test_unreadable_run_is_listed_with_the_reason(make_run: MakeRun, tmp_path: P
     assert [tag["id"] for tag in page.all("section") if tag.get("id")] == [f"run-{good.name}"]
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_report_shows_failures_and_escapes_text(make_run: MakeRun) -> None:
     """A cancelled run has its error and hint, and no text becomes markup."""
     run = make_run(outcome="timed_out")
@@ -274,6 +286,7 @@ def test_report_of_experiment_has_every_run_and_how_to_repeat_it(
     assert again.question == measured.question
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_warm_ups_and_stopped_runs_are_listed_and_not_counted(
     make_run: MakeRun, tmp_path: Path
 ) -> None:
@@ -296,6 +309,7 @@ def test_warm_ups_and_stopped_runs_are_listed_and_not_counted(
     assert "5,0" not in results
 
 
+@pytest.mark.usefixtures("unpainted")
 @pytest.mark.parametrize("verb", [commands.runs, commands.report])
 def test_experiment_with_a_damaged_run_has_a_report(
     verb: click.Command, make_run: MakeRun, tmp_path: Path
@@ -323,6 +337,7 @@ def test_experiment_without_runs_has_no_report(tmp_path: Path) -> None:
         render(planned)
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_report_explains_only_what_its_runs_have(make_run: MakeRun) -> None:
     """Runs between real hosts, of one mode, or tunnelled have their own descriptions."""
     runs = [
@@ -344,6 +359,7 @@ def test_report_explains_only_what_its_runs_have(make_run: MakeRun) -> None:
     assert "migrationlab demo" not in text
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_runs_of_one_guest_can_be_repeated_by_an_experiment(
     make_run: MakeRun, tmp_path: Path
 ) -> None:
@@ -364,6 +380,7 @@ def test_runs_of_one_guest_can_be_repeated_by_an_experiment(
         assert cell.workload.memory_mib == 256
 
 
+@pytest.mark.usefixtures("unpainted")
 @pytest.mark.parametrize(
     ("repeats", "measured", "said"),
     [
@@ -390,6 +407,7 @@ def test_directions_are_those_that_were_measured(
         assert re.search(r"unevenly: \d times from host-a", experiment._directions(made))
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_unfinished_experiment_may_repeat_cut_short_runs(make_run: MakeRun, tmp_path: Path) -> None:
     """The report of an unfinished experiment does not say that all runs were made again."""
     made = fake_experiments.experiment(
@@ -402,6 +420,7 @@ def test_unfinished_experiment_may_repeat_cut_short_runs(make_run: MakeRun, tmp_
     assert "it was, or will be, made again" in text
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_runs_that_do_not_count_are_not_called_untypical(make_run: MakeRun, tmp_path: Path) -> None:
     """If all runs that count are shown, the text does not say that they were chosen."""
     made = fake_experiments.experiment(
@@ -415,6 +434,7 @@ def test_runs_that_do_not_count_are_not_called_untypical(make_run: MakeRun, tmp_
     assert "Typical runs" not in text
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_report_counts_the_kinds_that_are_not_drawn(make_run: MakeRun) -> None:
     """The table has all settings, and the text says how many of them are drawn."""
     many = MOST_DRAWN + 2
