@@ -50,6 +50,8 @@ IN_ENGLISH = (
 LONGEST_TEXT = 16 * 1024 * 1024
 #: A text that is not longer is read as one line, too.
 LONGEST_MESSAGE = 8_000
+#: The cause that a QEMU ended for a reason that the table does not know.
+DIED = "destination-qemu-died"
 #: The width of an explanation as text, in columns.
 WIDTH = 96
 
@@ -314,10 +316,13 @@ def _explanation(
     found = _answer(cause, plain.raw, by)
     if best.rank == NOISE and "\n" in plain.text.strip():
         found = replace(found, kind=Kind.SIDE)  # a log that has no more says nothing of a cause
+    start, number = best.start, best.number
+    if cause.id == DIED:
+        start, number = plain.last_words() or (start, number)
     return replace(
         found,
-        line=best.number,
-        quote=plain.quoted(best.start, best.number),
+        line=number,
+        quote=plain.quoted(start, number),
         others=tuple(_also(plain, each) for each in others),
     )
 

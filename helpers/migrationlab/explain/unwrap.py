@@ -22,6 +22,8 @@ from functools import cached_property
 
 #: A break that the text does not have as a line: one wrapped message ends, another begins.
 BREAK = "\v"
+#: The end of a text in which a QEMU's own line is looked for, in characters.
+LAST_WORDS = 1 << 20
 #: How far before a match its line's beginning is looked for.
 HEAD_CHARACTERS = 600
 
@@ -52,6 +54,11 @@ _HALVES = re.compile(r"([Mm]essage from the (?:source|destination) host: )")
 #: Some tools join QEMU's lines without a blank between them.
 _INNER_LINES = re.compile(
     r"(?:: |(?<=[\w)\]'.]))(?=\d{4}-\d\d-\d\dT[\d:.]{8,20}Z (?:/\S{1,200}/)?(?:qemu|kvm))"
+)
+#: A line of QEMU itself, and not one that it writes without an error.
+_OWN_LINE = re.compile(
+    r"\b(?:qemu-system-\w+|qemu-kvm|kvm): (?!warning|info|-\w+ [^\n\v]*(?:redirected|deprecated)|"
+    r"terminating|load of migration failed)"
 )
 _MESSAGES = re.compile(r"(?<=[Mm]essage[=:])(?: ?)'")
 #: A text with more of a sign than this is no message, and is not searched for what it wraps.
@@ -113,6 +120,12 @@ class Plain:
             begin = self.text.rfind("\n", max(0, position - 4_000), max(begin, 0))
         end = self.text.find("\n", position, position + 4_000)
         return self.text[max(begin, position - 4_000, 0) : end if end >= 0 else position + 4_000]
+
+    def last_words(self) -> tuple[int, int] | None:
+        """Return position and line number of what a QEMU said before it ended; None if nothing."""
+        begin = max(self.text.rfind("starting up libvirt version"), len(self.text) - LAST_WORDS, 0)
+        found = _OWN_LINE.search(self.text, begin)
+        return found and (found.start(), self.text.count("\n", 0, found.start()) + 1)
 
     def quoted(self, start: int, number: int, longest: int = 300) -> str:
         """Return the line around a position as it stands in the text; its part if it is long."""
