@@ -77,9 +77,13 @@ def calibrate(runs: Iterable[Run]) -> Calibration:
     begins = found["before_s"], found["before_peer2peer_s"]
     known = [seen for seen in begins if len(seen) >= LEAST]
     if known:
-        off = [abs(value - float(np.median(seen))) for seen in known for value in seen]
-        values["before_spread_s"] = round(float(np.quantile(off, 0.9)), 4)
-        counts["before_spread_s"] = len(off)
+        off = [value - float(np.median(seen)) for seen in known for value in seen]
+        early, late = np.quantile(off, (0.05, 0.95))
+        values |= {
+            "before_spread_s": round(-float(early), 4),
+            "before_late_s": round(float(late), 4),
+        }
+        counts |= dict.fromkeys(("before_spread_s", "before_late_s"), len(off))
     if not values:
         raise UsageError(
             f"runs must have at least {LEAST} completed migrations (got {len(completed)})",

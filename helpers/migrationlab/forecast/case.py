@@ -5,6 +5,7 @@ A :class:`Case` has no uncertainty. ``forecast`` draws many cases and simulates 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -73,7 +74,8 @@ class Constants:
     Attributes:
         before_s: From libvirt's call to the first byte of memory, in normal mode.
         before_peer2peer_s: The same in peer2peer mode, where one host more has to connect.
-        before_spread_s: How far these are off in nine of ten migrations, in either direction.
+        before_spread_s: How much less these are in one of twenty migrations.
+        before_late_s: How much more they are in one of twenty migrations.
         after_s: From the guest's running at the destination to the return of libvirt's call.
         look_s: How long QEMU sends before it looks at what is left (MAX_WAIT in ``ram.c``).
         wake_bytes: How much of the socket's buffer must be free before a blocked QEMU goes on:
@@ -86,24 +88,29 @@ class Constants:
         postcopy_s: The downtime of a switch to post-copy, by QEMU's events.
         postcopy_network_s: How much longer a guest in post-copy is silent.
         time_spread: How far the time of sending is off, as a share, in nine of ten migrations.
-        downtime_spread_s: The same of the downtime.
+        compressor_spread: The same if the compressor's speed is part of it.
+        downtime_spread_s: How far the downtime is off in nine of ten migrations.
+        parallel_spread_s: The same over parallel connections.
     """
 
-    before_s: float = 0.42
-    before_peer2peer_s: float = 0.55
-    before_spread_s: float = 0.12
+    before_s: float = 0.46
+    before_peer2peer_s: float = 0.59
+    before_spread_s: float = 0.13
+    before_late_s: float = 0.33
     after_s: float = 0.233
     look_s: float = 0.05
     wake_bytes: float = 1.1e6
     buffer_bytes: float = 3.0e6
-    queue_bytes: float = 1.4e6
+    queue_bytes: float = 1.6e6
     devices_s: float = 0.02
     network_s: float = 0.042
     zero_pages_per_s: float = 3e6
     postcopy_s: float = 0.06
     postcopy_network_s: float = 0.25
-    time_spread: float = 0.04
-    downtime_spread_s: float = 0.045
+    time_spread: float = 0.055
+    compressor_spread: float = 0.13
+    downtime_spread_s: float = 0.05
+    parallel_spread_s: float = 0.085
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,8 +122,11 @@ class Case:
         normal_pages: The pages that are not all zeros.
         zero_pages: The pages that are.
         page_bytes: The size of a page.
-        sent_page_bytes: What a page costs on the wire in the first iteration.
+        sent_page_bytes: What a page costs in the first iteration: the bytes that the link carries
+            in its time.
         again_page_bytes: What a page costs that was written since.
+        compresses: Whether the compressor's speed is part of the costs.
+        filled: The share of that which is sent; less than 1 if the compressor is slower.
         rate_bytes_s: The rate of sending while the guest runs.
         link_bytes_s: The rate of the link, without the plan's limit.
         before_zeros: As in :class:`Memory`.
@@ -141,6 +151,8 @@ class Case:
     plan: Plan
     constants: Constants
     vcpu_use: float
+    compresses: bool = False
+    filled: float = 1.0
     phase: float = 0.5
     phase_step: float = 0.0
 
@@ -170,7 +182,8 @@ class Case:
     def queued_bytes(self) -> float:
         """Return what lies in buffers when QEMU counts it as sent."""
         about = self.constants
-        if self.rate_bytes_s < self.link_bytes_s:  # buffers are empty: nothing waits for the link
+        # Buffers are empty where nothing waits for the link.
+        if self.rate_bytes_s < self.link_bytes_s or self.filled < 1:
             return 0.0
         if not self.plan.parallel:
             return about.buffer_bytes
@@ -233,7 +246,7 @@ def case_of(
     *,
     constants: Constants,
     compression_ratios: tuple[float, float] = (1.0, 1.0),
-    compressor_mib_s: float | None = None,
+    compressors_mib_s: tuple[float, float] | None = None,
     vcpu_use: float = 1.0,
 ) -> Case:
     """Return the case without uncertainty; the arguments are those of ``forecast``."""
@@ -258,8 +271,10 @@ def case_of(
     link = bandwidth_mbit_s * 1e6 / 8
     limit = plan.bandwidth_mib_s
     rate = link if limit is None else min(link, limit * MIB)
-    least = 0.0 if compressor_mib_s is None else rate / (compressor_mib_s * MIB) * page
-    costs = [max(page * ratio + HEADER_BYTES, least) for ratio in compression_ratios]
+    sizes = [page * ratio + HEADER_BYTES for ratio in compression_ratios]
+    # While the compressor works, the link could carry so much.
+    least = [rate / (speed * MIB) * page for speed in compressors_mib_s or (math.inf,) * 2]
+    costs = [max(pair) for pair in zip(sizes, least, strict=True)]
     return Case(
         written=curve.written(most=normal if normal > 0 else None),
         normal_pages=normal,
@@ -267,6 +282,8 @@ def case_of(
         page_bytes=page,
         sent_page_bytes=costs[0],
         again_page_bytes=costs[1],
+        compresses=compressors_mib_s is not None,
+        filled=sizes[1] / costs[1],
         rate_bytes_s=rate,
         link_bytes_s=link,
         before_zeros=place,

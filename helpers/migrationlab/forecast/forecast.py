@@ -38,7 +38,7 @@ DEVIATIONS = 1.645
 SLOWEST, FASTEST = 1e-3, 1e8
 
 Bandwidth = float | tuple[float, float]
-#: Bytes sent for each byte of memory: of all, or of all and of what the guest writes.
+#: A number of all memory, or one of all and one of what the guest writes.
 Ratio = float | tuple[float, float]
 
 
@@ -51,7 +51,7 @@ def forecast(
     stop_rule: StopRule = "qemu",
     deadline_s: float | None = None,
     compression_ratio: Ratio | None = None,
-    compressor_mib_s: float | None = None,
+    compressor_mib_s: Ratio | None = None,
     vcpu_use: float = 1.0,
     constants: Constants | None = None,
     draws: int = DRAWS,
@@ -70,7 +70,7 @@ def forecast(
             one of every plan (120 s).
         compression_ratio: The bytes sent for each byte of memory, if the plan compresses: measure
             it with a run of the guest. Or two of them: for all memory, and for what is written.
-        compressor_mib_s: The memory that the compressor takes in a second.
+        compressor_mib_s: The memory that the compressor takes in a second; or two, as above.
         vcpu_use: How much of its virtual processors' time the guest uses, 0 to 1. Auto-converge
             slows a guest only when its spare time is used up.
         constants: The constants of the hosts; by default those of this project's lab.
@@ -91,9 +91,8 @@ def forecast(
             hint="Write stop_rule='qemu'.",
         )
     _require_share("vcpu_use", vcpu_use, 1.0)
-    ratios = _ratios(compression_ratio)
-    if compressor_mib_s is not None:
-        _require_share("compressor_mib_s", compressor_mib_s, 1e7)
+    ratios = _pair("compression_ratio", 1.0 if compression_ratio is None else compression_ratio, 2)
+    speeds = None if compressor_mib_s is None else _pair("compressor_mib_s", compressor_mib_s, 1e7)
     if memory is not None and not isinstance(memory, Memory):
         memory = Memory(total_mib=memory)
     if deadline_s is None and "deadline_s" in plan.changed():
@@ -101,7 +100,7 @@ def forecast(
     case = case_of(
         plan, curve, memory, math.sqrt(low * high),
         constants=constants or Constants(), compression_ratios=ratios,
-        compressor_mib_s=compressor_mib_s, vcpu_use=vcpu_use,
+        compressors_mib_s=speeds, vcpu_use=vcpu_use,
     )  # fmt: skip
     simulate = simulate_qemu if stop_rule == "qemu" else simulate_per_iteration
     nominal = simulate(case)
@@ -152,9 +151,9 @@ def _draw(  # noqa: PLR0917 (each once, from one place)
         )  # fmt: skip
         path = simulate_per_iteration(drawn) if exact else simulate_qemu(drawn)
         spread = (
-            noise[0] * about.before_spread_s,
-            noise[1] * about.time_spread,
-            noise[2] * about.downtime_spread_s,
+            noise[0] * (about.before_late_s if noise[0] > 0 else about.before_spread_s),
+            noise[1] * (about.compressor_spread if case.compresses else about.time_spread),
+            noise[2] * (about.parallel_spread_s if case.plan.parallel else about.downtime_spread_s),
         )
         found.append(_outcome(case, path, *spread, exact=exact))
     return found
@@ -247,18 +246,16 @@ def _bandwidth(given: Bandwidth) -> tuple[float, float]:
     return float(min(pair)), float(max(pair))
 
 
-def _ratios(given: Ratio | None) -> tuple[float, float]:
-    """Return the compression ratios of all memory, and of what is written."""
-    if given is None:
-        return 1.0, 1.0
+def _pair(name: str, given: Ratio, most: float) -> tuple[float, float]:
+    """Return the number of all memory, and that of what is written."""
     pair = given if isinstance(given, tuple) else (given, given)
     if len(pair) != 2:
         raise UsageError(
-            f"compression_ratio must be a number, or two (got {given})",
-            hint="Write compression_ratio=0.4, or (0.4, 0.5) for all memory and what is written.",
+            f"{name} must be a number, or two (got {given})",
+            hint=f"Write {name}=0.4, or {name}=(0.4, 0.5) for all memory and what is written.",
         )
     for value in pair:
-        _require_share("compression_ratio", value, 2.0)
+        _require_share(name, value, most)
     return float(pair[0]), float(pair[1])
 
 

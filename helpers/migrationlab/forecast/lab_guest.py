@@ -20,14 +20,21 @@ PAGE_BYTES = 4096
 KERNEL_MIB, KERNEL_SHARE = 44.0, 0.039
 #: So much of it lies behind the free memory, which is all zeros.
 BEHIND_ZEROS_MIB = 12.5
+#: Different pages that an idle guest of the lab writes, and within which time (migrations of guests
+#: whose workload is known show it in iterations of 50 to 350 ms).
+SYSTEM_MIB, SYSTEM_S = 0.9, 0.04
 #: What a service and its data use besides (medians of recorded runs; n = 4, 3 and 3).
 SERVICE_MIB = {"redis": 24.0, "nginx": 16.0, "postgresql": 208.0}
-#: The use of a virtual processor under TCG: of an idle guest, and more for each MiB/s written.
-IDLE_USE, USE_OF_MIB_S = 0.24, 0.0006
+#: The use of a virtual processor under TCG: of an idle guest, more for each MiB/s written and for
+#: each of noise, and of a service.
+IDLE_USE, USE_OF_MIB_S, USE_OF_NOISE, SERVICE_USE = 0.27, 0.0005, 0.0018, 0.2
 #: The bytes sent for each byte of memory that the workload does not write: the kernel and programs.
 KERNEL_RATIO = {"zlib": 0.29, "zstd": 0.32}
 #: The same of written memory, for the part that compresses, and for the other one.
 EMPTY_RATIO, NOISE_RATIO = 0.02, 1.0
+#: The seconds that two channels need to compress a MiB, and more for one of noise, on two CPUs
+#: that run two guests under TCG besides.
+COMPRESSOR_S = {"zlib": (0.008, 0.0175), "zstd": (0.0034, 0.009)}
 
 
 def curve_of_guest(guest: Mapping[str, Any]) -> DirtyCurve | None:
@@ -42,14 +49,25 @@ def curve_of_guest(guest: Mapping[str, Any]) -> DirtyCurve | None:
     if guest.get("phases"):
         return None
     if pattern == "sequential" or rate <= 0:
-        return DirtyCurve.constant(rate, working_set)
+        return _with_system(DirtyCurve.constant(rate, working_set))
     if pattern == "random":
-        return DirtyCurve.constant(rate, working_set, "random")
+        return _with_system(DirtyCurve.constant(rate, working_set, "random"))
     classes = {"hot-cold": _hot_cold, "zipf": _zipf}.get(pattern)
     if classes is None:
         return None
     pages = working_set * MIB / PAGE_BYTES
-    return curve_of_classes(classes(pages, guest), rate * MIB / PAGE_BYTES)
+    return _with_system(curve_of_classes(classes(pages, guest), rate * MIB / PAGE_BYTES))
+
+
+def _with_system(curve: DirtyCurve) -> DirtyCurve:
+    """Return a workload's curve with what the guest's system writes besides."""
+    workload, pages = curve.written(), SYSTEM_MIB * MIB / PAGE_BYTES
+    times = sorted({*(ms / 1000 for ms in curve.period_ms), SYSTEM_S, 2 * SYSTEM_S})
+    return DirtyCurve(
+        period_ms=tuple(1000 * seconds for seconds in times),
+        dirty_pages=tuple(workload(time) + pages * min(time / SYSTEM_S, 1.0) for time in times),
+        sampled_pages=curve.sampled_pages + math.ceil(pages),
+    )  # fmt: skip
 
 
 def curve_of_classes(classes: Sequence[tuple[float, float]], writes_s: float) -> DirtyCurve:
@@ -125,13 +143,41 @@ def compression_of_guest(
     kernel = KERNEL_RATIO.get(method)
     if kernel is None:
         return None
-    noise = 0.0 if guest.get("content", "zeros") == "zeros" else guest.get("incompressible") or 0.0
-    again = EMPTY_RATIO + noise * (NOISE_RATIO - EMPTY_RATIO)
+    again = EMPTY_RATIO + _noise(guest) * (NOISE_RATIO - EMPTY_RATIO)
+    written = _written_share(guest, memory)
+    return kernel * (1 - written) + again * written, again
+
+
+def compressor_of_guest(
+    guest: Mapping[str, Any], method: str, memory: Memory
+) -> tuple[float, float] | None:
+    """Return the MiB of a described guest's memory that are compressed in a second, by a method.
+
+    The first is for all of its memory, the second for what it writes, as above.
+    """
+    if method not in COMPRESSOR_S:
+        return None
+    base_s, noise_s = COMPRESSOR_S[method]
+    noise = _noise(guest)
+    return 1 / (base_s + noise_s * noise * _written_share(guest, memory)), 1 / (
+        base_s + noise_s * noise
+    )
+
+
+def _noise(guest: Mapping[str, Any]) -> float:
+    """Return the share of what the workload writes that does not compress."""
+    plain = guest.get("content", "zeros") == "zeros"
+    return 0.0 if plain else float(guest.get("incompressible") or 0.0)
+
+
+def _written_share(guest: Mapping[str, Any], memory: Memory) -> float:
+    """Return the share of the memory in use that the workload writes."""
     used = memory.total_mib - memory.zero_mib
-    written = min(guest["working_set_mib"] + (guest.get("fill_mib") or 0), used)
-    return (kernel * (used - written) + again * written) / used, again
+    return min(float(guest["working_set_mib"] + (guest.get("fill_mib") or 0)) / used, 1.0)
 
 
 def vcpu_use_of_guest(guest: Mapping[str, Any]) -> float:
     """Return the share of its virtual processors' time that a described guest uses, under TCG."""
-    return min(IDLE_USE + USE_OF_MIB_S * float(guest["dirty_mib_s"]), 1.0)
+    writes = (USE_OF_MIB_S + USE_OF_NOISE * _noise(guest)) * float(guest["dirty_mib_s"])
+    served = SERVICE_USE if guest.get("service") else 0.0
+    return min((IDLE_USE + writes + served) / (guest.get("vcpus") or 1), 1.0)

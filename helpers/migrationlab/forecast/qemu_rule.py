@@ -99,7 +99,7 @@ class _Simulation:
     policy: SimulatedPolicy | None = field(init=False)
     pending: Pending = field(init=False)
     began_pages: float = field(init=False)
-    long_pages: float = field(init=False)
+    long_s: float = field(init=False)
 
     def __post_init__(self) -> None:
         case = self.case
@@ -110,7 +110,7 @@ class _Simulation:
             parts = [(before * normal, 0.0), (0.0, zeros), ((1 - before) * normal, 0.0), (0.0, 0.0)]
         self.pending = Pending(parts)
         self.began_pages = self.pending.pages
-        self.long_pages = case.written(normal * self.page_s)
+        self.long_s = normal * self.page_s
         # Buffers take what comes first without waiting for the wire.
         self._send(case.queued_bytes / case.rate_bytes_s)
         self.now = 0.0
@@ -185,7 +185,7 @@ class _Simulation:
     @property
     def threshold_bytes(self) -> float:
         assumed = self.case.plan.switchover_bandwidth_mib_s
-        rate = self.case.rate_bytes_s if assumed is None else assumed * 2.0**20
+        rate = self.case.rate_bytes_s * self.case.filled if assumed is None else assumed * 2.0**20
         # What QEMU measures is what the wire carries; it compares it with whole pages.
         return (
             rate * self.limit_s * self.case.page_bytes / self.page_cost
@@ -246,11 +246,13 @@ class _Simulation:
             # No more than all that was written since the rest was, if that was the last iteration.
             most = max(written(self.last_s + active_s) - rest, 0.0)
             return min(written.beyond(rest, active_s), most)
-        # What the first iteration leaves has nothing to do with what is written. What the second
-        # leaves is of the pages written in the long time of the first.
-        among = self.case.normal_pages if self.count == 1 else self.long_pages
-        share = min(rest / among, 1.0) if among else 0.0
-        return written(active_s) * (1 - share)
+        new = written(active_s)
+        if self.count == 1:  # what it leaves has nothing to do with what is written
+            among, again = self.case.normal_pages, new
+        else:  # what the second leaves is of the pages written in the long time of the first
+            among = written(self.long_s)
+            again = max(among + new - written(self.long_s + active_s), 0.0)
+        return new - again * (min(rest / among, 1.0) if among else 0.0)
 
     def _consider_throttle(self, new: float) -> None:
         self.written_pages += new

@@ -20,6 +20,7 @@ from migrationlab.forecast.curve import DirtyCurve
 from migrationlab.forecast.forecast import Ratio, forecast
 from migrationlab.forecast.lab_guest import (
     compression_of_guest,
+    compressor_of_guest,
     curve_of_guest,
     memory_of_guest,
     vcpu_use_of_guest,
@@ -50,6 +51,7 @@ class RunInputs:
     memory: Memory
     bandwidth_mbit_s: float
     compression_ratio: Ratio | None = None
+    compressor_mib_s: Ratio | None = None
     vcpu_use: float = 1.0
 
     def to_dict(self) -> dict[str, Any]:
@@ -61,6 +63,7 @@ class RunInputs:
             "memory": dataclasses.asdict(self.memory),
             "bandwidth_mbit_s": self.bandwidth_mbit_s,
             "compression_ratio": self.compression_ratio,
+            "compressor_mib_s": self.compressor_mib_s,
             "vcpu_use": self.vcpu_use,
         }
 
@@ -73,7 +76,8 @@ class RunInputs:
 def _cached(given: RunInputs, constants: Constants | None, draws: int) -> Forecast:
     return forecast(
         given.plan, given.curve, memory=given.memory, bandwidth_mbit_s=given.bandwidth_mbit_s,
-        compression_ratio=given.compression_ratio, vcpu_use=given.vcpu_use, constants=constants,
+        compression_ratio=given.compression_ratio, compressor_mib_s=given.compressor_mib_s,
+        vcpu_use=given.vcpu_use, constants=constants,
         deadline_s=given.plan.deadline_s, draws=draws,
     )  # fmt: skip
 
@@ -95,13 +99,16 @@ def inputs_of_lab(
     if curve is None:
         return None
     memory = memory_of_guest(guest)
-    ratio = compression_of_guest(guest, plan.compression[0], memory) if plan.compression else None
+    ratio = speed = None
+    if plan.compression:
+        ratio = compression_of_guest(guest, plan.compression[0], memory)
+        speed = compressor_of_guest(guest, plan.compression[0], memory)
     # URIs and the like do not matter, and equal inputs are forecast once.
     plan = dataclasses.replace(plan, migration_uri=None, connection_uri=None)
     return RunInputs(
         plan=plan, curve=curve, memory=memory,
         bandwidth_mbit_s=measured or rate * PAYLOAD_SHARE,
-        compression_ratio=ratio,
+        compression_ratio=ratio, compressor_mib_s=speed,
         vcpu_use=vcpu_use_of_guest(guest),
     )  # fmt: skip
 

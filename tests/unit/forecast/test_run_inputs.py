@@ -41,8 +41,8 @@ def test_every_run_ends_as_forecast() -> None:
 @pytest.mark.parametrize(
     ("kind", "median", "most"),
     [
-        ("plain", 0.03, 0.25), ("post-copy", 0.04, 0.05), ("auto-converge", 0.06, 0.08),
-        ("multifd", 0.05, 0.08),
+        ("plain", 0.05, 0.3), ("post-copy", 0.04, 0.06), ("auto-converge", 0.06, 0.09),
+        ("multifd", 0.1, 0.2),
     ],
 )  # fmt: skip
 def test_total_time_is_near(kind: str, median: float, most: float) -> None:
@@ -53,7 +53,7 @@ def test_total_time_is_near(kind: str, median: float, most: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "median", "most"), [("plain", 25, 110), ("post-copy", 5, 10), ("multifd", 35, 50)]
+    ("kind", "median", "most"), [("plain", 30, 140), ("post-copy", 5, 10), ("multifd", 35, 50)]
 )
 def test_downtime_is_near(kind: str, median: float, most: float) -> None:
     """In milliseconds."""
@@ -68,7 +68,8 @@ def test_inputs_are_what_was_known_before() -> None:
     given = next(
         found for run in runs if run.plan.max_downtime_ms == 1500 and (found := inputs_of(run))
     )
-    assert given.curve.rate_mib_s() == pytest.approx(80)
+    written = given.curve.written()
+    assert (written(0.5) - written(0.1)) * 4096 / 2**20 == pytest.approx(0.4 * 80)
     assert given.bandwidth_mbit_s == pytest.approx(500 * 1448 / 1514, rel=1e-3)
     assert given.plan.max_downtime_ms == 1500
 
