@@ -54,7 +54,6 @@ def test_recorded_run_has_the_plan_that_is_advised() -> None:
         Plan(max_downtime_ms=900),
         Plan(mode=Mode.PEER2PEER, max_downtime_ms=900),
         Plan(max_downtime_ms=900, auto_converge=True),
-        Plan(max_downtime_ms=800, parallel=True),
     ],
 )
 def test_plans_within_the_goal_pass(plan: Plan) -> None:
