@@ -314,7 +314,8 @@ def _explanation(
         cause = table().by_id[cause.at_opening]
     by = _noticed_by(cause, plain.before(best.start), best.head.function.lower(), opened_by)
     found = _answer(cause, plain.raw, by)
-    if best.rank == NOISE and "\n" in plain.text.strip():
+    hint = best.rank == NOISE or best.head.level == "warning"
+    if hint and "\n" in plain.text.strip():
         found = replace(found, kind=Kind.SIDE)  # a log that has no more says nothing of a cause
     start, number = best.start, best.number
     if cause.id == DIED:
