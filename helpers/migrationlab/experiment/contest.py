@@ -8,13 +8,15 @@ downtime, the throttling of auto-converge, and the waiting for pages in post-cop
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from migrationlab.errors import UsageError
 from migrationlab.experiment.arena import Arena, evaluate
 from migrationlab.experiment.design import Cell, shown
+from migrationlab.experiment.forecasts import has_forecasts, read_forecasts
 from migrationlab.experiment.statistics import estimate
 from migrationlab.experiment.stored import placement
 from migrationlab.forecast.forecast import DRAWS
@@ -91,43 +93,48 @@ def lost_work_ms(run: Run) -> float | None:
 def forecasts(recorded: Results, *, draws: int = DRAWS) -> pd.DataFrame:
     """Put a forecast beside the runs of each cell, where a forecast can speak.
 
-    It cannot where a policy acted after the first iteration: a forecast knows the limit from the
-    start only. It cannot either for a guest whose dirty curve is not known before (hot-cold).
+    It cannot for a guest whose dirty curve is not known before, as one whose rate changes. The
+    forecasts that were stored before the first run are taken, if the experiment has them.
 
     Args:
         recorded: The experiment.
-        draws: The number of simulations for the intervals.
+        draws: The number of simulations for the intervals of forecasts that are not stored.
 
     Returns:
-        A row per cell with runs: ``scene``, ``contestant``, ``speaks`` (whether it can), ``why``
-        not, ``made``, ``completed``; and, of the cell's first run: ``ends`` (a probability),
+        A row per cell with runs: ``scene``, ``contestant``, ``speaks`` (whether it can), ``stored``
+        (whether it was made before the runs), ``made``, ``completed``; ``ends`` (a probability),
         ``total_ms``, ``total_low_ms``, ``total_high_ms``, ``downtime_ms``, ``downtime_low_ms``,
-        ``downtime_high_ms``; and of its completed runs the medians
-        ``measured_total_ms`` and ``measured_downtime_ms``.
+        ``downtime_high_ms``; and of its completed runs the medians ``measured_total_ms`` and
+        ``measured_downtime_ms``.
     """
+    stored = has_forecasts(recorded.directory)
+    known = read_forecasts(recorded.directory).cells if stored else {}
     rows = []
     for cell in recorded.cells:
         runs = [run for run in recorded.measured if placement(run)["cell"] == cell.name]
         if not runs:
             continue
-        row: dict[str, object] = {
-            "scene": scene_of(cell), "contestant": str(cell.setting.get("plan", cell.name)),
-            "made": len(runs), "completed": sum(run.outcome is Outcome.COMPLETED for run in runs),
-            "why": _silent(runs), **_measured(runs),
-        }  # fmt: skip
-        row["speaks"] = not row["why"]
-        given = inputs_of(runs[0])
-        if row["speaks"] and given is not None:
-            told = given.forecast(draws=draws)
-            row["ends"] = told.ends
-            for name, known, scale in (
-                ("total", told.total_s, 1000), ("downtime", told.downtime_ms, 1)
-            ):  # fmt: skip
-                for part, value in known.to_dict().items():
-                    key = f"{name}_ms" if part == "median" else f"{name}_{part}_ms"
-                    row[key] = None if value is None else scale * value
-        rows.append(row)
+        given = None if stored else inputs_of(runs[0])
+        told = given.forecast(draws=draws).to_dict() if given is not None else known.get(cell.name)
+        rows.append(
+            {
+                "scene": scene_of(cell), "contestant": str(cell.setting.get("plan", cell.name)),
+                "speaks": told is not None, "stored": stored, "made": len(runs),
+                "completed": sum(run.outcome is Outcome.COMPLETED for run in runs),
+                **_told(told), **_measured(runs),
+            }
+        )  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def _told(told: Mapping[str, Any] | None) -> dict[str, float | None]:
+    """Return the numbers of a forecast; None for each that it does not have."""
+    row: dict[str, float | None] = {"ends": None if told is None else told["ends"]}
+    for name, key, scale in (("total", "total_s", 1000), ("downtime", "downtime_ms", 1)):
+        for part, column in (("median", ""), ("low", "_low"), ("high", "_high")):
+            value = None if told is None else told[key][part]
+            row[f"{name}{column}_ms"] = None if value is None else scale * value
+    return row
 
 
 def _measured(runs: list[Run]) -> dict[str, float | None]:
@@ -139,20 +146,3 @@ def _measured(runs: list[Run]) -> dict[str, float | None]:
             ("measured_total_ms", "total_ms"), ("measured_downtime_ms", "downtime_event_ms")
         )
     }  # fmt: skip
-
-
-def _silent(runs: list[Run]) -> str:
-    """Return why a forecast of these runs cannot speak; empty if it can."""
-    if any(map(_acted_late, runs)):
-        return "the policy acts while memory is sent"
-    if any(inputs_of(run) is None for run in runs):
-        return "the guest's dirty curve is not known"
-    return ""
-
-
-def _acted_late(run: Run) -> bool:
-    """Return whether a policy acted after the first iteration."""
-    line = run.timeline()
-    acts = line.steering[(line.steering["by"] == "policy")]
-    later = line.iterations.loc[line.iterations["iteration"] == 2, "start_ns"]
-    return len(acts) > 0 and (later.empty or bool((acts["time_ns"] > later.iloc[0]).any()))

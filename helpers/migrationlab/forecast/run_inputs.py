@@ -56,8 +56,9 @@ class RunInputs:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the inputs as plain values, for JSON."""
+        plain = self.plan.to_dict()
         return {
-            "plan": self.plan.changed(),
+            "plan": {name: plain[name] for name in self.plan.changed()},
             "period_ms": list(self.curve.period_ms),
             "dirty_pages": list(self.curve.dirty_pages),
             "memory": dataclasses.asdict(self.memory),

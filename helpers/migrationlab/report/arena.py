@@ -9,6 +9,7 @@ import pandas as pd
 
 from migrationlab import plots
 from migrationlab.experiment.contest import arena, forecasts, is_arena
+from migrationlab.experiment.forecasts import has_forecasts
 from migrationlab.plots.arena import COLUMNS, title
 from migrationlab.report.figures import embed
 from migrationlab.runs.numbers import UNKNOWN, amount, moment, probability
@@ -41,6 +42,7 @@ def section(recorded: Results) -> dict[str, object] | None:
              "worst": worst_rows(found, name), "duels": duel_rows(found, name)}
             for name in COLUMNS
         ],
+        "stored": has_forecasts(recorded.directory),
         "forecasts": forecast_rows(forecasts(recorded)),
         "cite": (
             f"migrationlab {recorded.manifest.migrationlab_version}: {recorded.question} "
@@ -117,7 +119,9 @@ def forecast_rows(table: pd.DataFrame) -> list[dict[str, object]]:
             "scene": row["scene"],
             "contestant": row["contestant"],
             "completed": f"{row['completed']} of {row['made']}",
-            "ends": f"{100 * row['ends']:.0f} %" if row["speaks"] else row["why"],
+            "ends": f"{100 * row['ends']:.0f} %"
+            if row["speaks"]
+            else "the dirty curve is not known",
             "total": _between("total_ms", row, "total"),
             "downtime": _between("downtime_event_ms", row, "downtime"),
             "measured_total": _known("total_ms", row["measured_total_ms"]),

@@ -175,9 +175,10 @@ def test_lost_work_holds_the_downtime(policies: Experiment) -> None:
 
 
 def test_forecast_stands_beside_what_was_measured(policies: Experiment) -> None:
-    """No policy acted in these runs, so a forecast can speak."""
+    """It is made now, unless it was stored before the first run."""
     table = forecasts(policies, draws=0)
     assert list(table["speaks"]) == [True, True]
+    assert not table["stored"].any()
     assert table["total_ms"].notna().all()
     assert table["measured_total_ms"].notna().all()
 

@@ -13,7 +13,9 @@ import pytest
 from fake_experiments import two_modes
 from migrationlab.errors import StoreError, UsageError
 from migrationlab.experiment import forecasts
+from migrationlab.experiment.experiment import Experiment
 from migrationlab.experiment.folder import record_start
+from migrationlab.plan.plan import Plan
 from migrationlab.runs.run import Run
 
 EARLY = datetime(2026, 1, 1, tzinfo=UTC)
@@ -85,3 +87,14 @@ def test_unknown_rate_has_no_forecast(tmp_path: Path) -> None:
     experiment = two_modes(tmp_path, workloads={"dirty_mib_s": "max"})
     with pytest.raises(UsageError, match="known rate of writing"):
         forecasts.store_forecasts(experiment)
+
+
+def test_plan_with_policy_options_is_stored(tmp_path: Path) -> None:
+    """A policy's options are a table of plain values in the file."""
+    plans = {
+        "nova": Plan(policy="nova", policy_options={"downtime_delay_s": 3}, deadline_s=5),
+        "libvirt": Plan(policy="libvirt", deadline_s=5),
+    }
+    experiment = Experiment("Which?", plans=plans, wires={"wire_mbit_s": 1000}, directory=tmp_path)
+    told = forecasts.store_forecasts(experiment, draws=0)
+    assert told.inputs["nova"]["plan"]["policy_options"] == {"downtime_delay_s": 3}
