@@ -74,6 +74,7 @@ def test_demo_writes_runs_figures_and_report(tmp_path: Path) -> None:
     assert not labs_of(demo)
 
 
+@pytest.mark.thorough
 def test_ctrl_c_in_the_demo_keeps_the_runs(tmp_path: Path) -> None:
     """Ctrl-C during the demo exits with 130, removes the lab, and keeps every run."""
     with subprocess.Popen(

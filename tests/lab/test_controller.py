@@ -108,6 +108,7 @@ def assert_stayed(run: Run, guest: Guest) -> None:
 # --- calls ------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_bandwidth_changes_the_throughput(lab: Lab, guest: Guest) -> None:
     """A higher limit raises the throughput from the moment that it is set."""
     with under_way(guest, Plan(**SLOW)) as migration:
@@ -315,6 +316,7 @@ def test_policy_suspends_the_guest(lab: Lab, stubborn: Guest, policy: str) -> No
     assert actions(run) == [("suspend", policy)]
 
 
+@pytest.mark.thorough
 def test_diverging_migration_is_cancelled(lab: Lab, stubborn: Guest) -> None:
     """A diverging migration is cancelled, and the run has the reason."""
     # So slow that the guest is faster also where it must wait for a processor.
@@ -325,6 +327,7 @@ def test_diverging_migration_is_cancelled(lab: Lab, stubborn: Guest) -> None:
     assert_stayed(run, stubborn)
 
 
+@pytest.mark.thorough
 @postcopy
 def test_deadline_in_postcopy_has_no_effect(lab: Lab, stubborn: Guest) -> None:
     """A deadline in post-copy is recorded, and the migration completes."""
@@ -349,6 +352,7 @@ def own() -> Iterator[Lab]:
         yield made
 
 
+@pytest.mark.thorough
 @postcopy
 def test_paused_postcopy_is_interrupted(own: Lab) -> None:
     """After a paused post-copy the run is interrupted, and the guest is at the destination."""

@@ -82,6 +82,7 @@ def test_memory_is_separate_from_control(plain: Run) -> None:
     assert plain.called_ns < memory["opened_ns"] < memory["closed_ns"] < plain.returned_ns + 1e9
 
 
+@pytest.mark.thorough
 def test_disks_are_separate_from_memory(parallel: Run) -> None:
     """Of two ports of one range, one carries the disk and the other the memory."""
     assert parallel.outcome is Outcome.COMPLETED
@@ -193,6 +194,7 @@ def test_without_capture_only_libvirts_figures_are_recorded(lab: Lab, guest: Gue
     assert run.warnings == ()
 
 
+@pytest.mark.thorough
 def test_policies_get_samples_without_capture(lab: Lab, guest: Guest) -> None:
     """A plan that acts on job statistics gets them without capture too."""
     plan = Plan(bandwidth_mib_s=4, abort_when_diverging_s=0.5)

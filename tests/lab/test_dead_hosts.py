@@ -101,6 +101,7 @@ def test_dead_destination_leaves_guest_on_source(
     assert own.host_a.find(guest.uuid) is None
 
 
+@pytest.mark.thorough
 def test_dead_source_loses_the_guest(own: Lab, moving: Migration, tmp_path: Path) -> None:
     """The guest's memory is lost: the run failed and was not checked.
 

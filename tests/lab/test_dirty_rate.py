@@ -32,6 +32,7 @@ def writer(lab: Lab) -> Iterator[Guest]:
     made.destroy()
 
 
+@pytest.mark.thorough
 def test_command_measures_a_curve(writer: Guest, tmp_path: Path) -> None:
     """A guest of 256 MiB has a sample of 128 pages: the rate of a second is right to a factor."""
     file = tmp_path / "curve.json"

@@ -117,6 +117,7 @@ def test_copied_storage(keeper: Guest, copy: Copy) -> None:
         assert "detect-zeroes" not in target
 
 
+@pytest.mark.thorough
 def test_definitions(stage: Lab) -> None:
     """Who keeps a definition, and which, is as the plan says; without one, nobody but the source.
 
@@ -146,6 +147,7 @@ def test_definitions(stage: Lab) -> None:
         guest.destroy()
 
 
+@pytest.mark.thorough
 def test_copied_storage_in_full_and_in_part(stage: Lab) -> None:
     """A partial copy has only what the guest wrote over the backing file; a full copy has all."""
     guest = stage.boot(**SMALL | LARGER, disk="local")
@@ -163,6 +165,7 @@ def test_copied_storage_in_full_and_in_part(stage: Lab) -> None:
         guest.destroy()
 
 
+@pytest.mark.thorough
 def test_unsafe(stage: Lab) -> None:
     """A local disk that is not copied is refused; with unsafe the guest has a damaged disk."""
     guest = stage.boot(**SMALL, disk="local")
@@ -197,6 +200,7 @@ def test_a_shared_disk_needs_no_copy(stage: Lab) -> None:
         guest.destroy()
 
 
+@pytest.mark.thorough
 def test_no_file_at_the_destination(stage: Lab) -> None:
     """libvirt makes no file to copy into without a storage pool, nor ever one to copy a part into.
 
@@ -227,6 +231,7 @@ def test_no_file_at_the_destination(stage: Lab) -> None:
         guest.destroy()
 
 
+@pytest.mark.thorough
 def test_abort_on_error(stage: Lab) -> None:
     """A disk error during the copy, here a full file system, ends the migration."""
     source = stage.host_a

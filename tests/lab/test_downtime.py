@@ -52,7 +52,9 @@ def watched(
 
 
 @pytest.mark.skipif(packets.TCPDUMP is None, reason=packets.WITHOUT)
-@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize(
+    "mode", [pytest.param(Mode.NORMAL, marks=pytest.mark.thorough), Mode.PEER2PEER]
+)
 def test_network_downtime_agrees_with_tcpdump(
     lab: Lab, guest: Guest, mode: Mode, tmp_path: Path
 ) -> None:

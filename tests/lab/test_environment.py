@@ -36,6 +36,7 @@ def test_both_directions_are_one_environment(lab: Lab, guest: Guest) -> None:
         environment.require_same([runs[0], other])
 
 
+@pytest.mark.thorough
 def test_guests_of_one_kind_share_a_hash(lab: Lab, guest: Guest) -> None:
     """Name, address and workload do not change a guest's hash, but its size does."""
     like = lab.boot("of-a-kind", memory_mib=192, working_set_mib=16, dirty_mib_s=5)

@@ -72,6 +72,7 @@ def test_stopped_experiment_is_continued(lab: Lab, tmp_path: Path) -> None:
     assert list(again.summary(["total_ms"])["n"]) == [2, 2]
 
 
+@pytest.mark.thorough
 def test_run_after_a_failure_starts_at_its_source(lab: Lab, tmp_path: Path) -> None:
     """After an incomplete migration the next run starts at its planned source."""
     experiment = Experiment(

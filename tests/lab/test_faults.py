@@ -106,6 +106,7 @@ def test_fault_is_refused_and_fixed(lab: Lab, guest: Guest, case_id: str) -> Non
     assert hosts_of(lab, guest) == [case.to]
 
 
+@pytest.mark.thorough
 def test_cpu_model_of_newer_libvirt_is_refused() -> None:
     """A guest whose CPU model only the newer libvirt knows stays on the newer host."""
     with Lab(images=("trixie", "bookworm")) as lab, lab.broken(NEEDS_TWO_RELEASES) as case:
@@ -134,6 +135,7 @@ def test_control_connection_hides_the_reason(lab: Lab, guest: Guest, case_id: st
     assert why[case_id] in source.log.read_text()[length:]
 
 
+@pytest.mark.thorough
 def test_cached_shared_disk_migrates_without_the_fault(lab: Lab) -> None:
     """Without the fault a guest with a cached shared disk migrates; QEMU drops its cache."""
     cached = lab.boot(

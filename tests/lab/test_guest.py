@@ -43,7 +43,9 @@ def reached(beats: pd.DataFrame) -> float:
     return float(pages / PAGES_PER_MIB / ((last["guest_ns"] - first["guest_ns"]) / 1e9))
 
 
-@pytest.mark.parametrize("pattern", ["sequential", "random"])
+@pytest.mark.parametrize(
+    "pattern", [pytest.param("sequential", marks=pytest.mark.thorough), "random"]
+)
 def test_workload_writes_at_its_rate(guest: Guest, pattern: str) -> None:
     """The workload writes at the set rate in both orders, and the memory is intact."""
     guest.set_workload(20, pattern)

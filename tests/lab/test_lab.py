@@ -245,6 +245,7 @@ def test_unknown_release_is_refused() -> None:
     assert "bookworm" in caught.value.hint
 
 
+@pytest.mark.thorough
 def test_two_labs_are_separate(lab: Lab) -> None:
     """Two labs have the same addresses, and their guests do not see each other."""
     with Lab() as other:

@@ -391,6 +391,7 @@ def test_unreachable_host_is_an_error() -> None:
     assert caught.value.__cause__ is not None
 
 
+@pytest.mark.thorough
 def test_silent_guest_is_reported(lab: Lab) -> None:
     """The run of a paused guest says that the guest sent no beats and no answer."""
     guest = lab.boot("silent", memory_mib=128, working_set_mib=1, dirty_mib_s=0)

@@ -34,6 +34,7 @@ def test_disk_is_copied_to_an_image_of_zeroes(traveller: Guest) -> None:
     assert packages["linux-image"].startswith("6.12.")
 
 
+@pytest.mark.thorough
 @postcopy
 def test_postcopy_goes_over_parallel_connections(traveller: Guest) -> None:
     """Post-copy after parallel pre-copy works from QEMU 10.1 on, and peer2peer."""

@@ -153,6 +153,7 @@ def test_wire_flaps_from_an_iteration_on(lab: Lab, guest: Guest) -> None:
     assert_as_before(lab, guest)
 
 
+@pytest.mark.thorough
 def test_throttled_wire_has_its_rate_again(lab: Lab, guest: Guest) -> None:
     """Only during the fault is the rate another."""
     with lab.fault("throttle-wire", phase="perform", rate_mbit_s=300) as fault:
@@ -198,7 +199,6 @@ def test_full_disk_refuses_the_guest(lab: Lab, guest: Guest) -> None:
     assert run.outcome is Outcome.FAILED
     assert run.error is not None
     assert "No space left on device" in run.error.text
-    assert set(run.timeline().phases["phase"]) <= {"Begin", "Prepare"}
     assert guest.host is source
     assert_as_before(lab, guest)
 
@@ -237,6 +237,7 @@ def test_qemu_killed_at_confirm_does_not_harm_the_guest(lab: Lab, guest: Guest) 
     assert_as_before(lab, guest)
 
 
+@pytest.mark.thorough
 def test_mend_undoes_the_fault_of_a_killed_command(lab: Lab, guest: Guest) -> None:
     """Nothing stays frozen, though the command could not clean up, and the migration completes."""
     command = [sys.executable, "-m", "migrationlab.cli", "lab"]
@@ -274,6 +275,7 @@ def test_source_qemu_frozen_in_postcopy_sends_the_rest_later(lab: Lab, guest: Gu
     assert_as_before(lab, guest)
 
 
+@pytest.mark.thorough
 def test_host_that_dies_is_gone() -> None:
     """It cannot come back, and the guest runs on at the source."""
     with Lab() as own:

@@ -23,6 +23,7 @@ from migrationlab.steps import Step
 pytestmark = pytest.mark.lab("bookworm")
 
 
+@pytest.mark.thorough
 @postcopy
 def test_postcopy_keeps_its_bandwidth() -> None:
     """After the switchover the memory follows at the bandwidth of post-copy."""

@@ -141,6 +141,7 @@ def test_doctor_finds_healthy_hosts_ok(lab: Lab, guest: Guest) -> None:
 REFUSALS = (("unreachable", "Network is unreachable"), ("blackhole", "Invalid argument"))
 
 
+@pytest.mark.thorough
 def test_doctor_finds_closed_ports(lab: Lab, guest: Guest) -> None:
     """The preflight finds the ports that a firewall between the hosts closes."""
     rule = ["ipproto", "tcp", "dport", "49152-49215"]
@@ -363,6 +364,7 @@ def test_unknown_domain_is_refused(lab: Lab, guest: Guest, stored: Path) -> None
     assert f"has no guest 'nobody'\nhint: Choose one that runs there: {guest.name}" in done.stderr
 
 
+@pytest.mark.thorough
 def test_silent_probe_is_refused(lab: Lab, guest: Guest, stored: Path) -> None:
     """A probe address that does not answer is refused before the migration starts."""
     done = lab.client.run(words(lab.client, guest, stored, "--probe", guest_address(149)))
@@ -412,6 +414,7 @@ def own() -> Iterator[Lab]:
         yield lab
 
 
+@pytest.mark.thorough
 def test_killed_destination_leaves_guest_on_source(own: Lab) -> None:
     """If the destination is killed, the command says so, and the guest runs at the source."""
     guest = own.boot(memory_mib=128, working_set_mib=8, dirty_mib_s=4)
@@ -444,6 +447,7 @@ def wait_for_destination(lab: Lab, guest: Guest) -> None:
         os.sched_yield()
 
 
+@pytest.mark.thorough
 def test_broken_connection_is_reopened(own: Lab) -> None:
     """After reconnect() the host is the same, with the same guests."""
     guest = own.boot(memory_mib=128, working_set_mib=8, dirty_mib_s=4)

@@ -103,6 +103,7 @@ def test_wire_cut_at_the_switchover_ends_with_one_running_guest(lab: Lab, guest:
     assert guest.check().intact
 
 
+@pytest.mark.thorough
 def test_host_that_does_not_answer_may_run_the_guest(lab: Lab, guest: Guest) -> None:
     """Nothing is done, not even with consent; the advice says how to make it sure."""
     source, to = guest.host, guest.other_host
@@ -203,6 +204,7 @@ def interrupt_a_question() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.mark.thorough
 def test_guest_of_a_dead_host_goes_on_only_when_it_is_confirmed() -> None:
     """Its copy at the destination has all of its memory, but the source might run it."""
     with Lab() as own:
@@ -222,6 +224,7 @@ def test_guest_of_a_dead_host_goes_on_only_when_it_is_confirmed() -> None:
         assert guest.check().intact
 
 
+@pytest.mark.thorough
 @postcopy
 def test_guest_in_post_copy_without_one_half_is_lost(lab: Lab) -> None:
     """No half is ended while both are there; without one, nothing but a clean end is left."""

@@ -96,6 +96,7 @@ def test_failure_of_the_clients_fails_no_migration(lab: Lab) -> None:
     assert "Connection refused" in warning
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(200)
 def test_service_that_ends_shows_its_last_words(lab: Lab) -> None:
     """A service that does not come up is an error with the end of the console; no guest is left."""

@@ -182,6 +182,7 @@ CASES = {
 }
 
 
+@pytest.mark.thorough
 def test_qemus_own_parameters(guest: Guest) -> None:
     """QEMU's own parameters reach the QEMU that reads them, and the next plan's guest has none."""
     guest.set_workload(50)

@@ -28,6 +28,7 @@ def test_dirty_rate_of_a_guest_is_measured(lab: Lab) -> None:
     assert int(speed) == 8796093022207
 
 
+@pytest.mark.thorough
 def test_timeout_of_virsh_suspends_and_does_not_cancel(lab: Lab) -> None:
     """The guest is paused at the source, and then runs at the destination."""
     wire = lab.wire.settings

@@ -39,7 +39,7 @@ def frozen(lab: Lab, host: Host) -> Iterator[psutil.Process]:
         daemon.resume()
 
 
-@pytest.mark.parametrize("mode", ["normal", "peer2peer"])
+@pytest.mark.parametrize("mode", [pytest.param("normal", marks=pytest.mark.thorough), "peer2peer"])
 def test_deadline_holds_if_the_source_does_not_answer(
     lab: Lab, guest: Guest, mode: str, tmp_path: Path
 ) -> None:

@@ -86,6 +86,7 @@ def test_panel_changes_a_running_migration(guest: Guest) -> None:
     panel.close()
 
 
+@pytest.mark.thorough
 def test_dead_lab_is_reported_with_the_cell_to_run() -> None:
     """If the hosts die during a migration, the panel says which cell to run again."""
     with Lab() as lab:

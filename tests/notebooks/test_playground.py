@@ -17,6 +17,7 @@ DATA = Path(__file__).parents[2] / "data" / "experiments" / "convergence"
 pytestmark = pytest.mark.lab
 
 
+@pytest.mark.thorough
 def test_real_migrations_end_as_forecast(guest: Guest) -> None:
     """One migration completes, the deadline stops another, and closing stops the third."""
     wire, dirty = guest.lab.wire.settings, guest.spec.dirty_mib_s
