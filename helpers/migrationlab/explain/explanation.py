@@ -26,7 +26,7 @@ from migrationlab.explain import catalogues
 from migrationlab.explain.cause import Cause, Kind, Log, NoticedBy
 from migrationlab.explain.convergence import JobAnswer, explain_job
 from migrationlab.explain.matching import table
-from migrationlab.explain.ranking import NOISE, Finding, ranked
+from migrationlab.explain.ranking import WARNING_RANK, Finding, ranked
 from migrationlab.explain.unwrap import Plain, numbers_beside, unwrap
 
 __all__ = ["Also", "Cause", "Explanation", "Kind", "Log", "NoticedBy", "causes", "explain"]
@@ -314,8 +314,7 @@ def _explanation(
         cause = table().by_id[cause.at_opening]
     by = _noticed_by(cause, plain.before(best.start), best.head.function.lower(), opened_by)
     found = _answer(cause, plain.raw, by)
-    hint = best.rank == NOISE or best.head.level == "warning"
-    if hint and "\n" in plain.text.strip():
+    if best.rank < WARNING_RANK and "\n" in plain.text.strip():
         found = replace(found, kind=Kind.SIDE)  # a log that has no more says nothing of a cause
     start, number = best.start, best.number
     if cause.id == DIED:

@@ -37,9 +37,14 @@ _COMMANDS = re.compile(
 )
 #: What every log has.
 NOISE = 0
+#: Stands before what a client or a management layer reports as the end of a migration: no noise.
+_REPORTED = re.compile(
+    r"(?:libvirterror|live migration failure|^error): $", re.IGNORECASE | re.MULTILINE
+)
 #: A management layer that only reports a failure says less than the message that it reports.
 _LAYER_RANK = 1
-_WARNING_RANK = 10
+#: What is no warning ranks so much higher. A management layer warns before it gives up itself.
+WARNING_RANK = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,19 +133,20 @@ def _findings(plain: Plain, table: Table, code: int | None, *, joined: bool) -> 
                 number,
                 head,
                 said,
-                _rank(match, head),
+                _rank(match, head, plain.text[max(0, match.start - 40) : match.start]),
                 bisect(commands, match.start - skipped),
             )
 
 
-def _rank(match: Match, head: Head) -> int:
+def _rank(match: Match, head: Head, before: str) -> int:
     cause = match.wording.cause
-    if match.wording.text in cause.noise:
+    if match.wording.text in cause.noise and not _REPORTED.search(before):
         return NOISE
     rank = _RANKS[cause.kind]
     if rank == _RANKS[Kind.SIDE] and cause.noticed_by is NoticedBy.MANAGEMENT_LAYER:
         rank = _LAYER_RANK
-    return rank if head.level == "warning" else rank + _WARNING_RANK
+    gives_up = cause.kind is Kind.CAUSE and cause.noticed_by is NoticedBy.MANAGEMENT_LAYER
+    return rank if head.level == "warning" and not gives_up else rank + WARNING_RANK
 
 
 def _numbers(plain: Plain, matches: Iterable[Match]) -> Iterator[int]:
