@@ -29,7 +29,7 @@ class StepList:
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock, self._drawing = threading.Lock(), threading.Lock()
         self._lines: dict[str, _Line] = {}
         self._redraw: Callable[[StepList], object] | None = None
 
@@ -40,13 +40,22 @@ class StepList:
 
     def __call__(self, step: Step) -> None:
         """Add a step to the list, or update the list's entry for it."""
+        # Steps come from several threads. One drawing at a time, so that the newest is the last.
+        with self._drawing:
+            if self._add(step) and self._redraw is not None:
+                self._redraw(self)
+
+    def _add(self, step: Step) -> bool:
+        """Return whether the step is news: progress of what is over comes too late."""
         now = self._clock()
         with self._lock:
             known = self._lines.get(step.what)
+            over = known is not None and known.step.state in {"done", "failed"}
+            if over and step.state == "progress":
+                return False
             begun = now if known is None or step.state == "started" else known.begun_s
             self._lines[step.what] = _Line(step, begun, now - begun)
-        if self._redraw is not None:
-            self._redraw(self)
+            return True
 
     def __repr__(self) -> str:
         with self._lock:

@@ -308,3 +308,13 @@ def test_failed_step_shows_its_reason() -> None:
     steps(Step("starting", "started"))
     steps(Step("starting", "failed", "no <namespaces>"))
     assert "✗ starting: no &lt;namespaces&gt;" in steps._repr_html_()
+
+
+def test_finished_step_ignores_late_progress() -> None:
+    """A sample that another thread reports after the end does not reopen the step."""
+    steps = StepList(clock=lambda: 0.0)
+    for state in ("started", "done", "progress"):
+        steps(Step("migrating", state))
+    assert repr(steps) == "StepList(migrating: done)"
+    steps(Step("migrating", "started"))
+    assert repr(steps) == "StepList(migrating: started)"
