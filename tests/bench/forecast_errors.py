@@ -1,9 +1,10 @@
 """Compare forecasts with every recorded run in data/, and print the errors as a table.
 
-    PYTHONPATH=helpers:tests python tests/bench/forecast_errors.py [FOLDER …]
+    PYTHONPATH=helpers:tests python tests/bench/forecast_errors.py [--hold-out | FOLDER …]
 
 The model's constants were chosen with these runs (all but those of folders given), so for them the
-table says how well it fits, not how well it forecasts.
+table says how well it fits, not how well it forecasts. With --hold-out each experiment is forecast
+with constants that are fitted to the other experiments.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ from pathlib import Path
 import pandas as pd
 
 from migrationlab import load_runs
+from migrationlab.forecast.calibration import calibrate
 from migrationlab.forecast.run_inputs import compare
 from migrationlab.forecast.scores import score
 from migrationlab.runs.run import Run
 from paths import DATA
 
 DRAWS = 40
+#: The calibration experiment is judged by its stored forecasts: ``migrationlab experiment FOLDER``.
+EXPERIMENTS = DATA / "experiments"
 HEAD = (
     "| kind | runs | ends right | time p50 / p90 / max | downtime p50 / p90 / max | in interval |"
 )
@@ -53,10 +57,25 @@ def line(kind: str, held: pd.DataFrame) -> str:
     )
 
 
+def held_out() -> pd.DataFrame:
+    """Forecast each recorded experiment with constants that are fitted to all others."""
+    runs = {
+        place.name: recorded([place]) for place in sorted(EXPERIMENTS.iterdir()) if place.is_dir()
+    }
+    parts = []
+    for name, own in runs.items():
+        others = [run for other, some in runs.items() if other != name for run in some]
+        parts.append(compare(own, draws=DRAWS, constants=calibrate(others).constants))
+    return pd.concat(parts, ignore_index=True)
+
+
 def main() -> None:
     """Print the table."""
-    folders = [Path(word) for word in sys.argv[1:]] or [DATA]
-    held = compare(recorded(folders), draws=DRAWS)
+    words = sys.argv[1:]
+    if words == ["--hold-out"]:
+        held = held_out()
+    else:
+        held = compare(recorded([Path(word) for word in words] or [DATA]), draws=DRAWS)
     rows = [line(str(kind), part) for kind, part in held.groupby("kind")]
     sys.stdout.write("\n".join([HEAD, "|---|---|---|---|---|---|", *rows, line("all", held), ""]))
 

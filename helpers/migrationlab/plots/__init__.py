@@ -5,6 +5,7 @@ calls, and a widget's thread must not touch it. Nothing here measures; ``analysi
 """
 
 from migrationlab.plots.arena import arena
+from migrationlab.plots.calibration import calibration
 from migrationlab.plots.convergence import convergence
 from migrationlab.plots.cost import cost
 from migrationlab.plots.dirty_curve import dirty_curve
@@ -29,6 +30,7 @@ from migrationlab.plots.workload import workload
 __all__ = [
     "Picture",
     "arena",
+    "calibration",
     "convergence",
     "cost",
     "dirty_curve",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from migrationlab import plots
@@ -64,3 +65,21 @@ def test_forecast_without_an_end_says_so() -> None:
     drawn = plots.forecast(told)
     assert drawn.title.startswith("It does not end")
     assert "probability that it ends is 0%" in drawn.alt
+
+
+def test_calibration_names_how_many_ended_as_forecast() -> None:
+    """Its text for readers who cannot see it has the errors and the coverage."""
+    held = pd.DataFrame(
+        {
+            "kind": ["plain", "post-copy"], "ends": [1.0, 0.1], "ended": [True, False],
+            "total_s": [2.0, None], "total_s_low": [1.8, None], "total_s_median": [1.9, None],
+            "total_s_high": [2.1, None], "downtime_ms": [300.0, None],
+            "downtime_ms_low": [250.0, None], "downtime_ms_median": [310.0, None],
+            "downtime_ms_high": [350.0, None],
+        }
+    )  # fmt: skip
+    drawn = plots.calibration(held)
+    assert drawn.title == "2 of 2 migrations ended, or did not, as forecast"
+    assert "off by 5.0 % (median), 100% lie in their interval" in drawn.alt
+    with pytest.raises(UsageError, match="must have runs"):
+        plots.calibration(held[:0])
