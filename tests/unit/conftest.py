@@ -173,6 +173,7 @@ class Recording:
             "beats": frame("beats", self._beats(stop, resume, returned, completed=completed)),
             "echoes": frame("echoes", []),
             "requests": frame("requests", []),
+            "memory_writes": frame("memory_writes", []),
             "wire_bytes": frame("wire_bytes", self._wire(active, sent, returned)),
             "connections": frame("connections", self._connections(active, sent, returned)),
             "processes": frame("processes", self._processes(active, sent, returned)),

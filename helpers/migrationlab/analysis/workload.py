@@ -102,7 +102,7 @@ def workload(
     before, unsteady = _before(written, moments.called_ns if sent is None else sent[0])
     recovery, unrecovered = _recovery(written, before, moments)
     return Workload(
-        rates=_rates(written, list(_spans(written.first_ns, running, moments)), before),
+        rates=_rates(written, list(spans(written.first_ns, running, moments)), before),
         curve=written.curve(),
         before_mib_s=before,
         sending_mib_s=None if sent is None else written.rate(*sent)[0],
@@ -117,7 +117,7 @@ def _missed(before: float | None, asked_mib_s: float | None) -> tuple[str, ...]:
     return (f"The guest was asked for {asked_mib_s:g} MiB/s, and reached {before:.1f} MiB/s.",)
 
 
-def _spans(first_ns: int, running: pd.DataFrame, moments: Moments) -> Iterator[Span]:
+def spans(first_ns: int, running: pd.DataFrame, moments: Moments) -> Iterator[Span]:
     """Yield the parts of the time: name, start, end."""
     yield "before", first_ns, moments.called_ns
     end: int | None = None

@@ -25,6 +25,7 @@ from migrationlab.capture.lab_recorder import LabRecorder
 from migrationlab.capture.ping import EchoProbe
 from migrationlab.capture.processes import DomainMeter
 from migrationlab.capture.tcp_connections import Ports
+from migrationlab.capture.write_probe import WriteProbe
 from migrationlab.errors import MigrationLabError
 from migrationlab.hosts.connection import close_connection
 from migrationlab.hosts.host import Host
@@ -107,6 +108,7 @@ class Recorder:
         names: Mapping[str, str],
         beats: Beats | None = None,
         echo: EchoProbe | None = None,
+        writes: WriteProbe | None = None,
         service: Service | None = None,
         interval_s: float = DEFAULT_INTERVAL_S,
         tunnelled: bool = False,
@@ -123,6 +125,7 @@ class Recorder:
         self._beats = beats if capture else None
         self._first_beat = 0
         self._echo = echo if capture else None
+        self._writes = writes if capture else None
         self._service = service if capture else None
         self._requests: pd.DataFrame | None = None
         self.service_check: dict[str, object] | None = None
@@ -159,6 +162,7 @@ class Recorder:
         recorded = {"events"}.union(*(each.names for each in self._instruments))
         recorded |= {"beats"} if self._beats is not None else set()
         recorded |= {"echoes"} if self._echo is not None else set()
+        recorded |= {"memory_writes"} if self._writes is not None else set()
         recorded |= {"requests"} if self._requests is not None else set()
         return tuple(name for name in FRAMES if name in recorded)
 
@@ -226,6 +230,8 @@ class Recorder:
             frames["beats"] = self._recorded_beats(self._beats, called_ns)
         if self._echo is not None:
             frames["echoes"] = self._echo.stop()
+        if self._writes is not None:
+            frames["memory_writes"] = self._writes.stop()
         if self._requests is not None:
             frames["requests"] = self._requests
         return frames
@@ -261,6 +267,8 @@ class Recorder:
             instrument.close()
         if self._echo is not None:
             self._echo.stop()
+        if self._writes is not None:
+            self._writes.stop()
         if self._service is not None:
             self._service.close()
         self.events.close()

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from migrationlab.capture.ping import EchoProbe
+from migrationlab.capture.write_probe import WriteProbe
 from migrationlab.errors import GuestError, HostError, LabError
 from migrationlab.hosts.connection import refusals
 from migrationlab.hosts.host import DomainState, Host, domain_sha256
@@ -250,6 +251,11 @@ class Guest:
         kind = (socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)
         opened = open_socket(self.lab.files.broker, LAN, *kind)
         return EchoProbe(guest_address(self.spec.number), interval_s=ECHO_INTERVAL_S, opened=opened)
+
+    def write_probe(self) -> WriteProbe:
+        """Return a probe that asks the guest how long its writes to memory took."""
+        address = (guest_address(self.spec.number), CONTROL_PORT)
+        return WriteProbe(address, self.lab.lan_socket())
 
     def service_load(self) -> ServiceLoad | None:
         """Start clients of the guest's service on the LAN, at its spec's rate; None without one.

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from migrationlab.capture.ping import EchoProbe
 from migrationlab.capture.recorder import Beats, Service
+from migrationlab.capture.write_probe import WriteProbe
 from migrationlab.hosts.connection import refusals
 from migrationlab.hosts.host import Host, domain_sha256
 from migrationlab.plan.outside_xml import read_xml
@@ -44,6 +45,9 @@ class GuestLike(Protocol):
 
     def echo_probe(self) -> EchoProbe | None:
         """Return a probe that asks it for echoes, None if its address is not known."""
+
+    def write_probe(self) -> WriteProbe | None:
+        """Return a probe that asks how long its writes to memory took, None if it does not tell."""
 
     def service_load(self) -> Service | None:
         """Start clients of its service; return None if it has none.
@@ -106,6 +110,10 @@ class PlainDomain:
 
     def echo_probe(self) -> EchoProbe | None:
         """Return None: only its user knows its address."""
+        return None
+
+    def write_probe(self) -> WriteProbe | None:
+        """Return None: it does not time its writes."""
         return None
 
     def service_load(self) -> Service | None:

@@ -193,6 +193,10 @@ def _prepare(
             on_failure.callback(echo.stop)
             if not probe:
                 echo.begin()
+        writes = guest.write_probe() if capture and not plan.offline else None
+        if writes is not None:
+            on_failure.callback(writes.stop)
+            writes.begin()
         warnings: list[str] = []
         service = _clients(guest, plan, warnings) if capture else None
         if service is not None:
@@ -220,6 +224,7 @@ def _prepare(
             names={"source": guest.name, "destination": plan.destination_name or guest.name},
             beats=guest.beat_source,
             echo=echo,
+            writes=writes,
             service=service,
             interval_s=interval_s,
             tunnelled=plan.tunnelled,

@@ -26,6 +26,7 @@ from migrationlab.plots.service import service
 from migrationlab.plots.timeline import timeline
 from migrationlab.plots.wire import wire
 from migrationlab.plots.workload import workload
+from migrationlab.plots.write_latency import write_latency
 
 __all__ = [
     "Picture",
@@ -51,4 +52,5 @@ __all__ = [
     "timeline",
     "wire",
     "workload",
+    "write_latency",
 ]

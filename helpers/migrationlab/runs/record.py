@@ -136,6 +136,7 @@ class RunRecord:
     beats: FrameField = FrameField()
     echoes: FrameField = FrameField()
     requests: FrameField = FrameField()
+    memory_writes: FrameField = FrameField()
     wire_bytes: FrameField = FrameField()
     connections: FrameField = FrameField()
     processes: FrameField = FrameField()

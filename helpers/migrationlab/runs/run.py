@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from migrationlab.analysis.service import ServiceView
     from migrationlab.analysis.timeline import Timeline
     from migrationlab.analysis.workload import Workload
+    from migrationlab.analysis.write_latency import WriteLatency
 
 __all__ = ["Outcome", "Run", "RunError", "Runs", "new_run_id", "remember"]
 
@@ -74,6 +75,12 @@ class Run(RunRecord):
         from migrationlab.runs import summary as compute  # noqa: PLC0415
 
         return compute.service_of(self, self.timeline())
+
+    def write_latency(self) -> WriteLatency:
+        """Compute how long the guest's own writes to memory took, by iteration and afterwards."""
+        from migrationlab.runs import summary as compute  # noqa: PLC0415
+
+        return compute.write_latency_of(self, self.timeline())
 
     def summary(self) -> dict[str, Any]:
         """Return the run's main numbers: the keys of ``SUMMARY``, plain values; None: not known.

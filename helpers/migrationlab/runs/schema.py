@@ -55,6 +55,7 @@ UNITS = (
     Unit("_s_per_gib", "s/GiB", "s/GiB"),
     Unit("_percent", "%", "%"),
     Unit("_ns", "ns", "ns"),
+    Unit("_us", "µs", "µs"),
     Unit("_ms", "ms", "ms"),
     Unit("_s", "s", "s"),
 )

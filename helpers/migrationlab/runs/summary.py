@@ -15,8 +15,14 @@ from migrationlab.analysis.downtimes import with_service
 from migrationlab.analysis.service import ServiceView, service_view
 from migrationlab.analysis.timeline import Recording, Timeline, build
 from migrationlab.analysis.workload import Workload, workload
+from migrationlab.analysis.write_latency import WriteLatency, write_latency
 from migrationlab.runs.record import MOVED, Outcome, RunRecord, summary_facts
 from migrationlab.runs.schema import DOWNTIMES, SUMMARY
+
+#: The numbers of a :class:`WriteLatency` that a summary has.
+WRITE_NUMBERS = (
+    "before_p99_us", "sending_p99_us", "sending_max_us", "after_p99_us", "after_max_us",
+)  # fmt: skip
 
 
 def timeline_of(run: RunRecord) -> Timeline:
@@ -74,6 +80,11 @@ def service_of(run: RunRecord, line: Timeline) -> ServiceView:
     return service_view(run.requests, line)
 
 
+def write_latency_of(run: RunRecord, line: Timeline) -> WriteLatency:
+    """Compute how long the guest's writes to memory took."""
+    return write_latency(run.memory_writes, line.iterations, line)
+
+
 def summarize(run: RunRecord) -> dict[str, Any]:
     """Return the keys of ``SUMMARY`` with plain values; None: not known."""
     line = timeline_of(run)  # not kept by the run: thousands of timelines need much memory
@@ -92,6 +103,7 @@ def summarize(run: RunRecord) -> dict[str, Any]:
         "workload_before_mib_s": work.before_mib_s,
         "workload_sending_mib_s": work.sending_mib_s,
         **_service_numbers(service, run),
+        **_write_numbers(write_latency_of(run, line)),
     }
 
     def value(key: str) -> Any:
@@ -114,6 +126,10 @@ def _service_numbers(service: ServiceView, run: RunRecord) -> dict[str, Any]:
         "service_recovery_ms": service.recovery_ms,
         "service_intact": (run.service_check or {}).get("intact"),
     }
+
+
+def _write_numbers(found: WriteLatency) -> dict[str, Any]:
+    return {f"write_{name}": getattr(found, name) for name in WRITE_NUMBERS}
 
 
 def downtime_table(summaries: pd.DataFrame) -> pd.DataFrame:

@@ -27,6 +27,8 @@ BLOCKS_PER_MIB = 256
 MAX, STOPPED = -1, 0
 #: As ``struct beat`` of workload.c: magic, guest, sequence, guest_ns, writes.
 BEAT = struct.Struct("<4sIQQQ")
+#: As ``struct latency_report`` of latency.h: magic, guest, request, guest_ns, counts.
+REPORT = struct.Struct("<4sIQQ256I")
 MS = 1_000_000
 #: workload.c, LONGEST_CREDIT: what a stall of the machine is made up for at most.
 CREDIT_NS = 20 * MS
@@ -59,6 +61,14 @@ class Workload:
         assert words[0] == token
         pairs = dict(word.split("=", 1) for word in words[1:])
         return {name: int(text) if text.isdigit() else text for name, text in pairs.items()}
+
+    def durations(self) -> tuple[int, ...]:
+        """Return its counts of writes, by duration."""
+        self._number += 1
+        self._control.send(f"{self._number} latency".encode())
+        magic, guest, request, _, *counts = REPORT.unpack(self._control.recv(2048))
+        assert (magic, guest, request) == (b"MLL1", 42, self._number)
+        return tuple(counts)
 
     def check(self) -> dict[str, int | str]:
         """Let it check its pages."""
@@ -165,6 +175,24 @@ def test_beats_have_the_documented_layout(program: Path) -> None:
     assert times == sorted(times)
     # Never earlier; later only where this machine was busy.
     assert times[-1] - times[0] >= 198 * MS
+
+
+def test_durations_of_writes_have_the_documented_layout(program: Path) -> None:
+    """The report counts the writes that were timed: all, at the rate of a usual guest."""
+    with running(program, STOPPED) as workload:
+        before, after = workload.durations(), workload.durations()
+    assert before == after
+    assert sum(before) == PAGES
+
+
+def test_part_of_very_many_writes_is_timed(program: Path) -> None:
+    """A workload without pauses times one of 256 writes."""
+    with running(program, MAX) as workload:
+        first, timed_first = workload.beats(1)[0].writes, sum(workload.durations())
+        while workload.beats(1)[0].writes < first + 200_000:
+            pass
+        timed, last = sum(workload.durations()), workload.beats(1)[0].writes
+    assert 200_000 / 256 * 0.8 < timed - timed_first < (last - first) / 256 * 1.2
 
 
 def test_rate_zero_writes_each_page_once(program: Path) -> None:

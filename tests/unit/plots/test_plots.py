@@ -29,7 +29,7 @@ drawn_from_a_run = pytest.mark.parametrize(
     "draw",
     [
         *(plots.timeline, plots.progress, plots.workload, plots.latency, plots.downtime_parts),
-        *(plots.service, plots.probes),
+        *(plots.service, plots.probes, plots.write_latency),
     ],
 )
 
@@ -50,7 +50,7 @@ def check(picture: plots.Picture) -> None:
     assert len(picture.alt) > len(picture.title) / 2
     for axes in picture.figure.axes:
         label = axes.get_xlabel() + axes.get_ylabel()
-        assert label == "" or re.search(r"\((s|ms|MiB|MiB/s)\)", label)
+        assert label == "" or re.search(r"\((s|ms|µs|MiB|MiB/s)\)", label)
     assert repr(picture) == f"Picture({picture.title!r})"
 
 
@@ -61,6 +61,29 @@ def test_every_outcome_can_be_drawn(
 ) -> None:
     """Each figure is drawn of a run of each outcome."""
     check(draw(make_run(outcome=outcome)))
+
+
+def test_durations_of_writes_are_told_before_during_and_after(make_run: MakeRun) -> None:
+    """The title has the 99th percentile of each part, and the figure a point per report."""
+    run = make_run()
+    stop_ns, resume_ns = run.timeline().stop_ns, run.timeline().resume_ns
+    assert stop_ns is not None
+    assert resume_ns is not None
+    moments = {run.called_ns - 30: 2, stop_ns - 9: 5, resume_ns + 9: 80}
+    rows = [
+        {"since_ns": run.called_ns, "arrival_ns": arrival_ns, "guest_ns": 0,
+         "latency_ns": us * 1000, "writes": 200}
+        for arrival_ns, us in moments.items()
+    ]  # fmt: skip
+    drawn = plots.write_latency(
+        dataclasses.replace(run, memory_writes=frame("memory_writes", rows))
+    )
+    check(drawn)
+    assert drawn.title == (
+        "99 % of the guest's writes took at most 2 µs before the call, 5 µs while memory was sent, "
+        "80 µs after RESUME"
+    )
+    assert "after: median 80 µs, p99 80 µs, longest 80 µs" in drawn.alt
 
 
 @drawn_from_a_run

@@ -25,7 +25,8 @@ SUMMARY_KEYS = (
     "migration_cpu_s, vcpu_extra_cpu_s, cpu_s_per_gib, workload_before_mib_s, "
     "workload_sending_mib_s, recovery_ms, guest_intact, downtime_service_ms, service_requests_s, "
     "service_p50_ms, service_p99_ms, service_p999_ms, service_max_ms, service_failed, "
-    "service_recovery_ms, service_intact"
+    "service_recovery_ms, service_intact, write_before_p99_us, write_sending_p99_us, "
+    "write_sending_max_us, write_after_p99_us, write_after_max_us"
 )
 
 
@@ -33,7 +34,7 @@ def test_summary_has_ordered_keys_and_plain_values(make_run: MakeRun) -> None:
     """Scripts rely on the summary's keys, their order, and JSON's own types."""
     summary = make_run().summary()
     assert ", ".join(summary) == SUMMARY_KEYS
-    absent = {"postcopy_ms"} | {key for key in summary if "service" in key}
+    absent = {"postcopy_ms"} | {key for key in summary if "service" in key or "write_" in key}
     assert {summary.pop(key) for key in absent} == {None}  # there were none
     assert {type(value) for value in summary.values()} <= {str, int, float, bool}
     assert json.loads(json.dumps(summary)) == summary

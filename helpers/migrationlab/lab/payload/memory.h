@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "latency.h"
 #include "writers.h"
 
 enum { MOST_WRITERS = 16 };
@@ -13,11 +14,20 @@ static uint64_t pages, fill_pages;
 /* The number of the write that filled page 0, above those of all writers. */
 static const uint64_t FILL_NUMBER = (uint64_t)MOST_WRITERS << 48;
 
-static void write_page(const struct writer *self, uint64_t k)
+static void put_page(const struct writer *self, uint64_t k)
 {
     uint64_t page = self->area.first + page_of(&self->area, k), number = self->area.first_number + k;
     bool noisy = fresh_noise || k < self->area.filled_at + self->area.pages;
     write_words(memory + page * WORDS, number, noise_seed(number, page), noisy ? noise : 0);
+}
+
+static void write_page(const struct writer *self, uint64_t k)
+{
+    bool timed = is_timed(k);
+    uint64_t begun = timed ? now() : 0;
+    put_page(self, k);
+    if (timed)
+        count_duration(now() - begun);
 }
 
 static void fill(struct writer *writer)
@@ -108,6 +118,7 @@ static void share_rate(int64_t rate)
         int64_t part = rate * (i + 1) / writer_count - rate * i / writer_count;
         atomic_store(&writers[i].rate, rate < 0 ? rate : part);
     }
+    time_part_of(rate < 0 ? rate : rate / writer_count);
     atomic_store(&phases_since, now());
 }
 

@@ -76,17 +76,20 @@ static void check(const char *id, char *reply, size_t size)
     resume_writers();
 }
 
-/* A request is "ID VERB [NUMBER [PATTERN NOISE FRESH]]"; the answer begins with the same ID. */
-static void answer(const char *request, char *reply, size_t size)
+/* A request is "ID VERB [NUMBER [PATTERN NOISE FRESH]]"; the answer, whose length is returned,
+ * begins with the same ID. That to "latency" is a struct instead. */
+static size_t answer(const char *request, char *reply, size_t size)
 {
     char id[32] = "", verb[16] = "", pattern[16] = "";
     long long value = 0;
     int noisy = 0, fresh = 0;
     int words = sscanf(request, "%31s %15s %lld %15s %d %d", id, verb, &value, pattern, &noisy, &fresh);
     bool number = words >= 3 && value >= 0;
+    if (words == 2 && strcmp(verb, "latency") == 0)
+        return report_durations(guest, strtoull(id, NULL, 10), reply);
     if (words >= 2 && strcmp(verb, "check") == 0) {
         check(id, reply, size);
-        return;
+        return strlen(reply);
     }
     if (words == 6 && strcmp(verb, "set") == 0 && pattern_of(pattern) < PATTERNS && noisy >= 0 &&
         noisy < STEP) {
@@ -100,10 +103,9 @@ static void answer(const char *request, char *reply, size_t size)
         spoil_block((uint64_t)value);
         resume_writer(&disk_writer);
     } else {
-        snprintf(reply, size, "%s error=unknown", id);
-        return;
+        return (size_t)snprintf(reply, size, "%s error=unknown", id);
     }
-    snprintf(reply, size, "%s ok=1", id);
+    return (size_t)snprintf(reply, size, "%s ok=1", id);
 }
 
 static int listen_for_requests(void)
@@ -148,14 +150,14 @@ int main(void)
     printf("migrationlab: workload runs\n");
     fflush(stdout);
     for (;;) {
-        char request[256], reply[256];
+        char request[256], reply[sizeof(struct latency_report)];
         struct sockaddr_in peer;
         socklen_t length = sizeof peer;
         ssize_t n = recvfrom(control, request, sizeof request - 1, 0, (struct sockaddr *)&peer, &length);
         if (n <= 0)
             continue;
         request[n] = 0;
-        answer(request, reply, sizeof reply);
-        sendto(control, reply, strlen(reply), 0, (struct sockaddr *)&peer, length);
+        size_t answered = answer(request, reply, sizeof reply);
+        sendto(control, reply, answered, 0, (struct sockaddr *)&peer, length);
     }
 }
