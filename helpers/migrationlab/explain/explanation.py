@@ -28,6 +28,7 @@ from migrationlab.explain.convergence import JobAnswer, explain_job
 from migrationlab.explain.matching import table
 from migrationlab.explain.ranking import WARNING_RANK, Finding, ranked
 from migrationlab.explain.unwrap import Plain, numbers_beside, unwrap
+from migrationlab.explain.virtio_features import refused
 
 __all__ = ["Also", "Cause", "Explanation", "Kind", "Log", "NoticedBy", "causes", "explain"]
 
@@ -52,6 +53,8 @@ LONGEST_TEXT = 16 * 1024 * 1024
 LONGEST_MESSAGE = 8_000
 #: The cause that a QEMU ended for a reason that the table does not know.
 DIED = "destination-qemu-died"
+#: The cause whose two numbers say which features are missing.
+FEATURES = "virtio-features-differ"
 #: The width of an explanation as text, in columns.
 WIDTH = 96
 
@@ -316,6 +319,8 @@ def _explanation(
     found = _answer(cause, plain.raw, by)
     if best.rank < WARNING_RANK and "\n" in plain.text.strip():
         found = replace(found, kind=Kind.SIDE)  # a log that has no more says nothing of a cause
+    if cause.id == FEATURES and (lacking := refused(plain.text[best.start :][:4_000])):
+        found = replace(found, cause=f"{found.cause}; here the destination lacks {lacking}")
     start, number = best.start, best.number
     if cause.id == DIED:
         start, number = plain.last_words() or (start, number)
