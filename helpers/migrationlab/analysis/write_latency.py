@@ -2,7 +2,7 @@
 
 A lab's guest times its writes of 4,096 bytes, and counts them by duration
 (``lab/payload/latency.h``).
-**Latency** here is by the guest's clock, which stands still while the guest is paused: the downtime
+**Latency** here is by the guest's clock, which stops while the guest is paused: the downtime
 is no part of it. What is: the time for which a write waits because QEMU tracks or sends pages, for
 which auto-converge throttles the processor, or for which a page is still at the source in
 post-copy; and the time for which another process has the processor.

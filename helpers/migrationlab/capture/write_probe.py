@@ -4,7 +4,7 @@ The guest's workload times its own writes and counts them by duration (``lab/pay
 Its counts only grow, so that a report that is lost while the guest moves costs nothing: the next
 one has all. The difference of two reports is what happened between them.
 
-The durations are by the guest's clock, which stands still while the guest is paused. So they show
+The durations are by the guest's clock, which stops while the guest is paused. So they show
 what slows the guest while it runs (pages that are sent, throttling, pages that are still at the
 source in post-copy), and not its downtime.
 """

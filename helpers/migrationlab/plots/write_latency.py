@@ -14,7 +14,7 @@ def write_latency(run: Run) -> picture.Picture:
     """Draw the median, the 99th percentile and the longest of the guest's writes to memory.
 
     Each point is of the writes between two reports of the guest, 20 ms apart. Durations are by the
-    guest's clock, which stands still while the guest is paused.
+    guest's clock, which stops while the guest is paused.
     """
     found = run.write_latency()
     title = _title(found)
