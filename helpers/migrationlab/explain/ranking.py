@@ -38,9 +38,14 @@ _COMMANDS = re.compile(
 #: What every log has.
 NOISE = 0
 #: Stands before what a client or a management layer reports as the end of a migration: no noise.
-_REPORTED = re.compile(
-    r"(?:libvirterror|live migration failure|^error): $", re.IGNORECASE | re.MULTILINE
+_REPORTED = re.compile(r"libvirterror: |live migration failure: |^error: ")
+#: Stands before what a daemon that only watches a guest did not get; a migration does not ask it.
+_WATCHER = re.compile(
+    r"failed to get domain stats|fetching guest info failed|connection to libvirt lost"
+    r"|could not fetch the domain|getting the domain failed|execute qemu command 'query-"
 )
+#: These words are looked for so far before a message, in characters.
+_BEFORE = 300
 #: A management layer that only reports a failure says less than the message that it reports.
 _LAYER_RANK = 1
 #: What is no warning ranks so much higher. A management layer warns before it gives up itself.
@@ -133,7 +138,7 @@ def _findings(plain: Plain, table: Table, code: int | None, *, joined: bool) -> 
                 number,
                 head,
                 said,
-                _rank(match, head, plain.text[max(0, match.start - 40) : match.start]),
+                _rank(match, head, _before(plain.text, match.start)),
                 bisect(commands, match.start - skipped),
             )
 
@@ -142,11 +147,19 @@ def _rank(match: Match, head: Head, before: str) -> int:
     cause = match.wording.cause
     if match.wording.text in cause.noise and not _REPORTED.search(before):
         return NOISE
+    if _WATCHER.search(before):
+        return NOISE
     rank = _RANKS[cause.kind]
     if rank == _RANKS[Kind.SIDE] and cause.noticed_by is NoticedBy.MANAGEMENT_LAYER:
         rank = _LAYER_RANK
     gives_up = cause.kind is Kind.CAUSE and cause.noticed_by is NoticedBy.MANAGEMENT_LAYER
     return rank if head.level == "warning" and not gives_up else rank + WARNING_RANK
+
+
+def _before(text: str, start: int) -> str:
+    """Return what stands before a position on its line."""
+    piece = text[max(0, start - _BEFORE) : start]
+    return piece[piece.rfind("\n") + 1 :]
 
 
 def _numbers(plain: Plain, matches: Iterable[Match]) -> Iterator[int]:
