@@ -1,4 +1,4 @@
-"""Draw the README's figures, ``data/figures/*.png``, from recorded runs.
+"""Draw the figures of README.md and measurements.md, ``data/figures/*.png``, from recorded runs.
 
 ``python data/draw_figures.py`` draws all of them again, and says of each what it shows.
 """
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import migrationlab as mig
+from migrationlab.experiment.forecasts import held_forecasts
 from migrationlab.plots.picture import Picture
 from migrationlab.runs.run import Run
 
@@ -22,10 +23,14 @@ FIGURES: tuple[tuple[str, str, Callable[[Run], Picture]], ...] = (
 
 def main() -> None:
     """Draw each figure."""
+    pictures = {}
     for name, folder, draw in FIGURES:
         place = DATA / folder
         (run,) = [mig.load_run(place)] if (place / "run.json").exists() else mig.load_runs(place)
-        drawn = draw(run)
+        pictures[name] = draw(run)
+    experiment = mig.Experiment.load(DATA / "experiments" / "calibration")
+    pictures["calibration.png"] = mig.plots.calibration(held_forecasts(experiment))
+    for name, drawn in pictures.items():
         drawn.save(DATA / "figures" / name)
         print(f"{name}: {drawn.title}. {drawn.alt}")
 

@@ -7,5 +7,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 for design in data/experiments/*.toml; do
-    .venv/bin/migrationlab experiment "$design"
+    options=()
+    if [[ $design == */calibration.toml ]]; then options+=(--forecast); fi
+    .venv/bin/migrationlab experiment "$design" "${options[@]}"
 done

@@ -14,9 +14,10 @@ from fake_experiments import two_modes
 from migrationlab.errors import StoreError, UsageError
 from migrationlab.experiment import forecasts
 from migrationlab.experiment.experiment import Experiment
-from migrationlab.experiment.folder import record_start
+from migrationlab.experiment.folder import read_starts, record_start
 from migrationlab.plan.plan import Plan
 from migrationlab.runs.run import Run
+from paths import DATA
 
 EARLY = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -98,3 +99,12 @@ def test_plan_with_policy_options_is_stored(tmp_path: Path) -> None:
     experiment = Experiment("Which?", plans=plans, wires={"wire_mbit_s": 1000}, directory=tmp_path)
     told = forecasts.store_forecasts(experiment, draws=0)
     assert told.inputs["nova"]["plan"]["policy_options"] == {"downtime_delay_s": 3}
+
+
+def test_recorded_forecasts_are_older_than_the_first_start() -> None:
+    """The committed file is as it was written, before any run of its experiment began."""
+    folder = DATA / "experiments" / "calibration"
+    first = datetime.fromisoformat(read_starts(folder)[0].at)
+    told = forecasts.read_forecasts(folder)
+    assert told.stored_at < first
+    assert len(told.cells) == 30
