@@ -65,7 +65,8 @@ class Cause:
             separate this cause from other errors with the same wording.
         sufficient_codes: libvirt's codes that name this cause without any wording. The text may
             be in another language.
-        unless: Words that exclude this cause.
+        unless: Words that exclude this cause: on its line or the four behind; the begin of a path
+            ('/…) only in its own wording.
         kind: How much it says.
         noise: Those of its wordings that every log has: they explain a text that has nothing else.
         versions: The releases of libvirt or QEMU that have this message or this bug.
@@ -88,10 +89,12 @@ class Cause:
     versions: str = ""
     at_opening: str = ""
 
-    def allows(self, text: str, code: int | None) -> bool:
+    def allows(self, text: str, wording: str, code: int | None) -> bool:
         """Return whether neither libvirt's code nor a word of the text excludes this cause."""
         fits = code is None or not self.codes or code in self.codes
-        return fits and not any(word in text for word in self.unless)
+        return fits and not any(
+            word in (wording if word.startswith("'/") else text) for word in self.unless
+        )
 
     @classmethod
     def from_table(cls, table: Mapping[str, object]) -> Cause:

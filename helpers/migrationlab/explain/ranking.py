@@ -129,7 +129,7 @@ def _findings(plain: Plain, table: Table, code: int | None, *, joined: bool) -> 
             continue
         line, around = _lines(plain.text, match)
         said = code if code is not None else numbers_beside(line)[0]
-        if cause.allows(around, said):
+        if cause.allows(around, plain.text[match.start : match.end], said):
             yield Finding(
                 cause,
                 match.wording.number,
