@@ -35,19 +35,25 @@ FOLDER = Path(__file__).with_name("causes")
 #: The files of the table. Where two causes say equally much about one line, the first one counts.
 TOPICS = (
     "layers",
+    "clouds",
     "proxmox",
     "releases",
     "rights",
     "trust",
     "addresses",
+    "connections",
     "plans",
     "parameters",
     "postcopy",
     "states",
+    "streams",
     "guests",
+    "machines",
     "disks",
+    "files",
     "places",
     "running",
+    "endings",
     "general",
 )
 #: How many places of one wording are compared from either end of a text.
