@@ -203,6 +203,22 @@ def test_policies_get_samples_without_capture(lab: Lab, guest: Guest) -> None:
     assert run.instruments == ("events", "job")
 
 
+def test_guest_times_its_own_writes(plain: Run) -> None:
+    """Nearly all writes of a guest of the usual rate are timed, in each part that has any."""
+    assert "memory_writes" in (plain.instruments or ())
+    found = plain.write_latency()
+    assert {"before", "iteration 1", "after"} <= set(found.parts["part"])
+    assert (found.parts["p50_us"] <= found.parts["max_us"]).all()
+    beats = plain.beats.sort_values("sequence")
+    counted = plain.memory_writes
+    first, last = counted["since_ns"].min(), counted["arrival_ns"].max()
+    inside = beats[beats["arrival_ns"].between(first, last)]["writes"]
+    # The report at each end is up to one interval of beats away from a beat.
+    assert found.parts["writes"].sum() <= counted["writes"].sum()
+    assert counted["writes"].sum() >= 0.9 * (inside.max() - inside.min())
+    assert plain.summary()["write_after_max_us"] > 0
+
+
 def test_real_hosts_are_sampled_by_libvirt(lab: Lab, guest: Guest) -> None:
     """Without counters the domain's processor time on each host comes from libvirt."""
     source, to = (

@@ -21,7 +21,7 @@ def busy(lab: Lab) -> Iterator[Guest]:
     """Boot a guest with two processors and three writers, half of whose memory is only filled."""
     guest = lab.boot(
         "busy", memory_mib=160, working_set_mib=16, fill_mib=16, dirty_mib_s=10, vcpus=2, writers=3,
-        incompressible=1, pattern="zipf",
+        incompressible=1, pattern="zipf", huge_pages=True,
     )  # fmt: skip
     yield guest
     guest.destroy()
@@ -32,6 +32,7 @@ def test_pages_of_all_writers_arrive_intact(busy: Guest) -> None:
 
     The run has the workload that the guest was booted with.
     """
+    assert "KiB of memory in huge pages" in busy.console()
     run = mig.migrate(busy, to=busy.other_host, plan=PLAN)
     assert run.outcome is mig.Outcome.COMPLETED
     assert run.guest_check is not None

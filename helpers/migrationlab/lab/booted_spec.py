@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from migrationlab.errors import GuestError
 from migrationlab.lab.layout import DISKS_AT_HOST, GUESTS_AT_HOST
@@ -13,6 +15,8 @@ PAGE_BYTES = 4096
 PAGES_PER_MIB = (1 << 20) // PAGE_BYTES
 #: The words of each 64-word step of a page after its number (payload/pages.h).
 NOISE_WORDS = 63
+#: Where the kernel lists the machine's NUMA nodes.
+NODES = Path("/sys/devices/system/node")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,59}")
 
 
@@ -49,6 +53,23 @@ def require_name(name: str) -> None:
         raise GuestError(
             f"name must be letters, digits and hyphens, 60 at most, no hyphen first (got {name!r})",
             hint="Give a name such as web-1, or leave it out.",
+        )
+
+
+def require_machine(spec: BootedSpec) -> None:
+    """Raise GuestError unless this machine has what a guest is placed on, and KVM for it."""
+    if spec.accelerator != "kvm":
+        spec.require_kvm()
+    last = (os.cpu_count() or 1) - 1
+    if spec.vcpu_pins is not None and max(map(int, spec.vcpu_pins.split(","))) > last:
+        raise GuestError(
+            f"vcpu_pins must be processors of this machine, 0 to {last} (got {spec.vcpu_pins!r})",
+            hint="Show them with: lscpu --extended",
+        )
+    if spec.numa_node is not None and not Path(NODES, f"node{spec.numa_node}").exists():
+        raise GuestError(
+            f"numa_node must be a node of this machine (got {spec.numa_node})",
+            hint="Show its nodes with: lscpu | grep NUMA",
         )
 
 

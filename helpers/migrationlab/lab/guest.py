@@ -42,6 +42,8 @@ SHARES_FOLDERS = (10, 10)
 #: How often a guest is asked for an echo while it migrates. 200 a second take 3 % of a processor
 #: here and as much of an emulated guest's; its beats tell a silence to the millisecond anyway.
 ECHO_INTERVAL_S = 0.02
+#: As in ``payload/workload.c``: added to the guest's number in beats of normal priority.
+NORMAL_PRIORITY = 1 << 16
 #: How long a host, or the workload after a change of its settings, may take to answer.
 ANSWER_TIMEOUT_S = 5.0
 #: How long it may take to compare its memory, and how fast even a busy machine compares more of it.
@@ -353,6 +355,11 @@ class Guest:
         if disk_mib_s is not None:
             self._ask(f"set-disk {pages_per_second(disk_mib_s)}")
         self.spec = spec
+
+    def beat_normally(self) -> GuestBeats:
+        """Let it send beats from a thread of normal priority too; return the reader of these."""
+        self._ask("normal-beats")
+        return GuestBeats(self.lab.beat_buffer, self.spec.number + NORMAL_PRIORITY)
 
     def spoil(self, page: int) -> None:
         """Damage one page behind the workload's back, for a check to find."""

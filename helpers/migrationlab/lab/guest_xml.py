@@ -60,13 +60,14 @@ def domain_xml(spec: BootedSpec, uuid: str) -> str:
   <metadata><m:guest xmlns:m='{NAMESPACE}'/></metadata>
   <memory unit='MiB'>{spec.memory_mib}</memory>
   <vcpu>{spec.vcpus}</vcpu>
+  {_placement(spec)}
   <os>
     <type arch='x86_64' machine='{spec.machine}'>hvm</type>
     <kernel>{GUESTS_AT_HOST}/kernel</kernel>
     <initrd>{GUESTS_AT_HOST}/{initramfs_name(spec)}</initrd>
     <cmdline>console=ttyS0 quiet oops=panic {one} {QUICKER} {words}</cmdline>
   </os>
-  <features><acpi/></features>
+  <features><acpi/>{_dirty_ring(spec)}</features>
   {_cpu(spec)}
   <on_reboot>destroy</on_reboot>
   <devices>
@@ -104,6 +105,7 @@ def _workload(spec: BootedSpec) -> dict[str, object]:
         "noise": spec.noise_words,
         "fresh": spec.fresh,
         "writers": spec.writers or spec.vcpus,
+        "huge": int(spec.huge_pages),
         "phases": ",".join(
             f"{round(phase.share * MILLION)}"
             + ("" if phase.lasts_ms is None else f":{phase.lasts_ms}")
@@ -126,6 +128,21 @@ def _cpu(spec: BootedSpec) -> str:
     if cpu in CPU_MODES:
         return f"<cpu mode='{cpu}'/>"
     return f"<cpu mode='custom' match='exact'><model>{cpu}</model></cpu>"
+
+
+def _placement(spec: BootedSpec) -> str:
+    pins = [] if spec.vcpu_pins is None else spec.vcpu_pins.split(",")
+    lines = "".join(f"<vcpupin vcpu='{n}' cpuset='{int(pin)}'/>" for n, pin in enumerate(pins))
+    tune = f"<cputune>{lines}</cputune>" if lines else ""
+    if spec.numa_node is None:
+        return tune
+    return f"{tune}<numatune><memory mode='strict' nodeset='{spec.numa_node}'/></numatune>"
+
+
+def _dirty_ring(spec: BootedSpec) -> str:
+    if spec.dirty_ring is None:
+        return ""
+    return f"<kvm><dirty-ring state='on' size='{spec.dirty_ring}'/></kvm>"
 
 
 def _disk(spec: BootedSpec) -> str:

@@ -42,7 +42,7 @@ from migrationlab.lab import (
     service_image,
 )
 from migrationlab.lab.admin_client import AdminClient
-from migrationlab.lab.booted_spec import BootedSpec, require_name
+from migrationlab.lab.booted_spec import BootedSpec, require_machine, require_name
 from migrationlab.lab.fault_cases import CASES, FaultCase
 from migrationlab.lab.faults import ActiveFault, breaking
 from migrationlab.lab.guest import Guest, GuestBeats, domains_of
@@ -254,7 +254,9 @@ class Lab(LabBase):
             "accelerator": accelerator.choose(wanted.accelerator, root, self.on_step),
             "machine": wanted.machine or self.machine,
         }
-        return BootedSpec(**fields | chosen, name=name, number=number)
+        spec = BootedSpec(**fields | chosen, name=name, number=number)
+        require_machine(spec)
+        return spec
 
     def _boot(self, guest: Guest, host: Host) -> Guest:
         service = guest.spec.service

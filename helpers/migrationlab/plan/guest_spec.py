@@ -22,6 +22,10 @@ RESERVED_MIB = 80
 RESERVED_PER_GIB_MIB = 20
 #: Names of libvirt's, as its XML has them: machine types and CPU models.
 WORD = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+#: The settings that QEMU or libvirt refuse without KVM: TCG has no such ring, and libvirt knows no
+#: threads of its virtual processors (src/qemu/qemu_process.c, qemuProcessSetupVcpus). Memory could
+#: be placed; without processors beside it that would say nothing.
+KVM_ONLY = ("dirty_ring", "vcpu_pins", "numa_node")
 #: A local disk lies in the memory of this machine.
 LARGEST_DISK_MIB = 4096
 
@@ -81,6 +85,11 @@ class GuestSpec:
         None, "Threads that share the working set and the rate.",
         minimum=1, maximum=16, absent="one for each virtual processor",
     )  # fmt: skip
+    huge_pages: bool = option(
+        default=False,
+        help="Whether the guest's kernel holds the workload's memory in huge pages of 2 MiB.",
+        allowed_text="True or False",
+    )
     disk: DiskKind | None = option(
         None, 'Disk: "local" on one host, to be copied to an empty one at the other; or "shared".',
         absent="no disk",
@@ -107,6 +116,18 @@ class GuestSpec:
         1000, "Size of the data in a request that writes.", unit="byte", minimum=50, maximum=65_536
     )
     accelerator: Accelerator = option("auto", "The accelerator; auto uses KVM if it works here.")
+    dirty_ring: int | None = option(
+        None, "Entries of KVM's ring of dirty pages for each virtual processor; needs KVM.",
+        minimum=1024, maximum=65_536, absent="a bitmap of all pages",
+    )  # fmt: skip
+    vcpu_pins: str | None = option(
+        None, "The machine's processor for each virtual one, in order; needs KVM.",
+        matches=r"\d{1,4}(,\d{1,4})*", allowed_text='processors such as "0,1"', absent="any",
+    )  # fmt: skip
+    numa_node: int | None = option(
+        None, "NUMA node of the machine that the guest's memory comes from; needs KVM.",
+        minimum=0, maximum=1023, absent="any",
+    )  # fmt: skip
     persistent: bool = option(
         default=False,
         help="Whether the host keeps the domain's definition.",
@@ -151,6 +172,33 @@ class GuestSpec:
                 f"{takes}.",
             )
         self._require_phases()
+        self._require_placement()
+
+    def _require_placement(self) -> None:
+        if self.dirty_ring is not None and self.dirty_ring.bit_count() != 1:
+            raise GuestError(
+                f"dirty_ring must be a power of two (got {self.dirty_ring})",
+                hint="Give dirty_ring=4096: 1024, 2048 and so on up to 65536 are possible.",
+            )
+        pins = [] if self.vcpu_pins is None else self.vcpu_pins.split(",")
+        if pins and len(pins) != self.vcpus:
+            raise GuestError(
+                f"vcpu_pins must have a processor for each of vcpus={self.vcpus} "
+                f"(got {self.vcpu_pins!r})",
+                hint=f'Give vcpu_pins="{",".join(map(str, range(self.vcpus)))}", or leave it out.',
+            )
+        if self.accelerator == "tcg":
+            self.require_kvm()
+
+    def require_kvm(self) -> None:
+        """Raise GuestError if a setting is given that only KVM has, for a guest without KVM."""
+        for name in KVM_ONLY:
+            if (value := getattr(self, name)) is not None:
+                raise GuestError(
+                    f"{name} must be left out for a guest without KVM (got {value!r})",
+                    hint=f"Leave out {name}, or boot where `migrationlab doctor` says that KVM "
+                    "runs guests.",
+                )
 
     def _require_phases(self) -> None:
         phases = read_phases(self.phases) if self.phases is not None else ()

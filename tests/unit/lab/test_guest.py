@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fnmatch
 import math
+import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import libvirt
 import pytest
 from defusedxml.ElementTree import fromstring
 
 from migrationlab.errors import GuestError
 from migrationlab.hosts.host import Host
+from migrationlab.lab import booted_spec
 from migrationlab.lab.beat_buffer import HEADER, RECORD, BeatBuffer
-from migrationlab.lab.booted_spec import BootedSpec, pages_per_second, require_name
+from migrationlab.lab.booted_spec import (
+    BootedSpec,
+    pages_per_second,
+    require_machine,
+    require_name,
+)
 from migrationlab.lab.guest import GuestBeats
 from migrationlab.lab.guest_xml import NAMESPACE, QEMU_NAMESPACE, TRACED, domain_xml, spec_from
 from migrationlab.plan.guest_spec import Rate
@@ -30,6 +39,9 @@ SPEC = BootedSpec(
     machine="pc-q35-10.0",
 )
 FASTEST = dataclasses.replace(SPEC, dirty_mib_s="max", accelerator="kvm")
+PLACED = dataclasses.replace(
+    FASTEST, dirty_ring=4096, vcpus=2, vcpu_pins="3,1", numa_node=0, huge_pages=True
+)
 WITH_DISK = dataclasses.replace(
     SPEC, disk="local", disk_mib=8, disk_mib_s=0.5, disk_cache="none", persistent=True, cpu="EPYC"
 )
@@ -131,6 +143,18 @@ def test_bad_disk_rates_are_refused(rate: object) -> None:
         ({"accelerator": "xen"}, "accelerator must be 'auto', 'kvm' or 'tcg' (got 'xen')"),
         ({"persistent": 1}, "persistent must be True or False (got 1)"),
         ({"cpu": "<a/>"}, "cpu must be a name that `virsh domcapabilities` lists"),
+        (
+            {"dirty_ring": 3000, "accelerator": "kvm"},
+            "dirty_ring must be a power of two (got 3000)",
+        ),
+        ({"dirty_ring": 512}, "dirty_ring must be a whole number from 1024 to 65536 or None"),
+        (
+            {"vcpu_pins": "0", "vcpus": 2, "accelerator": "kvm"},
+            "vcpu_pins must have a processor for each of vcpus=2 (got '0')",
+        ),
+        ({"vcpu_pins": "0-3"}, "vcpu_pins must be processors such as"),
+        ({"numa_node": -1}, "numa_node must be a whole number from 0 to 1023 or None (any)"),
+        ({"huge_pages": 1}, "huge_pages must be True or False (got 1)"),
         ({"machine": "pc'"}, "machine must be a name that `virsh domcapabilities` lists"),
     ],
 )
@@ -154,6 +178,7 @@ def test_command_line_has_the_workloads_settings() -> None:
         "hot_writes": "900000",
         "noise": "32",
         "fresh": "1",
+        "huge": "0",
         "writers": "1",
         "phases": "",
         "address": "10.22.0.107/24",
@@ -172,6 +197,7 @@ def test_command_line_has_the_workloads_settings() -> None:
         ({"incompressible": 0.25}, {"noise": "16", "fresh": "1"}),
         ({"vcpus": 4}, {"writers": "4"}),
         ({"vcpus": 4, "writers": 2}, {"writers": "2"}),
+        ({"huge_pages": True}, {"huge": "1"}),
         ({"fill_mib": 100}, {"fill_pages": "25600"}),
         ({"phases": "1:2,0.25:0.5,0"}, {"phases": "1000000:2000,250000:500,0"}),
         ({"hot_memory_percent": 2.5}, {"hot_pages": "25000"}),
@@ -183,6 +209,52 @@ def test_workload_takes_the_choices(changes: dict[str, object], words: dict[str,
     spec.require_possible()
     line = command_line(spec)
     assert {name: line[name] for name in words} == words
+
+
+@pytest.mark.parametrize(
+    "given", [{"dirty_ring": 4096}, {"vcpu_pins": "0"}, {"numa_node": 0}], ids=repr
+)
+def test_what_only_kvm_has_is_refused_without_it(given: dict[str, object]) -> None:
+    """The refusal comes before the boot: of TCG that was asked for, and of TCG that was chosen."""
+    ((name, value),) = given.items()
+    message = f"{name} must be left out for a guest without KVM (got {value!r})"
+    with pytest.raises(GuestError, match=re.escape(message)) as asked:
+        dataclasses.replace(SPEC, **given).require_possible()
+    assert asked.value.hint.startswith(f"Leave out {name}, or boot where `migrationlab doctor`")
+    dataclasses.replace(SPEC, **given, accelerator="auto").require_possible()
+    with pytest.raises(GuestError, match=re.escape(message)):
+        require_machine(dataclasses.replace(SPEC, **given))
+
+
+def test_guest_is_placed_only_on_what_the_machine_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A processor or a NUMA node that is not there is refused before the boot."""
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    monkeypatch.setattr(booted_spec, "NODES", tmp_path)
+    (tmp_path / "node0").mkdir()
+    require_machine(PLACED)
+    with pytest.raises(GuestError, match=r"processors of this machine, 0 to 3 \(got '1,4'\)"):
+        require_machine(dataclasses.replace(PLACED, vcpu_pins="1,4"))
+    with pytest.raises(GuestError, match=r"must be a node of this machine \(got 1\)"):
+        require_machine(dataclasses.replace(PLACED, numa_node=1))
+
+
+def test_placement_is_in_the_xml() -> None:
+    """libvirt's own schema accepts it, and a guest without it has none of these elements."""
+    text = domain_xml(PLACED, UUID)
+    domain = fromstring(text)
+    pins = [(pin.get("vcpu"), pin.get("cpuset")) for pin in domain.findall("cputune/vcpupin")]
+    assert pins == [("0", "3"), ("1", "1")]
+    assert domain.find("numatune/memory").attrib == {"mode": "strict", "nodeset": "0"}
+    assert domain.find("features/kvm/dirty-ring").attrib == {"state": "on", "size": "4096"}
+    plain = fromstring(domain_xml(FASTEST, UUID))
+    assert not any(plain.findall(each) for each in ("cputune", "numatune", "features/kvm"))
+    with contextlib.closing(libvirt.open("test:///default")) as connection:
+        connection.defineXMLFlags(
+            text.replace("type='kvm'", "type='test'").replace('type="kvm"', 'type="test"'),
+            libvirt.VIR_DOMAIN_DEFINE_VALIDATE,
+        )
 
 
 def test_guest_has_its_processors() -> None:

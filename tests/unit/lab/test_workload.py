@@ -110,7 +110,8 @@ def environment(**settings: object) -> dict[str, str]:
     usual: dict[str, object] = {
         "guest": 42, "pages": PAGES, "fill_pages": 0, "rate": 0, "pattern": "random",
         "hot_pages": 100_000, "hot_writes": 900_000, "noise": 32, "fresh": 1, "writers": 1,
-        "phases": "", "observer": "127.0.0.1", "beat_port": 1, "control_port": 1, "disk": "",
+        "huge": 0, "phases": "",
+        "observer": "127.0.0.1", "beat_port": 1, "control_port": 1, "disk": "",
         # It ends with its pages mapped, which is no leak that matters.
         "ASAN_OPTIONS": "detect_leaks=0",
     }  # fmt: skip

@@ -6,7 +6,7 @@
 #include "latency.h"
 #include "writers.h"
 
-enum { MOST_WRITERS = 16 };
+enum { MOST_WRITERS = 16, HUGE_PAGE = 2 << 20 };
 static struct writer writers[MOST_WRITERS];
 static int writer_count = 1;
 static uint64_t *memory;
@@ -167,18 +167,43 @@ static void make_writers(void)
     share_rate(number_of("rate"));
 }
 
+/* The kernel gives huge pages where it has room; it alone knows how many. */
+static void tell_huge_pages(void)
+{
+    char line[128];
+    FILE *file = fopen("/proc/self/smaps_rollup", "r");
+    long long kib = -1;
+    while (file && fgets(line, sizeof line, file))
+        sscanf(line, "AnonHugePages: %lld", &kib);
+    if (file)
+        fclose(file);
+    printf("workload: %lld KiB of memory in huge pages\n", kib);
+    if (kib <= 0) {
+        fprintf(stderr, "workload: this kernel gives no huge pages\n");
+        exit(1);
+    }
+}
+
 static void make_pages(void)
 {
     make_noise_table();
     noise = (int)number_of("noise");
     fresh_noise = number_of("fresh") != 0;
-    memory = mmap(NULL, (pages + fill_pages) * PAGE, PROT_READ | PROT_WRITE,
-                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) {
+    bool huge = number_of("huge") != 0;
+    size_t size = (pages + fill_pages) * PAGE, spare = huge ? HUGE_PAGE : 0;
+    char *found = mmap(NULL, size + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (found == MAP_FAILED) {
         perror("workload: working set");
+        exit(1);
+    }
+    memory = (uint64_t *)(found + (spare ? spare - (uintptr_t)found % HUGE_PAGE : 0));
+    if (huge && madvise(memory, size, MADV_HUGEPAGE) != 0) {
+        perror("workload: huge pages");
         exit(1);
     }
     for (int i = 0; i < writer_count; i++)
         fill(&writers[i]);
     fill_rest();
+    if (huge)
+        tell_huge_pages();
 }

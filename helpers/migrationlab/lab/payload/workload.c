@@ -11,6 +11,7 @@
  *   rate                pages to write a second (0: none, -1: as fast as it goes), by all writers
  *   pattern, hot_pages, hot_writes   the order of writes; the latter two in millionths
  *   noise, fresh        words a step that do not compress; 1: new ones at each write
+ *   huge                1: the memory is held in huge pages, of 2 MiB; the kernel must have them
  *   writers             threads, each with its own part of the working set and of the rate
  *   phases              "SHARE:MS,SHARE:MS ...": millionths of the rate, and for how long; again and
  *                       again, unless the last one has no time
@@ -39,13 +40,15 @@ struct beat { /* little-endian on the wire, as the guest is x86; read by observe
     uint64_t sequence, guest_ns, writes;
 };
 
+/* Added to a guest's number in the beats of its thread of normal priority, if it has one. */
+enum { NORMAL_PRIORITY = 1 << 16 };
 static struct sockaddr_in observer;
 static uint32_t guest;
 
-static void *beater(void *unused)
+static void *beater(void *added)
 {
     int out = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
-    struct beat beat = {.magic = "MLB1", .guest = guest};
+    struct beat beat = {.magic = "MLB1", .guest = guest + (uint32_t)(uintptr_t)added};
     uint64_t next = now();
     for (;;) {
         beat.guest_ns = now();
@@ -57,7 +60,7 @@ static void *beater(void *unused)
             next = beat.guest_ns + MILLISECOND;
         sleep_until(next);
     }
-    return unused;
+    return NULL;
 }
 
 static void check(const char *id, char *reply, size_t size)
@@ -94,6 +97,11 @@ static size_t answer(const char *request, char *reply, size_t size)
     if (words == 6 && strcmp(verb, "set") == 0 && pattern_of(pattern) < PATTERNS && noisy >= 0 &&
         noisy < STEP) {
         set_workload(value, (enum pattern)pattern_of(pattern), noisy, fresh != 0);
+    } else if (words == 2 && strcmp(verb, "normal-beats") == 0) {
+        static bool started;
+        if (!started)
+            start(beater, (void *)(uintptr_t)NORMAL_PRIORITY, 0, -1);
+        started = true;
     } else if (number && strcmp(verb, "set-disk") == 0 && blocks > 0) {
         atomic_store(&disk_writer.rate, value);
     } else if (number && strcmp(verb, "spoil") == 0 && (uint64_t)value < pages + fill_pages) {
