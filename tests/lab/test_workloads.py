@@ -65,3 +65,19 @@ def test_nearly_zero_pages_compress(lab: Lab) -> None:
         assert run.summary()["transferred_bytes"] < 30 << 20
     finally:
         guest.destroy()
+
+
+@pytest.mark.thorough
+def test_guest_over_ipv6_is_measured_like_any_other(lab: Lab) -> None:
+    """Beats, pings, requests and the migration stream go over IPv6."""
+    guest = lab.boot("six", memory_mib=160, working_set_mib=16, dirty_mib_s=10, ip="ipv6")
+    try:
+        run = mig.migrate(guest, to=lab.host_b, plan=mig.Plan(migration_uri="tcp://[fd11::2]"))
+    finally:
+        guest.destroy()
+    assert (run.outcome, run.error, run.guest["ip"]) == (mig.Outcome.COMPLETED, None, "ipv6")
+    assert run.timeline().network_basis == "beats"
+    assert run.guest_check is not None
+    assert run.guest_check["intact"]
+    assert run.echoes["arrival_ns"].notna().sum() > 10
+    assert len(run.memory_writes)

@@ -17,6 +17,8 @@ PAGES_PER_MIB = (1 << 20) // PAGE_BYTES
 NOISE_WORDS = 63
 #: Where the kernel lists the machine's NUMA nodes.
 NODES = Path("/sys/devices/system/node")
+#: The kernel has this folder where it has IPv6.
+IPV6 = Path("/proc/sys/net/ipv6")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,59}")
 
 
@@ -57,9 +59,14 @@ def require_name(name: str) -> None:
 
 
 def require_machine(spec: BootedSpec) -> None:
-    """Raise GuestError unless this machine has what a guest is placed on, and KVM for it."""
+    """Raise GuestError unless this machine has what a guest needs of it."""
     if spec.accelerator != "kvm":
         spec.require_kvm()
+    if spec.ip == "ipv6" and not IPV6.exists():
+        raise GuestError(
+            "ip must be 'ipv4' on this machine, whose kernel has no IPv6 (got 'ipv6')",
+            hint="Leave out ip, or boot this machine without ipv6.disable=1.",
+        )
     last = (os.cpu_count() or 1) - 1
     if spec.vcpu_pins is not None and max(map(int, spec.vcpu_pins.split(","))) > last:
         raise GuestError(

@@ -119,6 +119,10 @@ class Guest:
         )
 
     @property
+    def _address(self) -> str:
+        return guest_address(self.spec.number, self.spec.ip)
+
+    @property
     def name(self) -> str:
         """Return the domain's name at the present or last host of the guest."""
         self._find()
@@ -251,13 +255,14 @@ class Guest:
     def echo_probe(self) -> EchoProbe:
         """Return a probe that pings the guest from the LAN, like a client of its service."""
         kind = (socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)
+        if self.spec.ip == "ipv6":
+            kind = (socket.AF_INET6, socket.SOCK_DGRAM, socket.IPPROTO_ICMPV6)
         opened = open_socket(self.lab.files.broker, LAN, *kind)
-        return EchoProbe(guest_address(self.spec.number), interval_s=ECHO_INTERVAL_S, opened=opened)
+        return EchoProbe(self._address, interval_s=ECHO_INTERVAL_S, opened=opened)
 
     def write_probe(self) -> WriteProbe:
         """Return a probe that asks the guest how long its writes to memory took."""
-        address = (guest_address(self.spec.number), CONTROL_PORT)
-        return WriteProbe(address, self.lab.lan_socket())
+        return WriteProbe((self._address, CONTROL_PORT), self.lab.lan_socket(self.spec.ip))
 
     def service_load(self) -> ServiceLoad | None:
         """Start clients of the guest's service on the LAN, at its spec's rate; None without one.
@@ -398,13 +403,11 @@ class Guest:
     def _ask(self, request: str, timeout_s: float = ANSWER_TIMEOUT_S) -> dict[str, str]:
         """Send the workload a request, and return the values of its answer."""
         token = secrets.token_hex(8)
-        with self.lab.lan_socket() as lan:
+        with self.lab.lan_socket(self.spec.ip) as lan:
             # The LAN can lose a datagram while the guest moves, so ask more than once.
             lan.settimeout(timeout_s / 4)
             for _ in range(4):
-                lan.sendto(
-                    f"{token} {request}".encode(), (guest_address(self.spec.number), CONTROL_PORT)
-                )
+                lan.sendto(f"{token} {request}".encode(), (self._address, CONTROL_PORT))
                 try:
                     words = lan.recv(512).decode(errors="replace").split()
                 except OSError:

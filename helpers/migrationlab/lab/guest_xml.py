@@ -20,6 +20,8 @@ from migrationlab.lab.layout import (
     GUESTS_AT_HOST,
     LAN_PREFIX,
     OBSERVER,
+    OBSERVER6,
+    PREFIX6,
     guest_address,
 )
 from migrationlab.plan.phases import read_phases
@@ -32,7 +34,7 @@ TRACED = "vmstate_downtime_checkpoin*"
 #: Steps of the boot that a guest of the lab does not need; each takes long under TCG, together
 #: about a second.
 QUICKER = (
-    "mitigations=off tsc=reliable cryptomgr.notests ipv6.disable=1 "
+    "mitigations=off tsc=reliable cryptomgr.notests "
     "initcall_blacklist=jent_mod_init,trace_eval_init,load_system_certificate_list"
 )
 ONE_PROCESSOR = "nosmp noreplace-smp"
@@ -47,12 +49,16 @@ def domain_xml(spec: BootedSpec, uuid: str) -> str:
     settings = _workload(spec) | {
         "guest": spec.number,
         "address": f"{guest_address(spec.number)}/{LAN_PREFIX}",
-        "observer": OBSERVER,
+        "observer": OBSERVER6 if spec.ip == "ipv6" else OBSERVER,
         "beat_port": BEAT_PORT,
         "control_port": CONTROL_PORT,
     }
+    if spec.ip == "ipv6":
+        settings["address6"] = f"{guest_address(spec.number, spec.ip)}/{PREFIX6}"
     words = " ".join(f"migrationlab.{name}={value}" for name, value in settings.items())
     one = ONE_PROCESSOR if spec.vcpus == 1 else ""
+    if spec.ip == "ipv4":
+        one += " ipv6.disable=1"
     domain: ET.Element = fromstring(f"""
 <domain type='{"kvm" if spec.accelerator == "kvm" else "qemu"}'>
   <name>{spec.name}</name>

@@ -21,7 +21,9 @@ from migrationlab.lab.layout import (
     LAN_PREFIX,
     LIBVIRT_PORT,
     LIBVIRT_TLS_PORT,
+    PREFIX6,
     WIRE_ADDRESSES,
+    WIRE_ADDRESSES6,
     Daemons,
     LabFiles,
     bridge_mac,
@@ -125,6 +127,7 @@ def write(files: LabFiles, daemons: Sequence[Daemons] = ("monolithic", "monolith
     user = ed25519.Ed25519PrivateKey.generate()
     host_keys = {name: ed25519.Ed25519PrivateKey.generate() for name in HOST_NAMES}
     names = dict(zip(HOST_NAMES, WIRE_ADDRESSES, strict=True))
+    wire6 = dict(zip(HOST_NAMES, WIRE_ADDRESSES6, strict=True))
     known = "".join(
         f"{name},{address} {_public(host_keys[name])}\n" for name, address in names.items()
     )
@@ -145,6 +148,7 @@ def write(files: LabFiles, daemons: Sequence[Daemons] = ("monolithic", "monolith
             "etc/migrationlab/network": NETWORK.format(
                 wire=names[name], lan=lan, prefix=LAN_PREFIX, mac=bridge_mac(lan)
             ),
+            "etc/migrationlab/address6": f"{wire6[name]}/{PREFIX6}\n",
             "ssh/id_ed25519": _private(user),
             "ssh/authorized_keys": _public(user) + "\n",
             "ssh/known_hosts": known,

@@ -52,7 +52,7 @@ def _guest(guest: Guest) -> dict[str, Any]:
     return {
         **dataclasses.asdict(guest.spec),
         "host": host,
-        "address": guest_address(guest.spec.number),
+        "address": guest_address(guest.spec.number, guest.spec.ip),
         "reached_mib_s": guest.reached_mib_s(),
     }
 

@@ -22,7 +22,7 @@ from migrationlab.hosts.shell import Shell
 from migrationlab.lab import image, proxy, wire_check
 from migrationlab.lab.beat_buffer import BeatBuffer
 from migrationlab.lab.host_counters import LabHostCounters
-from migrationlab.lab.layout import HOST_NAMES, OBSERVER, WIRE_ADDRESSES, LabFiles
+from migrationlab.lab.layout import HOST_NAMES, OBSERVER, OBSERVER6, WIRE_ADDRESSES, LabFiles
 from migrationlab.lab.network import Wire
 from migrationlab.lab.rack import Rack
 from migrationlab.lab.socket_broker import LAN, open_socket
@@ -91,10 +91,11 @@ class LabBase:
         common = set.intersection(*(_machines(host) for host in self.hosts))
         return max(common, key=lambda name: [int(part) for part in name[7:].split(".")])
 
-    def lan_socket(self) -> socket.socket:
-        """Return a new UDP socket on the guests' LAN."""
-        lan = open_socket(self.files.broker, LAN, socket.AF_INET, socket.SOCK_DGRAM)
-        lan.bind((OBSERVER, 0))
+    def lan_socket(self, ip: str = "ipv4") -> socket.socket:
+        """Return a new UDP socket on the guests' LAN, for IPv4 or for IPv6."""
+        family = socket.AF_INET6 if ip == "ipv6" else socket.AF_INET
+        lan = open_socket(self.files.broker, LAN, family, socket.SOCK_DGRAM)
+        lan.bind((OBSERVER6 if ip == "ipv6" else OBSERVER, 0))
         return lan
 
     def measure_wire(self) -> WireCheck:

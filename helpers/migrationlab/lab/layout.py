@@ -17,10 +17,14 @@ from typing import Any, Literal
 
 HOST_NAMES = ("host-a", "host-b")
 WIRE_ADDRESSES = ("10.11.0.1", "10.11.0.2")
+#: The same with IPv6, where this machine's kernel has it.
+WIRE_ADDRESSES6 = ("fd11::1", "fd11::2")
 #: On the LAN: the observer, and the hosts' addresses for an administrator.
 OBSERVER = "10.22.0.1"
 LAN_ADDRESSES = ("10.22.0.11", "10.22.0.12")
 LAN_PREFIX = 24
+OBSERVER6 = "fd22::1"
+PREFIX6 = 64
 BEAT_PORT = 7007
 CONTROL_PORT = 7008
 LIBVIRT_PORT = 16509
@@ -38,9 +42,9 @@ DISKS_AT_HOST = "/var/lib/migrationlab/disks"
 FIRST_GUEST, LAST_GUEST = 1, 150
 
 
-def guest_address(number: int) -> str:
-    """Return the LAN address of a guest."""
-    return f"10.22.0.{100 + number}"
+def guest_address(number: int, ip: str = "ipv4") -> str:
+    """Return the LAN address of a guest. Only one that was booted with ip="ipv6" has the other."""
+    return f"fd22::{100 + number}" if ip == "ipv6" else f"10.22.0.{100 + number}"
 
 
 def bridge_mac(address: str) -> str:

@@ -30,6 +30,8 @@ from migrationlab.lab.layout import (
     DAEMONS,
     LAN_PREFIX,
     OBSERVER,
+    OBSERVER6,
+    PREFIX6,
     LabFiles,
     bridge_mac,
 )
@@ -111,6 +113,7 @@ def start(
         "guests": str(files.guests),
         "disks": str(files.disks),
         "observer": f"{OBSERVER}/{LAN_PREFIX}",
+        "observer6": f"{OBSERVER6}/{PREFIX6}",
         "bridge_mac": bridge_mac(OBSERVER),
         "beat_port": BEAT_PORT,
         "beats": str(files.beats),

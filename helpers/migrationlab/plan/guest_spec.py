@@ -34,6 +34,7 @@ Pattern = Literal["sequential", "random", "hot-cold", "zipf"]
 Content = Literal["random", "fixed", "zeros"]
 Rate = float | Literal["max"]
 NetworkModel = Literal["virtio", "vmxnet3"]
+InternetProtocol = Literal["ipv4", "ipv6"]
 DiskKind = Literal["local", "shared"]
 ServiceName = Literal["redis", "nginx", "postgresql"]
 #: Memory of the guest that a service takes: its files, its processes and the client's data.
@@ -101,6 +102,9 @@ class GuestSpec:
     )  # fmt: skip
     disk_cache: DiskCache = option("writeback", "How QEMU caches the disk.")
     network_model: NetworkModel = option("virtio", "Model of the network card.")
+    ip: InternetProtocol = option(
+        "ipv4", "Internet protocol of beats and pings; with ipv6 the guest has an address of each."
+    )
     service: ServiceName | None = option(
         None, "Server in the guest, which clients on the LAN use while the guest migrates.",
         absent="no service",

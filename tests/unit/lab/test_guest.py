@@ -257,6 +257,21 @@ def test_placement_is_in_the_xml() -> None:
         )
 
 
+def test_ipv6_is_in_the_kernel_only_where_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a guest has both addresses, and needs a machine that has IPv6."""
+    spec = dataclasses.replace(SPEC, ip="ipv6")
+    line = command_line(spec)
+    assert (line["address"], line["address6"]) == ("10.22.0.107/24", "fd22::107/64")
+    assert line["observer"] == "fd22::1"
+    for each, disabled in ((SPEC, True), (spec, False)):
+        words = fromstring(domain_xml(each, UUID)).findtext("os/cmdline").split()
+        assert ("ipv6.disable=1" in words) is disabled
+    monkeypatch.setattr(booted_spec, "IPV6", Path("/nowhere"))
+    with pytest.raises(GuestError, match="ip must be 'ipv4' on this machine"):
+        require_machine(spec)
+    require_machine(SPEC)
+
+
 def test_guest_has_its_processors() -> None:
     """A guest has its virtual processors; the kernel leaves out the support of several for one."""
     for vcpus in (1, 4):

@@ -124,22 +124,30 @@ def running(
     rate: int,
     pattern: str = "sequential",
     disk: tuple[Path, int] | None = None,
+    host: str = "127.0.0.1",
     **others: object,
 ) -> Iterator[Workload]:
     """Run the workload; assert that it prints only that it runs, and does not end by itself."""
+    family, any_address = socket.AF_INET, "0.0.0.0"
+    if ":" in host:
+        family, any_address = socket.AF_INET6, "::"
     with (
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as beats,
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control,
+        socket.socket(family, socket.SOCK_DGRAM) as beats,
+        socket.socket(family, socket.SOCK_DGRAM) as control,
     ):
-        beats.bind(("127.0.0.1", 0))
-        control.bind(("127.0.0.1", 0))
+        beats.bind((host, 0))
+        control.bind((host, 0))
         control.settimeout(10)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind(("0.0.0.0", 0))
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((any_address, 0))
             port = probe.getsockname()[1]
         path, disk_rate = disk or ("", 0)
         settings = {"rate": rate, "pattern": pattern, "disk": path, "disk_rate": disk_rate}
-        settings |= {"beat_port": beats.getsockname()[1], "control_port": port} | others
+        settings |= {
+            "observer": host,
+            "beat_port": beats.getsockname()[1],
+            "control_port": port,
+        } | others
         with subprocess.Popen(
             [program], env=environment(**settings), stdout=subprocess.PIPE, stderr=subprocess.PIPE
         ) as process:
@@ -147,7 +155,7 @@ def running(
             assert process.stderr is not None
             try:
                 assert process.stdout.readline() == b"migrationlab: workload runs\n"
-                control.connect(("127.0.0.1", port))
+                control.connect((host, port))
                 yield Workload(beats, control)
             finally:
                 ended = process.poll()
@@ -176,6 +184,13 @@ def test_beats_have_the_documented_layout(program: Path) -> None:
     assert times == sorted(times)
     # Never earlier; later only where this machine was busy.
     assert times[-1] - times[0] >= 198 * MS
+
+
+def test_beats_and_answers_go_over_ipv6_too(program: Path) -> None:
+    """The protocol is that of the observer's address."""
+    with running(program, STOPPED, host="::1") as workload:
+        assert workload.beats(2)[0].guest == 42
+        assert_intact(workload)
 
 
 def test_durations_of_writes_have_the_documented_layout(program: Path) -> None:

@@ -6,7 +6,7 @@
 mount -t devtmpfs devtmpfs /dev
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
-disk_rate=
+disk_rate= address6=
 for word in $(cat /proc/cmdline); do
     case $word in
     migrationlab.*) export "${word#migrationlab.}" ;;
@@ -19,6 +19,12 @@ for module in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev vir
 done
 ip link set lo up
 ip address add "$address" dev eth0
+if [ -n "$address6" ]; then
+    # Nobody else can have the address: it is not to wait for an answer (ip-sysctl, accept_dad).
+    echo 0 >/proc/sys/net/ipv6/conf/all/accept_dad
+    echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad
+    ip -6 address add "$address6" dev eth0
+fi
 ip link set eth0 up
 # What the service says stands on the console, with its end.
 if [ -e /service/start ]; then

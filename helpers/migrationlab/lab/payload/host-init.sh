@@ -5,6 +5,8 @@ umount -l /mnt
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
 /usr/sbin/sshd -D -e 2>/var/log/libvirt/sshd.log &
 ip -batch /etc/migrationlab/network
+# A kernel without IPv6 has the wire with IPv4 only.
+ip address add "$(cat /etc/migrationlab/address6)" dev wire nodad || :
 # A connection over a cut wire ends after some seconds, not after a quarter of an hour: until then a
 # QEMU in its switchover answers nobody. A wire that is down for 4 s does no harm.
 echo 4 >/proc/sys/net/ipv4/tcp_retries2

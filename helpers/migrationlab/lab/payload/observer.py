@@ -25,7 +25,10 @@ SO_TIMESTAMPNS = 35  # include/uapi/asm-generic/socket.h; Python has no name for
 
 def main(address: str, port: int, path: str, records: int) -> None:
     """Receive until killed."""
-    receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    receiver = socket.socket(family, socket.SOCK_DGRAM)
+    if family == socket.AF_INET6:
+        receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     receiver.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
     receiver.bind((address, port))

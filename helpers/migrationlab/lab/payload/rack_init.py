@@ -84,6 +84,16 @@ def connect_hosts(hosts: dict[str, subprocess.Popen[str]], spec: dict[str, Any])
     run("ip", "-batch", "-", text="\n".join(lines))
 
 
+def add_ipv6(address: str) -> bool:
+    """Give the LAN an IPv6 address; return whether this machine's kernel has IPv6."""
+    try:
+        run("ip", "address", "add", address, "dev", "lan", "nodad")
+    except RuntimeError as error:
+        print(f"the LAN has no IPv6: {error}", file=sys.stderr, flush=True)
+        return False
+    return True
+
+
 def await_carrier(port: str) -> None:
     """Wait until the LAN forwards what a port receives (see ``host-init.sh``)."""
     while " state UP " not in run("ip", "link", "show", "dev", port):
@@ -160,7 +170,9 @@ def build(spec: dict[str, Any]) -> dict[int, str]:
         run("mount", "-t", "tmpfs", "-o", "mode=700", "tmpfs", str(place))
     hosts = {host["name"]: start_host(host, spec) for host in spec["hosts"]}
     connect_hosts(hosts, spec)
-    address = spec["observer"].partition("/")[0]
+    # The socket of this address receives over IPv4 too (ipv6(7), IPV6_V6ONLY).
+    both = add_ipv6(spec["observer6"])
+    address = "::" if both else spec["observer"].partition("/")[0]
     observer = subprocess.Popen(
         [
             *(sys.executable, "-I", "-S", str(HERE / "observer.py")),

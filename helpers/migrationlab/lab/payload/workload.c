@@ -42,18 +42,19 @@ struct beat { /* little-endian on the wire, as the guest is x86; read by observe
 
 /* Added to a guest's number in the beats of its thread of normal priority, if it has one. */
 enum { NORMAL_PRIORITY = 1 << 16 };
-static struct sockaddr_in observer;
+static struct sockaddr_storage observer;
+static socklen_t address_size; /* of an address of the observer's family */
 static uint32_t guest;
 
 static void *beater(void *added)
 {
-    int out = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    int out = socket(observer.ss_family, SOCK_DGRAM | SOCK_NONBLOCK, 0);
     struct beat beat = {.magic = "MLB1", .guest = guest + (uint32_t)(uintptr_t)added};
     uint64_t next = now();
     for (;;) {
         beat.guest_ns = now();
         beat.writes = all_writes();
-        sendto(out, &beat, sizeof beat, 0, (struct sockaddr *)&observer, sizeof observer);
+        sendto(out, &beat, sizeof beat, 0, (struct sockaddr *)&observer, address_size);
         beat.sequence++;
         next += MILLISECOND;
         if (next < beat.guest_ns) /* late: go on from here, without a burst */
@@ -116,12 +117,27 @@ static size_t answer(const char *request, char *reply, size_t size)
     return (size_t)snprintf(reply, size, "%s ok=1", id);
 }
 
+/* Set an address and its port, which is a setting; return its size. */
+static socklen_t set_address(struct sockaddr_storage *address, const char *text, const char *port)
+{
+    in_port_t number = htons((uint16_t)number_of(port));
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = number};
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = number};
+    if (inet_pton(AF_INET6, text, &v6.sin6_addr) == 1) {
+        memcpy(address, &v6, sizeof v6);
+        return sizeof v6;
+    }
+    inet_pton(AF_INET, text, &v4.sin_addr);
+    memcpy(address, &v4, sizeof v4);
+    return sizeof v4;
+}
+
 static int listen_for_requests(void)
 {
-    int control = socket(AF_INET, SOCK_DGRAM, 0);
-    struct sockaddr_in here = {.sin_family = AF_INET,
-                               .sin_port = htons((uint16_t)number_of("control_port"))};
-    if (bind(control, (struct sockaddr *)&here, sizeof here) != 0) {
+    int control = socket(observer.ss_family, SOCK_DGRAM, 0);
+    struct sockaddr_storage here;
+    set_address(&here, observer.ss_family == AF_INET6 ? "::" : "0.0.0.0", "control_port");
+    if (bind(control, (struct sockaddr *)&here, address_size) != 0) {
         perror("workload: control port");
         exit(1);
     }
@@ -133,9 +149,7 @@ int main(void)
     guest = (uint32_t)number_of("guest");
     pages = (uint64_t)number_of("pages");
     fill_pages = (uint64_t)number_of("fill_pages");
-    observer = (struct sockaddr_in){.sin_family = AF_INET,
-                                    .sin_port = htons((uint16_t)number_of("beat_port"))};
-    inet_pton(AF_INET, text_of("observer"), &observer.sin_addr);
+    address_size = set_address(&observer, text_of("observer"), "beat_port");
     read_phases(text_of("phases"));
     make_writers();
     make_pages();
@@ -159,7 +173,7 @@ int main(void)
     fflush(stdout);
     for (;;) {
         char request[256], reply[sizeof(struct latency_report)];
-        struct sockaddr_in peer;
+        struct sockaddr_storage peer;
         socklen_t length = sizeof peer;
         ssize_t n = recvfrom(control, request, sizeof request - 1, 0, (struct sockaddr *)&peer, &length);
         if (n <= 0)
