@@ -17,6 +17,8 @@ for module in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev vir
     failover net_failover virtio_net vmxnet3 ${disk_rate:+virtio_blk}; do
     [ -e "/modules/$module.ko" ] && insmod "/modules/$module.ko"
 done
+# A kernel with less than 512 MiB switches them off (mm/huge_memory.c, hugepage_init).
+[ "$huge" != 1 ] || echo madvise >/sys/kernel/mm/transparent_hugepage/enabled
 ip link set lo up
 ip address add "$address" dev eth0
 if [ -n "$address6" ]; then
