@@ -45,3 +45,8 @@ def test_postcopy_goes_over_parallel_connections(traveller: Guest) -> None:
         )
     )  # fmt: skip
     assert {"postcopy-ram", "multifd"} <= done.source.capabilities
+    # QEMU counts how long the guest waited for its pages.
+    faults = done.run.postcopy_faults()
+    assert faults is not None
+    assert len(faults.vcpu_blocked_ms) == traveller.spec.vcpus
+    assert faults.histogram["faults"].sum() > 0

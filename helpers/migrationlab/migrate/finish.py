@@ -26,6 +26,7 @@ from migrationlab.explain.explanation import explain
 from migrationlab.hosts.connection import refusals
 from migrationlab.hosts.host import Host
 from migrationlab.hosts.time_limit import start_call, within
+from migrationlab.migrate import postcopy_faults
 from migrationlab.migrate.record import MigrationRecord
 from migrationlab.runs.run import Outcome, Run, RunError, new_run_id
 from migrationlab.runs.schema import conform
@@ -64,6 +65,7 @@ def finish(record: MigrationRecord) -> Run:
     warnings, recorder = record.warnings, record.recorder
     states = _states(record)
     completed_job = _completed_job(record)
+    postcopy_faults.note(record)
     runs = "running" in states.values() and record.outcome not in UNCHECKED
     # Before the guest checks its memory, which would slow the service down.
     recorder.stop_service(record.called_ns, SERVICE_AFTER_S if runs else 0)

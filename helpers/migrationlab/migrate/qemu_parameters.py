@@ -13,6 +13,7 @@ import libvirt
 from migrationlab.errors import UsageError
 from migrationlab.hosts.host import Host
 from migrationlab.hosts.monitor import ask_monitor, with_globals
+from migrationlab.migrate import postcopy_faults
 from migrationlab.migrate.guest import GuestLike
 from migrationlab.plan.plan import Plan, Value
 from migrationlab.plan.problem import require_none
@@ -53,14 +54,19 @@ class QemuParameters:
     Args:
         guest: The guest.
         domain: The guest at the source, on a connection that is not busy with the migration.
+        to: The destination.
         plan: The plan.
+
+    Attributes:
+        counts_faults: Whether the destination's QEMU counts how long the guest waits for pages.
     """
 
-    def __init__(self, guest: GuestLike, domain: libvirt.virDomain, plan: Plan) -> None:
+    def __init__(self, guest: GuestLike, domain: libvirt.virDomain, to: Host, plan: Plan) -> None:
         self._domain = domain
         self._plan = plan
         self._given = dict(plan.qemu_parameters or {})
         self._in_lab = bool(guest.lab_hosts)
+        self.counts_faults = self._in_lab and postcopy_faults.counted(to, plan)
         self._before: dict[str, object] = {}
 
     def set(self) -> None:
@@ -86,7 +92,10 @@ class QemuParameters:
         usual = self._plan.destination_xml
         if usual is None:
             usual = self._domain.XMLDesc(_SENT_XML)
-        changed = with_globals(usual, GLOBAL, globals_of(self._given))
+        arguments = globals_of(self._given)
+        if self.counts_faults:
+            arguments += postcopy_faults.ARGUMENTS
+        changed = with_globals(usual, GLOBAL, arguments)
         return values if changed == usual else values | {"destination_xml": changed}
 
     @property

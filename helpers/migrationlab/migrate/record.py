@@ -37,6 +37,7 @@ class MigrationRecord:
         undo: Restores the settings of this migration, if the guest stays.
         downtime_limit_ms: The maximum downtime in force; None if the domain does not run.
         policy_guest: What a named policy knows of the guest.
+        counts_faults: Whether the destination's QEMU counts how long the guest waits for pages.
         error: libvirt's refusal, None if the migration completed.
         pending: libvirt's call, if the wait for it was given up.
         warnings: The warnings for readers of the run.
@@ -58,6 +59,7 @@ class MigrationRecord:
     undo: Callable[[], object]
     downtime_limit_ms: int | None
     policy_guest: PolicyGuest | None = None
+    counts_faults: bool = False
     called_ns: int = 0
     returned_ns: int = 0
     outcome: Outcome = Outcome.FAILED

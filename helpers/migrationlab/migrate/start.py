@@ -209,7 +209,7 @@ def _prepare(
             domain, control = (each.lookupByName(guest.name) for each in connections)
             uuid: str = domain.UUIDString()
             limits = _Limits(domain, control, plan)
-            own = QemuParameters(guest, control, plan)
+            own = QemuParameters(guest, control, to, plan)
             parameters = own.call_parameters()
             policy_guest = None if plan.policy is None else _policy_guest(guest, domain, plan)
         # The first question about a host's QEMU can take a second: not while it migrates.
@@ -267,6 +267,7 @@ def _prepare(
             undo=undo,
             downtime_limit_ms=limits.downtime_ms,
             policy_guest=policy_guest,
+            counts_faults=own.counts_faults,
             warnings=[*warnings, *own.warnings],
         )
         on_failure.pop_all()

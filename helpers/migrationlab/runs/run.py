@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from migrationlab.analysis.cost import Cost
+    from migrationlab.analysis.postcopy_faults import PostcopyFaults
     from migrationlab.analysis.service import ServiceView
     from migrationlab.analysis.timeline import Timeline
     from migrationlab.analysis.workload import Workload
@@ -81,6 +82,12 @@ class Run(RunRecord):
         from migrationlab.runs import summary as compute  # noqa: PLC0415
 
         return compute.write_latency_of(self, self.timeline())
+
+    def postcopy_faults(self) -> PostcopyFaults | None:
+        """Return how long the guest waited for pages in post-copy; None: QEMU did not count it."""
+        from migrationlab.analysis.postcopy_faults import postcopy_faults  # noqa: PLC0415
+
+        return postcopy_faults(self.events)
 
     def summary(self) -> dict[str, Any]:
         """Return the run's main numbers: the keys of ``SUMMARY``, plain values; None: not known.
