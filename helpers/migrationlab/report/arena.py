@@ -10,6 +10,7 @@ import pandas as pd
 from migrationlab import plots
 from migrationlab.experiment.contest import arena, forecasts, is_arena
 from migrationlab.experiment.forecasts import has_forecasts
+from migrationlab.experiment.statistics import ALPHA, min_p
 from migrationlab.plots.arena import COLUMNS, title
 from migrationlab.report.figures import embed
 from migrationlab.runs.numbers import UNKNOWN, amount, moment, probability
@@ -39,7 +40,8 @@ def section(recorded: Results) -> dict[str, object] | None:
         "completed": completed_rows(found),
         "metrics": [
             {"name": name, "title": COLUMNS[name][0], "standings": standing_rows(found, name),
-             "worst": worst_rows(found, name), "duels": duel_rows(found, name)}
+             "worst": worst_rows(found, name), "duels": duel_rows(found, name),
+             "few": too_few(found, name)}
             for name in COLUMNS
         ],
         "stored": has_forecasts(recorded.directory),
@@ -110,6 +112,12 @@ def duel_rows(found: Arena, metric: str) -> list[dict[str, object]]:
         }
         for row in table.to_dict(orient="records")
     ]
+
+
+def too_few(found: Arena, metric: str) -> bool:
+    """Return whether so few blocks cannot show that any pair differs, with p adjusted."""
+    table = found.duels[found.duels["metric"] == metric]
+    return min_p(found.blocks, found.blocks) * len(table) >= ALPHA
 
 
 def forecast_rows(table: pd.DataFrame) -> list[dict[str, object]]:
