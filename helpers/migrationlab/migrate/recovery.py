@@ -369,8 +369,8 @@ def _at_source(source: Found, destination: Found, sides: dict[Side, Found]) -> V
             "migration unsent. When that connection ends, libvirt takes the migration back. "
             "The copy at the destination has never run.",
             (Act(Action.FREE_SOCKET, "source"),),
-            advice="Or lower net.ipv4.tcp_retries2 to 3 on the source's machine for some seconds. "
-            + ENDS_OTHERS,
+            advice="Or lower net.ipv4.tcp_retries2 to 3 on the source's machine until that "
+            "connection ends, after 2 minutes at most. " + ENDS_OTHERS,
         )
     if source.job is Job.STALE:
         return Verdict(

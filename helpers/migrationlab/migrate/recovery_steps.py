@@ -341,8 +341,9 @@ class _Scene:
         """End the migration's connections to the destination, on the source's machine."""
         shell, target = self._hosts["source"].shell, self._target()
         hint = (
-            "Run as root on the source's machine: sysctl -w net.ipv4.tcp_retries2=3. The connection"
-            " then ends within seconds. Set the old value afterwards."
+            "Run as root on the source's machine: sysctl -w net.ipv4.tcp_retries2=3. The "
+            "connection then ends after some seconds. If it has hung for minutes already, it "
+            "ends at its next try, after 2 minutes at most. Set the old value afterwards."
         )
         if shell is None:
             raise HostError("the source's URI shows no way to run a program there", hint=hint)
