@@ -242,12 +242,20 @@ def test_wrong_name_on_the_source_fails(make: Make, answer: str, words: str) -> 
 
 
 def test_hostname_as_localhost_fails_for_auto_uri_only(make: Make) -> None:
-    """A hostname that means localhost fails only if the destination chooses the migration URI."""
-    hosts = make(destination={"getent ahosts node2": "127.0.1.1 STREAM node2"})
+    """A hostname like localhost fails only if the destination chooses the migration URI."""
+    hosts = make()
+    hosts[1]._facts = HostFacts("localhost.localdomain", "11.3.0", "10.0.2")
     assert found("own name", *hosts).status is Status.WARN
     check = found("own name", *hosts, plan=Plan(migration_uri="auto"))
     assert check.status is Status.FAIL
-    assert "127.0.1.1" in check.detail
+    assert "localhost.localdomain" in check.detail
+    assert "hostnamectl" in check.hint
+
+
+def test_hostname_that_is_loopback_at_home_is_ok(make: Make) -> None:
+    """Debian's /etc/hosts maps a host's own name to 127.0.1.1: libvirt sends the name."""
+    hosts = make(destination={"getent ahosts node2": "127.0.1.1 STREAM node2"})
+    assert found("own name", *hosts, plan=Plan(migration_uri="auto")).status is Status.OK
 
 
 def test_auto_uri_is_the_destinations_hostname(make: Make) -> None:
