@@ -21,10 +21,9 @@ def latency(run: Run) -> picture.Picture:
     with picture.drawing(4.4, title, picture.describe(run), _alt(title, at, trips, line)) as drawn:
         axes = drawn.figure.subplots()
         _draw(axes, at, trips)
-        picture.shade_pause(axes, run, line)
-        axes.axvline(0, color=palette.INK, linewidth=1)
-        picture.time_axis(axes, run, "time since the call, at which the request was sent")
-        axes.set_ylabel("round trip (ms)")
+        picture.around_the_call(
+            axes, run, "time since the call, at which the request was sent", "round trip (ms)"
+        )
         if len(at):
             picture.legend(axes)
         else:

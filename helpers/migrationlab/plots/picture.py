@@ -271,6 +271,14 @@ def time_axis(axes: Axes, run: Run, label: str = "time since the call") -> None:
     axes.set_xlabel(f"{label} ({'ms' if short else 's'})")
 
 
+def around_the_call(axes: Axes, run: Run, time: str, drawn: str) -> None:
+    """Mark the call and the pause, and label both axes: ``drawn`` names what is over the time."""
+    shade_pause(axes, run, run.timeline())
+    axes.axvline(0, color=palette.INK, linewidth=1)
+    time_axis(axes, run, time)
+    axes.set_ylabel(drawn)
+
+
 def between(values: Iterable[float], digits: int = 0) -> str:
     """Return the range of values in words, or one number if both ends read the same."""
     ends = list(values)

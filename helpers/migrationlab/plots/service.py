@@ -19,10 +19,9 @@ def service(run: Run) -> picture.Picture:
     title = _title(view)
     with picture.drawing(4.6, title, _subtitle(run), _alt(title, view)) as drawn:
         axes = drawn.figure.subplots()
-        picture.shade_pause(axes, run, run.timeline())
-        axes.axvline(0, color=palette.INK, linewidth=1)
-        picture.time_axis(axes, run, "time since the call, at which the request was due")
-        axes.set_ylabel("latency (ms)")
+        picture.around_the_call(
+            axes, run, "time since the call, at which the request was due", "latency (ms)"
+        )
         if len(view.latency):
             _draw(axes, run, view)
             picture.legend(axes)

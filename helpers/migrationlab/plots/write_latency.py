@@ -20,10 +20,7 @@ def write_latency(run: Run) -> picture.Picture:
     title = _title(found)
     with picture.drawing(4.6, title, picture.describe(run), _alt(title, found)) as drawn:
         axes = drawn.figure.subplots()
-        picture.shade_pause(axes, run, run.timeline())
-        axes.axvline(0, color=palette.INK, linewidth=1)
-        picture.time_axis(axes, run, "time since the call")
-        axes.set_ylabel("time of a write, 4 KiB (µs)")
+        picture.around_the_call(axes, run, "time since the call", "time of a write, 4 KiB (µs)")
         if len(found.curve):
             _draw(axes, run, found)
             picture.legend(axes)
