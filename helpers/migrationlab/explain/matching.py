@@ -51,6 +51,7 @@ TOPICS = (
     "machines",
     "disks",
     "files",
+    "networks",
     "places",
     "running",
     "endings",
