@@ -155,6 +155,7 @@ class Rule:
         wrong: Whether a value breaks it; None if the rule is about two terms.
         reference: Its sentence in the reference text; empty if it follows from the terms.
         instead: The settings of the nearest plan that keeps it; empty if it follows from the terms.
+        refused_since: The first libvirt that has it, as (10, 0); None if every libvirt has it.
     """
 
     name: str
@@ -169,6 +170,7 @@ class Rule:
     wrong: Callable[[Any], bool] | None = None
     reference: str = ""
     instead: Mapping[str, Any] = field(default_factory=dict)
+    refused_since: tuple[int, ...] | None = None
 
     @property
     def accepted(self) -> bool:

@@ -38,6 +38,7 @@ def _rule(
         name: tuple(value) if isinstance(value, list) else value
         for name, value in more.pop("instead", {}).items()
     }
+    since = more.pop("refused_since", None)
     # Of several settings, the first one is enough for the name.
     names = [text.partition(" or ")[0] for text in (setting, other)]
     name = f" {'needs' if needs else 'excludes'} ".join(names) + (f" if {when}" if when else "")
@@ -50,6 +51,7 @@ def _rule(
         when=Term.read(when) if when else None,
         wrong=_WRONG[wrong] if wrong else None,
         instead=instead,
+        refused_since=tuple(map(int, since.split("."))) if since else None,
         **more,
     )
 

@@ -35,10 +35,10 @@ from migrationlab.plan.wording import in_words, nearest, quote
 
 __all__ = [
     "ACCEPTED_BY_LIBVIRT", "RULES", "DiskFacts", "DomainFacts", "Side", "Situation",
-    "domain_facts", "validate",
+    "accepted_by", "domain_facts", "validate",
 ]  # fmt: skip
 
-#: libvirt accepts a plan that breaks one of these rules.
+#: Every libvirt accepts a plan that breaks one of these rules.
 ACCEPTED_BY_LIBVIRT = (
     ACCEPTED
     | {rule.name for rule in RULES if rule.accepted}
@@ -49,6 +49,12 @@ ACCEPTED_BY_LIBVIRT = (
 _UNCHECKED = frozenset(
     {"bandwidth_mib_s", "postcopy_bandwidth_mib_s", "switchover_bandwidth_mib_s", "disks_port"}
 )
+
+
+def accepted_by(libvirt: tuple[int, ...]) -> frozenset[str]:
+    """Return the rules that a plan can break although a libvirt of that version accepts it."""
+    later = {each.name for each in RULES if each.refused_since and libvirt < each.refused_since}
+    return ACCEPTED_BY_LIBVIRT | later
 
 
 def validate(

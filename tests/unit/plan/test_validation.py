@@ -21,6 +21,7 @@ from migrationlab.plan.validation import (
     DomainFacts,
     Side,
     Situation,
+    accepted_by,
     domain_facts,
 )
 
@@ -135,7 +136,10 @@ def test_rules_file_has_no_surplus() -> None:
     """Each row has one kind of condition and known keys; each named source is used."""
     table = tomllib.loads(Path(rules_module.__file__).with_suffix(".toml").read_text())
     assert set(table) == {"rules", "sources"}
-    known = {"setting", "why", "source", "when", "fix", "performed", "reference", "instead"}
+    known = {
+        "setting", "why", "source", "when", "fix", "performed", "reference", "instead",
+        "refused_since",
+    }  # fmt: skip
     for row in table["rules"]:
         assert len(row.keys() & {"needs", "excludes", "wrong"}) == 1
         assert row.keys() - {"needs", "excludes", "wrong"} <= known
@@ -544,3 +548,21 @@ def test_old_qemu_accepts_parallel_postcopy(qemu: tuple[int, ...], *, accepted: 
     )
     (rule,) = {each for each in found if each.startswith("postcopy-parallel")}
     assert (rule in ACCEPTED_BY_LIBVIRT) is accepted
+
+
+@pytest.mark.parametrize(("libvirt", "accepted"), [((9, 0, 0), True), ((11, 3, 0), False)])
+def test_old_libvirt_ignores_disks_that_no_storage_copies(
+    libvirt: tuple[int, ...], *, accepted: bool
+) -> None:
+    """The plan is a problem on every libvirt; libvirt 9.0 itself accepts it and copies nothing."""
+    side = replace(NEW, libvirt=libvirt)
+    found = rules(Plan(copy_disks=("vda",)), Situation(source=side, destination=replace(side)))
+    rule = "copy_disks needs copy_storage"
+    assert rule in found
+    assert (rule in accepted_by(libvirt)) is accepted
+
+
+def test_disks_beside_a_unix_socket_need_their_own_uri() -> None:
+    """libvirt checks that before it knows whether storage is copied, in 9.0 and 11.3 alike."""
+    plan = Plan(migration_uri="unix:///run/m.sock", copy_disks=("vda",))
+    assert "migration_uri=unix: needs disks_uri if copy_storage or copy_disks" in rules(plan)
