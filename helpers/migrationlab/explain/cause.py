@@ -5,10 +5,20 @@ Owns the record, and the schema of the files in ``causes/`` that hold the record
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from enum import StrEnum
 from typing import Any
+
+#: What the system says behind a message (glibc's strerror), in small letters.
+_REASON = re.compile(
+    "permission denied|operation not permitted|no such file or directory|connection refused"
+    "|no route to host|connection timed out|network is unreachable|connection reset by peer"
+    "|broken pipe|input/output error|no space left on device|device or resource busy"
+    "|cannot allocate memory|invalid argument|address already in use|no such device"
+    "|cannot assign requested address|too many open files|read-only file system"
+)
 
 
 class NoticedBy(StrEnum):
@@ -28,6 +38,8 @@ class Kind(StrEnum):
     CAUSE = "cause"
     #: A class of causes: what was refused, while the message has not the reason.
     GENERAL = "general"
+    #: One of several causes that give the same message.
+    CANDIDATES = "candidates"
     #: What followed from something that was said elsewhere, and earlier.
     AFTER_EFFECT = "after-effect"
     #: Only the side or the phase that failed.
@@ -67,7 +79,10 @@ class Cause:
             be in another language.
         unless: Words that exclude this cause: on its line or the four behind; the begin of a path
             ('/…) only in its own wording.
+        reasons: The system's reasons (as of strerror) that can stand behind its wording. With
+            another reason there it is not this cause; without any it is.
         kind: How much it says.
+        candidates: The causes that give this message, each with what tells it from the others.
         noise: Those of its wordings that every log has: they explain a text that has nothing else.
         versions: The releases of libvirt or QEMU that have this message or this bug.
         at_opening: The id of the cause that applies instead if a failure to open a connection gave
@@ -84,17 +99,32 @@ class Cause:
     codes: tuple[int, ...] = ()
     sufficient_codes: tuple[int, ...] = ()
     unless: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
     kind: Kind = Kind.CAUSE
+    candidates: tuple[str, ...] = ()
     noise: tuple[str, ...] = ()
     versions: str = ""
     at_opening: str = ""
 
-    def allows(self, text: str, wording: str, code: int | None) -> bool:
-        """Return whether neither libvirt's code nor a word of the text excludes this cause."""
-        fits = code is None or not self.codes or code in self.codes
-        return fits and not any(
-            word in (wording if word.startswith("'/") else text) for word in self.unless
-        )
+    def __post_init__(self) -> None:
+        """Raise ValueError unless it has candidates if and only if its kind says so."""
+        if (self.kind is Kind.CANDIDATES) != (len(self.candidates) > 1):
+            raise ValueError(f"candidates must be two or more with kind candidates ({self.id})")
+
+    def allows(self, text: str, wording: str, behind: str, code: int | None) -> bool:
+        """Return whether neither libvirt's code nor a word of the text excludes this cause.
+
+        Args:
+            text: The line of its wording, and the four behind it.
+            wording: The text that its wording found.
+            behind: The rest of the message.
+            code: libvirt's code; None if it is not known.
+        """
+        if code is not None and self.codes and code not in self.codes:
+            return False
+        if self.reasons and (reason := _REASON.search(behind)) and reason[0] not in self.reasons:
+            return False
+        return not any(word in (wording if word.startswith("'/") else text) for word in self.unless)
 
     @classmethod
     def from_table(cls, table: Mapping[str, object]) -> Cause:
@@ -118,7 +148,9 @@ _KINDS: dict[str, type | list[type]] = {
     "codes": [int],
     "sufficient_codes": [int],
     "unless": [str],
+    "reasons": [str],
     "kind": Kind,
+    "candidates": [str],
     "noise": [str],
     "versions": str,
     "at_opening": str,

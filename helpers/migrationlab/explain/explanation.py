@@ -86,6 +86,7 @@ _CLIENT_OPENS = ("failed to connect to the hypervisor", "virconnectopen")
 _KNOWN: dict[Kind, bool | str] = {
     Kind.CAUSE: True,
     Kind.GENERAL: True,
+    Kind.CANDIDATES: "partly",
     Kind.AFTER_EFFECT: "partly",
     Kind.SIDE: "partly",
 }
@@ -132,14 +133,16 @@ class Explanation:
         fix: The fix.
         text: The message, unchanged.
         logs: The logs that say more.
-        kind: How much the message says: the cause, what followed from it, or only the phase; None
-            where it is unknown.
+        kind: How much the message says: the cause, several possible ones, what followed from it, or
+            only the phase; None where it is unknown.
         versions: The releases that have this message or this bug; empty if it does not depend on
             them.
         line: The number of the line that the explanation rests on, from 1; None if it rests on
             libvirt's code, or on nothing.
         quote: This line.
         others: What else the text has, at most three.
+        candidates: The causes that give this message, each with what tells it from the others;
+            empty unless ``kind`` is "candidates".
     """
 
     known: bool
@@ -154,6 +157,7 @@ class Explanation:
     line: int | None = None
     quote: str = ""
     others: tuple[Also, ...] = ()
+    candidates: tuple[str, ...] = ()
 
     @property
     def log(self) -> str:
@@ -163,14 +167,15 @@ class Explanation:
     def to_dict(self) -> dict[str, object]:
         """Return plain values for JSON; the keys are those of ``explain --format json``.
 
-        ``known`` is true for a cause, "partly" where only the side, the phase or an after-effect is
-        known, and false for what is unknown.
+        ``known`` is true for a cause, "partly" where only the side, the phase, an after-effect or
+        several possible causes are known, and false for what is unknown.
         """
         return {
             "known": _KNOWN[self.kind] if self.kind else self.known,
             "id": self.id,
             "kind": self.kind and self.kind.value,
             "cause": self.cause,
+            "candidates": list(self.candidates),
             "noticed_by": self.noticed_by and self.noticed_by.value,
             "mend": self.fix,
             "versions": self.versions,
@@ -196,6 +201,7 @@ class Explanation:
             ("line", rests_on),
             ("noticed by", self.noticed_by or ""),
             (_CAUSE_ROWS.get(self.kind, "cause"), self.cause),
+            *(("possible", each) for each in self.candidates),
             ("fix", self.fix),
             ("versions", self.versions),
             ("more in", self.log),
@@ -224,7 +230,11 @@ class Explanation:
 
 
 #: What a message that has not the reason says instead.
-_CAUSE_ROWS: dict[Kind | None, str] = {Kind.AFTER_EFFECT: "follows", Kind.SIDE: "says only"}
+_CAUSE_ROWS: dict[Kind | None, str] = {
+    Kind.AFTER_EFFECT: "follows",
+    Kind.SIDE: "says only",
+    Kind.CANDIDATES: "says only",
+}
 
 
 def explain(
@@ -343,6 +353,7 @@ def _answer(cause: Cause, text: str, by: NoticedBy | None) -> Explanation:
         logs=cause.logs,
         kind=cause.kind,
         versions=cause.versions,
+        candidates=cause.candidates,
     )
 
 

@@ -6,8 +6,12 @@ Rules, the first that decides:
    warning says comes behind errors, and what every log has (see ``noise`` of a cause) comes last.
 2. Of several migrations in a log the last one counts: what was said within 30 s of the last
    finding of that kind, or after the last command that migrates in a copied terminal.
-3. The earlier line counts, because a failure begins there. On one line the order of the table
+3. What another guest's line says does not count, nor what a thread of libvirt says that has no part
+   in a migration, unless nothing else is there.
+4. The earlier line counts, because a failure begins there. On one line the order of the table
    decides, which has the more specific cause first.
+
+A line of other software (a data base, a web server) that has the same words says nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +34,13 @@ LONGEST_SESSION = 100_000
 #: How many other findings an answer lists.
 OTHERS = 3
 
-_RANKS = {Kind.CAUSE: 4, Kind.GENERAL: 3, Kind.AFTER_EFFECT: 2, Kind.SIDE: 2}
+_RANKS = {
+    Kind.CAUSE: 4,
+    Kind.GENERAL: 3,
+    Kind.CANDIDATES: 3,
+    Kind.AFTER_EFFECT: 2,
+    Kind.SIDE: 2,
+}
 #: A prompt of a shell or of virsh, with a command that migrates.
 _COMMANDS = re.compile(
     r"^(?:[^\n:]{0,60}[#$>] ?|)(?:sudo )?(?:virsh|qm) [^\n]{0,200}\bmigrate ", re.MULTILINE
@@ -46,6 +56,22 @@ _WATCHER = re.compile(
 )
 #: These words are looked for so far before a message, in characters.
 _BEFORE = 300
+#: The words of other software, whose messages can be like those of libvirt and QEMU, and the words
+#: that show that a line is of a hypervisor nevertheless.
+_FOREIGN = re.compile(
+    r"https?://|postgres|psql|mysql|mariadb|mongo|redis|kafka|rabbitmq|elasticsearch|sqlite|sqlstate"
+    r"|sqlalchemy|jdbc|django|laravel|alembic|flyway|liquibase|prisma|supabase|docker|podman|nginx"
+    r"|openvpn|ldap|smtp|hyper-v|vmware|vcenter|vsphere|xapi|xenserver"
+)
+_OURS = re.compile(
+    r"libvirt|qemu|virsh|\bkvm|virt-|virerror|nova|neutron|vdsm|ovirt|proxmox|\bpve|cloudstack"
+    r"|opennebula|\blxd|incus|ganeti|kubevirt|hypervisor|swtpm|vhost|vfio|apparmor|avc:"
+)
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+#: A line of libvirt's log by a function that migrates; its group is the thread.
+_MIGRATING = re.compile(r"\d{4}: (\d+): \w+ : \w*migrat")
+#: Such lines are looked for so far around findings, in characters.
+_THREAD_REACH = 200_000
 #: A management layer that only reports a failure says less than the message that it reports.
 _LAYER_RANK = 1
 #: What is no warning ranks so much higher. A management layer warns before it gives up itself.
@@ -93,7 +119,7 @@ def ranked(plain: Plain, table: Table, code: int | None, *, joined: bool = False
     found = list(_findings(plain, table, code, joined=joined))
     ordered: list[Finding] = []
     while found and len(ordered) <= OTHERS:
-        best = _culprit(found)
+        best = _culprit(plain, found)
         ordered.append(best)
         found = [each for each in found if not _is_said_by(each, best)]
     return ordered
@@ -104,7 +130,7 @@ def _is_said_by(finding: Finding, better: Finding) -> bool:
     return overlaps or finding.cause.id == better.cause.id
 
 
-def _culprit(found: list[Finding]) -> Finding:
+def _culprit(plain: Plain, found: list[Finding]) -> Finding:
     highest = max(each.rank for each in found)
     best = [each for each in found if each.rank == highest]
     last = max(each.command for each in best)
@@ -113,7 +139,34 @@ def _culprit(found: list[Finding]) -> Finding:
     if times:
         begin = max(times) - EPISODE_S
         best = [each for each in best if each.head.time_s is None or each.head.time_s >= begin]
+    if len({each.number for each in best}) > 1:
+        best = _of_threads_that_migrate(plain, _of_last_guest(plain, found, best))
     return min(best, key=lambda each: (each.number, each.order))
+
+
+def _of_last_guest(plain: Plain, found: list[Finding], best: list[Finding]) -> list[Finding]:
+    """Return those that share a UUID with the last finding, or have none; all if none is so."""
+    last = _uuids(plain.text, max(found, key=lambda each: each.start))
+    kept = [each for each in best if not (uuids := _uuids(plain.text, each)) or uuids & last]
+    return kept if last and kept else best
+
+
+def _uuids(text: str, finding: Finding) -> set[str]:
+    begin = text.rfind("\n", max(0, finding.start - 2 * _BEFORE), finding.start) + 1
+    end = text.find("\n", finding.end, finding.end + _BEFORE)
+    begin = begin or max(0, finding.start - 2 * _BEFORE)
+    return set(_UUID.findall(text, begin, end if end >= 0 else finding.end + _BEFORE))
+
+
+def _of_threads_that_migrate(plain: Plain, best: list[Finding]) -> list[Finding]:
+    """Return those of libvirt's threads that migrate, and of other logs; all if none is so."""
+    if not any(each.head.thread for each in best):
+        return best
+    begin = max(0, min(each.start for each in best) - _THREAD_REACH)
+    end = max(each.end for each in best) + _THREAD_REACH
+    threads = set(_MIGRATING.findall(plain.text, begin, end))
+    kept = [each for each in best if not each.head.thread or each.head.thread in threads]
+    return kept if threads and kept else best
 
 
 def _findings(plain: Plain, table: Table, code: int | None, *, joined: bool) -> Iterator[Finding]:
@@ -128,8 +181,11 @@ def _findings(plain: Plain, table: Table, code: int | None, *, joined: bool) -> 
         if head.level == "debug" or (match.wording.text.startswith("^") and not head.begins):
             continue
         line, around = _lines(plain.text, match)
+        if _FOREIGN.search(line) and not _OURS.search(line):
+            continue
         said = code if code is not None else numbers_beside(line)[0]
-        if cause.allows(around, plain.text[match.start : match.end], said):
+        wording = plain.text[match.start : match.end]
+        if cause.allows(around, wording, _behind(plain.text, match.end), said):
             yield Finding(
                 cause,
                 match.wording.number,
@@ -154,6 +210,11 @@ def _rank(match: Match, head: Head, before: str) -> int:
         rank = _LAYER_RANK
     gives_up = cause.kind is Kind.CAUSE and cause.noticed_by is NoticedBy.MANAGEMENT_LAYER
     return rank if head.level == "warning" and not gives_up else rank + WARNING_RANK
+
+
+def _behind(text: str, end: int) -> str:
+    """Return the rest of the message behind a position."""
+    return re.split("[\n\v]", text[end : end + _BEFORE], maxsplit=1)[0]
 
 
 def _before(text: str, start: int) -> str:

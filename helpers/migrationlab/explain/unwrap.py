@@ -60,6 +60,8 @@ _OWN_LINE = re.compile(
     r"\b(?:qemu-system-\w+|qemu-kvm|kvm): (?!warning|info|-\w+ [^\n\v]*(?:redirected|deprecated)|"
     r"terminating|load of migration failed)"
 )
+#: Python tools repeat a message behind the name of its exception.
+_REPEATED = re.compile(r": (?=(?:libvirt\.)?libvirtError: )")
 _MESSAGES = re.compile(r"(?<=[Mm]essage[=:])(?: ?)'")
 #: A text with more of a sign than this is no message, and is not searched for what it wraps.
 _MOST_SIGNS = 2_000_000
@@ -67,7 +69,7 @@ _MOST_SIGNS = 2_000_000
 #: The start of a line of libvirt's log (virLogFormatString in virlog.c), with its level.
 _LOG_LINE = re.compile(
     r"\d{4}-\d\d-\d\d[ t]\d\d:\d\d:\d\d\.\d+[+-]\d{4}: "
-    r"(?:\d+: (?P<level>\w+) : (?:(?P<function>\w+):\d+ : )?)?"
+    r"(?:(?P<thread>\d+): (?P<level>\w+) : (?:(?P<function>\w+):\d+ : )?)?"
 )
 _LEVEL = re.compile(r"\b(?:level|lvl|severity|priority)'?\s?[=:]\s?'?(\w+)|^\S+ \S+ \d+ (debug) ")
 _WARNING = re.compile(r"(?:^|[ :])warn(?:ing)?: ")
@@ -147,12 +149,14 @@ class Head:
 
     Attributes:
         level: "debug" for what no error is in, "warning" where the program went on, else "error".
+        thread: The thread of libvirt that logged it; empty if that is not known.
         function: The function of libvirt that logged it; empty if there is none.
         time_s: When, in seconds; None if the line has no time.
         begins: Whether the message begins here: only prefixes stand before it.
     """
 
     level: str
+    thread: str
     function: str
     time_s: float | None
     begins: bool
@@ -174,6 +178,8 @@ def unwrap(raw: str) -> Plain:
         text = _HALVES.sub(rf"{BREAK}\1", text)
     if "Z qemu" in text or "/qemu" in text or "Z kvm" in text:
         text = _INNER_LINES.sub(lambda found: found[0].strip() + BREAK, text)
+    if ": libvirt" in text:
+        text = _REPEATED.sub(BREAK, text)
     if "essage=" in text or "essage: '" in text:
         text = _MESSAGES.sub(f"'{BREAK}", text)
     for line_break in ("\n", BREAK):
@@ -215,6 +221,7 @@ def head_of(text: str, start: int) -> Head:
     own = text[segment:start]
     return Head(
         level=_level(before, own, log),
+        thread=(log and log["thread"]) or "",
         function=(log and log["function"]) or "",
         time_s=_time_s(before),
         begins=_begins(own[log.end() :] if log and segment <= line else own),

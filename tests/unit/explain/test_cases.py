@@ -15,7 +15,7 @@ from migrationlab.explain.explanation import Explanation, Kind, explain
 HERE = Path(__file__).parent
 CASES: list[dict[str, Any]] = [
     case
-    for name in ("cases.yaml", "reported.yaml")
+    for name in ("cases.yaml", "reported.yaml", "pasted.yaml")
     for case in yaml.safe_load((HERE / name).read_text("utf-8"))
 ]
 REFUSED = "invalid argument: missing host in migration URI: tcp://"
@@ -37,7 +37,7 @@ def test_case_is_explained(kind: str) -> None:
         if case["kind"] == kind and (installed or not case.get("catalogue")):
             found = explain(text_of(case))
             answer = (found.id, found.to_dict()["known"], found.line)
-            said = f"{found.cause} {found.fix} {found.versions}"
+            said = f"{found.cause} {found.candidates} {found.fix} {found.versions}"
             lacks = [words for words in case["says"] if words not in said]
             if answer != (case["id"], case["known"], case["line"]) or lacks:
                 misses.append((case["text"], case["id"], answer, lacks))
@@ -76,6 +76,47 @@ def test_first_reason_of_one_failure_counts() -> None:
     """Of two reasons a second apart the first one is explained."""
     found = explain(lines("unable to connect to server at 'b:49152': timed out", REFUSED))
     assert (found.id, found.line) == ("port-closed", 1)
+
+
+def test_thread_without_part_in_a_migration_does_not_count() -> None:
+    """An error that another thread of libvirt logged before is not the culprit."""
+    head = "2026-03-02 08:00:0{}.100+0000: {}: error : {}:1 : {}"
+    refused = head.format(3, 811, "qemuMigrationDstPrepareAny", REFUSED)
+    other = head.format(1, 900, "virFileReadAll", "Failed to open file '/x.xml': Permission denied")
+    log = f"{other.replace('Permission denied', 'No such file or directory')}\n{refused}"
+    found = explain(log)
+    assert (found.id, found.line) == ("migration-uri-host-missing", 2)
+    assert [each.id for each in found.others] == ["disk-file-missing"]
+
+
+def test_other_guest_does_not_count() -> None:
+    """An error of another guest a second before is not the culprit."""
+    uuids = [f"{number}7b7edae-f878-4756-a858-86f836d02c33" for number in (1, 2)]
+    says = "2026-03-02 08:00:0{} ERROR nova [instance: {}] Live Migration failure: "
+    log = "\n".join(
+        [
+            says.format(1, uuids[0]) + "Certificate does not match the hostname b",
+            says.format(2, uuids[1]) + REFUSED,
+            says.format(3, uuids[1]) + "operation failed: domain is not running",
+        ]
+    )
+    assert (explain(log).id, explain(log).line) == ("migration-uri-host-missing", 2)
+
+
+def test_line_of_other_software_says_nothing() -> None:
+    """The same words in a line of a data base or a web client are no message of a hypervisor."""
+    said = "Unable to connect to server at '{}'"
+    assert explain(said.format("host-b:49152")).id == "port-closed"
+    assert explain(said.format("http://host-b:49152")).id == "unknown"
+    assert explain("psycopg2: TLS handshake failed for postgresql").id == "unknown"
+
+
+def test_candidates_are_listed_and_claim_nothing() -> None:
+    """A message that several causes give names them all, and how to tell them apart."""
+    found = explain("': Postcopy is not supported")
+    assert (found.kind, found.to_dict()["known"]) == (Kind.CANDIDATES, "partly")
+    assert len(found.candidates) == len(found.to_dict()["candidates"]) > 1
+    assert str(found).count("possible ") >= len(found.candidates)
 
 
 def test_known_has_three_values() -> None:

@@ -82,6 +82,8 @@ def test_table_becomes_a_cause() -> None:
         (WHOLE | {"codes": [True]}, "codes must be int"),
         (WHOLE | {"cause": 1}, "cause must be str"),
         (WHOLE | {"fix": ""}, "fix must be str and not empty"),
+        (WHOLE | {"kind": "candidates", "candidates": ["x"]}, "candidates must be two or more"),
+        (WHOLE | {"candidates": ["x", "y"]}, "candidates must be two or more with kind candidates"),
     ],
 )
 def test_wrong_table_is_refused(table: dict[str, object], error: str) -> None:
@@ -135,3 +137,10 @@ def test_file_is_whole(topic: str) -> None:
     assert odd_texts == []
     odd_fixes = [cause.fix for cause in causes if cause.fix.split()[0].lower() in NO_VERBS]
     assert odd_fixes == []
+
+
+def test_reason_of_the_system_excludes_a_cause() -> None:
+    """A cause that has reasons fits a message with one of them or none, and no other message."""
+    cause = Cause.from_table(WHOLE | {"reasons": ["connection refused"]})
+    behind = ("", ": connection refused", ": permission denied")
+    assert [cause.allows("", "", each, None) for each in behind] == [True, True, False]

@@ -239,7 +239,7 @@ def test_any_text_has_an_explanation(text: str, code: int | None, domain: int | 
     answer = json.loads(json.dumps(found.to_dict()))
     assert set(answer) == {
         *("known", "id", "kind", "cause", "noticed_by", "mend", "versions", "log"),
-        *("line", "quote", "others", "text"),
+        *("line", "quote", "others", "candidates", "text"),
     }
     assert answer["known"] in (True, False, "partly")
     assert "\n" not in repr(found)

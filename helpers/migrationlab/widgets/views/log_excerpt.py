@@ -16,6 +16,7 @@ LONGEST_LINE = 400
 _ROLES = {
     Kind.CAUSE: "another fault",
     Kind.GENERAL: "another refusal",
+    Kind.CANDIDATES: "one message of several possible causes",
     Kind.AFTER_EFFECT: "an after-effect: its cause was said earlier",
     Kind.SIDE: "says only where it failed",
 }
@@ -63,7 +64,7 @@ def found_lines(explanation: Explanation) -> list[ShownLine]:
     if explanation.line is None:
         return []
     role = _CULPRIT
-    if explanation.kind in (Kind.AFTER_EFFECT, Kind.SIDE):
+    if explanation.kind in (Kind.AFTER_EFFECT, Kind.SIDE, Kind.CANDIDATES):
         role = f"{_CULPRIT}; it is {_ROLES[explanation.kind]}"
     first = ShownLine(explanation.line, explanation.quote, role, explanation.id, culprit=True)
     others = (each for each in explanation.others if each.line != explanation.line)
