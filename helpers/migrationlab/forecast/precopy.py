@@ -32,11 +32,11 @@ How accurate it is. Its constants were chosen with earlier runs of the same desi
 in 12 cells, one machine, TCG, QEMU 10.0): which cells end within their deadline is right in all 12;
 of the 24 runs that ended, 20 have their times within 5 %, one is 19 % off (40 MiB/s over
 500 Mbit/s), and three are up to 25 % off (80 MiB/s over 1000 Mbit/s, near the border); the
-downtimes where the guest writes are within 75 ms (15 runs). Elsewhere it is worse: with
-limits of 1000 ms and more its times are up to 56 % off, and where the guest does not write its
-downtimes are up to 190 ms too long, because the threshold counts pages of zeros and the wire
-hardly carries them. Against libvirt's total, which begins earlier, its times are a quarter too
-short.
+downtimes where the guest writes are within 75 ms (15 runs). Elsewhere it is worse: with a limit
+of 1500 ms (``data/experiments/fixes``) its time is about half of the measured one, and where the
+guest does not write its downtimes are up to 190 ms too long, because the threshold counts pages of
+zeros and the wire hardly carries them. Against libvirt's total, which begins earlier, its times are
+a quarter too short.
 """
 
 from __future__ import annotations
