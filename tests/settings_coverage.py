@@ -77,7 +77,7 @@ LIMITS: dict[str, str] = {
     "limit that high): otherwise its refusal is shown",
     "graphics_uri": "QEMU gets it, but the guest has no SPICE console that a client could follow",
     "postcopy_resume": "runs on libvirt 9.0: it crashes the destination's libvirtd of 11.2 and "
-    "11.3; hangs if a device of the guest waits for a page (QEMU issue 1052)",
+    "11.3; hangs if a device of the guest waits for a page",
     "detect_zeroes_disks": "needs libvirt 10.9: runs on 11.3",
     "target_zero_disks": "needs libvirt 12.2 and QEMU 10.1: runs on 12.9 and 11.1",
     "switchover_bandwidth_mib_s": "needs libvirt 11.1: runs on 11.3",

@@ -66,8 +66,8 @@ def test_paused_postcopy_is_resumed() -> None:
         def look(_step: Step) -> None:
             if made.is_set() and migration.progress().state == "post-copy":
                 places.append(guest.beat_source.place())
-                # While a device waits for a page, QEMU's main loop waits too and reads no command
-                # (QEMU issue 1052): paused at that moment, it could not be told how to resume.
+                # While a device waits for a page, QEMU's main loop waits too and reads no command:
+                # paused at that moment, it could not be told how to resume.
                 # A guest that is heard at the destination has its network card's pages there.
                 if len(guest.beat_source.read(places[0])) >= 30:
                     there.set()

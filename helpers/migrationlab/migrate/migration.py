@@ -189,7 +189,8 @@ class Migration:
     def cancel(self) -> None:
         """Ask for the cancellation and return at once; does nothing if the migration is over.
 
-        The guest continues at the source. A migration whose switchover has begun completes.
+        The guest continues at the source. A migration whose switchover has begun can complete all
+        the same.
         UsageError in post-copy, which cannot be cancelled.
         """
         self._controller.stop()
@@ -214,8 +215,8 @@ class Migration:
     def set_compression_cache(self, xbzrle_cache_bytes: int) -> None:
         """Change the size of the cache that xbzrle compresses against.
 
-        It must be a power of two, not larger than the guest's memory needs. QEMU would accept any
-        size, and take this machine's memory for it.
+        It must be a power of two, not larger than the guest's memory needs. QEMU would accept a
+        larger one: it gains nothing, and its table takes memory of the source.
         """
         value = _in_range("xbzrle_cache_bytes", xbzrle_cache_bytes)
         memory = self.progress().memory_total_bytes

@@ -127,8 +127,9 @@ class GivenCall:
             yield "The text has no connection URI: a virsh line needs one."
         if self.plan.migration_uri == AUTO and not (self.plan.tunnelled or self.plan.offline):
             yield (
-                "There is no migration URI, so the destination's libvirtd gives its own host name. "
-                "The source must be able to resolve that name."
+                "There is no migration URI, so the destination's libvirtd gives one, with "
+                "migration_host of its qemu.conf or else its host name. The source must be able to "
+                "resolve that name."
             )
         yield from virsh.remarks(self.plan, self.source_uri)
 

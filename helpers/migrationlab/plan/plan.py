@@ -78,7 +78,8 @@ class Plan(Settings):
     """How to migrate a guest.
 
     Each setting is a field, by the name, type and unit that :func:`migrationlab.settings` lists
-    with its meaning and constraints. A setting that is left out has libvirt's default. Examples::
+    with its meaning and constraints. A setting that is left out has libvirt's default, except
+    that ``live`` is on and ``deadline_s`` is 120. Examples::
 
         Plan(mode="peer2peer", bandwidth_mib_s=50)
         Plan(postcopy=True, postcopy_after_iteration=2)

@@ -286,7 +286,10 @@ def migration_needs(text: str) -> tuple[str, ...]:
 def migration_notes(text: str) -> tuple[str, ...]:
     """Return remarks for the user of this valid migration URI."""
     if text == AUTO:
-        said = "auto leaves the choice to the destination's libvirtd, which gives its host name."
+        said = (
+            "auto leaves the choice to the destination's libvirtd, which gives migration_host of "
+            "its qemu.conf or else its host name."
+        )
         return (f"{said} The source must be able to resolve that name.",)
     notes = [*migration_needs(text)]
     if text.startswith("unix:"):
@@ -323,7 +326,10 @@ def connection_notes(text: str, mode: Mode, *, source_uri: str | None = None) ->
             "certificate, and the side that connects a client certificate."
         )
     if uri.transport == "tcp":
-        notes.append("qemu+tcp is not encrypted: use it on trusted networks only.")
+        notes.append(
+            "qemu+tcp is not encrypted unless libvirtd demands SASL (auth_tcp in libvirtd.conf): "
+            'with auth_tcp = "none" use it on trusted networks only.'
+        )
     if mode == Mode.PEER2PEER and uri.transport in ("ssh", "libssh", "libssh2"):
         notes.append(
             "In peer2peer the source's libvirtd logs in by SSH, with the keys and known_hosts of "

@@ -128,7 +128,7 @@ def _missing(plan: Settings, domain: str, source_uri: str) -> Iterator[str]:
         yield from _monitor_notes(plan.qemu_parameters, source_uri, domain)
     if plan.abort_when_diverging_s is not None:
         yield (
-            "virsh migrate does not watch whether the guest writes memory faster than it is sent. "
+            "virsh migrate does not watch whether the guest writes memory as fast as it is sent. "
             f"Watch it with {second_shell('domjobinfo')} and cancel it with "
             f"{second_shell('domjobabort')}"
         )

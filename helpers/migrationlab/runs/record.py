@@ -23,9 +23,9 @@ class Outcome(StrEnum):
     """The outcome of a migration.
 
     After ``CANCELLED``, ``TIMED_OUT`` and ``DIVERGED`` the guest is at the source, after
-    ``COMPLETED`` at the destination. After ``FAILED`` it is at the source unless the switchover had
-    begun; then it can be paused on one host or both. After any other outcome look at both hosts.
-    The run's ``domain_states`` show where the guest was found.
+    ``COMPLETED`` at the destination. After ``FAILED`` it is at the source; if the switchover had
+    begun, libvirt has resumed it there, or it can be paused on one host or both. After any other
+    outcome look at both hosts. The run's ``domain_states`` show where the guest was found.
     """
 
     COMPLETED = "completed"

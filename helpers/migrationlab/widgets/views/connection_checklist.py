@@ -183,7 +183,8 @@ def _login(text: str, user: str) -> tuple[str, str]:
         name = f"logged in as {uri.user}" if uri.user else "logged in under the same name"
         return port, f"{user}, by ssh key, {name}"
     if uri.transport == "tcp":
-        return str(uri.port or TCP_PORT), "by SASL, unless auth_tcp is none; not encrypted"
+        port = str(uri.port or TCP_PORT)
+        return port, "by SASL, which encrypts; if auth_tcp is none: nobody, and not encrypted"
     if uri.transport in (None, "tls"):
         return str(uri.port or TLS_PORT), f"{user}, by TLS client certificate"
     return SOCKET, user

@@ -15,7 +15,7 @@ from migrationlab.plan.problem import require_none
 #: The purposes of the fields beside the URIs.
 NOTES = {
     "postcopy": "Allows a switch: the guest continues at the destination, its memory follows.",
-    "auto_converge": "Slows the guest's processors down until sending is faster than writing.",
+    "auto_converge": "Slows the guest's processors until it writes at most half of what is sent.",
     "parallel_connections": "How many connections send memory at once; empty for the usual one.",
     "compression": "xbzrle goes over one connection, zlib and zstd over parallel ones.",
 }
