@@ -24,8 +24,8 @@ CLOSED_TEXT = """\
 port-closed
 noticed by  source daemon
 cause       the source cannot reach the port where the destination's QEMU listens: a firewall
-            blocks it (No route to host, timed out), or the address is wrong (Connection
-            refused)
+            blocks it (No route to host, timed out), or nothing listens there (Connection
+            refused: a wrong address or port, or a QEMU that has ended)
 fix         open TCP 49152 to 49215 on the destination (firewall-cmd --permanent
             --add-port=49152-49215/tcp, then firewall-cmd --reload), or set an open port in the
             migration URI, or use an address that the source can reach

@@ -57,7 +57,7 @@ def test_reason_beats_after_effects_before_it() -> None:
     assert (found.id, found.line) == ("migration-uri-host-missing", 3)
     assert [(other.id, other.line) for other in found.others] == [
         ("stream-broken", 2),
-        ("job-failed-without-reason", 2),
+        ("job-failed-with-reason", 2),
         ("domain-ended-meanwhile", 4),
     ]
     assert found.others[0].quote.endswith(CHANNEL)
