@@ -39,6 +39,7 @@ TOPICS = (
     "proxmox",
     "releases",
     "rights",
+    "ssh",
     "trust",
     "addresses",
     "connections",
