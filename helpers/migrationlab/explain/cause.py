@@ -79,6 +79,8 @@ class Cause:
             be in another language.
         unless: Words that exclude this cause: on its line or the four behind; the begin of a path
             ('/…) only in its own wording.
+        common: Those of its wordings that other software has as well: they count only near a word
+            of a hypervisor, or with a code of libvirt.
         reasons: The system's reasons (as of strerror) that can stand behind its wording. With
             another reason there it is not this cause; without any it is.
         kind: How much it says.
@@ -99,6 +101,7 @@ class Cause:
     codes: tuple[int, ...] = ()
     sufficient_codes: tuple[int, ...] = ()
     unless: tuple[str, ...] = ()
+    common: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     kind: Kind = Kind.CAUSE
     candidates: tuple[str, ...] = ()
@@ -148,6 +151,7 @@ _KINDS: dict[str, type | list[type]] = {
     "codes": [int],
     "sufficient_codes": [int],
     "unless": [str],
+    "common": [str],
     "reasons": [str],
     "kind": Kind,
     "candidates": [str],

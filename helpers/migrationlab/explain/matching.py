@@ -138,8 +138,9 @@ class Table:
         for cause in self.causes:
             if cause.at_opening and cause.at_opening not in self.by_id:
                 raise ValueError(f"at_opening must be the id of a cause (got {cause.at_opening!r})")
-            if odd := set(cause.noise) - set(cause.wordings):
-                raise ValueError(f"noise must be wordings of {cause.id} (got {odd.pop()!r})")
+            for name, some in (("noise", cause.noise), ("common", cause.common)):
+                if odd := set(some) - set(cause.wordings):
+                    raise ValueError(f"{name} must be wordings of {cause.id} (got {odd.pop()!r})")
         self.by_code = {code: cause for cause in self.causes for code in cause.sufficient_codes}
         pairs = [(each, cause) for cause in self.causes for each in cause.wordings]
         self.wordings = [Wording(text, cause, at) for at, (text, cause) in enumerate(pairs)]

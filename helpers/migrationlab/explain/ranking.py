@@ -67,6 +67,12 @@ _OURS = re.compile(
     r"libvirt|qemu|virsh|\bkvm|virt-|virerror|nova|neutron|vdsm|ovirt|proxmox|\bpve|cloudstack"
     r"|opennebula|\blxd|incus|ganeti|kubevirt|hypervisor|swtpm|vhost|vfio|apparmor|avc:"
 )
+#: What is near a message that other software has as well, if it is of a hypervisor; and how near.
+_NEAR = re.compile(
+    _OURS.pattern + "|migrat|internal error: |operation failed: |operation aborted: "
+    "|authentication failed: |unable to connect to server at"
+)
+_NEAR_REACH = 4_000
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 #: A line of libvirt's log by a function that migrates; its group is the thread.
 _MIGRATING = re.compile(r"\d{4}: (\d+): \w+ : \w*migrat")
@@ -183,6 +189,8 @@ def _findings(plain: Plain, table: Table, code: int | None, *, joined: bool) -> 
         line, around = _lines(plain.text, match)
         if _FOREIGN.search(line) and not _OURS.search(line):
             continue
+        if code is None and match.wording.text in cause.common and not _is_near(plain.text, match):
+            continue
         said = code if code is not None else numbers_beside(line)[0]
         wording = plain.text[match.start : match.end]
         if cause.allows(around, wording, _behind(plain.text, match.end), said):
@@ -210,6 +218,12 @@ def _rank(match: Match, head: Head, before: str) -> int:
         rank = _LAYER_RANK
     gives_up = cause.kind is Kind.CAUSE and cause.noticed_by is NoticedBy.MANAGEMENT_LAYER
     return rank if head.level == "warning" and not gives_up else rank + WARNING_RANK
+
+
+def _is_near(text: str, match: Match) -> bool:
+    """Return whether a word of a hypervisor is near a match."""
+    begin = max(0, match.start - _NEAR_REACH)
+    return _NEAR.search(text, begin, match.end + _NEAR_REACH) is not None
 
 
 def _behind(text: str, end: int) -> str:
