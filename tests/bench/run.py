@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from bench.clients import cost_of_clients
 from bench.probes import against_capture
 from bench.speed import against_virsh, image_built, moves, starts, thinking, throughput
 from bench.stored import long_run, many_runs
@@ -40,7 +41,9 @@ the destination within it, which the kit's *own* time leaves out. *Libvirt* comp
 of libvirt's job statistics. p: two-sided Mann-Whitney U test, told apart below 0.05. *Payload*:
 what libvirt says it sent while QEMU's migration was active; *with headers*: what the wire's shaper
 counted then. *Whole capture on against off*: in turns likewise; off, a run has libvirt's own
-figures only. *Wall time* is from asking until libvirt's call has returned. *Bytes by purpose*: each
+figures only. *Wall time* is from asking until libvirt's call has returned. *Clients and probes*:
+the same with a web server in the guest, whose requests are off then too; of each pair the
+difference in percent, and the median of these. *Bytes by purpose*: each
 connection's payload, 66 bytes of headers a segment and what was resent, against the counters of the
 wire's own queues. *Packet capture*: tcpdump where each host's cable to the LAN begins. *Judged*: a
 plan of each setting, against two hosts and a guest; *explained*: each message that the tests know.
@@ -66,6 +69,7 @@ def measure(n: int, repeats: int, images: int, tell: Tell) -> dict[str, Any]:
         rows += agreement(watched)
         rows += against_capture(lab, guest, 2 * n, tell)
         guest.destroy()
+        rows += cost_of_clients(lab, 2 * n, tell)
         idle = lab.boot(memory_mib=512, working_set_mib=256, dirty_mib_s=0)
         rows += throughput(lab, idle, repeats, tell)
     rows += [*many_runs(repeats, tell), *long_run(repeats, tell), *drawing(watched[0], tell)]
@@ -94,7 +98,7 @@ def markdown(result: dict[str, Any]) -> str:
 @click.option("--format", "output_format", type=click.Choice(["text", "json"]), default="text")
 @click.option("--output", type=click.Path(path_type=Path), help="Also write JSON to this file.")
 def main(quick: bool, n: int | None, build: bool, output_format: str, output: Path | None) -> None:
-    """Measure the kit on this machine; takes about fifteen minutes."""
+    """Measure the kit on this machine; takes about twenty minutes."""
     with interrupts() as stop:
 
         def tell(text: str) -> None:

@@ -78,6 +78,21 @@ def sampled(
     )  # fmt: skip
 
 
+def paired(what: str, pairs: Sequence[tuple[float, float]], **more: Any) -> Row:
+    """Return the row of how much larger the first of each pair is than the second, in percent.
+
+    The value is the median of the pairs' own differences, the interval a bootstrap's over pairs.
+    """
+    larger = [(ours / theirs - 1) * 100 for ours, theirs in pairs]
+    interval = stats.bootstrap(
+        (larger,), np.median, method="percentile", rng=np.random.default_rng(0)
+    ).confidence_interval
+    return Row(
+        what=what, n=(len(pairs), len(pairs)), unit="%", value=float(np.median(larger)),
+        low=float(interval.low), high=float(interval.high), **more,
+    )  # fmt: skip
+
+
 def compared(
     what: str,
     unit: str,

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import asdict
 from pathlib import Path
 
 import libvirt
@@ -19,6 +20,7 @@ from migrationlab.errors import LabError, UsageError
 from migrationlab.lab import directories, namespaces, registry
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
+from migrationlab.plan.wire_spec import WireSpec
 
 pytestmark = pytest.mark.lab
 
@@ -132,7 +134,7 @@ def test_inspect_shows_hosts_wire_guests_and_processes(lab: Lab) -> None:
     """The command inspect shows hosts, wire, guests and processes as plain JSON."""
     shown = json.loads(json.dumps(lab.inspect()))
     assert [host["name"] for host in shown["hosts"]] == ["host-a", "host-b"]
-    assert shown["wire"] == {"rate_mbit_s": 1000.0, "delay_ms": 0.0, "loss_percent": 0.0}
+    assert shown["wire"] == asdict(WireSpec())
     programs = [(process["host"], process["program"]) for process in shown["processes"]]
     for host in ("host-a", "host-b"):
         assert (host, "libvirtd") in programs
@@ -144,6 +146,9 @@ def test_rate_of_the_wire_changes_while_the_lab_runs(lab: Lab) -> None:
     try:
         assert lab.wire.set(250).rate_mbit_s == 250
         assert lab.wire.set(None).rate_mbit_s is None
+        uneven = WireSpec(250, back_mbit_s=100)
+        assert lab.wire.set(250, back_mbit_s=100) == uneven == lab.wire.settings
+        assert lab.wire.seen_from("host-b") == WireSpec(100, back_mbit_s=250)
     finally:
         assert lab.wire.set(1000).rate_mbit_s == 1000
 
@@ -157,6 +162,8 @@ def test_rate_of_the_wire_changes_while_the_lab_runs(lab: Lab) -> None:
         {"rate_mbit_s": "fast"},
         {"rate_mbit_s": 100, "delay_ms": -1},
         {"rate_mbit_s": 100, "loss_percent": 101},
+        {"rate_mbit_s": 100, "jitter_ms": 1},
+        {"rate_mbit_s": None, "back_mbit_s": 100},
     ],
 )
 def test_refused_settings_leave_wire_unchanged(lab: Lab, wrong: dict[str, float]) -> None:
@@ -171,7 +178,8 @@ def test_delay_works_or_is_refused(lab: Lab) -> None:
     """With netem in the kernel a delay is set and read back; without netem it is refused."""
     if lab.wire.can_impair():
         try:
-            assert lab.wire.set(1000, delay_ms=5, loss_percent=1).delay_ms == pytest.approx(5)
+            set_ = lab.wire.set(1000, delay_ms=5, jitter_ms=1, loss_percent=1)
+            assert (set_.delay_ms, set_.jitter_ms) == pytest.approx((5, 1))
         finally:
             assert lab.wire.set(1000).delay_ms == 0
     else:

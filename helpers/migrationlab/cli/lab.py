@@ -144,7 +144,7 @@ def boot(name: str, guest: str | None, on: str, output_format: Format, **wanted:
 def wire(name: str, output_format: Format, **given: float | None) -> None:
     """Show or set the wire of the lab NAME. --rate-mbit-s 0 removes the limit.
 
-    Options that are not given do not change.
+    --back-mbit-s 0 gives both directions the same rate. Options that are not given do not change.
     """
     from migrationlab.lab.lab import Lab
 
@@ -152,7 +152,9 @@ def wire(name: str, output_format: Format, **given: float | None) -> None:
     changes = {key: value for key, value in given.items() if value is not None}
     if changes:
         wanted = asdict(running.settings) | changes
-        running.set(**wanted | {"rate_mbit_s": wanted["rate_mbit_s"] or None})
+        # On a command line 0 stands for None.
+        rates = {name: wanted[name] or None for name in ("rate_mbit_s", "back_mbit_s")}
+        running.set(**wanted | rates)
     settings = asdict(running.settings)
     answer(output_format, settings, _wire_text(settings))
 
@@ -180,9 +182,14 @@ def _inspected(name: str) -> dict[str, Any]:
 
 def _wire_text(settings: dict[str, Any]) -> str:
     rate = settings["rate_mbit_s"]
+    back = settings["back_mbit_s"]
     parts = ["no limit" if rate is None else f"{rate:g} Mbit/s in each direction"]
+    if back is not None:
+        parts = [f"{rate:g} Mbit/s from the first host", f"{back:g} Mbit/s back"]
     if settings["delay_ms"]:
         parts.append(f"{settings['delay_ms']:g} ms delay")
+    if settings["jitter_ms"]:
+        parts.append(f"{settings['jitter_ms']:g} ms jitter")
     if settings["loss_percent"]:
         parts.append(f"{settings['loss_percent']:g} % loss")
     return ", ".join(parts)

@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from migrationlab.errors import GuestError, LabError, PlanError, UsageError
+from migrationlab.errors import GuestError, PlanError, UsageError
 from migrationlab.experiment.design import Cell, Design, RealHosts
 from migrationlab.hosts.host import Host
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
+from migrationlab.lab.network import no_netem
 from migrationlab.migrate.guest import GuestLike
 from migrationlab.plan.guest_spec import GuestSpec
 from migrationlab.plan.validation import Situation
@@ -74,11 +75,8 @@ def open_testbed(design: Design, lab: Lab | None, on_step: Listener) -> Iterator
             )
         _validate_plans(design, *lab.hosts)
         wires = [cell.wire for cell in design.cells if cell.wire is not None]
-        if any(w.delay_ms or w.loss_percent for w in wires) and not lab.wire.can_impair():
-            raise LabError(
-                "delay and loss on the wire need netem, which this machine's kernel does not have",
-                hint="Load it with `sudo modprobe sch_netem`, or leave delay and loss at 0.",
-            )
+        if any(wire.impaired for wire in wires) and not lab.wire.can_impair():
+            raise no_netem()
         testbed = LabTestbed(lab)
         if not own:
             stack.callback(testbed.close)
@@ -109,11 +107,13 @@ class LabTestbed:
         """Set the wire, and make sure that a guest of the cell runs at the source."""
         assert cell.workload is not None
         assert cell.wire is not None
-        self._lab.wire.set(**dataclasses.asdict(cell.wire))
-        if self._lab.wire.settings not in self._lab.wire_checks:
-            # Measured once for each setting, so that every run has the real rate of its wire.
-            self._lab.measure_wire()
         source = self._lab.hosts[int(backwards)]
+        # A cell's wire is as the source sees it.
+        wire = cell.wire.reversed() if backwards else cell.wire
+        self._lab.wire.set(**dataclasses.asdict(wire))
+        if self._lab.wire.seen_from(source.name) not in self._lab.wire_checks:
+            # Measured once for each setting, so that every run has the real rate of its wire.
+            self._lab.measure_wire(source)
         guest = self._usable(cell.workload, source)
         if guest is None:
             self._drop()

@@ -241,8 +241,8 @@ class Guest:
         return {**dataclasses.asdict(self.spec), "xml_sha256": domain_sha256(self._domain())}
 
     def wire(self) -> dict[str, object]:
-        """Return the run's record of the wire."""
-        settings = self.lab.wire.settings
+        """Return the run's record of the wire, as the guest's host sees it."""
+        settings = self.lab.wire.seen_from(self.host.name)
         check = self.lab.wire_checks.get(settings)
         measured = None if check is None else check.payload_mbit_s
         return {**dataclasses.asdict(settings), "measured_mbit_s": measured}
@@ -253,11 +253,11 @@ class Guest:
         return GuestBeats(self.lab.beat_buffer, self.spec.number)
 
     def echo_probe(self) -> EchoProbe:
-        """Return a probe that pings the guest from the LAN, like a client of its service."""
+        """Return a probe that pings the guest from where its clients are."""
         kind = (socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)
         if self.spec.ip == "ipv6":
             kind = (socket.AF_INET6, socket.SOCK_DGRAM, socket.IPPROTO_ICMPV6)
-        opened = open_socket(self.lab.files.broker, LAN, *kind)
+        opened = open_socket(self.lab.files.broker, self._client_network(), *kind)
         return EchoProbe(self._address, interval_s=ECHO_INTERVAL_S, opened=opened)
 
     def write_probe(self) -> WriteProbe:
@@ -265,7 +265,9 @@ class Guest:
         return WriteProbe((self._address, CONTROL_PORT), self.lab.lan_socket(self.spec.ip))
 
     def service_load(self) -> ServiceLoad | None:
-        """Start clients of the guest's service on the LAN, at its spec's rate; None without one.
+        """Start clients of the guest's service, at its spec's rate; None without a service.
+
+        They are where ``client_side`` says, seen from the guest's present host.
 
         Raises:
             LabError: They could not connect.
@@ -274,9 +276,16 @@ class Guest:
             return None
         root = image.path_of(self.lab.images[0])
         version = service_image.ensure(services()[self.spec.service], root).version
-        load = ServiceLoad(task_of(self.spec, self.lab.files.broker), version)
+        task = task_of(self.spec, self.lab.files.broker, self._client_network())
+        load = ServiceLoad(task, version)
         load.start()
         return load
+
+    def _client_network(self) -> str:
+        """Return the network of the socket broker that the clients and pings are on now."""
+        if self.spec.client_side == "outside":
+            return LAN
+        return (self.host if self.spec.client_side == "source" else self.other_host).name
 
     def reached_mib_s(self, window_s: float = 1.0) -> float | None:
         """Return the guest's real dirty rate during the given time before its newest beat.

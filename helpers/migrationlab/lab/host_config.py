@@ -18,6 +18,7 @@ from migrationlab.lab.layout import (
     GUESTS_AT_HOST,
     HOST_NAMES,
     LAN_ADDRESSES,
+    LAN_ADDRESSES6,
     LAN_PREFIX,
     LIBVIRT_PORT,
     LIBVIRT_TLS_PORT,
@@ -128,6 +129,7 @@ def write(files: LabFiles, daemons: Sequence[Daemons] = ("monolithic", "monolith
     host_keys = {name: ed25519.Ed25519PrivateKey.generate() for name in HOST_NAMES}
     names = dict(zip(HOST_NAMES, WIRE_ADDRESSES, strict=True))
     wire6 = dict(zip(HOST_NAMES, WIRE_ADDRESSES6, strict=True))
+    lan6 = dict(zip(HOST_NAMES, LAN_ADDRESSES6, strict=True))
     known = "".join(
         f"{name},{address} {_public(host_keys[name])}\n" for name, address in names.items()
     )
@@ -149,6 +151,7 @@ def write(files: LabFiles, daemons: Sequence[Daemons] = ("monolithic", "monolith
                 wire=names[name], lan=lan, prefix=LAN_PREFIX, mac=bridge_mac(lan)
             ),
             "etc/migrationlab/address6": f"{wire6[name]}/{PREFIX6}\n",
+            "etc/migrationlab/lan6": f"{lan6[name]}/{PREFIX6}\n",
             "ssh/id_ed25519": _private(user),
             "ssh/authorized_keys": _public(user) + "\n",
             "ssh/known_hosts": known,

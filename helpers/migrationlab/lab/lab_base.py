@@ -98,17 +98,25 @@ class LabBase:
         lan.bind((OBSERVER6 if ip == "ipv6" else OBSERVER, 0))
         return lan
 
-    def measure_wire(self) -> WireCheck:
+    def measure_wire(self, sender: Host | None = None) -> WireCheck:
         """Measure the TCP throughput of the wire; takes about 1.3 s.
 
         Later runs record the result whenever the wire has the same settings. A migration that
         runs meanwhile shares the wire with the measurement.
 
+        Args:
+            sender: The host that sends, by default the first.
+
         Raises:
+            UsageError: ``sender`` is no host of this lab.
             LabError: The lab is down, or nothing comes through.
         """
-        settings = self.wire.settings
-        self.wire_checks[settings] = wire_check.measure(self.files.broker, settings)
+        sender = self.host_a if sender is None else sender
+        self.require_own("sender", sender)
+        settings = self.wire.seen_from(sender.name)
+        self.wire_checks[settings] = wire_check.measure(
+            self.files.broker, settings, here=sender.name
+        )
         return self.wire_checks[settings]
 
     def restart_libvirtd(self, host: Host) -> None:

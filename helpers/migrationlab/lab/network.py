@@ -1,11 +1,13 @@
 """Set and read the wire between the two hosts, and count its bytes.
 
-The wire is shaped with ``tc`` at both ends, so each direction has the full rate. A token bucket
-(TBF) sets the rate. Beneath it netem sets delay and loss, if the kernel has netem.
+The wire is shaped with ``tc`` at both ends, so each direction has the full rate, or a rate of its
+own. A token bucket (TBF) sets the rate. Beneath it netem sets delay, jitter and loss, if the kernel
+has netem. With jitter netem changes the order of frames (tc-netem(8)), as few real networks do.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import secrets
@@ -40,15 +42,28 @@ class Wire:
 
     @property
     def settings(self) -> WireSpec:
-        """Return the kernel's present settings of the wire."""
-        host = next(iter(self._rack.hosts))
+        """Return the kernel's present settings of the wire, as the first host sees it."""
+        there, back = (self._read(host) for host in self._rack.hosts)
+        if there.rate_mbit_s == back.rate_mbit_s:
+            return there
+        return dataclasses.replace(there, back_mbit_s=back.rate_mbit_s)
+
+    def seen_from(self, host: str) -> WireSpec:
+        """Return the kernel's present settings of the wire, as a host sees it."""
+        settings = self.settings
+        return settings if host == next(iter(self._rack.hosts)) else settings.reversed()
+
+    def _read(self, host: str) -> WireSpec:
+        """Return the kernel's settings of what a host sends."""
         argv = [*self._rack.in_host_network(host), "tc", "-json", "qdisc", "show", "dev", DEVICE]
         found = {row["kind"]: row.get("options", {}) for row in json.loads(namespaces.run(argv))}
         netem = found.get("netem", {})
+        delay = netem.get("delay", {})
         return WireSpec(
-            # tc prints the rate in bytes a second, the delay in seconds, loss as a share.
+            # tc prints the rate in bytes a second, times in seconds, loss as a share.
             rate_mbit_s=found["tbf"]["rate"] * 8 / 1e6 if "tbf" in found else None,
-            delay_ms=netem.get("delay", {}).get("delay", 0) * 1e3,
+            delay_ms=delay.get("delay", 0) * 1e3,
+            jitter_ms=delay.get("jitter", 0) * 1e3,
             loss_percent=netem.get("loss-random", {}).get("loss", 0) * 1e2,
         )
 
@@ -64,28 +79,11 @@ class Wire:
             LabError: The kernel has no netem; the wire is as before.
         """
         spec.require_possible()
-        impaired = spec.delay_ms > 0 or spec.loss_percent > 0
-        if impaired and not self.can_impair():
-            raise LabError(
-                "this machine's kernel has no netem, so the wire cannot delay or lose anything",
-                hint="Load it with `sudo modprobe sch_netem`, or leave delay and loss at 0.",
-            )
-        # With a handle of their own the queues are new ones, also where what is beneath them
-        # differs from before; and what counts the traffic (``capture``) sees them begin anew.
-        handle = f"{secrets.randbelow(LAST_HANDLE) + 1:x}:"
-        lines = [] if impaired else [f"qdisc replace dev {DEVICE} root noqueue"]
-        if spec.rate_mbit_s is not None:
-            rate_bit_s = spec.rate_mbit_s * 1e6
-            burst = max(math.ceil(rate_bit_s / 8 * BURST_S), SMALLEST_BURST_BYTES)
-            bucket = f"rate {rate_bit_s:.0f}bit burst {burst} latency 50ms"
-            lines = [f"qdisc replace dev {DEVICE} root handle {handle} tbf {bucket}"]
-        if impaired:
-            where = f"root handle {handle}" if spec.rate_mbit_s is None else f"parent {handle}1"
-            netem = f"netem delay {spec.delay_ms}ms loss {spec.loss_percent}%"
-            lines.append(f"qdisc replace dev {DEVICE} {where} {netem}")
-        for host in self._rack.hosts:
+        if spec.impaired and not self.can_impair():
+            raise no_netem()
+        for host, seen in zip(self._rack.hosts, (spec, spec.reversed()), strict=True):
             argv = [*self._rack.in_host_network(host), "tc", "-batch", "-"]
-            namespaces.run(argv, text="\n".join(lines))
+            namespaces.run(argv, text="\n".join(_queues(seen)))
         return self.settings
 
     def cut(self) -> None:
@@ -103,7 +101,7 @@ class Wire:
                 namespaces.run(argv)
 
     def can_impair(self) -> bool:
-        """Return whether this kernel offers delay and loss (netem)."""
+        """Return whether this kernel offers delay, jitter and loss (netem)."""
         tc = [*self._rack.in_rack_network(), "tc", "qdisc"]
         try:
             namespaces.run([*tc, "replace", "dev", "lo", "root", "netem", "delay", "0ms"])
@@ -127,3 +125,30 @@ class Wire:
         if DEVICE not in rows:
             raise LabError(f"{host} has lost its wire", hint="Start a new lab.")
         return int(rows[DEVICE].split()[8])
+
+
+def no_netem() -> LabError:
+    """Return the error for a wire that this machine's kernel cannot have."""
+    return LabError(
+        "this machine's kernel has no netem, so the wire cannot delay or lose anything",
+        hint="Load it with `sudo modprobe sch_netem`, or leave delay, jitter and loss at 0.",
+    )
+
+
+def _queues(spec: WireSpec) -> list[str]:
+    """Return the lines for ``tc`` that shape what one host sends: at ``rate_mbit_s``."""
+    # With a handle of their own the queues are new ones, also where what is beneath them
+    # differs from before; and what counts the traffic (``capture``) sees them begin anew.
+    handle = f"{secrets.randbelow(LAST_HANDLE) + 1:x}:"
+    lines = [] if spec.impaired else [f"qdisc replace dev {DEVICE} root noqueue"]
+    if spec.rate_mbit_s is not None:
+        rate_bit_s = spec.rate_mbit_s * 1e6
+        burst = max(math.ceil(rate_bit_s / 8 * BURST_S), SMALLEST_BURST_BYTES)
+        bucket = f"rate {rate_bit_s:.0f}bit burst {burst} latency 50ms"
+        lines = [f"qdisc replace dev {DEVICE} root handle {handle} tbf {bucket}"]
+    if spec.impaired:
+        where = f"root handle {handle}" if spec.rate_mbit_s is None else f"parent {handle}1"
+        jitter = f" {spec.jitter_ms}ms" if spec.jitter_ms else ""
+        netem = f"netem delay {spec.delay_ms}ms{jitter} loss {spec.loss_percent}%"
+        lines.append(f"qdisc replace dev {DEVICE} {where} {netem}")
+    return lines

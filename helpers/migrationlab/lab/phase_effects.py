@@ -179,8 +179,9 @@ class ThrottleWire(Effect):
         target.before.update(asdict(target.lab.wire.settings))
 
     def apply(self, target: Target) -> Collection[int]:
-        """Set the rate."""
-        target.lab.wire.set(**{**target.before, "rate_mbit_s": target.options.rate_mbit_s})
+        """Set the rate, in both directions."""
+        rates = {"rate_mbit_s": target.options.rate_mbit_s, "back_mbit_s": None}
+        target.lab.wire.set(**{**target.before, **rates})
         return ()
 
     def undo(self, target: Target) -> None:

@@ -164,8 +164,12 @@ class IterationMoment:
         """Return the event's name and number, None if :meth:`end` was called before it came."""
         while (row := self._rows.get()) is not None:
             *_, name, detail = row
-            if name == "MIGRATION_PASS" and json.loads(detail)["pass"] == self._iteration:
+            said = json.loads(detail)
+            if name == "MIGRATION_PASS" and said["pass"] == self._iteration:
                 return f"{name} {self._iteration}"
+            # QEMU 11.1.3 has no such event for the first iteration (``analysis/phases``).
+            if self._iteration == 1 and (name, said.get("status")) == ("MIGRATION", "active"):
+                return f"{name} active"
         return None
 
     def end(self) -> None:

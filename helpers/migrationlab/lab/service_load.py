@@ -27,6 +27,7 @@ from migrationlab.lab.layout import guest_address
 from migrationlab.lab.service_image import Service, services
 from migrationlab.lab.service_program import DRAIN_S, Task
 from migrationlab.lab.service_protocols import RefusedError
+from migrationlab.lab.socket_broker import LAN
 from migrationlab.runs.schema import frame
 
 #: How long the clients' process may take to connect.
@@ -44,12 +45,13 @@ class ServiceRecord:
     check: dict[str, object]
 
 
-def task_of(spec: BootedSpec, broker: Path) -> Task:
-    """Return the task of the clients of a guest's service."""
+def task_of(spec: BootedSpec, broker: Path, network: str = LAN) -> Task:
+    """Return the task of the clients of a guest's service, on a network of the socket broker."""
     assert spec.service is not None
     service: Service = services()[spec.service]
     return Task(
         broker=str(broker),
+        network=network,
         service=service.name,
         address=guest_address(spec.number),
         port=service.port,

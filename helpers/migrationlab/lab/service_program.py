@@ -36,7 +36,7 @@ from migrationlab.lab.service_protocols import (
     RefusedError,
     Values,
 )
-from migrationlab.lab.socket_broker import LAN, open_socket
+from migrationlab.lab.socket_broker import open_socket
 
 ATTEMPTS = 3
 #: The wait before another attempt.
@@ -55,6 +55,7 @@ class Task:
 
     Attributes:
         broker: The lab's socket broker.
+        network: The broker's network that the clients are on: the LAN, or a host's.
         service: The name of the service.
         address: The guest's address.
         port: The service's port.
@@ -66,6 +67,7 @@ class Task:
     """
 
     broker: str
+    network: str
     service: str
     address: str
     port: int
@@ -77,7 +79,7 @@ class Task:
 
     def connect(self) -> Connection:
         """Return a new connection; raise LabError, OSError or RefusedError if there is none."""
-        opened = open_socket(Path(self.broker), LAN, socket.AF_INET, socket.SOCK_STREAM)
+        opened = open_socket(Path(self.broker), self.network, socket.AF_INET, socket.SOCK_STREAM)
         try:
             opened.settimeout(ANSWER_TIMEOUT_S)
             opened.connect((self.address, self.port))

@@ -47,13 +47,22 @@ class WireCheck:
         return f"WireCheck({self.payload_mbit_s:.1f} Mbit/s of payload, wire set to {limit})"
 
 
-def measure(broker: Path, settings: WireSpec) -> WireCheck:
-    """Send a TCP stream from the first host of a lab to the second, for about a second.
+def measure(broker: Path, settings: WireSpec, *, here: str = HOST_NAMES[0]) -> WireCheck:
+    """Send a TCP stream from a host of a lab to the other one, for about a second.
+
+    Args:
+        broker: The lab's socket broker.
+        settings: The wire as the sender sees it.
+        here: The name of the host that sends.
 
     Raises:
         LabError: The lab is down, or nothing comes through.
     """
-    (here, there), (_, address) = HOST_NAMES, WIRE_ADDRESSES
+    there, address = next(
+        (name, address)
+        for name, address in zip(HOST_NAMES, WIRE_ADDRESSES, strict=True)
+        if name != here
+    )
     with ExitStack() as sockets:
         listener, sender = (
             sockets.enter_context(open_socket(broker, host, socket.AF_INET, socket.SOCK_STREAM))

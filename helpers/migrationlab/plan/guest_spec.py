@@ -36,6 +36,7 @@ Rate = float | Literal["max"]
 NetworkModel = Literal["virtio", "vmxnet3"]
 InternetProtocol = Literal["ipv4", "ipv6"]
 DiskKind = Literal["local", "shared"]
+ClientSide = Literal["outside", "source", "destination"]
 ServiceName = Literal["redis", "nginx", "postgresql"]
 #: Memory of the guest that a service takes: its files, its processes and the client's data.
 SERVICE_MIB: Mapping[str, int] = MappingProxyType({"redis": 80, "nginx": 64, "postgresql": 300})
@@ -119,6 +120,10 @@ class GuestSpec:
     value_bytes: int = option(
         1000, "Size of the data in a request that writes.", unit="byte", minimum=50, maximum=65_536
     )
+    client_side: ClientSide = option(
+        "outside", "Where the clients and the pings of the guest are: on the LAN outside the two "
+        "hosts, on the host that it leaves, or on the one that it goes to.",
+    )  # fmt: skip
     accelerator: Accelerator = option("auto", "The accelerator; auto uses KVM if it works here.")
     dirty_ring: int | None = option(
         None, "Entries of KVM's ring of dirty pages for each virtual processor; needs KVM.",

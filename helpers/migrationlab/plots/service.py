@@ -61,7 +61,9 @@ def _subtitle(run: Run) -> str:
     check = run.service_check
     if check is None:
         return picture.describe(run)
+    side = run.guest.get("client_side", "outside")
     said = f"{check['service']}, {check['requests_s']:,.0f} requests/s"
+    said += "" if side == "outside" else f" from the {side}"
     return f"{said} · {picture.describe(run)}"
 
 

@@ -60,7 +60,7 @@ def repeat(runs: Sequence[Run]) -> Repeat:
     plans = [_plan(run) for run in runs]
     counted = Counter(_plain(plan) for plan in plans)
     both_modes = {_plain(_plan_of(mode)) for mode in Mode}
-    usual = _given(GuestSpec(accelerator=workload["accelerator"])), factors(WireSpec())
+    usual = _given(GuestSpec(accelerator=workload["accelerator"])), _wire_factors(WireSpec())
     if first == second and set(counted) == both_modes and (workload, wire) == usual:
         image = "" if first == _DEMO_IMAGE else f" --image {first}"
         again = max(counted.values())
@@ -97,8 +97,12 @@ def _given(guest: GuestSpec) -> dict[str, Any]:
 def _wire(run: Run) -> dict[str, Any] | None:
     if run.wire is None:
         return None
-    names = ("rate_mbit_s", "delay_ms", "loss_percent")
-    return factors(WireSpec(**{name: run.wire[name] for name in names if name in run.wire}))
+    return _wire_factors(of_record(WireSpec, run.wire))
+
+
+def _wire_factors(wire: WireSpec) -> dict[str, Any]:
+    both = ("wire_back_mbit_s",) if wire.back_mbit_s is None else ()
+    return {name: value for name, value in factors(wire).items() if name not in both}
 
 
 def _image(host: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pandas.testing import assert_frame_equal
 
 from migrationlab.analysis.timeline import PHASES, Timeline
 from migrationlab.runs import store
@@ -190,6 +191,16 @@ def test_iterations_end_at_the_next_one_and_at_the_stop(make_run: MakeRun) -> No
     assert iterations["end_ns"].iloc[1] == line.stop_ns
     assert iterations["end_ns"].iloc[2] == line.completed_ns
     assert iterations["duration_ms"].iloc[0] == pytest.approx(150 / 112 * 1000)
+
+
+@pytest.mark.parametrize("outcome", ["completed", "cancelled"])
+def test_first_iteration_without_an_event_begins_at_active(make_run: MakeRun, outcome: str) -> None:
+    """QEMU 11.1.3 sends its first MIGRATION_PASS for pass 2, and libvirt follows it."""
+    run = make_run(outcome=outcome)
+    first = run.events["detail"].isin(['{"pass": 1}', '{"iteration": 1}'])
+    assert first.sum() == 2
+    newer = dataclasses.replace(run, events=run.events[~first])
+    assert_frame_equal(newer.timeline().iterations, run.timeline().iterations)
 
 
 def test_last_iteration_of_a_cancelled_run_ends_with_it(make_run: MakeRun) -> None:

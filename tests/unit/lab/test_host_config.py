@@ -107,7 +107,7 @@ def test_hosts_have_certificates_of_their_names(files: LabFiles) -> None:
 def test_only_this_user_may_read_the_files(files: LabFiles) -> None:
     """Only the owner may read the files: some are keys."""
     written = [path for path in files.directory.rglob("*") if path.is_file()]
-    assert len(written) == 49
+    assert len(written) == 51
     assert {stat.S_IMODE(path.stat().st_mode) for path in written} == {0o600}
 
 

@@ -44,10 +44,22 @@ class FakeWire:
     set_to: list[WireSpec] = field(default_factory=list)
 
     def set(
-        self, rate_mbit_s: float | None, *, delay_ms: float = 0, loss_percent: float = 0
+        self,
+        rate_mbit_s: float | None,
+        *,
+        back_mbit_s: float | None = None,
+        delay_ms: float = 0,
+        jitter_ms: float = 0,
+        loss_percent: float = 0,
     ) -> WireSpec:
         """Note the settings."""
-        self.settings = WireSpec(rate_mbit_s, delay_ms=delay_ms, loss_percent=loss_percent)
+        self.settings = WireSpec(
+            rate_mbit_s,
+            back_mbit_s=back_mbit_s,
+            delay_ms=delay_ms,
+            jitter_ms=jitter_ms,
+            loss_percent=loss_percent,
+        )
         self.set_to.append(self.settings)
         return self.settings
 

@@ -207,5 +207,6 @@ def _guest(run: Run) -> str:
 def _wire(run: Run) -> str:
     if run.wire is None:
         return UNKNOWN
-    rate = run.wire["rate_mbit_s"]
-    return "no limit" if rate is None else f"{rate:.0f} Mbit/s"
+    rate, back = run.wire["rate_mbit_s"], run.wire.get("back_mbit_s")
+    said = "no limit" if rate is None else f"{rate:.0f} Mbit/s"
+    return said if back is None else f"{said}, back {back:.0f} Mbit/s"
