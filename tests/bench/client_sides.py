@@ -3,7 +3,7 @@
 A guest with a service migrates to and fro. Each block has one migration of each side, in a random
 order, so that what changes over time changes all sides alike.
 
-    python -m bench.client_sides [N] [SERVICE] [FILE]      (PYTHONPATH=tests)
+    python -m bench.client_sides FILE N [SERVICE]      (PYTHONPATH=tests)
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
+import pandas as pd
 
 from bench.speed import completed
 from migrationlab.analysis.beats import silence_around
@@ -32,7 +33,8 @@ SIDES: tuple[ClientSide, ...] = get_args(ClientSide)
 #: Few enough for a machine that is busy, and many enough to see a gap to 10 ms.
 REQUESTS_S = 100
 SUMMED = ("downtime_event_ms", "downtime_network_ms", "downtime_service_ms", "service_max_ms")
-COMPARED = ("service_after_resume_ms", "pings_after_resume_ms")
+COMPARED = "service_after_resume_ms"
+SHOWN = ("downtime_event_ms", "downtime_service_ms", COMPARED)
 
 
 def figures(run: Run) -> dict[str, Any]:
@@ -65,37 +67,54 @@ def migrated(guest: Guest, side: ClientSide, mode: Mode) -> dict[str, Any]:
     return {"side": side, "mode": str(mode), "source": run.source["name"], **figures(run)}
 
 
-def main(n: int, service: Any, file: Path | None) -> None:
-    """Print a line for each migration, then the differences from outside, paired by block."""
+def table(rows: list[dict[str, Any]]) -> list[str]:
+    """Return the table of recorded migrations, as lines of Markdown: medians, and their ranges.
+
+    The last column is the median of the differences from outside, paired by block, with its 95 %
+    interval.
+    """
+    head = [
+        "mode",
+        "clients at",
+        "n",
+        "*event*, ms",
+        "*service*, ms",
+        "first answer after RESUME, ms",
+    ]
+    head.append("later than outside, ms")
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    frame = pd.DataFrame(rows).set_index(["mode", "side", "block"]).sort_index()
+    for mode in Mode:
+        for side in SIDES:
+            here = frame.loc[(str(mode), side)]
+            later = "–"
+            if side != SIDES[0]:
+                apart = here[COMPARED] - frame.loc[(str(mode), SIDES[0])][COMPARED]
+                found = estimate(apart.tolist())
+                later = f"{found.median:.0f} ({found.low:.0f} to {found.high:.0f})"
+            figures = " | ".join(_ranged(here[name]) for name in SHOWN)
+            lines.append(f"| {mode} | {side} | {len(here)} | {figures} | {later} |")
+    return lines
+
+
+def _ranged(values: pd.Series) -> str:
+    return f"{values.median():.0f} ({values.min():.0f} to {values.max():.0f})"
+
+
+def main(n: int, service: Any, file: Path) -> None:
+    """Add a line to the file for each migration, and print the table of all its lines."""
     random_order = random.Random(15)
-    blocks: dict[Mode, list[dict[ClientSide, dict[str, Any]]]] = {mode: [] for mode in Mode}
     with Lab() as lab:
         guest = lab.boot(service=service, requests_s=REQUESTS_S)
-        for number in range(n):
+        for block in range(n):
             for mode in Mode:
-                found = {
-                    side: migrated(guest, side, mode) for side in random_order.sample(SIDES, 3)
-                }
-                blocks[mode].append(found)
-                lines = [
-                    json.dumps({"block": number, "service": service} | row)
-                    for row in found.values()
-                ]
-                click.echo("\n".join(lines))
-                if file is not None:
+                for side in random_order.sample(SIDES, len(SIDES)):
+                    row = {"block": block, "service": service, **migrated(guest, side, mode)}
+                    click.echo(json.dumps(row), err=True)
                     with file.open("a", encoding="utf-8") as out:
-                        out.write("\n".join(lines) + "\n")
-    for mode, of_mode in blocks.items():
-        for name in COMPARED:
-            for side in SIDES[1:]:
-                apart = [block[side][name] - block["outside"][name] for block in of_mode]
-                click.echo(f"{mode}, {name}: {side} less outside: {estimate(apart)} (n = {n})")
+                        out.write(json.dumps(row) + "\n")
+    click.echo("\n".join(table([json.loads(line) for line in file.read_text().splitlines()])))
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    main(
-        int(arguments[0]) if arguments else 5,
-        arguments[1] if len(arguments) > 1 else "nginx",
-        Path(arguments[2]) if len(arguments) > 2 else None,
-    )
+    main(int(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else "nginx", Path(sys.argv[1]))

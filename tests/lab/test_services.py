@@ -15,7 +15,7 @@ from migrationlab.lab import boot_files, image, service_image
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
 from migrationlab.migrate.start import migrate
-from migrationlab.plan.guest_spec import SERVICE_MIB, ServiceName
+from migrationlab.plan.guest_spec import SERVICE_MIB, ClientSide, ServiceName
 from migrationlab.plan.plan import Plan
 from migrationlab.runs.run import Outcome, Run
 from migrationlab.runs.store import load_run, save_run
@@ -23,12 +23,15 @@ from migrationlab.runs.store import load_run, save_run
 pytestmark = pytest.mark.lab
 
 
-def served(lab: Lab, service: ServiceName, requests_s: float) -> Guest:
+def served(
+    lab: Lab, service: ServiceName, requests_s: float, side: ClientSide = "outside"
+) -> Guest:
     """Boot a guest with a service, and with little else to do."""
     return lab.boot(
         service=service,
         requests_s=requests_s,
         connections=2,
+        client_side=side,
         memory_mib=8 + 80 + SERVICE_MIB[service] + 24,
         working_set_mib=8,
         dirty_mib_s=1,
@@ -45,24 +48,25 @@ def migrated(guest: Guest) -> Run:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    "service",
+    ("service", "side"),
     [
-        "redis",
-        *(pytest.param(name, marks=pytest.mark.thorough) for name in ("nginx", "postgresql")),
+        ("redis", "outside"),
+        pytest.param("nginx", "source", marks=pytest.mark.thorough),
+        pytest.param("postgresql", "destination", marks=pytest.mark.thorough),
     ],
 )
 def test_service_keeps_every_acknowledged_write(
-    lab: Lab, service: ServiceName, tmp_path: Path
+    lab: Lab, service: ServiceName, side: ClientSide, tmp_path: Path
 ) -> None:
     """Clients keep their connections over a migration, and every acknowledged write is there."""
-    guest = served(lab, service, 20)
+    guest = served(lab, service, 20, side)
     try:
         run = migrated(guest)
     finally:
         guest.destroy()
     check = run.service_check
     assert check is not None
-    assert check["service"] == service
+    assert (check["service"], run.guest["client_side"]) == (service, side)
     assert check["acknowledged_writes"] > 0
     assert (check["intact"], check["lost_writes"], check["connections_kept"]) == (True, 0, True)
     view = run.service()

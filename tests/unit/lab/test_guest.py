@@ -7,7 +7,10 @@ import dataclasses
 import fnmatch
 import math
 import re
+import socket
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import libvirt
@@ -15,8 +18,8 @@ import pytest
 from defusedxml.ElementTree import fromstring
 
 from migrationlab.errors import GuestError
-from migrationlab.hosts.host import Host
-from migrationlab.lab import booted_spec
+from migrationlab.hosts.host import DomainState, Host
+from migrationlab.lab import booted_spec, guest
 from migrationlab.lab.beat_buffer import HEADER, RECORD, BeatBuffer
 from migrationlab.lab.booted_spec import (
     BootedSpec,
@@ -26,7 +29,9 @@ from migrationlab.lab.booted_spec import (
 )
 from migrationlab.lab.guest import GuestBeats
 from migrationlab.lab.guest_xml import NAMESPACE, QEMU_NAMESPACE, TRACED, domain_xml, spec_from
-from migrationlab.plan.guest_spec import Rate
+from migrationlab.lab.layout import LabFiles
+from migrationlab.lab.service_program import Task
+from migrationlab.plan.guest_spec import ClientSide, Rate
 
 SPEC = BootedSpec(
     name="guest-7",
@@ -404,3 +409,41 @@ def test_beats_are_of_one_guest(tmp_path: Path) -> None:
     assert beats.read(4).empty
     # No beat arrived lately: these arrived in 1970.
     assert beats.place(back_s=1) == 4
+
+
+@pytest.mark.parametrize(
+    ("side", "network"), [("outside", "lan"), ("source", "host-b"), ("destination", "host-a")]
+)
+def test_clients_and_pings_are_on_the_side_that_the_spec_says(
+    side: ClientSide, network: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guest runs on the second host: that one is the source, the first the destination."""
+    state = DomainState(
+        "guest-7", paused=False, moving=False, metadata=None, uuid=UUID, active=True
+    )
+    hosts = [
+        SimpleNamespace(name=name, find=lambda _, found=found: found)
+        for name, found in (("host-a", None), ("host-b", state))
+    ]
+    lab: Any = SimpleNamespace(hosts=hosts, files=LabFiles(tmp_path), images=("trixie",))
+    lab.other = lambda host: next(each for each in hosts if each is not host)
+    asked: list[str] = []
+
+    def opened(broker: Path, network: str, *kind: int) -> socket.socket:
+        asked.append(network)
+        return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def load(task: Task, version: str) -> Any:
+        asked.append(task.network)
+        return SimpleNamespace(start=lambda: None)
+
+    monkeypatch.setattr(guest, "open_socket", opened)
+    monkeypatch.setattr(guest, "ServiceLoad", load)
+    monkeypatch.setattr(
+        guest.service_image, "ensure", lambda *_: SimpleNamespace(version="1"), raising=True
+    )
+    served = dataclasses.replace(SPEC, service="nginx", client_side=side)
+    moving = guest.Guest(lab, served, UUID)
+    moving.echo_probe().stop()
+    moving.service_load()
+    assert asked == [network, network]
