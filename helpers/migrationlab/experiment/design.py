@@ -333,7 +333,7 @@ def _plans(spec: Spec) -> Iterator[tuple[dict[str, Value], Plan]]:
         if not isinstance(named, dict) or not named:
             raise UsageError(
                 f"plans must be a table of named plans (got {named!r})",
-                hint="Give names: [plans.post-copy], and below it postcopy = true.",
+                hint="Give names: [plans.parallel], and below it parallel = true.",
             )
         for name, values in named.items():
             yield {"plan": str(name)}, _plan(table_at(values, f"plans.{name}"), f"plans.{name}")

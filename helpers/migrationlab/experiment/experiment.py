@@ -4,7 +4,10 @@
 
     experiment = mig.Experiment(
         question="Does post-copy shorten the downtime of a busy guest?",
-        plans={"pre-copy": mig.Plan(), "post-copy": mig.Plan(postcopy=True)},
+        plans={
+            "pre-copy": mig.Plan(),
+            "post-copy": mig.Plan(postcopy=True, postcopy_after_iteration=1),
+        },
         workloads={"dirty_mib_s": [10, 40]},
         repeats=10,
     )

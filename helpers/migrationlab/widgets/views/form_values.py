@@ -16,7 +16,7 @@ from migrationlab.plan.problem import require_none
 NOTES = {
     "postcopy": "Allows a switch: the guest continues at the destination, its memory follows.",
     "auto_converge": "Slows the guest's processors until it writes at most half of what is sent.",
-    "parallel_connections": "How many connections send memory at once; empty for the usual one.",
+    "parallel_connections": "How many connections send memory at once; empty: QEMU's default, 2.",
     "compression": "xbzrle goes over one connection, zlib and zstd over parallel ones.",
 }
 
