@@ -35,13 +35,16 @@ demo: setup-image ## Migrate a guest live between two hosts, in both modes, and 
 lab: setup-image ## Open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab $(AS_ROOT) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ARGS)
 
+# Live tests often wait, so three processes keep two CPUs busy. tests/conftest.py says in which order.
+PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder
+
 .PHONY: test
 test: setup-dev ## Run the tests
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 .PHONY: test-all
 test-all: setup-dev ## Run the tests, also those that take long
-	@$(BIN)/python -m pytest --thorough --numprocesses 2 --dist loadgroup $(ARGS)
+	@$(PYTEST) --thorough $(ARGS)
 
 .PHONY: fuzz
 fuzz: setup-dev ## Try many stored runs, designs and arguments that nobody thought of

@@ -6,7 +6,9 @@ A test that kills or damages something makes its own.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import psutil
@@ -25,7 +27,7 @@ LONG = 120
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option that also runs the tests marked ``thorough``."""
-    text = "also run the tests marked thorough (an hour instead of a quarter)"
+    text = "also run the tests marked thorough (several times as long)"
     parser.addoption("--thorough", action="store_true", help=text)
 
 
@@ -38,7 +40,7 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave thorough tests to those who ask; run a file's live tests in one process.
+    """Leave thorough tests to those who ask; run a file's tests in one process.
 
     Whoever names a test or that mark wants it, so then nothing is left out.
     """
@@ -48,15 +50,40 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         or any("::" in argument for argument in config.args)
     )
     if not chosen:
-        left_out = [item for item in items if item.get_closest_marker("thorough")]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in set(left_out)]
-    # One process for a file's live tests, so that they share lab and guest.
+        left_out = {item for item in items if item.get_closest_marker("thorough")}
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
+    # One process for a file's tests, so that they share a lab, a guest, or what a fixture computed.
     for item in items:
-        if item.get_closest_marker("xdist_group"):
-            continue
-        if item.get_closest_marker("lab") or item.get_closest_marker("browser"):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        if not item.get_closest_marker("xdist_group") and (is_live(item) or is_unit(item.path)):
+            group = f"{item.path.parent.name} {item.path.stem}"
+            item.add_marker(pytest.mark.xdist_group(group))
+    if hasattr(config, "workerinput"):
+        items[:] = mixed(items)
+
+
+def is_live(item: pytest.Item) -> bool:
+    """Return whether a test starts a lab or a browser."""
+    return any(item.get_closest_marker(name) for name in ("lab", "browser"))
+
+
+@functools.cache
+def is_unit(path: Path) -> bool:
+    """Return whether a file's tests need no lab and belong together."""
+    return Path(__file__).parent / "unit" in path.parents
+
+
+def mixed(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Spread the files of unit tests evenly among the others, which often wait.
+
+    While one process waits, another one computes. The notebooks take longest, so they come first.
+    """
+    files = dict.fromkeys(item.path for item in items)
+    units = [path for path in files if is_unit(path)]
+    others = [path for path in files if not is_unit(path)]
+    others.sort(key=lambda path: path.parent.name != "notebooks")
+    place = {path: n / len(mine) for mine in (units, others) for n, path in enumerate(mine)}
+    return sorted(items, key=lambda item: place[item.path])
 
 
 @pytest.hookimpl(trylast=True)

@@ -26,6 +26,7 @@ ITERATION = re.compile(r"iteration \d+, \d+ MiB to go, [1-9]\d* MiB/s")
 OVER_TIMEOUT_MS = 30_000
 
 
+@pytest.mark.thorough
 def test_downtimes_are_measured_cancelled_and_shown(
     open_lesson: Callable[[str, str], Lesson],
 ) -> None:

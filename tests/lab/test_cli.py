@@ -167,6 +167,7 @@ def test_lab_commands_print_json(name: str) -> None:
     assert "no lab is running" in again.stdout
 
 
+@pytest.mark.thorough
 def test_down_removes_a_killed_lab(name: str) -> None:
     """If the keeper of a lab is killed, down removes what is left, and up works again."""
     try:
@@ -185,6 +186,7 @@ def test_down_removes_a_killed_lab(name: str) -> None:
     assert not registry.files(name).directory.exists()
 
 
+@pytest.mark.thorough
 def test_down_ends_the_lab_but_not_its_program(lab: Lab) -> None:
     """The command down ends a program's lab, and not the program, which releases the lab's name."""
     script = (

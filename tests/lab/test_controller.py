@@ -128,7 +128,13 @@ def test_bandwidth_changes_the_throughput(lab: Lab, guest: Guest) -> None:
     assert 20 * MIB < sent / took_s < 70 * MIB
 
 
-@pytest.mark.parametrize("plan", [Plan(**SLOW), Plan()], ids=["limited", "unlimited"])
+@pytest.mark.parametrize(
+    "plan",
+    [
+        pytest.param(Plan(**SLOW), id="limited"),
+        pytest.param(Plan(), id="unlimited", marks=pytest.mark.thorough),
+    ],
+)
 def test_limits_end_with_the_migration(lab: Lab, guest: Guest, plan: Plan) -> None:
     """Limits of a cancelled migration do not affect the next one."""
     domain = guest.host.domain(guest.name)
@@ -146,6 +152,7 @@ def test_limits_end_with_the_migration(lab: Lab, guest: Guest, plan: Plan) -> No
     assert before[1] == 300
 
 
+@pytest.mark.thorough
 def test_max_downtime_lets_the_guest_converge(lab: Lab, stubborn: Guest) -> None:
     """A guest that does not converge converges with a higher maximum downtime."""
     with under_way(stubborn, Plan(), in_iteration(3)) as migration:
@@ -157,6 +164,7 @@ def test_max_downtime_lets_the_guest_converge(lab: Lab, stubborn: Guest) -> None
     assert run.summary()["downtime_event_ms"] > 300
 
 
+@pytest.mark.thorough
 def test_compression_cache_gets_its_size(lab: Lab, guest: Guest) -> None:
     """QEMU's compression cache gets the requested size, and an invalid size is refused."""
     plan = Plan(compression=("xbzrle",), **SLOW)
@@ -172,6 +180,7 @@ def test_compression_cache_gets_its_size(lab: Lab, guest: Guest) -> None:
     assert run.job["compression_cache_bytes"].dropna().iloc[-1] == 8 * MIB
 
 
+@pytest.mark.thorough
 def test_suspended_guest_converges(lab: Lab, stubborn: Guest) -> None:
     """A paused guest converges, and continues at the destination."""
     with under_way(stubborn, Plan(), in_iteration(2)) as migration:
@@ -292,7 +301,10 @@ def test_downtime_steps_raise_the_limit(lab: Lab, stubborn: Guest) -> None:
 
 
 @postcopy
-@pytest.mark.parametrize("policy", ["postcopy_after_iteration", "postcopy_after_s"])
+@pytest.mark.parametrize(
+    "policy",
+    ["postcopy_after_iteration", pytest.param("postcopy_after_s", marks=pytest.mark.thorough)],
+)
 def test_policy_switches_to_postcopy(lab: Lab, stubborn: Guest, policy: str) -> None:
     """The switch comes after the first iteration, or after the plan's time."""
     plan = Plan(postcopy=True, **{policy: 1})  # type: ignore[arg-type]
@@ -308,7 +320,10 @@ def test_policy_switches_to_postcopy(lab: Lab, stubborn: Guest, policy: str) -> 
     assert line.postcopy_ms is not None
 
 
-@pytest.mark.parametrize("policy", ["suspend_after_iteration", "suspend_after_s"])
+@pytest.mark.parametrize(
+    "policy",
+    ["suspend_after_iteration", pytest.param("suspend_after_s", marks=pytest.mark.thorough)],
+)
 def test_policy_suspends_the_guest(lab: Lab, stubborn: Guest, policy: str) -> None:
     """The guest is paused after so many iterations or seconds, and converges."""
     run = migrate(stubborn, to=stubborn.other_host, plan=Plan(**{policy: 2}))  # type: ignore[arg-type]
@@ -369,6 +384,7 @@ def test_paused_postcopy_is_interrupted(own: Lab) -> None:
     assert run.guest_check is None
 
 
+@pytest.mark.thorough
 def test_killed_destination_leaves_guest_on_source(own: Lab) -> None:
     """If the destination is killed, the guest runs at the source, and there is a run."""
     guest = own.boot("survivor", memory_mib=128, working_set_mib=32, dirty_mib_s=20)

@@ -98,19 +98,20 @@ def test_disks_are_separate_from_memory(parallel: Run) -> None:
     assert not set(memory["remote_port"]) & set(storage["remote_port"])
 
 
-def test_bytes_agree_with_the_queue_of_the_wire(plain: Run, parallel: Run) -> None:
+@pytest.mark.parametrize("kind", ["plain", pytest.param("parallel", marks=pytest.mark.thorough)])
+def test_bytes_agree_with_the_queue_of_the_wire(request: pytest.FixtureRequest, kind: str) -> None:
     """The connections' bytes with headers equal the bytes of the wire's queue within 0.5 %."""
-    for run in (plain, parallel):
-        found = run.connections
-        payload = found["sent_bytes"].sum() + found["retransmitted_bytes"].sum()
-        expected = payload + HEADERS_BYTES * found["sent_segments"].sum()
-        last = run.wire_bytes.iloc[-1]
-        assert last["cable_sent_bytes"] == pytest.approx(expected, rel=0.005)
-        # The interface counts a piece of many frames with its headers once.
-        assert payload < last["sent_bytes"] < last["cable_sent_bytes"]
-        answered = found["received_bytes"].sum()
-        answered += HEADERS_BYTES * found["received_segments"].sum()
-        assert last["cable_received_bytes"] == pytest.approx(answered, rel=0.02, abs=2000)
+    run: Run = request.getfixturevalue(kind)
+    found = run.connections
+    payload = found["sent_bytes"].sum() + found["retransmitted_bytes"].sum()
+    expected = payload + HEADERS_BYTES * found["sent_segments"].sum()
+    last = run.wire_bytes.iloc[-1]
+    assert last["cable_sent_bytes"] == pytest.approx(expected, rel=0.005)
+    # The interface counts a piece of many frames with its headers once.
+    assert payload < last["sent_bytes"] < last["cable_sent_bytes"]
+    answered = found["received_bytes"].sum()
+    answered += HEADERS_BYTES * found["received_segments"].sum()
+    assert last["cable_received_bytes"] == pytest.approx(answered, rel=0.02, abs=2000)
 
 
 def test_threads_add_up_to_their_process(plain: Run) -> None:
@@ -160,6 +161,7 @@ def test_memory_of_the_destination_grows(plain: Run) -> None:
     assert found[found["thread"] != ""]["memory_bytes"].isna().all()
 
 
+@pytest.mark.thorough
 def test_each_multifd_channel_has_its_thread(parallel: Run) -> None:
     """Each multifd channel has a thread with processor time on each host."""
     for side in ("source", "destination"):
@@ -168,6 +170,7 @@ def test_each_multifd_channel_has_its_thread(parallel: Run) -> None:
         assert (used[["multifd 0", "multifd 1"]].max() > 0).all()
 
 
+@pytest.mark.thorough
 def test_tunnelled_memory_is_memory(lab: Lab, guest: Guest) -> None:
     """Memory that is tunnelled through the daemons' connection counts as memory."""
     plan = Plan(mode=Mode.PEER2PEER, tunnelled=True)

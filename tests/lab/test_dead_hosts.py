@@ -79,7 +79,9 @@ def recorded(run: Run, folder: Path) -> Run:
     return again
 
 
-@pytest.mark.parametrize("kill", [kill_host, kill_libvirtd])
+@pytest.mark.parametrize(
+    "kill", [kill_host, pytest.param(kill_libvirtd, marks=pytest.mark.thorough)]
+)
 def test_dead_destination_leaves_guest_on_source(
     own: Lab, moving: Migration, kill: Callable[[Lab, Host], None], tmp_path: Path
 ) -> None:
@@ -123,6 +125,7 @@ def test_dead_source_loses_the_guest(own: Lab, moving: Migration, tmp_path: Path
         _ = guest.host
 
 
+@pytest.mark.thorough
 def test_source_without_libvirtd_keeps_the_guest(
     own: Lab, moving: Migration, tmp_path: Path
 ) -> None:

@@ -88,6 +88,7 @@ def test_impossible_times_are_refused(writer: Guest, seconds: tuple[int, ...]) -
         measure_dirty_rate(writer.name, host=writer.host, seconds=seconds)
 
 
+@pytest.mark.thorough
 def test_advice_for_a_domain_measures_it(writer: Guest, lab: Lab) -> None:
     """With a link that is given: plans with lines for virsh, the destination's name in them."""
     hosts = ("--from", writer.host.uri, "--to", lab.host_b.uri)

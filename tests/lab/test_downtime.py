@@ -37,7 +37,14 @@ STEPS = {
 }
 
 
-@pytest.fixture(scope="module", params=PLANS)
+@pytest.fixture(
+    scope="module",
+    params=[
+        # It has the parts of the other two.
+        pytest.param(name, marks=[pytest.mark.thorough] * (name == "normal"))
+        for name in PLANS
+    ],
+)
 def watched(
     request: pytest.FixtureRequest,
     lab: Lab,
@@ -135,6 +142,7 @@ def test_client_sees_the_downtime(watched: Run) -> None:
     assert (answered > line.resume_ns).any()
 
 
+@pytest.mark.thorough
 def test_renamed_guest_has_its_parts(guest: Guest) -> None:
     """The parts of a renamed guest's downtime are read from the log under its new name."""
     name = guest.name

@@ -94,6 +94,7 @@ def test_run_after_a_failure_starts_at_its_source(lab: Lab, tmp_path: Path) -> N
     assert ended.loc["too late", "completed"] == 0
 
 
+@pytest.mark.thorough
 def test_killed_experiment_is_continued(tmp_path: Path) -> None:
     """A killed command loses at most one run, and the same command does the rest."""
     design = tmp_path / "modes.toml"

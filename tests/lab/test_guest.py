@@ -81,20 +81,28 @@ def test_check_covers_every_page(guest: Guest) -> None:
     assert reached(beats_of_the_next(guest, 300)) > 0
 
 
-def test_check_finds_one_damaged_page(lab: Lab) -> None:
+@pytest.fixture(scope="module")
+def smallest(lab: Lab) -> Guest:
+    """Boot a guest with the minimum memory, which a later test damages and another one ends."""
+    return lab.boot("smallest", memory_mib=144, working_set_mib=64, dirty_mib_s="max")
+
+
+def test_smallest_guest_boots(smallest: Guest) -> None:
+    """A guest with the minimum memory has room for its working set."""
+    assert smallest.check().intact
+
+
+def test_check_finds_one_damaged_page(smallest: Guest) -> None:
     """The check finds a page that was changed outside the workload, and counts it once."""
-    guest = lab.boot("spoilt", memory_mib=128, working_set_mib=4, dirty_mib_s=0)
-    try:
-        assert guest.check().bad_pages == 0
-        guest.spoil(1023)
-        check = guest.check()
-        assert not check.intact
-        assert check.bad_pages == 1
-    finally:
-        guest.destroy()
+    smallest.set_workload(0)
+    assert smallest.check().bad_pages == 0
+    smallest.spoil(1023)
+    check = smallest.check()
+    assert not check.intact
+    assert check.bad_pages == 1
 
 
-@pytest.mark.parametrize("kind", ["local", "shared"])
+@pytest.mark.parametrize("kind", [pytest.param("local", marks=pytest.mark.thorough), "shared"])
 def test_disk_is_written_and_checked(lab: Lab, kind: DiskKind) -> None:
     """The check reads all blocks of a disk that the guest writes, and finds damaged ones.
 
@@ -121,17 +129,32 @@ def test_disk_is_written_and_checked(lab: Lab, kind: DiskKind) -> None:
         assert namespaces.run([*enter, "sh", "-c", f"ls {guest.spec.disk_path} || :"]) == ""
 
 
-def test_persistent_guest_is_deleted(lab: Lab) -> None:
+@pytest.fixture(scope="module")
+def chosen(lab: Lab) -> Guest:
+    """Boot a persistent guest with a chosen CPU and machine, which a later test ends."""
+    return lab.boot(
+        memory_mib=128, working_set_mib=4, dirty_mib_s=0, cpu="Haswell", machine="pc-q35-7.2",
+        accelerator="tcg", persistent=True,
+    )  # fmt: skip
+
+
+def test_guest_has_the_chosen_cpu_and_machine(lab: Lab, chosen: Guest) -> None:
+    """The domain has the CPU model and the machine type of the spec."""
+    xml = fromstring(lab.host_a.domain(chosen.name).XMLDesc())
+    assert xml.findtext("cpu/model") == "Haswell"
+    assert xml.find("os/type").get("machine") == "pc-q35-7.2"
+
+
+def test_persistent_guest_is_deleted(lab: Lab, chosen: Guest) -> None:
     """A persistent guest is found while it is only defined, and a destroyed one is not."""
-    guest = lab.boot(memory_mib=128, working_set_mib=4, dirty_mib_s=0, persistent=True)
-    facts = guest.facts()
+    facts = chosen.facts()
     assert (facts.active, facts.persistent) == (True, True)
-    lab.host_a.destroy(guest.name)
-    assert guest.host is lab.host_a
-    assert not guest.facts().active
-    assert guest.uuid in [known.uuid for known in lab.guests]
-    guest.destroy()
-    assert lab.host_a.find(guest.uuid) is None
+    lab.host_a.destroy(chosen.name)
+    assert chosen.host is lab.host_a
+    assert not chosen.facts().active
+    assert chosen.uuid in [known.uuid for known in lab.guests]
+    chosen.destroy()
+    assert lab.host_a.find(chosen.uuid) is None
 
 
 def test_paused_guest_resumes(lab: Lab, guest: Guest) -> None:
@@ -145,20 +168,6 @@ def test_paused_guest_resumes(lab: Lab, guest: Guest) -> None:
         guest.resume()
     assert not guest.paused
     assert guest.check().intact
-
-
-def test_guest_has_the_chosen_cpu_and_machine(lab: Lab) -> None:
-    """The domain has the CPU model and the machine type of the spec."""
-    guest = lab.boot(
-        memory_mib=128, working_set_mib=4, dirty_mib_s=0, cpu="Haswell", machine="pc-q35-7.2",
-        accelerator="tcg",
-    )  # fmt: skip
-    try:
-        xml = fromstring(lab.host_a.domain(guest.name).XMLDesc())
-        assert xml.findtext("cpu/model") == "Haswell"
-        assert xml.find("os/type").get("machine") == "pc-q35-7.2"
-    finally:
-        guest.destroy()
 
 
 @pytest.mark.parametrize(
@@ -183,15 +192,6 @@ def test_refused_guest_starts_nothing(
     assert [known.name for known in lab.guests] == before
 
 
-def test_smallest_guest_boots(lab: Lab) -> None:
-    """A guest with the minimum memory has room for its working set."""
-    guest = lab.boot("smallest", memory_mib=144, working_set_mib=64, dirty_mib_s="max")
-    try:
-        assert guest.check().intact
-    finally:
-        guest.destroy()
-
-
 def test_hint_of_unknown_guest_names_the_known_ones(lab: Lab, guest: Guest) -> None:
     """The hint of an unknown guest has the names of the known ones."""
     with pytest.raises(GuestError, match="no guest 'ghost'") as caught:
@@ -201,10 +201,9 @@ def test_hint_of_unknown_guest_names_the_known_ones(lab: Lab, guest: Guest) -> N
         lab.host_a.domain("ghost")
 
 
-def test_destroyed_guest_is_on_neither_host(lab: Lab) -> None:
+def test_destroyed_guest_is_on_neither_host(smallest: Guest) -> None:
     """The error of a destroyed guest says that it runs on neither host."""
-    guest = lab.boot("short-lived", memory_mib=128, working_set_mib=1, dirty_mib_s=0)
-    guest.destroy()
+    smallest.destroy()
     with pytest.raises(GuestError, match="runs on neither host") as caught:
-        _ = guest.host
+        _ = smallest.host
     assert "boot" in caught.value.hint

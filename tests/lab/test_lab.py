@@ -222,6 +222,7 @@ def test_folder_without_lock_is_deleted() -> None:
     assert not (directories.labs() / name).exists()
 
 
+@pytest.mark.thorough
 def test_guests_of_two_processes_have_unique_numbers(lab: Lab) -> None:
     """Guests that two processes boot at the same time have their own numbers."""
     booted: list[Guest] = []

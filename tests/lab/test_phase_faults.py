@@ -91,11 +91,14 @@ def assert_as_before(lab: Lab, guest: Guest) -> None:
 @pytest.mark.parametrize(
     ("kind", "side", "phase", "mode", "frozen"),
     [
-        ("freeze-libvirtd", "destination", "prepare", "normal", {"libvirtd"}),
+        pytest.param(
+            "freeze-libvirtd", "destination", "prepare", "normal", {"libvirtd"},
+            marks=pytest.mark.thorough,
+        ),
         ("freeze-qemu", "destination", "perform", "peer2peer", {"qemu-system-x86_64"}),
         ("freeze-host", "source", "begin", "peer2peer", {"libvirtd", "qemu-system-x86_64", "sshd"}),
     ],
-)
+)  # fmt: skip
 def test_frozen_processes_continue_after_the_fault(
     lab: Lab, guest: Guest, kind: str, side: Side, phase: str, mode: str, frozen: set[str]
 ) -> None:
@@ -132,6 +135,7 @@ def test_wire_cut_at_the_switchover_leaves_the_guest_on_neither_host(
     assert_as_before(lab, guest)
 
 
+@pytest.mark.thorough
 def test_wire_flaps_from_an_iteration_on(lab: Lab, guest: Guest) -> None:
     """It fires on QEMU's event, and memory arrives between the cuts."""
 

@@ -124,6 +124,7 @@ def test_command_says_that_all_is_well(guest: Guest) -> None:
     assert json.loads(result.stdout)["verdict"] == "well"
 
 
+@pytest.mark.thorough
 def test_copy_that_must_not_run_is_ended(lab: Lab, guest: Guest) -> None:
     """A wire cut at the switchover in peer2peer leaves one at the destination."""
     source, to = guest.host, guest.other_host
@@ -179,6 +180,7 @@ def test_definition_that_somebody_could_start_is_removed(guest: Guest) -> None:
     assert guest.check().intact
 
 
+@pytest.mark.thorough
 def test_ctrl_c_ends_a_look_at_a_silent_host(lab: Lab, guest: Guest) -> None:
     """The command need not wait for the host, and has done nothing."""
     source, to = guest.host, guest.other_host

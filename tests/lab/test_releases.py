@@ -68,8 +68,20 @@ def test_migration_back_to_the_newer_release_needs_an_override(mixed: Lab) -> No
         pytest.param(
             {"machine": "pc-q35-10.0"}, "machine type", "machine-type-missing", id="machine"
         ),
-        pytest.param({"cpu": "EPYC-Genoa"}, "cpu", "cpu-model-missing", id="cpu model"),
-        pytest.param({"cpu": "host-model"}, "cpu", "cpu-model-missing", id="cpu feature"),
+        pytest.param(
+            {"cpu": "EPYC-Genoa"},
+            "cpu",
+            "cpu-model-missing",
+            id="cpu model",
+            marks=pytest.mark.thorough,
+        ),
+        pytest.param(
+            {"cpu": "host-model"},
+            "cpu",
+            "cpu-model-missing",
+            id="cpu feature",
+            marks=pytest.mark.thorough,
+        ),
     ],
 )
 def test_preflight_finds_features_of_the_newer_release_only(
@@ -94,6 +106,7 @@ def test_preflight_finds_features_of_the_newer_release_only(
         guest.destroy()
 
 
+@pytest.mark.thorough
 def test_preflight_warns_of_the_maximum_cpu(mixed: Lab) -> None:
     """The preflight warns of the CPU model "maximum", which differs on each host."""
     old, new = mixed.hosts
@@ -119,7 +132,9 @@ def test_preflight_depends_on_the_direction(mixed: Lab) -> None:
     assert up["machine types"].status is Status.OK
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "how", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.thorough)]
+)
 def test_interrupted_build_leaves_no_image(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: signal.Signals
 ) -> None:

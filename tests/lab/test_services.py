@@ -86,6 +86,7 @@ def test_service_keeps_every_acknowledged_write(
     assert again.service_check == run.service_check
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(200)
 def test_failure_of_the_clients_fails_no_migration(lab: Lab) -> None:
     """A service that refuses its clients leaves a warning, and the guest moves all the same."""

@@ -182,6 +182,10 @@ CASES = {
 }
 
 
+#: Each is like another case.
+RARELY_TRIED = ("compression-default", "compression-zlib")
+
+
 @pytest.mark.thorough
 def test_qemus_own_parameters(guest: Guest) -> None:
     """QEMU's own parameters reach the QEMU that reads them, and the next plan's guest has none."""
@@ -215,7 +219,13 @@ def parameters_of(guest: Guest) -> Any:
     return ask_monitor(guest.host.domain(guest.name), "query-migrate-parameters")
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=name, marks=[pytest.mark.thorough] * (name in RARELY_TRIED))
+        for name, case in CASES.items()
+    ],
+)
 def test_reaches_qemu(guest: Guest, case: Case) -> None:
     """Capabilities and parameters reach the right QEMUs, and have their effect."""
     guest.set_workload(case.dirty_mib_s)
@@ -239,7 +249,7 @@ def test_nothing_is_on_by_default(guest: Guest) -> None:
 # --- connections ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", ["normal", "peer2peer"])
+@pytest.mark.parametrize("mode", [pytest.param("normal", marks=pytest.mark.thorough), "peer2peer"])
 def test_who_connects_to_the_destination(guest: Guest, mode: str) -> None:
     """The source's libvirtd connects to the destination's in peer2peer only."""
     uri = f"qemu+tcp://{guest.other_host.name}/system"
@@ -265,7 +275,7 @@ def test_where_qemu_listens(guest: Guest) -> None:
     assert f"{address}:49200" in done.sockets
 
 
-@pytest.mark.parametrize("mode", ["normal", "peer2peer"])
+@pytest.mark.parametrize("mode", [pytest.param("normal", marks=pytest.mark.thorough), "peer2peer"])
 def test_auto_leaves_the_uri_to_the_destination(guest: Guest, mode: str) -> None:
     """With "auto" the destination's libvirtd chooses address and port, and tells the source."""
     done = arrived(migrate_recorded(guest, mode=mode, migration_uri="auto", bandwidth_mib_s=60))
@@ -276,7 +286,7 @@ def test_auto_leaves_the_uri_to_the_destination(guest: Guest, mode: str) -> None
     assert f"{ADDRESSES[guest.host.name]}:{port}" in done.sockets
 
 
-@pytest.mark.parametrize("mode", ["normal", "peer2peer"])
+@pytest.mark.parametrize("mode", [pytest.param("normal", marks=pytest.mark.thorough), "peer2peer"])
 def test_memory_goes_over_a_unix_socket(guest: Guest, mode: str) -> None:
     """Over a Unix socket that both hosts see, no memory goes through the network."""
     source = guest.host

@@ -19,6 +19,7 @@ def outputs(trial_key: str, lab: Lab, **spec: float) -> list[str]:
         guest.destroy()
 
 
+@pytest.mark.thorough
 def test_dirty_rate_of_a_guest_is_measured(lab: Lab) -> None:
     """The rate is there after the measurement, and no speed limit is set."""
     started, rate, _, speed = outputs("numbers", lab, dirty_mib_s=40)

@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 #: the default:
 #: MIGRATIONLAB_IMAGES=bookworm,forky MIGRATIONLAB_PLANS=300.
 IMAGES_TO_TRY = os.environ.get("MIGRATIONLAB_IMAGES", image.DEFAULT).split(",")
-PLANS_TO_TRY = int(os.environ.get("MIGRATIONLAB_PLANS", "25"))
+PLANS_TO_TRY = int(os.environ.get("MIGRATIONLAB_PLANS", "12"))
 UUID = "6a7d1f0e-52c6-4d4e-9d52-1f6a5b1c7e01"
 NAME = "tiny"
 # Too small to boot anything, so that a migration of it takes half a second.

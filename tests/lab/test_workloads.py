@@ -55,6 +55,7 @@ def test_pattern_changes_for_every_writer(busy: Guest) -> None:
     assert busy.check().bad_pages == 2
 
 
+@pytest.mark.thorough
 def test_nearly_zero_pages_compress(lab: Lab) -> None:
     """A guest of zeros sends a small part of the memory that it wrote."""
     guest = lab.boot("zeros", memory_mib=160, working_set_mib=32, dirty_mib_s=1, content="zeros")

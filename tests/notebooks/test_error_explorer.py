@@ -39,7 +39,7 @@ def test_closed_port_gives_the_recorded_message(guest: Guest) -> None:
     explorer.close()
 
 
-@pytest.mark.parametrize("way", ["port", "tunnel"])
+@pytest.mark.parametrize("way", ["port", pytest.param("tunnel", marks=pytest.mark.thorough)])
 def test_solutions_migrate_with_closed_ports(lab: Lab, guest: Guest, way: str) -> None:
     """Each solution's plan completes although libvirt's own ports are closed."""
     to = guest.other_host

@@ -29,6 +29,7 @@ def watch(shown: widgets.HTML, text: str) -> threading.Event:
     return seen
 
 
+@pytest.mark.thorough
 def test_panel_migrates_cancels_and_migrates_back(guest: Guest) -> None:
     """In both modes, also after a cancel, the guest is intact on the host that the panel shows."""
     panel = MigrationPanel(guest)

@@ -44,7 +44,9 @@ print(json.dumps(frame.astype(int).to_dict(orient="list")))
 """
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "localhost"])
+@pytest.mark.parametrize(
+    "address", [pytest.param("127.0.0.1", marks=pytest.mark.thorough), "::1", "localhost"]
+)
 def test_every_request_is_answered(address: str) -> None:
     """On a working network every request has an answer, which arrives soon after the request."""
     found = pd.DataFrame(json.loads(apart(PROBE, address)))

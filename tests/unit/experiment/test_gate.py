@@ -18,7 +18,7 @@ from migrationlab.plots import history
 from migrationlab.runs.run import Run
 
 MakeRun = Callable[..., Run]
-DESIGN = {**GRID, "repeats": 8}
+DESIGN = {**GRID, "workloads": {}, "repeats": 8}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def baseline(tmp_path_factory: pytest.TempPathFactory, make_run: MakeRun) -> Exp
 @pytest.fixture(scope="module")
 def slower(tmp_path_factory: pytest.TempPathFactory, make_run: MakeRun) -> Experiment:
     """Return the same experiment with downtimes of about 400 ms in all cells."""
-    downtimes = {number: 400.0 + number / 10 for number in range(1, 33)}
+    downtimes = {number: 400.0 + number / 10 for number in range(1, 17)}
     return experiment(tmp_path_factory.mktemp("slower"), make_run, downtimes_ms=downtimes, **DESIGN)
 
 
@@ -59,7 +59,7 @@ def test_equal_experiment_holds(baseline: Experiment) -> None:
     """An experiment holds its limits against itself, with room for its own spread."""
     found = judge(baseline, baseline, ["downtime_event_ms median +10%"])
     assert found.verdict is GateVerdict.HOLDS
-    assert len(found.judgements) == 4
+    assert len(found.judgements) == 2
 
 
 def test_slower_experiment_is_exceeded(baseline: Experiment, slower: Experiment) -> None:
@@ -78,7 +78,7 @@ def test_cell_that_no_longer_completes_is_exceeded(
     baseline: Experiment, make_run: MakeRun, tmp_path: Path
 ) -> None:
     """A cell that had values and has none is worse, not unknown."""
-    outcomes = dict.fromkeys(range(1, 33), "failed")
+    outcomes = dict.fromkeys(range(1, 17), "failed")
     broken = experiment(tmp_path, make_run, outcomes=outcomes, **DESIGN)
     found = judge(broken, baseline, ["downtime_event_ms median +10%"])
     assert found.verdict is GateVerdict.EXCEEDED

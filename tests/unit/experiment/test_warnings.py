@@ -26,7 +26,7 @@ def quiet(recording: type) -> Callable[..., list[Run]]:
     """Return a function that makes runs without warnings, except for what is changed."""
 
     def make_runs(
-        count: int = 12,
+        count: int = 8,
         first: Any = None,
         environment: dict[str, Any] | None = None,
         **changes: Any,
@@ -41,7 +41,7 @@ def quiet(recording: type) -> Callable[..., list[Run]]:
 
 def test_quiet_runs_have_no_warnings(quiet: Callable[..., list[Run]]) -> None:
     """Equal runs on KVM, on an idle machine, give no warning."""
-    assert kinds(quiet(), planned=12) == set()
+    assert kinds(quiet(), planned=8) == set()
 
 
 @pytest.mark.parametrize(
@@ -145,12 +145,12 @@ def test_outcomes_and_gaps_give_warnings(quiet: Callable[..., list[Run]], record
     """Migrations that did not complete, missing runs and cut-short runs each give a warning."""
     failed = quiet(1, recording(number=50, outcome="timed_out"))[0]
     runs = [*quiet(), failed]
-    assert kinds(runs, planned=14, cut_short=2) == {
+    assert kinds(runs, planned=10, cut_short=2) == {
         WarningKind.NOT_COMPLETED, WarningKind.UNFINISHED, WarningKind.CUT_SHORT,
     }  # fmt: skip
     known = Runs(runs)
     (found,) = [c for c in find(known, known.frame()) if c.kind is WarningKind.NOT_COMPLETED]
-    assert "1 of 13" in found.text
+    assert "1 of 9" in found.text
     assert "1 timed out" in found.text
 
 

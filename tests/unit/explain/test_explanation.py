@@ -20,7 +20,7 @@ MESSAGES: list[dict[str, Any]] = yaml.safe_load((HERE / "messages.yaml").read_te
 CASES: list[dict[str, Any]] = [
     case
     for name in ("cases.yaml", "reported.yaml")
-    for case in yaml.safe_load((HERE / name).read_text("utf-8"))
+    for case in yaml.load((HERE / name).read_text("utf-8"), yaml.CSafeLoader)
 ]
 STRANGERS: list[str] = yaml.safe_load((HERE / "strangers.yaml").read_text("utf-8"))
 #: The ids that the faults of the lab and the rules of a plan use.

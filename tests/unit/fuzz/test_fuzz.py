@@ -28,7 +28,7 @@ from migrationlab.runs.store import save_run
 
 MORE = int(os.environ.get("MIGRATIONLAB_FUZZ", "0"))
 fuzz = settings(
-    max_examples=MORE or 150,
+    max_examples=MORE or 60,
     derandomize=not MORE,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -96,10 +96,10 @@ def test_empty_run_can_be_drawn(make_run: MakeRun, draw: Callable[[Run], plots.P
 @drawn_from_a_run
 @pytest.mark.parametrize("run", REAL, ids=repr)
 def test_real_recordings_can_be_drawn(run: Run, draw: Callable[[Run], plots.Picture]) -> None:
-    """Each figure of a real recording is drawn and rendered."""
+    """Each figure of a real recording is drawn and laid out."""
     picture = draw(run)
     check(picture)
-    assert picture.render("png").startswith(b"\x89PNG")
+    picture.figure.draw_without_rendering()
 
 
 def test_timeline_shows_phases_iterations_and_downtimes(
