@@ -1,6 +1,5 @@
-"""Fixtures of all live tests: one lab and one guest for those of a file.
+"""Fixtures of all live tests: the lab and the guest that they share.
 
-They start in three seconds, and an idle guest takes a quarter of a CPU, so none outlives its file.
 A test that kills or damages something makes its own.
 """
 
@@ -8,15 +7,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import hypothesis
 import psutil
 import pytest
 
+from migrationlab.errors import MigrationLabError
 from migrationlab.lab import image
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
+from migrationlab.plan.wire_spec import WireSpec
 
 # A busy machine is no reason to fail.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -104,21 +106,89 @@ def pytest_runtestloop(session: pytest.Session) -> None:
             image.ensure(release)
 
 
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """Start the lab that a file's live tests share; check that nothing of the lab is left."""
-    with Lab() as shared:
-        pids = [process.pid for process in psutil.Process(shared.rack.pid).children(recursive=True)]
-        folder = shared.files.directory
-        yield shared
+@dataclass
+class KeptLab:
+    """A lab and its guest, for one file after the other.
+
+    Both take some seconds to start. Between two files the guest is paused, because it takes a
+    quarter of a CPU. A file with a failure, or that leaves anything, ends them.
+    """
+
+    lab: Lab | None = None
+    guest: Guest | None = None
+
+    def started(self) -> Lab:
+        """Return the lab; start it if there is none."""
+        if self.lab is None:
+            self.lab = Lab()
+        return self.lab
+
+    def booted(self, lab: Lab) -> Guest:
+        """Return the guest, running; boot it if there is none."""
+        if self.guest is None:
+            self.guest = lab.boot("shared", memory_mib=192, working_set_mib=32, dirty_mib_s=20)
+        elif self.guest.paused:
+            self.guest.resume()
+        return self.guest
+
+    def is_as_new(self) -> bool:
+        """Pause the guest; return whether another file can use the lab."""
+        if self.lab is None or self.guest is None or not self.lab.alive:
+            return False
+        try:
+            found = [guest.uuid for guest in self.lab.guests]
+            if found != [self.guest.uuid] or self.lab.wire.settings != WireSpec():
+                return False
+            if not self.guest.paused:
+                self.guest.suspend()
+        except MigrationLabError:
+            return False  # a host that does not answer
+        return self.guest.name == "shared" and self.lab.inspect()["broken"] is None
+
+    def end(self) -> None:
+        """End the lab, and check that nothing of it is left."""
+        lab, self.lab, self.guest = self.lab, None, None
+        if lab is not None:
+            end(lab)
+
+
+def end(lab: Lab) -> None:
+    """End a lab, and check that nothing of it is left."""
+    pids = [process.pid for process in psutil.Process(lab.rack.pid).children(recursive=True)]
+    folder = lab.files.directory
+    lab.close()
     assert not [pid for pid in pids if psutil.pid_exists(pid)]
     assert not folder.exists()
 
 
+@pytest.fixture(scope="session")
+def kept() -> Iterator[KeptLab]:
+    """Keep a lab for the files whose tests use the shared guest."""
+    made = KeptLab()
+    yield made
+    made.end()
+
+
 @pytest.fixture(scope="module")
-def shared_guest(lab: Lab) -> Guest:
-    """Boot the guest that a file's live tests share."""
-    return lab.boot("shared", memory_mib=192, working_set_mib=32, dirty_mib_s=20)
+def lab(request: pytest.FixtureRequest, kept: KeptLab) -> Iterator[Lab]:
+    """Give the lab that a file's live tests share."""
+    session = request.session
+    own = [item for item in session.items if item.path == request.path]
+    if not any("shared_guest" in getattr(item, "fixturenames", ()) for item in own):
+        made = Lab()
+        yield made
+        end(made)
+        return
+    failed = session.testsfailed
+    yield kept.started()
+    if session.testsfailed > failed or not kept.is_as_new():
+        kept.end()
+
+
+@pytest.fixture(scope="module")
+def shared_guest(lab: Lab, kept: KeptLab) -> Guest:
+    """Give the guest that the live tests of some files share."""
+    return kept.booted(lab)
 
 
 @pytest.fixture
