@@ -155,12 +155,15 @@ class Table:
             joined: Whether a placeholder may extend over the end of a line.
         """
         text = plain.flat if joined else plain.text
-        for wording in self._candidates(plain.flat):
+        for wording in self._candidates(plain):
             for start, end in _places(wording, text, plain.flat):
                 yield Match(wording, start, end)
 
-    def _candidates(self, text: str) -> list[Wording]:
-        """Return the wordings that a text of one line can have."""
+    def _candidates(self, plain: Plain) -> list[Wording]:
+        """Return the wordings that a text can have."""
+        text = plain.text
+        if len(text) > _PIECE:  # lines that are alike have no other words
+            text = "\n".join(dict.fromkeys(text.split("\n")))
         words = {word for each in _words_of(text) for word in self._words.intersection(each)}
         numbers = sorted({each for word in words for each in self._by_word.get(word, ())})
         found = [self.wordings[each] for each in numbers if self.wordings[each].words <= words]

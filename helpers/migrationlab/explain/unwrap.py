@@ -52,9 +52,8 @@ _ENTITY = {"lt": "<", "gt": ">", "#10": BREAK, "#xA": BREAK}
 _DOUBLED = re.compile(r"''(?:(?=[\w/.])|(?<=[\w/.)\]>%-]'')(?!'))")
 _HALVES = re.compile(r"([Mm]essage from the (?:source|destination) host: )")
 #: Some tools join QEMU's lines without a blank between them.
-_INNER_LINES = re.compile(
-    r"(?:: |(?<=[\w)\]'.]))(?=\d{4}-\d\d-\d\dT[\d:.]{8,20}Z (?:/\S{1,200}/)?(?:qemu|kvm))"
-)
+_INNER_LINES = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]{8,20}Z (?:/\S{1,200}/)?(?:qemu|kvm)")
+_BEFORE_INNER_LINE = re.compile(r": |.?[\w)\]'.]")
 #: A line of QEMU itself, and not one that it writes without an error.
 _OWN_LINE = re.compile(
     r"\b(?:qemu-system-\w+|qemu-kvm|kvm): (?!warning|info|-\w+ [^\n\v]*(?:redirected|deprecated)|"
@@ -177,7 +176,7 @@ def unwrap(raw: str) -> Plain:
     if "essage from the " in text:
         text = _HALVES.sub(rf"{BREAK}\1", text)
     if "Z qemu" in text or "/qemu" in text or "Z kvm" in text:
-        text = _INNER_LINES.sub(lambda found: found[0].strip() + BREAK, text)
+        text = _INNER_LINES.sub(_broken_off, text)
     if ": libvirt" in text:
         text = _REPEATED.sub(BREAK, text)
     if "essage=" in text or "essage: '" in text:
@@ -201,6 +200,12 @@ def _without_wrapping(text: str) -> str:
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", BREAK)
     return text
+
+
+def _broken_off(found: re.Match[str]) -> str:
+    """Return the begin of a QEMU's own line, with a break before it where something is before."""
+    before = found.string[max(0, found.start() - 2) : found.start()]
+    return f"{BREAK}{found[0]}" if _BEFORE_INNER_LINE.fullmatch(before) else found[0]
 
 
 def _unescaped(found: re.Match[str]) -> str:
