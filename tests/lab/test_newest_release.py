@@ -7,8 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from migration_helpers import arrived, migrate_recorded, postcopy, with_command_log
+from migrationlab.hosts.monitor import ask_monitor
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
+from migrationlab.plan.qemu_own import UNOFFERED, USED
+from migrationlab.plan.qemu_parameters import PARAMETERS
 
 NEWEST = "trixie-backports"
 pytestmark = [pytest.mark.lab(NEWEST), pytest.mark.timeout(400)]
@@ -32,6 +35,22 @@ def test_disk_is_copied_to_an_image_of_zeroes(traveller: Guest) -> None:
     packages = done.run.source["packages"]
     assert packages["qemu-system-x86"].startswith("1:11.")
     assert packages["linux-image"].startswith("6.12.")
+
+
+def test_table_has_all_that_qemu_has_for_a_migration(traveller: Guest) -> None:
+    """What this QEMU has is a setting of a plan, libvirt's own, for labs, or not offered."""
+    domain = traveller.host.domain(traveller.name)
+    qemu = traveller.host.facts.qemu
+    unoffered = {each.name for each in UNOFFERED if each.in_version(qemu)}
+    capabilities = {
+        each["capability"] for each in ask_monitor(domain, "query-migrate-capabilities")
+    }
+    parameters = set(ask_monitor(domain, "query-migrate-parameters"))
+    assert {each.name for each in UNOFFERED if each.kind == "capability"} & capabilities == (
+        capabilities - set(USED)
+    )
+    assert unoffered <= capabilities | parameters
+    assert parameters <= unoffered | set(USED) | set(PARAMETERS)
 
 
 @pytest.mark.thorough

@@ -2,6 +2,9 @@
 
 One thread samples on its own connection, so it never waits for the call that migrates. The
 statistics have libvirt's names (``virDomainGetJobStats``, include/libvirt/libvirt-domain.h).
+libvirt 12.9 has the same as 11.3. What QEMU counts besides (its bytes before, during and after the
+downtime, and since 11.1 all that remains) libvirt does not report, and while a guest migrates
+libvirt lets nobody ask QEMU's monitor for it.
 """
 
 from __future__ import annotations

@@ -190,8 +190,8 @@ def _raw_report(form: str, values: Mapping[str, float]) -> JobReport | None:
 _QEMU_STATES = {
     "none": "none", "setup": "setup", "active": "active", "pre-switchover": "active",
     "device": "active", "completed": "completed", "cancelling": "cancelled",
-    "cancelled": "cancelled", "postcopy-active": "postcopy", "postcopy-paused": "paused",
-    "postcopy-recover": "paused", "postcopy-recover-setup": "paused",
+    "cancelled": "cancelled", "postcopy-device": "postcopy", "postcopy-active": "postcopy",
+    "postcopy-paused": "paused", "postcopy-recover": "paused", "postcopy-recover-setup": "paused",
 }  # fmt: skip
 
 #: A dictionary of names and numbers, as Python prints it.

@@ -51,8 +51,12 @@ def ran(lab: LabBase, host: str, script: str, back: str) -> Change:
 
 
 def certificates_read(lab: LabBase, host: str) -> Change:
-    """Let libvirtd read its certificates again; its connections stay."""
-    read = partial(_run, lab, host, "virt-admin", "server-update-tls", "libvirtd")
+    """Let the daemon that serves other machines read its certificates again.
+
+    Its connections stay. virt-admin finds it by itself: virtproxyd has the socket of libvirtd.
+    """
+    server = lab.files.host(host).server
+    read = partial(_run, lab, host, "virt-admin", "server-update-tls", server)
     return Change(read, read)
 
 

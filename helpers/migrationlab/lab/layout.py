@@ -32,11 +32,11 @@ LIBVIRT_PORT = 16509
 LIBVIRT_TLS_PORT = 16514
 #: Records of the beat buffer: a quarter of an hour of one guest's beats.
 BEAT_RECORDS = 1 << 20
-#: The path of the lab's folder of guests on the hosts.
 #: The daemons that control QEMU. libvirtd also serves the network; with modular daemons virtproxyd
 #: does that.
 DAEMONS = ("libvirtd", "virtqemud")
 Daemons = Literal["monolithic", "modular"]
+#: The path of the lab's folder of guests on the hosts.
 GUESTS_AT_HOST = "/var/lib/migrationlab/guests"
 #: The folder of a host's own disks, which the other host does not see.
 DISKS_AT_HOST = "/var/lib/migrationlab/disks"
@@ -80,6 +80,11 @@ class HostFiles:
         """Return the name of the daemon that controls QEMU: libvirtd, or modular virtqemud."""
         modular = Path(self.directory, "etc/libvirt/virtqemud.conf").exists()
         return "virtqemud" if modular else "libvirtd"
+
+    @property
+    def server(self) -> str:
+        """Return the name of the daemon that serves other machines: libvirtd, or virtproxyd."""
+        return "virtproxyd" if self.daemon == "virtqemud" else "libvirtd"
 
     @property
     def socket(self) -> Path:

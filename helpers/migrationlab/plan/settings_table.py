@@ -7,11 +7,16 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from migrationlab.errors import UsageError
+from migrationlab.plan.qemu_own import UNOFFERED
 from migrationlab.plan.setting import Group, Setting, SettingKind
 from migrationlab.plan.wording import nearest, quote
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+#: The heading of the last rows of the printed table.
+OWN = "QEMU's own, which libvirt does not offer"
 
 
 class SettingsTable:
@@ -53,6 +58,10 @@ class SettingsTable:
                 lines += [f"  {about.name}", f"      {about.meaning}"]
                 lines += [f"      {label}: {text}" for label, text in _details(about)]
             lines.append("")
+        lines += [OWN, ""]
+        for own in UNOFFERED:
+            lines += [f"  {own.name} ({own.kind})", f"      {own.meaning}"]
+            lines.append(f"      since: {own.versions}")
         return "\n".join(lines).rstrip()
 
     def _repr_html_(self) -> str:
@@ -70,6 +79,11 @@ class SettingsTable:
                     html.escape(" ".join(text for _, text in _since(about))),
                 )
                 rows.append(f"<tr>{''.join(f'<td {left}>{cell}</td>' for cell in cells)}</tr>")
+        rows.append(f'<tr><th colspan="5" scope="rowgroup" {left}><b>{OWN}</b></th></tr>')
+        for own in UNOFFERED:
+            name = f"<code>{html.escape(own.name)}</code>"
+            cells = (name, html.escape(own.meaning), f"{own.kind} of QEMU", "none", own.versions)
+            rows.append(f"<tr>{''.join(f'<td {left}>{cell}</td>' for cell in cells)}</tr>")
         heads = ("Setting", "Meaning", "Values", "libvirt", "Since")
         head = "".join(f'<th scope="col" {left}>{name}</th>' for name in heads)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"

@@ -5,6 +5,8 @@ Needs pandas, numpy and :mod:`migrationlab.analysis`. A run imports this module 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Any
 
@@ -23,6 +25,8 @@ from migrationlab.runs.schema import DOWNTIMES, SUMMARY
 WRITE_NUMBERS = (
     "before_p99_us", "sending_p99_us", "sending_max_us", "after_p99_us", "after_max_us",
 )  # fmt: skip
+#: The first QEMU that computes its expected downtime when it is asked.
+ON_DEMAND = (11, 1)
 
 
 def timeline_of(run: RunRecord) -> Timeline:
@@ -37,7 +41,29 @@ def timeline_of(run: RunRecord) -> Timeline:
             mode=str(run.plan.mode),
         )
     )
-    return replace(line, downtimes=with_service(line.downtimes, service_of(run, line)))
+    return replace(
+        line,
+        downtimes=with_service(line.downtimes, service_of(run, line)),
+        notes=(*line.notes, *_expectation(run)),
+    )
+
+
+def _expectation(run: RunRecord) -> Iterator[str]:
+    """Yield what is special of QEMU's expected downtime, if the source's QEMU is of 11.1 or newer.
+
+    Source: QEMU's commits dd4fe8844b52 and 54a814cc0947 (11.1); of older ones
+    migration_update_counters in migration/migration.c.
+    """
+    version = str(run.source.get("qemu_version") or "")
+    found = re.match(r"(\d+)\.(\d+)", version, re.ASCII)
+    newer = found is not None and (int(found[1]), int(found[2])) >= ON_DEMAND
+    if newer and run.job["expected_downtime_ms"].notna().any():
+        yield (
+            f"QEMU {version} computes expected_downtime_ms when it is asked: what was left to "
+            "send, of memory and devices, when the last iteration began, at the present rate. "
+            "QEMU before 11.1 counts memory only, and names the limit until it has measured how "
+            "fast the guest dirties memory. Values of the two cannot be compared."
+        )
 
 
 def copied(line: Timeline) -> Timeline:

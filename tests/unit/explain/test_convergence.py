@@ -322,3 +322,10 @@ def test_cut_and_changed_reports_never_raise(text: str, data: st.DataObject) -> 
     start = data.draw(st.integers(0, len(text)))
     explain_job(text[:start])
     explain_job(text[start:])
+
+
+def test_state_of_qemu_while_the_destination_loads_devices_is_post_copy() -> None:
+    """QEMU 11 has postcopy-device between its two older states."""
+    ram = {"transferred": 1 << 20, "remaining": 1 << 20, "total": 1 << 28, "dirty-sync-count": 2}
+    text = json.dumps({"return": {"status": "postcopy-device", "ram": ram}})
+    assert answer(text).verdict is Verdict.POSTCOPY

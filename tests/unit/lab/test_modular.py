@@ -70,6 +70,7 @@ def test_each_host_has_the_settings_of_its_daemons(tmp_path: Path) -> None:
     host_config.write(files, ("modular", "monolithic"))
     new, old = files.host("host-a"), files.host("host-b")
     assert (new.daemon, old.daemon) == ("virtqemud", "libvirtd")
+    assert (new.server, old.server) == ("virtproxyd", "libvirtd")
     assert (new.socket.name, old.socket.name) == ("virtqemud-sock", "libvirt-sock")
     qemu = (new.directory / new.config).read_text()
     proxy = (new.directory / "etc/libvirt/virtproxyd.conf").read_text()

@@ -240,3 +240,15 @@ def test_downtimes_have_a_row_per_number_of_completed_runs(make_run: MakeRun) ->
         "event": 2,
         "network": 1,
     }
+
+
+@pytest.mark.parametrize(("qemu", "notes"), [("10.0.13", 0), ("11.1.3", 1), ("unknown", 0)])
+def test_run_says_that_a_newer_qemu_expects_another_downtime(
+    make_run: MakeRun, qemu: str, notes: int
+) -> None:
+    """QEMU 11.1 computes the expected downtime in another way, and the run's timeline says so."""
+    run = make_run()
+    job = run.job.assign(expected_downtime_ms=300)
+    newer = dataclasses.replace(run, job=job, source={**run.source, "qemu_version": qemu})
+    said = [note for note in newer.timeline().notes if "expected_downtime_ms" in note]
+    assert len(said) == notes
