@@ -6,6 +6,7 @@ from typing import Literal
 
 import click
 
+from migrationlab.cli.display import StepDisplay
 from migrationlab.cli.options import Format, answer, format_option
 from migrationlab.plan.uris import require_connection_uri
 
@@ -60,14 +61,16 @@ def recover(
 
     require_connection_uri("--from", source)
     require_connection_uri("--to", destination)
-    found = recovered(
-        domain,
-        source=source,
-        destination=destination,
-        confirm_dead=confirm_dead,
-        keep=keep,
-        patience_s=patience_s,
-        carry_out=yes,
-    )
+    with StepDisplay() as display:
+        found = recovered(
+            domain,
+            source=source,
+            destination=destination,
+            confirm_dead=confirm_dead,
+            keep=keep,
+            patience_s=patience_s,
+            carry_out=yes,
+            on_step=display,
+        )
     answer(output_format, found.to_dict(), str(found))
     context.exit(0 if found.verdict.kind is Kind.WELL else 1)

@@ -19,15 +19,18 @@ from migrationlab.errors import HostError, LabError, UsageError
 from migrationlab.experiment.fault_cells import PAUSED, FaultCell
 from migrationlab.experiment.fault_folder import FaultRow
 from migrationlab.explain.explanation import causes
+from migrationlab.hosts.connection import close_connection, refusals
 from migrationlab.hosts.host import Host
 from migrationlab.hosts.time_limit import within
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
 from migrationlab.lab.phase_faults import PhaseFault, Side
 from migrationlab.migrate.migration import Migration
-from migrationlab.migrate.recovery import Kind
-from migrationlab.migrate.recovery_steps import Recovery, recover
+from migrationlab.migrate.recovery import Job, Kind
+from migrationlab.migrate.recovery_scene import Recovery
+from migrationlab.migrate.recovery_steps import recover
 from migrationlab.migrate.start import start
+from migrationlab.plan.virsh import virsh_line
 from migrationlab.runs.run import Outcome, Run
 
 #: How long a host of the lab may take to answer.
@@ -36,6 +39,8 @@ PATIENCE_S = 5.0
 RECOVERY_S = 30.0
 #: The pause between two calls.
 PAUSE_S = 0.5
+#: How long the end of a QEMU that does not answer may take: libvirt waits before it kills it.
+GIVE_UP_S = 60.0
 #: How long a fault may take to fire once the run is over: post-copy was paused then.
 FIRES_S = 10.0
 #: The copy to keep if a guest runs on both hosts: it ran first.
@@ -87,7 +92,7 @@ def trial(lab: Lab, guest: Guest, cell: FaultCell, repeat: int) -> tuple[Run, Fa
         _first_look(ask, seen)
     dead = side if cell.kind == "kill-host" and fault.fired_at_ns else None
     seen.trouble += _reconnected(lab, {name: sides[name] for name in sides if name != dead})
-    _recovered(partial(ask, confirm_dead=dead), seen)
+    _recovered(partial(ask, confirm_dead=dead), seen, sides)
     took_s = time.monotonic() - began
     running = [name for name, host in sides.items() if name != dead and _runs(host, guest.uuid)]
     return run, FaultRow(
@@ -184,7 +189,7 @@ def _reconnected(lab: Lab, alive: Mapping[Side, Host]) -> Iterator[str]:
             yield f"libvirtd of the {side} ended, and the host started it again"
 
 
-def _recovered(ask: partial[Recovery], seen: Recovering) -> None:
+def _recovered(ask: partial[Recovery], seen: Recovering, sides: Mapping[Side, Host]) -> None:
     """Recover the guest after the fault."""
     end = time.monotonic() + RECOVERY_S
     before = seen.by
@@ -194,10 +199,31 @@ def _recovered(ask: partial[Recovery], seen: Recovering) -> None:
         _step(ask, seen, "recover, after the fault")
         time.sleep(PAUSE_S)
     assert seen.last is not None
+    if seen.last.found["destination"].job is Job.STUCK:
+        _given_up(ask, seen, sides)
     if seen.last.verdict.kind is Kind.LOST:
         seen.by = "lost"
     elif before == seen.by == NOTHING and seen.over:
         seen.by = "the end of the fault"
+
+
+def _given_up(ask: partial[Recovery], seen: Recovering, sides: Mapping[Side, Host]) -> None:
+    """End both halves of a guest, as ``recover`` says of a QEMU that waits and is not stopped."""
+    assert seen.last is not None
+    name = seen.last.domain
+    for host in sides.values():
+        within(GIVE_UP_S, partial(_destroy, host, name))
+        seen.commands.append(virsh_line(host.uri, "destroy", name))
+    seen.last = ask()
+
+
+def _destroy(host: Host, name: str) -> None:
+    connection = host.new_connection()
+    try:
+        with refusals():
+            connection.lookupByName(name).destroy()
+    finally:
+        close_connection(connection)
 
 
 def _step(ask: partial[Recovery], seen: Recovering, by: str) -> None:

@@ -71,6 +71,7 @@ class Found:
         persistent: Whether the host keeps a definition of it.
         received: For an incoming copy, whether QEMU has all of its memory; None if not known.
         dead: Whether somebody confirmed that the host or its copy is dead.
+        postcopy: Whether its QEMU is in post-copy, while libvirt's reason does not say so.
     """
 
     state: str
@@ -79,6 +80,7 @@ class Found:
     persistent: bool = False
     received: bool | None = None
     dead: bool = False
+    postcopy: bool = False
 
     def __str__(self) -> str:
         if self.dead:
@@ -88,7 +90,8 @@ class Found:
         if self.state == "unknown":
             return f"unknown ({self.reason})"
         kept = "persistent" if self.persistent else "transient"
-        return f"{self.state} ({self.reason}), {self.job}, {kept}"
+        half = ", its QEMU in post-copy" if self.postcopy else ""
+        return f"{self.state} ({self.reason}), {self.job}, {kept}{half}"
 
     @property
     def gone(self) -> bool:
@@ -98,7 +101,7 @@ class Found:
     @property
     def split(self) -> bool:
         """Return whether this copy is a part of a guest in post-copy."""
-        return not self.gone and self.reason in IN_POSTCOPY
+        return not self.gone and (self.postcopy or self.reason in IN_POSTCOPY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +236,17 @@ def _postcopy(source: Found, destination: Found) -> Verdict:
             "The source runs a guest in post-copy. It must never run there again.",
             advice="Pause it at the source (virsh suspend), and read both hosts' logs.",
         )
+    if destination.job is Job.STUCK:
+        return Verdict(
+            Kind.REFUSED,
+            "Post-copy was interrupted, and a try to resume it waits for the "
+            "destination's QEMU, which answers no command. Its process is stopped, or it waits for "
+            "a page that only the source has.",
+            advice="Look at that process on the destination: ps -C qemu-system-x86_64 -o pid,stat. "
+            "If its state is T, continue it (kill -CONT PID), and look again. If not, it waits for "
+            "ever, and the memory of the guest is lost: run virsh destroy for the guest on both "
+            "hosts, and start it again from its disk.",
+        )
     return Verdict(
         Kind.RECOVERABLE,
         "Post-copy was interrupted. Each side has a part of the memory, and both are there, so "
@@ -266,10 +280,19 @@ def _half(source: Found, destination: Found) -> Verdict:
             "to notice the end.",
             advice="Look again after some seconds. Never resume the guest at the source.",
         )
+    if half.postcopy:
+        why = (
+            "The memory of the guest is lost. QEMU at the source has begun post-copy, and it does "
+            "not resume a guest from there. The copy at the destination is gone."
+        )
+    else:
+        why = (
+            "The memory of the guest is lost. In post-copy each side had a part, and that of the "
+            f"{OTHER[here]} is gone. The rest at the {here} cannot go on."
+        )
     return Verdict(
         Kind.LOST,
-        f"The memory of the guest is lost. In post-copy each side had a part, and that of the "
-        f"{OTHER[here]} is gone. The rest at the {here} cannot go on.",
+        why,
         (Act(Action.DESTROY, here),),
         advice="Start the guest again from its disk, on one host only.",
     )

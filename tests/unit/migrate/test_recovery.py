@@ -8,8 +8,19 @@ from itertools import product
 import pytest
 
 from migrationlab.errors import UsageError
-from migrationlab.migrate.recovery import OTHER, Act, Action, Found, Job, Kind, Side, decide
-from migrationlab.migrate.recovery_steps import PAUSED, REASONS, RUNNING, recover
+from migrationlab.migrate.recovery import (
+    OF_MIGRATION,
+    OTHER,
+    Act,
+    Action,
+    Found,
+    Job,
+    Kind,
+    Side,
+    decide,
+)
+from migrationlab.migrate.recovery_scene import PAUSED, REASONS, RUNNING
+from migrationlab.migrate.recovery_steps import recover
 
 POSTCOPY = ("post-copy", "post-copy failed")
 STATES = [
@@ -20,6 +31,12 @@ STATES = [
 SOURCES = [
     Found(state, reason, job, kept, dead=dead)
     for (state, reason), job, kept, dead in product(STATES, Job, (True, False), (True, False))
+]
+#: libvirt did not notice that its QEMU had begun post-copy.
+SOURCES += [
+    replace(found, postcopy=True)
+    for found in SOURCES
+    if found.state == "paused" and found.reason in OF_MIGRATION and found.job is Job.NONE
 ]
 DESTINATIONS = [
     Found(state, reason, Job.NONE, kept, received, dead)
@@ -127,7 +144,10 @@ HALF_RUNS = Found("running", "post-copy failed")
         (Found("paused", "user"), ABSENT, Kind.WELL, ""),
         (HALF, HALF_RUNS, Kind.RECOVERABLE, "source postcopy-resume"),
         (HALF, HALF, Kind.RECOVERABLE, "source postcopy-resume"),
+        (HALF, replace(HALF_RUNS, job=Job.STUCK), Kind.REFUSED, ""),
         (HALF, ABSENT, Kind.LOST, "source destroy"),
+        (replace(HELD, postcopy=True), ABSENT, Kind.LOST, "source destroy"),
+        (replace(HELD, postcopy=True), HELD, Kind.REFUSED, ""),
         (ABSENT, HALF_RUNS, Kind.LOST, "destination destroy"),
         (HALF, Found("running", "migrated"), Kind.RECOVERABLE, "source destroy"),
         (RUNS, RUNS, Kind.REFUSED, ""),
