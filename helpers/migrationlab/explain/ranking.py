@@ -8,8 +8,8 @@ Rules, the first that decides:
    finding of that kind, or after the last command that migrates in a copied terminal.
 3. What another guest's line says does not count, nor what a thread of libvirt says that has no part
    in a migration, unless nothing else is there.
-4. The earlier line counts, because a failure begins there. On one line the order of the table
-   decides, which has the more specific cause first.
+4. The earlier line counts, because a failure begins there. On one line, and on two of one message,
+   the order of the table decides, which has the more specific cause first.
 
 A line of other software (a data base, a web server) that has the same words says nothing.
 """
@@ -147,7 +147,12 @@ def _culprit(plain: Plain, found: list[Finding]) -> Finding:
         best = [each for each in best if each.head.time_s is None or each.head.time_s >= begin]
     if len({each.number for each in best}) > 1:
         best = _of_threads_that_migrate(plain, _of_last_guest(plain, found, best))
-    return min(best, key=lambda each: (each.number, each.order))
+    return min(best, key=lambda each: (each.number - _goes_on(plain.text, each), each.order))
+
+
+def _goes_on(text: str, finding: Finding) -> bool:
+    """Return whether the line before a finding ends with the colon of the same message."""
+    return text[max(0, finding.start - 2) : finding.start] == ":\n"
 
 
 def _of_last_guest(plain: Plain, found: list[Finding], best: list[Finding]) -> list[Finding]:
