@@ -1,8 +1,9 @@
 """Set and read the wire between the two hosts, and count its bytes.
 
-The wire is shaped with ``tc`` at both ends, so each direction has the full rate, or a rate of its
-own. A token bucket (TBF) sets the rate. Beneath it netem sets delay, jitter and loss, if the kernel
-has netem. With jitter netem changes the order of frames (tc-netem(8)), as few real networks do.
+The wire is shaped with ``tc`` at both ends, so each direction has the full rate, or the two
+have different rates. A token bucket (TBF) sets the rate. Beneath it netem sets delay, jitter and
+loss, if the kernel has netem. With jitter netem changes the order of frames (tc-netem(8)), as few
+real networks do.
 """
 
 from __future__ import annotations
