@@ -21,6 +21,7 @@ from migrationlab.errors import StoreError, UsageError
 from migrationlab.experiment.fault_cells import DEADLINE_S, GUEST, FaultCell
 from migrationlab.experiment.folder import append_line
 from migrationlab.experiment.manifest import FolderKind, read_manifest_of
+from migrationlab.plan.guest_spec import GuestSpec
 from migrationlab.runs.safe_files import MIB, read_file
 from migrationlab.runs.store import write_file
 
@@ -161,6 +162,9 @@ def prepare_folder(folder: Path) -> None:
     same = {"deadline_s": DEADLINE_S, "guest": asdict(GUEST)}
     if (folder / MANIFEST).exists():
         kept = read_manifest(folder)
+        if isinstance(kept.get("guest"), dict):
+            # What an older version did not know yet was as it is by default.
+            kept["guest"] = asdict(GuestSpec()) | kept["guest"]
         for name, value in same.items():
             if kept.get(name) != value:
                 raise UsageError(

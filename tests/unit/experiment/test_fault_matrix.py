@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -160,6 +161,16 @@ def test_matrix_of_other_runs_is_not_continued(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace('"deadline_s": 8', '"deadline_s": 9'))
     with pytest.raises(UsageError, match=r"deadline_s of .* must be 8 \(got 9\)"):
         prepare_folder(tmp_path)
+
+
+def test_matrix_of_an_older_version_is_continued(tmp_path: Path) -> None:
+    """A field of the guest that this version did not have was as it is by default."""
+    prepare_folder(tmp_path)
+    path = tmp_path / fault_folder.MANIFEST
+    content = json.loads(path.read_text())
+    del content["guest"]["pattern"]
+    path.write_text(json.dumps(content))
+    prepare_folder(tmp_path)
 
 
 @pytest.mark.parametrize(
