@@ -19,6 +19,7 @@ import datetime as dt
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 #: A break that the text does not have as a line: one wrapped message ends, another begins.
 BREAK = "\v"
@@ -50,7 +51,7 @@ _ENTITIES = re.compile(r"&(?:amp;)?(#39|#x27|#34|#10|#xA|apos|quot|lt|gt);")
 _ENTITY = {"lt": "<", "gt": ">", "#10": BREAK, "#xA": BREAK}
 #: YAML and SQL write a quotation mark inside quotation marks twice. '' alone is an empty text.
 _DOUBLED = re.compile(r"''(?:(?=[\w/.])|(?<=[\w/.)\]>%-]'')(?!'))")
-_HALVES = re.compile(r"([Mm]essage from the (?:source|destination) host: )")
+_HALVES = re.compile(r"essage from the (?:source|destination) host: ")
 #: Some tools join QEMU's lines without a blank between them.
 _INNER_LINES = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]{8,20}Z (?:/\S{1,200}/)?(?:qemu|kvm)")
 _BEFORE_INNER_LINE = re.compile(r": |.?[\w)\]'.]")
@@ -61,7 +62,7 @@ _OWN_LINE = re.compile(
 )
 #: Python tools repeat a message behind the name of its exception.
 _REPEATED = re.compile(r": (?=(?:libvirt\.)?libvirtError: )")
-_MESSAGES = re.compile(r"(?<=[Mm]essage[=:])(?: ?)'")
+_MESSAGES = re.compile(r"essage[=:] ?'")
 #: A text with more of a sign than this is no message, and is not searched for what it wraps.
 _MOST_SIGNS = 2_000_000
 
@@ -174,13 +175,13 @@ def unwrap(raw: str) -> Plain:
     if 0 < text.count("''") < _MOST_SIGNS:
         text = _DOUBLED.sub("'", text)
     if "essage from the " in text:
-        text = _HALVES.sub(rf"{BREAK}\1", text)
+        text = _with_breaks(text, [found.start() - 1 for found in _HALVES.finditer(text)])
     if "Z qemu" in text or "/qemu" in text or "Z kvm" in text:
         text = _INNER_LINES.sub(_broken_off, text)
     if ": libvirt" in text:
         text = _REPEATED.sub(BREAK, text)
     if "essage=" in text or "essage: '" in text:
-        text = _MESSAGES.sub(f"'{BREAK}", text)
+        text = _MESSAGES.sub(lambda found: f"{found[0][:7]}'{BREAK}", text)
     for line_break in ("\n", BREAK):
         text = text.replace(f"{line_break} ", line_break).replace(f" {line_break}", line_break)
     return Plain(raw, text, text.lower())
@@ -200,6 +201,12 @@ def _without_wrapping(text: str) -> str:
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", BREAK)
     return text
+
+
+def _with_breaks(text: str, positions: list[int]) -> str:
+    """Return a text with a break at each position; these ascend."""
+    bounds = [0, *positions, len(text)]
+    return BREAK.join(text[begin:end] for begin, end in pairwise(bounds))
 
 
 def _broken_off(found: re.Match[str]) -> str:
