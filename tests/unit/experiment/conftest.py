@@ -19,7 +19,7 @@ from migrationlab.runs.store import save_run
 Keep = Callable[..., Run]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def keep(make_run: Callable[..., Run]) -> Keep:
     """Return a function that writes a fake run of an experiment to its folder."""
 
@@ -53,7 +53,7 @@ def keep(make_run: Callable[..., Run]) -> Keep:
     return kept
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory, keep: Keep) -> Path:
     """Return the folder of an experiment with all of its runs."""
     experiment = two_modes(tmp_path_factory.mktemp("whole"))
