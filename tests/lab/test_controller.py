@@ -164,7 +164,6 @@ def test_max_downtime_lets_the_guest_converge(lab: Lab, stubborn: Guest) -> None
     assert run.summary()["downtime_event_ms"] > 300
 
 
-@pytest.mark.thorough
 def test_compression_cache_gets_its_size(lab: Lab, guest: Guest) -> None:
     """QEMU's compression cache gets the requested size, and an invalid size is refused."""
     plan = Plan(compression=("xbzrle",), **SLOW)

@@ -72,7 +72,6 @@ def test_deadline_holds_if_the_source_does_not_answer(
     assert guest.check().intact
 
 
-@pytest.mark.thorough
 def test_silent_guest_counts_as_lost(lab: Lab, guest: Guest) -> None:
     """If no beat returns after a completed call, the run says so, and is no success."""
     to = guest.other_host
