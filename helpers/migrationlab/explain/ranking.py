@@ -59,9 +59,9 @@ _BEFORE = 300
 #: The words of other software, whose messages can be like those of libvirt and QEMU, and the words
 #: that show that a line is of a hypervisor nevertheless.
 _FOREIGN = re.compile(
-    r"https?://|postgres|psql|mysql|mariadb|mongo|redis|kafka|rabbitmq|elasticsearch|sqlite|sqlstate"
-    r"|sqlalchemy|jdbc|django|laravel|alembic|flyway|liquibase|prisma|supabase|docker|podman|nginx"
-    r"|openvpn|ldap|smtp|hyper-v|vmware|vcenter|vsphere|xapi|xenserver"
+    r"https?://|\b(?:postgres|psql|mysql|mariadb|mongo|redis\b|kafka|rabbitmq|elasticsearch|sqlite"
+    r"|sqlstate|sqlalchemy|jdbc|django|laravel|alembic|flyway|liquibase|prisma|supabase|docker"
+    r"|podman|nginx|openvpn|ldap|smtp|hyper-v|vmware|vcenter|vsphere|xapi|xenserver)"
 )
 _OURS = re.compile(
     r"libvirt|qemu|virsh|\bkvm|virt-|virerror|nova|neutron|vdsm|ovirt|proxmox|\bpve|cloudstack"
@@ -192,7 +192,7 @@ def _findings(plain: Plain, table: Table, code: int | None, *, joined: bool) -> 
         if head.level == "debug" or (match.wording.text.startswith("^") and not head.begins):
             continue
         line, around = _lines(plain.text, match)
-        if _FOREIGN.search(line) and not _OURS.search(line):
+        if _is_foreign(line) and not _is_foreign(match.wording.text):
             continue
         if code is None and match.wording.text in cause.common and not _is_near(plain.text, match):
             continue
@@ -223,6 +223,11 @@ def _rank(match: Match, head: Head, before: str) -> int:
         rank = _LAYER_RANK
     gives_up = cause.kind is Kind.CAUSE and cause.noticed_by is NoticedBy.MANAGEMENT_LAYER
     return rank if head.level == "warning" and not gives_up else rank + WARNING_RANK
+
+
+def _is_foreign(line: str) -> bool:
+    """Return whether a line names other software, and none of a hypervisor."""
+    return bool(_FOREIGN.search(line)) and not _OURS.search(line)
 
 
 def _is_near(text: str, match: Match) -> bool:

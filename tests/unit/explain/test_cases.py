@@ -108,6 +108,7 @@ def test_line_of_other_software_says_nothing() -> None:
     said = "Unable to connect to server at '{}'"
     assert explain(said.format("host-b:49152")).id == "port-closed"
     assert explain(said.format("http://host-b:49152")).id == "unknown"
+    assert explain("Hyper-V clock is not supported by kernel").id == "hyperv-feature-missing"
     assert explain("psycopg2: TLS handshake failed for postgresql").id == "unknown"
 
 
