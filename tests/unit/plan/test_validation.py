@@ -562,6 +562,13 @@ def test_old_libvirt_ignores_disks_that_no_storage_copies(
     assert (rule in accepted_by(libvirt)) is accepted
 
 
+@pytest.mark.parametrize("methods", [(), ("xbzrle",)])
+def test_old_libvirt_lets_xbzrle_have_parallel_connections(methods: tuple[str, ...]) -> None:
+    """libvirt 9.0 accepts it, as no method means xbzrle; 9.4 refuses it."""
+    broken = set(rules(Plan(parallel=True, compression=methods)))
+    assert broken & accepted_by((9, 0, 0)) - accepted_by((9, 4, 0))
+
+
 def test_disks_beside_a_unix_socket_need_their_own_uri() -> None:
     """libvirt checks that before it knows whether storage is copied, in 9.0 and 11.3 alike."""
     plan = Plan(migration_uri="unix:///run/m.sock", copy_disks=("vda",))
