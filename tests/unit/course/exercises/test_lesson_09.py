@@ -49,7 +49,7 @@ def test_solution_for_the_plan_passes(answer: Plan) -> None:
         (Plan(migration_uri=WAY, connection_uri="qemu+tcp://node2/system"), "by SSH"),
         (Plan(migration_uri=WAY, connection_uri="qemu+ssh://root@node2/session"), "by SSH"),
         (Plan(migration_uri="rdma://10.0.5.2:49160"), "RDMA needs"),
-        (Plan(migration_uri=WAY, copy_storage="full"), "Copy the disks"),
+        (Plan(migration_uri=WAY, copy_storage="full"), "Copy disks beside the memory"),
         (Plan(migration_uri=WAY, listen_address="node2"), "does not arrive"),
         (Plan(migration_uri=WAY, connection_uri="qemu+ssh://node2/system"), "root"),
         (Plan(migration_uri=WAY, connection_uri="qemu+ssh://root@node2:49160/system"), "port 22"),
