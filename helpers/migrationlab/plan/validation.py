@@ -49,6 +49,8 @@ ACCEPTED_BY_LIBVIRT = (
 _UNCHECKED = frozenset(
     {"bandwidth_mib_s", "postcopy_bandwidth_mib_s", "switchover_bandwidth_mib_s", "disks_port"}
 )
+#: The largest bandwidth with which libvirt copies disks (qemuMigrationSrcNBDStorageCopy).
+_LARGEST_COPY_MIB_S = (2**63 - 1) >> 20
 
 
 def accepted_by(libvirt: tuple[int, ...]) -> frozenset[str]:
@@ -150,7 +152,9 @@ def _value_problems(plan: Settings) -> Iterator[Problem]:
         elif about.low is not None and about.high is not None:
             whole = about.shape is Shape.WHOLE
             if not (about.low <= value if whole else about.low < value) or not value <= about.high:
-                yield _out_of_range(about, value, offline=plan.offline)
+                copied = about.name == "bandwidth_mib_s" and plan.copy_storage is not None
+                refused = copied and value > _LARGEST_COPY_MIB_S
+                yield _out_of_range(about, value, offline=plan.offline, refused=refused)
 
 
 def _policy_problems(plan: Settings) -> Iterator[Problem]:
@@ -179,10 +183,10 @@ def _unknown_word(about: Setting, word: str) -> Problem:
     )
 
 
-def _out_of_range(about: Setting, value: float, *, offline: bool) -> Problem:
+def _out_of_range(about: Setting, value: float, *, offline: bool, refused: bool) -> Problem:
     got = f"{value:g}" if abs(value) < 10**18 else "a much larger number"
     # Most ranges are QEMU's, and an offline migration starts no QEMU.
-    own = about.parameter is None or about.name in _UNCHECKED or offline
+    own = about.parameter is None or (about.name in _UNCHECKED and not refused) or offline
     return Problem(
         about.name,
         f"{about.name} must be {about.limits} (got {got})",

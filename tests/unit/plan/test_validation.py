@@ -569,6 +569,14 @@ def test_old_libvirt_lets_xbzrle_have_parallel_connections(methods: tuple[str, .
     assert broken & accepted_by((9, 0, 0)) - accepted_by((9, 4, 0))
 
 
+@pytest.mark.parametrize(("copy", "rule"), [(None, "value-range-own"), ("full", "value-range")])
+def test_bandwidth_that_overflows_is_refused_where_disks_are_copied(
+    copy: str | None, rule: str
+) -> None:
+    """libvirt checks the bandwidth of the copy of a disk, and not that of the memory."""
+    assert rule in rules(Plan(bandwidth_mib_s=1 << 50, copy_storage=copy))
+
+
 def test_disks_beside_a_unix_socket_need_their_own_uri() -> None:
     """libvirt checks that before it knows whether storage is copied, in 9.0 and 11.3 alike."""
     plan = Plan(migration_uri="unix:///run/m.sock", copy_disks=("vda",))
