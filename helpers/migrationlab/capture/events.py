@@ -19,8 +19,7 @@ from typing import Any
 import libvirt
 import libvirt_qemu
 
-from migrationlab.hosts.connection import drain_events, refusals
-from migrationlab.hosts.time_limit import within
+from migrationlab.hosts.connection import ask, drain_events, refusals
 
 #: time_ns, received_ns, side, origin, name, detail (a JSON object): the columns of ``events``.
 Row = tuple[int, int, str, str, str, str]
@@ -50,7 +49,7 @@ class EventLog:
     def __init__(self, uuid: str) -> None:
         self._uuid = uuid
         self._rows: queue.SimpleQueue[Row] = queue.SimpleQueue()
-        self._undo: list[Callable[[], object]] = []
+        self._undo: list[tuple[libvirt.virConnect, Callable[[], object]]] = []
         self._connections: list[libvirt.virConnect] = []
         self.warnings: list[str] = []
         #: Called with each event of the hosts on libvirt's event thread: it may only enqueue.
@@ -77,7 +76,8 @@ class EventLog:
         with refusals():
             for event, callback in callbacks.items():
                 number = connection.domainEventRegisterAny(None, event, callback, side)
-                self._undo.append(partial(connection.domainEventDeregisterAny, number))
+                undo = partial(connection.domainEventDeregisterAny, number)
+                self._undo.append((connection, undo))
         if not qemu:
             return
         try:
@@ -85,7 +85,8 @@ class EventLog:
         except libvirt.libvirtError as error:
             self.warnings.append(f"no QEMU events from the {side}: {error}")
         else:
-            self._undo.append(partial(libvirt_qemu.qemuMonitorEventDeregister, connection, number))
+            undo = partial(libvirt_qemu.qemuMonitorEventDeregister, connection, number)
+            self._undo.append((connection, undo))
 
     def drain(self) -> list[Row]:
         """Return all rows since the last call."""
@@ -99,14 +100,15 @@ class EventLog:
             )
         self._connections.clear()
         while self._undo:
+            connection, undo = self._undo.pop()
             try:
-                within(UNREGISTER_S, self._undo.pop())
+                ask(connection, undo, UNREGISTER_S)
             except libvirt.libvirtError as error:
                 # The connection is broken, so it reports nothing more.
                 self.warnings.append(f"unregistering events failed: {error}")
             except TimeoutError:
                 self.warnings.append("unregistering events failed: a host does not answer")
-                self._undo.clear()
+                self._undo = [each for each in self._undo if each[0] is not connection]
 
     def _put(
         self, domain: libvirt.virDomain, side: str, name: str, detail: Mapping[str, object]

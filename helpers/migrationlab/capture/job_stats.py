@@ -97,8 +97,9 @@ class JobSampler:
         """Stop, and return the rows of the frame ``job``. A second stop returns the same rows."""
         if not self._stopped:
             self._stopped = True
-            self._timer.stop(ANSWER_TIMEOUT_S)  # a frozen daemon answers no sample
-            close_connection(self._connection)
+            # A frozen daemon answers no sample. Nobody else may wait on its connection then.
+            if self._timer.stop(ANSWER_TIMEOUT_S):
+                close_connection(self._connection)
         return {"job": [{"time_ns": each.time_ns, **each.statistics} for each in self._samples]}
 
     close = stop

@@ -33,11 +33,12 @@ class PeriodicTimer:
         """Start to call."""
         self._thread.start()
 
-    def stop(self, timeout_s: float | None = None) -> None:
-        """Stop, and wait for the call under way. A second stop does nothing."""
+    def stop(self, timeout_s: float | None = None) -> bool:
+        """Stop, and wait for the call under way; return whether it is over."""
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         due = time.monotonic() + self._interval_s

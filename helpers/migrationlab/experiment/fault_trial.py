@@ -19,7 +19,7 @@ from migrationlab.errors import HostError, LabError, UsageError
 from migrationlab.experiment.fault_cells import PAUSED, FaultCell
 from migrationlab.experiment.fault_folder import FaultRow
 from migrationlab.explain.explanation import causes
-from migrationlab.hosts.connection import close_connection, refusals
+from migrationlab.hosts.connection import ask, close_connection, refusals
 from migrationlab.hosts.host import Host
 from migrationlab.hosts.time_limit import within
 from migrationlab.lab.guest import Guest
@@ -254,7 +254,7 @@ def noticed(run: Run, fired_at_ns: int | None) -> tuple[float | None, str]:
 
 def _runs(host: Host, uuid: str) -> bool:
     """Return whether a host runs a guest."""
-    found = within(PATIENCE_S, partial(host.find, uuid))
+    found = ask(host.connection, partial(host.find, uuid), PATIENCE_S)
     return found is not None and found.active and not found.paused
 
 

@@ -11,14 +11,16 @@ import contextlib
 import shlex
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import libvirt
 
 from migrationlab.errors import HostError
 from migrationlab.explain.explanation import NoticedBy, explain
-from migrationlab.hosts.time_limit import within
+from migrationlab.hosts.time_limit import start_call, within
 
 T = TypeVar("T")
 
@@ -31,6 +33,8 @@ CLOSE_TIMEOUT_S = 0.3
 #: How long to wait for a daemon's answer to a question that needs no work.
 ANSWER_TIMEOUT_S = 1.0
 
+#: The calls that may wait on a connection.
+_waiting: WeakKeyDictionary[libvirt.virConnect, list[Future[Any]]] = WeakKeyDictionary()
 _library_lock = threading.Lock()
 _library_ready = False
 
@@ -115,6 +119,39 @@ def open_connection(uri: str) -> libvirt.virConnect:
         ) from None
 
 
+def waits_on(connection: libvirt.virConnect, call: Future[Any]) -> None:
+    """Say that a call may wait on a connection: until it has returned, no other is made there.
+
+    libvirt's client lets two threads wait on one connection. When a frozen daemon then answers
+    both at once, the client library 9.0 can crash (virNetClientIOEventLoop).
+    """
+    waiting = [each for each in _waiting.get(connection, ()) if not each.done()]
+    _waiting[connection] = [*waiting, call]
+
+
+def is_waited_on(connection: libvirt.virConnect) -> bool:
+    """Return whether a call that :func:`waits_on` was told of has not returned."""
+    return any(not call.done() for call in _waiting.get(connection, ()))
+
+
+def begin_call(connection: libvirt.virConnect, work: Callable[[], T]) -> Future[T]:
+    """Begin a call on a connection on which nobody else waits; TimeoutError if somebody does."""
+    if is_waited_on(connection):
+        raise TimeoutError
+    call = start_call(work, "migration-question")
+    waits_on(connection, call)
+    return call
+
+
+def ask(connection: libvirt.virConnect, work: Callable[[], T], timeout_s: float) -> T:
+    """Return the answer to one call on a connection on which nobody else waits.
+
+    Raises:
+        TimeoutError: There is no answer within ``timeout_s``, or an earlier call still waits.
+    """
+    return begin_call(connection, work).result(timeout_s)
+
+
 def close_connection(connection: libvirt.virConnect) -> None:
     """Close a connection, also if its daemon is gone.
 
@@ -123,8 +160,8 @@ def close_connection(connection: libvirt.virConnect) -> None:
     """
     with contextlib.suppress(libvirt.libvirtError, TimeoutError):
         with contextlib.suppress(libvirt.libvirtError):
-            within(CLOSE_TIMEOUT_S, connection.getLibVersion)
-        within(CLOSE_TIMEOUT_S, connection.close, "migration-close")
+            ask(connection, connection.getLibVersion, CLOSE_TIMEOUT_S)
+        ask(connection, connection.close, CLOSE_TIMEOUT_S)
 
 
 def drain_events(connections: Iterable[libvirt.virConnect], timeout_s: float) -> bool:
@@ -139,7 +176,7 @@ def drain_events(connections: Iterable[libvirt.virConnect], timeout_s: float) ->
     """
     for connection in connections:
         with contextlib.suppress(libvirt.libvirtError, TimeoutError):
-            within(ANSWER_TIMEOUT_S, connection.getLibVersion)
+            ask(connection, connection.getLibVersion, ANSWER_TIMEOUT_S)
     delivered = threading.Event()
     timer = libvirt.virEventAddTimeout(0, lambda _timer, _opaque: delivered.set(), None)
     try:

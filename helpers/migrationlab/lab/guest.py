@@ -21,9 +21,8 @@ import pandas as pd
 from migrationlab.capture.ping import EchoProbe
 from migrationlab.capture.write_probe import WriteProbe
 from migrationlab.errors import GuestError, HostError, LabError
-from migrationlab.hosts.connection import refusals
+from migrationlab.hosts.connection import ask, refusals
 from migrationlab.hosts.host import DomainState, Host, domain_sha256
-from migrationlab.hosts.time_limit import within
 from migrationlab.lab import disk_files, image, service_image
 from migrationlab.lab.beat_buffer import BeatBuffer
 from migrationlab.lab.booted_spec import PAGES_PER_MIB, BootedSpec, pages_per_second
@@ -169,7 +168,7 @@ class Guest:
         unanswered: HostError | None = None
         for host in self.lab.hosts:
             try:
-                domain = within(ANSWER_TIMEOUT_S, partial(host.find, self.uuid))
+                domain = ask(host.connection, partial(host.find, self.uuid), ANSWER_TIMEOUT_S)
             except HostError as error:
                 unanswered = error
                 continue

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
 from typing import TypeVar
 
@@ -23,9 +22,8 @@ import pandas as pd
 from migrationlab.capture.recorder import SERVICE_AFTER_S
 from migrationlab.errors import HostError, MigrationLabError
 from migrationlab.explain.explanation import explain
-from migrationlab.hosts.connection import refusals
+from migrationlab.hosts.connection import begin_call, refusals
 from migrationlab.hosts.host import Host
-from migrationlab.hosts.time_limit import start_call, within
 from migrationlab.migrate import postcopy_faults
 from migrationlab.migrate.record import MigrationRecord
 from migrationlab.runs.run import Outcome, Run, RunError, new_run_id
@@ -172,12 +170,9 @@ def _completed_job(record: MigrationRecord) -> Mapping[str, int | str]:
     if record.outcome is not Outcome.COMPLETED or record.plan.offline:
         return {}
     try:
-        stats: Mapping[str, int | str] = within(
-            ANSWER_TIMEOUT_S,
-            lambda: _ask(
-                record.destination, record.uuid, lambda domain: domain.jobStats(COMPLETED_AND_KEPT)
-            ),
-        )
+        stats: Mapping[str, int | str] = _asked(
+            record.destination, record.uuid, lambda domain: domain.jobStats(COMPLETED_AND_KEPT)
+        ).result(ANSWER_TIMEOUT_S)
     except (HostError, TimeoutError) as error:
         reason = str(error) or f"{record.destination.name} does not answer"
         record.warnings.append(f"the statistics of the completed job are missing: {reason}")
@@ -204,17 +199,17 @@ def _guest_check(record: MigrationRecord) -> Mapping[str, object] | None:
 def _states(record: MigrationRecord) -> dict[str, str]:
     """Return the state of the domain on each side, by :data:`STATES`, absent or unknown."""
     sides = {"source": record.source, "destination": record.destination}
-    asked = {
-        side: start_call(partial(_ask, host, record.uuid, libvirt.virDomain.state), "state")
-        for side, host in sides.items()
-    }
     limit_s = UNRESOLVED_TIMEOUT_S if record.pending is not None else ANSWER_TIMEOUT_S
-    return {side: _state(answer, limit_s) for side, answer in asked.items()}
+    with ThreadPoolExecutor(len(sides), "state") as pool:
+        asked = {
+            side: pool.submit(_state, host, record.uuid, limit_s) for side, host in sides.items()
+        }
+        return {side: answer.result() for side, answer in asked.items()}
 
 
-def _state(answer: Future[Sequence[int]], limit_s: float) -> str:
+def _state(host: Host, uuid: str, limit_s: float) -> str:
     try:
-        number, _reason = answer.result(limit_s)
+        number, _reason = _asked(host, uuid, libvirt.virDomain.state).result(limit_s)
     except HostError as error:
         return ABSENT if error.code == libvirt.VIR_ERR_NO_DOMAIN else UNKNOWN
     except TimeoutError:
@@ -222,9 +217,15 @@ def _state(answer: Future[Sequence[int]], limit_s: float) -> str:
     return STATES[number] if number < len(STATES) else str(number)
 
 
-def _ask(host: Host, uuid: str, question: Callable[[libvirt.virDomain], T]) -> T:
-    with refusals():
-        return question(host.connection.lookupByUUIDString(uuid))
+def _asked(host: Host, uuid: str, question: Callable[[libvirt.virDomain], T]) -> Future[T]:
+    """Begin to ask a host; TimeoutError if an earlier call still waits for it."""
+    connection = host.connection
+
+    def call() -> T:
+        with refusals():
+            return question(connection.lookupByUUIDString(uuid))
+
+    return begin_call(connection, call)
 
 
 def _about_host(host: Host) -> dict[str, object]:

@@ -24,7 +24,7 @@ from migrationlab.capture.job_stats import Sample
 from migrationlab.errors import HostError, UsageError
 from migrationlab.forecast.case import DEFAULT_DOWNTIME_MS
 from migrationlab.forecast.running import RunningForecast, SeenMigration
-from migrationlab.hosts.connection import refusal
+from migrationlab.hosts.connection import refusal, waits_on
 from migrationlab.hosts.time_limit import start_call
 from migrationlab.migrate.controller import Controller
 from migrationlab.migrate.finish import finish
@@ -290,6 +290,8 @@ class Migration:
                 record.returned_ns = record.recorder.events.note("unresolved")
                 self._controller.end(UNANSWERED_S)
                 record.pending = call
+                for connection in record.connections:
+                    waits_on(connection, call)
                 return
             try:
                 self._news.get(timeout=left_s)

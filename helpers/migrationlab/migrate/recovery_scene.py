@@ -19,7 +19,7 @@ import libvirt
 import libvirt_qemu
 
 from migrationlab.errors import HostError, MigrationLabError
-from migrationlab.hosts.connection import close_connection, refusals
+from migrationlab.hosts.connection import ask, close_connection, refusals
 from migrationlab.hosts.host import NO_DOMAIN, Host
 from migrationlab.hosts.time_limit import start_call, within
 from migrationlab.migrate.finish import STATES
@@ -350,11 +350,11 @@ def _why(error: Exception, patience_s: float) -> str:
 def _job(domain: libvirt.virDomain) -> Job:
     """Return the job of a domain: whether it moves data, and whether QEMU answers at all."""
     try:
-        first = within(JOB_S, domain.jobStats)
+        first = ask(domain.connect(), domain.jobStats, JOB_S)
         if not first.get("type"):
             return Job.NONE
         time.sleep(STALE_S)
-        second = within(JOB_S, domain.jobStats)
+        second = ask(domain.connect(), domain.jobStats, JOB_S)
     except TimeoutError:
         return Job.STUCK
     except libvirt.libvirtError as error:

@@ -157,8 +157,8 @@ def test_broken_connection_gives_a_warning_at_close(
     log = events.EventLog("")
     log.listen(connection, "source")
     log.warnings.clear()
-    number = log._undo[0].args[0]
-    connection.domainEventDeregisterAny(number)
+    _connection, undo = log._undo[0]
+    undo()
     log.close()
     log.close()
     (warning,) = log.warnings

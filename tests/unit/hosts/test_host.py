@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import libvirt
 import pytest
@@ -250,7 +249,18 @@ def test_defined_domain_is_found_on_request(host: Host) -> None:
 
 def test_broken_connection_is_reopened(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says how to reconnect; after reconnect() the host's facts are read again."""
-    broken = SimpleNamespace(isAlive=lambda: 0, close=lambda: None, getLibVersion=lambda: 0)
+
+    class Broken:
+        def isAlive(self) -> int:  # noqa: N802 - libvirt's name
+            return 0
+
+        def getLibVersion(self) -> int:  # noqa: N802 - libvirt's name
+            return 0
+
+        def close(self) -> None:
+            pass
+
+    broken = Broken()
     before = host.facts
     monkeypatch.setattr(host, "_connection", broken)
     with pytest.raises(HostError, match=f"connection to {host.name} is broken") as caught:
