@@ -35,8 +35,8 @@ from migrationlab.runs.run import Outcome, Run
 
 #: How long a host of the lab may take to answer.
 PATIENCE_S = 5.0
-#: How long ``recover`` is called again after the fault.
-RECOVERY_S = 30.0
+#: How long ``recover`` is called again after the fault. A post-copy resumed in vain takes 33 s.
+RECOVERY_S = 75.0
 #: The pause between two calls.
 PAUSE_S = 0.5
 #: How long the end of a QEMU that does not answer may take: libvirt waits before it kills it.
@@ -195,16 +195,21 @@ def _recovered(ask: partial[Recovery], seen: Recovering, sides: Mapping[Side, Ho
     before = seen.by
     seen.after = seen.last = ask()
     ask = partial(ask, keep=KEPT)
-    while not seen.over and time.monotonic() < end:
+    while not (seen.over or _is_stuck(seen)) and time.monotonic() < end:
         _step(ask, seen, "recover, after the fault")
         time.sleep(PAUSE_S)
     assert seen.last is not None
-    if seen.last.found["destination"].job is Job.STUCK:
+    if _is_stuck(seen):
         _given_up(ask, seen, sides)
     if seen.last.verdict.kind is Kind.LOST:
         seen.by = "lost"
     elif before == seen.by == NOTHING and seen.over:
         seen.by = "the end of the fault"
+
+
+def _is_stuck(seen: Recovering) -> bool:
+    """Return whether the destination's QEMU waits for ever; no fault freezes it any more."""
+    return seen.last is not None and seen.last.found["destination"].job is Job.STUCK
 
 
 def _given_up(ask: partial[Recovery], seen: Recovering, sides: Mapping[Side, Host]) -> None:
@@ -232,6 +237,7 @@ def _step(ask: partial[Recovery], seen: Recovering, by: str) -> None:
         seen.last = ask(carry_out=True)
     except HostError as error:
         seen.trouble.append(str(error))
+        seen.last = ask()
         return
     if seen.last.done:
         seen.commands += seen.last.done
