@@ -1,12 +1,13 @@
 """Draw a fault matrix: where the guest runs after each fault in each phase, and who saw to it.
 
-Each fault is a row, each phase a column. A word in a cell says where the guest runs in the end. If
-the two modes differ, the cell has a half for each.
+Each fault is a row, each phase a column. A word in a cell says where the guest runs in the end, and
+two words that the runs of the cell differ. If the two modes differ, the cell has a half for each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -26,6 +27,7 @@ WAYS = {
 MODES = ("normal", "peer2peer")
 ROW_INCHES = 0.4
 SHORT = {"destination": "dest."}
+UNSURE = "unsure"
 
 
 def fault_matrix(rows: pd.DataFrame) -> picture.Picture:
@@ -48,7 +50,10 @@ def fault_matrix(rows: pd.DataFrame) -> picture.Picture:
     )
     if well < len(made):
         title += f", {len(made) - well} unresolved"
-    subtitle = "Where the guest runs in the end; halves of a cell: normal above, peer2peer below"
+    subtitle = (
+        "Where the guest runs in the end, the most frequent place first; "
+        "halves of a cell: normal above, peer2peer below"
+    )
     height = 2.4 + ROW_INCHES * len(faults)
     with picture.drawing(height, title, subtitle, _alt(made)) as drawn:
         axes = drawn.figure.subplots()
@@ -84,33 +89,44 @@ def _way(recovered_by: str) -> str:
 
 def _draw_cell(axes: Axes, column: int, place: int, rows: pd.DataFrame) -> None:
     """Draw one cell: whole if both modes ended alike, else in halves."""
-    ends = {mode: list(_ends(rows[rows["mode"] == mode])) for mode in MODES}
-    present = {mode: found for mode, found in ends.items() if found}
+    ends = {mode: _ends(rows[rows["mode"] == mode]) for mode in MODES}
+    present = [found for found in ends.values() if found]
     if not present:
         axes.text(column, place, "–", ha="center", va="center", color=palette.GREY)
         return
-    alike = len({tuple(found) for found in present.values()}) == 1 and len(present) == len(MODES)
-    halves = [next(iter(present.values()))] if alike else [ends[mode] for mode in MODES]
+    alike = present.count(present[0]) == len(MODES)
+    halves = present[:1] if alike else [ends[mode] for mode in MODES]
     height = 0.92 / len(halves)
     for index, found in enumerate(halves):
         top = place - 0.46 + index * height
-        colour = WAYS[found[0][1]][1] if found else "white"
+        colour = WAYS[found[1]][1] if found else "white"
         axes.add_patch(Rectangle((column - 0.47, top), 0.94, height, color=colour, linewidth=0))
-        words = " or ".join(dict.fromkeys(f"{word}{WAYS[way][0]}" for word, way in found)) or "–"
-        size = 11 if alike else 8
+        words = f"{found[0]}{WAYS[found[1]][0]}" if found else "–"
+        size = 8 if not alike or "/" in words else 11
         axes.text(column, top + height / 2, words, ha="center", va="center", fontsize=size)
 
 
-def _ends(rows: pd.DataFrame) -> Iterator[tuple[str, str]]:
-    """Yield each kind of end of some runs, the most frequent first: where, and who saw to it."""
-    counts = rows.groupby(["found_at", "way", "verdict"]).size().sort_values(ascending=False)
-    for where, way, verdict in counts.index:
-        if verdict == "lost":
-            yield "lost", "lost"
-        elif where:
-            yield SHORT.get(where, where), way
-        else:
-            yield "unsure", "nothing"
+def _ends(rows: pd.DataFrame) -> tuple[str, str] | None:
+    """Return where some runs ended, and the most frequent way there; None for no runs."""
+    if rows.empty:
+        return None
+    places = _places(rows)
+    if _first(places) == UNSURE:
+        return UNSURE, "nothing"
+    ways = [way for way, place in zip(rows["way"], places, strict=True) if place == _first(places)]
+    return "/".join(place for place, _ in Counter(places).most_common()), _first(ways)
+
+
+def _places(rows: pd.DataFrame) -> list[str]:
+    return [
+        "lost" if verdict == "lost" else SHORT.get(where, where) or UNSURE
+        for where, verdict in zip(rows["found_at"], rows["verdict"], strict=True)
+    ]
+
+
+def _first(values: Iterable[str]) -> str:
+    """Return the most frequent value; of several, the one that came first."""
+    return Counter(values).most_common(1)[0][0]
 
 
 def _label(axes: Axes, faults: Sequence[str], phases: Sequence[str]) -> None:
@@ -139,7 +155,7 @@ def _alt(rows: pd.DataFrame) -> str:
     parts = []
     for fault, mine in rows.groupby("fault", sort=False):
         ends = [
-            f"{phase}: {' or '.join(dict.fromkeys(word for word, _ in _ends(here)))}"
+            f"{phase}: {' or '.join(place for place, _ in Counter(_places(here)).most_common())}"
             for phase, here in mine.groupby("phase", sort=False)
         ]
         parts.append(f"{fault}: {', '.join(ends)}")

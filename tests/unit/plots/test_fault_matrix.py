@@ -46,6 +46,13 @@ def test_cell_has_a_half_for_each_mode_that_ends_otherwise(tmp_path: Path) -> No
     assert picture.render("png")
 
 
+def test_runs_of_a_cell_that_differ_are_two_words(tmp_path: Path) -> None:
+    """The most frequent place is first, and its most frequent way has the mark."""
+    here = WELL | {"recovered_by": "recover, during the fault"}
+    picture = drawn(tmp_path, here, {"repeat": 2}, here | {"repeat": 3})
+    assert words(picture) == ["source/lost ‡", "–"]
+
+
 def test_cell_without_a_run_has_a_dash(tmp_path: Path) -> None:
     """Nothing is drawn for what was not tried."""
     picture = drawn(tmp_path, {}, WELL | {"phase": "begin", "kind": "cut-wire", "side": ""})
