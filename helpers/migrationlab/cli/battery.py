@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ def complete_names(context: click.Context, parameter: click.Parameter, begun: st
 @click.option("--small", is_flag=True, help="Take a smaller guest, for a machine without KVM.")
 @click.option(
     "--metric", default="total_ms", show_default=True, shell_complete=complete_metrics,
-    help="The metric to compare.",
+    help="The metric to compare; with --budget, what varies most in it gets more runs.",
 )  # fmt: skip
 @output_option("The experiment's folder. [default: experiments/NAME]", file_okay=False)
 @format_option
@@ -54,7 +54,8 @@ def battery(
     """List the batteries, or run the battery NAME: the scenarios of a standard comparison.
 
     It says what it takes before it starts. With --budget as many repeats are planned as the time
-    pays, and no block begins that would end later. The same command continues a stopped battery.
+    pays: half of them in whole blocks, the rest where --metric then varies most, and no block
+    begins that would end later. The same command continues a stopped battery.
 
     Exit status as that of `migrationlab experiment`; 2 if the budget does not pay one block.
     """
@@ -70,7 +71,7 @@ def battery(
         return
     budget_s = None if budget is None else batteries.read_budget(budget)
     known = Experiment.battery(
-        name, repeats=repeats, budget_s=budget_s, small=small, directory=output
+        name, repeats=repeats, budget_s=budget_s, small=small, metric=metric, directory=output
     )
     known.require_metric(metric)
     chosen = batteries.find(name, small=small)
@@ -78,12 +79,13 @@ def battery(
     if dry_run:
         answer(output_format, price, "\n".join(_price_lines(price)))
         return
-    echo("\n".join(_price_lines(price)[-5:]), err=True)
+    echo("\n".join(_price_lines(price, scenarios=False)), err=True)
     # After a Ctrl-C the finished runs are shown.
     with suppress(KeyboardInterrupt), interrupts() as stop, StepDisplay() as display:
         known.run(on_step=display, stop=stop, budget_s=budget_s)
     record = price | results(known, metric, mixed=False)
-    lines = [known.question, "", *result_lines(record), *_left_out(price)]
+    record["table"] = _table(chosen, known)
+    lines = [known.question, "", *result_lines(record), "", *_scenario_lines(record), ""]
     answer(output_format, record, "\n".join([*lines, f"folder   {known.directory}"]))
     if not known.finished:
         again = f"migrationlab battery {name}"
@@ -96,42 +98,72 @@ def _about(each: Battery) -> dict[str, Any]:
             "left_out": dict(each.left_out)}  # fmt: skip
 
 
+def _table(chosen: Battery, known: Experiment) -> list[dict[str, Any]]:
+    """Return a row for each scenario: what was measured, or why it cannot be."""
+    from migrationlab.experiment.battery import scenarios
+
+    return [asdict(each) | {"text": each.text} for each in scenarios(chosen, known)]
+
+
 def _price(chosen: Battery, known: Experiment) -> dict[str, Any]:
+    from migrationlab.experiment.allocated import weakest
     from migrationlab.experiment.battery import cost
 
+    repeats, allocation = known.repeats(), known.design.allocation
+    shown = cost(known.design)
+    if len(set(repeats.values())) > 1:
+        shown = replace(shown, shows=weakest(repeats))
     cells = [
-        {"name": cell.name, "plan": cell.plan.to_dict(), "setting": dict(cell.setting)}
+        {
+            "name": cell.name,
+            "plan": cell.plan.to_dict(),
+            "setting": dict(cell.setting),
+            "repeats": repeats[cell.name],
+        }
         for cell in known.cells
     ]
     return _about(chosen) | {
         "question": known.question,
         "scenarios": cells,
+        "table": _table(chosen, known),
         "repeats": known.design.repeats,
         "left": len(known.left),
-        "cost": asdict(cost(known.design)),
+        "allocate": None if allocation is None else asdict(allocation),
+        "cost": asdict(shown),
     }
 
 
-def _price_lines(price: dict[str, Any]) -> list[str]:
+def _price_lines(price: dict[str, Any], *, scenarios: bool = True) -> list[str]:
     from migrationlab.runs.numbers import lasting
 
-    cost, repeats = price["cost"], price["repeats"]
+    cost = price["cost"]
+    pending = price["allocate"] and len({each["repeats"] for each in price["scenarios"]}) == 1
+    equal = ", if all get equally many" if pending else ""
+    head = [price["question"], f"source   {price['source']}", "", *_scenario_lines(price), ""]
     return [
-        price["question"],
-        f"source   {price['source']}",
-        "",
-        *(f"  {each['name']}" for each in price["scenarios"]),
-        *_left_out(price),
-        "",
-        f"runs     {repeats * len(price['scenarios'])}: {repeats} of each scenario",
+        *(head if scenarios else []),
+        *_runs_lines(price),
         f"takes    about {lasting(cost['total_s'])}; a block {lasting(cost['block_s'])}",
         f"sends    at most {cost['traffic_bytes'] / 2**30:.1f} GiB",
         f"stores   about {1 + (cost['disk_bytes'] >> 20)} MiB",
-        f"shows    differences from {100 * cost['shows']:.0f} % of pairs on (power 80 %)",
+        f"shows    differences from {100 * cost['shows']:.0f} % of pairs on (power 80 %){equal}",
     ]
 
 
-def _left_out(price: dict[str, Any]) -> list[str]:
-    if not price["left_out"]:
-        return []
-    return ["", "left out", *(f"  {what}: {why}" for what, why in price["left_out"].items())]
+def _runs_lines(price: dict[str, Any]) -> list[str]:
+    planned = [each["repeats"] for each in price["scenarios"]]
+    fewest, most, allocate = min(planned), max(planned), price["allocate"]
+    of_each = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+    line = f"runs     {sum(planned)}: {of_each} of each scenario"
+    if allocate is None or fewest != most:
+        return [line]
+    further = price["repeats"] * len(planned) - sum(planned)
+    return [
+        f"{line} in whole blocks, then about {further} more, where",
+        f"         {allocate['metric']} varies most for the time that a run takes",
+    ]
+
+
+def _scenario_lines(price: dict[str, Any]) -> list[str]:
+    rows = [["scenario", "measured"], *([each["name"], each["text"]] for each in price["table"])]
+    return [text_table(rows, left=2)]

@@ -1,9 +1,10 @@
 """Run the field's standard comparisons by name: each is a design as data, with a price.
 
-``batteries/NAME.toml`` holds a design (see ``design``) and four keys more: ``about`` (one line),
+``batteries/NAME.toml`` holds a design (see ``design``) and five keys more: ``about`` (one line),
 ``source`` (where its scenarios are from), ``left_out`` (the scenarios that cannot be measured, each
-with its reason) and ``small`` (what to replace on a machine without KVM). It is not run without
-saying first what it takes: see :class:`Cost`.
+with its reason), ``small`` (what to replace on a machine without KVM) and ``whole_blocks`` (true
+where its evaluation needs each scenario in each block). It is not run without saying first what it
+takes: see :class:`Cost`.
 """
 
 from __future__ import annotations
@@ -11,19 +12,24 @@ from __future__ import annotations
 import math
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
-from statistics import NormalDist
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from migrationlab.errors import UsageError
+from migrationlab.experiment.allocation import detectable, pilot_of
 from migrationlab.experiment.design import Design, read
 from migrationlab.experiment.schedule import LAB_S, guess_s, room_bytes, traffic_bytes
-from migrationlab.experiment.statistics import ALPHA, POWER
+from migrationlab.experiment.stored import placement
 from migrationlab.plan.wording import nearest, quote
+from migrationlab.runs.run import Outcome
 
-_KEYS = ("about", "source", "left_out", "small")
+if TYPE_CHECKING:
+    from migrationlab.experiment.results import Results
+
+_KEYS = ("about", "source", "left_out", "small", "whole_blocks")
 _BUDGET = re.compile(r"(?:(?P<h>\d+)h)?(?:(?P<m>\d+)m)?(?:(?P<s>\d+)s?)?")
 
 
@@ -37,6 +43,7 @@ class Battery:
         source: Where its scenarios are from.
         left_out: The scenarios that cannot be measured, each with the reason.
         spec: The spec of its design.
+        whole_blocks: Whether each block must have each scenario, so that repeats are equal.
     """
 
     name: str
@@ -44,6 +51,7 @@ class Battery:
     source: str
     left_out: Mapping[str, str]
     spec: Mapping[str, Any]
+    whole_blocks: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +72,58 @@ class Cost:
     traffic_bytes: int
     disk_bytes: int
     shows: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A scenario of a battery, and what was measured of it.
+
+    Attributes:
+        name: Its name.
+        planned: The number of planned runs so far.
+        made: How many were made.
+        completed: How many of those completed.
+        why: Why it cannot be measured; None if it can be.
+    """
+
+    name: str
+    planned: int = 0
+    made: int = 0
+    completed: int = 0
+    why: str | None = None
+
+    @property
+    def text(self) -> str:
+        """Return what was measured, in words."""
+        if self.why is not None:
+            return f"not available: {self.why}"
+        runs = "run" if self.planned == 1 else "runs"
+        if not self.made:
+            return f"{self.planned} {runs} planned, none made yet"
+        return f"measured in {self.made} of {self.planned} {runs}, {self.completed} completed"
+
+
+def scenarios(battery: Battery, results: Results) -> tuple[Scenario, ...]:
+    """Return every scenario of a battery: those of its design, then those that are left out."""
+    made, completed = Counter[str](), Counter[str]()
+    for run in results.measured:
+        cell = str(placement(run)["cell"])
+        made[cell] += 1
+        completed[cell] += run.outcome is Outcome.COMPLETED
+    planned = results.repeats()
+    return (
+        *(Scenario(name, planned[name], made[name], completed[name]) for name in planned),
+        *(Scenario(name, why=why) for name, why in battery.left_out.items()),
+    )
+
+
+def battery_of(results: Results) -> Battery | None:
+    """Return the battery that an experiment measures; None if it is of no battery."""
+    if results.name not in names():
+        return None
+    mine = {cell.name for cell in results.cells}
+    found = find(results.name)
+    return found if mine == {cell.name for cell in read(found.spec).cells} else None
 
 
 def names() -> tuple[str, ...]:
@@ -89,13 +149,23 @@ def find(name: str, *, small: bool = False) -> Battery:
     if small:
         for key, values in table.get("small", {}).items():
             spec[key] = spec.get(key, {}) | values
-    return Battery(name, table["about"], table["source"], table.get("left_out", {}), spec)
+    return Battery(
+        name, table["about"], table["source"], table.get("left_out", {}), spec,
+        whole_blocks=table.get("whole_blocks", False),
+    )  # fmt: skip
 
 
 def design(
-    battery: Battery, *, repeats: int | None = None, budget_s: float | None = None
+    battery: Battery,
+    *,
+    repeats: int | None = None,
+    budget_s: float | None = None,
+    metric: str = "total_ms",
 ) -> Design:
     """Return the design of a battery, with as many repeats as are asked for or as a budget pays.
+
+    Where a budget pays enough, and ``repeats`` is not given, half of it goes to whole blocks. The
+    rest goes where ``metric`` varies most: see ``allocation``.
 
     Raises:
         UsageError: The budget does not pay one block.
@@ -110,7 +180,11 @@ def design(
             hint=f"Give --budget {math.ceil(once.total_s / 60)}m, or --small.",
         )
     paid = 1 + int((budget_s - once.total_s) / once.block_s)
-    return read({**battery.spec, "repeats": min(paid, repeats or paid)})
+    spec = {**battery.spec, "repeats": min(paid, repeats or paid)}
+    pilot = None if repeats or battery.whole_blocks else pilot_of(paid)
+    if pilot is not None:
+        spec["allocate"] = {"metric": metric, "pilot": pilot, "time_s": int(budget_s)}
+    return read(spec)
 
 
 def cost(made: Design) -> Cost:
@@ -126,15 +200,6 @@ def cost(made: Design) -> Cost:
         disk_bytes=room_bytes(made),
         shows=detectable(made.repeats),
     )
-
-
-def detectable(repeats: int) -> float:
-    """Return the smallest superiority that so many runs of each cell show (power 80 %).
-
-    Noether 1987, equation 3, solved for P; 1.0 if so few runs show none.
-    """
-    quantiles = NormalDist().inv_cdf(1 - ALPHA / 2) + NormalDist().inv_cdf(POWER)
-    return min(0.5 + quantiles / math.sqrt(6 * repeats), 1.0)
 
 
 def read_budget(text: str) -> float:

@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from migrationlab.errors import PlanError, UsageError
+from migrationlab.experiment.allocation import Allocation, read_allocation
 from migrationlab.experiment.layout import FULL, MAX_FRACTION, chosen, require_layout
 from migrationlab.experiment.spec import (
     DEFAULT,
@@ -58,7 +59,7 @@ Made = TypeVar("Made", GuestSpec, WireSpec)
 
 KEYS = (
     "question", "name", "repeats", "warm_ups", "seed",
-    "plan", "plans", "workload", "wire", "lab", "hosts", "layout", "fraction", "stop",
+    "plan", "plans", "workload", "wire", "lab", "hosts", "layout", "fraction", "stop", "allocate",
 )  # fmt: skip
 
 
@@ -104,6 +105,8 @@ class Design:
         images: The Debian releases of a lab's two hosts; None on real hosts.
         hosts: The real hosts; None in a lab.
         stopping: When it may stop before all repeats; None for never.
+        allocation: How its time is spent after a pilot; None for equal repeats. ``repeats`` is then
+            what the time was estimated to pay.
         spec: The plain values from which the design was read.
     """
 
@@ -116,6 +119,7 @@ class Design:
     images: tuple[str, str] | None
     hosts: RealHosts | None
     stopping: Stopping | None
+    allocation: Allocation | None
     spec: Spec
 
     @property
@@ -162,7 +166,8 @@ def read(spec: Mapping[str, Any]) -> Design:
         spec: ``question``, and optional keys that replace their defaults: ``name``, ``repeats``,
             ``warm_ups``, ``seed``; ``plan`` (settings by name) or ``plans`` (several plans, each
             with a name); ``layout`` and ``fraction`` (see ``layout``), ``stop`` (``metric`` and
-            ``looks``: see ``stopping``); ``workload`` and ``wire`` (a table, or a list of
+            ``looks``: see ``stopping``), ``allocate`` (``metric``, ``pilot`` and
+            ``time_s``: see ``allocation``); ``workload`` and ``wire`` (a table, or a list of
             tables); ``lab`` (``images``) or ``hosts`` (``source``, ``to``, ``domain``, ``probe``).
 
     Raises:
@@ -200,6 +205,7 @@ def read(spec: Mapping[str, Any]) -> Design:
         images=images,
         hosts=hosts,
         stopping=_stopping(given, repeats),
+        allocation=_allocation(given, repeats),
         spec=MappingProxyType(given | {"question": question, "name": name}),
     )
 
@@ -208,6 +214,17 @@ def _stopping(given: Spec, repeats: int) -> Stopping | None:
     if "stop" not in given:
         return None
     return read_stopping(table_at(given["stop"], "stop"), repeats)
+
+
+def _allocation(given: Spec, repeats: int) -> Allocation | None:
+    if "allocate" not in given:
+        return None
+    if "stop" in given:
+        raise UsageError(
+            "stop and allocate must not be given together",
+            hint="Leave out one: a look needs whole blocks, and an allocation makes others.",
+        )
+    return read_allocation(table_at(given["allocate"], "allocate"), repeats)
 
 
 def read_file(path: Path) -> Design:

@@ -85,6 +85,8 @@ class Experiment(Results):
         fraction: How many times smaller a fractional layout is; by default 2.
         stop: When it may stop before all repeats: ``looks``, the numbers of blocks after which the
             comparisons of ``metric`` are tested. All looks share the error of 5 %.
+        allocate: How the time is spent: ``time_s`` seconds, of which ``pilot`` whole blocks come
+            first, and the rest goes to the cells whose ``metric`` varies most in them.
         directory: The experiment's folder; by default a folder of its name in ``experiments``.
 
     Raises:
@@ -111,6 +113,7 @@ class Experiment(Results):
         layout: str | None = None,
         fraction: int | None = None,
         stop: Table | None = None,
+        allocate: Table | None = None,
         directory: str | Path | None = None,
     ) -> None:
         given = {
@@ -128,6 +131,7 @@ class Experiment(Results):
             "layout": layout,
             "fraction": fraction,
             "stop": stop,
+            "allocate": allocate,
         }
         design = read({key: value for key, value in given.items() if value is not None})
         folder = Path(directory or Path("experiments") / design.name)
@@ -173,6 +177,7 @@ class Experiment(Results):
         repeats: int | None = None,
         budget_s: float | None = None,
         small: bool = False,
+        metric: str = "total_ms",
         directory: str | Path | None = None,
     ) -> Self:
         """Return the experiment of a battery, a standard comparison: see ``migrationlab battery``.
@@ -180,8 +185,10 @@ class Experiment(Results):
         Args:
             name: The battery's name.
             repeats: The number of runs of each cell; by default 10, or what the budget pays.
-            budget_s: The seconds for all runs; then as many repeats are planned as they pay.
+            budget_s: The seconds for all runs; then as many repeats are planned as they pay, more
+                of them where ``metric`` varies more.
             small: Whether to take its smaller guest, for a machine without KVM.
+            metric: The metric whose variance decides.
             directory: Its folder; by default a folder of its name in ``experiments``.
 
         Raises:
@@ -190,12 +197,16 @@ class Experiment(Results):
         """
         made = cls.__new__(cls)
         chosen = batteries.find(name, small=small)
-        design = batteries.design(chosen, repeats=repeats, budget_s=budget_s)
+        design = batteries.design(chosen, repeats=repeats, budget_s=budget_s, metric=metric)
         folder = Path(directory or Path("experiments") / name)
         if is_experiment(folder) and repeats is None:
             # What was planned stays planned: the rest of it is continued.
-            found = read_manifest(folder).design.repeats
-            design = read({**chosen.spec, "repeats": max(found, design.repeats)})
+            found = read_manifest(folder).design
+            spec = {**chosen.spec, "repeats": max(found.repeats, design.repeats)}
+            if found.allocation is not None:
+                kept = {key: found.spec[key] for key in ("repeats", "allocate")}
+                spec = {**chosen.spec, **kept}
+            design = read(spec)
         Results.__init__(made, _manifest(design, folder), folder)
         return made
 
@@ -246,6 +257,11 @@ class Experiment(Results):
                 hint="Read them. If you trust them, give --allow-programs (in Python: "
                 "run(allow_programs=True)).",
             )
+        if pairs is not None and self.design.allocation is not None:
+            raise UsageError(
+                "pairs need equal repeats (got a design with `allocate`)",
+                hint="Give repeats instead of a budget: a pair makes whole blocks.",
+            )
         with locked(self.directory):
             if is_experiment(self.directory):
                 # Another process may have begun the experiment meanwhile, or added repeats.
@@ -279,12 +295,13 @@ def _manifest(design: Design, folder: Path) -> ExperimentManifest:
     """Return the manifest of a design: the one in the folder, or else a new one."""
     require_possible(design)
     names = [cell.name for cell in design.cells]
+    blocks = design.repeats if design.allocation is None else design.allocation.pilot
     wanted = ExperimentManifest(
         id=new_run_id(),
         created=datetime.now(UTC).isoformat(),
         migrationlab_version=version("migrationlab"),
         design=design,
-        planned=schedule(names, design.repeats, design.seed),
+        planned=schedule(names, blocks, design.seed),
     )
     if not is_experiment(folder):
         return wanted
@@ -322,7 +339,7 @@ def _merged(
     """Return the found manifest, with the wanted one's repeats if those are more."""
     changed = [
         what
-        for what in ("question", "cells", "seed", "images", "hosts", "stopping")
+        for what in ("question", "cells", "seed", "images", "hosts", "stopping", "allocation")
         if getattr(found.design, what) != getattr(wanted.design, what)
     ]
     if changed:
@@ -332,6 +349,12 @@ def _merged(
         )
     if wanted.design.repeats <= found.design.repeats:
         return found
+    if found.design.allocation is not None:
+        raise UsageError(
+            f"repeats must stay {found.design.repeats}, as in {folder} "
+            f"(got {wanted.design.repeats}): its runs are allocated",
+            hint="Choose another directory.",
+        )
     # What was planned stays planned, even if this version would make another order of the seed.
     added = wanted.planned[len(found.planned) :]
     return replace(found, design=wanted.design, planned=found.planned + added)

@@ -15,6 +15,7 @@ import pandas as pd
 
 from migrationlab.errors import UsageError
 from migrationlab.experiment import statistics
+from migrationlab.experiment.allocated import allocated_runs
 from migrationlab.experiment.comparison import (
     CellComparison,
     Completion,
@@ -22,6 +23,7 @@ from migrationlab.experiment.comparison import (
 )
 from migrationlab.experiment.design import Cell
 from migrationlab.experiment.quantiles import Equivalence, Quantile, equivalence, quantile
+from migrationlab.experiment.schedule import PlannedRun
 from migrationlab.experiment.stopping import stopped_at
 from migrationlab.experiment.stored import PLACEMENT_COLUMNS, StoredExperiment, placement
 from migrationlab.experiment.warnings import ExperimentWarning, find
@@ -64,6 +66,21 @@ class Results(StoredExperiment):
     def stopped_at(self) -> int | None:
         """Return the block after which it stopped early, by its design; None if it did not."""
         return None if self.design.stopping is None else stopped_at(self, self.design.stopping)
+
+    @property
+    def planned(self) -> tuple[PlannedRun, ...]:
+        """Return the planned runs, in order: after a pilot also those that it allocates."""
+        return super().planned + self.allocated
+
+    @property
+    def allocated(self) -> tuple[PlannedRun, ...]:
+        """Return the runs that the finished pilot allocates, until the manifest records them."""
+        return allocated_runs(self)
+
+    def repeats(self) -> dict[str, int]:
+        """Return how many runs of each cell are planned."""
+        counted = Counter(run.cell for run in self.planned)
+        return {cell.name: counted[cell.name] for cell in self.cells}
 
     def frame(self, *, everything: bool = False) -> pd.DataFrame:
         """Return a frame of the runs that count, one row a run, in the order of the schedule.
@@ -243,6 +260,11 @@ class Results(StoredExperiment):
         ``difference``, ``low``, ``high``, ``p_value``), with ``p_adjusted`` for all rows.
         """
         self.require_metric(metric)
+        if self.design.allocation is not None:
+            raise UsageError(
+                "effects need equal repeats (got an experiment with `allocate`)",
+                hint=f'Use comparisons("{metric}"), which compare two cells each.',
+            )
         table = self.comparable(mixed=mixed)
         rows = []
         for factor in self.design.factors:

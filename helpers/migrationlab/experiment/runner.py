@@ -12,14 +12,16 @@ import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import groupby
 
 from migrationlab.capture.recorder import BEFORE_NS
 from migrationlab.errors import UsageError
+from migrationlab.experiment.allocated import allocation_text
 from migrationlab.experiment.design import Cell
-from migrationlab.experiment.folder import RUNS, record_start
+from migrationlab.experiment.feasibility import require_room
+from migrationlab.experiment.folder import RUNS, record_start, write_manifest
 from migrationlab.experiment.results import Results
 from migrationlab.experiment.schedule import PlannedRun
 from migrationlab.experiment.testbeds import Testbed, open_testbed
@@ -90,9 +92,7 @@ class Runner:
     def run(self) -> None:
         """Run the warm-ups, and then the remaining runs of each block."""
         self._warm_up()
-        left = self._experiment.left
-        for block, group in groupby(left, key=lambda planned: planned.block):
-            planned = list(group)
+        for block, planned in self._blocks():
             if self._stop.is_set() or self._is_too_long(planned):
                 return
             self._block(block, planned)
@@ -100,6 +100,28 @@ class Runner:
                 done = f"all comparisons are decided after {last} blocks"
                 self._on_step(Step("stopping early", "done", done, 1.0))
                 return
+
+    def _blocks(self) -> Iterator[tuple[int, list[PlannedRun]]]:
+        """Yield the blocks that are left: those of a pilot first, then what it allocates."""
+        self._allocate()
+        yield from _by_block(self._experiment.left)
+        if self._allocate():
+            yield from _by_block(self._experiment.left)
+
+    def _allocate(self) -> bool:
+        """Record the runs that the finished pilot allocates; return whether there are any."""
+        experiment = self._experiment
+        if not (added := experiment.allocated):
+            return False
+        require_room(experiment.design, experiment.directory, runs=len(added))
+        planned = experiment.planned
+        experiment.manifest = replace(experiment.manifest, planned=planned)
+        write_manifest(experiment.directory, experiment.manifest)
+        self._left = Counter(run.cell for run in experiment.left)
+        what = "allocating the rest of the time"
+        self._on_step(Step(what, "started"))
+        self._on_step(Step(what, "done", allocation_text(experiment.repeats()), 1.0))
+        return True
 
     def _is_too_long(self, planned: list[PlannedRun]) -> bool:
         """Return whether a block would end after the budget; say so."""
@@ -130,7 +152,7 @@ class Runner:
                     return
 
     def _block(self, number: int, group: list[PlannedRun]) -> None:
-        self._what = f"block {number} of {self._experiment.design.repeats}"
+        self._what = f"block {number} of {self._experiment.planned[-1].block}"
         self._on_step(Step(self._what, "started"))
         runs = []
         try:
@@ -237,6 +259,11 @@ class Runner:
         if not left:
             return "nothing left"
         return f"{left} left, about {lasting(self._pace.left_s(self._left))}"
+
+
+def _by_block(left: Iterable[PlannedRun]) -> Iterator[tuple[int, list[PlannedRun]]]:
+    for block, group in groupby(left, key=lambda planned: planned.block):
+        yield block, list(group)
 
 
 def _ended(migration: Migration) -> Run:

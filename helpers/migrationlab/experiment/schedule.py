@@ -7,13 +7,15 @@ second block of a pair each cell has the direction that it did not have in the f
 is measured equally often in both directions, except for one run where repeats are odd.
 
 A block depends only on the cells, the seed and its own number. An experiment that gets more repeats
-later has the same schedule as one with these repeats from the start.
+later has the same schedule as one with these repeats from the start. Where repeats are not equal,
+:func:`further_schedule` orders those after a pilot.
 """
 
 from __future__ import annotations
 
 import itertools
 import random
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -74,6 +76,42 @@ def _blocks(cells: Sequence[str], seed: int) -> Iterator[list[str]]:
         second = [""] * len(cells)
         second[0::2], second[1::2] = sides
         yield second
+
+
+def further_schedule(
+    added: Mapping[str, int], before: Sequence[PlannedRun], seed: int
+) -> tuple[PlannedRun, ...]:
+    """Return the further runs in order, after those of the pilot.
+
+    There are as many blocks as the cell with most runs needs; those of each other cell are spread
+    evenly over them. Within a block the order is random, but a cell that went in one direction more
+    often goes in the other.
+    """
+    blocks = max(added.values(), default=0)
+    ways: dict[str, Counter[bool]] = defaultdict(Counter)
+    for run in before:
+        ways[run.cell][run.backwards] += 1
+    numbers, first = (
+        itertools.count(len(before) + 1),
+        max((run.block for run in before), default=0) + 1,
+    )
+    planned = []
+    for index in range(blocks):
+        cells = [cell for cell, n in added.items() if _is_due(index, n, blocks)]
+        random.Random(f"{seed}/further/{index}").shuffle(cells)  # noqa: S311 (an order is no secret)
+        while cells:
+            number = next(numbers)
+            backwards = number % 2 == 0
+            cell = max(cells, key=lambda each: ways[each][not backwards] - ways[each][backwards])
+            cells.remove(cell)
+            ways[cell][backwards] += 1
+            planned.append(PlannedRun(number, first + index, cell, backwards=backwards))
+    return tuple(planned)
+
+
+def _is_due(index: int, runs: int, blocks: int) -> bool:
+    """Return whether a cell with so many runs, spread over blocks, has one in this block."""
+    return (index + 1) * runs // blocks > index * runs // blocks
 
 
 class Pace:

@@ -80,7 +80,7 @@ ADVICE = {
     WarningKind.SPREAD: "Stop other programs on the machine, or add repeats until the intervals "
     "are narrow enough.",
     WarningKind.DRIFT: "Find what changed (heat, other load), or raise warm_ups. Comparisons stay "
-    "fair, because each block has every cell.",
+    "fair, because every cell is measured throughout.",
     WarningKind.NOTED: "Check whether it matters for the question: see the warnings of each run.",
 }
 

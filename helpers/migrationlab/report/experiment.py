@@ -9,6 +9,8 @@ import pandas as pd
 
 from migrationlab import plots
 from migrationlab.experiment import statistics
+from migrationlab.experiment.allocated import times_text
+from migrationlab.experiment.battery import battery_of, scenarios
 from migrationlab.experiment.design import shown
 from migrationlab.experiment.statistics import Verdict
 from migrationlab.experiment.stored import placement
@@ -71,12 +73,15 @@ def method(recorded: Results) -> dict[str, object]:
     else:
         images = " and ".join(dict.fromkeys(design.images or ()))
         place = f"a lab on one machine, its hosts of Debian {images}"
+    battery = battery_of(recorded)
     extra = [run for run in recorded.runs if (run.experiment or {}).get("warm_up")]
     return {
         "name": recorded.name,
         "place": place,
         "real": design.hosts is not None,
-        "repeats": design.repeats,
+        "times": times_text(recorded),
+        "pilot": None if design.allocation is None else design.allocation.pilot,
+        "pilot_metric": None if design.allocation is None else design.allocation.metric,
         "seed": design.seed,
         "warm_ups": len(extra),
         "planned": len(recorded.planned),
@@ -87,6 +92,7 @@ def method(recorded: Results) -> dict[str, object]:
         "cells": [_cell(cell) for cell in recorded.cells],
         "outcomes": _outcomes(recorded),
         "ends": [str(outcome).replace("_", " ") for outcome in Outcome],
+        "scenarios": [] if battery is None else scenarios(battery, recorded),
         "toml": recorded.toml(),
     }
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from migrationlab.errors import StoreError, UsageError
+from migrationlab.experiment.allocated import times_text
 from migrationlab.experiment.folder import BEGUN, MANIFEST, write_manifest, write_starts
 from migrationlab.report.tables import (
     concerns,
@@ -185,9 +186,9 @@ def _abstract(recorded: Runs | Results, runs: Runs) -> str:
     if isinstance(recorded, Runs):
         return text
     return (
-        f"{text} An experiment of {len(recorded.cells)} cells with {recorded.design.repeats} "
-        f"planned runs each: {len(recorded.measured)} of {len(recorded.planned)} are done. "
-        "Warm-ups and stopped runs are not counted."
+        f"{text} An experiment of {len(recorded.cells)} cells, each "
+        f"planned {times_text(recorded)}: {len(recorded.measured)} of {len(recorded.planned)} "
+        "are done. Warm-ups and stopped runs are not counted."
     )
 
 

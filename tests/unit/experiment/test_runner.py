@@ -6,6 +6,7 @@ A migration here is a fake run behind the methods of ``Migration`` that the runn
 
 from __future__ import annotations
 
+import random
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -16,8 +17,10 @@ from typing import Any
 
 import pytest
 
+from fake_experiments import two_modes
 from migrationlab.errors import HostError, UsageError
 from migrationlab.experiment import runner
+from migrationlab.experiment.allocated import times_text
 from migrationlab.experiment.design import Cell
 from migrationlab.experiment.experiment import Experiment
 from migrationlab.experiment.folder import read_starts, write_manifest
@@ -389,3 +392,56 @@ def test_no_block_begins_that_would_end_after_the_budget(
     assert len(experiment.measured) == 3
     assert steps[-1].what == "the budget is used up"
     assert "are left" in steps[-1].detail
+
+
+@pytest.mark.thorough
+def test_pilot_decides_where_further_runs_go(
+    testbed: FakeTestbed, make_run: Callable[..., Run], tmp_path: Path
+) -> None:
+    """After whole blocks the mode that varies gets more runs; a crash changes nothing."""
+    chance = random.Random(0)
+
+    def varying(*, mode: str, **made: Any) -> Run:
+        spread = 40 if mode == "peer2peer" else 2
+        return make_run(mode=mode, downtime_ms=300 + spread * chance.gauss(), **made)
+
+    testbed._make_run = varying
+    experiment = two_modes(
+        tmp_path,
+        repeats=10,
+        warm_ups=0,
+        allocate={"metric": "downtime_event_ms", "pilot": 3, "time_s": 75},
+    )
+    write_manifest(tmp_path, experiment.manifest)
+    over = testbed.over
+
+    def crash_after_pilot(run: Run) -> None:
+        over(run)
+        if len(testbed.heard) == 6:
+            raise HostError("gone")
+
+    testbed.over = crash_after_pilot  # type: ignore[method-assign]
+    with pytest.raises(HostError):
+        go(experiment, testbed)
+    testbed.over = over  # type: ignore[method-assign]
+    again = Experiment.load(tmp_path)
+    assert len(again.manifest.planned) == len(again.measured) == 6
+    planned = again.planned
+    assert again.left
+    steps: list[Step] = []
+    go(again, testbed, steps=steps)
+    assert Experiment.load(tmp_path).manifest.planned == planned
+    assert again.finished
+    normal, peer2peer = again.repeats().values()
+    assert 3 <= normal < peer2peer
+    pace = again.pace()
+    assert sum(pace.run_s(run.cell) for run in planned) <= 75
+    (said,) = [step.detail for step in steps if step.what.startswith("allocating") and step.detail]
+    assert said.startswith(f"{len(planned)} runs in all, {normal} to {peer2peer} of each, most of")
+    compared = again.comparisons("downtime_event_ms")[0]
+    assert (compared.n_a, compared.n_b) == (normal, peer2peer)
+    assert times_text(again) == f"{normal} to {peer2peer} times"
+    with pytest.raises(UsageError, match="effects need equal repeats"):
+        again.effects("downtime_event_ms")
+    with pytest.raises(UsageError, match="pairs need equal repeats"):
+        again.run(pairs=[])
