@@ -47,6 +47,9 @@ FENCE = 1.5
 #: Settings are equivalent if the interval of their difference lies within this share.
 EQUIVALENT_PERCENT = 5.0
 RESAMPLES = 9999
+#: With more values the medians of resamples are drawn from their distribution, without resampling:
+#: the time then does not grow with the number of values.
+MOST_RESAMPLED = 500
 #: A difference that needs more runs than this is too small to be worth measuring.
 MOST_MORE = 1000
 #: How many results are cached: a report needs each one in its tables, figures and words, and each
@@ -280,6 +283,14 @@ def _interval(samples: tuple[Values, ...]) -> tuple[float | None, float | None]:
     """Return the interval of a median, or of the second median minus the first."""
     if min(map(len, samples)) < MIN_FOR_INTERVAL:
         return None, None
+    if max(map(len, samples)) > MOST_RESAMPLED:
+        rng = np.random.default_rng(0)  # the same values give the same interval
+        medians = [_resampled_medians(sample, rng) for sample in samples]
+        found_low, found_high = np.quantile(
+            medians[0] if len(medians) == 1 else medians[1] - medians[0],
+            [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2],
+        )
+        return float(found_low), float(found_high)
 
     def statistic(*drawn: Values, axis: int) -> Any:
         medians = [np.median(sample, axis=axis) for sample in drawn]
@@ -296,6 +307,29 @@ def _interval(samples: tuple[Values, ...]) -> tuple[float | None, float | None]:
         rng=np.random.default_rng(0),  # the same values give the same interval
     ).confidence_interval
     return float(found.low), float(found.high)
+
+
+def _resampled_medians(sample: Values, rng: np.random.Generator) -> Values:
+    """Draw the medians of resamples from their exact distribution.
+
+    A resample takes the values at n random places, uniform in the sorted sample. So its median is
+    the value at the middle one of n ordered uniform numbers, whose distribution is a beta
+    distribution (David and Nagaraja, *Order Statistics*, 2003, section 2.3). An even n has two
+    middle numbers: above the lower one, the n - m others are uniform again, and the upper one is
+    their minimum.
+    """
+    ordered, n = np.sort(sample), len(sample)
+    middle = (n + 1) // 2
+
+    def at(place: Values) -> Values:
+        values: Values = ordered[np.minimum((place * n).astype(np.int64), n - 1)]
+        return values
+
+    lower = rng.beta(middle, n - middle + 1, RESAMPLES)
+    if n % 2:
+        return at(lower)
+    upper = 1 - (1 - lower) * rng.random(RESAMPLES) ** (1 / (n - middle))
+    return (at(lower) + at(upper)) / 2
 
 
 def _p_value(a: Values, b: Values) -> float | None:

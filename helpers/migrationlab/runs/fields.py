@@ -30,6 +30,8 @@ NEEDED: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 #: Facts that an older run may lack; they are then None.
 ADDED = frozenset({"service_check"})
+#: The types whose values need no copy and no check.
+_UNCHANGED = frozenset({str, int, bool, type(None)})
 
 
 class FrameField:
@@ -87,6 +89,8 @@ def settle(run: Any) -> None:
 
 def frozen(value: Any) -> Any:
     """Return a read-only copy with JSON types only."""
+    if type(value) in _UNCHANGED:  # nearly all values: asking for the types below takes longer
+        return value
     if isinstance(value, Mapping):
         return MappingProxyType({str(key): frozen(item) for key, item in value.items()})
     if isinstance(value, (list, tuple)):

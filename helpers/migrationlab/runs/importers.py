@@ -5,7 +5,8 @@ Another tool's result has no events, no beats and no environment, so it is no ``
 frame with the columns of ``job``. A figure that the tool does not have is None.
 
 Sources: QEMU's tests/migration-stress/guestperf (``report.py``, ``progress.py``: the JSON of one
-result); libvirt's ``tools/virsh-domain.c`` (cmdDomjobinfo: what a series of it prints).
+result); libvirt's ``tools/virsh-domain.c`` (cmdDomjobinfo: what a series of it prints); mig_mon
+(github.com/xzpeter/mig_mon, 7f5b0cb), ``downtime.c``: its spike log and the output of its client.
 """
 
 from __future__ import annotations
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_BYTES = 64 * MIB_BYTES
+#: What mig_mon prints, and its spike log: "SECONDS,MS" a line; the first has -1 as 64 bits.
+_MIG_MON = re.compile(r"^1st and 2nd packet latency: (\d+) \(ms\)", re.MULTILINE)
+_MAX_DELAY = re.compile(r"\[\d+\] max_delay: (\d+) \(ms\), cur: \d+ \(ms\)")
+_TIMEOUT = re.compile(r"^Setting socket recv timeout to (\d+) \(ms\)", re.MULTILINE)
+_SPIKE = re.compile(r"(\d+),(\d+)")
+_NO_DELAY = 2**64 - 1
 _JOB = re.compile(r"^[ \t]*Job type:", re.MULTILINE)
 #: QEMU's words for the end of a migration, and ours.
 _OUTCOMES = {"completed": "completed", "failed": "failed", "cancelled": "cancelled",
@@ -87,11 +94,14 @@ def read_result(path: str | Path) -> ImportedRun:
     try:
         if text.lstrip().startswith("{"):
             return guestperf(json.loads(text), place.stem)
+        if _MIG_MON.search(text) or _is_spike_log(text):
+            return mig_mon(text, place.stem)
         return domjobinfo(text, place.stem)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise StoreError(
-            f"{place} must be a result of guestperf or of virsh domjobinfo: {error!r}",
-            hint="Give guestperf's JSON, or the output of `virsh domjobinfo DOMAIN` once or more.",
+            f"{place} must be a result of guestperf, virsh domjobinfo or mig_mon: {error!r}",
+            hint="Give guestperf's JSON, the output of `virsh domjobinfo DOMAIN` once or more, or "
+            "the spike log or output of mig_mon's client_rr or server.",
         ) from error
 
 
@@ -166,6 +176,40 @@ def domjobinfo(text: str, name: str) -> ImportedRun:
     }
     rows = [_report_row(report) for report in reports if report.state != "completed"]
     return _imported("virsh domjobinfo", name, outcome, {}, metrics, rows)
+
+
+def mig_mon(text: str, name: str) -> ImportedRun:
+    """Return the network downtime that mig_mon saw, from its spike log or its output.
+
+    The downtime is the longest time between two packets. mig_mon counts it in ms, and it holds one
+    usual interval between two packets. Of a loop of migrations it is that of the worst. A result
+    has no samples of the job, because mig_mon asks the guest and not libvirt; ``settings`` has the
+    spikes: the seconds since the log's begin, and the ms.
+
+    Raises:
+        ValueError: The text has neither a spike nor a longest time.
+    """
+    settings: dict[str, Any] = {}
+    if _is_spike_log(text):
+        lines = [(int(at), int(ms)) for at, ms in _SPIKE.findall(text)]
+        spikes = [(at - lines[0][0], ms) for at, ms in lines if ms != _NO_DELAY]
+        settings["spikes"] = spikes
+        longest = max((ms for _, ms in spikes), default=None)
+    else:
+        delays = [int(each) for each in _MAX_DELAY.findall(text)]
+        if not delays:
+            raise ValueError("no max_delay: mig_mon ended before its third packet")
+        longest = max(delays)
+        for key, pattern in (("interval_ms", _TIMEOUT), ("usual_ms", _MIG_MON)):
+            if said := pattern.search(text):
+                settings[key] = int(said[1])
+    return _imported("mig_mon", name, None, settings, {"downtime_network_ms": longest}, [])
+
+
+def _is_spike_log(text: str) -> bool:
+    """Return whether each line is a time and a delay, and the first is the log's begin."""
+    found = [_SPIKE.fullmatch(line) for line in text.split()]
+    return bool(found) and all(found) and found[0] is not None and int(found[0][2]) == _NO_DELAY
 
 
 def _report_row(report: JobReport) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,27 +49,29 @@ def readers(folder: Path, manifest: Manifest) -> dict[str, Callable[[], pd.DataF
     Raises:
         StoreError: A file is missing, or has another size than ``run.json`` says.
     """
-    return {name: _reader(folder / f"{name}.parquet", name, manifest) for name in FRAMES}
+    return {name: _reader(folder, name, manifest) for name in FRAMES}
 
 
-def _reader(path: Path, name: str, manifest: Manifest) -> Callable[[], pd.DataFrame]:
-    if (about := manifest.files.get(path.name)) is None:
-        if RECORDED[name].added and not path.exists():
+def _reader(folder: Path, name: str, manifest: Manifest) -> Callable[[], pd.DataFrame]:
+    # As text: a Path takes longer to make than the file's size to ask for.
+    path = f"{folder}/{name}.parquet"
+    if (about := manifest.files.get(f"{name}.parquet")) is None:
+        if RECORDED[name].added and not os.path.exists(path):  # noqa: PTH110 (as above)
             return functools.partial(frame, name, ())  # recorded before there was such a frame
-        raise damaged(path, "run.json does not list it")
+        raise damaged(Path(path), "run.json does not list it")
     try:
-        size = path.lstat().st_size
+        size = os.lstat(path).st_size
     except OSError as error:
         raise refused(f"{path} could not be read", error) from error
     if size != about.bytes:
-        raise damaged(path, f"it has {size} bytes, not {about.bytes}")
+        raise damaged(Path(path), f"it has {size} bytes, not {about.bytes}")
     if not 0 <= about.rows <= MAX_ROWS:
-        raise damaged(path, f"it has {about.rows} rows; the limit is {MAX_ROWS}")
+        raise damaged(Path(path), f"it has {about.rows} rows; the limit is {MAX_ROWS}")
     return functools.partial(_read, path, name, about.sha256, about.rows)
 
 
 @functools.lru_cache(maxsize=CACHED_FRAMES)
-def _read(path: Path, name: str, checksum: str, rows: int) -> pd.DataFrame:
+def _read(place: str, name: str, checksum: str, rows: int) -> pd.DataFrame:
     """Read a frame. Callers share the result, and copy it before they change it.
 
     Raises:
@@ -78,6 +81,7 @@ def _read(path: Path, name: str, checksum: str, rows: int) -> pd.DataFrame:
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
 
+    path = Path(place)
     try:
         content = read_file(path, MAX_FRAME_BYTES)
     except OSError as error:

@@ -12,11 +12,13 @@ when the frame is first needed.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import ValidationError
 
 from migrationlab.errors import PlanError, StoreError
@@ -31,6 +33,9 @@ from migrationlab.runs.schema import FRAMES
 from migrationlab.runs.stored_values import require_facts
 
 __all__ = ["FORMAT", "MANIFEST", "VERSION", "load_run", "load_runs", "save_run", "write_file"]
+
+#: The number of different plans that stay in memory after reading.
+PLANS_KEPT = 1024
 
 
 def save_run(run: Run, directory: str | Path) -> Path:
@@ -88,13 +93,19 @@ def load_run(path: str | Path) -> Run:
     frames: dict[str, Any] = dict(parquet.readers(folder, manifest))
     try:
         facts = manifest.facts
-        run = Run(**facts | {"plan": Plan.from_dict(facts["plan"])}, **frames)
+        run = Run(**facts | {"plan": _plan(msgspec.json.encode(facts["plan"]))}, **frames)
         require_facts(run)
         if (summary := manifest.known_summary) is not None:
             remember(run, summary)
     except (TypeError, ValueError, ValidationError, PlanError, RecursionError) as error:
         raise manifests.no_run(folder / MANIFEST, error) from error
     return run
+
+
+@functools.lru_cache(maxsize=PLANS_KEPT)
+def _plan(encoded: bytes) -> Plan:
+    """Return a stored plan. Thousands of runs share a few plans, which do not change."""
+    return Plan.from_dict(msgspec.json.decode(encoded))
 
 
 def load_runs(directory: str | Path, *, strict: bool = True) -> Runs:

@@ -21,6 +21,7 @@ MAX_NUMBER = 1e18
 LATEST_NS = 7_258_118_400 * 10**9
 #: The numbers of a summary that can be below 0; all others count or measure something.
 SIGNED = frozenset({"guest_behind_ms", "vcpu_extra_cpu_s", "downtime_event_ms"})
+_NO_INTEGERS = frozenset({str, float, bool, type(None)})
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "str": (str,),
     "Int64": (int,),
@@ -65,9 +66,13 @@ def _require_value(key: str, value: Any, kind: str) -> None:
 
 
 def _require_numbers(name: str, value: Any) -> None:
-    if isinstance(value, Mapping):
+    kind = type(value)
+    if kind in _NO_INTEGERS:  # nearly all values: asking for the types below takes longer
+        return
+    if kind is not int and isinstance(value, Mapping):
         for key, item in value.items():
-            _require_numbers(f"{name}.{key}", item)
+            if type(item) not in _NO_INTEGERS:
+                _require_numbers(f"{name}.{key}", item)
     elif isinstance(value, tuple):
         for item in value:
             _require_numbers(name, item)

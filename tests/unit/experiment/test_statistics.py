@@ -392,3 +392,19 @@ def test_interval_encloses_its_median_in_spite_of_rounding() -> None:
     assert found.median is not None
     assert found.high is not None
     assert found.low <= found.median <= found.high
+
+
+@pytest.mark.parametrize("sizes", [(501,), (502,), (501, 520)])
+def test_many_values_have_the_interval_of_resampling(
+    sizes: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The interval from drawn medians is that of resampled medians, up to the draws' chance."""
+    chance = np.random.default_rng(7)
+    samples = tuple(chance.lognormal(3, 0.3, size) for size in sizes)
+    drawn = statistics._interval(samples)
+    monkeypatch.setattr(statistics, "MOST_RESAMPLED", 1000)
+    monkeypatch.setattr(statistics, "RESAMPLES", 2000)
+    resampled = statistics._interval(samples)
+    assert None not in (*drawn, *resampled)
+    width = resampled[1] - resampled[0]
+    assert drawn == pytest.approx(resampled, abs=0.1 * width)

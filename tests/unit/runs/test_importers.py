@@ -1,4 +1,4 @@
-"""What other tools measured, in our names: guestperf's JSON, a series of domjobinfo."""
+"""What other tools measured, in our names: guestperf's JSON, domjobinfo, mig_mon's logs."""
 
 from __future__ import annotations
 
@@ -78,10 +78,64 @@ def test_series_of_domjobinfo_is_one_job(tmp_path: Path) -> None:
     assert list(found.job["time_elapsed_ms"]) == [1962, 20276]
 
 
-@pytest.mark.parametrize("content", ["", "nothing", "{", "[]", "{}", '{"progress_history": 3}'])
+#: What mig_mon's ``client_rr 127.0.0.1 50 spike.log`` printed (7f5b0cb), shortened, while its echo
+#: server was stopped for 450 ms: it overwrites its last line.
+MIG_MON_OUTPUT = (
+    "Setting socket recv timeout to 50 (ms)\n"
+    "1st and 2nd packet latency: 46 (ms)\n"
+    "Setting spike throttle to: 92 (ms)\n"
+    "Updating spike log initial timestamp\n"
+    f"\r{' ' * 55}\r[31567261] max_delay: 51 (ms), cur: 51 (ms)"
+    f"\r{' ' * 55}\r[31570082] max_delay: 515 (ms), cur: 55 (ms)"
+    f"\r{' ' * 55}\r[31570140] max_delay: 515 (ms), cur: 58 (ms)"
+)
+#: Its spike log of that time: -1 of 64 bits at first, then the spike.
+SPIKE_LOG = "1796078554,18446744073709551615\n1796078556,515\n"
+TOO_SHORT = "1st and 2nd packet latency: 50 (ms)\n"
+
+
+def test_mig_mon_output_has_the_longest_silence(tmp_path: Path) -> None:
+    """The longest time between two packets is the network downtime; the client's words are kept."""
+    path = tmp_path / "client.txt"
+    path.write_bytes(MIG_MON_OUTPUT.encode())
+    found = read_result(path)
+    assert (found.tool, found.name, found.outcome) == ("mig_mon", "client", None)
+    assert found.metrics == {"downtime_network_ms": 515}
+    assert found.settings == {"interval_ms": 50, "usual_ms": 46}
+    assert found.job.empty
+
+
+@pytest.mark.parametrize(
+    ("log", "longest", "spikes"),
+    [(SPIKE_LOG, 515, [(2, 515)]), (SPIKE_LOG.splitlines()[0] + "\n", None, [])],
+)
+def test_mig_mon_spike_log_has_its_spikes(
+    tmp_path: Path, log: str, longest: int | None, spikes: list[tuple[int, int]]
+) -> None:
+    """The log's first line is its begin; without a spike there is no downtime, and no 0."""
+    path = tmp_path / "spike.log"
+    path.write_text(log, encoding="utf-8")
+    found = read_result(path)
+    assert found.metrics == {"downtime_network_ms": longest}
+    assert found.settings["spikes"] == spikes
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "nothing",
+        "1700000000,12\n",
+        "1st and 2nd packet latency: 50 (ms)\n",
+        "{",
+        "[]",
+        "{}",
+        '{"progress_history": 3}',
+    ],
+)
 def test_foreign_file_is_refused(tmp_path: Path, content: str) -> None:
     """A file of no known tool is refused."""
     path = tmp_path / "foreign"
     path.write_text(content, encoding="utf-8")
-    with pytest.raises(StoreError, match="must be a result of guestperf or of virsh domjobinfo"):
+    with pytest.raises(StoreError, match="must be a result of guestperf, virsh domjobinfo or"):
         read_result(path)
