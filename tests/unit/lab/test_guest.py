@@ -411,6 +411,10 @@ def test_beats_are_of_one_guest(tmp_path: Path) -> None:
     assert beats.place(back_s=1) == 4
 
 
+class Unused:
+    """A connection that nobody calls."""
+
+
 @pytest.mark.parametrize(
     ("side", "network"), [("outside", "lan"), ("source", "host-b"), ("destination", "host-a")]
 )
@@ -422,7 +426,7 @@ def test_clients_and_pings_are_on_the_side_that_the_spec_says(
         "guest-7", paused=False, moving=False, metadata=None, uuid=UUID, active=True
     )
     hosts = [
-        SimpleNamespace(name=name, find=lambda _, found=found: found)
+        SimpleNamespace(name=name, find=lambda _, found=found: found, connection=Unused())
         for name, found in (("host-a", None), ("host-b", state))
     ]
     lab: Any = SimpleNamespace(hosts=hosts, files=LabFiles(tmp_path), images=("trixie",))
