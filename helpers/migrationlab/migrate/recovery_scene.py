@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
@@ -48,6 +48,8 @@ T = TypeVar("T")
 JOB_S = 3.0
 #: How long a job may move nothing before it counts as stale.
 STALE_S = 2.0
+#: How long a QEMU that ends may take, and the pause between two looks.
+ENDING_S, ENDING_PAUSE_S = 5.0, 0.2
 #: How long a resumed post-copy may move nothing.
 RESUME_S = 30.0
 #: QEMU's states (MigrationStatus, qapi/migration.json) from which its guest cannot be resumed: it
@@ -161,6 +163,11 @@ class Scene:
         found = self._answers(OTHER)
         if "unknown" not in [each.state for each in found.values()]:
             found |= self._answers(("destination",))
+        end = time.monotonic() + ENDING_S
+        # libvirt is ending a QEMU, which takes a moment.
+        while (ending := _ending(found)) and time.monotonic() < end:
+            time.sleep(ENDING_PAUSE_S)
+            found |= self._answers(ending)
         source, destination = found["source"], found["destination"]
         if source.gone and destination.state == "paused":
             found["destination"] = self._with_received(destination)
@@ -336,6 +343,10 @@ _CALLS: dict[Action, Callable[[libvirt.virDomain], object]] = {
     Action.ABORT: lambda domain: domain.abortJob(),
     Action.UNDEFINE: lambda domain: domain.undefine(),
 }
+
+
+def _ending(found: Mapping[Side, Found]) -> list[Side]:
+    return [side for side, each in found.items() if each.state == "in shutdown"]
 
 
 def _side(host: Host) -> HostSide:
