@@ -138,10 +138,34 @@ def weigh() -> dict[str, float]:
     me = psutil.Process()
     return {
         "MiB": me.memory_info().rss / 2**20,
+        "MiB in the heap": heap_mib(),
         "threads": float(me.num_threads()),
         "files": float(me.num_fds()),
         "processes": float(len(me.children(recursive=True))),
     }
+
+
+class _Mallinfo2(ctypes.Structure):
+    """glibc's struct mallinfo2, in the order of malloc.h."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    ]
+
+
+def heap_mib() -> float:
+    """Return what this process asked of malloc and has not given back, in MiB.
+
+    Where the process grows and this does not, nothing is kept: the rest is holes between blocks.
+    """
+    ask = ctypes.CDLL(None).mallinfo2
+    ask.restype = _Mallinfo2
+    info = ask()
+    return float(info.uordblks + info.hblkhd) / 2**20
 
 
 @click.command()
