@@ -59,7 +59,8 @@ Made = TypeVar("Made", GuestSpec, WireSpec)
 
 KEYS = (
     "question", "name", "repeats", "warm_ups", "seed",
-    "plan", "plans", "workload", "wire", "lab", "hosts", "layout", "fraction", "stop", "allocate",
+    "plan", "plans", "workload", "guests", "wire", "lab", "hosts", "layout", "fraction", "stop",
+    "allocate",
 )  # fmt: skip
 
 
@@ -168,7 +169,8 @@ def read(spec: Mapping[str, Any]) -> Design:
             with a name); ``layout`` and ``fraction`` (see ``layout``), ``stop`` (``metric`` and
             ``looks``: see ``stopping``), ``allocate`` (``metric``, ``pilot`` and
             ``time_s``: see ``allocation``); ``workload`` and ``wire`` (a table, or a list of
-            tables); ``lab`` (``images``) or ``hosts`` (``source``, ``to``, ``domain``, ``probe``).
+            tables), or instead of ``workload`` ``guests`` (several workloads, each with a name);
+            ``lab`` (``images``) or ``hosts`` (``source``, ``to``, ``domain``, ``probe``).
 
     Raises:
         PlanError: The plan of a cell is not valid.
@@ -255,14 +257,14 @@ def shown(value: object) -> str:
 
 
 def _cells(spec: Spec, *, real: bool) -> Iterator[Cell]:
-    for key in ("workload", "wire"):
+    for key in ("workload", "guests", "wire"):
         if real and key in spec:
             raise UsageError(
                 f"{key} must be left out where hosts is given",
                 hint=f"Leave out {key}, or leave out hosts and measure in a lab.",
             )
     plans = list(_plans(spec))
-    workloads = list(_made(GuestSpec, spec.get("workload", {}), "workload"))
+    workloads = list(_workloads(spec))
     wires = list(_made(WireSpec, spec.get("wire", {}), "wire"))
     combined = [
         (p | w | v, plan, workload, wire)
@@ -303,12 +305,17 @@ def _laid_out(spec: Spec, combined: list[Any]) -> list[Any]:
 
 def _count(spec: Spec) -> int:
     """Return the number of cells that a spec spans, without building one."""
-    plans, whole = spec.get("plan", {}), spec.get("plans")
     return (
-        (len(whole) if isinstance(whole, dict) else _combinations(plans))
-        * _combinations(spec.get("workload", {}))
+        _alternatives(spec, "plan", "plans")
+        * _alternatives(spec, "workload", "guests")
         * _combinations(spec.get("wire", {}))
     )
+
+
+def _alternatives(spec: Spec, crossed: str, named: str) -> int:
+    """Return the number of named tables; without such, that of the combinations of a table."""
+    whole = spec.get(named)
+    return len(whole) if isinstance(whole, dict) else _combinations(spec.get(crossed, {}))
 
 
 def _combinations(given: object) -> int:
@@ -346,20 +353,46 @@ def _plans(spec: Spec) -> Iterator[tuple[dict[str, Value], Plan]]:
             hint="Cross settings in plan, or name whole plans in plans.",
         )
     if "plans" in spec:
-        named = spec["plans"]
-        if not isinstance(named, dict) or not named:
-            raise UsageError(
-                f"plans must be a table of named plans (got {named!r})",
-                hint="Give names: [plans.parallel], and below it parallel = true.",
-            )
-        for name, values in named.items():
-            yield {"plan": str(name)}, _plan(table_at(values, f"plans.{name}"), f"plans.{name}")
+        for name, values in _named(spec, "plans", "[plans.parallel], and below it parallel = true"):
+            yield {"plan": name}, _plan(values, f"plans.{name}")
         return
     for values in _crossed(table_at(spec.get("plan", {}), "plan"), "plan"):
         plan = _plan(_replace_words(values), "plan")
         # The plan's own value: a setting that is left out has its default, a list is a tuple.
         setting = {key: getattr(plan, key) for key in values}
         yield {key: _setting(value) for key, value in setting.items()}, plan
+
+
+def _workloads(spec: Spec) -> Iterator[tuple[dict[str, Value], GuestSpec]]:
+    """Yield each guest's workload, with its part of the setting of its cells."""
+    if "workload" in spec and "guests" in spec:
+        raise UsageError(
+            "workload and guests must not be given together",
+            hint="Cross settings in workload, or name whole workloads in guests.",
+        )
+    if "guests" not in spec:
+        yield from _made(GuestSpec, spec.get("workload", {}), "workload")
+        return
+    for name, values in _named(spec, "guests", "[guests.busy], and below it dirty_mib_s = 40"):
+        for key, value in values.items():
+            if isinstance(value, list):
+                raise UsageError(
+                    f"guests.{name}.{key} must be one value (got {value!r})",
+                    hint="Name a guest for each value, or cross the values in workload.",
+                )
+        ((_, workload),) = _made(GuestSpec, values, f"guests.{name}")
+        yield {"guest": name}, workload
+
+
+def _named(spec: Spec, key: str, example: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the tables of a table of named ones."""
+    named = spec[key]
+    if not isinstance(named, dict) or not named:
+        raise UsageError(
+            f"{key} must be a table of named {key} (got {named!r})", hint=f"Give names: {example}."
+        )
+    for name, values in named.items():
+        yield str(name), table_at(values, f"{key}.{name}")
 
 
 def _setting(value: Any) -> Value:

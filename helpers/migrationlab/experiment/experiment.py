@@ -71,6 +71,7 @@ class Experiment(Results):
         workloads: The guest's workload: ``memory_mib``, ``working_set_mib``, ``dirty_mib_s``,
             ``pattern``, ``disk`` and the other arguments of :meth:`Lab.boot`; or a list of such
             tables.
+        guests: Whole workloads, each with a name; not with ``workloads``.
         wires: The wire: ``wire_mbit_s`` (None for no limit), ``delay_ms``, ``loss_percent``; or a
             list of such tables.
         repeats: The number of runs of each cell. The interval of a median needs at least six.
@@ -103,6 +104,7 @@ class Experiment(Results):
         plans: Mapping[str, Plan] | Sequence[Plan] | None = None,
         grid: Table | None = None,
         workloads: Table | Sequence[Table] | None = None,
+        guests: Mapping[str, Table] | None = None,
         wires: Table | Sequence[Table] | None = None,
         repeats: int = 10,
         warm_ups: int = 1,
@@ -125,6 +127,7 @@ class Experiment(Results):
             "plan": grid,
             "plans": None if plans is None else _named(plans),
             "workload": workloads,
+            "guests": guests,
             "wire": wires,
             "lab": None if images is None else {"images": images},
             "hosts": hosts,

@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import json
 import math
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,16 @@ def test_listed_workloads_are_not_crossed() -> None:
     busy = {"memory_mib": 512, "dirty_mib_s": 100}
     found = design(workload=[{"memory_mib": 256, "dirty_mib_s": 10}, busy])
     assert names(found) == ["memory_mib=256, dirty_mib_s=10", "memory_mib=512, dirty_mib_s=100"]
+
+
+def test_named_guests_are_one_factor() -> None:
+    """Cells of named guests have their names, however many of their settings differ."""
+    busy = {"memory_mib": 512, "dirty_mib_s": 100, "service": "redis"}
+    found = design(plans={"a": {}, "b": {"postcopy": True}}, guests={"idle": {}, "busy": busy})
+    assert names(found) == ["a, guest=idle", "a, guest=busy", "b, guest=idle", "b, guest=busy"]
+    assert found.cells[0].workload == GuestSpec()
+    assert found.cells[1].workload == GuestSpec(**busy)
+    assert names(read(tomllib.loads(to_toml(found.spec)))) == names(found)
 
 
 def test_default_leaves_a_setting_out() -> None:
@@ -159,6 +170,12 @@ WHERE = {"source": "qemu+ssh://a/system", "to": "qemu+ssh://b/system", "domain":
             "leave the key out",
         ),
         ({"plan": {"mode": {"a": 1}}}, "plan.mode must be a value", "plans"),
+        ({"workload": {}, "guests": {"a": {}}}, "workload and guests must not", "Cross"),
+        ({"guests": {}}, "guests must be a table of named guests", "[guests.busy]"),
+        ({"guests": {"a": 3}}, "guests.a must be a table (got 3)", "[guests.a]"),
+        ({"guests": {"a": {"pattern": []}}}, "guests.a.pattern must be one value", "Name a guest"),
+        ({"guests": {"a": {"dirty": 3}}}, "guests.a.dirty: no such key", "Did you mean"),
+        ({"hosts": WHERE, "guests": {"a": {}}}, "guests must be left out", "Leave out guests"),
         ({"workload": {"dirty": 3}}, "workload.dirty: no such key", "Did you mean"),
         ({"workload": []}, "workload must have at least one table", "Leave it out"),
         ({"workload": [{}, 3]}, "workload[1] must be a table", "[workload[1]]"),
