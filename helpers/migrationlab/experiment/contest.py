@@ -77,7 +77,11 @@ def contest_table(recorded: Results, *, mixed: bool = False) -> pd.DataFrame:
 
 def scene_of(cell: Cell) -> str:
     """Return the name of a cell's scene: its guest and its wire."""
-    parts = [setting(key, shown(value)) for key, value in cell.setting.items() if key != "plan"]
+    parts = [
+        shown(value) if key == "guest" else setting(key, shown(value))
+        for key, value in cell.setting.items()
+        if key != "plan"
+    ]
     return ", ".join(parts) or "one guest"
 
 

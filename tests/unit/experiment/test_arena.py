@@ -16,7 +16,14 @@ from migrationlab import plots
 from migrationlab.cli.arena import arena_lines, arena_record
 from migrationlab.errors import UsageError
 from migrationlab.experiment.arena import Arena, evaluate
-from migrationlab.experiment.contest import arena, contest_table, forecasts, is_arena, lost_work_ms
+from migrationlab.experiment.contest import (
+    arena,
+    contest_table,
+    forecasts,
+    is_arena,
+    lost_work_ms,
+    scene_of,
+)
 from migrationlab.experiment.experiment import Experiment
 from migrationlab.plan.plan import Plan
 from migrationlab.plots.arena import title
@@ -200,6 +207,21 @@ def test_command_has_the_arena(policies: Experiment) -> None:
     assert any(each["median"] is None for each in record["standings"])
     assert "1 of 2" in "\n".join(arena_lines(record))
     assert arena_record(Experiment("Is it?", plans={"a": Plan()}), mixed=False) is None
+
+
+def test_scene_has_the_name_of_its_guest(tmp_path: Path) -> None:
+    """A named guest needs no key before its name, and stands beside the wire."""
+    made = Experiment(
+        "Which?",
+        plans={"libvirt": Plan(policy="libvirt")},
+        guests={"idle": {"dirty_mib_s": 0}, "busy": {"dirty_mib_s": 60}},
+        wires={"wire_mbit_s": [250, 1000]},
+        directory=tmp_path,
+    )
+    assert [scene_of(cell) for cell in made.cells] == [
+        "idle, wire 250 Mbit/s", "idle, wire 1000 Mbit/s",
+        "busy, wire 250 Mbit/s", "busy, wire 1000 Mbit/s",
+    ]  # fmt: skip
 
 
 def test_grid_of_settings_is_no_arena(tmp_path: Path, make_run: MakeRun) -> None:
