@@ -47,7 +47,16 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "start",
         ],
         "plan": ["GivenCall", "Mode", "Plan", "Problem", "read_call", "settings"],
-        "runs": ["Outcome", "Run", "Runs", "load_run", "load_runs", "read_result", "save_run"],
+        "runs": [
+            "Outcome",
+            "Run",
+            "Runs",
+            "load_run",
+            "load_runs",
+            "load_summaries",
+            "read_result",
+            "save_run",
+        ],
         "steps": ["Step"],
     },
 )
@@ -96,6 +105,7 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from .runs import Runs as Runs
     from .runs import load_run as load_run
     from .runs import load_runs as load_runs
+    from .runs import load_summaries as load_summaries
     from .runs import read_result as read_result
     from .runs import save_run as save_run
     from .steps import Step as Step

@@ -18,7 +18,7 @@ import click
 from bench.clients import cost_of_clients
 from bench.probes import against_capture
 from bench.speed import against_virsh, image_built, moves, starts, thinking, throughput
-from bench.stored import long_run, many_runs
+from bench.stored import long_run, many_runs, very_many_runs
 from bench.sureness import agreement, captures, cost_of_capture, drawing
 from bench.table import Tell
 from migrationlab.capture.environment import environment
@@ -72,7 +72,8 @@ def measure(n: int, repeats: int, images: int, tell: Tell) -> dict[str, Any]:
         rows += cost_of_clients(lab, 2 * n, tell)
         idle = lab.boot(memory_mib=512, working_set_mib=256, dirty_mib_s=0)
         rows += throughput(lab, idle, repeats, tell)
-    rows += [*many_runs(repeats, tell), *long_run(repeats, tell), *drawing(watched[0], tell)]
+    rows += [*many_runs(repeats, tell), *very_many_runs(min(repeats, 3), tell)]
+    rows += [*long_run(repeats, tell), *drawing(watched[0], tell)]
     return {"machine": machine, "rows": rows, "migrations": measured}
 
 

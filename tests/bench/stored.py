@@ -1,4 +1,4 @@
-"""Measure how fast recorded runs are read: ten thousand of them, and one with many samples.
+"""Measure how fast recorded runs are read: very many of them, and one with many samples.
 
 Makes its runs itself, in a temporary folder, out of one that was recorded. The folder's files are
 in the page cache when they are read, so that the disk is not what is measured.
@@ -7,22 +7,29 @@ in the page cache when they are read, so that the disk is not what is measured.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+import shutil
+import statistics
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
+from distributed import Client, LocalCluster
 
 from bench.table import Row, Tell, sampled
 from migrationlab.runs.manifest import MANIFEST, sealed
 from migrationlab.runs.run import Run
 from migrationlab.runs.store import load_run, load_runs, save_run
+from migrationlab.runs.summaries import load_summaries
 
 RECORDING = Path(__file__).parents[1] / "recordings/20261122-192717-620bc3"
-RUNS = 10_000
+RUNS, VERY_MANY = 10_000, 100_000
 SAMPLES = 100_000
+#: A file of ext4 has at most 65,000 names.
+LINKS = 60_000
 
 
 def many_runs(repeats: int, tell: Tell, *, runs: int = RUNS) -> Iterator[Row]:
@@ -46,6 +53,37 @@ def many_runs(repeats: int, tell: Tell, *, runs: int = RUNS) -> Iterator[Row]:
     yield sampled(f"{runs:,} runs loaded", "s", loaded_s[1:], "≤ 10 s")
     yield sampled(f"frame of {runs:,} runs' summaries", "s", framed_s[1:], "≤ 1 s")
     yield sampled("one of them read and evaluated", "ms", one_ms[1:])
+
+
+def very_many_runs(repeats: int, tell: Tell, *, runs: int = VERY_MANY) -> Iterator[Row]:
+    """Read the summaries of very many runs with workers of Dask; 1 and 2 in turns."""
+    took_s: dict[int, list[float]] = {1: [], 2: []}
+    serial_s: list[float] = []
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        tell(f"{runs} runs written")
+        _multiply(Path(folder), runs)
+        load_summaries(folder)  # which brings the files into the page cache
+        for number, workers in itertools.product(range(repeats), took_s):
+            tell(f"{runs} runs summarised by {workers} of 2 workers, {number + 1} of {repeats}")
+            with (
+                LocalCluster(
+                    n_workers=workers, threads_per_worker=1, dashboard_address=None, security=True
+                ) as cluster,
+                Client(cluster) as client,
+            ):
+                start, own = time.perf_counter(), time.process_time()
+                found = load_summaries(folder, client=client)
+                took_s[workers].append(time.perf_counter() - start)
+                serial_s.append(time.process_time() - own)
+                assert len(found.table) == runs
+    what = f"{runs:,} runs summarised"
+    yield sampled(f"{what}, 1 worker of Dask", "s", took_s[1])
+    yield sampled(f"{what}, 2 workers", "s", took_s[2], "≤ 60 s")
+    yield sampled(f"{what}: the client's own processor time", "s", serial_s)
+    # Amdahl's law, as if nothing of the client's part were done while the workers read.
+    own_s = statistics.median(serial_s)
+    eight_s = [own_s + max(one_s - own_s, 0) / 8 for one_s in took_s[1]]
+    yield sampled(f"{what}, 8 workers: extrapolated", "s", eight_s, "≤ 20 s")
 
 
 def long_run(repeats: int, tell: Tell, *, samples: int = SAMPLES) -> Iterator[Row]:
@@ -77,9 +115,13 @@ def _multiply(folder: Path, runs: int) -> None:
         run_id = f"20261122-200000-{number:06x}"
         place = folder / run_id
         place.mkdir()
+        # Runs are never changed, so that they can share what they hold.
         for frame in frames:
-            # Runs are never changed, so that they can share what they hold.
-            (place / frame.name).hardlink_to(frame)
+            if number % LINKS:
+                (place / frame.name).hardlink_to(frame)
+            else:
+                shutil.copy2(frame, place)
+        frames = [place / frame.name for frame in frames]
         manifest["run"]["run_id"] = manifest["summary"]["values"]["run_id"] = run_id
         text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
         (place / MANIFEST).write_bytes(sealed(text.encode()))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from migrationlab.analysis.workload import Workload
     from migrationlab.analysis.write_latency import WriteLatency
 
-__all__ = ["Outcome", "Run", "RunError", "Runs", "new_run_id", "remember"]
+__all__ = ["Outcome", "Run", "RunError", "Runs", "new_run_id", "remember", "summary_frame"]
 
 #: Where a run holds its summary and its timeline. These are no fields: a changed copy has none yet.
 _SUMMARY, _TIMELINE = "_summary", "_line"
@@ -143,10 +143,7 @@ class Runs(Sequence[Run]):
 
     def frame(self) -> pd.DataFrame:
         """Return the runs' summaries, a row per run."""
-        import pandas as pd  # noqa: PLC0415
-
-        rows = [run.summary() for run in self._runs]
-        return pd.DataFrame(rows, columns=list(SUMMARY)).astype(dict(SUMMARY))
+        return summary_frame([run.summary() for run in self._runs])
 
     def environments(self) -> pd.DataFrame:
         """Return the runs' environments: environment_id, runs (their number), and each fact.
@@ -164,6 +161,13 @@ class Runs(Sequence[Run]):
         from migrationlab.runs import summary as compute  # noqa: PLC0415
 
         return compute.downtime_table(self.frame())
+
+
+def summary_frame(summaries: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return summaries as a frame, a row for each."""
+    import pandas as pd  # noqa: PLC0415
+
+    return pd.DataFrame(summaries, columns=list(SUMMARY)).astype(dict(SUMMARY))
 
 
 def remember(run: Run, summary: Mapping[str, Any]) -> None:

@@ -123,12 +123,10 @@ def load_runs(directory: str | Path, *, strict: bool = True) -> Runs:
         StoreError: There is no such directory; a run cannot be read; or a run is there twice.
     """
     parent = Path(directory)
-    if os.path.lexists(parent / MANIFEST):
-        raise StoreError(f"{parent} is one run", hint=f"Give its directory: {parent}/..")
     runs: dict[str, Run] = {}
     unreadable: dict[str, str] = {}
     places: dict[str, str] = {}
-    for name in _folders(parent):
+    for name in run_folders(parent):
         try:
             refuse_link(parent / name)
             run = load_run(parent / name)
@@ -141,10 +139,7 @@ def load_runs(directory: str | Path, *, strict: bool = True) -> Runs:
             unreadable[name] = str(error)
             continue
         if run.run_id in runs:
-            raise StoreError(
-                f"{places[run.run_id]} and {name} in {parent} are the same run",
-                hint="Delete the copy: it would count twice.",
-            )
+            raise same_run(parent, places[run.run_id], name)
         runs[run.run_id], places[run.run_id] = run, name
     return Runs(runs.values(), unreadable=unreadable)
 
@@ -157,8 +152,22 @@ def refuse_link(folder: Path) -> None:
         raise refused(f"{folder} could not be read", error) from error
 
 
-def _folders(parent: Path) -> Iterator[str]:
-    """Yield the names of the folders that hold a run, sorted."""
+def same_run(parent: Path, first: str, second: str) -> StoreError:
+    """Return the error for two folders of a directory that hold one run."""
+    return StoreError(
+        f"{first} and {second} in {parent} are the same run",
+        hint="Delete the copy: it would count twice.",
+    )
+
+
+def run_folders(parent: Path) -> Iterator[str]:
+    """Yield the names of the folders that hold a run, sorted.
+
+    Raises:
+        StoreError: There is no such directory, or it is a run itself.
+    """
+    if os.path.lexists(parent / MANIFEST):
+        raise StoreError(f"{parent} is one run", hint=f"Give its directory: {parent}/..")
     try:
         with os.scandir(parent) as entries:
             names = sorted(entry.name for entry in entries if entry.is_dir())
