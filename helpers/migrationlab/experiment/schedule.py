@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from migrationlab.experiment.design import Cell, Design
+from migrationlab.plan.policies import catalog
 
 #: The time of a run besides the migration: to start or change the guest, to wait before the call,
 #: to check the guest's memory, and to write the run to disk. Measured in labs of two cores.
@@ -150,7 +151,8 @@ def call_guess_s(cell: Cell) -> float:
     The memory is sent once, and then again for as long as pre-copy takes. The iterations form a
     geometric series: each is as long as the one before, times the dirty rate over the sending rate
     (Clark et al., "Live Migration of Virtual Machines", NSDI 2005, section 5). A migration that
-    does not end in this way ends at its deadline, or when post-copy takes over.
+    does not end in this way ends at its deadline, after as many iterations as its policy allows, or
+    when post-copy takes over.
     """
     deadline_s = cell.plan.deadline_s
     workload, wire = cell.workload, cell.wire
@@ -162,11 +164,22 @@ def call_guess_s(cell: Cell) -> float:
     once_s = size_mib / rate_mib_s
     dirty = rate_mib_s if workload.dirty_mib_s == "max" else workload.dirty_mib_s
     share = min(dirty / rate_mib_s, 1.0)
-    if cell.plan.postcopy:
-        return MIN_CALL_S + min(2 * once_s, deadline_s)
-    if share >= 0.95:
-        return MIN_CALL_S + deadline_s
-    return MIN_CALL_S + min(once_s / (1 - share), deadline_s)
+    most, most_s = _most_iterations(cell), deadline_s
+    if most is not None:
+        # No iteration sends more than all memory, and the rest is sent once more.
+        most_s = min(most_s, (most + 1) * once_s)
+    return MIN_CALL_S + (most_s if share >= 0.95 else min(once_s / (1 - share), most_s))
+
+
+def _most_iterations(cell: Cell) -> int | None:
+    """Return how many iterations a plan allows; None if their number ends none."""
+    plan = cell.plan
+    known = [plan.suspend_after_iteration, plan.postcopy_after_iteration]
+    if plan.policy is not None:
+        known.append(catalog.make(plan.policy, plan.policy_options).most_iterations)
+    # Where nobody counts iterations, post-copy is taken to begin after the first one.
+    otherwise = 1 if plan.postcopy else None
+    return min((most for most in known if most is not None), default=otherwise)
 
 
 def traffic_bytes(cell: Cell) -> int:

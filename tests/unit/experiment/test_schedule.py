@@ -100,6 +100,20 @@ def test_endless_migration_is_guessed_at_its_deadline() -> None:
     assert call_guess_s(cell) == pytest.approx(20, abs=1)
 
 
+def test_rules_that_count_iterations_bound_the_guess() -> None:
+    """A policy that cancels after 10 iterations does not last until its deadline."""
+    rules = [{"do": "cancel", "after_iteration": 10}, {"do": "suspend", "after_s": 5}]
+    busy = {"memory_mib": 256, "working_set_mib": 60, "dirty_mib_s": "max"}
+    wire = {"wire_mbit_s": 1000}  # 100 MiB take 0.84 s
+    (cell,) = design(
+        workload=busy, wire=wire,
+        plans={"a": {"policy": "rules", "policy_options": {"rules": rules}, "deadline_s": 300}},
+    ).cells  # fmt: skip
+    assert call_guess_s(cell) == pytest.approx(0.7 + 11 * 0.84, rel=0.01)
+    (soon,) = design(workload=busy, wire=wire, plan={"suspend_after_iteration": 1}).cells
+    assert call_guess_s(soon) == pytest.approx(0.7 + 2 * 0.84, rel=0.01)
+
+
 def test_measured_times_replace_and_correct_guesses() -> None:
     """A cell's own times replace its guess; they correct the guesses for other cells."""
     found = design(workload={"dirty_mib_s": [10, 40]})

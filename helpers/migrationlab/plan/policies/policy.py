@@ -91,6 +91,8 @@ class Policy:
         source: Where its rules and defaults are from.
         poll_s: The seconds from one look at the migration to the next.
         first_downtime_ms: The maximum downtime from the start; None leaves it as it is.
+        most_iterations: After so many iterations it ends pre-copy, whatever the guest does; None
+            if their number alone never ends it.
     """
 
     name: ClassVar[str] = ""
@@ -110,6 +112,11 @@ class Policy:
     @property
     def first_downtime_ms(self) -> int | None:
         """Return the maximum downtime from the start."""
+        return None
+
+    @property
+    def most_iterations(self) -> int | None:
+        """Return after how many iterations it ends pre-copy in any case."""
         return None
 
     @property

@@ -65,6 +65,14 @@ class PolicyRule:
         None, "When it may act again.", minimum=0.1, maximum=604_800, unit="s", absent="never"
     )
 
+    @property
+    def ends_after(self) -> int | None:
+        """Return the iterations after which it ends pre-copy, if it has no other condition."""
+        others = (self.after_s or None, self.without_progress_s, self.expected_below_ms)
+        if self.do in _LIMITS or any(each is not None for each in others):
+            return None
+        return self.after_iteration
+
     def holds(self, seen: Seen, idle_s: float) -> bool:
         """Return whether its conditions hold; the rest has had no new least value for idle_s."""
         if seen.now_s < self.after_s or seen.iteration <= self.after_iteration:
@@ -118,6 +126,12 @@ class Rules(Policy):
     def first_downtime_ms(self) -> int | None:
         """Return the maximum downtime from the start."""
         return self.downtime_ms
+
+    @property
+    def most_iterations(self) -> int | None:
+        """Return the least number of iterations at which one of the rules ends pre-copy."""
+        ends = [rule.ends_after for rule in self.rules]
+        return min((most for most in ends if most is not None), default=None)
 
     @property
     def next_poll_s(self) -> float:
