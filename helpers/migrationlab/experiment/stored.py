@@ -13,7 +13,7 @@ from pathlib import Path
 from migrationlab.errors import StoreError, UsageError
 from migrationlab.experiment.design import Cell, Design
 from migrationlab.experiment.folder import RUNS, ExperimentManifest, Start, read_starts
-from migrationlab.experiment.schedule import LAB_S, OVERHEAD_S, Pace, PlannedRun, room_bytes
+from migrationlab.experiment.schedule import LAB_S, Pace, PlannedRun, overhead_s, room_bytes
 from migrationlab.experiment.spec import to_toml
 from migrationlab.runs.run import Run, Runs
 from migrationlab.runs.store import load_run, refuse_link
@@ -194,10 +194,11 @@ class StoredExperiment:
 
     def pace(self) -> Pace:
         """Return the estimator of durations, corrected by the runs so far."""
-        pace = Pace(self.design)
+        pace, cells = Pace(self.design), {cell.name: cell for cell in self.cells}
         for run in self.measured:
+            cell = cells[str(placement(run)["cell"])]
             called_s = (run.returned_ns - run.called_ns) / 1e9
-            pace.note(str(placement(run)["cell"]), OVERHEAD_S + called_s)
+            pace.note(cell.name, overhead_s(cell) + called_s)
         return pace
 
     @property

@@ -100,6 +100,13 @@ def test_endless_migration_is_guessed_at_its_deadline() -> None:
     assert call_guess_s(cell) == pytest.approx(20, abs=1)
 
 
+def test_guess_has_the_time_of_a_service() -> None:
+    """Clients begin before a migration and stay after it, so that a run takes longer."""
+    served, alone = design(workload={"service": ["redis", "default"], "memory_mib": 512}).cells
+    assert guess_s(served) > guess_s(alone)
+    assert call_guess_s(served) == call_guess_s(alone)
+
+
 def test_rules_that_count_iterations_bound_the_guess() -> None:
     """A policy that cancels after 10 iterations does not last until its deadline."""
     rules = [{"do": "cancel", "after_iteration": 10}, {"do": "suspend", "after_s": 5}]
