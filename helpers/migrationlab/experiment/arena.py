@@ -65,8 +65,9 @@ class Arena:
             ``completed``, ``share`` and the ends of its 95 % interval, ``low`` and ``high``.
         standings: A row per metric, scene and contestant: ``metric``, ``scene``, ``contestant``,
             ``n`` (blocks), ``median``, ``low``, ``high``, ``regret``, ``regret_low``,
-            ``regret_high`` and ``best_share``. An infinite value means: it did not complete. The
-            intervals are missing for fewer than six blocks.
+            ``regret_high`` and ``best_share``. An infinite median or regret means:
+            half of the migrations or fewer completed. An infinite upper end means: the interval has
+            none. The intervals are missing for fewer than six blocks.
         worst: A row per metric and contestant: ``metric``, ``contestant``, ``worst_regret``,
             ``low``, ``high``, and ``scene``, where it is.
         duels: A row per metric, scene and pair: ``metric``, ``scene``, ``a``, ``b``, ``n``,

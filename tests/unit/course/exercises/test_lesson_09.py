@@ -54,7 +54,7 @@ def test_solution_for_the_plan_passes(answer: Plan) -> None:
         (Plan(migration_uri=WAY, connection_uri="qemu+ssh://node2/system"), "root"),
         (Plan(migration_uri=WAY, connection_uri="qemu+ssh://root@node2:49160/system"), "port 22"),
         (Plan(migration_uri="unix:///run/way.sock"), "needs a program"),
-        (Plan(offline=True, persistent=True, live=False), "is paused from the start"),
+        (Plan(offline=True, persistent=True, live=False), "is paused before the first byte"),
         ("tcp://10.0.5.2:49160", "not a plan"),
     ],
 )
