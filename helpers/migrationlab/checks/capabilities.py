@@ -9,13 +9,14 @@ it does not answer.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from xml.etree.ElementTree import tostring
+from xml.etree.ElementTree import Element, tostring
 
 from migrationlab.errors import HostError
 from migrationlab.hosts.connection import refusals
 from migrationlab.hosts.host import Host
+from migrationlab.hosts.virtqueues import VirtioDevice
 from migrationlab.plan.outside_xml import read_xml
 from migrationlab.plan.validation import DomainFacts, domain_facts
 
@@ -28,10 +29,15 @@ _DENIED = 29
 #: ``VIR_ERR_CPU_INCOMPATIBLE``.
 _CPU_INCOMPATIBLE = 91
 
-#: The places of virtio devices in a domain's XML.
+#: The virtio devices with queues: their element in a domain's XML, how one of it is known, and the
+#: attributes of its driver that ask for a length, with the names of QEMU's properties.
 _VIRTIO = {
-    "virtio-net": "devices/interface/model[@type='virtio']",
-    "virtio-blk": "devices/disk/target[@bus='virtio']",
+    "virtio-net": (
+        "devices/interface",
+        "model[@type='virtio']",
+        {"rx_queue_size": "rx_queue_size", "tx_queue_size": "tx_queue_size"},
+    ),
+    "virtio-blk": ("devices/disk", "target[@bus='virtio']", {"queue_size": "queue-size"}),
 }
 
 
@@ -93,7 +99,7 @@ class Requirements:
         bridges: The host's bridges and devices that its network cards use.
         networks: libvirt's networks that its network cards use.
         devices: The types of the host's devices that it holds.
-        virtio: Its virtio devices with queues, by QEMU's names.
+        virtio: Its virtio devices with queues.
         emulator: The path of its QEMU.
     """
 
@@ -106,7 +112,7 @@ class Requirements:
     bridges: tuple[str, ...]
     networks: tuple[str, ...]
     devices: tuple[str, ...]
-    virtio: tuple[str, ...] = ()
+    virtio: tuple[VirtioDevice, ...] = ()
     emulator: str = ""
 
     @classmethod
@@ -134,9 +140,29 @@ class Requirements:
             bridges=tuple(sorted(bridges)),
             networks=tuple(sorted(networks)),
             devices=tuple(device.get("type", "") for device in xml.iterfind("devices/hostdev")),
-            virtio=tuple(name for name, path in _VIRTIO.items() if xml.find(path) is not None),
+            virtio=tuple(_virtio_devices(xml)),
             emulator=xml.findtext("devices/emulator", ""),
         )
+
+
+def _virtio_devices(xml: Element) -> Iterator[VirtioDevice]:
+    for kind, (place, known_by, lengths) in _VIRTIO.items():
+        for number, element in enumerate(xml.iterfind(place)):
+            if element.find(known_by) is None:
+                continue
+            # Only a running domain's devices have aliases.
+            alias = element.find("alias")
+            driver = element.find("driver")
+            attributes = {} if driver is None else driver.attrib
+            yield VirtioDevice(
+                alias=f"{kind}-{number}" if alias is None else alias.get("name", ""),
+                kind=kind,
+                asked=tuple(
+                    (name, attributes[attribute])
+                    for attribute, name in lengths.items()
+                    if attribute in attributes
+                ),
+            )
 
 
 def capabilities(host: Host) -> Capabilities:

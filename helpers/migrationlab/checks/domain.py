@@ -125,18 +125,18 @@ def _virtqueues(pair: HostPair, required: Requirements) -> Check:
         return say("any", version=to.facts.qemu_version)
     if required.machine not in pair.destination_offers.machines:
         return say("not-tried")
-    most = virtqueues.host_queues(to, required.machine, required.emulator)
+    asked = (required.machine, required.emulator, required.virtio)
+    most = virtqueues.host_queues(to, *asked)
     # Asking the guest's own QEMU taints the domain, so only a lab's guest is asked.
     own = source.image is not None
     lengths = (
         virtqueues.guest_queues(source, required.facts.name or "")
         if own
-        else virtqueues.host_queues(source, required.machine, required.emulator)
+        else virtqueues.host_queues(source, *asked)
     )
     if most is None or lengths is None:
         return say("unknown")
-    lengths = {name: lengths[name] for name in lengths if name in required.virtio}
-    if found := virtqueues.longer(lengths, most):
+    if found := virtqueues.longer(required.virtio, lengths, most):
         return say("longer" if own else "longer-if-booted-there", found=found, source=source.name)
     return say("ok")
 

@@ -10,7 +10,8 @@ tells the lengths; both QEMUs do, by ``x-query-virtio-queue-status`` (from QEMU 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import libvirt_qemu
@@ -24,19 +25,36 @@ TAKES_LONGER = (10, 0)
 DEVICES = ("virtio-net", "virtio-blk")
 #: More queues than a device without multiqueue has.
 _MOST_QUEUES = 4
-_PROBED = {"virtio-net": "net", "virtio-blk": "blk"}
 #: A QEMU that is never started: it has no disk, no network and no memory of a guest.
 _PROBE = """
-printf '%s\\n' "$4" | timeout 20 "$1" -machine "$2,accel=tcg" -nodefaults -display none -S -m 16 \\
-    -device virtio-net-pci,id=net -blockdev null-co,node-name=none \\
-    -device virtio-blk-pci,id=blk,drive=none -qmp stdio -name "$3"
+commands=$1 emulator=$2 machine=$3
+shift 3
+printf '%s\\n' "$commands" | timeout 20 "$emulator" -machine "$machine,accel=tcg" -nodefaults \\
+    -display none -S -m 16 -qmp stdio -name migrationlab-probe "$@"
 """
 
+
+@dataclass(frozen=True, slots=True)
+class VirtioDevice:
+    """A virtio device of a domain, as its XML describes it.
+
+    Attributes:
+        alias: Its name in this domain, which is also the name in the running QEMU.
+        kind: One of :data:`DEVICES`.
+        asked: The lengths that the XML asks for, by the names of QEMU's properties.
+    """
+
+    alias: str
+    kind: str
+    asked: tuple[tuple[str, str], ...] = ()
+
+
+#: The lengths of the queues of each device, by its alias.
 Queues = Mapping[str, tuple[int, ...]]
 
 
 def guest_queues(host: Host, domain: str) -> Queues:
-    """Return the lengths of a running guest's virtqueues, by device.
+    """Return the lengths of a running guest's virtqueues.
 
     It uses QEMU's monitor, which taints the domain, so it is for guests of a lab only.
 
@@ -52,21 +70,23 @@ def guest_queues(host: Host, domain: str) -> Queues:
         return json.loads(answer).get("return")
 
     devices = ask("x-query-virtio") or ()
-    return _lengths({each["path"]: each["name"] for each in devices}, ask)
+    return _lengths([each["path"] for each in devices if each["name"] in DEVICES], ask)
 
 
-def host_queues(host: Host, machine: str, emulator: str) -> Queues | None:
-    """Return the lengths that a host's QEMU gives to new devices; None if it cannot be asked.
+def host_queues(
+    host: Host, machine: str, emulator: str, devices: Sequence[VirtioDevice]
+) -> Queues | None:
+    """Return the lengths that a host's QEMU gives to such devices; None if it cannot be asked.
 
     A QEMU of that machine type is started there for a moment, which runs no guest.
     """
     if host.shell is None:
         return None
-    paths = {f"/machine/peripheral/{short}/virtio-backend": name for name, short in _PROBED.items()}
+    paths = [f"/machine/peripheral/{each.alias}/virtio-backend" for each in devices]
     asked: list[dict[str, object]] = [{"execute": "qmp_capabilities"}]
     asked += [_status(path, queue) for path in paths for queue in range(_MOST_QUEUES)]
     text = "\n".join(json.dumps(each) for each in [*asked, {"execute": "quit"}])
-    argv = (emulator, machine, "migrationlab-probe", text)
+    argv = (text, emulator, machine, *_probe_arguments(devices))
     done = host.shell.run("sh", "-c", _PROBE, "sh", *argv, timeout_s=30)
     answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     # The greeting and events are no answers.
@@ -80,15 +100,29 @@ def host_queues(host: Host, machine: str, emulator: str) -> Queues | None:
     return found or None
 
 
-def longer(guest: Queues, host: Queues) -> str:
+def _probe_arguments(devices: Sequence[VirtioDevice]) -> list[str]:
+    arguments = []
+    for number, each in enumerate(devices):
+        asked = "".join(f",{name}={value}" for name, value in each.asked)
+        drive = ""
+        if each.kind == "virtio-blk":
+            arguments += ["-blockdev", f"null-co,node-name=disk{number}"]
+            drive = f",drive=disk{number}"
+        arguments += ["-device", f"{each.kind}-pci,id={each.alias}{drive}{asked}"]
+    return arguments
+
+
+def longer(devices: Sequence[VirtioDevice], guest: Queues, host: Queues) -> str:
     """Return the queues of a guest that are longer than those of a host, as text; empty if none."""
     found = [
-        f"queue {number} of {name} has {length} entries, the destination allows {most}"
-        for name in sorted(guest.keys() & host.keys())
-        for number, (length, most) in enumerate(zip(guest[name], host[name], strict=False))
+        f"queue {number} of {each.kind} has {length} entries, the destination allows {most}"
+        for each in devices
+        for number, (length, most) in enumerate(
+            zip(guest.get(each.alias, ()), host.get(each.alias, ()), strict=False)
+        )
         if length > most
     ]
-    return "; ".join(found)
+    return "; ".join(dict.fromkeys(found))
 
 
 def _status(path: str, queue: int) -> dict[str, object]:
@@ -97,11 +131,11 @@ def _status(path: str, queue: int) -> dict[str, object]:
 
 
 def _lengths(
-    paths: Mapping[str, str], ask: Callable[..., Any], *, always: bool = False
+    paths: Sequence[str], ask: Callable[..., Any], *, always: bool = False
 ) -> dict[str, tuple[int, ...]]:
     """Return the lengths of all queues; ``always`` asks for each queue, after a missing one too."""
     found: dict[str, tuple[int, ...]] = {}
-    for path, name in paths.items():
+    for path in paths:
         lengths = []
         for queue in range(_MOST_QUEUES):
             status = ask("x-query-virtio-queue-status", path=path, queue=queue)
@@ -109,8 +143,7 @@ def _lengths(
                 lengths.append(int(status["vring-num"]))
             elif not always:
                 break
-        if name in DEVICES and lengths:
-            # Of two devices of one kind the longer queues count.
-            before = found.get(name, ())
-            found[name] = max(tuple(lengths), before)
+        if lengths:
+            # QEMU keeps a device at /machine/peripheral/ALIAS/virtio-backend.
+            found[path.split("/")[-2]] = tuple(lengths)
     return found
