@@ -18,7 +18,7 @@ def known(source: HostFacts, destination: HostFacts) -> str:
     versions = [(host.libvirt_version, host.qemu_version) for host in (source, destination)]
     cells = [
         cell for cell in load_matrix(RECORD).between(*versions)
-        if cell.key.network_model == "virtio"
+        if cell.key.plain
     ]  # fmt: skip
     if not cells:
         return ""

@@ -69,7 +69,7 @@ def matrix(
 
 def _text(found: ReleaseMatrix) -> str:
     rows = [cell.to_dict() for cell in found.cells()]
-    return columns_table(_COLUMNS, rows, left=6) if rows else "nothing was tried yet"
+    return columns_table(_COLUMNS, rows, left=7) if rows else "nothing was tried yet"
 
 
 def _causes(row: Row) -> str:
@@ -82,6 +82,7 @@ _COLUMNS: Columns = {
     "booted on": "{booted_on}",
     "mode": "{mode}",
     "network": "{network_model}",
+    "disk": "{disk}",
     "result": "{result}",
     "worked": "{worked}/{tries}",
     "down ms": lambda row: "-" if row["downtime_ms"] is None else f"{row['downtime_ms']:.0f}",

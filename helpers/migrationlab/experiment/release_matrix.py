@@ -4,7 +4,7 @@ Theory of operation. For each pair of images one lab is started. A guest is boot
 hosts and migrates there and back, in both modes, until each cell has its tries. A guest that a host
 refuses stays where it is, so the way back is not tried for it: nobody can be there. A guest that
 did not survive is booted again. Where the virtqueues are the cause of a refusal, the same is tried
-with a network card that has none.
+with a network card that has none: without a disk, with one, and with one of a longer queue.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +40,15 @@ from migrationlab.steps import Listener, Step, ignore
 
 FILE = "matrix.jsonl"
 MODES = ("normal", "peer2peer")
-#: The cause whose workaround is another network card.
+#: The cause whose workaround is other hardware.
 VIRTQUEUES = "virtqueue-size"
-OTHER_NETWORK = "vmxnet3"
+#: The hardware that is tried then. The disk shows that it has the same fault, and what helps it.
+OTHER_HARDWARE: tuple[dict[str, Any], ...] = (
+    {"network_model": "vmxnet3"},
+    {"network_model": "vmxnet3", "disk": "local"},
+    {"network_model": "vmxnet3", "disk": "local", "disk_queue_size": 1024},
+)
+DISK_MIB = 8
 DEADLINE_S = 60
 GUEST = {"memory_mib": 192, "working_set_mib": 32, "dirty_mib_s": 20, "accelerator": "tcg"}
 
@@ -53,7 +59,7 @@ class Lane:
 
     images: tuple[str, str]
     booted_on: str
-    network_model: str = "virtio"
+    hardware: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run_matrix(
@@ -120,7 +126,8 @@ class _Pair:
             for lane in lanes:
                 self._fill(lab, lane)
                 if self._met_virtqueues(lane):
-                    self._fill(lab, replace(lane, network_model=OTHER_NETWORK))
+                    for hardware in OTHER_HARDWARE:
+                        self._fill(lab, replace(lane, hardware=hardware))
 
     def _is_complete(self, lane: Lane) -> bool:
         """Return whether a lane was finished before, as its marker in the folder says."""
@@ -155,18 +162,14 @@ class _Pair:
                 if self.done[key] >= wanted or (guest is None and source is not first):
                     continue
                 if guest is None:
-                    spec: dict[str, Any] = {
-                        **GUEST,
-                        "machine": key.machine,
-                        "network_model": key.network_model,
-                    }
-                    guest = lab.boot(on=first, **spec)
+                    spec: dict[str, Any] = {**GUEST, "machine": key.machine, **lane.hardware}
+                    guest = lab.boot(on=first, disk_mib=DISK_MIB, **spec)
                 if guest.host is source:
                     guest = self._try(guest, key)
         finally:
             if guest is not None:
                 guest.clear()
-        if lane.network_model == "virtio":
+        if not lane.hardware:
             marks = self.file.with_name("finished.json")
             marks.write_text(json.dumps([*self._markers(), self._marker(lane)]))
 
@@ -177,16 +180,22 @@ class _Pair:
             booted_on=lane.booted_on,
             mode=mode,
             machine=self.machine or lab.machine,
-            network_model=lane.network_model,
+            **lane.hardware,
         )
 
     def _try(self, guest: Guest, key: CellKey) -> Guest | None:
         """Migrate once, and note the result; return the guest, None if it is gone."""
-        card = "" if key.network_model == "virtio" else f", {key.network_model}"
-        what = f"{key.source} → {key.destination}, {key.mode}, booted on {key.booted_on}{card}"
+        what = f"{key.source} → {key.destination}, {key.mode}, booted on {key.booted_on}"
+        if not key.plain:
+            what += f", {key.network_model}, disk {key.disk_words}"
         self.on_step(Step(what, "started"))
         to = guest.other_host
-        plan = Plan(mode=Mode(key.mode), deadline_s=DEADLINE_S, allow_unsafe_tcg=True)
+        plan = Plan(
+            mode=Mode(key.mode),
+            deadline_s=DEADLINE_S,
+            allow_unsafe_tcg=True,
+            copy_storage="full" if key.disk else None,
+        )
         tried = _tried(key, migrate(guest, to=to, plan=plan), to, guest)
         append(self.file, tried)
         self.done[key] += 1

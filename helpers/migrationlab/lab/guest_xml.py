@@ -154,10 +154,12 @@ def _dirty_ring(spec: BootedSpec) -> str:
 def _disk(spec: BootedSpec) -> str:
     if spec.disk is None:
         return ""
+    asked = spec.disk_queue_size
+    queue = "" if asked is None else f" queue_size='{asked}'"
     return f"""
     <disk type='file' device='disk'>
       <driver name='qemu' type='{"qcow2" if spec.disk == "local" else "raw"}'
-              cache='{spec.disk_cache}'/>
+              cache='{spec.disk_cache}'{queue}/>
       <source file='{spec.disk_path}'/>
       <target dev='vda' bus='virtio'/>
     </disk>"""

@@ -22,6 +22,10 @@ PROGRAM = Path(__file__).parent / "payload" / "build-daemons.sh"
 DAEMONS = ("virtqemud", "virtproxyd")
 #: The exit status of the program if the source package cannot be had.
 _NO_SOURCE = 3
+#: APT's words if its list of source packages lacks the version (apt-private/private-source.cc), and
+#: if a server does not have a file.
+_UNLISTED = re.compile("Can not find version|Unable to find a source package")
+_ABSENT = re.compile(r"\b404\b")
 
 
 def path_of(name: str) -> Path:
@@ -112,13 +116,20 @@ def _failure(name: str, version: str, status: int, output: list[str]) -> LabErro
             hint="Wait until the mirror is renewed. Or accept the old list: "
             f"`migrationlab lab images build {name} --modular --expired-mirror`",
         )
-    if status == _NO_SOURCE or "Can not find version" in text:
+    if _UNLISTED.search(text):
         return LabError(
-            f"build of the modular daemons of {name} failed: the mirror does not have the source "
-            f"package of libvirt {version}, from which the image's libvirt was built",
+            f"build of the modular daemons of {name} failed: the mirror's list no longer has the "
+            f"source package of libvirt {version}, from which the image's libvirt was built",
             hint="Build the image again from today's packages: `migrationlab lab images remove "
             f"{name}`, then `migrationlab lab images build {name} --modular`. Or use "
             'Lab(daemons="monolithic").',
+        )
+    if status == _NO_SOURCE and _ABSENT.search(text):
+        return LabError(
+            f"build of the modular daemons of {name} failed: the mirror's list has the source "
+            f"package of libvirt {version}, but the mirror does not have its files",
+            hint="Wait until the mirror has them: an image that is built today needs the same "
+            f'files. Or use Lab(images="{name}", daemons="monolithic"), which needs no source.',
         )
     return LabError(
         f"build of the modular daemons of {name} failed:\n{text[-1500:]}",

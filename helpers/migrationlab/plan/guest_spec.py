@@ -102,6 +102,10 @@ class GuestSpec:
         minimum=0, maximum=1000,
     )  # fmt: skip
     disk_cache: DiskCache = option("writeback", "How QEMU caches the disk.")
+    disk_queue_size: int | None = option(
+        None, "Entries of the disk's virtqueue, as its XML asks for them.",
+        minimum=2, maximum=1024, absent="what QEMU gives by itself",
+    )  # fmt: skip
     network_model: NetworkModel = option("virtio", "Model of the network card.")
     ip: InternetProtocol = option(
         "ipv4", "Internet protocol of beats and pings; with ipv6 the guest has an address of each."
@@ -181,14 +185,19 @@ class GuestSpec:
                 f"{takes}.",
             )
         self._require_phases()
+        self._require_powers_of_two()
         self._require_placement()
 
+    def _require_powers_of_two(self) -> None:
+        for name, largest in (("dirty_ring", 65_536), ("disk_queue_size", 1024)):
+            entries = getattr(self, name)
+            if entries is not None and entries.bit_count() != 1:
+                raise GuestError(
+                    f"{name} must be a power of two (got {entries})",
+                    hint=f"Give {name}={largest}, or a half, a quarter and so on of it.",
+                )
+
     def _require_placement(self) -> None:
-        if self.dirty_ring is not None and self.dirty_ring.bit_count() != 1:
-            raise GuestError(
-                f"dirty_ring must be a power of two (got {self.dirty_ring})",
-                hint="Give dirty_ring=4096: 1024, 2048 and so on up to 65536 are possible.",
-            )
         pins = [] if self.vcpu_pins is None else self.vcpu_pins.split(",")
         if pins and len(pins) != self.vcpus:
             raise GuestError(

@@ -27,7 +27,7 @@ def release_matrix(matrix: ReleaseMatrix) -> picture.Picture:
     The fields are those of guests with a virtio network card, booted on the source's release and
     on the destination's.
     """
-    cells = [cell for cell in matrix.cells() if cell.key.network_model == "virtio"]
+    cells = [cell for cell in matrix.cells() if cell.key.plain]
     images = matrix.images()
     counts = Counter(cell.word for cell in cells)
     title = f"{counts[WORKS]} of {len(cells)} kinds of migration between releases work"
@@ -87,11 +87,11 @@ def _pair(axes: Axes, place: tuple[int, int], pair: tuple[str, str], cells: Sequ
 def _found(
     cells: Sequence[Cell], pair: tuple[str, str], booted_on: str, model: str = "virtio"
 ) -> list[Cell]:
-    wanted = (*pair, booted_on, model)
+    wanted = (*pair, booted_on, model, None)
     keys = ((cell, cell.key) for cell in cells)
     return [
         cell for cell, key in keys
-        if (key.source, key.destination, key.booted_on, key.network_model) == wanted
+        if (key.source, key.destination, key.booted_on, key.network_model, key.disk) == wanted
     ]  # fmt: skip
 
 

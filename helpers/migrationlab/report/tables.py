@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 GUEST_SETTINGS = (
     *("memory_mib", "working_set_mib", "fill_mib", "dirty_mib_s", "pattern", "phases"),
     *("incompressible", "content", "vcpus", "writers"),
-    *("disk", "disk_mib", "disk_mib_s", "disk_cache", "network_model", "cpu", "persistent"),
+    *("disk", "disk_mib", "disk_mib_s", "disk_cache", "disk_queue_size"),
+    *("network_model", "cpu", "persistent"),
 )
 _MARKS = {
     "warm_up": "a warm-up, which does not count",

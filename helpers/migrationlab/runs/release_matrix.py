@@ -29,6 +29,8 @@ class CellKey:
         mode: "normal" or "peer2peer".
         machine: QEMU's machine type.
         network_model: The model of the guest's network card.
+        disk: "local" for a guest with a virtio disk, which is copied; None without a disk.
+        disk_queue_size: The entries that the disk's XML asks for; None if it does not ask.
     """
 
     source: str
@@ -37,6 +39,19 @@ class CellKey:
     mode: str
     machine: str
     network_model: str = "virtio"
+    disk: str | None = None
+    disk_queue_size: int | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Return whether the guest has a virtio network card and no disk, as most of them."""
+        return self.network_model == "virtio" and self.disk is None
+
+    @property
+    def disk_words(self) -> str:
+        """Return the guest's disk in words."""
+        asked = f", {self.disk_queue_size} entries" if self.disk_queue_size else ""
+        return f"virtio{asked}" if self.disk else "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +130,7 @@ class Cell:
         """Return the cell as plain values."""
         return {
             **asdict(self.key),
+            "disk": self.key.disk_words,
             "result": self.word,
             "tries": len(self.tries),
             "worked": sum(each.works for each in self.tries),

@@ -10,6 +10,7 @@ from migrationlab.checks import capabilities
 from migrationlab.checks.capabilities import FAMILIES, Capabilities, Requirements
 from migrationlab.errors import GuestError, HostError
 from migrationlab.hosts.host import Host
+from migrationlab.hosts.virtqueues import VirtioDevice
 
 CAPABILITIES = """\
 <capabilities>
@@ -67,6 +68,22 @@ def test_requirements_are_read() -> None:
     assert (found.bridges, found.networks) == (("br0", "eno1"), ("default",))
     assert found.devices == ("pci",)
     assert found.facts.memory_mib == 512
+
+
+def test_virtio_devices_are_read_with_what_they_ask_for() -> None:
+    """A device has its alias if the domain runs, and the lengths that its driver element has."""
+    found = Requirements.parse("""<domain type='qemu'><name>a</name><devices>
+      <disk type='file'><driver name='qemu' queue_size='1024'/><target dev='vda' bus='virtio'/>
+        <alias name='virtio-disk0'/></disk>
+      <disk type='file'><target dev='sda' bus='sata'/><alias name='sata0-0-0'/></disk>
+      <interface type='user'><model type='virtio'/><driver rx_queue_size='512' queues='2'/>
+        </interface>
+      <interface type='user'><model type='vmxnet3'/></interface>
+    </devices></domain>""")
+    assert set(found.virtio) == {
+        VirtioDevice("virtio-disk0", "virtio-blk", (("queue-size", "1024"),)),
+        VirtioDevice("virtio-net-0", "virtio-net", (("rx_queue_size", "512"),)),
+    }
 
 
 def test_plain_domain_requires_little() -> None:

@@ -48,8 +48,9 @@ PLACED = dataclasses.replace(
     FASTEST, dirty_ring=4096, vcpus=2, vcpu_pins="3,1", numa_node=0, huge_pages=True
 )
 WITH_DISK = dataclasses.replace(
-    SPEC, disk="local", disk_mib=8, disk_mib_s=0.5, disk_cache="none", persistent=True, cpu="EPYC"
-)
+    SPEC, disk="local", disk_mib=8, disk_mib_s=0.5, disk_cache="none", disk_queue_size=1024,
+    persistent=True, cpu="EPYC",
+)  # fmt: skip
 WITH_CONTENT = dataclasses.replace(
     SPEC, incompressible=0.75, content="fixed", fill_mib=16, vcpus=2, writers=3, phases="1:2,0"
 )
@@ -151,6 +152,10 @@ def test_bad_disk_rates_are_refused(rate: object) -> None:
         (
             {"dirty_ring": 3000, "accelerator": "kvm"},
             "dirty_ring must be a power of two (got 3000)",
+        ),
+        (
+            {"disk": "local", "disk_queue_size": 100},
+            "disk_queue_size must be a power of two (got 100)",
         ),
         ({"dirty_ring": 512}, "dirty_ring must be a whole number from 1024 to 65536 or None"),
         (
@@ -312,11 +317,13 @@ def test_cpu_is_a_mode_or_a_model(mode: str) -> None:
     ],
 )
 def test_disk_is_in_the_xml(kind: str, form: str, path: str) -> None:
-    """A disk's file, format and cache mode are in the XML, its rate on the command line."""
+    """A disk's file, format, cache mode and queue are in the XML, its rate on the command line."""
     spec = dataclasses.replace(WITH_DISK, disk=kind)
     disk = fromstring(domain_xml(spec, UUID)).find("devices/disk")
     assert disk.find("source").get("file") == path
-    assert disk.find("driver").attrib == {"name": "qemu", "type": form, "cache": "none"}
+    assert disk.find("driver").attrib == {
+        "name": "qemu", "type": form, "cache": "none", "queue_size": "1024",
+    }  # fmt: skip
     assert disk.find("target").attrib == {"dev": "vda", "bus": "virtio"}
     assert command_line(spec)["disk_rate"] == "128"
 

@@ -33,7 +33,17 @@ def test_source_of_a_package_that_was_built_again(root: Path) -> None:
 @pytest.mark.parametrize(
     ("program", "reason", "hint"),
     [
-        ("exit 3", "the mirror does not have the source package of libvirt 12.8.0-1", "monolithic"),
+        (
+            "echo \"E: Can not find version '12.8.0-1' of package 'libvirt'\" >&2; exit 3",
+            "list no longer has the source package of libvirt 12.8.0-1",
+            "migrationlab lab images remove forky",
+        ),
+        (
+            "echo 'E: Failed to fetch http://m/x  404  Not Found' >&2; exit 3",
+            "list has the source package of libvirt 12.8.0-1, but the mirror does not have its",
+            'Lab(images="forky", daemons="monolithic")',
+        ),
+        ("echo 'E: Could not connect' >&2; exit 3", "Could not connect", "Check the network"),
         (
             "echo 'E: Release file for http://m/x is expired (invalid since 3d).' >&2; exit 100",
             "has expired, 3d ago",
@@ -41,7 +51,7 @@ def test_source_of_a_package_that_was_built_again(root: Path) -> None:
         ),
         ("echo 'cc1: out of memory' >&2; exit 1", "cc1: out of memory", "2 GiB"),
     ],
-    ids=["no source", "expired", "compiler"],
+    ids=["not listed", "no files", "no network", "expired", "compiler"],
 )
 def test_failed_build_leaves_nothing(
     root: Path,

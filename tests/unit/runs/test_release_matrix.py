@@ -99,6 +99,16 @@ def test_network_cards_are_cells_of_their_own() -> None:
     assert matrix.images() == ("trixie", "forky")
 
 
+def test_disks_are_cells_of_their_own() -> None:
+    """A disk, and the length that it asks for, make another cell; older rows have no disk."""
+    with_disk = replace(REFUSED, network_model="vmxnet3", disk="local")
+    matrix = ReleaseMatrix((TRIED, with_disk, replace(TRIED, disk="local", disk_queue_size=1024)))
+    assert [cell.to_dict()["disk"] for cell in matrix.cells()] == [
+        "none", "virtio", "virtio, 1024 entries",
+    ]  # fmt: skip
+    assert [cell.key.plain for cell in matrix.cells()] == [True, False, False]
+
+
 def test_versions_find_their_cells() -> None:
     """Hosts are known by libvirt's and QEMU's versions, whatever their images are called."""
     matrix = ReleaseMatrix((TRIED,))
