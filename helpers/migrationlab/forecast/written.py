@@ -76,13 +76,26 @@ class Written:
 
 
 def concave(seconds: Floats, counts: Sequence[float] | Floats) -> Floats:
-    """Return the counts with slopes that never rise and are never negative."""
+    """Return the counts with slopes that never rise and are never negative.
+
+    The slopes are those with the least squared error, weighted by their times: the pool of adjacent
+    violators (Barlow et al., Statistical Inference under Order Restrictions, 1972). SciPy has it
+    too, but takes half a second and 30 MiB to load, and a forecast is made while a guest migrates.
+    """
     steps = np.diff(np.array([0.0, *seconds]))
     slopes = np.diff(np.array([0.0, *counts])) / steps
     if (slopes >= 0).all() and (np.diff(slopes) <= 0).all():
         return np.asarray(counts, dtype=float)
-    # It takes half a second to load, which a migration's start need not wait for.
-    from scipy.optimize import isotonic_regression  # noqa: PLC0415
-
-    pooled = isotonic_regression(slopes, weights=steps, increasing=False).x
+    #: Each with its slope, its time, and its number of steps.
+    pools: list[tuple[float, float, int]] = []
+    for slope, step in zip(slopes.tolist(), steps.tolist(), strict=True):
+        pool = slope, step, 1
+        while pools and pools[-1][0] < pool[0]:
+            before, time, number = pools.pop()
+            together = time + pool[1]
+            mean = (before * time + pool[0] * pool[1]) / together
+            pool = mean, together, number + pool[2]
+        pools.append(pool)
+    even, _, numbers = (np.array(each) for each in zip(*pools, strict=True))
+    pooled = np.repeat(even, numbers)
     return np.asarray(np.cumsum(np.maximum(pooled, 0) * steps), dtype=float)

@@ -6,13 +6,16 @@ import json
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import isotonic_regression
 
 from migrationlab import load_runs
 from migrationlab.errors import UsageError
 from migrationlab.forecast.curve import MIB, DirtyCurve
+from migrationlab.forecast.written import concave
 from migrationlab.runs.run import Run
 from paths import DATA
 
@@ -71,6 +74,21 @@ def test_noise_of_a_sample_is_pooled() -> None:
     """A count that falls by less than the sample's noise is no error, and D does not fall."""
     curve = DirtyCurve.from_points(**POINTS | {"dirty_pages": [40, 92, 90]})
     assert curve.written()(1.0) >= curve.written()(0.5)
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0.01, 9), st.floats(-9, 9, allow_subnormal=False)),
+        min_size=1,
+        max_size=9,
+    )
+)
+def test_pooled_slopes_are_those_of_scipy(steps: list[tuple[float, float]]) -> None:
+    """They are the nearest slopes that never rise."""
+    times, slopes = np.array(steps).T
+    theirs = isotonic_regression(slopes, weights=times, increasing=False).x
+    counts = concave(np.cumsum(times), np.cumsum(slopes * times))
+    assert counts == pytest.approx(np.cumsum(np.maximum(theirs, 0) * times), abs=1e-6)
 
 
 def test_counts_rounded_to_pages_are_no_error() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -111,3 +113,25 @@ def test_longer_limit_ends_what_stands_still() -> None:
     (call,) = [text for text in seen.forecast(run.plan, 300, last_ns).changes if "downtime" in text]
     limit_ms = int(call.removeprefix("migration.set_max_downtime(").removesuffix(")"))
     assert 1000 <= limit_ms <= 2400
+
+
+def test_forecast_loads_nothing_while_a_guest_migrates() -> None:
+    """It is made between two samples of the job, and these shall not wait for a library."""
+    folder = DATA / "experiments" / "convergence" / "runs"
+    script = f"""
+import sys, pandas as pd, migrationlab.migrate
+from migrationlab.forecast.running import SeenMigration
+from migrationlab.runs.store import load_runs
+runs = [(run.plan, run.job.to_dict("records")) for run in list(load_runs({str(folder)!r}))[24:26]]
+before, told = set(sys.modules), 0
+for plan, rows in runs:
+    seen = SeenMigration()
+    for row in rows:
+        seen.sampled(row["time_ns"], {{k: int(v) for k, v in row.items() if not pd.isna(v)}})
+        told += seen.forecast(plan, 300, row["time_ns"]).ends is not None
+print(told > 0, sorted(set(sys.modules) - before))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split(maxsplit=1) == ["True", "[]\n"]
