@@ -19,7 +19,7 @@ from typing import Any
 import libvirt
 import libvirt_qemu
 
-from migrationlab.hosts.connection import ask, drain_events, refusals
+from migrationlab.hosts.connection import ask, call_later, drain_events, refusals
 
 #: time_ns, received_ns, side, origin, name, detail (a JSON object): the columns of ``events``.
 Row = tuple[int, int, str, str, str, str]
@@ -108,7 +108,11 @@ class EventLog:
                 self.warnings.append(f"unregistering events failed: {error}")
             except TimeoutError:
                 self.warnings.append("unregistering events failed: a host does not answer")
+                # A registered callback keeps this log, its connection and their memory.
+                left = [undo, *(each for on, each in self._undo if on is connection)]
                 self._undo = [each for each in self._undo if each[0] is not connection]
+                for each in left:
+                    call_later(connection, each)
 
     def _put(
         self, domain: libvirt.virDomain, side: str, name: str, detail: Mapping[str, object]

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 import libvirt
 
 from migrationlab.capture.periodic_timer import PeriodicTimer
-from migrationlab.hosts.connection import close_connection, refusals
+from migrationlab.hosts.connection import close_connection, refusals, waits_on
 from migrationlab.hosts.host import Host
+from migrationlab.hosts.time_limit import start_call
 
 DEFAULT_INTERVAL_S = 0.05
 #: How long to wait for the answer to the last sample.
@@ -97,9 +98,10 @@ class JobSampler:
         """Stop, and return the rows of the frame ``job``. A second stop returns the same rows."""
         if not self._stopped:
             self._stopped = True
-            # A frozen daemon answers no sample. Nobody else may wait on its connection then.
-            if self._timer.stop(ANSWER_TIMEOUT_S):
-                close_connection(self._connection)
+            if not self._timer.stop(ANSWER_TIMEOUT_S):
+                # A frozen daemon has not answered the last sample.
+                waits_on(self._connection, start_call(self._timer.stop, "migration-answer"))
+            close_connection(self._connection)
         return {"job": [{"time_ns": each.time_ns, **each.statistics} for each in self._samples]}
 
     close = stop

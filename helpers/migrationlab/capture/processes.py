@@ -27,7 +27,9 @@ from functools import partial
 import libvirt
 
 from migrationlab.capture.periodic_timer import PeriodicTimer
+from migrationlab.hosts.connection import waits_on
 from migrationlab.hosts.counters import HostCounters
+from migrationlab.hosts.time_limit import start_call
 
 Row = Mapping[str, int | str | None]
 #: libvirt counts in hundredths of a second, so it is not asked more often.
@@ -105,15 +107,15 @@ class DomainMeter:
         self.warnings: list[str] = []
         self._rows: queue.SimpleQueue[Row] = queue.SimpleQueue()
         self._uuid = uuid
-        self._timers = [
+        self._timers = {
             PeriodicTimer(
                 f"migration-{side}",
                 LIBVIRT_INTERVAL_S,
                 partial(self._read, side, connection),
                 self.warnings,
-            )
+            ): connection
             for side, connection in sides.items()
-        ]
+        }
 
     def start(self) -> None:
         """Start to sample."""
@@ -123,7 +125,10 @@ class DomainMeter:
     def stop(self) -> dict[str, list[Row]]:
         """Stop, and return the rows of the frame ``processes`` since the last stop."""
         while self._timers:
-            self._timers.pop().stop(ANSWER_TIMEOUT_S)
+            timer, connection = self._timers.popitem()
+            if not timer.stop(ANSWER_TIMEOUT_S):
+                # A frozen daemon has not answered.
+                waits_on(connection, start_call(timer.stop, "migration-answer"))
         return {"processes": [self._rows.get() for _ in range(self._rows.qsize())]}
 
     close = stop

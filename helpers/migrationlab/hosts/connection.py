@@ -152,16 +152,36 @@ def ask(connection: libvirt.virConnect, work: Callable[[], T], timeout_s: float)
     return begin_call(connection, work).result(timeout_s)
 
 
+def call_later(connection: libvirt.virConnect, work: Callable[[], object]) -> None:
+    """Make a call as soon as nobody waits on a connection, at once if nobody does.
+
+    Several such calls are made in their order. An error is dropped: nobody waits for it.
+    """
+    while True:
+        waiting = [call for call in _waiting.get(connection, ()) if not call.done()]
+        if waiting:
+            waiting[-1].add_done_callback(lambda _: call_later(connection, work))
+            return
+        with contextlib.suppress(TimeoutError):  # another thread has just begun to wait
+            begin_call(connection, work)
+            return
+
+
 def close_connection(connection: libvirt.virConnect) -> None:
     """Close a connection, also if its daemon is gone.
 
     If the daemon does not answer, another thread may wait in a call on this connection. libvirt
-    would free the connection under that call. So it is left to be closed with its last user.
+    would free the connection under that call. So it is closed when that call has returned.
     """
-    with contextlib.suppress(libvirt.libvirtError, TimeoutError):
-        with contextlib.suppress(libvirt.libvirtError):
-            ask(connection, connection.getLibVersion, CLOSE_TIMEOUT_S)
-        ask(connection, connection.close, CLOSE_TIMEOUT_S)
+    with contextlib.suppress(libvirt.libvirtError):
+        try:
+            with contextlib.suppress(libvirt.libvirtError):
+                ask(connection, connection.getLibVersion, CLOSE_TIMEOUT_S)
+        except TimeoutError:
+            call_later(connection, connection.close)
+            return
+        with contextlib.suppress(TimeoutError):  # it is being closed
+            ask(connection, connection.close, CLOSE_TIMEOUT_S)
 
 
 def drain_events(connections: Iterable[libvirt.virConnect], timeout_s: float) -> bool:

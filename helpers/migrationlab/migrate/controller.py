@@ -33,7 +33,8 @@ import libvirt
 from migrationlab.capture.events import EventLog, Row
 from migrationlab.capture.job_stats import Sample
 from migrationlab.errors import HostError, UsageError
-from migrationlab.hosts.connection import refusals
+from migrationlab.hosts.connection import refusals, waits_on
+from migrationlab.hosts.time_limit import start_call
 from migrationlab.migrate.policies import Policies, first_downtime_ms
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.policies.action import Action, ActionKind
@@ -147,6 +148,8 @@ class Controller:
         self._inbox.put(None)
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            waits_on(self._domain.connect(), start_call(self._thread.join, "migration-answer"))
 
     def stop(self, by: str = "user", *, why: str = "") -> None:
         """Ask to cancel the migration and return at once; only the first request counts.

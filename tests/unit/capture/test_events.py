@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import threading
+import weakref
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import libvirt
@@ -11,7 +15,9 @@ import pandas as pd
 import pytest
 
 from migrationlab.capture import events
+from migrationlab.hosts.connection import call_later, waits_on
 from migrationlab.hosts.host import Host
+from migrationlab.hosts.poll import wait_until
 from paths import RECORDINGS
 
 #: Two domains of libvirt's test driver, in a node of the test's own.
@@ -163,3 +169,24 @@ def test_broken_connection_gives_a_warning_at_close(
     log.close()
     (warning,) = log.warnings
     assert warning.startswith("unregistering events failed: ")
+
+
+def test_callbacks_are_removed_when_a_frozen_daemon_answers(
+    connection: libvirt.virConnect,
+) -> None:
+    """Until then a call waits on the connection; afterwards nothing keeps the log."""
+    log = events.EventLog("")
+    log.listen(connection, "source")
+    log.warnings.clear()
+    waiting: Future[None] = Future()
+    waits_on(connection, waiting)
+    log.close()
+    assert log.warnings == ["unregistering events failed: a host does not answer"]
+    kept, over = weakref.ref(log), threading.Event()
+    call_later(connection, over.set)
+    del log
+    gc.collect()
+    assert kept() is not None  # libvirt's callbacks hold it
+    waiting.set_result(None)
+    assert over.wait(10)
+    assert wait_until(lambda: (gc.collect(), kept())[1] is None, 10)

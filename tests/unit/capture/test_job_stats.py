@@ -68,6 +68,33 @@ def test_refusal_is_reported_once() -> None:
     source.close()
 
 
+def test_connection_is_closed_when_a_frozen_daemon_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The last sample waits for the daemon, and its connection is closed after that."""
+    monkeypatch.setattr(job_stats, "ANSWER_TIMEOUT_S", 0.01)
+    source = Host("test:///default")
+    sampler = job_stats.JobSampler(source, TEST_UUID, interval_s=0.001)
+    asked, answer, closed = threading.Event(), threading.Event(), threading.Event()
+
+    class Frozen:
+        def jobStats(self) -> object:  # noqa: N802 - libvirt's name
+            asked.set()
+            assert answer.wait(10)
+            return {}
+
+    close = sampler._connection.close
+    monkeypatch.setattr(sampler._connection, "close", lambda: (close(), closed.set()))
+    sampler._domain = Frozen()
+    sampler.start()
+    assert asked.wait(10)
+    assert sampler.stop() == {"job": []}
+    assert not closed.is_set()
+    answer.set()
+    assert closed.wait(10)
+    source.close()
+
+
 class Counted:
     """A domain that tells when it was asked three times."""
 

@@ -14,6 +14,8 @@ import pytest
 
 from migrationlab.capture import processes
 from migrationlab.capture.processes import DomainMeter, ProcessMeter, thread_name
+from migrationlab.hosts.connection import is_waited_on
+from migrationlab.hosts.poll import wait_until
 from migrationlab.runs.schema import FRAMES, frame
 
 UUID = "6695eb01-f6a4-8304-79aa-97f2502e193f"
@@ -314,7 +316,7 @@ def test_failed_sampling_gives_a_warning(monkeypatch: pytest.MonkeyPatch) -> Non
     meter = DomainMeter({"destination": connection}, UUID)
     meter.start()
     assert connection.enough.wait(10)
-    timer = meter._timers[0]
+    (timer,) = meter._timers
     timer._thread.join(10)
     assert len(meter.stop()["processes"]) == 2
     (warning,) = meter.warnings
@@ -330,3 +332,25 @@ def test_lost_real_host_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> N
     assert connection.enough.wait(10)
     assert meter.stop() == {"processes": []}
     assert connection.answers == 1
+
+
+def test_frozen_host_has_a_call_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else may ask on its connection until the last sample is answered."""
+    monkeypatch.setattr(processes, "LIBVIRT_INTERVAL_S", 0.001)
+    monkeypatch.setattr(processes, "ANSWER_TIMEOUT_S", 0.01)
+    connection = FakeConnection()
+    asked, answer = threading.Event(), threading.Event()
+
+    def info() -> list[int]:
+        asked.set()
+        assert answer.wait(10)
+        return [1, 0, 0, 1, 1000]
+
+    monkeypatch.setattr(connection, "info", info)
+    meter = DomainMeter({"source": connection}, UUID)
+    meter.start()
+    assert asked.wait(10)
+    assert meter.stop() == {"processes": []}
+    assert is_waited_on(connection)
+    answer.set()
+    assert wait_until(lambda: not is_waited_on(connection), 10)

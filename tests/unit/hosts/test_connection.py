@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import tempfile
 import threading
+from concurrent.futures import Future
 from pathlib import Path
 
 import libvirt
@@ -13,7 +14,15 @@ import pytest
 from migrationlab.errors import HostError
 from migrationlab.explain.explanation import NoticedBy
 from migrationlab.hosts import connection
-from migrationlab.hosts.connection import ask, close_connection, open_connection, refusal, refusals
+from migrationlab.hosts.connection import (
+    ask,
+    call_later,
+    close_connection,
+    open_connection,
+    refusal,
+    refusals,
+    waits_on,
+)
 
 CLOSED = "unable to connect to server at 'host-b:49152': No route to host"
 
@@ -95,26 +104,54 @@ def test_silent_daemon_is_a_refusal_in_time(monkeypatch: pytest.MonkeyPatch) -> 
     assert "virsh --connect" in caught.value.hint
 
 
-def test_connection_in_use_is_not_closed_under_its_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the daemon does not answer, a call of another thread may wait: the close is left out."""
+class Silent:
+    """A connection whose daemon answers nothing before :attr:`answered`."""
+
+    def __init__(self) -> None:
+        self.answered = threading.Event()
+        self.closed = threading.Event()
+
+    def getLibVersion(self) -> int:  # noqa: N802 - libvirt's name
+        """Wait for the answer."""
+        self.answered.wait(10)
+        return 0
+
+    def close(self) -> None:
+        """Note that it was closed."""
+        self.closed.set()
+
+
+def test_connection_in_use_is_closed_after_its_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the daemon does not answer, a call of another thread may wait: it is closed after that."""
     monkeypatch.setattr(connection, "CLOSE_TIMEOUT_S", 0.05)
-    closed: list[str] = []
-    answered = threading.Event()
-
-    class Silent:
-        def getLibVersion(self) -> int:  # noqa: N802 - libvirt's name
-            answered.wait(10)
-            return 0
-
-        def close(self) -> None:
-            closed.append("closed")
-
     silent = Silent()
     close_connection(silent)
-    assert closed == []
+    assert not silent.closed.is_set()
     with pytest.raises(TimeoutError):  # at once: libvirt's client can crash under a second call
         ask(silent, silent.close, 5.0)
-    answered.set()
+    assert not silent.closed.is_set()
+    silent.answered.set()
+    assert silent.closed.wait(10)
     monkeypatch.setattr(connection, "CLOSE_TIMEOUT_S", 5.0)
-    close_connection(Silent())
-    assert closed == ["closed"]
+    ready = Silent()
+    ready.answered.set()
+    close_connection(ready)
+    assert ready.closed.is_set()
+
+
+def test_later_calls_keep_their_order() -> None:
+    """They are made one after the other when the call that waits has returned, in any case."""
+    silent, made, over = Silent(), list[str](), threading.Event()
+    waiting: Future[None] = Future()
+    waits_on(silent, waiting)
+
+    def fail() -> None:
+        made.append("fails")
+        raise libvirt.libvirtError("refused")
+
+    for work in (fail, lambda: made.append("works"), over.set):
+        call_later(silent, work)
+    assert made == []
+    waiting.set_exception(libvirt.libvirtError("the connection is broken"))
+    assert over.wait(10)
+    assert made == ["fails", "works"]

@@ -18,6 +18,8 @@ import pytest
 from migrationlab.capture.events import EventLog
 from migrationlab.capture.job_stats import Sample
 from migrationlab.errors import HostError, UsageError
+from migrationlab.hosts.connection import is_waited_on
+from migrationlab.hosts.poll import wait_until
 from migrationlab.migrate import controller
 from migrationlab.migrate.controller import Controller
 from migrationlab.plan.plan import Plan
@@ -50,6 +52,10 @@ class FakeDomain:
             return 77
 
         return call
+
+    def connect(self) -> FakeDomain:
+        """Return the connection; nothing is called on it."""
+        return self
 
     def state(self) -> list[int]:
         """Return state and reason, as libvirt's does."""
@@ -293,3 +299,16 @@ def test_open_request_ends_with_the_migration(make: Callable[[Plan], Made]) -> N
     made.controller.end()
     asked.join(10)
     assert heard == ["the migration is over"]
+
+
+def test_unanswered_action_waits_on_its_connection(make: Callable[[Plan], Made]) -> None:
+    """A frozen daemon's connection is in use until it answers, also after the controller's end."""
+    made = make(Plan())
+    made.domain.hold.clear()
+    made.tell("migration_iteration", iteration=1)
+    made.controller.stop()
+    made.domain.await_call("abortJob")
+    made.controller.end(0.01)
+    assert is_waited_on(made.domain)
+    made.domain.hold.set()
+    assert wait_until(lambda: not is_waited_on(made.domain), 10)
