@@ -281,8 +281,10 @@ def _require(found: Collection[object], target: Target) -> None:
 
 
 def continue_all(processes: Iterable[psutil.Process]) -> None:
-    """Continue the processes that are stopped."""
+    """Continue processes; one that is not stopped goes on.
+
+    One that waits for a disk, or for a busy processor, stops later: it shows another state yet.
+    """
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
-            if process.status() == psutil.STATUS_STOPPED:
-                process.resume()
+            process.resume()

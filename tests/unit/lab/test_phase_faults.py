@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from migrationlab.cli import main
 from migrationlab.errors import LabError, UsageError
 from migrationlab.hosts.poll import wait_until
-from migrationlab.lab.phase_effects import EFFECTS, Options
+from migrationlab.lab.phase_effects import EFFECTS, Options, continue_all
 from migrationlab.lab.phase_faults import KINDS, check_request
 from migrationlab.lab.phase_watch import PHASES, LogMoment, PhaseWatch, Step
 
@@ -172,7 +172,8 @@ def test_watch_leaves_stopped_what_the_fault_has_stopped(
     add(path, BEGIN)
     assert made.wait(10)
     made.close()
-    assert is_stopped(daemon)
+    # A signal waits until its process is scheduled. The watcher has ended: it sends no other one.
+    assert wait_until(lambda: is_stopped(daemon), 10)
 
 
 def test_watch_that_ends_early_continues_the_daemon(
@@ -221,6 +222,26 @@ def test_watch_tells_that_the_fault_could_not_be_made(
         made.wait(10)
     assert not is_stopped(daemon)
     assert made.fired_at_ns is None
+
+
+def test_process_that_will_stop_is_continued(daemon: psutil.Process) -> None:
+    """One that waits for a disk has the signal already, and shows another state."""
+
+    class Waits:
+        resumed = False
+
+        def status(self) -> str:
+            return str(psutil.STATUS_DISK_SLEEP)
+
+        def resume(self) -> None:
+            self.resumed = True
+
+    waits = Waits()
+    daemon.suspend()
+    assert wait_until(lambda: is_stopped(daemon), 10)
+    continue_all([waits, daemon])
+    assert waits.resumed
+    assert not is_stopped(daemon)
 
 
 def test_command_lists_faults_and_phases() -> None:
