@@ -128,10 +128,15 @@ class _Pair:
                 if self._met_virtqueues(lane):
                     for hardware in OTHER_HARDWARE:
                         self._fill(lab, replace(lane, hardware=hardware))
+                self._mark(lane)
 
     def _is_complete(self, lane: Lane) -> bool:
         """Return whether a lane was finished before, as its marker in the folder says."""
         return self._marker(lane) in self._markers()
+
+    def _mark(self, lane: Lane) -> None:
+        marks = self.file.with_name("finished.json")
+        marks.write_text(json.dumps([*self._markers(), self._marker(lane)]))
 
     def _markers(self) -> list[str]:
         marks = self.file.with_name("finished.json")
@@ -157,9 +162,12 @@ class _Pair:
         try:
             for mode, _, source in rounds:
                 key = self._key(lab, lane, source, mode)
-                wanted = self.repeats * (2 if key.source == key.destination else 1)
-                # Nobody is on the other host after a refusal, or after a loss on the way there.
-                if self.done[key] >= wanted or (guest is None and source is not first):
+                if source is first:
+                    wanted = self._is_missing(key) or self._lacks_way_back(lab, lane, key)
+                else:
+                    # Nobody is there after a refusal, or after a loss on the way.
+                    wanted = guest is not None and self._is_missing(key)
+                if not wanted:
                     continue
                 if guest is None:
                     spec: dict[str, Any] = {**GUEST, "machine": key.machine, **lane.hardware}
@@ -169,9 +177,19 @@ class _Pair:
         finally:
             if guest is not None:
                 guest.clear()
-        if not lane.hardware:
-            marks = self.file.with_name("finished.json")
-            marks.write_text(json.dumps([*self._markers(), self._marker(lane)]))
+
+    def _is_missing(self, key: CellKey) -> bool:
+        wanted = self.repeats * (2 if key.source == key.destination else 1)
+        return self.done[key] < wanted
+
+    def _lacks_way_back(self, lab: Lab, lane: Lane, there: CellKey) -> bool:
+        """Return whether only tries from the other host are missing, and a guest can get there.
+
+        So it is if the matrix was interrupted between a guest's way there and its way back.
+        """
+        back = self._key(lab, lane, lab.hosts[lane.images.index(there.destination)], there.mode)
+        tried = load_matrix(self.file).tries
+        return self._is_missing(back) and any(each.works for each in tried if each.key == there)
 
     def _key(self, lab: Lab, lane: Lane, source: Host, mode: str) -> CellKey:
         return CellKey(
