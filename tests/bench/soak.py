@@ -1,8 +1,9 @@
 """Migrate a guest many times, by random plans and with small faults; ``make soak`` runs it.
 
-After each migration the guest compares every page that it wrote. The process that migrates is
-weighed meanwhile: memory, threads and open files. The result says what was damaged, what was lost
-without a fault, and how much the process grew. One seed gives one order of plans and faults.
+After each migration the guest compares every page that it wrote. A guest that no longer answers is
+lost: what both hosts say of it is kept, and the next one is booted. The process that migrates is
+weighed meanwhile: memory, threads and open files. The result says what was damaged, what was lost,
+and how much the process grew. One seed gives one order of plans and faults.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import contextlib
 import ctypes
 import gc
 import json
+import os
 import random
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -25,6 +28,7 @@ import psutil
 from migrationlab.errors import MigrationLabError
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
+from migrationlab.migrate.recovery_steps import recover
 from migrationlab.migrate.start import migrate
 from migrationlab.plan.plan import Plan
 from migrationlab.plan.validation import Situation
@@ -53,6 +57,8 @@ FAULTS = (
 #: One migration of this many meets a fault.
 FAULT_EVERY = 10
 WEIGH_EVERY = 10
+#: How long a guest may take to run again after a fault on a busy machine.
+SETTLE_S = 60.0
 
 
 @dataclass
@@ -81,6 +87,10 @@ class Result:
             first, last = self.weights[0], self.weights[-1]
             grown = "; ".join(f"{name} {first[name]:.1f} to {last[name]:.1f}" for name in first)
             yield f"the process grew: {grown}"
+
+    def write(self, path: Path) -> None:
+        """Write it as JSON."""
+        path.write_text(json.dumps(vars(self), indent=1) + "\n", encoding="utf-8")
 
 
 def random_plan(chosen: random.Random, situation: Situation) -> Plan:
@@ -114,20 +124,38 @@ def soak(lab: Lab, guest: Guest, count: int, seed: int, *, faults: bool) -> Iter
         else:
             _judge(result, run, what, fault is not None)
             del run
-        if guest.paused or not guest.check().intact:
-            result.damaged.append(what)
+        if (silent := judge_guest(result, guest, what)) is not None:
+            verdict = recover(guest.spec.name, source=here, destination=there)
+            result.lost.append(f"{what}: {silent}\n{verdict}")
+            guest.clear()
+            guest = lab.boot(**GUEST)
         if number % WEIGH_EVERY == 0:
             result.weights.append(weigh())
         result.seconds = time.monotonic() - began
         yield result
 
 
+def judge_guest(result: Result, guest: Guest, what: str) -> str | None:
+    """Let a guest compare its pages as soon as it runs; return why it does not, None if it does."""
+    end = time.monotonic() + SETTLE_S
+    while True:
+        try:
+            if not guest.paused:
+                if not guest.check().intact:
+                    result.damaged.append(what)
+                return None
+            silent = "it is paused"
+        except MigrationLabError as error:
+            silent = str(error)
+        if time.monotonic() > end:
+            return silent
+        time.sleep(1)
+
+
 def _judge(result: Result, run: Run, what: str, had_fault: bool) -> None:
     result.outcomes[str(run.outcome)] += 1
     result.with_fault += had_fault
-    if run.outcome is Outcome.GUEST_LOST:
-        result.lost.append(what)
-    elif run.outcome is not Outcome.COMPLETED and not had_fault:
+    if run.outcome is not Outcome.COMPLETED and not had_fault:
         result.unexpected.append(f"{what}: {run.outcome}, {run.error and run.error.text}")
 
 
@@ -138,10 +166,13 @@ def weigh() -> dict[str, float]:
     me = psutil.Process()
     return {
         "MiB": me.memory_info().rss / 2**20,
+        "MiB of files": me.memory_info().shared / 2**20,
         "MiB in the heap": heap_mib(),
+        "modules": float(len(sys.modules)),
         "threads": float(me.num_threads()),
         "files": float(me.num_fds()),
         "processes": float(len(me.children(recursive=True))),
+        "load": os.getloadavg()[0],
     }
 
 
@@ -175,20 +206,24 @@ def heap_mib() -> float:
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Write the result as JSON.")
 def main(migrations: int, seed: int, faults: bool, output: Path | None) -> None:
     """Migrate a guest many times and say what was damaged, lost, or left behind."""
-    result = Result(seed)
+    result, ended = Result(seed), ""
     try:
         with Lab() as lab:
             guest = lab.boot(**GUEST)
             for result in soak(lab, guest, migrations, seed, faults=faults):
                 done = sum(result.outcomes.values())
                 click.echo(f"\r{done} of {migrations}", nl=False, err=True)
-    except KeyboardInterrupt:
-        click.echo(" interrupted", err=True)
+                if output and done % WEIGH_EVERY == 0:
+                    result.write(output)
+    except (KeyboardInterrupt, MigrationLabError) as error:
+        ended = repr(error)
     click.echo("", err=True)
     click.echo("\n".join(result.lines()))
     if output:
-        output.write_text(json.dumps(vars(result), indent=1) + "\n", encoding="utf-8")
-    if result.damaged or result.lost or result.unexpected:
+        result.write(output)
+    if ended:
+        click.echo(f"it ended early: {ended}")
+    if ended or result.damaged or result.lost or result.unexpected:
         raise SystemExit(1)
 
 
