@@ -19,7 +19,7 @@ from typing import Any
 
 import click
 
-from migrationlab.cli.terminal import echo, printable
+from migrationlab.cli.terminal import echo, message
 from migrationlab.errors import MigrationLabError, PlanError, UsageError
 
 #: Each verb, and its module in this package.
@@ -106,11 +106,11 @@ class Verbs(click.Group):
 
 @contextlib.contextmanager
 def _printable_errors() -> Iterator[None]:
-    """Leave out control characters from click's own errors, which repeat the words of the call."""
+    """Let click's own errors, which repeat the words of the call, be such as ours."""
     try:
         yield
     except click.ClickException as error:
-        error.__dict__["message"] = printable(error.message)  # mypy: click calls it final
+        error.__dict__["message"] = message(error.message)  # mypy: click calls it final
         raise
 
 

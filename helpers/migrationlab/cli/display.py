@@ -11,7 +11,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from migrationlab.cli.terminal import printable
+from migrationlab.cli.terminal import message, printable
 from migrationlab.steps import Step
 
 #: Number of finished steps that stay on the screen. More would hide the running ones.
@@ -45,7 +45,7 @@ class StepDisplay:
 
     def __call__(self, step: Step) -> None:
         """Show a step."""
-        step = replace(step, what=printable(step.what), detail=printable(step.detail))
+        step = replace(step, what=printable(step.what), detail=message(step.detail))
         if self._progress.disable:
             self._line(step)
             return

@@ -10,6 +10,8 @@ import click
 _CONTROL = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+#: Letters of one message on standard error.
+LONGEST_MESSAGE = 2000
 
 
 def printable(text: str) -> str:
@@ -17,6 +19,17 @@ def printable(text: str) -> str:
     return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
+def message(text: str) -> str:
+    """Return a printable text of at most :data:`LONGEST_MESSAGE` letters.
+
+    An error repeats the value that it refuses, and a stored value can have a million letters.
+    """
+    if len(text) > LONGEST_MESSAGE:
+        half = LONGEST_MESSAGE // 2
+        text = f"{text[:half]} … ({len(text) - 2 * half} letters left out) … {text[-half:]}"
+    return printable(text)
+
+
 def echo(text: object, *, err: bool = False, nl: bool = True) -> None:
-    """Print a text without control characters, as :func:`click.echo` prints it."""
-    click.echo(printable(str(text)), err=err, nl=nl)
+    """Print a text without control characters, and an error of limited length."""
+    click.echo((message if err else printable)(str(text)), err=err, nl=nl)

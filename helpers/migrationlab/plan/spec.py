@@ -112,6 +112,7 @@ def option(default: Any, help: str, **about: Any) -> Any:  # noqa: A002 (the usu
     return dataclasses.field(default=default, metadata={_ABOUT: Option(help=help, **about)})
 
 
+@functools.cache  # an experiment checks thousands of specs
 def options(kind: type) -> tuple[Option, ...]:
     """Return the options of a spec's class, in the order of its fields."""
     hints = typing.get_type_hints(kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from migrationlab.cli.terminal import printable
 from migrationlab.errors import UsageError
 from migrationlab.hosts.host import Host
 from migrationlab.report.tables import runs_table, to_csv
+from migrationlab.runs.manifest import sealed
 from migrationlab.runs.run import Run, Runs
 from migrationlab.runs.store import save_run
 from paths import DATA
@@ -139,6 +141,21 @@ def test_text_from_outside_has_no_control_characters(
     assert "evil" in shown
     assert shown.isprintable() or set("\x1b\x9b\u202e").isdisjoint(shown)
     assert printable("a\tb\nc→日") == "a\tb\nc→日"
+
+
+def test_errors_have_a_limited_length(make_run: Callable[..., Run], tmp_path: Path) -> None:
+    """A refused value is repeated, and can have a million letters: its ends are enough."""
+    folder = save_run(make_run(), tmp_path)
+    content = json.loads((folder / "run.json").read_bytes())
+    del content["sha256"]
+    content["run"]["created"] = "x" * 1_000_000
+    (folder / "run.json").write_bytes(sealed(json.dumps(content, indent=2).encode() + b"\n"))
+    long = "y" * 1_000_000
+    for words in (["runs", str(tmp_path)], ["plan", f"--{long}"], [long]):
+        refused = call(*words)
+        assert refused.exit_code != 0
+        assert "letters left out" in refused.stderr
+        assert len(refused.stderr) < 4000
 
 
 @pytest.mark.parametrize("sign", ["=", "+", "-", "@"])
