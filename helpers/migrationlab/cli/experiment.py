@@ -71,6 +71,13 @@ def complete_metrics(context: click.Context, parameter: click.Parameter, begun: 
 @click.option(
     "--forecast", is_flag=True, help="Before the first run, store a forecast of each setting."
 )
+@click.option(
+    "--constants",
+    "constants_file",
+    metavar="FILE",
+    type=PathType(path_type=Path),
+    help="With --forecast: the hosts' constants, from `migrationlab calibrate`.",
+)
 @click.option("--mixed", is_flag=True, help="Analyse runs of different environments together.")
 @format_option
 @click.pass_context
@@ -84,6 +91,7 @@ def experiment(
     pairs: Path | None,
     scheduler: str | None,
     forecast: bool,
+    constants_file: Path | None,
     mixed: bool,
     output_format: Format,
 ) -> None:
@@ -114,11 +122,16 @@ def experiment(
             "--scheduler needs --pairs: without pairs nothing is scheduled",
             hint="Give --pairs INVENTORY.toml.",
         )
+    if constants_file is not None and not forecast:
+        raise UsageError(
+            "--constants needs --forecast: without forecasts no constants are used",
+            hint="Add --forecast, or leave out --constants.",
+        )
     try:
         known = Experiment.load(path, directory=output)
         known.require_metric(metric)
         if forecast and not dry_run:
-            _store_forecasts(known)
+            _store_forecasts(known, constants_file)
     except UsageError as error:
         say_error(error, in_file=True)
         context.exit(2)
@@ -146,12 +159,19 @@ def experiment(
         context.exit(1)
 
 
-def _store_forecasts(known: Experiment) -> None:
+def _store_forecasts(known: Experiment, constants_file: Path | None) -> None:
     """Store forecasts, unless the experiment has them and is continued."""
+    from migrationlab.cli.forecast import constants_of
     from migrationlab.experiment.forecasts import has_forecasts, store_forecasts
 
     if not has_forecasts(known.directory):
-        store_forecasts(known)
+        store_forecasts(known, constants=constants_of(constants_file))
+    elif constants_file is not None:
+        raise UsageError(
+            f"--constants must be given before the forecasts are stored (got {constants_file}; "
+            f"{known.directory} has forecasts)",
+            hint="Leave out --constants, or choose another directory (-o).",
+        )
 
 
 def _facts(known: Experiment) -> dict[str, Any]:

@@ -87,6 +87,8 @@ class Constants:
         zero_pages_per_s: How many pages of zeros QEMU recognizes in a second.
         postcopy_s: The downtime of a switch to post-copy, by QEMU's events.
         postcopy_network_s: How much longer a guest in post-copy is silent.
+        compressor_speed: How fast the hosts compress, where 1 is as fast as those that the rule for
+            guests of the lab was measured on (``lab_guest.py``).
         time_spread: How far the time of sending is off, as a share, in nine of ten migrations.
         compressor_spread: The same if the compressor's speed is part of it.
         downtime_spread_s: How far the downtime is off in nine of ten migrations.
@@ -107,6 +109,7 @@ class Constants:
     zero_pages_per_s: float = 3e6
     postcopy_s: float = 0.06
     postcopy_network_s: float = 0.25
+    compressor_speed: float = 1.0
     time_spread: float = 0.055
     compressor_spread: float = 0.13
     downtime_spread_s: float = 0.05

@@ -75,9 +75,13 @@ class RunInputs:
 
 @functools.lru_cache(maxsize=256)
 def _cached(given: RunInputs, constants: Constants | None, draws: int) -> Forecast:
+    speed = given.compressor_mib_s
+    if isinstance(speed, tuple) and constants is not None:
+        first, again = speed
+        speed = first * constants.compressor_speed, again * constants.compressor_speed
     return forecast(
         given.plan, given.curve, memory=given.memory, bandwidth_mbit_s=given.bandwidth_mbit_s,
-        compression_ratio=given.compression_ratio, compressor_mib_s=given.compressor_mib_s,
+        compression_ratio=given.compression_ratio, compressor_mib_s=speed,
         vcpu_use=given.vcpu_use, constants=constants,
         deadline_s=given.plan.deadline_s, draws=draws,
     )  # fmt: skip
