@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from migrationlab.cli import main
 from migrationlab.experiment.experiment import Experiment
 from migrationlab.experiment.folder import write_manifest
+from migrationlab.experiment.forecasts import read_forecasts
 from migrationlab.runs.run import Run
 from migrationlab.runs.store import save_run
 from migrationlab.steps import Listener
@@ -255,3 +256,28 @@ def test_programs_of_a_design_are_shown_and_not_run(
     assert began == []
     call(path, "--allow-programs")
     assert began == ["x"]
+
+
+def test_forecasts_are_stored_with_constants_of_the_hosts(
+    design: Path, makes: Callable[[int], None], tmp_path: Path
+) -> None:
+    """They are part of what is sealed, so they cannot be given again."""
+    constants = tmp_path / "constants.json"
+    constants.write_text('{"after_s": 7}', encoding="utf-8")
+    makes(0)
+    design.write_text(DESIGN + "[wire]\nwire_mbit_s = 1000\n", encoding="utf-8")
+    assert call(design, "--forecast", "--constants", constants).exit_code == 130
+    stored = read_forecasts(design.with_suffix(""))
+    assert stored.constants["after_s"] == 7
+    again = call(design, "--forecast", "--constants", constants)
+    assert again.exit_code == 2
+    assert "--constants must be given before the forecasts are stored" in again.stderr
+
+
+def test_constants_without_forecasts_are_refused(design: Path, tmp_path: Path) -> None:
+    """Nothing would use them."""
+    constants = tmp_path / "constants.json"
+    constants.write_text("{}", encoding="utf-8")
+    result = call(design, "--constants", constants)
+    assert result.exit_code == 2
+    assert "--constants needs --forecast" in result.stderr
