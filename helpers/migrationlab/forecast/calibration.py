@@ -2,8 +2,9 @@
 
 Durations are medians of what the runs recorded. What the model leaves unexplained is known only for
 runs whose workload and wire are known (those of a lab): there the downtime's rest gives
-``devices_s``, compressed runs give ``compressor_speed``, and the errors give the spreads. A
-constant with fewer than :data:`LEAST` runs keeps its default.
+``devices_s``, that of switches to post-copy gives ``postcopy_s``, compressed runs give
+``compressor_speed``, and the errors give the spreads. A constant with fewer than :data:`LEAST` runs
+keeps its default.
 """
 
 from __future__ import annotations
@@ -77,6 +78,10 @@ def calibrate(runs: Iterable[Run]) -> Calibration:
             "time_spread": round(float(np.quantile(times, 0.9)), 4),
         }  # fmt: skip
         counts |= dict.fromkeys(("devices_s", "downtime_spread_s", "time_spread"), len(rests))
+    switches = _switches(completed, fitted)
+    if len(switches) >= LEAST:
+        values["postcopy_s"] = round(max(float(np.median(switches)), 0.0), 4)
+        counts["postcopy_s"] = len(switches)
     speed, spread, count = _compressor(completed, fitted)
     if count >= LEAST:
         values |= {"compressor_speed": round(speed, 4), "compressor_spread": round(spread, 4)}
@@ -149,11 +154,24 @@ def _durations(run: Run) -> list[tuple[str, float]]:
     event, network = summary["downtime_event_ms"], summary["downtime_network_ms"]
     if event is not None and network is not None:
         postcopy = line.postcopy_ns is not None
-        if postcopy:
-            found.append(("postcopy_s", event / 1000))
         name = "postcopy_network_s" if postcopy else "network_s"
         found.append((name, (network - event) / 1000))
     return [(name, value) for name, value in found if value >= 0]
+
+
+def _switches(runs: list[Run], constants: Constants) -> list[float]:
+    """Return what the downtimes of switches to post-copy have besides what lies in buffers."""
+    found = []
+    for run in runs:
+        line = run.timeline()
+        given = inputs_of(run) if line.postcopy_ns is not None else None
+        if given is None or line.downtime_event_ms is None:
+            continue
+        path = given.forecast(constants, draws=0).path
+        if path.end == "post-copy" and path.downtime_s is not None:
+            queued_s = path.downtime_s - constants.postcopy_s
+            found.append(line.downtime_event_ms / 1000 - queued_s)
+    return found
 
 
 def _compressor(runs: list[Run], constants: Constants) -> tuple[float, float, int]:

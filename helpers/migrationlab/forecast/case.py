@@ -85,7 +85,7 @@ class Constants:
         devices_s: What the downtime has besides memory: devices, and the start of the guest there.
         network_s: From the guest's running to the arrival of its first packet.
         zero_pages_per_s: How many pages of zeros QEMU recognizes in a second.
-        postcopy_s: The downtime of a switch to post-copy, by QEMU's events.
+        postcopy_s: What the downtime of a switch to post-copy has besides what lies in buffers.
         postcopy_network_s: How much longer a guest in post-copy is silent.
         compressor_speed: How fast the hosts compress, where 1 is as fast as those that the rule for
             guests of the lab was measured on (``lab_guest.py``).
@@ -107,7 +107,7 @@ class Constants:
     devices_s: float = 0.02
     network_s: float = 0.042
     zero_pages_per_s: float = 3e6
-    postcopy_s: float = 0.06
+    postcopy_s: float = 0.01
     postcopy_network_s: float = 0.25
     compressor_speed: float = 1.0
     time_spread: float = 0.055

@@ -22,6 +22,9 @@ second apart, if more than half as much was written as sent, at the second time 
 20 %, then by 10 % to 99 %. Since QEMU 9.2 a timer synchronizes every 5 s after the first iteration.
 A throttled guest writes more slowly only when its spare processor time is used up.
 
+Post-copy (migration_iteration_run again): QEMU follows the request at its next look, not before. If
+what is left fits in the limit when the iteration begins, pre-copy ends first.
+
 A named policy gets the job's statistics at its looks and at each iteration, and its actions count
 at once. Where iterations repeat and the policy waits, time is skipped, by a share of the time so
 far, between iterations that are simulated.
@@ -353,11 +356,18 @@ class _Simulation:
     # --- ends -------------------------------------------------------------------------------
 
     def _ended(self, event: str) -> Path:
+        if event == "post-copy":
+            self._send(self._until_switch_s())
         if self.now > self.synced_s:
             self.pending.add(self._newly_written())
         if event == "cancelled":
             return self._path(event, None)
         return self._postcopy() if event == "post-copy" else self._switchover(event)
+
+    def _until_switch_s(self) -> float:
+        """Return the time from a request for post-copy until QEMU follows it: at its next look."""
+        look_s = self.case.look_s
+        return look_s - (self.now - self.synced_s) % look_s
 
     def _rest_bytes(self) -> float:
         pending = self.pending
@@ -382,8 +392,9 @@ class _Simulation:
             rate = min(rate, limit * 2.0**20)
         self.sent_bytes += rest
         self.now += rest / rate
-        silent_s = about.postcopy_s + about.postcopy_network_s
-        return self._path("post-copy", about.postcopy_s, silent_s)
+        # The guest's devices wait behind what lies in buffers.
+        downtime_s = about.postcopy_s + self.case.queued_bytes / self.case.link_bytes_s
+        return self._path("post-copy", downtime_s, downtime_s + about.postcopy_network_s)
 
     def _path(self, end: str, downtime_s: float | None, network_s: float | None = None) -> Path:
         paused = downtime_s or 0.0

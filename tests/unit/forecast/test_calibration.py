@@ -64,3 +64,14 @@ def test_divisor_of_zero_is_refused(name: str) -> None:
     """The message names the constant."""
     with pytest.raises(UsageError, match=rf"{name} must be more than 0 \(got 0\)"):
         read_constants(f'{{"{name}": 0}}')
+
+
+def test_downtime_of_switches_is_fitted_without_the_buffers() -> None:
+    """So it is the same over every wire: the fitted constant is less than any downtime."""
+    runs = [run for run in load_runs(DATA / "experiments" / "fixes" / "runs") if run.plan.postcopy]
+    found = calibrate(runs)
+    assert found.counts["postcopy_s"] == len(runs)
+    downtimes = [run.summary()["downtime_event_ms"] for run in runs]
+    held = compare(runs, constants=found.constants)
+    assert 1000 * found.constants.postcopy_s < min(downtimes) / 2
+    assert (held["downtime_ms_median"] - held["downtime_ms"]).abs().max() < 15

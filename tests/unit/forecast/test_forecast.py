@@ -151,6 +151,32 @@ def test_postcopy_begins_when_the_plan_says() -> None:
     assert "How much a guest in post-copy waits for pages." in found.not_modelled
 
 
+def test_switch_to_postcopy_waits_for_the_next_look() -> None:
+    """The iteration in which it is asked for sends for one interval of looks, and no longer."""
+    plan = Plan(postcopy=True, postcopy_after_iteration=2)
+    case = case_of(plan, GUEST, Memory(total_mib=200), 250, constants=Constants())
+    asked, path = case.look_s, simulate_qemu(case)
+    assert path.end == "post-copy"
+    # Three iterations, the last of them one interval long; then all that is left and was written.
+    last = path.iterations[-1]
+    left_pages = last.left_pages + case.written(last.end_s - last.start_s)
+    most_s = last.end_s + asked + (left_pages + case.written(asked)) * 4104 / case.link_bytes_s
+    assert last.end_s + asked < path.sending_s < most_s + Constants().postcopy_s + 0.1
+
+
+@pytest.mark.parametrize("mbit_s", [240.0, 960.0])
+def test_devices_wait_behind_buffers_in_a_switch_to_postcopy(mbit_s: float) -> None:
+    """A slower link empties them later; a limit of the plan leaves them empty."""
+    plan = Plan(postcopy=True, postcopy_after_s=3)
+    about = Constants()
+    found = forecast(plan, GUEST, memory=4000, bandwidth_mbit_s=mbit_s, draws=0)
+    queued_s = about.buffer_bytes / (mbit_s * 1e6 / 8)
+    assert found.downtime_ms.median == pytest.approx(1000 * (about.postcopy_s + queued_s), abs=0.01)
+    plan = dataclasses.replace(plan, bandwidth_mib_s=20)
+    found = forecast(plan, GUEST, memory=4000, bandwidth_mbit_s=mbit_s, draws=0)
+    assert found.downtime_ms.median == pytest.approx(1000 * about.postcopy_s, abs=0.01)
+
+
 def test_auto_converge_has_a_price() -> None:
     """It prevents work, unless the guest has processor time to spare for it."""
     busy, idle = (told(Plan(auto_converge=True), vcpu_use=use) for use in (1.0, 0.4))
