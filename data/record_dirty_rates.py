@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import migrationlab as mig
+from migrationlab.lab.guest import Guest
 
 FILE = Path(__file__).parent / "dirty_rates.jsonl"
 REPEATS = 3
@@ -22,12 +23,26 @@ SECONDS = (1, 2, 4)
 #: At 500 Mbit/s the first iteration takes about two seconds: libvirt measures that long, too.
 WIRE_MBIT_S = 500
 COMMON = {"memory_mib": 384, "working_set_mib": 128, "dirty_mib_s": 40}
+SERVED = {**COMMON, "working_set_mib": 16, "dirty_mib_s": 5}
 GUESTS: dict[str, dict[str, Any]] = {
     "sequential": {**COMMON},
     "random": {**COMMON, "pattern": "random"},
     "hot-cold": {**COMMON, "pattern": "hot-cold"},
-    "redis": {**COMMON, "working_set_mib": 16, "dirty_mib_s": 5, "service": "redis"},
+    "redis": {**SERVED, "service": "redis"},
+    "nginx": {**SERVED, "service": "nginx"},
+    # Its clients change rows, and it needs more memory.
+    "postgresql": {**SERVED, "service": "postgresql", "memory_mib": 512, "requests_s": 100},
 }
+
+
+def measured(guest: Guest) -> mig.DirtyCurve:
+    """Measure the guest as it will migrate: with the clients of its service, if it has one."""
+    clients = guest.service_load()
+    try:
+        return mig.measure_dirty_rate(guest.name, host=guest.host, seconds=SECONDS)
+    finally:
+        if clients is not None:
+            clients.stop()
 
 
 def record(name: str, asked: dict[str, Any]) -> None:
@@ -36,7 +51,7 @@ def record(name: str, asked: dict[str, Any]) -> None:
         lab.wire.set(rate_mbit_s=WIRE_MBIT_S)
         guest = lab.boot(**asked)
         for _ in range(REPEATS):
-            before = mig.measure_dirty_rate(guest.name, host=guest.host, seconds=SECONDS)
+            before = measured(guest)
             run = mig.migrate(guest, to=guest.other_host, plan=mig.Plan(deadline_s=12))
             during = mig.DirtyCurve.from_run(run)
             rates = run.job["dirty_rate_pages_s"].dropna()
