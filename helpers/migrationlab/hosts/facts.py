@@ -8,6 +8,8 @@ from migrationlab.hosts.shell import Shell
 
 #: The kernels of some architectures name no model there.
 _ASK_KERNEL = "uname -r; grep -m 1 '^model name' /proc/cpuinfo || true"
+#: The letters of them that are kept.
+LONGEST = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,4 +49,5 @@ def from_kernel(shell: Shell | None) -> tuple[str | None, str | None]:
     if answer.status != 0:
         return None, None
     release, _, processor = answer.text.partition("\n")
-    return release or None, processor.partition(":")[2].strip() or None
+    # Each run stores them, and a host can answer anything.
+    return release[:LONGEST] or None, processor.partition(":")[2].strip()[:LONGEST] or None

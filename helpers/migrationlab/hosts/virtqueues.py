@@ -10,6 +10,7 @@ tells the lengths; both QEMUs do, by ``x-query-virtio-queue-status`` (from QEMU 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,11 +19,14 @@ import libvirt_qemu
 
 from migrationlab.hosts.connection import refusals
 from migrationlab.hosts.host import Host
+from migrationlab.plan.outside_xml import read_xml
 
 #: The newest release of QEMU that is known to take a longer queue than its own.
 TAKES_LONGER = (10, 0)
 #: The devices that are asked for, by QEMU's names.
 DEVICES = ("virtio-net", "virtio-blk")
+#: A name of a machine type or a device, or a number.
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 #: More queues than a device without multiqueue has.
 _MOST_QUEUES = 4
 #: A QEMU that is never started: it has no disk, no network and no memory of a guest.
@@ -78,9 +82,17 @@ def host_queues(
 ) -> Queues | None:
     """Return the lengths that a host's QEMU gives to such devices; None if it cannot be asked.
 
-    A QEMU of that machine type is started there for a moment, which runs no guest.
+    A QEMU of that machine type is started there for a moment, which runs no guest. The domain's XML
+    names it, and another host's libvirtd can have written that: so it must be one of those that
+    this host's own libvirtd has, and no word may contain an option of QEMU.
     """
-    if host.shell is None:
+    words = [
+        machine,
+        *(word for each in devices for word in (each.alias, *dict(each.asked).values())),
+    ]
+    if host.shell is None or not all(map(_PLAIN.fullmatch, words)):
+        return None
+    if emulator not in _emulators(host):
         return None
     paths = [f"/machine/peripheral/{each.alias}/virtio-backend" for each in devices]
     asked: list[dict[str, object]] = [{"execute": "qmp_capabilities"}]
@@ -88,7 +100,10 @@ def host_queues(
     text = "\n".join(json.dumps(each) for each in [*asked, {"execute": "quit"}])
     argv = (text, emulator, machine, *_probe_arguments(devices))
     done = host.shell.run("sh", "-c", _PROBE, "sh", *argv, timeout_s=30)
-    answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    try:
+        answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    except (ValueError, RecursionError):
+        return None
     # The greeting and events are no answers.
     answers = [each for each in answers if "return" in each or "error" in each][1:]
     statuses = iter(each.get("return") for each in answers)
@@ -98,6 +113,11 @@ def host_queues(
 
     found = _lengths(paths, ask, always=True)
     return found or None
+
+
+def _emulators(host: Host) -> frozenset[str | None]:
+    """Return the paths of the QEMUs that a host's libvirtd has."""
+    return frozenset(each.text for each in read_xml(host.capabilities()).iter("emulator"))
 
 
 def _probe_arguments(devices: Sequence[VirtioDevice]) -> list[str]:
@@ -139,8 +159,9 @@ def _lengths(
         lengths = []
         for queue in range(_MOST_QUEUES):
             status = ask("x-query-virtio-queue-status", path=path, queue=queue)
-            if status and status["vring-num"]:
-                lengths.append(int(status["vring-num"]))
+            length = status.get("vring-num") if isinstance(status, dict) else None
+            if isinstance(length, int) and length > 0:
+                lengths.append(length)
             elif not always:
                 break
         if lengths:

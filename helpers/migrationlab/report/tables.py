@@ -40,8 +40,9 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
     }
 )
 _TYPES = {"int64": "integer", "float64": "number", "str": "text"}
-#: The first characters of a cell that a spreadsheet takes for a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+#: The first characters of a cell that a spreadsheet takes for a formula; the last four are the wide
+#: forms of the first four, which a Japanese one takes for the same.
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def runs_table(recorded: Runs | Results) -> pd.DataFrame:
@@ -96,8 +97,8 @@ def dictionary(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 def to_csv(table: pd.DataFrame) -> str:
     """Return a table as CSV, in which no text is a formula for a spreadsheet.
 
-    A text that begins with = + - @ (or with a tab or a carriage return) gets an apostrophe before
-    it (OWASP, "CSV injection"). Numbers stay as they are.
+    A text that begins with = + - @ (or with their wide forms, a tab or a line's end) gets an
+    apostrophe before it (OWASP, "CSV injection"). Numbers stay as they are.
     """
     safe = table.rename(columns=_neutral)
     texts = safe.select_dtypes(exclude=["number", "bool", "boolean"]).columns

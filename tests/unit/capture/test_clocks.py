@@ -51,6 +51,12 @@ def test_shortest_round_trip_counts() -> None:
         pytest.param(
             "import sys; [print(1763800000, flush=True) for _ in sys.stdin]", id="seconds"
         ),
+        pytest.param(
+            "import sys; [print('9' * 400, flush=True) for _ in sys.stdin]", id="no float"
+        ),
+        pytest.param(
+            "import sys; [print('9' * 5000, flush=True) for _ in sys.stdin]", id="no integer"
+        ),
         pytest.param("raise SystemExit(1)", id="no login"),
         pytest.param("input(); raise SystemExit(1)", id="ends in the middle"),
     ],

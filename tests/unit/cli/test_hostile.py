@@ -158,7 +158,7 @@ def test_errors_have_a_limited_length(make_run: Callable[..., Run], tmp_path: Pa
         assert len(refused.stderr) < 4000
 
 
-@pytest.mark.parametrize("sign", ["=", "+", "-", "@"])
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
 def test_cells_are_no_formulas(make_run: Callable[..., Run], sign: str) -> None:
     """A text in a CSV that a spreadsheet would run gets an apostrophe; a number stays a number."""
     run = make_run()

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from migrationlab.hosts.facts import from_kernel
+from migrationlab.hosts.facts import LONGEST, from_kernel
 from migrationlab.hosts.program import ProgramResult
 from migrationlab.hosts.shell import Shell
 
@@ -44,3 +44,12 @@ def test_missing_fact_is_none(
 def test_facts_without_shell_are_none() -> None:
     """Without a shell all facts of the kernel are None."""
     assert from_kernel(None) == (None, None)
+
+
+def test_long_answer_is_cut() -> None:
+    """A host can answer anything, and each run stores it."""
+    long = Shell(("sh", "-c", "yes abc: | head -c 9000000 | tr -d '\\n'; echo; yes x:y | head -1"))
+    release, processor = from_kernel(long)
+    assert release is not None
+    assert len(release) == LONGEST
+    assert processor == "y"

@@ -35,9 +35,11 @@ done
 
 
 @pytest.fixture
-def host() -> Iterator[Host]:
+def host(emulator: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     """Give a host whose shell is this machine's."""
     with closing(Host("test:///default", name="node1", shell=Shell(("env",)))) as made:
+        known = f"<guest><arch><emulator>{emulator}</emulator></arch></guest>"
+        monkeypatch.setattr(made, "capabilities", lambda: f"<capabilities>{known}</capabilities>")
         yield made
 
 
@@ -66,6 +68,46 @@ def test_qemu_that_does_not_answer_is_not_known(host: Host, emulator: Path) -> N
     emulator.write_text("#!/bin/sh\nexit 1\n")
     assert virtqueues.host_queues(host, "pc-q35-10.0", str(emulator), (DISK,)) is None
     host.shell = None
+    assert virtqueues.host_queues(host, "pc-q35-10.0", str(emulator), (DISK,)) is None
+
+
+def test_program_that_the_domain_names_is_not_run(
+    host: Host, emulator: Path, tmp_path: Path
+) -> None:
+    """The XML comes from the other host: only a QEMU that this host's libvirtd knows is started."""
+    other = tmp_path / "evil"
+    other.write_text(f"#!/bin/sh\ntouch {tmp_path}/done\n")
+    other.chmod(0o700)
+    assert virtqueues.host_queues(host, "pc-q35-10.0", str(other), (DISK,)) is None
+    assert not (tmp_path / "done").exists()
+    assert virtqueues.host_queues(host, "pc-q35-10.0", str(emulator), (DISK,)) is not None
+
+
+@pytest.mark.parametrize(
+    ("machine", "device"),
+    [
+        ("pc,firmware=/etc/shadow", DISK),
+        ("-S", VirtioDevice("a,romfile=/etc/shadow", "virtio-net")),
+        ("pc", VirtioDevice("net0", "virtio-net", (("rx_queue_size", "256,romfile=/x"),))),
+        ("pc", VirtioDevice("net0\n", "virtio-net")),
+    ],
+)
+def test_words_of_the_domain_are_no_options_of_qemu(
+    host: Host, emulator: Path, machine: str, device: VirtioDevice
+) -> None:
+    """A comma would begin another option of a QEMU on the destination."""
+    assert virtqueues.host_queues(host, machine, str(emulator), (device,)) is None
+    assert not Path(f"{emulator}.arguments").exists()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["{", "{" * 100_000, '{"return": 5}', '{"return": {"vring-num": "x"}}', '{"return": {}}', "\0"],
+    ids=["cut", "nested", "number", "word", "empty", "nul"],
+)
+def test_other_answers_are_not_known(host: Host, emulator: Path, answer: str) -> None:
+    """A program can print anything."""
+    emulator.write_text("#!/bin/sh\ncat <<'END'\n" + f"{answer}\n" * 9 + "END\n")
     assert virtqueues.host_queues(host, "pc-q35-10.0", str(emulator), (DISK,)) is None
 
 
