@@ -112,9 +112,13 @@ def option(default: Any, help: str, **about: Any) -> Any:  # noqa: A002 (the usu
     return dataclasses.field(default=default, metadata={_ABOUT: Option(help=help, **about)})
 
 
-@functools.cache  # an experiment checks thousands of specs
 def options(kind: type) -> tuple[Option, ...]:
     """Return the options of a spec's class, in the order of its fields."""
+    return _options(typing.cast("Any", kind))
+
+
+@functools.cache  # an experiment checks thousands of specs
+def _options(kind: Any) -> tuple[Option, ...]:
     hints = typing.get_type_hints(kind)
     return tuple(
         dataclasses.replace(
