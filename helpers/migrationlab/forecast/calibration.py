@@ -20,7 +20,7 @@ from migrationlab.errors import UsageError
 from migrationlab.forecast.case import Constants
 from migrationlab.forecast.curve import MIB
 from migrationlab.forecast.numbers import is_number
-from migrationlab.forecast.run_inputs import RunInputs, inputs_of
+from migrationlab.forecast.run_inputs import inputs_of
 from migrationlab.plan.uris import Mode
 from migrationlab.plan.wording import nearest, quote
 from migrationlab.runs.run import Outcome, Run
@@ -180,7 +180,8 @@ def _compressor(runs: list[Run], constants: Constants) -> tuple[float, float, in
     Times of sending are about in inverse proportion to the speed, and not quite: iterations become
     fewer with it. So the speed is corrected until it hardly changes.
     """
-    compressed = [run for run in runs if run.plan.compression is not None]
+    # Which runs count is decided once: they count too if the compressor turns out to be no limit.
+    compressed = [run for run in runs if _is_limited(run, constants)]
     for _ in range(4):
         rests = [time for time, _ in _rests(compressed, constants, compressed=True)]
         if not rests:
@@ -194,8 +195,11 @@ def _compressor(runs: list[Run], constants: Constants) -> tuple[float, float, in
     return constants.compressor_speed, float(np.quantile(left, 0.9)), len(rests)
 
 
-def _is_limit(given: RunInputs, constants: Constants) -> bool:
-    """Return whether the compressor is slower than the link."""
+def _is_limited(run: Run, constants: Constants) -> bool:
+    """Return whether a run's compressor is slower than its link, with these constants."""
+    given = inputs_of(run)
+    if given is None:
+        return False
     ratio, speed = given.compression_ratio, given.compressor_mib_s
     if not isinstance(ratio, tuple) or not isinstance(speed, tuple):
         return False
@@ -213,8 +217,6 @@ def _rests(
         if given is None or run.plan.postcopy:
             continue
         if compressed != (run.plan.compression is not None):
-            continue
-        if compressed and not _is_limit(given, constants):
             continue
         path, line = given.forecast(constants, draws=0).path, run.timeline()
         if path.downtime_s is None or line.resume_ns is None or line.downtime_event_ms is None:

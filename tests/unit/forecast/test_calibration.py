@@ -10,6 +10,7 @@ import pytest
 
 from migrationlab import load_runs
 from migrationlab.errors import UsageError
+from migrationlab.forecast import calibration
 from migrationlab.forecast.calibration import LEAST, calibrate, read_constants
 from migrationlab.forecast.case import Constants
 from migrationlab.forecast.run_inputs import compare, inputs_of
@@ -51,6 +52,27 @@ def test_too_few_compressed_runs_keep_the_default() -> None:
     fitted = calibrate(compressed_runs()[: LEAST - 1] + plain_runs())
     assert fitted.counts["compressor_speed"] == 0
     assert fitted.constants.compressor_speed == 1.0
+
+
+def test_compressor_that_is_faster_than_the_link_is_known_to_be_faster() -> None:
+    """Such runs count, although with the fitted speed the link is their limit."""
+    slow = Constants(compressor_speed=0.3)
+    assert all(calibration._is_limited(run, slow) for run in fast_runs())
+    assert not any(calibration._is_limited(run, Constants()) for run in fast_runs())
+    speed, _, count = calibration._compressor(fast_runs(), slow)
+    assert count == len(fast_runs())
+    assert speed > 0.5
+
+
+@cache
+def fast_runs() -> list[Run]:
+    """Return recorded runs with zstd, of which the wire is the limit."""
+    runs = load_runs(DATA / "experiments" / "content" / "runs")
+    return [
+        run
+        for run in runs
+        if run.plan.compression == ("zstd",) and run.guest["incompressible"] == 0.5
+    ]
 
 
 @cache
