@@ -344,8 +344,9 @@ class Results(StoredExperiment):
 
     @staticmethod
     def _values(table: pd.DataFrame, cell: Cell, metric: str) -> Sequence[float]:
-        rows = table[(table["cell"] == cell.name) & _completed(table)]
-        values: list[float] = rows[metric].dropna().astype("float64").tolist()
+        # The column first: to take rows of all columns takes fifty times as long.
+        rows = table[metric][(table["cell"] == cell.name) & _completed(table)]
+        values: list[float] = rows.dropna().astype("float64").tolist()
         return values
 
     def require_metric(self, metric: str) -> None:
