@@ -77,8 +77,8 @@ class Cause:
             separate this cause from other errors with the same wording.
         sufficient_codes: libvirt's codes that name this cause without any wording. The text may
             be in another language.
-        unless: Words that exclude this cause: on its line or the four behind; the begin of a path
-            ('/…) only in its own wording.
+        unless: Words that exclude this cause: on its line or the four behind.
+        unless_within: Words that exclude this cause within its own wording.
         common: Those of its wordings that other software has as well: they count only near a word
             of a hypervisor, or with a code of libvirt.
         reasons: The system's reasons (as of strerror) that can stand behind its wording. With
@@ -101,6 +101,7 @@ class Cause:
     codes: tuple[int, ...] = ()
     sufficient_codes: tuple[int, ...] = ()
     unless: tuple[str, ...] = ()
+    unless_within: tuple[str, ...] = ()
     common: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     kind: Kind = Kind.CAUSE
@@ -127,7 +128,9 @@ class Cause:
             return False
         if self.reasons and (reason := _REASON.search(behind)) and reason[0] not in self.reasons:
             return False
-        return not any(word in (wording if word.startswith("'/") else text) for word in self.unless)
+        if any(word in wording for word in self.unless_within):
+            return False
+        return not any(word in text for word in self.unless)
 
     @classmethod
     def from_table(cls, table: Mapping[str, object]) -> Cause:
@@ -151,6 +154,7 @@ _KINDS: dict[str, type | list[type]] = {
     "codes": [int],
     "sufficient_codes": [int],
     "unless": [str],
+    "unless_within": [str],
     "common": [str],
     "reasons": [str],
     "kind": Kind,

@@ -26,7 +26,7 @@ from migrationlab.explain import catalogues
 from migrationlab.explain.cause import Cause, Kind, Log, NoticedBy
 from migrationlab.explain.convergence import JobAnswer, explain_job
 from migrationlab.explain.matching import table
-from migrationlab.explain.ranking import WARNING_RANK, Finding, ranked
+from migrationlab.explain.ranking import WARNING_RANK, Finding, is_unproven, ranked
 from migrationlab.explain.unwrap import Plain, numbers_beside, unwrap
 from migrationlab.explain.virtio_features import refused
 
@@ -46,6 +46,11 @@ IN_ENGLISH = (
     "run the command again with LC_ALL=C before it (LC_ALL=C virsh migrate …), and explain its "
     "English message; or install libvirt's translations (apt install libvirt-l10n), with which "
     "this command reads many messages"
+)
+#: What to do first with a line that need not belong to a migration.
+UNPROVEN = (
+    "check that this line has the time of the failure and is about this guest: nothing in the log "
+    "shows that it belongs to a migration"
 )
 #: The longest text, in characters.
 LONGEST_TEXT = 16 * 1024 * 1024
@@ -315,7 +320,8 @@ def _findings(plain: Plain, code: int | None) -> list[Finding]:
 
 
 def _says_little(found: Sequence[Finding]) -> bool:
-    return not found or found[0].cause.kind in (Kind.AFTER_EFFECT, Kind.SIDE)
+    little = (Kind.AFTER_EFFECT, Kind.SIDE)
+    return not found or found[0].cause.kind in little or found[0].rank < WARNING_RANK
 
 
 def _explanation(
@@ -327,8 +333,8 @@ def _explanation(
         cause = table().by_id[cause.at_opening]
     by = _noticed_by(cause, plain.before(best.start), best.head.function.lower(), opened_by)
     found = _answer(cause, plain.raw, by)
-    if best.rank < WARNING_RANK and "\n" in plain.text.strip():
-        found = replace(found, kind=Kind.SIDE)  # a log that has no more says nothing of a cause
+    if is_unproven(plain, best):
+        found = replace(found, kind=Kind.SIDE, fix=f"{UNPROVEN}; {found.fix}")
     if cause.id == FEATURES and (lacking := refused(plain.text[best.start :][:4_000])):
         found = replace(found, cause=f"{found.cause}; here the destination lacks {lacking}")
     start, number = best.start, best.number

@@ -11,7 +11,10 @@ Rules, the first that decides:
 4. The earlier line counts, because a failure begins there. On one line, and on two of one message,
    the order of the table decides, which has the more specific cause first.
 
-A line of other software (a data base, a web server) that has the same words says nothing.
+A line of other software (a data base, a web server) that has the same words says nothing. In a
+journal, a program that has no part in a migration (an ssh server, a monitor) says what every log
+has. A libvirt daemon logs the errors of all its callers, so in a log that nowhere speaks of a
+migration its line is no proof (:func:`is_unproven`).
 """
 
 from __future__ import annotations
@@ -54,6 +57,22 @@ _WATCHER = re.compile(
     r"failed to get domain stats|fetching guest info failed|connection to libvirt lost"
     r"|could not fetch the domain|getting the domain failed|execute qemu command 'query-"
 )
+#: Programs that write to the journal of a host and have no part in a migration: servers of ssh, and
+#: what watches the guests or is asked by all hosts.
+_BYSTANDER = re.compile(
+    r"sshd(?:-\w+)?|pvestatd|pveproxy|pvescheduler|vzdump|virt(?:log|nodedev|interface|secret)d"
+    r"|kubelet|[\w./-]*(?:exporter|collectd|telegraf|zabbix)[\w.-]*"
+)
+#: A line of a libvirt daemon in the journal.
+_DAEMON = re.compile(r"libvirtd|virt\w+d")
+#: What a log has that is about a migration, or about the start of a guest: a daemon looks for the
+#: files of its disks only then.
+_PROOF = re.compile(
+    r"migrat|incoming|failed to start domain|starting up libvirt|reason=(?:failed|crashed)"
+    r"|cannot access (?:storage|backing) file"
+)
+#: An excerpt of so many lines was chosen for what it says; a longer one is a log.
+EXCERPT_LINES = 10
 #: These words are looked for so far before a message, in characters.
 _BEFORE = 300
 #: The words of other software, whose messages can be like those of libvirt and QEMU, and the words
@@ -129,6 +148,17 @@ def ranked(plain: Plain, table: Table, code: int | None, *, joined: bool = False
         ordered.append(best)
         found = [each for each in found if not _is_said_by(each, best)]
     return ordered
+
+
+def is_unproven(plain: Plain, finding: Finding) -> bool:
+    """Return whether a log does not show that a finding belongs to a migration."""
+    if _BYSTANDER.fullmatch(finding.head.speaker):
+        return True
+    lines = plain.text.strip().count("\n") + 1
+    if finding.rank < WARNING_RANK:
+        return lines > 1
+    daemon = bool(finding.head.thread or _DAEMON.fullmatch(finding.head.speaker))
+    return daemon and lines > EXCERPT_LINES and not _PROOF.search(plain.text)
 
 
 def _is_said_by(finding: Finding, better: Finding) -> bool:
@@ -216,7 +246,7 @@ def _rank(match: Match, head: Head, before: str) -> int:
     cause = match.wording.cause
     if match.wording.text in cause.noise and not _REPORTED.search(before):
         return NOISE
-    if _WATCHER.search(before):
+    if _BYSTANDER.fullmatch(head.speaker) or _WATCHER.search(before):
         return NOISE
     rank = _RANKS[cause.kind]
     if rank == _RANKS[Kind.SIDE] and cause.noticed_by is NoticedBy.MANAGEMENT_LAYER:

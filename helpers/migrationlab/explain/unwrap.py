@@ -83,6 +83,10 @@ _PREFIXES = re.compile(
 _SAYS_WHAT_FOLLOWS = re.compile(
     r"(?:failure|failed|error|reason|message|msg|err|exception|host|\])'?\s?[=:]?\s?'?$"
 )
+#: The program that wrote a line of syslog or of the journal: NAME[PID]: behind time and host.
+_SPEAKER = re.compile(
+    r"^(?:\w{3} \d{1,2} [\d:]{8}|\d{4}-\d\d-\d\dt[\d:.+-]+z?) [\w.-]+ ([\w./@-]+)(?:\[\d+\])?: "
+)
 _TIME = re.compile(r"(\d{4})[-/](\d\d)[-/](\d\d)[ t](\d\d):(\d\d):(\d\d)")
 _SYSLOG_TIME = re.compile(r"^(\w{3}) {1,2}(\d{1,2}) (\d\d):(\d\d):(\d\d) ")
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
@@ -148,6 +152,7 @@ class Head:
     """What stands before a message on its line.
 
     Attributes:
+        speaker: The program that wrote the line, in syslog or the journal; empty elsewhere.
         level: "debug" for what no error is in, "warning" where the program went on, else "error".
         thread: The thread of libvirt that logged it; empty if that is not known.
         function: The function of libvirt that logged it; empty if there is none.
@@ -155,6 +160,7 @@ class Head:
         begins: Whether the message begins here: only prefixes stand before it.
     """
 
+    speaker: str
     level: str
     thread: str
     function: str
@@ -231,7 +237,9 @@ def head_of(text: str, start: int) -> Head:
     before = text[max(line, 0) : start]
     log = _LOG_LINE.search(before)
     own = text[segment:start]
+    speaker = _SPEAKER.match(before)
     return Head(
+        speaker=speaker[1] if speaker else "",
         level=_level(before, own, log),
         thread=(log and log["thread"]) or "",
         function=(log and log["function"]) or "",
