@@ -55,6 +55,7 @@ TOPICS = (
     "networks",
     "places",
     "running",
+    "features",
     "endings",
     "general",
 )
