@@ -51,7 +51,9 @@ _COMMANDS = re.compile(
 #: What every log has.
 NOISE = 0
 #: Stands before what a client or a management layer reports as the end of a migration: no noise.
-_REPORTED = re.compile(r"libvirterror: |live migration failure: |^error: ")
+_REPORTED = re.compile(
+    r"libvirterror: |live migration failure: |^error: |migration failed|migratetouri"
+)
 #: Stands before what a daemon that only watches a guest did not get; a migration does not ask it.
 _WATCHER = re.compile(
     r"failed to get domain stats|fetching guest info failed|connection to libvirt lost"
