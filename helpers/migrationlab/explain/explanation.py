@@ -47,11 +47,8 @@ IN_ENGLISH = (
     "English message; or install libvirt's translations (apt install libvirt-l10n), with which "
     "this command reads many messages"
 )
-#: What to do first with a line that need not belong to a migration.
-UNPROVEN = (
-    "check that this line has the time of the failure and is about this guest: nothing in the log "
-    "shows that it belongs to a migration"
-)
+#: What to do first with a line of a log that need not belong to the migration.
+UNPROVEN = "first check that this line belongs to the failed migration: the log does not show that"
 #: The longest text, in characters.
 LONGEST_TEXT = 16 * 1024 * 1024
 #: A text that is not longer is read as one line, too.
@@ -333,7 +330,7 @@ def _explanation(
         cause = table().by_id[cause.at_opening]
     by = _noticed_by(cause, plain.before(best.start), best.head.function.lower(), opened_by)
     found = _answer(cause, plain.raw, by)
-    if is_unproven(plain, best):
+    if is_unproven(plain, findings):
         found = replace(found, kind=Kind.SIDE, fix=f"{UNPROVEN}; {found.fix}")
     if cause.id == FEATURES and (lacking := refused(plain.text[best.start :][:4_000])):
         found = replace(found, cause=f"{found.cause}; here the destination lacks {lacking}")

@@ -6,8 +6,9 @@ Rules, the first that decides:
    warning says comes behind errors, and what every log has (see ``noise`` of a cause) comes last.
 2. Of several migrations in a log the last one counts: what was said within 30 s of the last
    finding of that kind, or after the last command that migrates in a copied terminal.
-3. What another guest's line says does not count, nor what a thread of libvirt says that has no part
-   in a migration, unless nothing else is there.
+3. What virsh or a management layer reports as the end counts before what a daemon logged for one
+   of its callers. What another guest's line says does not count, nor what a thread of libvirt says
+   that has no part in a migration, unless nothing else is there.
 4. The earlier line counts, because a failure begins there. On one line, and on two of one message,
    the order of the table decides, which has the more specific cause first.
 
@@ -21,7 +22,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from migrationlab.explain.cause import Cause, Kind, NoticedBy
@@ -30,6 +31,8 @@ from migrationlab.explain.unwrap import Head, Plain, head_of, numbers_beside
 
 #: The findings of one migration are at most so far apart.
 EPISODE_S = 30.0
+#: What a daemon logged so long before or after a report of a failure does not count.
+REPORT_S = 600.0
 #: Of more places than this the first and the last ones are judged.
 MOST_PLACES = 2_000
 #: A copied terminal is looked for in the end of a text, in characters.
@@ -119,6 +122,7 @@ class Finding:
         code: libvirt's code beside it; None if there is none.
         rank: How much it says; more is better.
         command: How many commands that migrate stand before it.
+        reported: Whether its line reports the end of a migration: virsh's error, Nova's failure.
     """
 
     cause: Cause
@@ -130,6 +134,13 @@ class Finding:
     code: int | None
     rank: int
     command: int
+    reported: bool
+
+    @property
+    def is_loose(self) -> bool:
+        """Return whether a daemon logged it, for one of all its callers."""
+        daemon = self.head.thread or _DAEMON.fullmatch(self.head.speaker)
+        return bool(daemon) and not self.reported and "migrat" not in self.head.function
 
 
 def ranked(plain: Plain, table: Table, code: int | None, *, joined: bool = False) -> list[Finding]:
@@ -152,15 +163,20 @@ def ranked(plain: Plain, table: Table, code: int | None, *, joined: bool = False
     return ordered
 
 
-def is_unproven(plain: Plain, finding: Finding) -> bool:
-    """Return whether a log does not show that a finding belongs to a migration."""
-    if _BYSTANDER.fullmatch(finding.head.speaker):
+def is_unproven(plain: Plain, findings: Sequence[Finding]) -> bool:
+    """Return whether a log does not show that its first finding belongs to a migration."""
+    best, *others = findings
+    if _BYSTANDER.fullmatch(best.head.speaker):
         return True
     lines = plain.text.strip().count("\n") + 1
-    if finding.rank < WARNING_RANK:
+    if best.rank < WARNING_RANK:
         return lines > 1
-    daemon = bool(finding.head.thread or _DAEMON.fullmatch(finding.head.speaker))
-    return daemon and lines > EXCERPT_LINES and not _PROOF.search(plain.text)
+    if not best.is_loose or lines <= EXCERPT_LINES:
+        return False
+    # Of two reasons that a daemon logged, either can be another guest's.
+    rivals = any(each.is_loose and each.rank == best.rank for each in others)
+    migrating = best.head.thread in _threads_that_migrate(plain.text, findings)
+    return not _PROOF.search(plain.text) or (rivals and not migrating)
 
 
 def _is_said_by(finding: Finding, better: Finding) -> bool:
@@ -173,6 +189,7 @@ def _culprit(plain: Plain, found: list[Finding]) -> Finding:
     best = [each for each in found if each.rank == highest]
     last = max(each.command for each in best)
     best = [each for each in best if each.command == last]
+    best = _without_what_was_reported_better(best)
     times = [each.head.time_s for each in best if each.head.time_s is not None]
     if times:
         begin = max(times) - EPISODE_S
@@ -180,6 +197,22 @@ def _culprit(plain: Plain, found: list[Finding]) -> Finding:
     if len({each.number for each in best}) > 1:
         best = _of_threads_that_migrate(plain, _of_last_guest(plain, found, best))
     return min(best, key=lambda each: (each.number - _goes_on(plain.text, each), each.order))
+
+
+def _without_what_was_reported_better(best: list[Finding]) -> list[Finding]:
+    """Return findings without those of a daemon near one that reports the end of a migration."""
+    reported = [each for each in best if each.reported]
+    return [
+        each
+        for each in best
+        if not (each.is_loose and any(_is_near_in_time(each, other) for other in reported))
+    ]
+
+
+def _is_near_in_time(one: Finding, other: Finding) -> bool:
+    if one.head.time_s is None or other.head.time_s is None:
+        return True
+    return abs(one.head.time_s - other.head.time_s) <= REPORT_S
 
 
 def _goes_on(text: str, finding: Finding) -> bool:
@@ -205,11 +238,15 @@ def _of_threads_that_migrate(plain: Plain, best: list[Finding]) -> list[Finding]
     """Return those of libvirt's threads that migrate, and of other logs; all if none is so."""
     if not any(each.head.thread for each in best):
         return best
-    begin = max(0, min(each.start for each in best) - _THREAD_REACH)
-    end = max(each.end for each in best) + _THREAD_REACH
-    threads = set(_MIGRATING.findall(plain.text, begin, end))
+    threads = _threads_that_migrate(plain.text, best)
     kept = [each for each in best if not each.head.thread or each.head.thread in threads]
     return kept if threads and kept else best
+
+
+def _threads_that_migrate(text: str, findings: Sequence[Finding]) -> set[str]:
+    """Return libvirt's threads that migrate, near findings."""
+    begin = max(0, min(each.start for each in findings) - _THREAD_REACH)
+    return set(_MIGRATING.findall(text, begin, max(each.end for each in findings) + _THREAD_REACH))
 
 
 def _findings(plain: Plain, table: Table, code: int | None, *, joined: bool) -> Iterator[Finding]:
@@ -230,6 +267,7 @@ def _findings(plain: Plain, table: Table, code: int | None, *, joined: bool) -> 
             continue
         said = code if code is not None else numbers_beside(line)[0]
         wording = plain.text[match.start : match.end]
+        before = _before(plain.text, match.start)
         if cause.allows(around, wording, _behind(plain.text, match.end), said):
             yield Finding(
                 cause,
@@ -239,8 +277,9 @@ def _findings(plain: Plain, table: Table, code: int | None, *, joined: bool) -> 
                 number,
                 head,
                 said,
-                _rank(match, head, _before(plain.text, match.start)),
+                _rank(match, head, before),
                 bisect(commands, match.start - skipped),
+                _REPORTED.search(before) is not None,
             )
 
 

@@ -15,7 +15,7 @@ from migrationlab.explain.explanation import Explanation, Kind, explain
 HERE = Path(__file__).parent
 CASES: list[dict[str, Any]] = [
     case
-    for name in ("cases.yaml", "reported.yaml", "pasted.yaml")
+    for name in ("cases.yaml", "reported.yaml", "pasted.yaml", "blind.yaml")
     for case in yaml.load((HERE / name).read_text("utf-8"), yaml.CSafeLoader)
 ]
 REFUSED = "invalid argument: missing host in migration URI: tcp://"

@@ -44,6 +44,16 @@ def german(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
+def test_noise_in_english_does_not_keep_a_line_from_being_read(german: Path) -> None:
+    """A localised reason in a log whose other lines are English noise is found."""
+    noise = "Mar 04 02:10:01 a sshd[7]: Connection closed by 192.0.2.9 port 50122 [preauth]"
+    reason = (
+        "Mar 04 02:10:02 a libvirtd[8]: innerer Grübelfehler: Grübelserver 'b:49152' will nicht"
+    )
+    found = explain("\n".join([noise] * 30 + [f"{reason} antworten"] + [noise] * 30))
+    assert (found.id, found.line) == ("port-closed", 31)
+
+
 @pytest.mark.parametrize(
     ("text", "cause"),
     [
