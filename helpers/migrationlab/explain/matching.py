@@ -29,7 +29,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from migrationlab.explain.cause import Cause
-from migrationlab.explain.unwrap import Plain
+from migrationlab.explain.unwrap import BREAK, Plain
 
 FOLDER = Path(__file__).with_name("causes")
 #: The files of the table. Where two causes say equally much about one line, the first one counts.
@@ -168,8 +168,11 @@ class Table:
         words = {word for each in _words_of(text) for word in self._words.intersection(each)}
         numbers = sorted({each for word in words for each in self._by_word.get(word, ())})
         found = [self.wordings[each] for each in numbers if self.wordings[each].words <= words]
-        if len(text) <= _PIECE or len(found) <= CROWD:
+        if len(found) <= CROWD:
             return found
+        if len(text) <= _PIECE:  # alike lines only: what no line has is not looked for in all
+            flat = text.replace("\n", " ").replace(BREAK, " ")
+            return [wording for wording in found if wording.literal in flat]
         sought = {phrase for wording in found for phrase in wording.phrases}
         lengths = {len(phrase) for phrase in sought}
         said = {
