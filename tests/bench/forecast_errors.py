@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from migrationlab import load_runs
+from migrationlab.experiment.forecasts import has_forecasts
 from migrationlab.forecast.calibration import calibrate
 from migrationlab.forecast.run_inputs import compare
 from migrationlab.forecast.scores import score
@@ -58,10 +59,9 @@ def line(kind: str, held: pd.DataFrame) -> str:
 
 
 def held_out() -> pd.DataFrame:
-    """Forecast each recorded experiment with constants that are fitted to all others."""
-    runs = {
-        place.name: recorded([place]) for place in sorted(EXPERIMENTS.iterdir()) if place.is_dir()
-    }
+    """Forecast each experiment without stored forecasts with constants of all others."""
+    places = [place for place in sorted(EXPERIMENTS.iterdir()) if place.is_dir()]
+    runs = {place.name: recorded([place]) for place in places if not has_forecasts(place)}
     parts = []
     for name, own in runs.items():
         others = [run for other, some in runs.items() if other != name for run in some]

@@ -2,7 +2,7 @@
 
 Durations are medians of what the runs recorded. What the model leaves unexplained is known only for
 runs whose workload and wire are known (those of a lab): there the downtime's rest gives
-``devices_s``, that of switches to post-copy gives ``postcopy_s``, compressed runs give
+``devices_s`` (from runs over one connection), that of switches to post-copy gives ``postcopy_s``, compressed runs give
 ``compressor_speed``, and the errors give the spreads. A constant with fewer than :data:`LEAST` runs
 keeps its default.
 """
@@ -218,6 +218,8 @@ def _rests(
             continue
         if compressed != (run.plan.compression is not None):
             continue
+        if run.plan.parallel and not compressed:
+            continue  # what its channels queue is no constant of the devices
         path, line = given.forecast(constants, draws=0).path, run.timeline()
         if path.downtime_s is None or line.resume_ns is None or line.downtime_event_ms is None:
             continue
