@@ -2,9 +2,9 @@
 
 Durations are medians of what the runs recorded. What the model leaves unexplained is known only for
 runs whose workload and wire are known (those of a lab): there the downtime's rest gives
-``devices_s`` (from runs over one connection), that of switches to post-copy gives ``postcopy_s``, compressed runs give
-``compressor_speed``, and the errors give the spreads. A constant with fewer than :data:`LEAST` runs
-keeps its default.
+``devices_s`` (from runs over one connection), that of switches to post-copy gives ``postcopy_s``,
+compressed runs give ``compressor_speed``, and the errors give the spreads. A constant with fewer
+than :data:`LEAST` runs keeps its default.
 """
 
 from __future__ import annotations
