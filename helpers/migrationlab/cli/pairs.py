@@ -14,6 +14,11 @@ from migrationlab.cli.options import Format, PathType, answer, format_option, te
 @click.command()
 @click.argument("inventory", type=PathType(path_type=Path), metavar="INVENTORY.toml")
 @click.option("--check", is_flag=True, help="Measure each pair alone, and all at once.")
+@click.option(
+    "--allow-programs",
+    is_flag=True,
+    help="Run the programs that the file names, as ?command= in a URI; the list has them.",
+)
 @click.option("--repeats", type=click.IntRange(4, 1000), default=6, show_default=True,
               help="The runs of each pair in each case of --check.")  # fmt: skip
 @click.option("--scheduler", metavar="ADDRESS", help="Dask's scheduler. [default: on this machine]")
@@ -23,6 +28,7 @@ def pairs(
     context: click.Context,
     inventory: Path,
     check: bool,
+    allow_programs: bool,
     repeats: int,
     scheduler: str | None,
     output_format: Format,
@@ -41,12 +47,21 @@ def pairs(
             ["pair", "hosts"],
             *([each.name, " and ".join(each.hosts) or "a lab"] for each in found),
         ]
-        record = {"pairs": [{"name": each.name, **each.place} for each in found]}
-        answer(output_format, record, text_table(rows, left=2))
+        programs = [program for each in found for program in each.programs]
+        record = {
+            "pairs": [{"name": each.name, **each.place} for each in found],
+            "programs": programs,
+        }
+        answer(output_format, record, "\n".join([text_table(rows, left=2), *programs]))
         return
     with interrupts() as stop, StepDisplay() as display:
         checks = check_pairs(
-            found, repeats=repeats, scheduler=scheduler, on_step=display, stop=stop
+            found,
+            repeats=repeats,
+            scheduler=scheduler,
+            on_step=display,
+            stop=stop,
+            allow_programs=allow_programs,
         )
     answer(
         output_format,

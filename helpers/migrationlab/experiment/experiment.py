@@ -41,7 +41,7 @@ from migrationlab.experiment.folder import (
     read_manifest,
     write_manifest,
 )
-from migrationlab.experiment.inventory import Pair, read_inventory
+from migrationlab.experiment.inventory import Pair, read_inventory, require_trusted
 from migrationlab.experiment.results import Results
 from migrationlab.experiment.schedule import schedule
 from migrationlab.plan.plan import Plan
@@ -233,7 +233,7 @@ class Experiment(Results):
             on_step: Receives the progress, and an estimate of the time left.
             stop: Setting it cancels the running migration, and no other begins. Call
                 this method again to continue.
-            allow_programs: Whether to run the programs that the design names, as
+            allow_programs: Whether to run the programs that the design or the pairs name, as
                 ``?command=PATH`` in a connection URI does: see ``design.programs``.
             budget_s: The seconds that it may take: no block begins that would end later. Call this
                 method again to continue.
@@ -246,7 +246,7 @@ class Experiment(Results):
         Raises:
             KeyboardInterrupt: Ctrl-C, which does the same as ``stop``.
             UsageError: Another process runs it, ``lab`` does not fit the design, or the design
-                names programs.
+                or a pair names programs.
             StoreError: The disk has too little room, or a file could not be written.
             LabError: The lab did not come up, or failed.
             HostError: A host cannot be reached, or refused before a migration began.
@@ -254,12 +254,9 @@ class Experiment(Results):
         # Running an experiment needs libvirt; reading one does not.
         from migrationlab.experiment.runner import run_experiment  # noqa: PLC0415
 
-        if self.design.programs and not allow_programs:
-            raise UsageError(
-                f"the design must name no programs (got: {'; '.join(self.design.programs)})",
-                hint="Read them. If you trust them, give --allow-programs (in Python: "
-                "run(allow_programs=True)).",
-            )
+        found = read_inventory(pairs) if isinstance(pairs, str | Path) else tuple(pairs or ())
+        if not allow_programs:
+            require_trusted([*self.design.programs, *(name for p in found for name in p.programs)])
         if pairs is not None and self.design.allocation is not None:
             raise UsageError(
                 "pairs need equal repeats (got a design with `allocate`)",
@@ -268,8 +265,8 @@ class Experiment(Results):
         with locked(self.directory):
             if is_experiment(self.directory):
                 # Another process may have begun the experiment meanwhile, or added repeats.
-                found = read_manifest(self.directory)
-                self.manifest = _merged(found, self.manifest, self.directory)
+                stored = read_manifest(self.directory)
+                self.manifest = _merged(stored, self.manifest, self.directory)
             require_room(self.design, self.directory, runs=len(self.left))
             write_manifest(self.directory, self.manifest)
             if self.left and pairs is not None:
@@ -277,7 +274,7 @@ class Experiment(Results):
 
                 run_on_pairs(
                     self,
-                    read_inventory(pairs) if isinstance(pairs, str | Path) else tuple(pairs),
+                    found,
                     client=client,
                     scheduler=scheduler,
                     on_step=on_step,

@@ -23,6 +23,7 @@ from typing import Any
 from migrationlab.errors import PlanError, UsageError
 from migrationlab.experiment.design import Design, read
 from migrationlab.experiment.spec import read_toml, require_known, slug, table_at
+from migrationlab.plan.uri_parser import read_uri
 
 _KEYS = ("name", "source", "to", "domain", "probe", "images")
 _EXAMPLE = 'Write [[pairs]], name = "lab-1" and images = "trixie".'
@@ -49,10 +50,32 @@ class Pair:
         found = self.place.get("hosts", {})
         return tuple(found[key] for key in ("source", "to") if key in found)
 
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """Return the programs that its URIs name: "NAME runs PROGRAM"."""
+        return tuple(
+            f"{self.name} runs {program}"
+            for uri in self.hosts
+            for program in read_uri(uri).programs
+        )
+
     def design(self, spec: Mapping[str, Any]) -> Design:
         """Return an experiment's design for this pair."""
         own = {key: spec[key] for key in spec if key not in ("hosts", "lab")}
         return read({**own, **self.place})
+
+
+def require_trusted(programs: Iterable[str]) -> None:
+    """Raise a UsageError if a file names programs, which anybody can have written.
+
+    ``programs`` is as in :attr:`Design.programs`.
+    """
+    if found := "; ".join(programs):
+        raise UsageError(
+            f"the file must name no programs (got: {found})",
+            hint="Read them. If you trust them, give --allow-programs (in Python: "
+            "allow_programs=True).",
+        )
 
 
 def read_inventory(path: str | Path) -> tuple[Pair, ...]:

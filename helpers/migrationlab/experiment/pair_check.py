@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from migrationlab.errors import UsageError
 from migrationlab.experiment import statistics
 from migrationlab.experiment.campaign import connected
-from migrationlab.experiment.inventory import Pair
+from migrationlab.experiment.inventory import Pair, require_trusted
 from migrationlab.experiment.statistics import Comparison, Verdict
 from migrationlab.steps import Listener, ignore
 
@@ -67,6 +67,7 @@ def check_pairs(
     scheduler: str | None = None,
     on_step: Listener = ignore,
     stop: threading.Event | None = None,
+    allow_programs: bool = False,
 ) -> tuple[PairCheck, ...]:
     """Compare each pair alone with the same pair while all of them migrate.
 
@@ -77,9 +78,10 @@ def check_pairs(
         scheduler: The address of a scheduler, instead of ``client``.
         on_step: Receives the progress.
         stop: Setting it ends the check, without a result.
+        allow_programs: Whether to run the programs that the pairs' URIs name.
 
     Raises:
-        UsageError: There are fewer than two pairs.
+        UsageError: There are fewer than two pairs, or one names a program.
         HostError: A pair failed.
     """
     if len(pairs) < 2:
@@ -87,6 +89,8 @@ def check_pairs(
             f"pairs must be two or more (got {len(pairs)})",
             hint="Add a [[pairs]] to the inventory.",
         )
+    if not allow_programs:
+        require_trusted(program for pair in pairs for program in pair.programs)
     halt = stop or threading.Event()
     with (
         tempfile.TemporaryDirectory(prefix="migrationlab-pairs-") as made,
@@ -95,7 +99,13 @@ def check_pairs(
 
         def times(name: str, chosen: Sequence[Pair]) -> dict[str, list[float]]:
             known = _experiment(Path(made) / name, repeats * len(chosen))
-            known.run(pairs=chosen, client=own, on_step=on_step, stop=halt)
+            known.run(
+                pairs=chosen,
+                client=own,
+                on_step=on_step,
+                stop=halt,
+                allow_programs=allow_programs,
+            )
             frame = known.frame()
             if frame.empty:
                 return {}

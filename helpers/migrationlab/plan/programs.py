@@ -1,7 +1,7 @@
 """Name the programs that a plan makes a host run.
 
-A connection URI can name a program, and a domain's XML names its emulator. Who takes a plan from
-somebody else must see them first.
+A connection URI can name a program. A domain's XML can name its emulator, programs of its devices,
+and words for QEMU's command line. Who takes a plan from somebody else must see them first.
 """
 
 from __future__ import annotations
@@ -14,6 +14,18 @@ from defusedxml.ElementTree import fromstring
 from migrationlab.plan.settings import Settings
 from migrationlab.plan.uri_parser import read_uri
 
+#: The elements of a domain's XML that name a program (libvirt's ``docs/formatdomain.rst``), and the
+#: attribute that does, else their text. Words for QEMU and its environment can name one too.
+_QEMU = "{http://libvirt.org/schemas/domain/qemu/1.0}"
+_PROGRAMS = {
+    "emulator": "",
+    "script": "path",
+    "downscript": "path",
+    "binary": "path",
+    f"{_QEMU}arg": "value",
+    f"{_QEMU}env": "value",
+}
+
 
 def programs_of_plan(plan: Settings) -> Iterator[tuple[str, str]]:
     """Yield each program that a plan names, after the setting that names it."""
@@ -24,5 +36,8 @@ def programs_of_plan(plan: Settings) -> Iterator[tuple[str, str]]:
             root = fromstring(getattr(plan, name) or "<none/>")
         except (ParseError, ValueError):
             continue  # not a domain's XML: a problem of the plan, which then does not run
-        for emulator in root.iter("emulator"):
-            yield name, (emulator.text or "").strip()
+        for place, attribute in _PROGRAMS.items():
+            for element in root.iter(place):
+                program = element.get(attribute, "") if attribute else element.text or ""
+                if program.strip():
+                    yield name, program.strip()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from migrationlab.plan.wording import quote
@@ -91,9 +91,17 @@ class UriParts(NamedTuple):
 
     @property
     def options(self) -> dict[str, str]:
-        """Return the options in its query, as ``src/util/viruri.c`` reads them."""
-        pairs = (option.partition("=")[::2] for option in re.split("[&;]", self.query) if option)
-        return {urllib.parse.unquote(name): urllib.parse.unquote(value) for name, value in pairs}
+        """Return the options in its query, as libvirt reads them: names have no case."""
+        return dict(self._options())
+
+    def _options(self) -> Iterator[tuple[str, str]]:
+        """Yield each option, as ``src/util/viruri.c`` splits them; one can come twice."""
+        query = self.query
+        while query:
+            option, _, query = query.partition("&" if "&" in query else ";")
+            name, _, value = option.partition("=")
+            if name:
+                yield urllib.parse.unquote(name).lower(), urllib.parse.unquote(value)
 
     @property
     def programs(self) -> tuple[str, ...]:
@@ -101,7 +109,9 @@ class UriParts(NamedTuple):
 
         ``command`` runs on the connecting machine, ``netcat`` on the other one.
         """
-        return tuple(filter(None, map(self.options.get, ("command", "netcat"))))
+        return tuple(
+            value for name, value in self._options() if value and name in ("command", "netcat")
+        )
 
     def with_options(self, options: Mapping[str, str]) -> str:
         """Return the URI as text, with these options instead of its options."""

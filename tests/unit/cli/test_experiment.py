@@ -235,6 +235,16 @@ def test_missing_experiment_exits_with_2(tmp_path: Path) -> None:
          "plan.connection_uri runs /evil"),
         (("[plans.a]\ndestination_xml='<domain><devices><emulator>/evil</emulator></devices>"
          "</domain>'"), "plan.destination_xml runs /evil"),
+        ('[plans.a]\nconnection_uri="qemu+ssh://b/system?a;b&NetCat=/evil"',
+         "plan.connection_uri runs /evil"),
+        ('[plans.a]\nconnection_uri="qemu+ssh://b/system?command=/evil&Command="',
+         "plan.connection_uri runs /evil"),
+        (("[plans.a]\npersistent=true\npersistent_xml='<domain><devices><interface>"
+         "<script path=\"/evil\"/></interface></devices></domain>'"),
+         "plan.persistent_xml runs /evil"),
+        (("[plans.a]\ndestination_xml='<domain xmlns:q=\"http://libvirt.org/schemas/domain/qemu/1.0"
+         "\"><q:commandline><q:arg value=\"/evil\"/></q:commandline></domain>'"),
+         "plan.destination_xml runs /evil"),
     ],
 )  # fmt: skip
 def test_programs_of_a_design_are_shown_and_not_run(

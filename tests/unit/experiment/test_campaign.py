@@ -89,6 +89,9 @@ def client(folder: Path) -> Iterator[Client]:
             LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
             Client(cluster) as made,
         ):
+            # On a busy machine one worker would make all runs before the other has begun.
+            made.wait_for_workers(2)
+            made.run(fake_pairs.ready)
             yield made
 
 
@@ -203,6 +206,23 @@ def test_check_needs_two_pairs_and_says_what_it_found() -> None:
     assert "the others change its calls by +50 % (n 6 and 6)" in slower.text
     assert "less than 5 %" in PairCheck("lab-1", compare(alone, alone)).text
     assert "too small" in PairCheck("lab-1", compare(alone[:2], alone[:2])).text
+
+
+def test_programs_of_an_inventory_are_shown_and_not_run(
+    tmp_path: Path, experiment: Experiment
+) -> None:
+    """They run only if they are allowed, in a check and in an experiment."""
+    path = tmp_path / "pairs.toml"
+    path.write_text(
+        '[[pairs]]\nname = "a"\nsource = "qemu+ext:///system?Command=/evil"\n'
+        'to = "qemu+ssh://b/system"\ndomain = "web1"\n[[pairs]]\nname = "lab-1"\n',
+        encoding="utf-8",
+    )
+    assert "a runs /evil" in CliRunner().invoke(main, ["pairs", str(path)]).output
+    checked = CliRunner().invoke(main, ["pairs", str(path), "--check"])
+    assert (checked.exit_code, "(got: a runs /evil)" in checked.output) == (2, True)
+    with pytest.raises(UsageError, match=r"must name no programs \(got: a runs /evil\)"):
+        experiment.run(pairs=path)
 
 
 def test_command_lists_an_inventory(tmp_path: Path) -> None:
