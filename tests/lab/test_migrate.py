@@ -104,6 +104,29 @@ def test_four_downtimes_agree(completed: dict[Mode, Run], mode: Mode) -> None:
     assert summary["network_jitter_ms"] >= 1
 
 
+@pytest.mark.thorough
+@pytest.mark.timeout(120)
+def test_uneven_wire_carries_each_way_at_its_own_rate(lab: Lab) -> None:
+    """Memory goes there at one rate and comes back at the other; each run has its own view."""
+    guest = lab.boot("uneven", memory_mib=128, working_set_mib=8, dirty_mib_s=1)
+    try:
+        lab.wire.set(400, back_mbit_s=100)
+        there, back = (migrate(guest, to=host, plan=Plan()) for host in (lab.host_b, lab.host_a))
+    finally:
+        lab.wire.set(1000)
+        guest.destroy()
+    for run, rate, other in (there, 400, 100), (back, 100, 400):
+        assert (run.outcome, run.error) == (Outcome.COMPLETED, None)
+        assert run.guest_check is not None
+        assert run.guest_check["intact"]
+        assert run.wire is not None
+        assert (run.wire["rate_mbit_s"], run.wire["back_mbit_s"]) == (rate, other)
+        throughput = run.timeline().throughput_bytes_per_s
+        assert throughput is not None
+        # The rest is headers and zero pages.
+        assert 0.8 * rate < throughput * 8 / 1e6 < rate
+
+
 @pytest.mark.parametrize("mode", list(Mode))
 def test_bytes_on_the_wire_agree(completed: dict[Mode, Run], mode: Mode) -> None:
     """The wire carries the bytes that libvirt reports as sent, and few others."""

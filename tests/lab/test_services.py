@@ -6,15 +6,19 @@ One lab serves the whole file. A busy machine may be slow, so no test judges a l
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from migrationlab.errors import GuestError, LabError
 from migrationlab.lab import boot_files, image, service_image
+from migrationlab.lab.booted_spec import BootedSpec
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab
-from migrationlab.migrate.start import migrate
+from migrationlab.migrate.start import migrate, start
 from migrationlab.plan.guest_spec import SERVICE_MIB, ClientSide, ServiceName
 from migrationlab.plan.plan import Plan
 from migrationlab.runs.run import Outcome, Run
@@ -90,16 +94,28 @@ def test_service_keeps_every_acknowledged_write(
     assert again.service_check == run.service_check
 
 
+@pytest.fixture(scope="module")
+def redis(lab: Lab) -> Iterator[Guest]:
+    """Boot a guest with Redis for several tests."""
+    guest = served(lab, "redis", 20)
+    yield guest
+    guest.destroy()
+
+
+@pytest.fixture
+def spec(redis: Guest) -> Iterator[BootedSpec]:
+    """Give the spec of that guest, and set it back after a test that changed it."""
+    kept = redis.spec
+    yield kept
+    redis.spec = kept
+
+
 @pytest.mark.thorough
 @pytest.mark.timeout(200)
-def test_failure_of_the_clients_fails_no_migration(lab: Lab) -> None:
+def test_failure_of_the_clients_fails_no_migration(redis: Guest, spec: BootedSpec) -> None:
     """A service that refuses its clients leaves a warning, and the guest moves all the same."""
-    guest = served(lab, "redis", 20)
-    try:
-        guest.spec = dataclasses.replace(guest.spec, service="nginx")
-        run = migrate(guest, to=guest.other_host, plan=Plan(deadline_s=60))
-    finally:
-        guest.destroy()
+    redis.spec = dataclasses.replace(spec, service="nginx")
+    run = migrate(redis, to=redis.other_host, plan=Plan(deadline_s=60))
     assert (run.outcome, run.service_check, len(run.requests)) == (Outcome.COMPLETED, None, 0)
     (warning,) = [text for text in run.warnings if "service" in text]
     assert "Connection refused" in warning
@@ -107,8 +123,41 @@ def test_failure_of_the_clients_fails_no_migration(lab: Lab) -> None:
 
 @pytest.mark.thorough
 @pytest.mark.timeout(200)
+def test_clients_that_die_midway_fail_no_migration(redis: Guest) -> None:
+    """The clients' process is killed while the guest migrates: a warning is all that follows."""
+    migration = start(redis, to=redis.other_host, plan=Plan(deadline_s=60))
+    (clients,) = (
+        child
+        for child in psutil.Process().children()
+        if "migrationlab.lab.service_program" in child.cmdline()
+    )
+    clients.kill()
+    run = migration.wait()
+    assert (run.outcome, run.service_check, len(run.requests)) == (Outcome.COMPLETED, None, 0)
+    (warning,) = [text for text in run.warnings if "service" in text]
+    assert warning.startswith("the service's clients left no record")
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(200)
+def test_rates_that_a_guest_cannot_reach_are_told(redis: Guest, spec: BootedSpec) -> None:
+    """Of memory and of requests the run says what was asked for and what was reached."""
+    redis.spec = dataclasses.replace(spec, requests_s=20_000)
+    redis.set_workload(100_000)
+    try:
+        run = migrated(redis)
+    finally:
+        redis.set_workload(1)
+    told = "\n".join(run.warnings)
+    assert re.search(r"was asked for 100000 MiB/s, and reached \d+\.\d MiB/s", told)
+    assert re.search(r"cannot keep up: \d+ requests/s were due .* and \d+ requests/s were", told)
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(200)
 def test_service_that_ends_shows_its_last_words(lab: Lab) -> None:
     """A service that does not come up is an error with the end of the console; no guest is left."""
+    before = len(lab.guests)
     root = image.path_of(lab.images[0])
     files = service_image.ensure(service_image.services()["redis"], root)
     broken = lab.files.guests / "initramfs-redis"
@@ -123,11 +172,12 @@ def test_service_that_ends_shows_its_last_words(lab: Lab) -> None:
             served(lab, "redis", 20)
     finally:
         broken.unlink()
-    assert lab.guests == []
+    assert len(lab.guests) == before
 
 
 def test_too_little_memory_for_a_service_is_refused_before_boot(lab: Lab) -> None:
     """The error names the memory that is needed; nothing was started."""
+    before = len(lab.guests)
     with pytest.raises(GuestError, match=r"memory_mib must be at least 444 .*postgresql.*got 256"):
         lab.boot(service="postgresql")
-    assert lab.guests == []
+    assert len(lab.guests) == before

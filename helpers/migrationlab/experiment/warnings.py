@@ -220,7 +220,7 @@ def _slow_guests(runs: Runs) -> Iterator[str]:
     shares = [
         rate / asked
         for run in runs
-        if (asked := asked_mib_s(run))
+        if (asked := asked_mib_s(run.guest))
         and (rate := run.summary()["workload_before_mib_s"]) is not None
     ]
     short = [share for share in shares if share < REACHED]

@@ -19,6 +19,7 @@ from typing import TypeVar
 import libvirt
 import pandas as pd
 
+from migrationlab.analysis.workload import rate_missed
 from migrationlab.capture.recorder import SERVICE_AFTER_S
 from migrationlab.errors import HostError, MigrationLabError
 from migrationlab.explain.explanation import explain
@@ -28,6 +29,7 @@ from migrationlab.migrate import postcopy_faults
 from migrationlab.migrate.record import MigrationRecord
 from migrationlab.runs.run import Outcome, Run, RunError, new_run_id
 from migrationlab.runs.schema import conform
+from migrationlab.runs.summary import asked_mib_s
 
 T = TypeVar("T")
 
@@ -84,6 +86,7 @@ def finish(record: MigrationRecord) -> Run:
     if not (runs or planned):
         found = " and ".join(f"{state} at the {side}" for side, state in states.items())
         warnings.append(f"the guest's memory could not be checked: the guest is {found}")
+    warnings += rate_missed_of(record, frames)
     error = _error(record, states)
     warnings += recorder.events.warnings
     called = datetime.fromtimestamp(record.called_ns / 1e9, UTC)
@@ -128,6 +131,15 @@ def _error(record: MigrationRecord, states: Mapping[str, str]) -> RunError | Non
     command = shlex.join(("migrationlab", "recover", record.name, *ends))
     hint = f"Look at both hosts before you start or end the guest on either: `{command}`"
     return RunError(kind=record.outcome, text=f"{what}: the guest is {found}", hint=hint)
+
+
+def rate_missed_of(record: MigrationRecord, frames: Mapping[str, pd.DataFrame]) -> tuple[str, ...]:
+    """Return a warning if the guest wrote clearly less than it was asked for."""
+    # Until its memory is sent: the migration slows it down.
+    events = frames["events"]
+    sent_ns = events.loc[events["name"] == "MIGRATION_PASS", "time_ns"]
+    until_ns = int(sent_ns.min()) if len(sent_ns) else record.called_ns
+    return rate_missed(frames["beats"], until_ns, asked_mib_s(record.about))
 
 
 def is_paused_as_planned(record: MigrationRecord, states: Mapping[str, str]) -> bool:

@@ -18,7 +18,7 @@ from migrationlab.analysis.service import ServiceView, service_view
 from migrationlab.analysis.timeline import Recording, Timeline, build
 from migrationlab.analysis.workload import Workload, workload
 from migrationlab.analysis.write_latency import WriteLatency, write_latency
-from migrationlab.runs.record import MOVED, Outcome, RunRecord, summary_facts
+from migrationlab.runs.record import MOVED, Facts, Outcome, RunRecord, summary_facts
 from migrationlab.runs.schema import DOWNTIMES, SUMMARY
 
 #: The numbers of a :class:`WriteLatency` that a summary has.
@@ -88,17 +88,20 @@ def cost_of(run: RunRecord, line: Timeline) -> Cost:
 def workload_of(run: RunRecord, line: Timeline) -> Workload:
     """Compute the effect of a run on the guest's workload."""
     return workload(
-        beats=run.beats, iterations=line.iterations, moments=line, asked_mib_s=asked_mib_s(run)
+        beats=run.beats,
+        iterations=line.iterations,
+        moments=line,
+        asked_mib_s=asked_mib_s(run.guest),
     )
 
 
-def asked_mib_s(run: RunRecord) -> float | None:
+def asked_mib_s(guest: Facts) -> float | None:
     """Return the rate of writing that a guest was asked for at every moment; None: there is none.
 
     A guest that writes as fast as it can, or in phases, has no such rate.
     """
-    asked = run.guest.get("dirty_mib_s")
-    return asked if isinstance(asked, (int, float)) and run.guest.get("phases") is None else None
+    asked = guest.get("dirty_mib_s")
+    return asked if isinstance(asked, (int, float)) and guest.get("phases") is None else None
 
 
 def service_of(run: RunRecord, line: Timeline) -> ServiceView:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 
 from migrationlab import plots
 from migrationlab.analysis.switchover import Moments
-from migrationlab.analysis.workload import MIB, PAGE_BYTES, Workload, workload
+from migrationlab.analysis.workload import MIB, PAGE_BYTES, Workload, rate_missed, workload
 from migrationlab.runs.run import Outcome, Run
 from migrationlab.runs.schema import frame
 from migrationlab.runs.store import load_runs
@@ -99,16 +98,26 @@ def test_rate_that_was_not_reached_is_noted() -> None:
     given = beats((0, 2000, 40.0), (2300, 2500, 40.0))
     note = "The guest was asked for 50 MiB/s, and reached 40.0 MiB/s."
     assert note in work(given, asked_mib_s=50).notes
+    assert rate_missed(given, 1000 * MS, 50) == (note,)
+    assert rate_missed(given.iloc[:1], 1000 * MS, 50) == ()
     for asked in (None, 40, 44):
+        assert rate_missed(given, 1000 * MS, asked) == ()
         assert not [note for note in work(given, asked_mib_s=asked).notes if "asked" in note]
+
+
+def test_rate_that_was_raised_just_before_the_call_is_reached() -> None:
+    """The guest wrote at its old rate for most of the time before its memory is sent."""
+    given = beats((0, 1200, 5), (1200, 1600, 40), (1600, 3000, 20))
+    assert rate_missed(given, 1600 * MS, 40) == ()
+    assert rate_missed(given, 1600 * MS, 50)
 
 
 def test_guest_in_phases_is_asked_for_no_rate(make_run: MakeRun) -> None:
     """A guest that writes as fast as it can, or in phases, has no one rate that it must reach."""
     run = make_run()
-    assert asked_mib_s(run) == run.guest["dirty_mib_s"]
+    assert asked_mib_s(run.guest) == run.guest["dirty_mib_s"]
     for other in ({"dirty_mib_s": "max"}, {"phases": "1:2,0:3"}):
-        assert asked_mib_s(dataclasses.replace(run, guest={**run.guest, **other})) is None
+        assert asked_mib_s({**run.guest, **other}) is None
 
 
 def test_each_rate_has_its_error() -> None:

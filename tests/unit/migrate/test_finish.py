@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,11 +10,18 @@ import pytest
 
 from migrationlab.errors import HostError
 from migrationlab.explain import explain
-from migrationlab.migrate.finish import HIDING, is_paused_as_planned, run_error
+from migrationlab.migrate.finish import (
+    HIDING,
+    is_paused_as_planned,
+    rate_missed_of,
+    run_error,
+)
 from migrationlab.migrate.record import MigrationRecord
 from migrationlab.plan.plan import Plan
 from migrationlab.runs.run import Outcome
+from migrationlab.runs.schema import frame
 
+MS = 1_000_000
 #: As in ``tests/unit/capture/test_daemon_log.py``.
 TEXT = "End of file while reading data: : Input/output error"
 REASON = (
@@ -96,3 +104,19 @@ def test_guest_paused_as_planned_is_no_warning(
     """A guest that the plan leaves paused gives no warning; a lost guest gives one."""
     states = {"source": "absent", "destination": destination}
     assert is_paused_as_planned(record(plan=plan, outcome=outcome), states) is planned
+
+
+@pytest.mark.parametrize(("asked", "told"), [(50, True), (40, False)])
+def test_rate_that_a_guest_does_not_reach_is_a_warning(asked: float, told: bool) -> None:
+    """It counts until memory is sent; the guest may write less after that."""
+    rows = (
+        {"arrival_ns": at * MS, "sequence": at, "guest_ns": at * MS,
+         "writes": round(min(at, 1000) * 40 * 256 / 1000)}
+        for at in range(2000)
+    )  # fmt: skip
+    passed = {"time_ns": 1000 * MS, "received_ns": 1000 * MS, "side": "source",
+              "origin": "qemu", "name": "MIGRATION_PASS", "detail": "{}"}  # fmt: skip
+    frames = {"beats": frame("beats", rows), "events": frame("events", [passed])}
+    migration = dataclasses.replace(record(), about={"dirty_mib_s": asked}, called_ns=500 * MS)
+    words = ("The guest was asked for 50 MiB/s, and reached 40.0 MiB/s.",)
+    assert rate_missed_of(migration, frames) == (words if told else ())
