@@ -17,7 +17,7 @@ DATA = Path(__file__).parent
 #: The figure, the folder of the run, and what draws it.
 FIGURES: tuple[tuple[str, str, Callable[[Run], Picture]], ...] = (
     ("timeline-peer2peer.png", "runs/20261122-210428-98ce3f", mig.plots.timeline),
-    ("service-redis.png", "lessons/services-redis-peer2peer", mig.plots.service),
+    ("service-redis.png", "experiments/services/runs/20261201-042902-e24bb0", mig.plots.service),
 )
 
 
