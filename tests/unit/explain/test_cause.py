@@ -22,6 +22,8 @@ WHOLE = {
 }
 
 
+#: Where the sources of two releases were compared: which has the messages of a cause, which not.
+SINCE = re.compile(r"in (?:libvirt|QEMU) (\d+\.\d+) and newer, not in (\d+\.\d+)")
 #: A fix starts with an imperative verb, and not with one of these.
 NO_VERBS = {
     "a",
@@ -144,3 +146,15 @@ def test_reason_of_the_system_excludes_a_cause() -> None:
     cause = Cause.from_table(WHOLE | {"reasons": ["connection refused"]})
     behind = ("", ": connection refused", ": permission denied")
     assert [cause.allows("", "", each, None) for each in behind] == [True, True, False]
+
+
+def test_versions_name_releases() -> None:
+    """What is said of versions names a release; a message is first missing, then there."""
+    stated = [cause.versions for topic in TOPICS for cause in load(FOLDER / f"{topic}.toml")]
+    stated = [each for each in stated if each]
+    assert [each for each in stated if not re.search(r"\d+\.\d+|\d{4}|\b\d+\b", each)] == []
+    compared = [found for each in stated if (found := SINCE.fullmatch(each))]
+    assert len(compared) > 10
+    assert len(compared) == sum(each.startswith("in ") for each in stated)
+    releases = [[tuple(map(int, each.split("."))) for each in found.groups()] for found in compared]
+    assert [(newer, older) for newer, older in releases if newer <= older] == []
