@@ -205,11 +205,12 @@ def cost(made: Design) -> Cost:
 def read_budget(text: str) -> float:
     """Return the seconds that a text such as 20m, 1h30m or 90s means."""
     found = _BUDGET.fullmatch(text.strip())
-    parts = {} if found is None else {k: int(v) for k, v in found.groupdict().items() if v}
+    # A float takes any number of digits.
+    parts = {} if found is None else {k: float(v) for k, v in found.groupdict().items() if v}
     seconds = 3600 * parts.get("h", 0) + 60 * parts.get("m", 0) + parts.get("s", 0)
     if not 0 < seconds <= 30 * 86_400:
         raise UsageError(
             f"budget must be a time of at most 30 days (got {quote(text)})",
             hint="Give --budget 20m, 2h or 90s.",
         )
-    return float(seconds)
+    return seconds

@@ -9,6 +9,8 @@ _BINARY = {"b": 1, "bytes": 1, "kib": 1024, "kbytes": 1024, "mib": MIB, "gib": M
            "tib": MIB * MIB}  # fmt: skip
 _DECIMAL = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 UNITS = _BINARY | _DECIMAL
+#: Larger than any figure of a migration, in any unit.
+LARGEST = 1e15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,9 @@ class JobReport:
         disk_remaining_mib: What is left of the copied disks.
         percents: The values of a progress line, in their order.
         limit_raised: How often Proxmox has doubled the downtime limit.
+
+    Raises:
+        ValueError: A figure is too large for any migration.
     """
 
     form: str
@@ -54,6 +59,12 @@ class JobReport:
     disk_remaining_mib: float | None = None
     percents: tuple[float, ...] = ()
     limit_raised: int = 0
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if isinstance(value, int | float) and not abs(value) <= LARGEST:
+                raise ValueError(f"{name} must be at most {LARGEST:g}")
 
     def to_dict(self) -> dict[str, object]:
         """Return the report as plain values, for JSON."""

@@ -40,9 +40,11 @@ def read_job_report(text: str) -> JobReport | None:
     """
     if len(text) > LONGEST_REPORT:
         return None
-    if _ERROR.search(text):
-        return _structured(text)
-    return next((found for read in _READERS if (found := read(text)) is not None), None)
+    readers = (_structured,) if _ERROR.search(text) else _READERS
+    try:
+        return next((found for read in readers if (found := read(text)) is not None), None)
+    except (OverflowError, ValueError):  # a number of hundreds of digits
+        return None
 
 
 # virsh domjobinfo

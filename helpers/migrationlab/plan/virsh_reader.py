@@ -59,7 +59,8 @@ _QUOTES = dict.fromkeys(map(ord, "\u2018\u2019\u201a\u201b"), "'")
 _QUOTES |= dict.fromkeys(map(ord, "\u201c\u201d\u201e\u201f"), '"')
 _SPACES = re.compile(r"[\u00a0\u2007\u202f\u200b\ufeff]")
 _CONTINUED = re.compile(r"\\[ \t]*\r?\n|\r?\n(?=\s*-{1,2}[a-z])")
-_NUMBER = re.compile(r"-?\d+")
+#: virsh reads at most 64 bits.
+_NUMBER = re.compile(r"-?[0-9]{1,20}")
 
 #: The settings by the option of virsh that takes their value, and the flags by their option.
 BY_OPTION: dict[str, Setting] = {
@@ -144,7 +145,7 @@ def _shell_words(line: str, words: _Words, remarks: list[str]) -> list[str]:
     found: list[str] = []
     try:
         for word in lexer:
-            if word[0] in "|&;<>":
+            if word and word[0] in "|&;<>":
                 if word[0] == "&" and found and "?" in found[-1]:
                     remarks.append(
                         "A shell ends the command at &: put a URI with & in quotation marks."

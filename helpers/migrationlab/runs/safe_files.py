@@ -57,6 +57,8 @@ def read_file(path: Path, limit: int, *, follow: bool = False) -> bytes:
     """
     with os.fdopen(open_file(path, follow=follow), "rb") as file:
         content = file.read(limit + 1)
+    if content is None:  # one of the kernel's files, which would wait for news
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     if len(content) > limit:
         raise OSError(errno.EOVERFLOW, f"the file must have at most {limit // MIB} MiB", str(path))
     return content

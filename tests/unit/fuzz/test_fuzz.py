@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,9 +24,12 @@ from hypothesis import strategies as st
 from migrationlab.cli import VERBS, main
 from migrationlab.experiment.design import KEYS
 from migrationlab.plan.settings import settings as plan_settings
+from migrationlab.plan.virsh_reader import SWITCHES
+from migrationlab.plan.virsh_reader import VALUES as VALUES_OF_VIRSH
 from migrationlab.runs.manifest import sealed
 from migrationlab.runs.run import Run
 from migrationlab.runs.store import save_run
+from paths import RECORDINGS
 
 MORE = int(os.environ.get("MIGRATIONLAB_FUZZ", "0"))
 fuzz = settings(
@@ -54,12 +59,12 @@ VALUES = st.recursive(
 )
 
 
-def call(*words: str) -> Result:
+def call(*words: str, stdin: str | None = None) -> Result:
     """Run the command; what is not an exit is a bug, and no control character is printed."""
-    result = CliRunner().invoke(main, words)
+    result = CliRunner().invoke(main, words, input=stdin)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
-    assert result.exit_code in (0, 1, 2, 3), result.output
+    assert result.exit_code in (0, 1, 2, 3, 4), result.output
     assert all(sign in "\n\t" or ord(sign) >= 32 for sign in result.output), result.output
     return result
 
@@ -166,7 +171,12 @@ def _options() -> list[str]:
 
 
 #: The verbs that start nothing. `doctor` tries the machine, but for two hosts.
-READERS = ["plan", "explain", "runs", "report", "export", "experiment"]
+READERS = [
+    "plan", "explain", "runs", "report", "export", "experiment", "battery", "forecast", "policies",
+    "gate", "calibrate",
+]  # fmt: skip
+#: Those that start something without it.
+DRY = ("experiment", "battery")
 
 
 @fuzz
@@ -179,4 +189,37 @@ def test_any_arguments_give_an_answer_or_an_error(
 ) -> None:
     """Any arguments of a verb that starts nothing give an answer or an error."""
     monkeypatch.chdir(tmp_path)
-    call(verb, *words, *(["--dry-run"] if verb == "experiment" else []))
+    call(verb, *words, *(["--dry-run"] if verb in DRY else []))
+
+
+#: What is no number of a migration, and can stand where one is read.
+NO_NUMBERS = st.sampled_from(
+    ["9" * 400, "9" * 5000, "0" * 400, "0x" + "f" * 300, "-1", "1e400", "NaN", "Infinity", "\u0663",
+     "\uff11", "1_0", "", "x", "null", "[]", "\0"]
+)  # fmt: skip
+REPORTS = {
+    path.name: text
+    for path in sorted((RECORDINGS / "job_reports").iterdir())
+    if re.search(r"\d", text := path.read_text())
+}
+
+
+@fuzz
+@given(name=st.sampled_from(sorted(REPORTS)), data=st.data())
+def test_any_number_in_a_report_gives_an_answer(name: str, data: st.DataObject) -> None:
+    """What another program printed of a migration is explained, or is no such report."""
+    text = REPORTS[name]
+    place = data.draw(st.sampled_from(list(re.finditer(r"\d+(?:\.\d+)?", text))))
+    changed = text[: place.start()] + data.draw(NO_NUMBERS) + text[place.end() :]
+    done = call("explain", "-", "--format", "json", stdin=changed)
+    json.loads(done.stdout, parse_constant=pytest.fail)
+
+
+@fuzz
+@given(
+    option=st.sampled_from(sorted(VALUES_OF_VIRSH | SWITCHES)), value=st.one_of(NO_NUMBERS, TEXTS)
+)
+def test_any_virsh_line_is_read_or_refused(option: str, value: str) -> None:
+    """A line from anywhere is judged, also with values that virsh itself would refuse."""
+    line = shlex.join(["virsh", "migrate", "g", "qemu+ssh://h/system", option, value])
+    call("plan", f"--virsh={line}", "--format", "json")

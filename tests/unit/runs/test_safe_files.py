@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 from collections.abc import Callable
@@ -145,3 +146,24 @@ def test_design_that_is_no_file_is_refused(tmp_path: Path, trap: Make) -> None:
     trap(tmp_path / "design.toml")
     with pytest.raises(UsageError):
         Experiment.load(tmp_path / "design.toml")
+
+
+def test_file_that_waits_for_news_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """/proc/kmsg is regular, and a read that does not wait finds nothing in it."""
+
+    class Waits(io.BytesIO):
+        def read(self, _size: int | None = -1) -> bytes:
+            return None  # type: ignore[return-value]  # as a raw file's read
+
+    path = tmp_path / "kmsg"
+    path.touch()
+
+    def opened(descriptor: int, _mode: str) -> Waits:
+        os.close(descriptor)
+        return Waits()
+
+    monkeypatch.setattr(os, "fdopen", opened)
+    with pytest.raises(OSError, match="not a regular file"):
+        read_file(path, 10)
