@@ -32,7 +32,6 @@ def section(recorded: Results) -> dict[str, object] | None:
     found = arena(recorded, mixed=True)
     if not found.blocks:
         return None
-    runs = recorded.measured
     return {
         "title": title(found),
         "figure": embed(plots.arena(found)),
@@ -46,12 +45,18 @@ def section(recorded: Results) -> dict[str, object] | None:
         ],
         "stored": has_forecasts(recorded.directory),
         "forecasts": forecast_rows(forecasts(recorded)),
-        "cite": (
-            f"migrationlab {recorded.manifest.migrationlab_version}: {recorded.question} "
-            f"Experiment {recorded.id}, {len(runs)} migrations from {moment(runs[0].created)} "
-            f"to {moment(runs[-1].created)}."
-        ),
+        "cite": citation(recorded),
     }  # fmt: skip
+
+
+def citation(recorded: Results) -> str:
+    """Return how to cite a recorded experiment."""
+    runs = recorded.measured
+    return (
+        f"migrationlab {recorded.manifest.migrationlab_version}: {recorded.question} "
+        f"Experiment {recorded.id}, {len(runs)} migrations from {moment(runs[0].created)} "
+        f"to {moment(runs[-1].created)}."
+    )
 
 
 def completed_rows(found: Arena) -> list[dict[str, object]]:

@@ -12,12 +12,12 @@ from migrationlab.course.feedback import Feedback, Texts
 from migrationlab.experiment.arena import Arena
 
 #: The policy and the guest of the first exercise.
-POLICY, SCENE = "nova", "pattern hot-cold"
+POLICY, SCENE = "nova", "hot-cold"
 METRIC = "total_ms"
 #: A policy counts as the best one if it is best in this share of the resamples.
 CERTAIN = 0.95
 #: The guests of the rule; the last one is not in the arena.
-PLACES = ("sequential", "hot-cold", "64 GiB")
+PLACES = ("sequential", "hot-cold", "redis", "64 GiB")
 NOT_CERTAIN, NOT_MEASURED = "not certain", "not measured"
 say = Texts(
     __file__, policy=POLICY, scene=SCENE, not_certain=NOT_CERTAIN, not_measured=NOT_MEASURED
@@ -52,7 +52,7 @@ def check_regret(answer: object, found: object = None) -> Feedback:
 def check_rule(answer: object, found: object = None) -> Feedback:
     """Check which policy the arena supports for each guest, by the total time."""
     places = need_places(answer, PLACES, "a policy for ")
-    if not isinstance(found, Arena) or not all(_scene(found, place) for place in PLACES[:-1]):
+    if not isinstance(found, Arena) or not set(PLACES[:-1]) <= set(found.scenes):
         return say.wrong("no-arena")
     given = {place: " ".join(str(value).lower().split()) for place, value in places.items()}
     known = {*found.contestants, NOT_CERTAIN, NOT_MEASURED}
@@ -62,15 +62,14 @@ def check_rule(answer: object, found: object = None) -> Feedback:
     if given[PLACES[-1]] != NOT_MEASURED:
         return say.wrong("beyond", place=PLACES[-1])
     for place in PLACES[:-1]:
-        scene = _scene(found, place)
-        best = _best(found, scene)
-        true = best if _share(found, scene, best) >= CERTAIN else NOT_CERTAIN
+        best = _best(found, place)
+        true = best if _share(found, place, best) >= CERTAIN else NOT_CERTAIN
         if given[place] == true:
             continue
         if given[place] == NOT_MEASURED:
             return say.wrong("measured", place=place)
         if true == NOT_CERTAIN:
-            return say.wrong("unsure", place=place, share=_share(found, scene, best))
+            return say.wrong("unsure", place=place, share=_share(found, place, best))
         if given[place] == NOT_CERTAIN:
             return say.wrong("sure", place=place)
         return say.wrong("policy", place=place, word=given[place])
@@ -79,11 +78,6 @@ def check_rule(answer: object, found: object = None) -> Feedback:
 
 def _has(found: object, policy: str, scene: str) -> bool:
     return isinstance(found, Arena) and policy in found.contestants and scene in found.scenes
-
-
-def _scene(found: Arena, place: str) -> str:
-    """Return the name of the scene with a pattern of writing; empty if there is none."""
-    return next((scene for scene in found.scenes if f"pattern {place}" in scene), "")
 
 
 def _standings(found: Arena, metric: str, scene: str = SCENE) -> pd.DataFrame:
