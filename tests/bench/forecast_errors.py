@@ -1,10 +1,12 @@
 """Compare forecasts with every recorded run in data/, and print the errors as a table.
 
     PYTHONPATH=helpers:tests python tests/bench/forecast_errors.py [--hold-out | FOLDER …]
+    PYTHONPATH=helpers:tests python tests/bench/forecast_errors.py --stored EXPERIMENT …
 
 The model's constants were chosen with these runs (all but those of folders given), so for them the
 table says how well it fits, not how well it forecasts. With --hold-out each experiment is forecast
-with constants that are fitted to the other experiments.
+with constants that are fitted to the other experiments. With --stored the forecasts are those that
+each experiment stored before its runs.
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from migrationlab import load_runs
-from migrationlab.experiment.forecasts import has_forecasts
+from migrationlab import Experiment, load_runs
+from migrationlab.experiment.forecasts import has_forecasts, held_forecasts
 from migrationlab.forecast.calibration import calibrate
 from migrationlab.forecast.run_inputs import compare
 from migrationlab.forecast.scores import score
@@ -23,7 +25,6 @@ from migrationlab.runs.run import Run
 from paths import DATA
 
 DRAWS = 40
-#: The calibration experiment is judged by its stored forecasts: ``migrationlab experiment FOLDER``.
 EXPERIMENTS = DATA / "experiments"
 HEAD = (
     "| kind | runs | ends right | time p50 / p90 / max | downtime p50 / p90 / max | in interval |"
@@ -74,6 +75,8 @@ def main() -> None:
     words = sys.argv[1:]
     if words == ["--hold-out"]:
         held = held_out()
+    elif words[:1] == ["--stored"]:
+        held = pd.concat(held_forecasts(Experiment.load(Path(word))) for word in words[1:])
     else:
         held = compare(recorded([Path(word) for word in words] or [DATA]), draws=DRAWS)
     rows = [line(str(kind), part) for kind, part in held.groupby("kind")]
