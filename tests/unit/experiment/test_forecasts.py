@@ -107,4 +107,4 @@ def test_recorded_forecasts_are_older_than_the_first_start() -> None:
     first = datetime.fromisoformat(read_starts(folder)[0].at)
     told = forecasts.read_forecasts(folder)
     assert told.stored_at < first
-    assert len(told.cells) == 30
+    assert len(told.cells) == 32
