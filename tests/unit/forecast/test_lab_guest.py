@@ -55,6 +55,20 @@ def test_uneven_patterns_write_fewer_pages_than_random(pattern: str) -> None:
     assert curve.working_set_mib() == pytest.approx(64 + SYSTEM_MIB, rel=0.01)
 
 
+def test_redis_writes_what_its_clients_send_to_new_memory() -> None:
+    """Beside the workload, and never more than the guest has."""
+    guest = {"service": "redis", "memory_mib": 192, "working_set_mib": 12, "dirty_mib_s": 20}
+    curve = curve_of_guest(described(**guest, requests_s=300, value_bytes=8192))
+    alone = curve_of_guest(described(**guest | {"service": None}))
+    assert curve is not None
+    assert alone is not None
+    more = [
+        (curve.written()(time) - alone.written()(time)) / PAGES_PER_MIB for time in (0.5, 3, 60)
+    ]
+    assert more[:2] == pytest.approx([0.5 * 1.7 * 2.34, 3 * 1.7 * 2.34], rel=0.01)
+    assert more[2] == pytest.approx((192 - 12) / 2, rel=0.01)
+
+
 @pytest.mark.parametrize("changes", [{"dirty_mib_s": "max"}, {"phases": "1:2,0:3"}])
 def test_unknown_or_changing_rates_have_no_curve(changes: dict[str, Any]) -> None:
     """It has to be measured."""
