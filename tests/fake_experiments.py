@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from migrationlab.experiment.design import Cell
+from migrationlab.experiment.cells import Cell
 from migrationlab.experiment.experiment import Experiment
 from migrationlab.experiment.folder import RUNS, write_manifest
 from migrationlab.experiment.schedule import PlannedRun

@@ -15,7 +15,7 @@ import pandas as pd
 
 from migrationlab.errors import UsageError
 from migrationlab.experiment.arena import Arena, evaluate
-from migrationlab.experiment.design import Cell, shown
+from migrationlab.experiment.cells import Cell, shown
 from migrationlab.experiment.forecasts import has_forecasts, read_forecasts
 from migrationlab.experiment.statistics import estimate
 from migrationlab.experiment.stored import placement

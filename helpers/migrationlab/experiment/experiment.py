@@ -32,7 +32,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from migrationlab.errors import UsageError
 from migrationlab.experiment import battery as batteries
-from migrationlab.experiment.design import Design, read, read_file, shown
+from migrationlab.experiment.cells import shown
+from migrationlab.experiment.design import Design, read, read_file
 from migrationlab.experiment.feasibility import require_possible, require_room
 from migrationlab.experiment.folder import (
     ExperimentManifest,

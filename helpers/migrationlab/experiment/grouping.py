@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from migrationlab.experiment.design import shown
+from migrationlab.experiment.cells import shown
 from migrationlab.runs import environment
 from migrationlab.runs.numbers import setting
 from migrationlab.runs.run import Run

@@ -16,12 +16,12 @@ import pandas as pd
 from migrationlab.errors import UsageError
 from migrationlab.experiment import statistics
 from migrationlab.experiment.allocated import allocated_runs
+from migrationlab.experiment.cells import Cell
 from migrationlab.experiment.comparison import (
     CellComparison,
     Completion,
     adjust_for_multiple_comparisons,
 )
-from migrationlab.experiment.design import Cell
 from migrationlab.experiment.quantiles import Equivalence, Quantile, equivalence, quantile
 from migrationlab.experiment.schedule import PlannedRun
 from migrationlab.experiment.stopping import stopped_at

@@ -19,7 +19,7 @@ from itertools import groupby
 from migrationlab.capture.recorder import BEFORE_NS
 from migrationlab.errors import UsageError
 from migrationlab.experiment.allocated import allocation_text
-from migrationlab.experiment.design import Cell
+from migrationlab.experiment.cells import Cell
 from migrationlab.experiment.feasibility import require_room
 from migrationlab.experiment.folder import RUNS, record_start, write_manifest
 from migrationlab.experiment.results import Results

@@ -20,7 +20,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from migrationlab.experiment.design import Cell, Design
+from migrationlab.experiment.cells import Cell
+from migrationlab.experiment.design import Design
 from migrationlab.plan.policies import catalog
 
 #: The time of a run besides the migration: to start or change the guest, to wait before the call,

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from migrationlab.errors import StoreError, UsageError
-from migrationlab.experiment.design import Cell, Design
+from migrationlab.experiment.cells import Cell
+from migrationlab.experiment.design import Design
 from migrationlab.experiment.folder import RUNS, ExperimentManifest, Start, read_starts
 from migrationlab.experiment.schedule import LAB_S, Pace, PlannedRun, overhead_s, room_bytes
 from migrationlab.experiment.spec import to_toml

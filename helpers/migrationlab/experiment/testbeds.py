@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from migrationlab.errors import GuestError, PlanError, UsageError
-from migrationlab.experiment.design import Cell, Design, RealHosts
+from migrationlab.experiment.cells import Cell
+from migrationlab.experiment.design import Design, RealHosts
 from migrationlab.hosts.host import Host
 from migrationlab.lab.guest import Guest
 from migrationlab.lab.lab import Lab

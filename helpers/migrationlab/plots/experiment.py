@@ -23,7 +23,7 @@ from migrationlab.runs.numbers import SECONDS_FROM_MS, amount, setting, spoken
 from migrationlab.runs.run import Outcome
 
 if TYPE_CHECKING:
-    from migrationlab.experiment.design import Cell
+    from migrationlab.experiment.cells import Cell
     from migrationlab.experiment.results import Results
 
 #: The axis is logarithmic if the maximum is more than this many times the minimum.
@@ -92,7 +92,7 @@ def _short(cell: Cell) -> str:
 
 
 def _said(cell: Cell, factor: str) -> str:
-    from migrationlab.experiment.design import shown  # noqa: PLC0415 (only for an experiment)
+    from migrationlab.experiment.cells import shown  # noqa: PLC0415 (only for an experiment)
 
     value = shown(cell.setting[factor])
     if factor in ("plan", "mode"):

@@ -11,7 +11,7 @@ from migrationlab import plots
 from migrationlab.experiment import statistics
 from migrationlab.experiment.allocated import times_text
 from migrationlab.experiment.battery import battery_of, scenarios
-from migrationlab.experiment.design import shown
+from migrationlab.experiment.cells import shown
 from migrationlab.experiment.statistics import Verdict
 from migrationlab.experiment.stored import placement
 from migrationlab.experiment.warnings import WarningKind
@@ -24,8 +24,8 @@ from migrationlab.runs.numbers import UNKNOWN, interval, near, number, probabili
 from migrationlab.runs.run import Outcome
 
 if TYPE_CHECKING:
+    from migrationlab.experiment.cells import Cell
     from migrationlab.experiment.comparison import CellComparison
-    from migrationlab.experiment.design import Cell
     from migrationlab.experiment.results import Results
 
 #: The metrics that have figures. The tables have all of them.

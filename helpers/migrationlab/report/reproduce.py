@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from migrationlab.errors import PlanError, UsageError
-from migrationlab.experiment.design import read, shown
+from migrationlab.experiment.cells import shown
+from migrationlab.experiment.design import read
 from migrationlab.experiment.spec import to_toml
 from migrationlab.plan.guest_spec import GuestSpec
 from migrationlab.plan.plan import Plan

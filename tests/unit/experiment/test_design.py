@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrationlab.errors import GuestError, PlanError, StoreError, UsageError
-from migrationlab.experiment.design import Design, read, read_file, slug
+from migrationlab.experiment.design import Design, read, read_file
 from migrationlab.experiment.feasibility import require_possible, require_room
-from migrationlab.experiment.spec import to_toml
+from migrationlab.experiment.spec import slug, to_toml
 from migrationlab.lab.lab import Lab
 from migrationlab.plan.guest_spec import GuestSpec
 from migrationlab.plan.plan import Plan
@@ -375,7 +375,7 @@ def test_missing_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cells", [10**6, 10**12])
 def test_cells_are_counted_before_any_is_built(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Too many cells are refused with their count, and not one of them is built."""
-    monkeypatch.setattr("migrationlab.experiment.design._cells", None)
+    monkeypatch.setattr("migrationlab.experiment.design.cells_of", None)
     values = list(range(1, 1 + round(cells ** (1 / 3))))
     spec = {
         "question": "?", "repeats": 1, "plan": {"bandwidth_mib_s": values},

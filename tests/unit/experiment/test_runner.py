@@ -21,7 +21,7 @@ from fake_experiments import two_modes
 from migrationlab.errors import HostError, UsageError
 from migrationlab.experiment import runner
 from migrationlab.experiment.allocated import times_text
-from migrationlab.experiment.design import Cell
+from migrationlab.experiment.cells import Cell
 from migrationlab.experiment.experiment import Experiment
 from migrationlab.experiment.folder import read_starts, write_manifest
 from migrationlab.experiment.runner import Runner
