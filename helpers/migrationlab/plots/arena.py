@@ -77,8 +77,12 @@ def title(found: Arena) -> str:
     if not len(best):
         return "No policy completes these migrations"
     sure = best[best["best_share"] >= CERTAIN]
-    if set(sure["scene"]) != set(found.scenes):
-        return "Which policy completes soonest is not certain for each guest"
+    known = sure["scene"].nunique()
+    if not known:
+        return "It is not certain which policy completes soonest"
+    if known < len(found.scenes):
+        many = f"{known} of {len(found.scenes)} guests"
+        return f"It is certain for {many} which policy completes soonest"
     winners = sure.groupby("scene", sort=False)["contestant"].first()
     names = list(dict.fromkeys(winners))
     if len(names) == 1:

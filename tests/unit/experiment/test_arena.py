@@ -152,7 +152,10 @@ def test_title_names_the_best_only_where_it_is_certain(known: Arena) -> None:
     easy = {key: series for key, series in TIMES.items() if key[0] == "easy"}
     assert title(judged(easy)) == "early completes each of these migrations soonest"
     unclear = {("easy", "early"): easy["easy", "early"], ("easy", "other"): [130] * 7}
-    assert title(judged(unclear)) == "Which policy completes soonest is not certain for each guest"
+    assert title(judged(unclear)) == "It is not certain which policy completes soonest"
+    even = {("even", "early"): easy["easy", "early"], ("even", "patient"): [130] * 7}
+    said = title(judged({**easy, **even}))
+    assert said == "It is certain for 1 of 2 guests which policy completes soonest"
 
 
 @pytest.fixture(scope="module")
