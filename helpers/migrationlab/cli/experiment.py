@@ -161,16 +161,19 @@ def experiment(
 
 def _store_forecasts(known: Experiment, constants_file: Path | None) -> None:
     """Store forecasts, unless the experiment has them and is continued."""
-    from migrationlab.cli.forecast import constants_of
-    from migrationlab.experiment.forecasts import has_forecasts, store_forecasts
+    from dataclasses import asdict
 
+    from migrationlab.cli.forecast import constants_of
+    from migrationlab.experiment.forecasts import has_forecasts, read_forecasts, store_forecasts
+
+    constants = constants_of(constants_file)
     if not has_forecasts(known.directory):
-        store_forecasts(known, constants=constants_of(constants_file))
-    elif constants_file is not None:
+        store_forecasts(known, constants=constants)
+    elif constants and asdict(constants) != read_forecasts(known.directory).constants:
         raise UsageError(
-            f"--constants must be given before the forecasts are stored (got {constants_file}; "
-            f"{known.directory} has forecasts)",
-            hint="Leave out --constants, or choose another directory (-o).",
+            f"--constants must be those of {known.directory / 'forecasts.json'} "
+            f"(got {constants_file}, which has others)",
+            hint="Leave out --constants to continue, or choose another directory (-o).",
         )
 
 
