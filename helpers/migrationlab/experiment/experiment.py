@@ -42,10 +42,11 @@ from migrationlab.experiment.folder import (
     read_manifest,
     write_manifest,
 )
-from migrationlab.experiment.inventory import Pair, read_inventory, require_trusted
+from migrationlab.experiment.inventory import Pair, read_inventory
 from migrationlab.experiment.results import Results
 from migrationlab.experiment.schedule import schedule
 from migrationlab.plan.plan import Plan
+from migrationlab.plan.programs import require_trusted
 from migrationlab.runs.run import Runs, new_run_id
 from migrationlab.steps import Listener, ignore
 

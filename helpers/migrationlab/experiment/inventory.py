@@ -65,19 +65,6 @@ class Pair:
         return read({**own, **self.place})
 
 
-def require_trusted(programs: Iterable[str]) -> None:
-    """Raise a UsageError if a file names programs, which anybody can have written.
-
-    ``programs`` is as in :attr:`Design.programs`.
-    """
-    if found := "; ".join(programs):
-        raise UsageError(
-            f"the file must name no programs (got: {found})",
-            hint="Read them. If you trust them, give --allow-programs (in Python: "
-            "allow_programs=True).",
-        )
-
-
 def read_inventory(path: str | Path) -> tuple[Pair, ...]:
     """Read an inventory from a TOML file; the message of an error begins with its path."""
     try:

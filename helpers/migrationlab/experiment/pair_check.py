@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from migrationlab.errors import UsageError
 from migrationlab.experiment import statistics
 from migrationlab.experiment.campaign import connected
-from migrationlab.experiment.inventory import Pair, require_trusted
+from migrationlab.experiment.inventory import Pair
 from migrationlab.experiment.statistics import Comparison, Verdict
+from migrationlab.plan.programs import require_trusted
 from migrationlab.steps import Listener, ignore
 
 if TYPE_CHECKING:

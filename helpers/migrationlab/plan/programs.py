@@ -1,4 +1,4 @@
-"""Name the programs that a plan makes a host run.
+"""Name the programs that a plan makes a host run, and refuse those that nobody allowed.
 
 A connection URI can name a program. A domain's XML can name its emulator, programs of its devices,
 and words for QEMU's command line. Who takes a plan from somebody else must see them first.
@@ -6,11 +6,12 @@ and words for QEMU's command line. Who takes a plan from somebody else must see 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from xml.etree.ElementTree import ParseError
 
 from defusedxml.ElementTree import fromstring
 
+from migrationlab.errors import UsageError
 from migrationlab.plan.settings import Settings
 from migrationlab.plan.uri_parser import read_uri
 
@@ -41,3 +42,16 @@ def programs_of_plan(plan: Settings) -> Iterator[tuple[str, str]]:
                 program = element.get(attribute, "") if attribute else element.text or ""
                 if program.strip():
                     yield name, program.strip()
+
+
+def require_trusted(programs: Iterable[str]) -> None:
+    """Raise a UsageError if a file names programs, which anybody can have written.
+
+    ``programs`` are lines of text: "KEY runs PROGRAM".
+    """
+    if found := "; ".join(programs):
+        raise UsageError(
+            f"the file must name no programs (got: {found})",
+            hint="Read them. If you trust them, give --allow-programs (in Python: "
+            "allow_programs=True).",
+        )
