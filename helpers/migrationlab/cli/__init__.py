@@ -106,7 +106,7 @@ class Verbs(click.Group):
 
 @contextlib.contextmanager
 def _printable_errors() -> Iterator[None]:
-    """Let click's own errors, which repeat the words of the call, be such as ours."""
+    """Make click's own errors, which repeat the words of the call, printable and short."""
     try:
         yield
     except click.ClickException as error:

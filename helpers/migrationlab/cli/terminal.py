@@ -10,7 +10,7 @@ import click
 _CONTROL = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-#: Letters of one message on standard error.
+#: The longest message on standard error, in letters.
 LONGEST_MESSAGE = 2000
 
 

@@ -170,7 +170,7 @@ class Table:
         found = [self.wordings[each] for each in numbers if self.wordings[each].words <= words]
         if len(found) <= CROWD:
             return found
-        if len(text) <= _PIECE:  # alike lines only: what no line has is not looked for in all
+        if len(text) <= _PIECE:  # lines that are alike: drop each wording that none of them has
             flat = text.replace("\n", " ").replace(BREAK, " ")
             return [wording for wording in found if wording.literal in flat]
         sought = {phrase for wording in found for phrase in wording.phrases}

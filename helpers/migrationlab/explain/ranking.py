@@ -13,8 +13,8 @@ Rules, the first that decides:
    the order of the table decides, which has the more specific cause first.
 
 A line of other software (a data base, a web server) that has the same words says nothing. In a
-journal, a program that has no part in a migration (an ssh server, a monitor) says what every log
-has. A libvirt daemon logs the errors of all its callers, so in a log that nowhere speaks of a
+journal, the lines of a program that has no part in a migration (an ssh server, a monitor) are
+noise. A libvirt daemon logs the errors of all its callers, so in a log that nowhere speaks of a
 migration its line is no proof (:func:`is_unproven`).
 """
 
@@ -31,7 +31,7 @@ from migrationlab.explain.unwrap import Head, Plain, head_of, numbers_beside
 
 #: The findings of one migration are at most so far apart.
 EPISODE_S = 30.0
-#: What a daemon logged so long before or after a report of a failure does not count.
+#: Where a failure is reported, what a daemon logged within this time of it does not count.
 REPORT_S = 600.0
 #: Of more places than this the first and the last ones are judged.
 MOST_PLACES = 2_000

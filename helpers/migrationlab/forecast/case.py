@@ -87,8 +87,8 @@ class Constants:
         zero_pages_per_s: How many pages of zeros QEMU recognizes in a second.
         postcopy_s: What the downtime of a switch to post-copy has besides what lies in buffers.
         postcopy_network_s: How much longer a guest in post-copy is silent.
-        compressor_speed: How fast the hosts compress, where 1 is as fast as those that the rule for
-            guests of the lab was measured on (``lab_guest.py``).
+        compressor_speed: How fast the hosts compress. 1 is the speed of the hosts on which the rule
+            for guests of the lab was measured (``lab_guest.py``).
         time_spread: How far the time of sending is off, as a share, in nine of ten migrations.
         compressor_spread: The same if the compressor's speed is part of it.
         downtime_spread_s: How far the downtime is off in nine of ten migrations.

@@ -281,9 +281,10 @@ def _require(found: Collection[object], target: Target) -> None:
 
 
 def continue_all(processes: Iterable[psutil.Process]) -> None:
-    """Continue processes; one that is not stopped goes on.
+    """Continue processes that were stopped; continuing one that runs changes nothing.
 
-    One that waits for a disk, or for a busy processor, stops later: it shows another state yet.
+    A process that waits for a disk or for a processor stops later. So its state does not say
+    whether it must be continued.
     """
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
